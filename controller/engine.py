@@ -1,0 +1,173 @@
+"""The door to the Docker engine, and to the docker SDK.
+
+``GET /containers/json`` shows neither environment nor exposed ports, so each container that is new or looks changed in
+the list is inspected once; what the inspect said is kept for as long as the list shows the container unchanged.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import docker
+import docker.errors
+import docker.utils
+import requests
+from attrs import field, frozen
+
+from controller.clock import Deadline
+from controller.errors import EngineUnavailable, one_line
+from model.container import Container, MalformedContainer, agrees_with_list, from_inspect, shown_in_list
+from model.desired import Snapshot, UnknownContainer
+from model.entry import ContainerRef
+
+#: Seconds for one answer. After a burst of deaths the engine was seen to hold an inspect back for 1.6 s.
+TIMEOUT = 5
+
+#: Where to look when nobody says where the engine is: Docker's own place, and where registrator's users mount it.
+SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # noqa: S108 - a place to look, not one to write
+
+_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError, ValueError)
+
+
+@frozen
+class EngineSettings:
+    """``host`` is a URL as in DOCKER_HOST; empty: from Docker's own variables in ``environment``, else a socket that
+    is there."""
+
+    host: str = ""
+    environment: Mapping[str, str] = field(factory=dict)
+
+
+def connect(settings: EngineSettings) -> docker.APIClient:
+    """A client for the engine, its API version negotiated: newer engines refuse old versions."""
+    options = docker.utils.kwargs_from_env(environment=dict(settings.environment))
+    url = settings.host or options.get("base_url") or _found_socket()
+    return docker.APIClient(base_url=url, version="auto", timeout=TIMEOUT, tls=options.get("tls", False))
+
+
+def _found_socket() -> str:
+    there = [path for path in SOCKETS if _is_socket(path)]
+    return f"unix://{there[0] if there else SOCKETS[0]}"
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+@frozen
+class _Seen:
+    """What the list showed of a container when its inspect answer was taken."""
+
+    shown: Mapping[str, Any]
+    container: Container
+
+
+class Engine:
+    """The containers of this host, as the engine tells them."""
+
+    def __init__(
+        self, dial: Callable[[], docker.APIClient], *, stopped_too: bool, on_error: Callable[[], None] = lambda: None
+    ) -> None:
+        """``dial`` connects to the engine. ``stopped_too``: whether containers that are not running are wanted.
+        ``on_error`` is called for each request that got no usable answer."""
+        self._dial = dial
+        self._stopped_too = stopped_too
+        self._on_error = on_error
+        self._client: docker.APIClient | None = None
+        self._name = ""
+        self._seen: dict[str, _Seen] = {}
+
+    def name(self) -> str:
+        """The engine's name for its host. Asked once a connection, as an engine cannot change it while it runs.
+        Raises EngineUnavailable."""
+        if not self._name:
+            self._name = self._ask(lambda client: client.info())["Name"]
+        return self._name
+
+    def read(self, deadline: Deadline) -> Snapshot:
+        """This host's containers. Raises EngineUnavailable; a container that alone cannot be read is ``unknown``."""
+        listed = self._ask(lambda client: client.containers(all=self._stopped_too))
+        seen: dict[str, _Seen] = {}
+        containers, unknown = [], []
+        for line in listed:
+            found = self._look_at(line, seen, deadline)
+            if isinstance(found, Container):
+                containers.append(found)
+            elif found:
+                unknown.append(found)
+        self._seen = seen
+        return Snapshot(tuple(containers), tuple(unknown))
+
+    def _look_at(
+        self, line: Mapping[str, Any], seen: dict[str, _Seen], deadline: Deadline
+    ) -> Container | UnknownContainer | None:
+        """The container of a line of the list; None when it is gone since."""
+        before, shown = self._seen.get(line["Id"]), shown_in_list(line)
+        if before and before.shown == shown:
+            seen[line["Id"]] = before
+            return before.container
+        if deadline.passed:
+            return UnknownContainer(_ref(line), "the pass ran out of time")
+        try:
+            container = self._inspect(line["Id"])
+        except (MalformedContainer, *_ERRORS) as error:
+            self._on_error()
+            return UnknownContainer(_ref(line), one_line(error))
+        if container and agrees_with_list(container, line):
+            seen[container.id] = _Seen(shown, container)
+        return container
+
+    def _inspect(self, container_id: str) -> Container | None:
+        assert self._client
+        try:
+            return from_inspect(self._client.inspect_container(container_id))
+        except docker.errors.NotFound:
+            return None
+
+    def _ask(self, question: Callable[[docker.APIClient], Any]) -> Any:
+        try:
+            self._client = self._client or self._dial()
+            return question(self._client)
+        except _ERRORS as error:
+            self._on_error()
+            self.close()
+            raise EngineUnavailable(f"cannot read the Docker engine: {_plain(error)}") from error
+
+    def close(self) -> None:
+        """Let go of the connection; the next question makes a new one."""
+        if self._client:
+            self._client.close()
+        self._client, self._name = None, ""
+
+
+def _ref(line: Mapping[str, Any]) -> ContainerRef:
+    names: Sequence[str] = line.get("Names") or ()
+    # A link gives a container a second name, /other/alias; its own has one slash.
+    own = [name[1:] for name in names if name.count("/") == 1]
+    return ContainerRef(line["Id"], own[0] if own else "")
+
+
+def _plain(error: BaseException) -> str:
+    """The libraries wrap the socket's own error several times over; the innermost says it best."""
+    for cause in _chain(error):
+        if isinstance(cause, requests.exceptions.Timeout):
+            return "no answer in time"
+        if isinstance(cause, FileNotFoundError | ConnectionRefusedError | PermissionError):
+            return one_line(cause)
+    return one_line(error)
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    chain: list[BaseException] = []
+    while error and error not in chain:
+        chain.append(error)
+        error = (
+            error.__cause__ or error.__context__ or next((a for a in error.args if isinstance(a, BaseException)), None)
+        )
+    return chain

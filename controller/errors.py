@@ -1,0 +1,28 @@
+"""The errors that cross a door. Each client library's own are translated where the library is imported.
+
+Trying again is the default. ``Stop`` is the exception that must be marked: nothing that waiting could mend.
+"""
+
+from __future__ import annotations
+
+
+class WharfingerError(Exception):
+    """Any of ours; the message is for the operator."""
+
+
+class EngineUnavailable(WharfingerError):
+    """The Docker engine did not answer, or answered with an error."""
+
+
+class RegistryUnavailable(WharfingerError):
+    """No endpoint of the registry gave a usable answer."""
+
+
+class Stop(WharfingerError):
+    """The program cannot do what it was asked for, now or later: a wrong setting, a port that is taken."""
+
+
+def one_line(error: BaseException) -> str:
+    """The error's message on one line, or its type where it has none: libraries' messages can hold whole pages."""
+    text = " ".join(str(error).split())
+    return text[:300] or type(error).__name__

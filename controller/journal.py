@@ -1,0 +1,94 @@
+"""What the log says of each pass: what changed, and never the same news twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from controller import logs
+from model.desired import UnknownContainer
+from model.entry import Refusal
+from model.plan import Action
+from model.report import Outcome, PassReport, Result
+
+log = logs.logger("wharfinger.pass")
+
+
+class Journal:
+    """An observer of the loop that writes to the log."""
+
+    def __init__(self) -> None:
+        self._refusals: frozenset[Refusal] = frozenset()
+        self._unknown: frozenset[UnknownContainer] = frozenset()
+        self._failures = 0
+        self._settled = False
+
+    def begun(self, now: float) -> None:
+        """Nothing worth a line."""
+
+    def ended(self, report: PassReport, now: float, wait: float) -> None:
+        """Log what this pass brought."""
+        for outcome in report.outcomes:
+            _log_outcome(outcome)
+        if report.planned:
+            self._log_refusals(frozenset(report.plan.refusals))
+            self._log_unknown(frozenset(report.unknown))
+        self._log_state(report, wait)
+
+    def _log_refusals(self, now: frozenset[Refusal]) -> None:
+        for refusal in sorted(now - self._refusals, key=_where):
+            log.warning("port refused", reason=refusal.reason.value, detail=refusal.detail, **_who(refusal))
+        for refusal in sorted(self._refusals - now, key=_where):
+            log.info("port no longer refused", reason=refusal.reason.value, **_who(refusal))
+        self._refusals = now
+
+    def _log_unknown(self, now: frozenset[UnknownContainer]) -> None:
+        for each in sorted(now - self._unknown, key=lambda each: each.ref):
+            log.warning("container unreadable, its entries stay", container=each.ref.name, problem=each.problem)
+        for each in sorted(self._unknown - now, key=lambda each: each.ref):
+            log.info("container readable again", container=each.ref.name)
+        self._unknown = now
+
+    def _log_state(self, report: PassReport, wait: float) -> None:
+        if not report.succeeded:
+            self._failures += 1
+            self._settled = False
+            log.error(
+                "pass failed",
+                result=report.result.value,
+                problem=report.problem,
+                failures=self._failures,
+                next_in_seconds=round(wait, 1),
+            )
+        elif self._failures or not self._settled:
+            message = "passes succeed again" if self._failures else "first pass succeeded"
+            log.info(message, owner=report.owner, entries=report.plan.wanted, refused=len(report.plan.refusals))
+            self._failures, self._settled = 0, True
+
+
+def _where(refusal: Refusal) -> tuple[str, str, str]:
+    return refusal.container.name, str(refusal.port), refusal.reason.value
+
+
+def _who(refusal: Refusal) -> dict[str, str]:
+    return {
+        "container": refusal.container.name,
+        "container_id": refusal.container.id[:12],
+        "port": str(refusal.port),
+    }
+
+
+def _log_outcome(outcome: Outcome) -> None:
+    change = outcome.change
+    fields = {"action": change.action.value, "key": change.key, "reason": change.reason.value}
+    if change.value:
+        fields["value"] = change.value
+    if change.before and change.before.value != change.value:
+        fields["before"] = change.before.value
+    say: Callable[..., object] = log.debug if change.action is Action.RENEW else log.info
+    match outcome.result:
+        case Result.APPLIED:
+            say("change applied", **fields)
+        case Result.CONFLICT:
+            log.info("change overtaken, the next pass looks again", detail=outcome.detail, **fields)
+        case _:
+            log.warning("change failed", result=outcome.result.value, detail=outcome.detail, **fields)

@@ -1,0 +1,132 @@
+"""The flags: registrator's own, in Go's spelling too, and ours. Each has an environment variable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+import click
+from attrs import frozen
+
+from controller.settings import WrongUsage
+
+
+@frozen
+class Flag:
+    """One flag that takes a word. ``ours`` have two dashes only, registrator's one or two."""
+
+    name: str
+    metavar: str
+    about: str
+    default: str = ""
+    ours: bool = False
+
+
+@frozen
+class Switch:
+    """One flag that is on or off."""
+
+    name: str
+    about: str
+
+
+#: registrator's flags: https://gliderlabs.github.io/registrator/latest/user/run/
+FLAGS = (
+    Flag("ip", "ADDRESS", "The address to register; else a binding's own, else the one that faces etcd."),
+    Flag("useIpFromLabel", "LABEL", "Take the address from this label of the container, where it has it."),
+    Flag("tags", "TAGS", "Tags for every entry, separated by commas."),
+    Flag("deregister", "WHEN", "Remove a stopped container's entries: always, or on-success.", "always"),
+    Flag("ttl", "SECONDS", "Let keys expire this long after their last renewal; 0 for never.", "0"),
+    Flag("ttl-refresh", "SECONDS", "How often to renew them; less than -ttl.", "0"),
+    Flag("resync", "SECONDS", "Look at least this often. Every pass is a resync."),
+    Flag("retry-attempts", "N", "Accepted, and needless: it never gives up."),
+    Flag("retry-interval", "MS", "Accepted, and needless: it backs off by itself."),
+    Flag("interval", "SECONDS", "Time between passes.", "1", ours=True),
+    Flag("pass-timeout", "SECONDS", "How long a pass may take.", "10", ours=True),
+    Flag("hostname", "NAME", "Owner of the entries; else the engine's name.", ours=True),
+    Flag("listen", "HOST:PORT", "Serve metrics and health here; empty for none.", "0.0.0.0:9119", ours=True),
+    Flag("docker-host", "URL", "The engine; else DOCKER_HOST, else a socket that is there.", ours=True),
+    Flag("log-format", "FORMAT", "text or json.", "text", ours=True),
+    Flag("log-level", "LEVEL", "debug, info, warning or error.", "info", ours=True),
+)
+SWITCHES = (
+    Switch("internal", "Register the containers' own addresses and exposed ports."),
+    Switch("explicit", "Register only what SERVICE_NAME names."),
+    Switch("cleanup", "Accepted, and needless: orphans always go."),
+)
+
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
+
+def environment_variable(name: str) -> str:
+    """``WHARFINGER_TTL_REFRESH`` for ``ttl-refresh``, ``WHARFINGER_USE_IP_FROM_LABEL`` for ``useIpFromLabel``."""
+    spaced = "".join(f"_{char}" if char.isupper() else char for char in name)
+    return f"WHARFINGER_{spaced.replace('-', '_').upper()}"
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all flags and the registry's URI. It is called with ``words``, a word for each flag by name (an
+    empty one for a flag not given), and ``uris``."""
+
+    @wraps(command)
+    def gather(uris: tuple[str, ...], **given: Any) -> Any:
+        words = {flag.name: given.pop(_variable(flag.name)) for flag in FLAGS}
+        words |= {switch.name: "true" if given.pop(_variable(switch.name)) else "" for switch in SWITCHES}
+        return command(words=words, uris=uris, **given)
+
+    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI")(gather)
+    for switch in reversed(SWITCHES):
+        decorated = _switch(switch)(decorated)
+    for flag in reversed(FLAGS):
+        decorated = _flag(flag)(decorated)
+    return decorated
+
+
+def _variable(name: str) -> str:
+    return f"option_{name.replace('-', '_')}"
+
+
+def _flag(flag: Flag) -> Callable[..., Any]:
+    spellings = [f"--{flag.name}"] if flag.ours else [f"-{flag.name}", f"--{flag.name}"]
+    return click.option(
+        *spellings,
+        _variable(flag.name),
+        metavar=flag.metavar,
+        default=flag.default,
+        show_default=bool(flag.default),
+        envvar=environment_variable(flag.name),
+        help=flag.about,
+    )
+
+
+def _switch(switch: Switch) -> Callable[..., Any]:
+    return click.option(
+        f"-{switch.name}/-no-{switch.name}",
+        f"--{switch.name}/--no-{switch.name}",
+        _variable(switch.name),
+        default=False,
+        envvar=environment_variable(switch.name),
+        help=switch.about,
+    )
+
+
+def rewrite(words: list[str], commands: Iterable[str]) -> list[str]:
+    """Make a registrator command line one of ours: ``run`` where no command is named, ``-internal=false`` (Go's
+    spelling) as ``--no-internal``. Raises WrongUsage."""
+    if not words or words[0] not in {*commands, "-h", "--help", "--version"}:
+        words = ["run", *words]
+    return [_from_go(word) for word in words]
+
+
+def _from_go(word: str) -> str:
+    name, equals, value = word.partition("=")
+    switch = name.lstrip("-")
+    if not equals or not name.startswith("-") or switch not in {each.name for each in SWITCHES}:
+        return word
+    if value in _TRUE:
+        return f"--{switch}"
+    if value in _FALSE:
+        return f"--no-{switch}"
+    raise WrongUsage([f"-{switch} {value!r}: it must be true or false"])

@@ -1,0 +1,47 @@
+"""What a pass needs of a registry, and the registry of a dry run."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from attrs import frozen
+
+from controller.clock import Deadline
+from model.plan import Actual, Change
+from model.report import Outcome, Result
+
+
+class Reader(Protocol):
+    """A registry that can be read and has no way to write."""
+
+    @property
+    def name(self) -> str:
+        """The registry's label in metrics and logs: the scheme of its URI."""
+
+    def read(self, deadline: Deadline) -> Actual:
+        """All keys under the prefix. Raises RegistryUnavailable; an empty answer is an answer."""
+
+
+class Registry(Reader, Protocol):
+    """A registry that a pass can bring in order."""
+
+    def apply(self, change: Change, deadline: Deadline) -> Outcome:
+        """Make one change, if what it was decided on still holds. Never raises for what the registry answers: losing
+        the race is ``conflict``, anything else that went wrong is ``failed``, each with a detail."""
+
+
+@frozen
+class DryRun:
+    """A registry over a reader: it shows what is there and leaves every change pending."""
+
+    reader: Reader
+
+    @property
+    def name(self) -> str:
+        return self.reader.name
+
+    def read(self, deadline: Deadline) -> Actual:
+        return self.reader.read(deadline)
+
+    def apply(self, change: Change, deadline: Deadline) -> Outcome:
+        return Outcome(change, Result.PENDING)

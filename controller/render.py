@@ -1,0 +1,111 @@
+"""A pass's report for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from model.entry import Refusal
+from model.plan import Action, Change
+from model.report import Outcome, PassReport, Result, summary
+
+_SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}
+_COLOURS = {"+": "\x1b[32m", "~": "\x1b[33m", "-": "\x1b[31m", "!": "\x1b[35m"}
+_RESET = "\x1b[0m"
+
+
+def as_text(report: PassReport, *, colour: bool) -> str:
+    """One line a change, sorted by key; one a refusal; one a container that could not be read; the summary."""
+    lines = [*_changes(report), *map(_refusal, report.plan.refusals)]
+    lines += [
+        f"! {_plain(each.ref.name)} cannot be read, its entries stay: {_plain(each.problem)}" for each in report.unknown
+    ]
+    if colour:
+        lines = [f"{_COLOURS[line[0]]}{line}{_RESET}" for line in lines]
+    return "\n".join([*lines, summary(report.plan), *_applied(report)])
+
+
+def _applied(report: PassReport) -> list[str]:
+    """How much of the plan was carried out; of a dry run there is nothing to say."""
+    visible = set(report.plan.visible)
+    tried = [each for each in report.outcomes if each.result is not Result.PENDING and each.change in visible]
+    if not tried:
+        return []
+    return [f"Applied {sum(each.result is Result.APPLIED for each in tried)} of {len(tried)} changes."]
+
+
+def _changes(report: PassReport) -> Iterator[str]:
+    results = {outcome.change.key: outcome for outcome in report.outcomes}
+    for change in report.plan.visible:
+        line = f"{_SIGNS[change.action]} {_plain(change.key)}  {_values(change)}  ({change.reason.value})"
+        yield line + _ending(results.get(change.key))
+
+
+def _values(change: Change) -> str:
+    before = _plain(change.before.value) if change.before else ""
+    match change.action:
+        case Action.UPDATE:
+            return f"{before} -> {_plain(change.value)}"
+        case Action.DELETE:
+            return before
+        case _:
+            return _plain(change.value)
+
+
+def _ending(outcome: Outcome | None) -> str:
+    if outcome is None or outcome.result in {Result.APPLIED, Result.PENDING}:
+        return ""
+    return f"  {outcome.result.value}: {_plain(outcome.detail)}"
+
+
+def _refusal(refusal: Refusal) -> str:
+    return f"! {_plain(refusal.container.name)} {refusal.port}  {_plain(refusal.detail)}  ({refusal.reason.value})"
+
+
+def _plain(text: str) -> str:
+    """Text of others on one line, its control characters escaped, so that it cannot play with the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def as_json(report: PassReport) -> str:
+    """The same as one JSON document."""
+    results = {outcome.change.key: outcome for outcome in report.outcomes}
+    document = {
+        "result": report.result.value,
+        "problem": report.problem,
+        "owner": report.owner,
+        "changes": [_change_document(change, results.get(change.key)) for change in report.plan.visible],
+        "refused": [_refusal_document(refusal) for refusal in report.plan.refusals],
+        "unknown": [{"container": each.ref.name, "problem": each.problem} for each in report.unknown],
+        "counts": {
+            **{action.value: report.plan.count(action) for action in _SIGNS},
+            "in_sync": report.plan.in_sync,
+            "refused": len(report.plan.refusals),
+            "foreign": report.plan.foreign,
+        },
+    }
+    return json.dumps(document, indent=2, sort_keys=True)
+
+
+def _change_document(change: Change, outcome: Outcome | None) -> dict[str, Any]:
+    return {
+        "action": change.action.value,
+        "key": change.key,
+        "value": change.value or None,
+        "before": change.before.value if change.before else None,
+        "reason": change.reason.value,
+        "container": change.container_id or None,
+        "result": outcome.result.value if outcome else None,
+        "detail": outcome.detail if outcome else "",
+    }
+
+
+def _refusal_document(refusal: Refusal) -> dict[str, str]:
+    return {
+        "container": refusal.container.name,
+        "container_id": refusal.container.id,
+        "port": str(refusal.port),
+        "reason": refusal.reason.value,
+        "detail": refusal.detail,
+    }

@@ -1,0 +1,81 @@
+"""The HTTP server: ``/metrics``, ``/healthz``, ``/readyz``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from attrs import frozen
+from waitress.server import create_server
+
+from controller.errors import Stop, one_line
+from controller.health import Answer, Health
+
+Environ = dict[str, Any]
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+App = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_INDEX = b"""<!doctype html><html lang="en"><title>wharfinger</title><h1>wharfinger</h1>
+<ul><li><a href="/metrics">/metrics</a><li><a href="/healthz">/healthz</a><li><a href="/readyz">/readyz</a></ul></html>
+"""
+
+
+def router(health: Health, metrics: App) -> App:
+    """A WSGI application over health and metrics. It only ever reads."""
+    pages: dict[str, App] = {
+        "/": lambda environ, start: _reply(start, "200 OK", _INDEX, "text/html; charset=utf-8"),
+        "/metrics": metrics,
+        "/healthz": lambda environ, start: _answer(start, health.alive()),
+        "/readyz": lambda environ, start: _answer(start, health.ready()),
+    }
+
+    def app(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        page = pages.get(environ["PATH_INFO"])
+        if page is None:
+            return _reply(start, "404 Not Found", b"not found\n")
+        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+            return _reply(start, "405 Method Not Allowed", b"only GET\n")
+        return page(environ, start)
+
+    return app
+
+
+def _answer(start: StartResponse, answer: Answer) -> Iterable[bytes]:
+    status = "200 OK" if answer.good else "503 Service Unavailable"
+    return _reply(start, status, f"{answer.text}\n".encode())
+
+
+def _reply(
+    start: StartResponse, status: str, body: bytes, content_type: str = "text/plain; charset=utf-8"
+) -> Iterable[bytes]:
+    headers = [
+        ("Content-Type", content_type),
+        ("Content-Length", str(len(body))),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    start(status, headers)
+    return [body]
+
+
+@frozen
+class Address:
+    """Where to listen. An empty host is every interface."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def serve(app: App, address: Address) -> None:
+    """Serve from threads of its own until the program ends. Raises Stop when the address cannot be had."""
+    try:
+        # Slow clients wait among a thousand connections and hold no thread.
+        server = create_server(
+            app, listen=str(address), threads=4, connection_limit=1000, channel_timeout=10, ident=None
+        )
+    except (OSError, ValueError) as error:
+        raise Stop(f"cannot listen on {address}: {one_line(error)}; choose another with --listen") from error
+    threading.Thread(target=server.run, name="http", daemon=True).start()

@@ -1,0 +1,44 @@
+"""The process: the loop in a thread, signals in the main one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+from controller import logs
+from controller.loop import Loop
+
+log = logs.logger("wharfinger")
+
+#: How long a pass that runs when the signal comes may go on. It can be ended anywhere: the next agent's first pass
+#: finds what it left.
+GRACE = 0.8
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def run_until_signalled(loop: Loop) -> int:
+    """Run the loop until SIGTERM or SIGINT; SIGHUP makes it look at once. Returns the exit code.
+
+    The signals are blocked and waited for, so that they interrupt nothing, and reach the program as PID 1, too.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    thread = threading.Thread(target=_run, args=(loop,), name="loop", daemon=True)
+    thread.start()
+    while (received := signal.sigwait(_SIGNALS)) == signal.SIGHUP:
+        log.info("looking at once", signal="SIGHUP")
+        loop.wake()
+    log.info("stopping, the entries stay", signal=signal.Signals(received).name)
+    alive = thread.is_alive()
+    loop.stop()
+    thread.join(GRACE)
+    return 0 if alive else 1
+
+
+def _run(loop: Loop) -> None:
+    """Nothing in a pass ends the loop; should something else, the program must not linger without one."""
+    try:
+        loop.run()
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)

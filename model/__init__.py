@@ -1,0 +1,5 @@
+"""What wharfinger decides: values and functions of values, without I/O, clock or randomness.
+
+Read from the bottom up: ``container`` -> ``metadata``, ``ports``, ``address`` -> ``entry`` -> ``layout`` ->
+``desired`` -> ``plan`` -> ``report``, and ``backoff`` beside them.
+"""

@@ -1,0 +1,153 @@
+"""The address of a service entry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Self
+
+from attrs import frozen
+
+from model.container import Container
+from model.entry import RefusalReason
+from model.ports import ServicePort
+
+_HOSTNAME = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+)
+
+
+#: What the engine calls "all addresses" in a binding.
+UNSPECIFIED = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+
+
+@frozen
+class Unaddressed(Exception):
+    """There is no address to register a port under: why, in the list's word and in a person's."""
+
+    reason: RefusalReason
+    detail: str
+
+
+@frozen
+class AddressRules:
+    """``ip`` is what the operator gave (``-ip``); ``guessed`` the address of the interface through which this host
+    reaches etcd; either may be empty. ``label`` names the label of ``-useIpFromLabel``."""
+
+    ip: str = ""
+    guessed: str = ""
+    label: str = ""
+    internal: bool = False
+
+
+def address_problem(text: str) -> str | None:
+    """Why ``text`` cannot be registered as an address, or None when it can: an IP address (loopback is its giver's
+    business) or a host name."""
+    try:
+        return "is the unspecified address" if ip_address(text).is_unspecified else None
+    except ValueError:
+        numeric = text.replace(".", "").isdigit()
+        return None if _HOSTNAME.fullmatch(text) and not numeric else "is neither an IP address nor a host name"
+
+
+@frozen
+class AddressBook:
+    """The addresses of one pass: the rules, and this host's serving containers by id."""
+
+    rules: AddressRules
+    peers: Mapping[str, Container]
+    guess_problem: str | None
+
+    @classmethod
+    def of(cls, rules: AddressRules, peers: Mapping[str, Container]) -> Self:
+        """The guessed address is judged once, not once a port."""
+        return cls(rules, peers, _guess_problem(rules.guessed, peers.values()))
+
+    def address_of(self, container: Container, port: ServicePort) -> str:
+        """The address under which this port of the container is reached; raises Unaddressed. In order:
+
+        ========================================  ===================================================================
+        where the container is                    address
+        ========================================  ===================================================================
+        it has the label of ``-useIpFromLabel``   the label's, without a mask
+        it joins another container's network      the other container's own
+        ``-internal``                             the container's own; with host networking the host's, as below
+        anywhere else                             ``-ip``; else the binding's own host address if it is a concrete
+                                                  one; else, for a port the engine does not map, the container's
+                                                  own; else the guessed one
+        ========================================  ===================================================================
+        """
+        rules = self.rules
+        if label := container.labels.get(rules.label, "") if rules.label else "":
+            return _labelled(rules.label, label)
+        if container.network_mode == "none":
+            raise Unaddressed(RefusalReason.NO_ADDRESS, "the container has no network")
+        home = self._network_holder(container)
+        if home.network_mode == "host":
+            return rules.ip or self._guessed()
+        if rules.internal or home is not container:
+            return _own(home)
+        return rules.ip or _bound(port) or _unmapped(container, port) or self._guessed()
+
+    def _network_holder(self, container: Container) -> Container:
+        """The container whose network this one uses: itself, or the one at the end of its ``container:`` links."""
+        seen = {container.id}
+        while target := container.joined:
+            holder = self.peers.get(target)
+            if holder is None or holder.id in seen:
+                detail = f"it joins the network of container {target[:12]}, which is not running"
+                raise Unaddressed(RefusalReason.NO_ADDRESS, detail)
+            seen.add(holder.id)
+            container = holder
+        return container
+
+    def _guessed(self) -> str:
+        if self.guess_problem:
+            detail = f"{self.guess_problem}; give the host's address with -ip"
+            raise Unaddressed(RefusalReason.NO_ADDRESS, detail)
+        return self.rules.guessed
+
+
+def own_address(container: Container) -> str:
+    """The container's own address, or an empty string: on the network it was started on, else on the default bridge,
+    else on the first of its networks by name that gave it one."""
+    networks = container.networks
+    if address := networks.get(container.network_mode) or container.address:
+        return address
+    return next((networks[name] for name in sorted(networks) if networks[name]), "")
+
+
+def _labelled(name: str, value: str) -> str:
+    address = value.rpartition("/")[0] if "/" in value else value
+    if problem := address_problem(address):
+        raise Unaddressed(RefusalReason.BAD_ADDRESS, f"label {name}={value!r} {problem}")
+    return address
+
+
+def _own(container: Container) -> str:
+    if address := own_address(container):
+        return address
+    raise Unaddressed(RefusalReason.NO_ADDRESS, f"container {container.name!r} has no address of its own")
+
+
+def _bound(port: ServicePort) -> str:
+    """The binding's host address, if whoever published the port chose a concrete one (loopback is a choice, too)."""
+    address = port.binding.address if port.binding else ""
+    return "" if address in UNSPECIFIED else address
+
+
+def _unmapped(container: Container, port: ServicePort) -> str:
+    return "" if port.binding else own_address(container)
+
+
+def _guess_problem(guess: str, peers: Iterable[Container]) -> str | None:
+    """Why the guessed address can only be wrong, if so: nobody else can dial this host's loopback, and an address of
+    a container (the agent's own, when it runs in one without ``--net=host``) is not the host's."""
+    if not guess:
+        return "no address of this host is known"
+    if ip_address(guess).is_loopback or ip_address(guess).is_unspecified:
+        return f"this host reaches etcd from {guess}, which nobody else can dial"
+    if any(guess == own_address(peer) for peer in peers):
+        return f"this host reaches etcd from {guess}, which is a container's address"
+    return None

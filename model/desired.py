@@ -1,0 +1,194 @@
+"""The desired state: containers in; entries, refusals and holds out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+
+from attrs import frozen
+
+from model.address import AddressBook, AddressRules, Unaddressed
+from model.container import Container
+from model.entry import ContainerRef, DefaultId, Entry, Refusal, RefusalReason, key_part_problem
+from model.metadata import Metadata, metadata_for, split_tags
+from model.ports import ServicePort, service_ports
+
+
+class Deregister(Enum):
+    """When a container that stopped loses its entries."""
+
+    ALWAYS = "always"
+    ON_SUCCESS = "on-success"
+
+
+@frozen
+class Rules:
+    """What the operator decided. ``owner`` is the Docker host that the entries belong to."""
+
+    owner: str
+    address: AddressRules = AddressRules()
+    explicit: bool = False
+    tags: tuple[str, ...] = ()
+    deregister: Deregister = Deregister.ALWAYS
+
+
+@frozen
+class UnknownContainer:
+    """A container that is there, but that the engine would not describe. ``name`` is what the list calls it."""
+
+    ref: ContainerRef
+    problem: str
+
+
+@frozen
+class Snapshot:
+    """What the engine said in one pass. ``unknown`` containers exist; nothing else is known of them now."""
+
+    containers: tuple[Container, ...] = ()
+    unknown: tuple[UnknownContainer, ...] = ()
+
+
+@frozen
+class Desired:
+    """``entries`` sorted by identity, with no identity twice; ``refusals`` in order of container and port; ``held``
+    are containers whose entries stay as they are, whatever those may be."""
+
+    entries: tuple[Entry, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    held: frozenset[ContainerRef] = frozenset()
+
+
+def desired(snapshot: Snapshot, rules: Rules) -> Desired:
+    """What this host should have registered. The order of the snapshot does not matter.
+
+    ==========================================  =======================================
+    container                                   its service ports
+    ==========================================  =======================================
+    running or paused                           an entry or a refusal each
+    the engine would not describe it            held
+    joins the network of a held one             held
+    failed, with ``-deregister on-success``     held
+    anything else                               nothing, so what was registered goes
+    ==========================================  =======================================
+    """
+    held = _held(snapshot, rules.deregister)
+    peers = {each.id: each for each in snapshot.containers if each.serving}
+    book = AddressBook.of(rules.address, peers)
+    serving = sorted((each for each in peers.values() if _ref(each) not in held), key=lambda each: each.age)
+    entries, refusals = _first_come(_decide(serving, rules, book))
+    return Desired(entries, refusals, held)
+
+
+def _ref(container: Container) -> ContainerRef:
+    return ContainerRef(container.id, container.name)
+
+
+def _held(snapshot: Snapshot, deregister: Deregister) -> frozenset[ContainerRef]:
+    unknown = {each.ref.id for each in snapshot.unknown}
+    on_success = deregister is Deregister.ON_SUCCESS
+    kept = (each for each in snapshot.containers if each.joined in unknown or (on_success and _failed(each)))
+    return frozenset([*(each.ref for each in snapshot.unknown), *map(_ref, kept)])
+
+
+def _failed(container: Container) -> bool:
+    """Whether the container ended, or is being started again, after an exit that was neither a success nor a signal's
+    doing (an exit code with the bit 128 set). Source: registrator's ``shouldRemove``."""
+    stopped = container.status in {"exited", "restarting"}
+    return stopped and container.exit_code != 0 and not container.exit_code & 128
+
+
+def _decide(containers: Iterable[Container], rules: Rules, book: AddressBook) -> Iterator[Entry | Refusal]:
+    """One decision a service port, the older container's first."""
+    for container in containers:
+        ports = service_ports(container, internal=rules.address.internal)
+        for port in ports:
+            metadata = metadata_for(port.port.number, container.env, container.labels)
+            ignored = metadata.get("ignore") or (rules.explicit and not metadata.get("name"))
+            if not ignored:
+                service = _Service(container, port, metadata, grouped=len(ports) > 1)
+                yield _decide_port(service, rules, book)
+
+
+@frozen
+class _Service:
+    """A service port with what its container says about it; ``grouped`` if the container has several."""
+
+    container: Container
+    port: ServicePort
+    metadata: Metadata
+    grouped: bool
+
+    @property
+    def name(self) -> str:
+        """The service's name: given, or the last part of the image's name without its tag. One of several service
+        ports marks the name with its number, unless the name was given for that port."""
+        image = self.container.image.rstrip("/").rpartition("/")[2].partition(":")[0]
+        suffix = f"-{self.port.port.number}" if self.grouped and "name" not in self.metadata.from_port else ""
+        return (self.metadata.get("name") or image) + suffix
+
+    def id(self, owner: str) -> str:
+        """The entry's id: given, or registrator's."""
+        return self.metadata.get("id") or str(DefaultId.of(owner, self.container.name, self.port.port))
+
+    def tags(self, forced: tuple[str, ...]) -> tuple[str, ...]:
+        """The entry's tags, those of every entry behind its own."""
+        mark = ("udp",) if self.port.port.protocol == "udp" else ()
+        return split_tags(self.metadata.get("tags")) + forced + mark
+
+
+def _decide_port(service: _Service, rules: Rules, book: AddressBook) -> Entry | Refusal:
+    container, port = service.container, service.port
+    name, entry_id = service.name, service.id(rules.owner)
+    try:
+        _check(name, entry_id, service.metadata, rules.owner)
+        address = book.address_of(container, port)
+    except (Unaddressed, _Unfit) as no:
+        return Refusal(_ref(container), port.port, no.reason, no.detail)
+    return Entry(
+        name=name,
+        id=entry_id,
+        address=address,
+        port=port.port.number if rules.address.internal else port.host_port,
+        container=_ref(container),
+        container_port=port.port,
+        tags=service.tags(rules.tags),
+        attributes=service.metadata.attributes,
+    )
+
+
+@frozen
+class _Unfit(Exception):
+    """A name or id that must not be written."""
+
+    reason: RefusalReason
+    detail: str
+
+
+def _check(name: str, entry_id: str, metadata: Metadata, owner: str) -> None:
+    """Raise _Unfit for a name or id that would land outside the prefix, be hidden, or pose as another host's."""
+    if problem := key_part_problem(name):
+        source = "SERVICE_NAME" if metadata.get("name") else "the image's name"
+        raise _Unfit(RefusalReason.BAD_NAME, f"{source} {name!r} {problem}")
+    if problem := key_part_problem(entry_id):
+        raise _Unfit(RefusalReason.BAD_ID, f"SERVICE_ID {entry_id!r} {problem}")
+    claimed = DefaultId.parse(entry_id.rpartition("/")[2])
+    if claimed and claimed.owner != owner:
+        detail = f"SERVICE_ID {entry_id!r} has the form of an id of host {claimed.owner!r}, which would remove it"
+        raise _Unfit(RefusalReason.BAD_ID, detail)
+
+
+def _first_come(decisions: Iterable[Entry | Refusal]) -> tuple[tuple[Entry, ...], tuple[Refusal, ...]]:
+    """Of several entries with one identity the first stays, and the others are refused."""
+    entries: dict[tuple[str, str], Entry] = {}
+    refusals: list[Refusal] = []
+    for decision in decisions:
+        if isinstance(decision, Refusal):
+            refusals.append(decision)
+        elif (holder := entries.setdefault(decision.identity, decision)) is not decision:
+            refusals.append(_duplicate(decision, holder))
+    return tuple(sorted(entries.values(), key=lambda each: each.identity)), tuple(refusals)
+
+
+def _duplicate(entry: Entry, holder: Entry) -> Refusal:
+    detail = f"container {holder.container.name!r} already has {entry.name}/{entry.id}"
+    return Refusal(entry.container, entry.container_port, RefusalReason.DUPLICATE, detail)

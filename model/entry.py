@@ -1,0 +1,116 @@
+"""Service entries, and the refusals that stand in their place when one cannot be had."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import Self
+
+from attrs import field, frozen
+
+from model.container import PortId
+from model.frozen import frozen_dict
+
+
+@frozen(order=True)
+class ContainerRef:
+    """Which container something is about."""
+
+    id: str
+    name: str
+
+
+@frozen
+class Entry:
+    """One service port of one container, as it should be registered.
+
+    ``name`` and ``id`` together are its identity: two entries that share both want the same key. ``address`` and
+    ``port`` are what a client dials; ``container_port`` is what the container listens on.
+    """
+
+    name: str
+    id: str
+    address: str
+    port: int
+    container: ContainerRef
+    container_port: PortId
+    tags: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What no two entries may share."""
+        return self.name, self.id
+
+
+class RefusalReason(Enum):
+    """Why a port that should be registered is not. A closed list: metrics, log and docs share it."""
+
+    BAD_NAME = "bad-name"
+    BAD_ID = "bad-id"
+    BAD_ADDRESS = "bad-address"
+    NO_ADDRESS = "no-address"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+@frozen
+class Refusal:
+    """A service port that is not registered, and why. ``detail`` is for people and names the culprit."""
+
+    container: ContainerRef
+    port: PortId
+    reason: RefusalReason
+    detail: str
+
+
+_DEFAULT_ID = re.compile(r"(?P<owner>[^:]+):(?P<container>[^:]+):(?P<port>[0-9]+(?::udp)?)")
+
+
+@frozen
+class DefaultId:
+    """An id in registrator's form, ``<owner>:<container>:<port>``, with ``:udp`` behind it for udp."""
+
+    owner: str
+    container: str
+    port: str
+
+    @classmethod
+    def of(cls, owner: str, container: str, port: PortId) -> Self:
+        """The id of this container's port. Only udp leaves a mark, as with registrator."""
+        suffix = ":udp" if port.protocol == "udp" else ""
+        return cls(owner, container, f"{port.number}{suffix}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The inverse of ``str``; None when ``text`` is some other kind of id."""
+        match = _DEFAULT_ID.fullmatch(text)
+        return cls(**match.groupdict()) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.owner}:{self.container}:{self.port}"
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+#: The longest part of a key, in bytes of UTF-8. No name that people use comes near it.
+PART_LIMIT = 255
+
+
+def key_part_problem(text: str) -> str | None:
+    """Why ``text`` cannot be a name or id, or None when it can.
+
+    Its parts become parts of an etcd key: an empty part, ``.`` and ``..`` would land elsewhere, and etcd's v2 API
+    hides a part that begins with ``_`` from every listing.
+    """
+    for part in text.split("/"):
+        if part in {"", ".", ".."}:
+            return "is empty" if not text else f"has the path part {part!r}"
+        if part.startswith("_"):
+            return f"has a part that begins with '_', which etcd hides: {part!r}"
+        if _CONTROL.search(part):
+            return f"has a control character: {part!r}"
+        if len(part.encode()) > PART_LIMIT:
+            return f"has a part longer than {PART_LIMIT} bytes"
+    return None

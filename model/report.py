@@ -1,0 +1,110 @@
+"""The report of a pass: the one value that log, metrics, dry-run and health read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from attrs import field, frozen
+
+from model.desired import UnknownContainer
+from model.frozen import frozen_dict
+from model.plan import Action, Change, Known, Plan, remember
+
+
+class Result(Enum):
+    """How a change ended.
+
+    ``applied``: it is done. ``conflict``: the key had changed since it was read, the next pass looks again.
+    ``failed``: the registry refused it or did not answer. ``skipped``: the pass ran out of time. ``pending``: nobody
+    was to apply it, as in a dry run.
+    """
+
+    APPLIED = "applied"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    PENDING = "pending"
+
+
+@frozen
+class Outcome:
+    """A change and how it ended; ``detail`` is for people."""
+
+    change: Change
+    result: Result
+    detail: str = ""
+
+
+class PassResult(Enum):
+    """How a pass ended. Anything but ``success`` calls for back-off and makes the agent unready."""
+
+    SUCCESS = "success"
+    ENGINE_ERROR = "engine-error"
+    REGISTRY_ERROR = "registry-error"
+    OPERATION_ERROR = "operation-error"
+    INTERNAL_ERROR = "internal-error"
+
+
+class Stage(Enum):
+    """The parts of a pass that take time."""
+
+    REGISTRY_READ = "registry-read"
+    DOCKER = "docker"
+    PLAN = "plan"
+    APPLY = "apply"
+
+
+@frozen
+class PassReport:
+    """What one pass saw and did. ``seconds`` tells how long each stage took that was reached."""
+
+    result: PassResult
+    owner: str = ""
+    problem: str = ""
+    plan: Plan = Plan()
+    outcomes: tuple[Outcome, ...] = ()
+    unknown: tuple[UnknownContainer, ...] = ()
+    seconds: Mapping[Stage, float] = field(factory=dict, converter=frozen_dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it did all it had to do."""
+        return self.result is PassResult.SUCCESS
+
+    @property
+    def planned(self) -> bool:
+        """Whether the pass saw enough to make a plan."""
+        return self.result in {PassResult.SUCCESS, PassResult.OPERATION_ERROR}
+
+    @property
+    def pending(self) -> int:
+        """How many visible changes were planned and are not in force."""
+        done = {outcome.change.key for outcome in self.outcomes if outcome.result is Result.APPLIED}
+        return sum(change.key not in done for change in self.plan.visible)
+
+    def with_result(self, result: Result) -> tuple[Change, ...]:
+        """The changes that ended so."""
+        return tuple(outcome.change for outcome in self.outcomes if outcome.result is result)
+
+    def known_after(self, known: Mapping[str, Known]) -> Mapping[str, Known]:
+        """What the next pass shall know, ``known`` being what this one knew. A pass that saw nothing leaves it."""
+        if not self.planned:
+            return known
+        applied = self.with_result(Result.APPLIED)
+        left = [outcome.change for outcome in self.outcomes if outcome.result is not Result.APPLIED]
+        return remember(known, self.plan, applied, left)
+
+
+def summary(plan: Plan) -> str:
+    """The plan in one line: ``Plan: 2 to create, 1 to update, 1 to delete, 12 in sync, 1 refused.``"""
+    return (
+        f"Plan: {plan.count(Action.CREATE)} to create, {plan.count(Action.UPDATE)} to update, "
+        f"{plan.count(Action.DELETE)} to delete, {plan.in_sync} in sync, {len(plan.refusals)} refused."
+    )
+
+
+def verdict(outcomes: tuple[Outcome, ...]) -> PassResult:
+    """The result of a pass that got as far as applying: a lost race is the next pass's business, not a failure."""
+    failed = any(outcome.result in {Result.FAILED, Result.SKIPPED} for outcome in outcomes)
+    return PassResult.OPERATION_ERROR if failed else PassResult.SUCCESS
