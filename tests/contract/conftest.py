@@ -1,0 +1,104 @@
+"""Every registry behind one face, so that the same tests hold for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+
+from controller.etcd2 import Endpoints, Etcd2Registry
+from controller.registry import Registry
+from model.plan import Lifetime
+from tests.support.etcd_server import EtcdServer
+from tests.support.memory_registry import MemoryRegistry
+
+PREFIX = "/services"
+
+
+class Store(Protocol):
+    """A registry's store, as somebody else than the program sees it."""
+
+    def registry(self, lifetime: Lifetime = Lifetime()) -> Registry:
+        """The registry under test, over this store."""
+
+    def put(self, key: str, value: str, ttl: int | None = None) -> None:
+        """Write without a guard."""
+
+    def remove(self, key: str) -> None:
+        """Delete without a guard."""
+
+    def keys(self) -> dict[str, str]:
+        """Every key under the prefix and its value."""
+
+    def break_down(self) -> None:
+        """Have it answer nobody."""
+
+
+class MemoryStore:
+    """The in-memory registry."""
+
+    def __init__(self) -> None:
+        self._memory = MemoryRegistry(PREFIX)
+
+    def registry(self, lifetime: Lifetime = Lifetime()) -> Registry:
+        fresh = MemoryRegistry(PREFIX, lifetime)
+        fresh.stored, fresh.version, fresh.down = self._memory.stored, self._memory.version, self._memory.down
+        self._memory = fresh
+        return fresh
+
+    def put(self, key: str, value: str, ttl: int | None = None) -> None:
+        self._memory.put(key, value, ttl)
+
+    def remove(self, key: str) -> None:
+        self._memory.remove(key)
+
+    def keys(self) -> dict[str, str]:
+        return {key: value for key, value in self._memory.keys().items() if key.startswith(f"{PREFIX}/")}
+
+    def break_down(self) -> None:
+        self._memory.down = True
+
+
+class Etcd2Store:
+    """A real etcd's v2 API."""
+
+    def __init__(self, server: EtcdServer) -> None:
+        self._server = server
+        server.delete(PREFIX, recursive=True)
+
+    def registry(self, lifetime: Lifetime = Lifetime()) -> Registry:
+        host, _, port = self._server.endpoint.rpartition(":")
+        return Etcd2Registry(Endpoints([(host, int(port))], on_error=lambda: None), PREFIX, lifetime)
+
+    def put(self, key: str, value: str, ttl: int | None = None) -> None:
+        self._server.put(key, value, ttl)
+
+    def remove(self, key: str) -> None:
+        self._server.delete(key)
+
+    def keys(self) -> dict[str, str]:
+        return self._server.keys(PREFIX)
+
+    def break_down(self) -> None:
+        self._server.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[EtcdServer]:
+    """An etcd for the tests of this session."""
+    server = EtcdServer().start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["memory", "etcd2"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty store of each kind."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    server: EtcdServer = request.getfixturevalue("shared_server")
+    if not server.answers():
+        server.start()
+    yield Etcd2Store(server)

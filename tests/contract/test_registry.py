@@ -1,0 +1,166 @@
+"""What every registry promises; see controller.registry."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.clock import Clock, Deadline
+from controller.errors import RegistryUnavailable
+from controller.registry import DryRun, Registry
+from model.plan import Action, Lifetime, Stored
+from model.report import Result
+from tests.contract.conftest import Store
+from tests.support.builders import change, create
+
+KEY = "/services/nginx/core-01:web:80"
+
+#: Characters that a careless client would cut at, decode, or take for a path.
+AWKWARD = (
+    "a b",
+    "q?x=1",
+    "h#t",
+    "100%",
+    "%2F",
+    "a+b",
+    "ünï",
+    "日本",
+    "a;b&c=d",
+    "core-01:x:80:udp",
+    "'\"<>",
+    "~",
+    "\\",
+)
+
+
+def soon() -> Deadline:
+    """A deadline that is not what the test is about."""
+    return Deadline.after(10, Clock())
+
+
+def read(registry: Registry) -> dict[str, Stored]:
+    """What is stored, by key."""
+    return dict(registry.read(soon()).stored)
+
+
+def test_an_empty_store_reads_as_no_keys(store: Store) -> None:
+    """A prefix that does not exist is an answer, not an error."""
+    assert read(store.registry()) == {}
+
+
+def test_reading_shows_values_and_lifetimes(store: Store) -> None:
+    """Keys of everybody below the prefix are read, with what is left of their lifetime; keys outside are not."""
+    store.put(KEY, "10.0.0.1:80")
+    store.put("/services/team/db/other:db:5432", "10.0.0.2:5432", ttl=100)
+    store.put("/elsewhere/x", "1")
+    stored = read(store.registry())
+    assert {key: each.value for key, each in stored.items()} == {
+        KEY: "10.0.0.1:80",
+        "/services/team/db/other:db:5432": "10.0.0.2:5432",
+    }
+    assert stored[KEY].ttl is None
+    assert stored["/services/team/db/other:db:5432"].ttl in range(95, 101)
+
+
+def test_create_writes_a_key_that_is_absent(store: Store) -> None:
+    """A create is applied and read back."""
+    registry = store.registry()
+    assert registry.apply(create(KEY), soon()).result is Result.APPLIED
+    assert read(registry)[KEY].value == "10.0.0.1:80"
+
+
+def test_create_never_overwrites(store: Store) -> None:
+    """Who comes second loses the race, and the first one's value stays."""
+    store.put(KEY, "theirs")
+    outcome = store.registry().apply(create(KEY), soon())
+    assert outcome.result is Result.CONFLICT
+    assert outcome.detail
+    assert store.keys() == {KEY: "theirs"}
+
+
+def test_a_create_that_is_already_done_counts_as_applied(store: Store) -> None:
+    """The answer to a first try may have been lost."""
+    store.put(KEY, "10.0.0.1:80")
+    assert store.registry().apply(create(KEY), soon()).result is Result.APPLIED
+
+
+def test_update_changes_what_was_read(store: Store) -> None:
+    """An update of an unchanged key is applied."""
+    store.put(KEY, "old")
+    registry = store.registry()
+    outcome = registry.apply(change(Action.UPDATE, read(registry)[KEY], "new"), soon())
+    assert outcome.result is Result.APPLIED
+    assert store.keys() == {KEY: "new"}
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.DELETE, Action.RENEW])
+def test_a_key_changed_since_it_was_read_is_left_alone(store: Store, action: Action) -> None:
+    """Every change is guarded by what was read: another value, or the same key written anew, is a lost race."""
+    store.put(KEY, "old")
+    registry = store.registry(Lifetime(60, 20))
+    before = read(registry)[KEY]
+    store.put(KEY, "theirs")
+    assert registry.apply(change(action, before, "new"), soon()).result is Result.CONFLICT
+    assert store.keys() == {KEY: "theirs"}
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.RENEW])
+def test_a_key_that_went_since_it_was_read_is_not_written(store: Store, action: Action) -> None:
+    """An update is no create."""
+    store.put(KEY, "old")
+    registry = store.registry(Lifetime(60, 20))
+    before = read(registry)[KEY]
+    store.remove(KEY)
+    assert registry.apply(change(action, before, "new"), soon()).result is Result.CONFLICT
+    assert store.keys() == {}
+
+
+def test_delete_removes_what_was_read_and_can_be_repeated(store: Store) -> None:
+    """A delete is applied; so is the delete of what is gone already."""
+    store.put(KEY, "old")
+    registry = store.registry()
+    delete = change(Action.DELETE, read(registry)[KEY])
+    assert [registry.apply(delete, soon()).result for _ in range(2)] == [Result.APPLIED, Result.APPLIED]
+    assert store.keys() == {}
+
+
+def test_a_lifetime_is_given_renewed_and_taken_away(store: Store) -> None:
+    """With a ttl, keys are written with one and renewed to it; without, an update makes a key permanent."""
+    with_ttl = store.registry(Lifetime(100, 10))
+    with_ttl.apply(create(KEY), soon())
+    assert read(with_ttl)[KEY].ttl in range(95, 101)
+    store.put(KEY, "10.0.0.1:80", ttl=50)
+    renewal = change(Action.RENEW, read(with_ttl)[KEY], "10.0.0.1:80")
+    assert with_ttl.apply(renewal, soon()).result is Result.APPLIED
+    assert read(with_ttl)[KEY].ttl in range(95, 101)
+    without = store.registry()
+    without.apply(change(Action.UPDATE, read(without)[KEY], "10.0.0.1:80"), soon())
+    assert read(without)[KEY] == Stored(KEY, "10.0.0.1:80", read(without)[KEY].version, None)
+
+
+@pytest.mark.parametrize("part", AWKWARD)
+def test_every_character_survives_the_round_trip(store: Store, part: str) -> None:
+    """A key comes back as it was written, and can be updated and deleted under that name."""
+    key = f"/services/{part}/{part}"
+    registry = store.registry()
+    assert registry.apply(create(key, part), soon()).result is Result.APPLIED
+    assert {each.key: each.value for each in read(registry).values()} == {key: part}
+    assert registry.apply(change(Action.DELETE, read(registry)[key]), soon()).result is Result.APPLIED
+    assert read(registry) == {}
+
+
+def test_a_store_that_is_down_is_unknown_not_empty(store: Store) -> None:
+    """Reading raises; a change fails, each on its own."""
+    registry = store.registry()
+    store.break_down()
+    with pytest.raises(RegistryUnavailable):
+        registry.read(soon())
+    assert registry.apply(create(KEY), soon()).result is Result.FAILED
+
+
+def test_a_dry_run_shows_what_is_there_and_writes_nothing(store: Store) -> None:
+    """The registry of a dry run reads like the one below it and leaves each change pending."""
+    store.put(KEY, "here")
+    dry = DryRun(store.registry())
+    assert read(dry)[KEY].value == "here"
+    assert dry.apply(change(Action.DELETE, read(dry)[KEY]), soon()).result is Result.PENDING
+    assert store.keys() == {KEY: "here"}
