@@ -1,0 +1,90 @@
+"""The real parts as fixtures. One engine and one etcd serve the session; what may break them takes its own etcd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import DockerEngine, Unavailable
+from tests.support.etcd_server import EtcdServer
+from tests.support.finding import find_engine
+from tests.support.host import Host
+from tests.support.images import build_test_images
+from tests.support.private_engine import PrivateEngine, private_engine
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[DockerEngine]:
+    """An engine with the test images, not to be broken; skips where there is none."""
+    found = find_engine()
+    if isinstance(found, Unavailable):
+        pytest.skip(f"no Docker engine: {found.reason}")
+    try:
+        build_test_images(found)
+        yield found
+        found.remove_all()
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def breakable_engine(engine: DockerEngine) -> Iterator[PrivateEngine]:
+    """An engine that may be stopped, killed and frozen: the session's if it is ours, else one made for it."""
+    if isinstance(engine, PrivateEngine):
+        yield engine
+        return
+    found = private_engine()
+    if isinstance(found, Unavailable):
+        pytest.skip(f"no Docker engine that may be broken: {found.reason}")
+    try:
+        build_test_images(found)
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def etcd() -> Iterator[EtcdServer]:
+    """An etcd for tests that leave it alive."""
+    yield from _etcd()
+
+
+@pytest.fixture
+def fresh_etcd() -> Iterator[EtcdServer]:
+    """An etcd of the test's own, to break."""
+    yield from _etcd()
+
+
+@pytest.fixture
+def host(engine: DockerEngine, etcd: EtcdServer, tmp_path: Path) -> Iterator[Host]:
+    """A clean engine and an unused prefix."""
+    yield from _host(engine, etcd, tmp_path)
+
+
+@pytest.fixture
+def breakable_host(breakable_engine: PrivateEngine, fresh_etcd: EtcdServer, tmp_path: Path) -> Iterator[Host]:
+    """A clean engine and an etcd of its own, both of which the test may break; it gets the engine mended after."""
+    yield from _host(breakable_engine, fresh_etcd, tmp_path)
+
+
+def _etcd() -> Iterator[EtcdServer]:
+    server = EtcdServer()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+def _host(engine: DockerEngine, etcd: EtcdServer, folder: Path) -> Iterator[Host]:
+    if isinstance(engine, PrivateEngine):
+        engine.mend()
+    engine.remove_all()
+    host = Host(engine, etcd, folder)
+    try:
+        yield host
+    finally:
+        if isinstance(engine, PrivateEngine):
+            engine.mend()
+        host.close()

@@ -1,0 +1,124 @@
+"""The wharfinger program itself, as a child process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
+from tests.support.waiting import wait_until
+
+PROGRAM = (sys.executable, "-m", "controller")
+
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Agent:
+    """One running wharfinger, with its log in a file and its HTTP server on a loopback port of its own.
+
+    `args` is the command line after `wharfinger`, without `--listen`; `docker_host` is its DOCKER_HOST.
+    """
+
+    def __init__(self, docker_host: str, *args: str, log_path: Path, env: Mapping[str, str] | None = None) -> None:
+        self.listen = f"127.0.0.1:{free_ports(1)[0]}"
+        self._child = Child(
+            [*PROGRAM, "--listen", self.listen, *args],
+            log_path,
+            env=_environment(docker_host, env),
+            cwd=REPOSITORY,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The agent's process."""
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.running
+
+    def start(self) -> Agent:
+        """Start it; returns at once, see `wait_ready()`."""
+        self._child.start()
+        return self
+
+    def wait_ready(self, timeout: float = 15.0) -> Agent:
+        """Wait until `/readyz` says that a pass has succeeded."""
+        wait_until(lambda: self.get("/readyz")[0] == 200 or not self.running, timeout, "the agent's first good pass")
+        if not self.running:
+            raise RuntimeError(f"the agent ended at its start:\n{self.log()}")
+        return self
+
+    def terminate(self, timeout: float = 10.0) -> int | None:
+        """Send TERM; returns the exit code (-9 when it had to be killed)."""
+        return self._child.stop(timeout)
+
+    def kill9(self) -> None:
+        """Kill it where it stands."""
+        self._child.kill()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._child.signal(number)
+
+    def restart(self) -> Agent:
+        """End it where it runs and start it again with the same arguments."""
+        self.terminate()
+        return self.start()
+
+    def log(self) -> str:
+        """All that it has logged, over restarts."""
+        return self._child.log()
+
+    def get(self, path: str, timeout: float = 5.0) -> tuple[int, str]:
+        """GET from its HTTP server: status and body; status 0 when nobody answers."""
+        try:
+            with _opener.open(f"http://{self.listen}{path}", timeout=timeout) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample of `/metrics`: name with labels, as it is printed, to value; none when nobody answers."""
+        status, body = self.get("/metrics")
+        return parse_metrics(body) if status == 200 else {}
+
+
+def parse_metrics(text: str) -> dict[str, float]:
+    """Samples of Prometheus' text format, `name{label="value"}` -> value."""
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def run_once(
+    docker_host: str,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+    through: Callable[[Sequence[str]], Sequence[str]] = list,
+) -> subprocess.CompletedProcess[str]:
+    """Run `wharfinger ARGS...` to its end and return exit code and output, whatever they are.
+
+    `through` makes the command another that runs it elsewhere, as `PrivateEngine.run_in_namespace` does.
+    """
+    return subprocess.run(
+        through([*PROGRAM, *args]),
+        env=_environment(docker_host, env),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def _environment(docker_host: str, extra: Mapping[str, str] | None) -> dict[str, str]:
+    return clean_environment(DOCKER_HOST=docker_host) | dict(extra or {})

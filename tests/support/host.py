@@ -1,0 +1,83 @@
+"""A Docker host with an etcd, as one test sees them: a clean engine and a prefix that nobody else uses."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from tests.support.agent import Agent, run_once
+from tests.support.engine import DockerEngine
+from tests.support.etcd_server import EtcdServer
+from tests.support.waiting import WaitTimeout, wait_until
+
+_numbers = itertools.count(1)
+
+
+class Host:
+    """Runs agents on `engine` that write below `prefix` of `etcd`, and ends them with the test."""
+
+    def __init__(self, engine: DockerEngine, etcd: EtcdServer, folder: Path) -> None:
+        self.engine = engine
+        self.etcd = etcd
+        self.prefix = f"/test-{os.getpid()}-{next(_numbers)}/services"
+        self._folder = folder
+        self._agents: list[Agent] = []
+
+    @property
+    def uri(self) -> str:
+        """The registry's address, as the agent takes it."""
+        return f"etcd://{self.etcd.endpoint}{self.prefix}"
+
+    @cached_property
+    def owner(self) -> str:
+        """Whom the agents' entries belong to: the engine's own name for its host."""
+        return self.engine.docker("info", "--format", "{{.Name}}")
+
+    def start(self, *names: str, flags: str = "") -> None:
+        """Start containers that publish one port each, where the engine chooses."""
+        for name in names:
+            self.engine.run(f"--name {name} -P {flags} worker:1")
+
+    def key(self, name: str) -> str:
+        """The key of a container of `start()`, without the prefix."""
+        return f"worker/{self.owner}:{name}:9000"
+
+    def expected(self) -> dict[str, str]:
+        """What should be registered now that the containers are those of `start()`, by what docker inspect says."""
+        running = [each for each in self.engine.inspect_all() if each["State"]["Running"]]
+        bindings = {each["Name"].lstrip("/"): each["NetworkSettings"]["Ports"]["9000/tcp"] for each in running}
+        return {self.key(name): f"{self.engine.address}:{each[0]['HostPort']}" for name, each in bindings.items()}
+
+    def wait_for(self, expected: Mapping[str, str], timeout: float = 20.0) -> None:
+        """Wait until exactly these keys are registered; the error tells the difference."""
+        try:
+            wait_until(lambda: self.keys() == expected, timeout)
+        except WaitTimeout:
+            seen, wanted = set(self.keys().items()), set(expected.items())
+            raise AssertionError(f"missing: {sorted(wanted - seen)}; too much: {sorted(seen - wanted)}") from None
+
+    def agent(self, *flags: str, interval: float = 0.2) -> Agent:
+        """Start the loop with `-ip` set to the engine's address, plus `flags` (the later one of a flag wins)."""
+        log = self._folder / f"agent-{len(self._agents)}.log"
+        args = ["--interval", str(interval), "-ip", self.engine.address, *flags, self.uri]
+        agent = Agent(self.engine.socket_url, *args, log_path=log)
+        self._agents.append(agent)
+        return agent.start()
+
+    def reconcile(self, *flags: str) -> subprocess.CompletedProcess[str]:
+        """Run exactly one pass."""
+        return run_once(self.engine.socket_url, "reconcile", "-ip", self.engine.address, *flags, self.uri)
+
+    def keys(self) -> dict[str, str]:
+        """What is registered: keys below the prefix, without it, to values."""
+        return {key.removeprefix(f"{self.prefix}/"): value for key, value in self.etcd.keys(self.prefix).items()}
+
+    def close(self) -> None:
+        """End the agents and remove the containers."""
+        for agent in self._agents:
+            agent.kill9()
+        self.engine.remove_all()

@@ -1,0 +1,96 @@
+"""Images for tests and the demo, built `FROM scratch` around Debian's static busybox: no network, no download."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import struct
+import tarfile
+from pathlib import Path
+
+from tests.support.engine import DockerEngine
+
+APPLETS = ("cat", "echo", "hostname", "httpd", "kill", "ls", "nc", "sh", "sleep", "wget")
+ELF_PROGRAM_INTERPRETER = 3
+
+# KILL as the stop signal: a first process without a handler ignores TERM, and every `docker stop` would take 10 s.
+PREAMBLE = """\
+FROM scratch
+COPY rootfs /
+STOPSIGNAL SIGKILL
+"""
+IDLE = 'CMD ["sleep", "1000000"]\n'
+
+# One page a port, each naming the container by its hostname.
+SERVE = """\
+CMD ["sh", "-c", "for port in 80 8080; do echo hello from $(hostname), port $port > /www/$port/index.html; done; \
+httpd -p 8080 -h /www/8080; exec httpd -f -p 80 -h /www/80"]
+"""
+WEB = f"EXPOSE 80 8080\n{SERVE}"
+
+TEST_IMAGES = {
+    "nginx:latest": f"EXPOSE 80 443\n{IDLE}",
+    "registry.local:5000/team/foobar:1.2": f"EXPOSE 8080\n{IDLE}",
+    "progrium/redis:latest": f"EXPOSE 6379\n{IDLE}",
+    "dns:1": f"EXPOSE 53/tcp 53/udp\n{IDLE}",
+    "noports:1": IDLE,
+    "worker:1": f"EXPOSE 9000\n{IDLE}",
+    "annotated:2": (
+        f"EXPOSE 80 443\nENV SERVICE_80_NAME=fromimage SERVICE_REGION=eu\nLABEL SERVICE_443_NAME=labelimage\n{IDLE}"
+    ),
+    "web:latest": WEB,
+}
+
+
+def build_test_images(engine: DockerEngine) -> None:
+    """Build every image that the tests run, under the names that the parity cases use."""
+    for tag, rest in TEST_IMAGES.items():
+        build(engine, tag, rest)
+
+
+def build(engine: DockerEngine, tag: str, rest: str) -> None:
+    """Build one image: busybox, and what the lines of Dockerfile in `rest` make of it."""
+    engine.docker("build", "--tag", tag, "-", stdin=_context(PREAMBLE + rest), timeout=120)
+
+
+def static_busybox() -> Path:
+    """The busybox of this machine; raises FileNotFoundError when there is none that runs without shared libraries."""
+    found = shutil.which("busybox")
+    if found is None or not _is_static(Path(found)):
+        raise FileNotFoundError("no statically linked busybox is installed (Debian: busybox-static)")
+    return Path(found)
+
+
+def _is_static(binary: Path) -> bool:
+    """Whether a (64 bit) ELF file names no interpreter, that is no dynamic linker, in its program headers."""
+    data = binary.read_bytes()
+    if data[:5] != b"\x7fELF\x02":
+        return False
+    order = "<" if data[5] == 1 else ">"
+    (offset,) = struct.unpack_from(f"{order}Q", data, 32)
+    size, count = struct.unpack_from(f"{order}HH", data, 54)
+    kinds = [struct.unpack_from(f"{order}I", data, offset + index * size)[0] for index in range(count)]
+    return ELF_PROGRAM_INTERPRETER not in kinds
+
+
+def _context(dockerfile: str) -> bytes:
+    """A build context as a tar file: the Dockerfile, busybox, a link for each command, and folders to serve."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        _add(tar, "Dockerfile", dockerfile.encode())
+        _add(tar, "rootfs/bin/busybox", static_busybox().read_bytes(), mode=0o755)
+        for applet in APPLETS:
+            link = tarfile.TarInfo(f"rootfs/bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        for folder in ("www/80", "www/8080", "tmp"):
+            entry = tarfile.TarInfo(f"rootfs/{folder}")
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+    return packed.getvalue()
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(data), mode
+    tar.addfile(entry, io.BytesIO(data))

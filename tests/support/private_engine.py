@@ -1,0 +1,192 @@
+"""A Docker engine of our own, in a network namespace and a scratch folder of its own."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tests.support.engine import DockerEngine, DockerError, Unavailable
+from tests.support.network import NetworkNamespace
+from tests.support.packages import CLIENT, DAEMON, missing_packages
+from tests.support.processes import Child, clean_environment, is_alive
+from tests.support.waiting import wait_until
+
+
+class PrivateEngine(DockerEngine):
+    """dockerd with its own data, sockets, bridge and ports, so that it meets no other engine on this machine.
+
+    It can be stopped, killed, frozen and started again, always with the same data. `close()` removes all of it, and is
+    called at exit where nobody did.
+    """
+
+    def __init__(self, live_restore: bool = False) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="wharfinger-engine-"))
+        self.network = NetworkNamespace(self.folder)
+        self._daemon: Child | None = None
+        # A configuration of our own also keeps the machine's /etc/docker/daemon.json out.
+        self._configuration = self.folder / "daemon.json"
+        self._configuration.write_text(json.dumps({"live-restore": live_restore}))
+
+    @property
+    def socket_url(self) -> str:
+        """A socket in the scratch folder."""
+        return f"unix://{self.folder}/docker.sock"
+
+    @property
+    def address(self) -> str:
+        """The engine's end of the veth pair."""
+        return self.network.address
+
+    @property
+    def daemon(self) -> Child:
+        """The dockerd process."""
+        if self._daemon is None:
+            raise RuntimeError("the engine was never started")
+        return self._daemon
+
+    def run_in_namespace(self, argv: Sequence[str]) -> list[str]:
+        """The same command, in the engine's network namespace."""
+        return self.network.command(argv)
+
+    def start(self) -> PrivateEngine:
+        """Start it, or start it again after a stop or kill, until it answers; leaves nothing when it fails."""
+        try:
+            if self._daemon is None:
+                atexit.register(self.close)
+                self.network.open()
+                self._daemon = self._new_daemon()
+            self._launch(self._daemon)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop the daemon as an operator would: its containers are stopped too, unless it has live-restore."""
+        self.daemon.stop(grace=60)
+
+    def kill(self) -> None:
+        """Kill the daemon, and with it its containerd; its containers go on until the next start."""
+        self.daemon.kill()
+        pidfile = self.folder / "exec/containerd/containerd.pid"
+        containerd = int(pidfile.read_text())
+        wait_until(lambda: not is_alive(containerd), 10, "containerd to follow dockerd")
+        # A dead process that nobody reaps still counts for the next dockerd, which would wait for it in vain.
+        pidfile.unlink()
+
+    def freeze(self) -> None:
+        """Let the daemon stand still: it takes connections and answers nothing."""
+        self.daemon.freeze()
+
+    def thaw(self) -> None:
+        """Let it go on, and wait until it answers."""
+        self.daemon.thaw()
+        wait_until(self.answers, 20, "the thawed engine")
+
+    def restart(self) -> None:
+        """Stop it where it runs, and start it with the same data."""
+        self.stop()
+        self.start()
+
+    def mend(self) -> None:
+        """Make it answer again, whatever a test did to it: thaw it, or start it where it has ended."""
+        if self.daemon.running:
+            self.thaw()
+        else:
+            self.start()
+
+    def close(self) -> None:
+        """End everything that was started, containers first, and remove the folder and the veth pair."""
+        atexit.unregister(self.close)
+        if self._daemon is not None and self._daemon.running:
+            self._daemon.thaw()
+            with suppress(DockerError):
+                self.remove_all()
+            self._daemon.stop(grace=30)
+        sweep(self.folder)
+        self.network.close()
+
+    def _new_daemon(self) -> Child:
+        flags = {
+            "--config-file": str(self._configuration),
+            "--data-root": str(self.folder / "data"),
+            "--exec-root": str(self.folder / "exec"),
+            "--pidfile": str(self.folder / "docker.pid"),
+            "--host": self.socket_url,
+            "--bip": "172.29.0.1/16",
+            # With IPv6 the engine lists each published port twice, as most engines out there do.
+            "--fixed-cidr-v6": "fd00:29::/64",
+        }
+        argv = ["dockerd", *(word for pair in flags.items() for word in pair), "--ipv6", "--userland-proxy=false"]
+        return Child(
+            self.run_in_namespace(argv),
+            self.folder / "dockerd.log",
+            env=clean_environment(),
+        )
+
+    def _launch(self, daemon: Child) -> None:
+        daemon.start()
+        wait_until(lambda: self.answers() or not daemon.running, 60, "the private engine to answer")
+        if not daemon.running:
+            raise RuntimeError(f"dockerd ended at its start: {_last_complaint(daemon.log())}")
+
+
+def private_engine(live_restore: bool = False) -> PrivateEngine | Unavailable:
+    """A private engine, started; or why none can be."""
+    if os.geteuid() != 0:
+        return Unavailable("a private engine needs root")
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode:
+        return Unavailable("a private engine needs a network namespace, which root may not make here (a container?)")
+    if missing := missing_packages(CLIENT | DAEMON):
+        return Unavailable(f"a private engine needs {', '.join(missing)}, not installed here")
+    try:
+        return PrivateEngine(live_restore).start()
+    except (RuntimeError, TimeoutError) as error:
+        return Unavailable(f"a private engine does not start here: {error}")
+
+
+def sweep(folder: Path) -> None:
+    """Remove a private engine's folder with all that may be left of it: shims, their containers, mounts."""
+    # A shim that is killed leaves its container running: the container first.
+    for shim in _shims_of(folder):
+        for pid in [*_children_of(shim), shim]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not list(_shims_of(folder)), 10, "the containers of the private engine to end")
+    for mount in _mounts_below(folder):
+        subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shims_of(folder: Path) -> Iterator[int]:
+    """The containerd-shims whose containerd has its socket below `folder`."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (entry / "cmdline").read_bytes()
+            if b"containerd-shim" in command and os.fsencode(f"{folder}/") in command:
+                yield int(entry.name)
+
+
+def _children_of(pid: int) -> list[int]:
+    with suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    """Mount points below `folder`, the innermost first."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return sorted((point for point in points if point.startswith(f"{folder}/")), key=len, reverse=True)
+
+
+def _last_complaint(log: str) -> str:
+    lines = [line for line in log.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"

@@ -1,0 +1,177 @@
+"""A stand-in that serves Docker's API from recorded JSON, to see the real program at work where no engine is.
+
+`python -m tests.support.recorded_engine SOCKET FILE`, where FILE holds `containers_json` (the answer of
+`GET /containers/json?all=1`) and `inspect` (id -> the answer of `GET /containers/ID/json`), as in the parity cases. It
+serves what wharfinger asks for, with and without `/v1.xx` before the path, and lets containers be stopped and started.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import socketserver
+import sys
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+API_VERSION = "1.41"
+UP = ("running", "paused", "restarting")
+KILLED = 137
+
+Json = dict[str, Any]
+
+
+class RecordedEngine:
+    """The state behind the API: the recorded containers, of which some may have been stopped since."""
+
+    def __init__(self, containers_json: list[Json], inspect: dict[str, Json], name: str = "recorded") -> None:
+        self.name = name
+        self._recorded = {str(listed["Id"]): (listed, inspect[listed["Id"]]) for listed in containers_json}
+        self._present = copy.deepcopy(self._recorded)
+        self._lock = threading.Lock()
+
+    def listed(self, everything: bool) -> list[Json]:
+        """The answer of `GET /containers/json`; only what is up, unless everything is asked for."""
+        with self._lock:
+            listed = [copy.deepcopy(listed) for listed, _ in self._present.values()]
+        return [container for container in listed if everything or container["State"] in UP]
+
+    def inspected(self, name: str) -> Json | None:
+        """The answer of `GET /containers/NAME/json`, by id, start of the id, or name; None when there is none."""
+        with self._lock:
+            found = self._find(name)
+            return copy.deepcopy(self._present[found][1]) if found else None
+
+    def stop(self, name: str) -> bool:
+        """Let a container be stopped, as `docker stop` on one that ignores TERM; False when there is none."""
+        with self._lock:
+            if found := self._find(name):
+                self._present[found] = _stopped(*self._present[found])
+            return bool(found)
+
+    def start(self, name: str) -> bool:
+        """Let a container be again as it was recorded; False when there is none."""
+        with self._lock:
+            if found := self._find(name):
+                self._present[found] = copy.deepcopy(self._recorded[found])
+            return bool(found)
+
+    def _find(self, name: str) -> str | None:
+        for container, (listed, _) in self._recorded.items():
+            if f"/{name}" in listed["Names"] or (name and container.startswith(name)):
+                return container
+        return None
+
+
+def _stopped(listed: Json, inspect: Json) -> tuple[Json, Json]:
+    """How list and inspect show a container after it was killed: without its ports and addresses."""
+    listed |= {"State": "exited", "Status": f"Exited ({KILLED}) Less than a second ago", "Ports": []}
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+    dead = {"Running": False, "Paused": False, "Status": "exited", "ExitCode": KILLED, "FinishedAt": now}
+    inspect["State"] |= dead
+    for network in (inspect["NetworkSettings"], *inspect["NetworkSettings"]["Networks"].values()):
+        network |= {"IPAddress": "", "GlobalIPv6Address": ""}
+    inspect["NetworkSettings"]["Ports"] = {}
+    return listed, inspect
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection; it is kept open between requests, as the engine does."""
+
+    protocol_version = "HTTP/1.1"
+    server: RecordedEngineServer
+
+    def do_HEAD(self) -> None:
+        """`HEAD /_ping`, the docker command's first question."""
+        self._answer(200, None)
+
+    def do_GET(self) -> None:
+        """The questions: ping, version, info, list, inspect."""
+        path, query = self._asked()
+        engine = self.server.engine
+        simple = {
+            "/_ping": "OK",
+            "/version": {"Version": "recorded", "ApiVersion": API_VERSION, "MinAPIVersion": "1.12", "Os": "linux"},
+            "/info": {"Name": engine.name, "ID": "RECORDED", "Containers": len(engine.listed(True))},
+        }
+        if path in simple:
+            self._answer(200, simple[path])
+        elif path == "/containers/json":
+            self._answer(200, engine.listed(query.get("all", ["0"])[0] in ("1", "true", "True")))
+        elif container := re.fullmatch(r"/containers/([^/]+)/json", path):
+            self._answer_or_404(engine.inspected(container[1]), container[1])
+        else:
+            self._answer(404, {"message": "page not found"})
+
+    def do_POST(self) -> None:
+        """The commands: `/containers/NAME/stop` and `/containers/NAME/start`."""
+        asked = re.fullmatch(r"/containers/([^/]+)/(stop|start)", self._asked()[0])
+        if asked is None:
+            self._answer(404, {"message": "page not found"})
+            return
+        act = self.server.engine.stop if asked[2] == "stop" else self.server.engine.start
+        self._answer_or_404(act(asked[1]), asked[1])
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing of each request."""
+
+    def _asked(self) -> tuple[str, dict[str, list[str]]]:
+        """The path without the API version, and the query."""
+        url = urlsplit(self.path)
+        return re.sub(r"^/v1\.\d+(?=/)", "", url.path), parse_qs(url.query)
+
+    def _answer_or_404(self, found: Json | bool | None, name: str) -> None:
+        if not found:
+            self._answer(404, {"message": f"No such container: {name}"})
+        elif found is True:
+            self._answer(204, None)
+        else:
+            self._answer(200, found)
+
+    def _answer(self, status: int, body: object) -> None:
+        data = b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("API-Version", API_VERSION)
+        self.send_header("Content-Type", "text/plain" if isinstance(body, str) else "application/json")
+        if status != 204:
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class RecordedEngineServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Serves a `RecordedEngine` at a unix socket; the socket's file goes with it."""
+
+    daemon_threads = True
+
+    def __init__(self, socket_path: Path, engine: RecordedEngine) -> None:
+        self.engine = engine
+        self.socket_path = socket_path
+        super().__init__(str(socket_path), _Handler)
+
+    def server_close(self) -> None:
+        """Close the socket and remove its file."""
+        super().server_close()
+        self.socket_path.unlink(missing_ok=True)
+
+
+def load(recording: Path) -> RecordedEngine:
+    """The engine of a recording; `hostname` in it, where there is one, is the engine's name."""
+    recorded = json.loads(recording.read_text())
+    return RecordedEngine(recorded["containers_json"], recorded["inspect"], recorded.get("hostname", "recorded"))
+
+
+def main() -> None:
+    """Serve until killed."""
+    socket_path, recording = map(Path, sys.argv[1:3])
+    with RecordedEngineServer(socket_path, load(recording)) as server:
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
