@@ -24,9 +24,9 @@ from controller.options import options, rewrite
 from controller.reconcile import Task, reconcile
 from controller.registry import DryRun
 from controller.render import as_json, as_text
-from controller.route import local_address_towards
+from controller.route import Route
 from controller.server import router, serve
-from controller.service import run_until_signalled
+from controller.service import hold_signals, run_until_signalled
 from controller.settings import Settings, WrongUsage, parse
 from model.desired import Deregister
 from model.layout import PlainLayout
@@ -40,8 +40,8 @@ IN_SYNC, WRONG, PENDING = 0, 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code. Anything wrong is 1, wrong usage included: 2 means that changes are
     pending, as in diff and terraform."""
-    words = rewrite(list(sys.argv[1:] if arguments is None else arguments), commands=cli.commands)
     try:
+        words = rewrite(list(sys.argv[1:] if arguments is None else arguments), commands=cli.commands)
         code = cli.main(words, prog_name="wharfinger", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -91,6 +91,7 @@ def run(words: dict[str, str], uris: tuple[str, ...]) -> int:
         Pace(settings.interval, clock=clock),
         (metrics, health, Journal()),
     )
+    hold_signals()
     if settings.listen:
         serve(router(health, metrics.app()), settings.listen)
     _greet(settings)
@@ -130,7 +131,7 @@ def _task(settings: Settings, clock: Clock) -> Task:
         rules=settings.rules,
         layout=PlainLayout.under(settings.registry.prefix),
         lifetime=settings.lifetime,
-        guess_address=partial(local_address_towards, settings.registry.endpoints),
+        guess_address=Route(settings.registry.endpoints).local_address,
         seconds=settings.pass_timeout,
         clock=clock,
     )

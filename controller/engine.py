@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import docker
 import docker.errors
@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 from controller.clock import Deadline
 from controller.errors import EngineUnavailable, one_line
-from model.container import Container, MalformedContainer, agrees_with_list, from_inspect, shown_in_list
+from model.container import Container, agrees_with_list, from_inspect, shown_in_list
 from model.desired import Snapshot, UnknownContainer
 from model.entry import ContainerRef
 
@@ -29,28 +29,44 @@ TIMEOUT = 5
 #: Where to look when nobody says where the engine is: Docker's own place, and where registrator's users mount it.
 SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # noqa: S108 - a place to look, not one to write
 
-_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError, ValueError)
+#: What an answer raises that is JSON, but not what the API promises.
+_MISSHAPEN = (KeyError, TypeError, AttributeError)
+
+_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError, ValueError, *_MISSHAPEN)
+
+
+class Client(Protocol):
+    """As much of docker.APIClient as is used."""
+
+    def info(self) -> Any: ...
+
+    def containers(self, *, all: bool) -> Any: ...
+
+    def inspect_container(self, container: str) -> Any: ...
+
+    def close(self) -> None: ...
 
 
 @frozen
 class EngineSettings:
-    """``host`` is a URL as in DOCKER_HOST; empty: from Docker's own variables in ``environment``, else a socket that
-    is there."""
+    """``host`` is a URL as in DOCKER_HOST; empty: from Docker's own variables in ``environment``, else the first of
+    ``sockets`` that is there."""
 
     host: str = ""
     environment: Mapping[str, str] = field(factory=dict)
+    sockets: Sequence[str] = SOCKETS
 
 
 def connect(settings: EngineSettings) -> docker.APIClient:
     """A client for the engine, its API version negotiated: newer engines refuse old versions."""
     options = docker.utils.kwargs_from_env(environment=dict(settings.environment))
-    url = settings.host or options.get("base_url") or _found_socket()
+    url = settings.host or options.get("base_url") or _found_socket(settings.sockets)
     return docker.APIClient(base_url=url, version="auto", timeout=TIMEOUT, tls=options.get("tls", False))
 
 
-def _found_socket() -> str:
-    there = [path for path in SOCKETS if _is_socket(path)]
-    return f"unix://{there[0] if there else SOCKETS[0]}"
+def _found_socket(sockets: Sequence[str]) -> str:
+    there = [path for path in sockets if _is_socket(path)]
+    return f"unix://{there[0] if there else sockets[0]}"
 
 
 def _is_socket(path: str) -> bool:
@@ -72,14 +88,14 @@ class Engine:
     """The containers of this host, as the engine tells them."""
 
     def __init__(
-        self, dial: Callable[[], docker.APIClient], *, stopped_too: bool, on_error: Callable[[], None] = lambda: None
+        self, dial: Callable[[], Client], *, stopped_too: bool, on_error: Callable[[], None] = lambda: None
     ) -> None:
         """``dial`` connects to the engine. ``stopped_too``: whether containers that are not running are wanted.
         ``on_error`` is called for each request that got no usable answer."""
         self._dial = dial
         self._stopped_too = stopped_too
         self._on_error = on_error
-        self._client: docker.APIClient | None = None
+        self._client: Client | None = None
         self._name = ""
         self._seen: dict[str, _Seen] = {}
 
@@ -87,15 +103,15 @@ class Engine:
         """The engine's name for its host. Asked once a connection, as an engine cannot change it while it runs.
         Raises EngineUnavailable."""
         if not self._name:
-            self._name = self._ask(lambda client: client.info())["Name"]
+            self._name = self._ask(lambda client: _name_in(client.info()))
         return self._name
 
     def read(self, deadline: Deadline) -> Snapshot:
         """This host's containers. Raises EngineUnavailable; a container that alone cannot be read is ``unknown``."""
-        listed = self._ask(lambda client: client.containers(all=self._stopped_too))
+        listed = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
         seen: dict[str, _Seen] = {}
         containers, unknown = [], []
-        for line in listed:
+        for line in listed.values():
             found = self._look_at(line, seen, deadline)
             if isinstance(found, Container):
                 containers.append(found)
@@ -108,20 +124,20 @@ class Engine:
         self, line: Mapping[str, Any], seen: dict[str, _Seen], deadline: Deadline
     ) -> Container | UnknownContainer | None:
         """The container of a line of the list; None when it is gone since."""
-        before, shown = self._seen.get(line["Id"]), shown_in_list(line)
-        if before and before.shown == shown:
-            seen[line["Id"]] = before
-            return before.container
-        if deadline.passed:
-            return UnknownContainer(_ref(line), "the pass ran out of time")
         try:
+            before, shown = self._seen.get(line["Id"]), shown_in_list(line)
+            if before and before.shown == shown:
+                seen[line["Id"]] = before
+                return before.container
+            if deadline.passed:
+                return UnknownContainer(_ref(line), "the pass ran out of time")
             container = self._inspect(line["Id"])
-        except (MalformedContainer, *_ERRORS) as error:
+            if container and agrees_with_list(container, line):
+                seen[container.id] = _Seen(shown, container)
+            return container
+        except _ERRORS as error:
             self._on_error()
-            return UnknownContainer(_ref(line), one_line(error))
-        if container and agrees_with_list(container, line):
-            seen[container.id] = _Seen(shown, container)
-        return container
+            return UnknownContainer(_ref(line), _plain(error))
 
     def _inspect(self, container_id: str) -> Container | None:
         assert self._client
@@ -130,7 +146,7 @@ class Engine:
         except docker.errors.NotFound:
             return None
 
-    def _ask(self, question: Callable[[docker.APIClient], Any]) -> Any:
+    def _ask(self, question: Callable[[Client], Any]) -> Any:
         try:
             self._client = self._client or self._dial()
             return question(self._client)
@@ -144,6 +160,13 @@ class Engine:
         if self._client:
             self._client.close()
         self._client, self._name = None, ""
+
+
+def _name_in(info: Mapping[str, Any]) -> str:
+    """The engine says an empty name when it could not find out; an id made of that would be nobody's."""
+    if not info["Name"]:
+        raise ValueError("it does not know the host's name; give one with --hostname")
+    return str(info["Name"])
 
 
 def _ref(line: Mapping[str, Any]) -> ContainerRef:
@@ -160,7 +183,7 @@ def _plain(error: BaseException) -> str:
             return "no answer in time"
         if isinstance(cause, FileNotFoundError | ConnectionRefusedError | PermissionError):
             return one_line(cause)
-    return one_line(error)
+    return f"unexpected answer: {error!r}" if isinstance(error, _MISSHAPEN) else one_line(error)
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

@@ -26,3 +26,8 @@ def one_line(error: BaseException) -> str:
     """The error's message on one line, or its type where it has none: libraries' messages can hold whole pages."""
     text = " ".join(str(error).split())
     return text[:300] or type(error).__name__
+
+
+def plain(text: str) -> str:
+    """Text of others on one line, its control characters escaped, so that it cannot play with the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -96,10 +96,13 @@ def _request(client: etcd.Client, method: str, key: str, params: Params, deadlin
 
 def _cause(error: etcd.EtcdConnectionFailed) -> str:
     cause = getattr(error, "cause", None)
+    if isinstance(cause, urllib3.exceptions.MaxRetryError):
+        cause = cause.reason
+    # To urllib3 a refused connection is a timeout, too, so it comes first.
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+        return f"cannot connect: {one_line(cause).rpartition(': ')[2]}"
     if isinstance(cause, urllib3.exceptions.TimeoutError):
         return "no answer in time"
-    if isinstance(cause, urllib3.exceptions.NewConnectionError):
-        return "cannot connect"
     return one_line(cause or error)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from controller import logs
 from model.desired import UnknownContainer
-from model.entry import Refusal
+from model.entry import ContainerRef, Refusal
 from model.plan import Action
 from model.report import Outcome, PassReport, Result
 
@@ -17,8 +17,8 @@ class Journal:
     """An observer of the loop that writes to the log."""
 
     def __init__(self) -> None:
-        self._refusals: frozenset[Refusal] = frozenset()
-        self._unknown: frozenset[UnknownContainer] = frozenset()
+        self._refusals: dict[tuple[str, ...], Refusal] = {}
+        self._unknown: dict[ContainerRef, UnknownContainer] = {}
         self._failures = 0
         self._settled = False
 
@@ -30,23 +30,25 @@ class Journal:
         for outcome in report.outcomes:
             _log_outcome(outcome)
         if report.planned:
-            self._log_refusals(frozenset(report.plan.refusals))
-            self._log_unknown(frozenset(report.unknown))
+            self._log_refusals({_where(each): each for each in report.plan.refusals})
+            self._log_unknown({each.ref: each for each in report.unknown})
         self._log_state(report, wait)
 
-    def _log_refusals(self, now: frozenset[Refusal]) -> None:
-        for refusal in sorted(now - self._refusals, key=_where):
-            log.warning("port refused", reason=refusal.reason.value, detail=refusal.detail, **_who(refusal))
-        for refusal in sorted(self._refusals - now, key=_where):
-            log.info("port no longer refused", reason=refusal.reason.value, **_who(refusal))
-        self._refusals = now
+    def _log_refusals(self, now: dict[tuple[str, ...], Refusal]) -> None:
+        before, self._refusals = self._refusals, now
+        for where in sorted(now):
+            if now[where] != before.get(where):
+                refusal = now[where]
+                log.warning("port refused", reason=refusal.reason.value, detail=refusal.detail, **_who(refusal))
+        for where in sorted(before.keys() - now.keys()):
+            log.info("port no longer refused", reason=before[where].reason.value, **_who(before[where]))
 
-    def _log_unknown(self, now: frozenset[UnknownContainer]) -> None:
-        for each in sorted(now - self._unknown, key=lambda each: each.ref):
-            log.warning("container unreadable, its entries stay", container=each.ref.name, problem=each.problem)
-        for each in sorted(self._unknown - now, key=lambda each: each.ref):
-            log.info("container readable again", container=each.ref.name)
-        self._unknown = now
+    def _log_unknown(self, now: dict[ContainerRef, UnknownContainer]) -> None:
+        before, self._unknown = self._unknown, now
+        for ref in sorted(now.keys() - before.keys()):
+            log.warning("container unreadable, its entries stay", container=ref.name, problem=now[ref].problem)
+        for ref in sorted(before.keys() - now.keys()):
+            log.info("container readable again", container=ref.name)
 
     def _log_state(self, report: PassReport, wait: float) -> None:
         if not report.succeeded:
@@ -65,8 +67,8 @@ class Journal:
             self._failures, self._settled = 0, True
 
 
-def _where(refusal: Refusal) -> tuple[str, str, str]:
-    return refusal.container.name, str(refusal.port), refusal.reason.value
+def _where(refusal: Refusal) -> tuple[str, ...]:
+    return refusal.container.name, refusal.container.id, str(refusal.port)
 
 
 def _who(refusal: Refusal) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
@@ -88,11 +89,19 @@ def _variable(name: str) -> str:
     return f"option_{name.replace('-', '_')}"
 
 
+class _Option(click.Option):
+    """An option whose variable counts when it is set to nothing, too: ``WHARFINGER_LISTEN=`` is ``--listen ''``."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        return os.environ.get(str(self.envvar))
+
+
 def _flag(flag: Flag) -> Callable[..., Any]:
     spellings = [f"--{flag.name}"] if flag.ours else [f"-{flag.name}", f"--{flag.name}"]
     return click.option(
         *spellings,
         _variable(flag.name),
+        cls=_Option,
         metavar=flag.metavar,
         default=flag.default,
         show_default=bool(flag.default),

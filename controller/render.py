@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from controller.errors import plain
 from model.entry import Refusal
 from model.plan import Action, Change
 from model.report import Outcome, PassReport, Result, summary
@@ -19,7 +20,7 @@ def as_text(report: PassReport, *, colour: bool) -> str:
     """One line a change, sorted by key; one a refusal; one a container that could not be read; the summary."""
     lines = [*_changes(report), *map(_refusal, report.plan.refusals)]
     lines += [
-        f"! {_plain(each.ref.name)} cannot be read, its entries stay: {_plain(each.problem)}" for each in report.unknown
+        f"! {plain(each.ref.name)} cannot be read, its entries stay: {plain(each.problem)}" for each in report.unknown
     ]
     if colour:
         lines = [f"{_COLOURS[line[0]]}{line}{_RESET}" for line in lines]
@@ -38,34 +39,29 @@ def _applied(report: PassReport) -> list[str]:
 def _changes(report: PassReport) -> Iterator[str]:
     results = {outcome.change.key: outcome for outcome in report.outcomes}
     for change in report.plan.visible:
-        line = f"{_SIGNS[change.action]} {_plain(change.key)}  {_values(change)}  ({change.reason.value})"
+        line = f"{_SIGNS[change.action]} {plain(change.key)}  {_values(change)}  ({change.reason.value})"
         yield line + _ending(results.get(change.key))
 
 
 def _values(change: Change) -> str:
-    before = _plain(change.before.value) if change.before else ""
+    before = plain(change.before.value) if change.before else ""
     match change.action:
         case Action.UPDATE:
-            return f"{before} -> {_plain(change.value)}"
+            return f"{before} -> {plain(change.value)}"
         case Action.DELETE:
             return before
         case _:
-            return _plain(change.value)
+            return plain(change.value)
 
 
 def _ending(outcome: Outcome | None) -> str:
     if outcome is None or outcome.result in {Result.APPLIED, Result.PENDING}:
         return ""
-    return f"  {outcome.result.value}: {_plain(outcome.detail)}"
+    return f"  {outcome.result.value}: {plain(outcome.detail)}"
 
 
 def _refusal(refusal: Refusal) -> str:
-    return f"! {_plain(refusal.container.name)} {refusal.port}  {_plain(refusal.detail)}  ({refusal.reason.value})"
-
-
-def _plain(text: str) -> str:
-    """Text of others on one line, its control characters escaped, so that it cannot play with the terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return f"! {plain(refusal.container.name)} {refusal.port}  {plain(refusal.detail)}  ({refusal.reason.value})"
 
 
 def as_json(report: PassReport) -> str:

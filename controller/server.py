@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -35,8 +35,9 @@ def router(health: Health, metrics: App) -> App:
         if page is None:
             return _reply(start, "404 Not Found", b"not found\n")
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-            return _reply(start, "405 Method Not Allowed", b"only GET\n")
-        return page(environ, start)
+            return _reply(start, "405 Method Not Allowed", b"only GET and HEAD\n", more=[("Allow", "GET, HEAD")])
+        body = page({**environ, "REQUEST_METHOD": "GET"}, start)
+        return body if environ["REQUEST_METHOD"] == "GET" else []
 
     return app
 
@@ -47,12 +48,17 @@ def _answer(start: StartResponse, answer: Answer) -> Iterable[bytes]:
 
 
 def _reply(
-    start: StartResponse, status: str, body: bytes, content_type: str = "text/plain; charset=utf-8"
+    start: StartResponse,
+    status: str,
+    body: bytes,
+    content_type: str = "text/plain; charset=utf-8",
+    more: Sequence[tuple[str, str]] = (),
 ) -> Iterable[bytes]:
     headers = [
         ("Content-Type", content_type),
         ("Content-Length", str(len(body))),
         ("X-Content-Type-Options", "nosniff"),
+        *more,
     ]
     start(status, headers)
     return [body]

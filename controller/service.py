@@ -18,27 +18,35 @@ GRACE = 0.8
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
+def hold_signals() -> None:
+    """Keep the signals for ``run_until_signalled``. To be called before the first thread starts: threads inherit the
+    mask, and a signal goes to any thread that has not blocked it, where it would end the program on the spot."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
 def run_until_signalled(loop: Loop) -> int:
     """Run the loop until SIGTERM or SIGINT; SIGHUP makes it look at once. Returns the exit code.
 
     The signals are blocked and waited for, so that they interrupt nothing, and reach the program as PID 1, too.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    thread = threading.Thread(target=_run, args=(loop,), name="loop", daemon=True)
+    hold_signals()
+    broke = threading.Event()
+    thread = threading.Thread(target=_run, args=(loop, broke), name="loop", daemon=True)
     thread.start()
     while (received := signal.sigwait(_SIGNALS)) == signal.SIGHUP:
         log.info("looking at once", signal="SIGHUP")
         loop.wake()
     log.info("stopping, the entries stay", signal=signal.Signals(received).name)
-    alive = thread.is_alive()
     loop.stop()
     thread.join(GRACE)
-    return 0 if alive else 1
+    return 1 if broke.is_set() else 0
 
 
-def _run(loop: Loop) -> None:
+def _run(loop: Loop, broke: threading.Event) -> None:
     """Nothing in a pass ends the loop; should something else, the program must not linger without one."""
     try:
         loop.run()
-    finally:
+    except BaseException:
+        broke.set()
         os.kill(os.getpid(), signal.SIGTERM)
+        raise

@@ -11,7 +11,7 @@ from attrs import frozen
 from controller.errors import Stop
 from controller.logs import FORMATS, LEVELS
 from controller.server import Address
-from model.address import AddressRules, address_problem
+from model.address import UNSPECIFIED, AddressRules, address_problem
 from model.desired import Deregister, Rules
 from model.entry import key_part_problem
 from model.metadata import split_tags
@@ -73,12 +73,12 @@ def parse(words: Words, uris: tuple[str, ...]) -> Settings:
         registry=reader.registry(uris),
         rules=_rules(reader),
         lifetime=lifetime,
-        interval=min(filter(None, (reader.seconds("interval"), resync, lifetime.refresh)), default=1.0),
-        pass_timeout=reader.seconds("pass-timeout"),
+        interval=min(filter(None, (reader.seconds("interval", 1.0), resync, lifetime.refresh))),
+        pass_timeout=reader.seconds("pass-timeout", 10.0),
         listen=reader.get("listen", _listen, None),
         docker_host=words["docker-host"],
-        log_format=reader.get("log-format", _one_of(FORMATS), ""),
-        log_level=reader.get("log-level", _one_of(LEVELS), ""),
+        log_format=reader.get("log-format", _one_of(FORMATS), "text"),
+        log_level=reader.get("log-level", _one_of(LEVELS), "info"),
         needless=tuple(name for name in ("cleanup", "resync", "retry-attempts", "retry-interval") if words[name]),
     )
     if reader.problems:
@@ -125,8 +125,8 @@ class _Reader:
     def whole(self, name: str) -> int:
         return self.get(name, _not_negative, 0)
 
-    def seconds(self, name: str) -> float:
-        return self.get(name, _positive, 1.0)
+    def seconds(self, name: str, default: float) -> float:
+        return self.get(name, _positive, default)
 
     def registry(self, uris: tuple[str, ...]) -> RegistryUri:
         """The one registry. None, or more than one, is a problem."""
@@ -186,6 +186,8 @@ def _listen(text: str) -> Address:
     if ":" not in text:
         raise ValueError("it should be HOST:PORT or :PORT")
     host, port = _split_port(text, "")
+    if host not in UNSPECIFIED and (problem := address_problem(host)):
+        raise ValueError(f"its host {problem}")
     return Address(host or EVERYWHERE, port)
 
 

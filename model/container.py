@@ -147,8 +147,9 @@ _SHOWN = ("Names", "State", "Ports", "NetworkSettings")
 def shown_in_list(listed: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a container's line in ``GET /containers/json`` that tells whether its inspect answer is still
     good: two equal ones, and what the inspect said holds. Of the status text only an exit code counts; the rest of it
-    ("Up 3 minutes") changes by itself."""
+    ("Up 3 minutes") changes by itself, and so does the order of the ports."""
     shown = {key: listed.get(key) for key in _SHOWN}
+    shown["Ports"] = sorted(sorted(port.items()) for port in listed.get("Ports") or ())
     status = listed.get("Status") or ""
     return {**shown, "exit": status.partition(")")[0] if status.startswith(("Exited", "Restarting")) else ""}
 

@@ -11,7 +11,7 @@ from tests.support.engine import DockerEngine, Unavailable
 from tests.support.etcd_server import EtcdServer
 from tests.support.finding import find_engine
 from tests.support.host import Host
-from tests.support.images import build_test_images
+from tests.support.images import build_test_images, remove_test_images
 from tests.support.private_engine import PrivateEngine, private_engine
 
 
@@ -25,6 +25,7 @@ def engine() -> Iterator[DockerEngine]:
         build_test_images(found)
         yield found
         found.remove_all()
+        remove_test_images(found)
     finally:
         found.close()
 
@@ -69,8 +70,14 @@ def breakable_host(breakable_engine: PrivateEngine, fresh_etcd: EtcdServer, tmp_
     yield from _host(breakable_engine, fresh_etcd, tmp_path)
 
 
-def _etcd() -> Iterator[EtcdServer]:
-    server = EtcdServer()
+@pytest.fixture
+def dialled_etcd(breakable_engine: PrivateEngine) -> Iterator[EtcdServer]:
+    """An etcd that the engine's host reaches over its network, as hosts do, and not over loopback."""
+    yield from _etcd(breakable_engine.network.host_address)
+
+
+def _etcd(address: str = "127.0.0.1") -> Iterator[EtcdServer]:
+    server = EtcdServer(address)
     try:
         yield server.start()
     finally:

@@ -27,9 +27,9 @@ class Agent:
     def __init__(self, docker_host: str, *args: str, log_path: Path, env: Mapping[str, str] | None = None) -> None:
         self.listen = f"127.0.0.1:{free_ports(1)[0]}"
         self._child = Child(
-            [*PROGRAM, "--listen", self.listen, *args],
+            [*PROGRAM, *args],
             log_path,
-            env=_environment(docker_host, env),
+            env=_environment(docker_host, env) | {"WHARFINGER_LISTEN": self.listen},
             cwd=REPOSITORY,
         )
 
@@ -67,6 +67,11 @@ class Agent:
         """Send it a signal."""
         self._child.signal(number)
 
+    def wait(self, timeout: float = 10.0) -> int | None:
+        """Wait until it has ended by itself; returns the exit code."""
+        wait_until(lambda: not self._child.running, timeout, "the agent to end")
+        return self._child.exit_code
+
     def restart(self) -> Agent:
         """End it where it runs and start it again with the same arguments."""
         self.terminate()
@@ -90,6 +95,15 @@ class Agent:
         """Every sample of `/metrics`: name with labels, as it is printed, to value; none when nobody answers."""
         status, body = self.get("/metrics")
         return parse_metrics(body) if status == 200 else {}
+
+    def passes(self, result: str = "success") -> float:
+        """How many passes have ended so since its start."""
+        return self.metrics()[f'wharfinger_passes_total{{result="{result}"}}']
+
+    def wait_for_passes(self, more: int, result: str = "success", timeout: float = 60.0) -> None:
+        """Wait until so many more passes have ended so."""
+        enough = self.passes(result) + more
+        wait_until(lambda: self.passes(result) >= enough, timeout, f"{more} more passes that end in {result}")
 
 
 def parse_metrics(text: str) -> dict[str, float]:

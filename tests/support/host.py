@@ -62,8 +62,11 @@ class Host:
 
     def agent(self, *flags: str, interval: float = 0.2) -> Agent:
         """Start the loop with `-ip` set to the engine's address, plus `flags` (the later one of a flag wins)."""
+        return self.run("--interval", str(interval), "-ip", self.engine.address, *flags, self.uri)
+
+    def run(self, *args: str) -> Agent:
+        """Start `wharfinger ARGS...`, word for word but for `--listen`."""
         log = self._folder / f"agent-{len(self._agents)}.log"
-        args = ["--interval", str(interval), "-ip", self.engine.address, *flags, self.uri]
         agent = Agent(self.engine.socket_url, *args, log_path=log)
         self._agents.append(agent)
         return agent.start()

@@ -48,6 +48,11 @@ def build_test_images(engine: DockerEngine) -> None:
         build(engine, tag, rest)
 
 
+def remove_test_images(engine: DockerEngine) -> None:
+    """Remove them again: an engine that is not ours must be as empty for the next run as it was for this one."""
+    engine.docker("rmi", "--force", *TEST_IMAGES)
+
+
 def build(engine: DockerEngine, tag: str, rest: str) -> None:
     """Build one image: busybox, and what the lines of Dockerfile in `rest` make of it."""
     engine.docker("build", "--tag", tag, "-", stdin=_context(PREAMBLE + rest), timeout=120)

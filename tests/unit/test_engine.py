@@ -1,0 +1,383 @@
+"""The door to the Docker engine."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import pytest
+import requests
+
+from controller.clock import Clock, Deadline
+from controller.engine import Engine, EngineSettings, connect
+from controller.errors import EngineUnavailable
+from model.container import Container
+from model.desired import Snapshot, UnknownContainer
+from model.entry import ContainerRef
+from tests.support.fakes import FakeDocker, FakeTime, Json, inspected
+from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer
+
+
+def engine(docker: FakeDocker, *, stopped_too: bool = False, on_error: Callable[[], object] = lambda: None) -> Engine:
+    """An engine behind this client."""
+    return Engine(docker.dial, stopped_too=stopped_too, on_error=lambda: (on_error(), None)[1])
+
+
+def soon() -> Deadline:
+    """A deadline that is not what the test is about."""
+    return Deadline.after(10, Clock())
+
+
+def names(snapshot: Snapshot) -> list[str]:
+    """The containers that were read."""
+    return [each.name for each in snapshot.containers]
+
+
+def test_each_container_is_inspected_once() -> None:
+    """As long as the list shows it unchanged, in whatever order it lists the ports."""
+    fake = FakeDocker(inspected("web", ports=(80, 443, 8080)), inspected("db"))
+    source = engine(fake)
+    first = source.read(soon())
+    assert (names(first), fake.inspects()) == (["web", "db"], ["web", "db"])
+    for _ in range(4):
+        assert source.read(soon()) == first
+    assert fake.inspects() == []
+
+
+def test_only_what_is_new_is_inspected() -> None:
+    """Not those that were there before."""
+    fake = FakeDocker(inspected("web"))
+    source = engine(fake)
+    source.read(soon())
+    fake.documents["db"] = inspected("db")
+    fake.inspects()
+    assert (names(source.read(soon())), fake.inspects()) == (["web", "db"], ["db"])
+
+
+def with_name(document: Json, name: str) -> Json:
+    """The container after ``docker rename``."""
+    return {**document, "Name": f"/{name}"}
+
+
+def with_network(document: Json) -> Json:
+    """The container after ``docker network connect``."""
+    network = document["NetworkSettings"]
+    more = {**network["Networks"], "backend": {"IPAddress": "10.5.0.2"}}
+    return {**document, "NetworkSettings": {**network, "Networks": more}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: with_name(document, "other"),
+        with_network,
+        lambda document: inspected("web", ports=(80, 443)),
+        lambda document: inspected("web", status="paused"),
+    ],
+    ids=["renamed", "on another network", "other ports", "paused"],
+)
+def test_a_container_that_looks_changed_is_inspected_again(change: Callable[[Json], Json]) -> None:
+    """And once more kept."""
+    fake = FakeDocker(inspected("web"))
+    source = engine(fake)
+    before = source.read(soon())
+    fake.documents["web"] = change(fake.documents["web"])
+    fake.inspects()
+    after = source.read(soon())
+    assert after != before
+    assert source.read(soon()) == after
+    assert fake.inspects() == ["web"]
+
+
+def test_a_container_that_went_away_and_came_back_is_inspected_again() -> None:
+    """What is not listed is forgotten, so the memory does not grow."""
+    fake = FakeDocker(inspected("web"))
+    source = engine(fake)
+    source.read(soon())
+    document = fake.documents.pop("web")
+    assert source.read(soon()) == Snapshot()
+    fake.documents["web"] = document
+    fake.inspects()
+    source.read(soon())
+    assert fake.inspects() == ["web"]
+
+
+def test_a_container_that_is_gone_at_the_inspect_is_gone() -> None:
+    """404 is an answer, and no error."""
+    fake = FakeDocker(inspected("web"), inspected("db"))
+    fake.then = lambda: fake.documents.pop("web", None)
+    errors: list[None] = []
+    assert names(engine(fake, on_error=lambda: errors.append(None)).read(soon())) == ["db"]
+    assert errors == []
+
+
+def test_a_container_that_restarts_between_list_and_inspect_is_not_remembered_so() -> None:
+    """The list shows it running in the next pass again, just as before: what the inspect saw must not last."""
+    fake = FakeDocker(inspected("web"))
+    source = engine(fake)
+    fake.then = lambda: fake.documents.update(web=inspected("web", status="restarting", exit_code=1))
+    (caught,) = source.read(soon()).containers
+    assert (caught.status, dict(caught.published)) == ("restarting", {})
+    fake.then = lambda: None
+    fake.documents["web"] = inspected("web")
+    (after,) = source.read(soon()).containers
+    assert (after.status, len(after.published)) == ("running", 1)
+    fake.inspects()
+    source.read(soon())
+    assert fake.inspects() == []
+
+
+@pytest.mark.parametrize(
+    ("stopped_too", "asked", "seen"), [(False, "list", ["web"]), (True, "list all", ["web", "old"])]
+)
+def test_stopped_containers_are_asked_for_only_where_they_count(stopped_too: bool, asked: str, seen: list[str]) -> None:
+    """That is, with ``-deregister on-success``: the list of all that ever ran can be long."""
+    fake = FakeDocker(inspected("web"), inspected("old", status="exited", exit_code=1))
+    snapshot = engine(fake, stopped_too=stopped_too).read(soon())
+    assert (names(snapshot), fake.asked[1]) == (seen, asked)
+
+
+def test_a_stopped_container_is_inspected_again_when_its_exit_code_changes() -> None:
+    """It ran in between, however shortly."""
+    fake = FakeDocker(inspected("job", status="exited", exit_code=1))
+    source = engine(fake, stopped_too=True)
+    source.read(soon())
+    fake.documents["job"] = inspected("job", status="exited", exit_code=0)
+    assert source.read(soon()).containers[0].exit_code == 0
+
+
+#: One of each family of errors that the client library lets out, and answers that are not what was asked for.
+ERRORS: Mapping[str, tuple[Exception, str]] = {
+    "docker": (docker.errors.DockerException("no such host"), "no such host"),
+    "docker API": (docker.errors.APIError("500 Server Error"), "500 Server Error"),
+    "connection": (requests.ConnectionError("('Connection aborted.', BrokenPipeError())"), "Connection aborted."),
+    "refused": (requests.ConnectionError(ConnectionRefusedError(111, "Connection refused")), "Connection refused"),
+    "time-out": (requests.ReadTimeout("UnixHTTPConnectionPool(...): Read timed out."), "no answer in time"),
+    "cut short": (requests.exceptions.ChunkedEncodingError("IncompleteRead(5 bytes read)"), "IncompleteRead"),
+    "socket": (FileNotFoundError(2, "No such file or directory"), "No such file or directory"),
+    "system": (OSError("odd"), "odd"),
+    "no JSON": (json.JSONDecodeError("Expecting value", "<html>", 0), "Expecting value"),
+    "another shape": (KeyError("Id"), "unexpected answer: KeyError('Id')"),
+    "another type": (TypeError("not a list"), "unexpected answer: TypeError('not a list')"),
+}
+EACH_ERROR = pytest.mark.parametrize(("error", "message"), ERRORS.values(), ids=ERRORS.keys())
+
+
+@EACH_ERROR
+@pytest.mark.parametrize("question", ["dial", "list"])
+def test_an_engine_that_cannot_be_read_says_so_in_our_words(question: str, error: Exception, message: str) -> None:
+    """Nothing of the libraries' gets through; each failed request is counted; the next read begins anew."""
+    fake, errors = FakeDocker(inspected("web")), list[None]()
+    source = engine(fake, on_error=lambda: errors.append(None))
+    fake.errors[question] = error
+    with pytest.raises(EngineUnavailable) as unavailable:
+        source.read(soon())
+    assert str(unavailable.value).startswith("cannot read the Docker engine: ")
+    assert message in str(unavailable.value)
+    assert (len(errors), fake.open) == (1, 0)
+    fake.errors.clear()
+    assert names(source.read(soon())) == ["web"]
+
+
+@EACH_ERROR
+def test_an_engine_whose_name_cannot_be_read_says_so_in_our_words(error: Exception, message: str) -> None:
+    """As with the list."""
+    fake = FakeDocker()
+    fake.errors["info"] = error
+    with pytest.raises(EngineUnavailable) as unavailable:
+        engine(fake).name()
+    assert message in str(unavailable.value)
+
+
+@EACH_ERROR
+def test_a_container_that_cannot_be_inspected_is_unknown(error: Exception, message: str) -> None:
+    """The others go on, the failure is counted, and the next pass asks again."""
+    fake, errors = FakeDocker(inspected("web"), inspected("db")), list[None]()
+    source = engine(fake, on_error=lambda: errors.append(None))
+    fake.errors["inspect web"] = error
+    snapshot = source.read(soon())
+    (unknown,) = snapshot.unknown
+    assert (unknown.ref, names(snapshot), len(errors)) == (ContainerRef("web", "web"), ["db"], 1)
+    assert message in unknown.problem
+    fake.errors.clear()
+    assert source.read(soon()).unknown == ()
+
+
+@pytest.mark.parametrize(
+    "answer", [None, {"message": "page not found"}, [None], [{"Names": ["/web"]}], ["web"]], ids=repr
+)
+def test_a_list_that_is_none_is_no_list(answer: object) -> None:
+    """It must not be taken for an engine that runs nothing."""
+
+    class Odd(FakeDocker):
+        """An engine, or what stands before it, that answers in JSON of its own."""
+
+        def containers(self, *, all: bool) -> Any:
+            return answer
+
+    with pytest.raises(EngineUnavailable, match="unexpected answer"):
+        engine(Odd()).read(soon())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"Ports": [{"Type": "tcp", "PublicPort": 80}]}, {"Ports": [None]}, {"Status": 5}, {"NetworkSettings": "none"}],
+    ids=repr,
+)
+def test_a_line_of_the_list_that_cannot_be_understood_makes_its_container_unknown(damage: Json) -> None:
+    """And no other."""
+
+    class Damaged(FakeDocker):
+        """An engine that lists one container in a way of its own."""
+
+        def containers(self, *, all: bool) -> Any:
+            return [{**line, **damage} if line["Id"] == "web" else line for line in super().containers(all=all)]
+
+    snapshot = engine(Damaged(inspected("web"), inspected("db"))).read(soon())
+    assert ([each.ref.name for each in snapshot.unknown], names(snapshot)) == (["web"], ["db"])
+
+
+def test_an_inspect_answer_that_cannot_be_understood_makes_its_container_unknown() -> None:
+    """With the culprit's name."""
+    fake = FakeDocker({**inspected("web"), "Created": "yesterday"}, inspected("db"))
+    fake.errors.clear()
+    snapshot = engine(fake).read(soon())
+    assert snapshot.unknown == (UnknownContainer(ContainerRef("web", "web"), "creation time 'yesterday'"),)
+    assert names(snapshot) == ["db"]
+
+
+def test_what_does_not_fit_into_the_time_is_unknown() -> None:
+    """What is remembered costs none, so it is still known."""
+    time = FakeTime()
+    fake = FakeDocker(inspected("web"))
+    source = engine(fake)
+    source.read(soon())
+    fake.documents |= {"db": inspected("db"), "dns": inspected("dns")}
+    deadline = Deadline.after(5, time.clock)
+    fake.then = lambda: time.advance(5)
+    snapshot = source.read(deadline)
+    assert names(snapshot) == ["web"]
+    assert [(each.ref.name, each.problem) for each in snapshot.unknown] == [
+        ("db", "the pass ran out of time"),
+        ("dns", "the pass ran out of time"),
+    ]
+    assert names(source.read(soon())) == ["web", "db", "dns"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "name"),
+    [
+        (["/web"], "web"),
+        (["/other/alias", "/web"], "web"),
+        (["/web", "/other/alias", "/third/alias"], "web"),
+        ([], ""),
+        (None, ""),
+    ],
+    ids=str,
+)
+def test_an_unknown_container_goes_by_its_own_name(shown: list[str] | None, name: str) -> None:
+    """A link gives it a second name, ``/other/alias``; by its own its entries are found."""
+
+    class Linked(FakeDocker):
+        """An engine with links between its containers."""
+
+        def containers(self, *, all: bool) -> Any:
+            return [{**line, "Names": shown} for line in super().containers(all=all)]
+
+    fake = Linked(inspected("web"))
+    fake.errors["inspect web"] = OSError("odd")
+    (unknown,) = engine(fake).read(soon()).unknown
+    assert unknown.ref == ContainerRef("web", name)
+
+
+def test_the_name_is_asked_once_a_connection() -> None:
+    """An engine cannot change it while it runs, but the one behind the socket may be another after an error."""
+    fake = FakeDocker(name="engine-1")
+    source = engine(fake)
+    assert [source.name(), source.name()] == ["engine-1", "engine-1"]
+    assert fake.asked.count("info") == 1
+    fake.name = "engine-2"
+    fake.errors["list"] = OSError("gone")
+    with pytest.raises(EngineUnavailable):
+        source.read(soon())
+    assert source.name() == "engine-2"
+
+
+@pytest.mark.parametrize("name", ["", None], ids=repr)
+def test_an_engine_that_does_not_know_its_name_cannot_give_one(name: object) -> None:
+    """Entries under no owner would be nobody's; the operator is told what to do."""
+    with pytest.raises(EngineUnavailable, match="give one with --hostname"):
+        engine(FakeDocker(name=name)).name()
+
+
+def test_one_connection_serves_all_passes() -> None:
+    """Negotiating a version costs more than a list. It is let go of when asked to."""
+    fake = FakeDocker(inspected("web"))
+    source = engine(fake)
+    for _ in range(3):
+        source.name()
+        source.read(soon())
+    assert (fake.asked.count("dial"), fake.open) == (1, 1)
+    source.close()
+    source.close()
+    assert fake.open == 0
+
+
+@pytest.fixture
+def socket_path(tmp_path: Path) -> Iterator[Path]:
+    """The socket of an engine that runs one container."""
+    document = inspected("web")
+    state = RecordedEngine([FakeDocker(document).containers(all=True)[0]], {"web": document}, name="core-07")
+    with RecordedEngineServer(tmp_path / "docker.sock", state) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.socket_path
+        server.shutdown()
+        thread.join()
+
+
+def read_through(settings: EngineSettings) -> tuple[str, list[Container]]:
+    """Name and containers, through the real client library."""
+    source = Engine(lambda: connect(settings), stopped_too=False)
+    try:
+        return source.name(), list(source.read(soon()).containers)
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize("given", ["flag", "DOCKER_HOST", "usual socket", "flag over DOCKER_HOST"])
+def test_the_engine_is_found(socket_path: Path, tmp_path: Path, given: str) -> None:
+    """By the flag, else by Docker's own variable, else at the first of the usual sockets that is there."""
+    url, nowhere = f"unix://{socket_path}", f"unix://{tmp_path}/nowhere.sock"
+    (tmp_path / "file.sock").touch()
+    sockets = [str(tmp_path / "nowhere.sock"), str(tmp_path / "file.sock"), str(socket_path)]
+    settings = {
+        "flag": EngineSettings(url),
+        "DOCKER_HOST": EngineSettings("", {"DOCKER_HOST": url}),
+        "usual socket": EngineSettings("", {}, sockets),
+        "flag over DOCKER_HOST": EngineSettings(url, {"DOCKER_HOST": nowhere}),
+    }[given]
+    name, containers = read_through(settings)
+    assert (name, [each.name for each in containers]) == ("core-07", ["web"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (EngineSettings("unix:///nowhere/docker.sock"), "No such file or directory"),
+        (EngineSettings("", {}, ["/nowhere/a.sock", "/nowhere/b.sock"]), "No such file or directory"),
+        (EngineSettings("tcp://127.0.0.1:1"), "Connection refused"),
+        (EngineSettings("gopher://127.0.0.1"), "Invalid bind address protocol"),
+        (EngineSettings("", {"DOCKER_HOST": "tcp://x:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/no"}), "TLS"),
+    ],
+    ids=["no socket", "none of the usual ones", "nobody listens", "no such protocol", "no certificates"],
+)
+def test_an_engine_that_is_not_there_is_unavailable(settings: EngineSettings, message: str) -> None:
+    """In a few words, whatever the libraries make of it."""
+    with pytest.raises(EngineUnavailable, match=message) as unavailable:
+        read_through(settings)
+    assert len(str(unavailable.value)) < 350

@@ -1,0 +1,164 @@
+"""How the log looks, and that nobody else can write in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from controller import logs
+
+pytestmark = pytest.mark.usefixtures("logging_restored")
+
+#: What a container could put into its name, a label or its environment to play with the log or the terminal.
+NASTY = {
+    "a new line": "web\n2026-01-01T00:00:00Z [info     ] forged",
+    "carriage return": "web\rforged",
+    "colour": "\x1b[31mred",
+    "title": "\x1b]0;title\x07",
+    "one-byte escape": "\x9b31m",
+    "vertical tab and form feed": "a\x0bb\x0cc",
+    "next line": "a\x85b",
+    "line separator": "a\u2028b",
+    "reversed": "a\u202eb",
+    "lone surrogate": "a\udc80b",
+    "null": "a\x00b",
+    "delete": "a\x7fb",
+}
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What was written to standard error since this was last asked."""
+    return lambda: capsys.readouterr().err
+
+
+def configured(form: str, level: str = "info", *, colour: bool = False) -> Any:
+    """A logger after this configuration."""
+    logs.configure(form, level, colour=colour)
+    return logs.logger("wharfinger.test")
+
+
+def test_a_line_of_text_has_time_level_message_logger_and_fields(written: Callable[[], str]) -> None:
+    """In this order, the fields in the order they were given, quoted where they have spaces."""
+    configured("text").info("change applied", key="/a/b", value="x y", count=3)
+    pattern = (
+        r"\d{4}-\d\d-\d\dT[\d:.]+Z \[info     \] change applied \[wharfinger.test\] key=/a/b value='x y' count=3\n"
+    )
+    assert re.fullmatch(pattern, written())
+
+
+def test_a_line_of_json_has_the_same(written: Callable[[], str]) -> None:
+    """One document a line."""
+    configured("json").warning("port refused", port="80/tcp")
+    line = json.loads(written())
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "port refused", "level": "warning", "logger": "wharfinger.test", "port": "80/tcp"}
+
+
+@pytest.mark.parametrize(("level", "count"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_lines_below_the_level_are_left_out(written: Callable[[], str], level: str, count: int) -> None:
+    """Each level and what is more serious."""
+    log = configured("text", level)
+    for say in (log.debug, log.info, log.warning, log.error):
+        say("said")
+    assert len(written().splitlines()) == count
+
+
+@pytest.mark.parametrize("colour", [False, True], ids=["plain", "coloured"])
+def test_colour_is_there_when_asked_for(written: Callable[[], str], colour: bool) -> None:
+    """And only then."""
+    configured("text", colour=colour).info("said")
+    assert ("\x1b[" in written()) is colour
+
+
+@pytest.mark.parametrize("form", logs.FORMATS)
+@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
+def test_a_value_cannot_forge_a_line_or_play_with_the_terminal(
+    written: Callable[[], str], form: str, text: str
+) -> None:
+    """Whatever a container is called, it stays within its value, on the one line."""
+    configured(form).warning("port refused", container=text, port="80/tcp")
+    line = written()
+    assert line.endswith("\n")
+    assert not re.search(r"[\x00-\x1f\x80-\x9f\u2028\u2029\u202e]", line[:-1])
+    if form == "json":
+        assert json.loads(line)["container"] == text
+    else:
+        assert f"container={text!r} port=80/tcp\n" in line
+
+
+@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
+def test_a_librarys_message_cannot_either(written: Callable[[], str], text: str) -> None:
+    """Their messages are no constants: waitress's, for one, hold the path that a client asked for."""
+    configured("text")
+    logging.getLogger("waitress").warning("Exception while serving %s", text)
+    (line,) = written().split("\n")[:-1]
+    assert line.isprintable()
+
+
+def test_a_list_is_escaped_as_its_elements_are(written: Callable[[], str]) -> None:
+    """Other values are shown as in Python, which escapes."""
+    configured("text").info("started", endpoints=["a\x1b[0m", "b\nc"])
+    assert written().endswith("endpoints=['a\\x1b[0m', 'b\\nc']\n")
+
+
+def test_a_traceback_follows_its_line_indented(written: Callable[[], str]) -> None:
+    """So that none of its lines, which may hold a container's words, passes for a message."""
+    log = configured("text")
+    try:
+        raise ValueError("bad\n2026-01-01T00:00:00Z [info     ] forged \x1b[31m")
+    except ValueError:
+        log.exception("pass broke, please report this")
+    first, *rest = written().split("\n")[:-1]
+    assert "pass broke, please report this" in first
+    assert rest[0] == "    Traceback (most recent call last):"
+    assert rest[-1] == "    2026-01-01T00:00:00Z [info     ] forged \\x1b[31m"
+    assert all(line.startswith("    ") for line in rest)
+
+
+def test_a_librarys_traceback_is_treated_likewise(written: Callable[[], str]) -> None:
+    """And never with the values of variables, which may be secret."""
+    secret = "hunter" + str(2)
+    configured("text")
+    try:
+        raise ValueError(len(secret))
+    except ValueError:
+        logging.getLogger("waitress").exception("Exception while serving /")
+    text = written()
+    assert "\n    ValueError: 7\n" in text
+    assert secret not in text
+
+
+def test_a_traceback_in_json_is_part_of_its_line(written: Callable[[], str]) -> None:
+    """As it is, for a program to show."""
+    log = configured("json")
+    try:
+        raise ValueError("bad\nnews")
+    except ValueError:
+        log.exception("pass broke, please report this")
+    (line,) = written().splitlines()
+    assert json.loads(line)["exception"].endswith("ValueError: bad\nnews")
+
+
+@pytest.mark.parametrize("name", ["etcd.client", "urllib3.connectionpool", "waitress.queue"])
+def test_libraries_that_report_every_failed_request_are_hushed(written: Callable[[], str], name: str) -> None:
+    """The pass reports it once, in our words."""
+    configured("text", "debug")
+    logging.getLogger(name).error("Retrying (Retry(total=0...")
+    assert written() == ""
+
+
+def test_the_last_configuration_counts(written: Callable[[], str]) -> None:
+    """A logger that is in use already follows it."""
+    log = configured("text")
+    log.info("one")
+    configured("json")
+    log.info("two")
+    first, second = written().splitlines()
+    assert " one " in first
+    assert json.loads(second)["event"] == "two"

@@ -1,0 +1,194 @@
+"""The flags, in every spelling that registrator's users have in their unit files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from controller.options import FLAGS, SWITCHES, environment_variable, options, rewrite
+from controller.settings import WrongUsage
+
+URI = "etcd://10.0.0.1:2379/services"
+
+Heard = tuple[str, dict[str, str], tuple[str, ...]]
+
+TAKING_A_WORD = [flag.name for flag in FLAGS]
+REGISTRATORS = [flag.name for flag in FLAGS if not flag.ours]
+ON_OR_OFF = [switch.name for switch in SWITCHES]
+
+#: Go's spellings of the two truth values.
+TRUE, FALSE = ("1", "t", "T", "true", "TRUE", "True"), ("0", "f", "F", "false", "FALSE", "False")
+
+
+@click.group()
+def program() -> None:
+    """A program with the two commands that tells what it heard."""
+
+
+@program.command("run")
+@options
+def run(words: dict[str, str], uris: tuple[str, ...]) -> Heard:
+    """What ``run`` heard."""
+    return "run", words, uris
+
+
+@program.command("reconcile")
+@options
+def reconcile(words: dict[str, str], uris: tuple[str, ...]) -> Heard:
+    """What ``reconcile`` heard."""
+    return "reconcile", words, uris
+
+
+def hear(*args: str, env: Mapping[str, str] | None = None) -> Heard:
+    """What the program hears of this command line in this environment."""
+    clean = {environment_variable(name): None for name in TAKING_A_WORD + ON_OR_OFF}
+    words = rewrite(list(args), commands=("run", "reconcile"))
+    result = CliRunner().invoke(program, words, env={**clean, **(env or {})}, standalone_mode=False)
+    if result.exception:
+        raise result.exception
+    heard: Heard = result.return_value
+    return heard
+
+
+def test_a_uri_alone_is_run_with_every_default() -> None:
+    """Each flag has a word: its default, and nothing for a switch that is off."""
+    expected = {flag.name: flag.default for flag in FLAGS} | dict.fromkeys(ON_OR_OFF, "")
+    assert hear(URI) == ("run", expected, (URI,))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the URI", "after the URI"])
+@pytest.mark.parametrize("spelling", ["-{} word", "-{}=word", "--{} word", "--{}=word"])
+@pytest.mark.parametrize("name", REGISTRATORS)
+def test_registrators_flags_are_heard_in_each_spelling(name: str, spelling: str, after: bool) -> None:
+    """One dash or two, the word apart or behind an equals sign, before or after the URI."""
+    flag = spelling.format(name).split()
+    command, words, uris = hear(*([URI, *flag] if after else [*flag, URI]))
+    assert (command, words[name], uris) == ("run", "word", (URI,))
+
+
+@pytest.mark.parametrize("spelling", ["--{} word", "--{}=word"])
+@pytest.mark.parametrize("name", [flag.name for flag in FLAGS if flag.ours])
+def test_our_flags_have_two_dashes(name: str, spelling: str) -> None:
+    """Those that registrator does not know are spelled in one way only."""
+    assert hear(*spelling.format(name).split(), URI)[1][name] == "word"
+
+
+@pytest.mark.parametrize(("dashes"), ["-", "--"])
+@pytest.mark.parametrize("name", ON_OR_OFF)
+def test_a_switch_alone_is_on_and_takes_no_word(name: str, dashes: str) -> None:
+    """What follows it is not its value, as with Go's flags."""
+    for line in ([f"{dashes}{name}", URI], [URI, f"{dashes}{name}"]):
+        _, words, uris = hear(*line)
+        assert (words[name], uris) == ("true", (URI,))
+
+
+@pytest.mark.parametrize("dashes", ["-", "--"])
+@pytest.mark.parametrize("value", TRUE + FALSE)
+@pytest.mark.parametrize("name", ON_OR_OFF)
+def test_a_switch_takes_gos_truth_values(name: str, value: str, dashes: str) -> None:
+    """``-internal=false`` and its like, wherever they stand."""
+    for line in ([f"{dashes}{name}={value}", URI], [URI, f"{dashes}{name}={value}"]):
+        assert hear(*line)[1][name] == ("true" if value in TRUE else "")
+
+
+@pytest.mark.parametrize("value", ["maybe", "", "yes"])
+def test_a_switch_takes_no_other_value(value: str) -> None:
+    """What Go would refuse is refused, with the flag's name."""
+    with pytest.raises(WrongUsage) as wrong:
+        hear(f"-internal={value}", URI)
+    assert wrong.value.problems == [f"-internal {value!r}: it must be true or false"]
+
+
+def test_the_last_word_of_a_switch_counts() -> None:
+    """As with Go's flags."""
+    assert hear("-internal", "-internal=false", URI)[1]["internal"] == ""
+    assert hear("-internal=false", "-internal", URI)[1]["internal"] == "true"
+
+
+def test_a_negative_word_is_a_word() -> None:
+    """registrator's own default for ``-retry-attempts`` is -1."""
+    assert hear("-retry-attempts", "-1", URI)[1]["retry-attempts"] == "-1"
+
+
+def test_a_word_that_only_looks_like_a_switch_is_left_alone() -> None:
+    """Only the switches themselves are rewritten."""
+    _, words, uris = hear("-tags", "internal=false", "etcd://a/explicit=true")
+    assert (words["tags"], uris) == ("internal=false", ("etcd://a/explicit=true",))
+
+
+@pytest.mark.parametrize(
+    ("args", "command"),
+    [
+        ([URI], "run"),
+        (["run", URI], "run"),
+        (["-internal", URI], "run"),
+        (["reconcile", URI], "reconcile"),
+        (["reconcile", "-ip=10.0.0.1", URI, "-internal=false"], "reconcile"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_run_is_the_default_command(args: list[str], command: str) -> None:
+    """Where no command is named, as in registrator's command line."""
+    heard, _, uris = hear(*args)
+    assert (heard, uris) == (command, (URI,))
+
+
+@pytest.mark.parametrize("first", ["-h", "--help", "--version"])
+def test_help_and_version_are_the_programs_own(first: str) -> None:
+    """They are not turned into ``run``'s."""
+    assert rewrite([first], commands=("run",)) == [first]
+
+
+def test_no_words_at_all_are_run() -> None:
+    """So that the missing URI is what is complained about."""
+    assert rewrite([], commands=("run",)) == ["run"]
+
+
+@pytest.mark.parametrize("name", TAKING_A_WORD)
+def test_every_flag_has_a_variable(name: str) -> None:
+    """The variable stands in for the flag, and the flag beats it."""
+    env = {environment_variable(name): "from-env"}
+    assert hear(URI, env=env)[1][name] == "from-env"
+    assert hear(f"--{name}", "from-flag", URI, env=env)[1][name] == "from-flag"
+
+
+@pytest.mark.parametrize("name", TAKING_A_WORD)
+def test_a_variable_set_to_nothing_is_an_empty_word(name: str) -> None:
+    """So that ``WHARFINGER_LISTEN=`` serves nothing, as ``--listen ''`` does."""
+    assert hear(URI, env={environment_variable(name): ""})[1][name] == ""
+
+
+@pytest.mark.parametrize("name", ON_OR_OFF)
+def test_every_switch_has_a_variable(name: str) -> None:
+    """Set to true or false; the switch itself beats it; set to nothing it is not set."""
+    variable = environment_variable(name)
+    assert hear(URI, env={variable: "true"})[1][name] == "true"
+    assert hear(URI, env={variable: "false"})[1][name] == ""
+    assert hear(URI, env={variable: ""})[1][name] == ""
+    assert hear(f"-{name}=false", URI, env={variable: "true"})[1][name] == ""
+    assert hear(f"-{name}", URI, env={variable: "false"})[1][name] == "true"
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("ip", "WHARFINGER_IP"),
+        ("ttl-refresh", "WHARFINGER_TTL_REFRESH"),
+        ("useIpFromLabel", "WHARFINGER_USE_IP_FROM_LABEL"),
+        ("docker-host", "WHARFINGER_DOCKER_HOST"),
+        ("internal", "WHARFINGER_INTERNAL"),
+    ],
+)
+def test_variables_are_named_after_their_flags(name: str, variable: str) -> None:
+    """In capitals, with underscores between the words."""
+    assert environment_variable(name) == variable
+
+
+@pytest.mark.parametrize("line", [["-nonsense", URI], ["--ip"], ["-ip"], ["--interval"]], ids=" ".join)
+def test_what_nobody_knows_is_refused(line: list[str]) -> None:
+    """An unknown flag, or one without its word."""
+    with pytest.raises(click.UsageError):
+        hear(*line)

@@ -1,0 +1,76 @@
+"""The stand-in for Docker's API answers as the engine does, as far as wharfinger asks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import pytest
+
+from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer, load
+
+RECORDING = Path(__file__).parents[2] / "scripts" / "recorded-engine.json"
+FIRST = "wharfinger-demo-1"
+
+
+@pytest.fixture
+def engine() -> RecordedEngine:
+    """The recording that the demo falls back to."""
+    return load(RECORDING)
+
+
+@pytest.fixture
+def client(engine: RecordedEngine, tmp_path: Path) -> Iterator[docker.APIClient]:
+    """The real client library, connected to the stand-in."""
+    with RecordedEngineServer(tmp_path / "docker.sock", engine) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        client = docker.APIClient(base_url=f"unix://{tmp_path}/docker.sock", version="auto", timeout=5)
+        yield client
+        client.close()
+        server.shutdown()
+        thread.join()
+
+
+def names(listed: list[dict[str, Any]]) -> list[str]:
+    """The names of listed containers, in order."""
+    return sorted(container["Names"][0] for container in listed)
+
+
+def test_the_client_library_can_list_inspect_and_ask_for_the_name(client: docker.APIClient) -> None:
+    """Version negotiation, info, list and inspect: all that wharfinger asks."""
+    assert client.info()["Name"] == "recorded"
+    assert names(client.containers()) == [f"/wharfinger-demo-{number}" for number in (1, 2, 3)]
+    assert client.inspect_container(FIRST)["State"]["Running"] is True
+
+
+def test_a_stopped_container_is_listed_only_with_all_and_has_no_ports(client: docker.APIClient) -> None:
+    """As after `docker stop`, and `docker start` brings it back as it was."""
+    before = client.containers()
+    client.stop(FIRST)
+    assert f"/{FIRST}" not in names(client.containers())
+    stopped = next(one for one in client.containers(all=True) if one["Names"] == [f"/{FIRST}"])
+    assert (stopped["State"], stopped["Ports"]) == ("exited", [])
+    assert client.inspect_container(FIRST)["State"]["ExitCode"] == 137
+    client.start(FIRST)
+    assert client.containers() == before
+
+
+def test_what_is_not_there_is_not_found(client: docker.APIClient) -> None:
+    """A container that is gone answers 404, which is not a failure."""
+    with pytest.raises(docker.errors.NotFound, match="No such container: nobody"):
+        client.inspect_container("nobody")
+    with pytest.raises(docker.errors.NotFound):
+        client.stop("nobody")
+
+
+def test_the_socket_goes_with_the_server(engine: RecordedEngine, tmp_path: Path) -> None:
+    """A second run finds nothing in its way."""
+    for _ in range(2):
+        with RecordedEngineServer(tmp_path / "docker.sock", engine):
+            assert (tmp_path / "docker.sock").exists()
+        assert not (tmp_path / "docker.sock").exists()

@@ -1,0 +1,178 @@
+"""A pass's report, as it is printed."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from controller.render import as_json, as_text
+from model.entry import RefusalReason
+from model.plan import Plan, Reason
+from model.report import PassReport, PassResult, Result
+from tests.support.reports import added, altered, failed, planned, refused, removed, renewed, unreadable
+
+MIXED = planned(
+    altered("/services/api/core-01:api:80", "10.0.0.1:8000", "10.0.0.1:9000"),
+    removed("/services/db/core-01:db:5432", "10.0.0.1:5432", Reason.ORPHAN),
+    renewed("/services/quiet/core-01:quiet:80"),
+    added("/services/web/core-01:web:443", "10.0.0.1:8443"),
+    added("/services/web/core-01:web:80", "10.0.0.1:8000", Reason.MISSING),
+    ended=Result.PENDING,
+    refusals=(refused("dns", RefusalReason.DUPLICATE, "container 'old' already has dns/a"),),
+    unknown=(unreadable("slow"),),
+    in_sync=12,
+    foreign=3,
+)
+
+TEXT = """\
+~ /services/api/core-01:api:80  10.0.0.1:8000 -> 10.0.0.1:9000  (changed)
+- /services/db/core-01:db:5432  10.0.0.1:5432  (orphan)
++ /services/web/core-01:web:443  10.0.0.1:8443  (new)
++ /services/web/core-01:web:80  10.0.0.1:8000  (missing)
+! dns 80/tcp  container 'old' already has dns/a  (duplicate)
+! slow cannot be read, its entries stay: no answer in time
+Plan: 2 to create, 1 to update, 1 to delete, 12 in sync, 1 refused."""
+
+
+def test_a_plan_is_a_line_a_change_and_a_summary() -> None:
+    """To the letter, since people grep in it: sign, key, values, reason, in the plan's order; no renewals."""
+    assert as_text(MIXED, colour=False) == TEXT
+
+
+def test_nothing_to_do_is_the_summary_alone() -> None:
+    """In sync."""
+    assert as_text(planned(in_sync=2), colour=False) == (
+        "Plan: 0 to create, 0 to update, 0 to delete, 2 in sync, 0 refused."
+    )
+
+
+def test_what_was_done_is_said_behind_the_plan() -> None:
+    """How much of it; what could not be done says why on its own line."""
+    assert as_text(planned(added("/a/b/c", "x:1"), renewed("/a/b/d")), colour=False).splitlines() == [
+        "+ /a/b/c  x:1  (new)",
+        "Plan: 1 to create, 0 to update, 0 to delete, 0 in sync, 0 refused.",
+        "Applied 1 of 1 changes.",
+    ]
+
+
+@pytest.mark.parametrize("ended", [Result.FAILED, Result.CONFLICT, Result.SKIPPED], ids=lambda ended: ended.value)
+def test_what_was_not_done_says_why(ended: Result) -> None:
+    """The result and what the registry said, at the end of the line."""
+    first, _, last = as_text(planned(added("/a/b/c", "x:1"), ended=ended), colour=False).splitlines()
+    assert first == f"+ /a/b/c  x:1  (new)  {ended.value}: etcd says no"
+    assert last == "Applied 0 of 1 changes."
+
+
+@pytest.mark.parametrize(("sign", "code"), [("+", 32), ("~", 33), ("-", 31), ("!", 35)])
+def test_each_kind_of_line_has_its_colour(sign: str, code: int) -> None:
+    """Only when it is asked for, around the whole line, and never around the summary."""
+    coloured = as_text(MIXED, colour=True)
+    lines = [line for line in TEXT.splitlines() if line.startswith(sign)]
+    assert all(f"\x1b[{code}m{line}\x1b[0m" in coloured.splitlines() for line in lines)
+    assert coloured.splitlines()[-1] == TEXT.splitlines()[-1]
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == TEXT
+
+
+NASTY = "a\x1b[31m\nb\x9b\u2028\udc80c"
+ESCAPED = "a\\x1b[31m\\nb\\x9b\\u2028\\udc80c"
+
+
+def test_what_containers_and_others_wrote_is_escaped() -> None:
+    """Names, values, details and problems stay on their line, and do not play with the terminal."""
+    report = planned(
+        altered(f"/{NASTY}", f"1{NASTY}", f"2{NASTY}"),
+        removed("/b", f"3{NASTY}"),
+        refusals=(refused(NASTY, detail=f"4{NASTY}"),),
+        unknown=(unreadable(NASTY, f"5{NASTY}"),),
+    )
+    lines = as_text(report, colour=False).splitlines()
+    assert lines[:4] == [
+        f"~ /{ESCAPED}  1{ESCAPED} -> 2{ESCAPED}  (changed)",
+        f"- /b  3{ESCAPED}  (gone)",
+        f"! {ESCAPED} 80/tcp  4{ESCAPED}  (bad-name)",
+        f"! {ESCAPED} cannot be read, its entries stay: 5{ESCAPED}",
+    ]
+
+
+def test_words_in_other_alphabets_are_left_alone() -> None:
+    """Only what cannot be printed is escaped."""
+    assert "+ /dienste/ünï/日本  x:1  (new)" in as_text(planned(added("/dienste/ünï/日本", "x:1")), colour=False)
+
+
+def test_json_has_the_whole_report() -> None:
+    """The same changes with their values, reasons and results, refusals, unreadable containers and counts."""
+    document = json.loads(as_json(MIXED))
+    assert [(each["action"], each["key"]) for each in document["changes"]] == [
+        ("update", "/services/api/core-01:api:80"),
+        ("delete", "/services/db/core-01:db:5432"),
+        ("create", "/services/web/core-01:web:443"),
+        ("create", "/services/web/core-01:web:80"),
+    ]
+    assert document["counts"] == {
+        "create": 2,
+        "update": 1,
+        "delete": 1,
+        "in_sync": 12,
+        "refused": 1,
+        "foreign": 3,
+    }
+    assert (document["result"], document["problem"], document["owner"]) == ("success", "", "core-01")
+    assert document["unknown"] == [{"container": "slow", "problem": "no answer in time"}]
+
+
+@pytest.mark.parametrize(
+    ("number", "fields"),
+    [
+        (0, {"value": "10.0.0.1:9000", "before": "10.0.0.1:8000", "reason": "changed", "container": "id-web"}),
+        (1, {"value": None, "before": "10.0.0.1:5432", "reason": "orphan", "container": None}),
+        (2, {"value": "10.0.0.1:8443", "before": None, "reason": "new", "container": "id-web"}),
+    ],
+    ids=["update", "delete", "create"],
+)
+def test_a_change_in_json(number: int, fields: dict[str, str | None]) -> None:
+    """What is not there is null, and what nobody was to apply is pending."""
+    change = json.loads(as_json(MIXED))["changes"][number]
+    assert {name: change[name] for name in fields} == fields
+    assert (change["result"], change["detail"]) == ("pending", "")
+
+
+def test_a_refusal_in_json() -> None:
+    """The container by name and id, the port, the reason in the list's word and in a person's."""
+    assert json.loads(as_json(MIXED))["refused"] == [
+        {
+            "container": "dns",
+            "container_id": "id-dns",
+            "port": "80/tcp",
+            "reason": "duplicate",
+            "detail": "container 'old' already has dns/a",
+        }
+    ]
+
+
+def test_a_failed_change_in_json() -> None:
+    """With the pass's result and problem, so that a program need not read the exit code."""
+    document = json.loads(as_json(planned(added(), ended=Result.FAILED, result=PassResult.OPERATION_ERROR)))
+    assert (document["result"], document["problem"]) == ("operation-error", "etcd says no")
+    assert (document["changes"][0]["result"], document["changes"][0]["detail"]) == ("failed", "etcd says no")
+
+
+def test_a_pass_that_saw_nothing_in_json() -> None:
+    """The problem, and no changes."""
+    document = json.loads(as_json(failed()))
+    assert (document["result"], document["problem"], document["changes"]) == ("registry-error", "nobody answers", [])
+
+
+def test_a_change_without_an_outcome_in_json() -> None:
+    """A report may hold a plan that nobody set out to carry out."""
+    report = PassReport(PassResult.SUCCESS, plan=Plan(changes=(added(),)))
+    assert json.loads(as_json(report))["changes"][0]["result"] is None
+
+
+def test_json_is_ascii_and_survives_what_others_wrote() -> None:
+    """Control characters are escaped, and come back when it is read."""
+    text = as_json(planned(added(f"/{NASTY}", "x:1")))
+    assert text.isascii()
+    assert "\x1b" not in text
+    assert json.loads(text)["changes"][0]["key"] == f"/{NASTY}"
