@@ -1,0 +1,163 @@
+"""The demo: containers appear in etcd, and one that stops goes from it. Started by `scripts/demo`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import time
+from contextlib import ExitStack
+
+from scripts.background import Hold, kept_pid, run_in_background, stop_kept
+from scripts.scene import Scene, set_up
+from scripts.servers import NAMES
+from scripts.terminal import Terminal
+from tests.support.waiting import WaitTimeout, wait_until
+
+Samples = dict[str, float]
+
+
+def main() -> int:
+    """Play, keep or stop the demo; returns the exit code."""
+    options = _options()
+    terminal = Terminal()
+    kept = kept_pid()
+    if options.stop:
+        return _stop(terminal, kept)
+    if kept:
+        terminal.problem(f"A demo was kept and runs as pid {kept}; this ends it: scripts/demo --stop")
+        return 1
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    if options.keep:
+        return run_in_background(lambda hold: play(terminal, options.engine, hold))
+    return play(terminal, options.engine)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/demo", description="See wharfinger at work, from nothing.")
+    engines = ["auto", "real", "recorded"]
+    parser.add_argument("--engine", choices=engines, default="auto", help="which Docker engine (default: auto)")
+    parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
+    parser.add_argument("--stop", action="store_true", help="end a demo that was kept")
+    return parser.parse_args()
+
+
+def _stop(terminal: Terminal, kept: int | None) -> int:
+    if kept is None:
+        terminal.line("No demo is running.")
+        return 0
+    try:
+        stop_kept(kept)
+    except PermissionError:
+        terminal.problem(f"The demo runs as pid {kept}, of another user: sudo scripts/demo --stop")
+        return 1
+    terminal.line(f"The demo (pid {kept}) has ended, with everything that it started.")
+    return 0
+
+
+def play(terminal: Terminal, engine: str, hold: Hold | None = None) -> int:
+    """The whole demo, cleaned up after in any case; where there is a `hold`, it waits there before that."""
+    began = time.monotonic()
+    terminal.title("wharfinger keeps a part of etcd in step with the containers of a Docker host.")
+    with ExitStack() as stack:
+        try:
+            scene = set_up(terminal, engine, stack)
+            _show(scene)
+            if hold:
+                _say_how_to_go_on(scene)
+                hold()
+        except (OSError, RuntimeError) as error:
+            terminal.problem(f"The demo ends here: {error}")
+            return 1
+        except KeyboardInterrupt:
+            terminal.problem("Interrupted; cleaning up.")
+            return 130
+        finally:
+            # A second Ctrl-C shall not interrupt the cleaning up that the first one began.
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+    terminal.aside(f"\nCleaned up, nothing is left running; {time.monotonic() - began:.0f} s in all.")
+    return 0
+
+
+def _show(scene: Scene) -> None:
+    terminal = scene.terminal
+    terminal.step("Three web servers, two published ports each")
+    scene.servers.start(terminal)
+
+    terminal.step("What would wharfinger do?")
+    scene.wharfinger("reconcile", "--dry-run")
+
+    terminal.step("Let it, once a second")
+    before = _start_agent(scene)
+    scene.etcdctl("ls", "--recursive", "--sort", scene.prefix)
+
+    terminal.step("What etcd says is where they answer")
+    scene.servers.visit(terminal, scene.keys())
+
+    terminal.step("A container stops, and its keys go")
+    _stop_one(scene, NAMES[1])
+    scene.etcdctl("ls", "--recursive", "--sort", scene.prefix)
+
+    terminal.step("Metrics that moved")
+    terminal.aside(f"of http://{scene.agent.listen}/metrics, from the first pass to the last:")
+    for line in _moved(before, _metrics_after_a_pass(scene)):
+        terminal.line(line)
+
+
+def _start_agent(scene: Scene) -> Samples:
+    """Start the loop; returns the metrics after its first pass."""
+    words = ["wharfinger", "--listen", scene.agent.listen, *scene.address_and_uri]
+    scene.terminal.command(f"{shlex.join(words)} &")
+    began = time.monotonic()
+    scene.agent.start().wait_ready()
+    scene.terminal.aside(f"Its first pass was done {time.monotonic() - began:.1f} s after its start.")
+    return scene.agent.metrics()
+
+
+def _stop_one(scene: Scene, name: str) -> None:
+    going = len(scene.keys(name))
+    scene.servers.stop_one(scene.terminal, name)
+    began = time.monotonic()
+    try:
+        wait_until(lambda: not scene.keys(name), 10, f"the keys of {name} to go")
+    except WaitTimeout as error:
+        raise RuntimeError(f"{error}; the log of wharfinger:\n{scene.agent.log()}") from None
+    scene.terminal.aside(f"Its {going} keys were gone {time.monotonic() - began:.1f} s later.")
+
+
+def _metrics_after_a_pass(scene: Scene) -> Samples:
+    """The metrics after one more pass: the gauges of a pass show what it found, so this one shows what the last did."""
+
+    def passes() -> float:
+        return sum(value for name, value in scene.agent.metrics().items() if name.startswith("wharfinger_passes_total"))
+
+    done = passes()
+    wait_until(lambda: passes() > done, 10, "one more pass")
+    return scene.agent.metrics()
+
+
+def _moved(before: Samples, after: Samples) -> list[str]:
+    """Counters that are not 0, and entries' gauges that changed since the first pass, a line each."""
+    counters = {name: 0.0 for name in after if name.partition("{")[0].endswith("_total")}
+    gauges = {name: value for name, value in before.items() if name.startswith("wharfinger_entries")}
+    start = {name: was for name, was in (gauges | counters).items() if name.startswith("wharfinger_")}
+    return [f"{name}  {was:g} -> {after[name]:g}" for name, was in sorted(start.items()) if after.get(name, was) != was]
+
+
+def _say_how_to_go_on(scene: Scene) -> None:
+    terminal = scene.terminal
+    terminal.step("It goes on; look around with")
+    for name in ("DOCKER_HOST", "ETCDCTL_API", "ETCDCTL_ENDPOINTS"):
+        terminal.command(f"export {name}={scene.environment[name]}")
+    terminal.command(f"docker start {NAMES[1]}")
+    terminal.command(f".venv/bin/etcdctl ls --recursive {scene.prefix}")
+    terminal.command(f"curl http://{scene.agent.listen}/readyz")
+    terminal.aside("and end it with")
+    terminal.command("scripts/demo --stop")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
