@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.support.etcd_v2 import EtcdV2
@@ -24,20 +25,29 @@ def etcd_binary(name: str = "etcd") -> str:
 class EtcdServer(EtcdV2):
     """A real etcd on ports of its own; its data and ports stay the same over stop, kill and restart.
 
-    `address` is where its clients reach it: loopback, or an address of this machine that others can dial.
+    `address` is where its clients reach it: loopback, or an address of this machine that others can dial. `through` makes
+    its command another that runs it elsewhere, as `PrivateEngine.run_in_namespace` does.
     """
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        address: str = "127.0.0.1",
+        *,
+        port: int | None = None,
+        through: Callable[[Sequence[str]], Sequence[str]] = list,
+    ) -> None:
         client, peer = free_ports(2)
-        super().__init__(f"{address}:{client}")
+        super().__init__(f"{address}:{port or client}")
         self.folder = Path(tempfile.mkdtemp(prefix="wharfinger-etcd-"))
-        self._child = Child(
-            self._argv(f"http://{address}:{client}", f"http://127.0.0.1:{peer}"),
-            self.folder / "log",
-        )
+        argv = self._argv(f"http://{self.endpoint}", f"http://127.0.0.1:{peer}")
+        self._child = Child(through(argv), self.folder / "log")
 
     def _argv(self, client: str, peer: str) -> list[str]:
-        flags = {
+        flags = self._flags(client, peer).items()
+        return [etcd_binary(), "--enable-v2", *(f"{name}={value}" for name, value in flags)]
+
+    def _flags(self, client: str, peer: str) -> dict[str, str]:
+        return {
             "--name": "wharfinger",
             "--data-dir": str(self.folder / "data"),
             "--listen-client-urls": client,
@@ -46,19 +56,34 @@ class EtcdServer(EtcdV2):
             "--initial-advertise-peer-urls": peer,
             "--initial-cluster": f"wharfinger={peer}",
             "--log-level": "error",
+            # Milliseconds. Alone in its cluster, it need not wait a second for another's candidacy.
+            "--heartbeat-interval": "20",
+            "--election-timeout": "100",
         }
-        return [etcd_binary(), "--enable-v2", *(word for pair in flags.items() for word in pair)]
 
     @property
     def pid(self) -> int:
         """The server's process."""
         return self._child.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended; a frozen one is running."""
+        return self._child.running
+
     def start(self) -> EtcdServer:
         """Start it and wait until it answers."""
+        self.launch()
+        return self.wait()
+
+    def launch(self) -> None:
+        """Start it, and do not wait."""
         self._child.start()
-        wait_until(lambda: self.answers() or not self._child.running, 20, f"etcd at {self.endpoint}")
-        if not self._child.running:
+
+    def wait(self) -> EtcdServer:
+        """Wait until it answers, once started."""
+        wait_until(lambda: self.answers() or not self.running, 20, f"etcd at {self.endpoint}")
+        if not self.running:
             raise RuntimeError(f"etcd ended at its start:\n{self._child.log()}")
         return self
 

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -38,9 +39,9 @@ class Host:
         return self.engine.docker("info", "--format", "{{.Name}}")
 
     def start(self, *names: str, flags: str = "") -> None:
-        """Start containers that publish one port each, where the engine chooses."""
-        for name in names:
-            self.engine.run(f"--name {name} -P {flags} worker:1")
+        """Start containers that publish one port each, where the engine chooses; several all at once."""
+        with ThreadPoolExecutor(len(names)) as pool:
+            list(pool.map(lambda name: self.engine.run(f"--name {name} -P {flags} worker:1"), names))
 
     def key(self, name: str) -> str:
         """The key of a container of `start()`, without the prefix."""

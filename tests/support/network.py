@@ -11,17 +11,21 @@ from tests.support.waiting import wait_until
 
 # 10.213.N.0/30 for the N of the pair's name, so that taking the name takes the addresses too.
 PAIRS = range(1, 250)
+HOLDER = "sleep"
 
 
 class NetworkNamespace:
     """Everything started through `command()` has its own bridges, ports, addresses and packet filter.
 
-    It is reached from our namespace at `address`. Nothing routes beyond the pair: what is inside stays here.
+    It is reached from our namespace at `address`. Nothing routes beyond the pair: what is inside stays here. With a
+    `hostname` it is a host of that name, which has a /run of its own, too.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hostname: str | None = None) -> None:
+        self._hostname = hostname
+        self._kinds = ["--net"] if hostname is None else ["--net", "--uts", "--mount"]
         # Not `ip netns add`: its `ip netns exec` hides the cgroup mounts, which a Docker engine needs.
-        self._holder = Child(["unshare", "--net", "sleep", "infinity"], folder / "namespace.log")
+        self._holder = Child(["unshare", *self._kinds, HOLDER, "infinity"], folder / "namespace.log")
         self._pair: int | None = None
 
     @property
@@ -30,14 +34,21 @@ class NetworkNamespace:
         return self._holder.pid
 
     @property
+    def number(self) -> int:
+        """What tells this namespace from all others that are open."""
+        if self._pair is None:
+            raise RuntimeError("the namespace is not open")
+        return self._pair
+
+    @property
     def host_address(self) -> str:
         """Our end of the pair: where something inside reaches us."""
-        return f"10.213.{self._number}.1"
+        return f"10.213.{self.number}.1"
 
     @property
     def address(self) -> str:
         """The far end of the pair: where we reach what listens inside."""
-        return f"10.213.{self._number}.2"
+        return f"10.213.{self.number}.2"
 
     def open(self) -> None:
         """Make the namespace and the pair."""
@@ -47,15 +58,18 @@ class NetworkNamespace:
             raise RuntimeError(f"no network namespace can be made here: {self._holder.log().strip()}")
         self._pair = self._take_pair()
         near, far = f"wfh{self._pair}", f"wfe{self._pair}"
-        _run("ip", "address", "add", f"{self.host_address}/30", "dev", near)
-        _run("ip", "link", "set", near, "up")
-        _run(*self.command(["ip", "link", "set", "lo", "up"]))
-        _run(*self.command(["ip", "address", "add", f"{self.address}/30", "dev", far]))
-        _run(*self.command(["ip", "link", "set", far, "up"]))
+        run("ip", "address", "add", f"{self.host_address}/30", "dev", near)
+        run("ip", "link", "set", near, "up")
+        run(*self.command(["ip", "link", "set", "lo", "up"]))
+        run(*self.command(["ip", "address", "add", f"{self.address}/30", "dev", far]))
+        run(*self.command(["ip", "link", "set", far, "up"]))
+        if self._hostname is not None:
+            run(*self.command(["hostname", self._hostname]))
+            run(*self.command(["mount", "-t", "tmpfs", "tmpfs", "/run"]))
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The same command, inside the namespace (its process keeps the pid that it is started with)."""
-        return ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net", *argv]
+        return ["nsenter", f"--target={self._holder.pid}", *self._kinds, *argv]
 
     def close(self) -> None:
         """Remove the pair and the namespace; safe when half-made."""
@@ -64,16 +78,10 @@ class NetworkNamespace:
             self._pair = None
         self._holder.kill()
 
-    @property
-    def _number(self) -> int:
-        if self._pair is None:
-            raise RuntimeError("the namespace is not open")
-        return self._pair
-
     def _is_apart(self) -> bool:
-        """Whether the holder is in its namespace already, rather than still in ours."""
+        """Whether the holder is in its namespaces already, rather than still in ours: sleeping is what it does last."""
         try:
-            return Path(f"/proc/{self._holder.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+            return Path(f"/proc/{self._holder.pid}/comm").read_text().strip() == HOLDER
         except FileNotFoundError:
             return False
 
@@ -89,7 +97,8 @@ class NetworkNamespace:
         raise RuntimeError("all veth pairs wfh1 to wfh249 are taken: engines that were never closed?")
 
 
-def _run(*argv: str) -> None:
+def run(*argv: str) -> None:
+    """Run a command that has to succeed."""
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")

@@ -19,17 +19,21 @@ from tests.support.packages import CLIENT, DAEMON, missing_packages
 from tests.support.processes import Child, clean_environment, is_alive
 from tests.support.waiting import wait_until
 
+USUAL_SOCKET = "unix:///var/run/docker.sock"
+
 
 class PrivateEngine(DockerEngine):
     """dockerd with its own data, sockets, bridge and ports, so that it meets no other engine on this machine.
 
     It can be stopped, killed, frozen and started again, always with the same data. `close()` removes all of it, and is
-    called at exit where nobody did.
+    called at exit where nobody did. With a `hostname` that is the engine's name, and what runs in its namespace finds it
+    at the usual socket.
     """
 
-    def __init__(self, live_restore: bool = False) -> None:
+    def __init__(self, live_restore: bool = False, hostname: str | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="wharfinger-engine-"))
-        self.network = NetworkNamespace(self.folder)
+        self.network = NetworkNamespace(self.folder, hostname)
+        self._sockets = [self.socket_url] if hostname is None else [self.socket_url, USUAL_SOCKET]
         self._daemon: Child | None = None
         # A configuration of our own also keeps the machine's /etc/docker/daemon.json out.
         self._configuration = self.folder / "daemon.json"
@@ -53,7 +57,7 @@ class PrivateEngine(DockerEngine):
         return self._daemon
 
     def run_in_namespace(self, argv: Sequence[str]) -> list[str]:
-        """The same command, in the engine's network namespace."""
+        """The same command, on the engine's host, as far as namespaces make it one."""
         return self.network.command(argv)
 
     def start(self) -> PrivateEngine:
@@ -120,14 +124,13 @@ class PrivateEngine(DockerEngine):
             "--data-root": str(self.folder / "data"),
             "--exec-root": str(self.folder / "exec"),
             "--pidfile": str(self.folder / "docker.pid"),
-            "--host": self.socket_url,
             "--bip": "172.29.0.1/16",
             # With IPv6 the engine lists each published port twice, as most engines out there do.
             "--fixed-cidr-v6": "fd00:29::/64",
         }
         argv = ["dockerd", *(word for pair in flags.items() for word in pair), "--ipv6", "--userland-proxy=false"]
         return Child(
-            self.run_in_namespace(argv),
+            self.run_in_namespace([*argv, *(f"--host={each}" for each in self._sockets)]),
             self.folder / "dockerd.log",
             env=clean_environment(),
         )
@@ -139,7 +142,7 @@ class PrivateEngine(DockerEngine):
             raise RuntimeError(f"dockerd ended at its start: {_last_complaint(daemon.log())}")
 
 
-def private_engine(live_restore: bool = False) -> PrivateEngine | Unavailable:
+def private_engine(live_restore: bool = False, hostname: str | None = None) -> PrivateEngine | Unavailable:
     """A private engine, started; or why none can be."""
     if os.geteuid() != 0:
         return Unavailable("a private engine needs root")
@@ -148,7 +151,7 @@ def private_engine(live_restore: bool = False) -> PrivateEngine | Unavailable:
     if missing := missing_packages(CLIENT | DAEMON):
         return Unavailable(f"a private engine needs {', '.join(missing)}, not installed here")
     try:
-        return PrivateEngine(live_restore).start()
+        return PrivateEngine(live_restore, hostname).start()
     except (RuntimeError, TimeoutError) as error:
         return Unavailable(f"a private engine does not start here: {error}")
 

@@ -130,11 +130,16 @@ def _end_children() -> None:
 
 def is_alive(pid: int) -> bool:
     """Whether a process that need not be our child runs; one that has ended and waits to be reaped does not."""
+    return state(pid) not in {"", "Z"}
+
+
+def state(pid: int) -> str:
+    """The kernel's letter for what a process does: T when it is stopped, Z when it has ended; none when it is gone."""
     try:
         # pid (command) state ...; the command may hold anything, brackets included.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
+        return ""
 
 
 def free_ports(count: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import socket
 import subprocess
 import threading
@@ -226,6 +227,21 @@ def test_at_its_start_it_says_what_it_is_about(tmp_path: Path) -> None:
     }
     needless = "flag is needless here: every pass compares and repairs everything"
     assert [line["flag"] for line in lines if line["event"] == needless] == ["-cleanup", "-resync", "-retry-attempts"]
+
+
+def test_an_interrupted_pass_is_1_without_a_traceback(tmp_path: Path) -> None:
+    """Who presses Ctrl-C knows why it ended."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"etcd://127.0.0.1:{silent.getsockname()[1]}/services"
+        child = Child([*PROGRAM, "reconcile", uri], tmp_path / "log", cwd=REPOSITORY, env=clean_environment())
+        child.start()
+        silent.settimeout(10)
+        connection, _ = silent.accept()
+        child.signal(signal.SIGINT)
+        wait_until(lambda: not child.running, what="the program's end")
+        connection.close()
+    assert child.exit_code == 1
+    assert "Traceback" not in child.log()
 
 
 @pytest.mark.parametrize(

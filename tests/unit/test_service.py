@@ -57,13 +57,14 @@ def test_term_and_int_end_the_program_in_good_order(log: Path, number: signal.Si
 
 
 def test_hup_has_a_pass_at_once(log: Path) -> None:
-    """As often as it comes, and it ends nothing."""
+    """One for each, and it ends nothing: the next pass is an hour away again."""
     program = Program("calm", log)
     for count in (2, 3):
         program.child.signal(HUP)
         program.wait_for_passes(count)
     program.child.signal(TERM)
     assert program.exit_code() == 0
+    assert program.child.log().splitlines().count("pass") == 3
 
 
 def test_a_pass_that_does_not_end_is_not_waited_for_long(log: Path) -> None:

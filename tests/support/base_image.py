@@ -1,0 +1,130 @@
+"""The image that wharfinger's own is built on, made of this machine's Python, because none can be pulled; and the build.
+
+It stands for `python:3.x-slim`: `python` on PATH, its standard library without bytecode, and a `/bin/sh` with the usual
+commands (Debian's static busybox).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from tests.support.engine import DockerEngine
+from tests.support.images import static_busybox
+from tests.support.processes import REPOSITORY
+
+BASE = "python:of-this-machine"
+IMAGE = "wharfinger/wharfinger:of-this-tree"
+
+# What the official images leave out as well, and the static library, which is only for linking.
+LEFT_OUT = {"__pycache__", "dist-packages", "idlelib", "site-packages", "test", "tests", "tkinter", "turtledemo"}
+# What a compiled wheel may count on to be there (the `manylinux` promise).
+PROMISED = ("libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1", "libstdc++.so.6", "libutil.so.1")
+ACCOUNTS = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
+}
+
+
+class NoWheels(RuntimeError):
+    """pip cannot get the wheels that the image is built of; the message is pip's."""
+
+
+def build_image(engine: DockerEngine) -> None:
+    """Make the base, and on it the image `IMAGE` from this tree, as an operator without an index would."""
+    with tempfile.TemporaryDirectory(prefix="wharfinger-context-") as folder:
+        context = Path(folder)
+        copy_tree(context)
+        make_wheels(context)
+        import_base(engine)
+        engine.docker("build", "--build-arg", f"PYTHON_IMAGE={BASE}", "--tag", IMAGE, folder, timeout=180)
+
+
+def copy_tree(to: Path) -> None:
+    """Copy what git has, or would add, of this tree: what a clone and the changes at hand have."""
+    argv = ["git", "-c", f"safe.directory={REPOSITORY}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        source, target = REPOSITORY / name, to / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+
+
+def make_wheels(tree: Path) -> None:
+    """Fill `wheels/` of a copy of the tree, with the command that the Dockerfile gives."""
+    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", "wheels", ".", "setuptools>=70.1"]
+    done = subprocess.run(argv, cwd=tree, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NoWheels((done.stderr.strip() or "pip said nothing").splitlines()[-1])
+
+
+def import_base(engine: DockerEngine) -> None:
+    """Give the engine the image `BASE`."""
+    path = f"PATH={_python().parent}:/usr/local/bin:/usr/bin:/bin"
+    with tempfile.TemporaryFile() as packed:
+        _pack(packed)
+        packed.seek(0)
+        engine.docker("import", "--change", f"ENV {path}", "-", BASE, stdin=packed.read(), timeout=120)
+
+
+def _python() -> Path:
+    """The Python below this virtual environment, links followed."""
+    return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+
+
+def _pack(to: IO[bytes]) -> None:
+    stdlib, extensions = Path(os.__file__).parent, Path(sysconfig.get_config_var("DESTSHARED"))
+    python = _python()
+    with tarfile.open(fileobj=to, mode="w", dereference=True) as tar:
+        tar.add(stdlib, filter=_slim)
+        if not extensions.is_relative_to(stdlib):
+            tar.add(extensions, filter=_slim)
+        for file in [python, *_libraries([python, *extensions.glob("*.so")])]:
+            tar.add(file)
+        for name in {"python", "python3"} - {python.name}:
+            _link(tar, python.with_name(name), python.name)
+        _shell(tar)
+
+
+def _slim(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    name = Path(entry.name).name
+    return None if name in LEFT_OUT or re.match(r"config-\d", name) else entry
+
+
+def _libraries(binaries: Iterable[Path]) -> list[Path]:
+    """The shared libraries that these need, the dynamic linker included, where `ldd` finds them."""
+    told = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False).stdout
+    needed = {Path(found) for found in re.findall(r"^\s+(?:\S+ => )?(/\S+) \(0x", told, re.MULTILINE)}
+    beside = {library.with_name(name) for library in needed if library.name == "libc.so.6" for name in PROMISED}
+    return sorted(needed | {library for library in beside if library.exists()})
+
+
+def _shell(tar: tarfile.TarFile) -> None:
+    busybox = static_busybox()
+    tar.add(busybox, "bin/busybox")
+    for applet in subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split():
+        if applet != "busybox":
+            _link(tar, Path("/bin") / applet, "busybox")
+    folder = tarfile.TarInfo("tmp")
+    folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+    tar.addfile(folder)
+    for name, text in ACCOUNTS.items():
+        entry = tarfile.TarInfo(name)
+        entry.size = len(text)
+        tar.addfile(entry, io.BytesIO(text.encode()))
+
+
+def _link(tar: tarfile.TarFile, path: Path, target: str) -> None:
+    entry = tarfile.TarInfo(str(path).lstrip("/"))
+    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    tar.addfile(entry)

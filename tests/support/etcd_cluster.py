@@ -1,0 +1,170 @@
+"""A real etcd of several members, each of which can be killed, frozen or made to forget everything."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tests.support.etcd_server import EtcdServer
+from tests.support.etcd_v2 import EtcdV2
+from tests.support.processes import free_ports, state
+from tests.support.waiting import wait_until
+
+LOOPBACK = "127.0.0.1"
+
+# Loopback traffic, whatever HTTP_PROXY says.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class EtcdMember(EtcdServer):
+    """One member: an etcd that finds its cluster by what `join()` told it."""
+
+    def __init__(
+        self,
+        name: str,
+        address: str = LOOPBACK,
+        *,
+        port: int | None = None,
+        through: Callable[[Sequence[str]], Sequence[str]] = list,
+    ) -> None:
+        self.name = name
+        self.peer_url = f"http://{address}:{free_ports(1)[0]}"
+        self._initial = {"--initial-cluster": f"{name}={self.peer_url}", "--initial-cluster-state": "new"}
+        self._through = through
+        super().__init__(address, port=port, through=through)
+
+    @property
+    def awake(self) -> bool:
+        """Whether it runs, and is not frozen: asking a frozen one would take its time."""
+        return self.running and state(self.pid) != "T"
+
+    def join(self, members: Iterable[EtcdMember], state: str = "new") -> None:
+        """Tell it, before it starts without data, who its peers are, and whether they are a cluster already."""
+        cluster = ",".join(f"{member.name}={member.peer_url}" for member in members)
+        self._initial = {"--initial-cluster": cluster, "--initial-cluster-state": state}
+        self._child.argv = list(self._through(self._argv(f"http://{self.endpoint}", self.peer_url)))
+
+    def forget(self) -> None:
+        """Kill it and remove its data."""
+        self.kill()
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+
+    def status(self) -> dict[str, Any]:
+        """What it says of itself; nothing when it does not answer."""
+        try:
+            # Now and then etcd answers with nothing: it cannot write a rate as JSON that it found to be infinite.
+            return dict(self.ask("GET", "/v2/stats/self") or {})
+        except (OSError, ValueError):
+            return {}
+
+    def ask(self, method: str, path: str, document: object = None) -> Any:
+        """Call one of the APIs beside the keys'; returns what it answers, None when that is empty."""
+        body = None if document is None else json.dumps(document).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://{self.endpoint}{path}", body, headers, method=method)
+        with _opener.open(request, timeout=2) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+    def _flags(self, client: str, peer: str) -> dict[str, str]:
+        return super()._flags(client, self.peer_url) | {
+            **self._initial,
+            "--name": self.name,
+            # Milliseconds: longer than a busy machine lets a member wait for its turn.
+            "--heartbeat-interval": "100",
+            "--election-timeout": "1000",
+            # So that a member which lost its data can be replaced at once.
+            "--strict-reconfig-check": "false",
+        }
+
+
+class EtcdCluster:
+    """Members that know each other. What may happen to one is done to it: `cluster.leader().freeze()`."""
+
+    def __init__(self, members: Sequence[EtcdMember]) -> None:
+        self.members = list(members)
+        for member in self.members:
+            member.join(self.members)
+
+    @classmethod
+    def on_loopback(cls, size: int = 3) -> EtcdCluster:
+        """So many members at this machine's own address."""
+        return cls([EtcdMember(f"etcd-{number}") for number in range(1, size + 1)])
+
+    @property
+    def endpoints(self) -> str:
+        """Where the clients reach its members, as a registry's URI has them."""
+        return ",".join(member.endpoint for member in self.members)
+
+    def start(self) -> EtcdCluster:
+        """Start all members that do not run, and wait until they answer and agree on a leader."""
+        for member in self.members:
+            if not member.running:
+                member.launch()
+        for member in self.members:
+            member.wait()
+        self.leader()
+        return self
+
+    def leader(self, other_than: EtcdMember | None = None) -> EtcdMember:
+        """The member that most members follow, which need not be the one that takes itself for the leader; waits for
+        an election to end, and where a member is named, for one that another one wins."""
+        return wait_until(lambda: self._elected(other_than), 30, "the members to agree on a leader")
+
+    def followers(self) -> list[EtcdMember]:
+        """All members but the leader."""
+        leader = self.leader()
+        return [member for member in self.members if member is not leader]
+
+    def any(self) -> EtcdV2:
+        """A member that answers: the cluster, for who only reads and writes."""
+        return wait_until(lambda: next(filter(EtcdMember.answers, self._awake()), None), 30, "any member to answer")
+
+    def wipe(self, member: EtcdMember) -> None:
+        """Let a member lose its data, and take it in again as a new one, as its operator would."""
+        lost = member.status()["id"]
+        member.forget()
+        helper = self.leader(other_than=member)
+        _until_done(lambda: helper.ask("DELETE", f"/v2/members/{lost}"))
+        _until_done(lambda: helper.ask("POST", "/v2/members", {"peerURLs": [member.peer_url]}))
+        member.join(self.members, state="existing")
+        member.start()
+
+    def close(self) -> None:
+        """End all members and forget their data."""
+        for member in self.members:
+            member.close()
+
+    def _awake(self) -> list[EtcdMember]:
+        return [member for member in self.members if member.awake]
+
+    def _elected(self, other_than: EtcdMember | None) -> EtcdMember | None:
+        told = {member.name: member.status() for member in self._awake()}
+        votes = Counter(status["leaderInfo"]["leader"] for status in told.values() if status)
+        chosen = {identity for identity, count in votes.items() if count > len(self.members) / 2}
+        for member in self.members:
+            status = told.get(member.name)
+            if status and status["id"] in chosen and status["state"] == "StateLeader" and member is not other_than:
+                return member
+        return None
+
+
+def _until_done(call: Callable[[], object]) -> None:
+    """Ask for a change until it is made: right after an election it may be refused."""
+
+    def done() -> bool:
+        try:
+            call()
+        except urllib.error.HTTPError as error:
+            # 410: it is gone already; 409: it is there already.
+            return error.code in (409, 410)
+        except OSError:
+            return False
+        return True
+
+    wait_until(done, 30, "the cluster to take a change of its members")

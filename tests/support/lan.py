@@ -1,0 +1,51 @@
+"""A network of our own that joins the namespaces of several hosts, and us (root and iproute2 needed)."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from tests.support.network import NetworkNamespace, run
+
+BRIDGE = "lan0"
+CABLE = "lan0"
+
+
+class Lan:
+    """A switch in a network namespace: hosts that are plugged in reach each other and us, and nobody else."""
+
+    def __init__(self, folder: Path) -> None:
+        self._switch = NetworkNamespace(folder)
+        self._numbers = itertools.count(1)
+
+    def open(self) -> Lan:
+        """Make the switch, and plug ourselves in."""
+        self._switch.open()
+        number = self._switch.number
+        for line in (
+            f"ip link add {BRIDGE} type bridge",
+            f"ip link set {BRIDGE} up",
+            f"ip link set wfe{number} master {BRIDGE}",
+        ):
+            run(*self._switch.command(line.split()))
+        run("ip", "address", "add", self._address(254), "dev", f"wfh{number}")
+        return self
+
+    def plug_in(self, host: NetworkNamespace) -> str:
+        """Join a host; returns its address."""
+        number = next(self._numbers)
+        port, address = f"port{number}", self._address(number)
+        cable = f"ip link add {CABLE} netns {host.holder_pid} type veth peer name {port} netns {self._switch.holder_pid}"
+        run(*cable.split())
+        run(*self._switch.command(["ip", "link", "set", port, "master", BRIDGE, "up"]))
+        run(*host.command(["ip", "address", "add", address, "dev", CABLE]))
+        run(*host.command(["ip", "link", "set", CABLE, "up"]))
+        return address.partition("/")[0]
+
+    def close(self) -> None:
+        """Remove it, cables included."""
+        self._switch.close()
+
+    def _address(self, number: int) -> str:
+        # 10.214.N, for the N that keeps the switch's own pair apart from others.
+        return f"10.214.{self._switch.number}.{number}/24"
