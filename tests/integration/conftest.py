@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.base_image import NoWheels, build_image
 from tests.support.engine import DockerEngine, Unavailable
 from tests.support.etcd_server import EtcdServer
 from tests.support.finding import find_engine
@@ -42,6 +43,21 @@ def breakable_engine(engine: DockerEngine) -> Iterator[PrivateEngine]:
     try:
         build_test_images(found)
         yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def image_engine() -> Iterator[PrivateEngine]:
+    """The engine of a host of its own, core-01, with wharfinger's image of this tree."""
+    found = private_engine(hostname="core-01")
+    if isinstance(found, Unavailable):
+        pytest.skip(f"no Docker engine to build the image on: {found.reason}")
+    try:
+        build_image(found)
+        yield found
+    except NoWheels as error:
+        pytest.skip(f"pip has not what the image is built of: {error}")
     finally:
         found.close()
 

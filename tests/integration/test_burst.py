@@ -1,0 +1,46 @@
+"""Many containers at once, started and killed: exactly the right keys in the end, each time."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.support.agent import Agent
+from tests.support.host import Host
+
+CONTAINERS = [f"c{number}" for number in range(60)]
+AT_ONCE = 16
+
+
+def test_a_burst_of_starts_and_kills_ends_with_exactly_the_right_keys(host: Host) -> None:
+    """registrator loses up to 4 of the starts and up to 22 of the kills. What makes this hard: a container that was
+    killed stays in the engine's list for a while, and looks as if it were running."""
+    agent = host.agent().wait_ready()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(host.start, CONTAINERS))
+        host.wait_for(host.expected())
+        assert len(host.keys()) == len(CONTAINERS)
+        list(pool.map(lambda name: host.engine.docker("kill", name), CONTAINERS))
+        host.wait_for({})
+    assert_stays(host, agent)
+
+
+def test_starts_and_kills_at_the_same_time_end_with_exactly_the_right_keys(host: Host) -> None:
+    """Some containers make way for others, the agent looking all the while."""
+    old, new = CONTAINERS[:10], CONTAINERS[10:20]
+    agent = host.agent(interval=0.05).wait_ready()
+    host.start(*old)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ends = pool.map(lambda name: host.engine.docker("rm", "--force", name), old)
+        starts = pool.map(host.start, new)
+        assert len([*ends, *starts]) == 20
+    expected = host.expected()
+    host.wait_for(expected)
+    assert len(expected) == len(new)
+    assert_stays(host, agent)
+
+
+def assert_stays(host: Host, agent: Agent) -> None:
+    """Further passes find nothing more to do."""
+    before, index = host.keys(), host.etcd.index()
+    agent.wait_for_passes(5)
+    assert (host.keys(), host.etcd.index()) == (before, index)

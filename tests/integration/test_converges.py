@@ -1,0 +1,173 @@
+"""Whatever happens to the agent or to its keys, the next pass ends in the same place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.support.agent import Agent
+from tests.support.host import Host
+from tests.support.waiting import wait_until
+
+#: Keys of others under the prefix: another host's, custom ones, and rubbish.
+FOREIGN = {
+    "worker/core-02:c0:9000": "192.0.2.2:32768",
+    "worker/not-an-id": "neither is this an address",
+    "redis/redis-1": "192.0.2.3:6379",
+    "json/x": '{"host":"192.0.2.4","port":80}',
+    "empty/value": "",
+    "straße/ключ?a#b%2F": "ü",
+    "directly-under-the-prefix": "192.0.2.5:1",
+}
+
+#: Longer than a test: an agent with it makes its first pass and no other.
+ONE_PASS = 3600.0
+
+
+class Churn:
+    """Containers that are started, killed, stopped, restarted, paused and renamed in a random, repeatable order."""
+
+    def __init__(self, host: Host, seed: int) -> None:
+        self._engine = host.engine
+        self._host = host
+        self._random = random.Random(seed)
+        self._names = [f"c{number}" for number in range(6)]
+        host.start(*self._names)
+
+    def go(self, steps: int) -> None:
+        """So many things happen, one after the other."""
+        for step in range(steps):
+            name = self._random.choice(self._names)
+            match self._random.choice(["start", "kill", "restart", "rename", "replace"]):
+                case "start":
+                    self._add(f"new{step}-{self._random.randrange(1000)}")
+                case "kill":
+                    self._remove(name)
+                case "rename":
+                    self._rename(name, f"{name}x")
+                case "replace":
+                    self._remove(name)
+                    self._add(name)
+                case "restart":
+                    self._engine.docker("restart", name)
+
+    def _add(self, name: str) -> None:
+        self._host.start(name)
+        self._names.append(name)
+
+    def _remove(self, name: str) -> None:
+        self._engine.docker("rm", "--force", name)
+        self._names.remove(name)
+
+    def _rename(self, name: str, to: str) -> None:
+        self._engine.docker("rename", name, to)
+        self._names[self._names.index(name)] = to
+
+
+def plant_foreign(host: Host) -> dict[str, Any]:
+    """Put the foreign keys, and an empty directory; returns what etcd says of them."""
+    for key, value in FOREIGN.items():
+        host.etcd.put(f"{host.prefix}/{key}", value)
+    host.etcd.put(f"{host.prefix}/empty/directory/key", "")
+    host.etcd.delete(f"{host.prefix}/empty/directory/key")
+    return foreign(host)
+
+
+def foreign(host: Host) -> dict[str, Any]:
+    """What etcd says of the foreign keys and of the empty directory: value, indices, lifetime."""
+    return {key: host.etcd.node(f"{host.prefix}/{key}") for key in [*FOREIGN, "empty/directory"]}
+
+
+def drift(agent: Agent) -> dict[str, float]:
+    """How much the agent has repaired, by kind."""
+    metrics = agent.metrics()
+    kinds = ("missing", "overwritten", "orphan")
+    return {kind: metrics[f'wharfinger_drift_repaired_total{{kind="{kind}",registry="etcd"}}'] for kind in kinds}
+
+
+@pytest.mark.parametrize(("seed", "writes"), [(1, 0), (2, 1), (3, 4), (4, 8)])
+def test_an_agent_killed_at_any_moment_is_made_good_in_one_pass(host: Host, seed: int, writes: int) -> None:
+    """Killed after so many writes, amid a burst of changes; what happens while it is dead is found, too."""
+    untouched = plant_foreign(host)
+    churn = Churn(host, seed)
+    begin = host.etcd.index()
+    agent = host.agent(interval=0.05)
+    with ThreadPoolExecutor(1) as background:
+        happening = background.submit(churn.go, 6)
+        wait_until(lambda: host.etcd.index() >= begin + writes or happening.done(), 30, f"{writes} writes")
+        agent.kill9()
+        happening.result()
+    churn.go(2)
+    again = host.agent(interval=ONE_PASS).wait_ready()
+    assert host.keys() == host.expected() | FOREIGN
+    assert foreign(host) == untouched
+    assert again.passes() == 1
+
+
+def test_damage_done_by_hand_is_repaired_and_counted(host: Host) -> None:
+    """A key deleted, overwritten, or put in this host's name: repaired, counted as drift, and nobody else's touched."""
+    untouched = plant_foreign(host)
+    host.start("one", "two", "six")
+    agent = host.agent().wait_ready()
+    right, ours, repaired = host.expected() | FOREIGN, f"{host.prefix}/worker/{host.owner}", drift(agent)
+    damages: dict[str, Callable[[], object]] = {
+        "missing": lambda: host.etcd.delete(f"{ours}:one:9000"),
+        "overwritten": lambda: host.etcd.put(f"{ours}:two:9000", "192.0.2.66:666"),
+        "orphan": lambda: host.etcd.put(f"{ours}:nobody:80", "192.0.2.66:666"),
+    }
+    for kind, damage in damages.items():
+        damage()
+        repaired[kind] += 1
+        wait_until(lambda: drift(agent) == repaired, 10, f"the repair of {kind} to be counted")
+        assert host.keys() == right
+    assert foreign(host) == untouched
+
+
+def test_the_prefix_removed_by_hand_comes_back_whole(host: Host) -> None:
+    """Every key that this host's containers should have, and each counted."""
+    host.start("one", "two", "six")
+    agent = host.agent().wait_ready()
+    right = host.keys()
+    host.etcd.delete(host.prefix, recursive=True)
+    host.wait_for(right)
+    wait_until(lambda: drift(agent)["missing"] == 3, 10, "the repairs to be counted")
+
+
+def test_a_directory_in_a_keys_place_is_told_and_left(host: Host) -> None:
+    """Somebody's directory is in the way: it is not ours to remove. The others are registered, and so is this one as
+    soon as the directory is gone."""
+    host.start("one", "two")
+    theirs = f"{host.prefix}/{host.key('one')}/theirs"
+    host.etcd.put(theirs, "untouched")
+    agent = host.agent()
+    host.wait_for({host.key("two"): host.expected()[host.key("two")], f"{host.key('one')}/theirs": "untouched"})
+    wait_until(lambda: host.key("one") in agent.log(), 10, "the log to name the key")
+    host.etcd.delete(f"{host.prefix}/{host.key('one')}", recursive=True)
+    host.wait_for(host.expected(), timeout=40)
+
+
+def test_what_a_container_says_is_followed_while_it_lives(host: Host) -> None:
+    """Each turn in a container's life, and what is registered after it."""
+    host.start("one")
+    agent = host.agent().wait_ready()
+    registered = host.keys()
+    for command, there in {
+        "pause": True,
+        "unpause": True,
+        "restart": True,
+        "rename one two": True,
+        "stop": False,
+        "start": True,
+        "kill": False,
+    }.items():
+        words = command.split()
+        subject = "two" if host.engine.inspect_all()[0]["Name"] == "/two" else "one"
+        host.engine.docker(*(words if len(words) > 1 else [*words, subject]))
+        host.wait_for(host.expected())
+        assert bool(host.keys()) is there, command
+    assert registered != host.keys()
+    assert agent.running
