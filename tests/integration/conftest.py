@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.base_image import NoWheels, build_image
+from tests.support.base_image import NEEDED, NoWheels, build_image
 from tests.support.engine import DockerEngine, Unavailable
 from tests.support.etcd_server import EtcdServer
 from tests.support.finding import find_engine
 from tests.support.host import Host
 from tests.support.images import build_test_images, remove_test_images
+from tests.support.packages import missing_packages
 from tests.support.private_engine import PrivateEngine, private_engine
 
 
@@ -50,6 +51,8 @@ def breakable_engine(engine: DockerEngine) -> Iterator[PrivateEngine]:
 @pytest.fixture(scope="session")
 def image_engine() -> Iterator[PrivateEngine]:
     """The engine of a host of its own, core-01, with wharfinger's image of this tree."""
+    if missing := missing_packages(NEEDED):
+        pytest.skip(f"building the image needs {', '.join(missing)}, not installed here")
     found = private_engine(hostname="core-01")
     if isinstance(found, Unavailable):
         pytest.skip(f"no Docker engine to build the image on: {found.reason}")
@@ -87,9 +90,10 @@ def breakable_host(breakable_engine: PrivateEngine, fresh_etcd: EtcdServer, tmp_
 
 
 @pytest.fixture
-def dialled_etcd(breakable_engine: PrivateEngine) -> Iterator[EtcdServer]:
-    """An etcd that the engine's host reaches over its network, as hosts do, and not over loopback."""
-    yield from _etcd(breakable_engine.network.host_address)
+def dialled_host(breakable_engine: PrivateEngine, tmp_path: Path) -> Iterator[Host]:
+    """A clean engine, and an etcd that the engine's host reaches over its network, as hosts do, not over loopback."""
+    for etcd in _etcd(breakable_engine.network.host_address):
+        yield from _host(breakable_engine, etcd, tmp_path)
 
 
 def _etcd(address: str = "127.0.0.1") -> Iterator[EtcdServer]:

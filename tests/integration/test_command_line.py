@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.agent import PROGRAM, run_once
+from tests.support.etcd_server import EtcdServer
 from tests.support.host import Host
 from tests.support.processes import REPOSITORY, clean_environment
 from tests.support.waiting import wait_until
@@ -134,6 +135,21 @@ def test_json_tells_of_failure_too(host: Host) -> None:
     told = json.loads(done.stdout)
     assert told["result"] == "engine-error"
     assert told["problem"].startswith("cannot read the Docker engine: ")
+
+
+def test_etcd_may_have_an_ipv6_address(host: Host) -> None:
+    """In brackets, as in every URL."""
+    server = EtcdServer("[::1]")
+    host.start("one")
+    try:
+        done = run_once(
+            host.engine.socket_url, "reconcile", "-ip", "2001:db8::7", f"etcd://{server.start().endpoint}/services"
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        port = host.expected()[host.key("one")].rpartition(":")[2]
+        assert server.keys() == {f"/services/{host.key('one')}": f"[2001:db8::7]:{port}"}
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,7 +30,7 @@ ONE_PASS = 3600.0
 
 
 class Churn:
-    """Containers that are started, killed, stopped, restarted, paused and renamed in a random, repeatable order."""
+    """Containers that are started, removed, replaced, restarted and renamed in a random, repeatable order."""
 
     def __init__(self, host: Host, seed: int) -> None:
         self._engine = host.engine
@@ -42,10 +43,10 @@ class Churn:
         """So many things happen, one after the other."""
         for step in range(steps):
             name = self._random.choice(self._names)
-            match self._random.choice(["start", "kill", "restart", "rename", "replace"]):
+            match self._random.choice(["start", "remove", "restart", "rename", "replace"]):
                 case "start":
                     self._add(f"new{step}-{self._random.randrange(1000)}")
-                case "kill":
+                case "remove":
                     self._remove(name)
                 case "rename":
                     self._rename(name, f"{name}x")
@@ -150,24 +151,50 @@ def test_a_directory_in_a_keys_place_is_told_and_left(host: Host) -> None:
     host.wait_for(host.expected(), timeout=40)
 
 
-def test_what_a_container_says_is_followed_while_it_lives(host: Host) -> None:
-    """Each turn in a container's life, and what is registered after it."""
+#: The turns of a container's life, and which name is registered after each.
+LIFE = {
+    "pause one": {"one"},
+    "unpause one": {"one"},
+    "restart one": {"one"},
+    "rename one two": {"two"},
+    "stop two": set[str](),
+    "start two": {"two"},
+    "kill two": set[str](),
+}
+
+
+def test_a_container_is_followed_through_its_life(host: Host) -> None:
+    """After each turn exactly the key that it should have, with the port that it has then."""
     host.start("one")
     agent = host.agent().wait_ready()
-    registered = host.keys()
-    for command, there in {
-        "pause": True,
-        "unpause": True,
-        "restart": True,
-        "rename one two": True,
-        "stop": False,
-        "start": True,
-        "kill": False,
-    }.items():
-        words = command.split()
-        subject = "two" if host.engine.inspect_all()[0]["Name"] == "/two" else "one"
-        host.engine.docker(*(words if len(words) > 1 else [*words, subject]))
+    for command, names in LIFE.items():
+        host.engine.docker(*command.split())
         host.wait_for(host.expected())
-        assert bool(host.keys()) is there, command
-    assert registered != host.keys()
+        assert host.keys().keys() == {host.key(name) for name in names}, command
+    assert agent.running
+
+
+def test_two_containers_swap_names_and_no_key_is_absent(host: Host) -> None:
+    """Each key names its new bearer, with no delete on the way."""
+    host.start("one", "two")
+    agent = host.agent(interval=ONE_PASS).wait_ready()
+    one, two, before = host.key("one"), host.key("two"), host.keys()
+    swapped = {one: before[two], two: before[one]}
+    begin = host.etcd.index() + 1
+    for old, new in [("one", "aside"), ("two", "one"), ("aside", "two")]:
+        host.engine.docker("rename", old, new)
+    agent.signal(signal.SIGHUP)
+    host.wait_for(swapped)
+    assert host.expected() == swapped
+    assert [change["action"] for change in host.etcd.changes(host.prefix, begin)] == ["compareAndSwap"] * 2
+
+
+def test_on_success_keeps_the_entry_of_a_container_that_fails_and_is_started_again(host: Host) -> None:
+    """Over several turns, and without a write: that is what `-deregister on-success` is for."""
+    begin = host.etcd.index() + 1
+    agent = host.agent("-deregister", "on-success")
+    host.engine.run("--name fails --restart always -p 18200:9000 worker:1 sh -c 'sleep 0.5; exit 3'")
+    wait_until(lambda: host.engine.inspect("fails")["RestartCount"] >= 3, 30, "three restarts")
+    assert host.keys() == {host.key("fails"): f"{host.engine.address}:18200"}
+    assert [change["action"] for change in host.etcd.changes(host.prefix, begin)] == ["create"]
     assert agent.running

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.support.agent import run_once
-from tests.support.etcd_server import EtcdServer
 from tests.support.host import Host
 from tests.support.private_engine import PrivateEngine
 
@@ -34,23 +33,17 @@ def test_a_container_in_anothers_network_has_its_address(host: Host, network: st
     assert host.keys() == {f"side/{host.owner}:side:9000": f"{address}:9000"}
 
 
-def test_a_published_port_goes_with_the_hosts_address_on_every_network(
-    breakable_engine: PrivateEngine, dialled_etcd: EtcdServer, breakable_host: Host
-) -> None:
+def test_a_published_port_goes_with_the_hosts_address_on_every_network(dialled_host: Host) -> None:
     """Without `-ip`: the address from which this host reaches etcd. registrator pairs the container's with the host's
     port when the network is a user-defined one, and nobody can dial that."""
-    host = breakable_host
-    host.engine.docker("network", "create", "--subnet", SUBNET, "backend")
+    host, engine = dialled_host, dialled_host.engine
+    assert isinstance(engine, PrivateEngine)
+    engine.docker("network", "create", "--subnet", SUBNET, "backend")
     host.start("there", flags="--network backend")
     host.start("here")
-    done = run_once(
-        host.engine.socket_url,
-        "reconcile",
-        f"etcd://{dialled_etcd.endpoint}/services",
-        through=breakable_engine.run_in_namespace,
-    )
+    done = run_once(engine.socket_url, "reconcile", host.uri, through=engine.run_in_namespace)
     assert done.returncode == 0, done.stderr
-    assert dialled_etcd.keys("/services") == {f"/services/{key}": value for key, value in host.expected().items()}
+    assert host.keys() == host.expected()
 
 
 def test_an_address_that_can_only_be_guessed_wrong_is_refused(host: Host) -> None:

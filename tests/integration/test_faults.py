@@ -72,6 +72,11 @@ def part(host: Host, name: str) -> Part:
     return host.etcd if name == "etcd" else engine_of(host)
 
 
+def wait_for_one_running(host: Host) -> None:
+    """Wait until an engine that was started again has brought back the container that is to be."""
+    wait_until(lambda: len(host.engine.docker("ps", "--quiet").split()) == 1, 20, "the container to return")
+
+
 def assert_unready(agent: Agent, result: str) -> None:
     """Not ready and says why, but alive."""
     status, body = agent.get("/readyz")
@@ -112,35 +117,46 @@ def test_an_etcd_that_lost_its_data_is_filled_again(breakable_host: Host) -> Non
     assert agent.running
 
 
+@pytest.mark.parametrize("fault", AWAY)
+def test_one_endpoint_away_is_no_outage(host: Host, fresh_etcd: EtcdServer, fault: str) -> None:
+    """The next one is asked, in the same pass, and from then on first."""
+    host.start("one")
+    break_it, _ = AWAY[fault]
+    break_it(fresh_etcd)
+    uri = f"etcd://{fresh_etcd.endpoint},{host.etcd.endpoint}{host.prefix}"
+    agent = host.run("--interval", "0.2", "-ip", host.engine.address, uri).wait_ready()
+    assert host.keys() == host.expected()
+    agent.wait_for_passes(5)
+    assert agent.metrics()['wharfinger_registry_request_errors_total{registry="etcd"}'] == 1
+    assert agent.passes("registry-error") == 0
+
+
 #: A command with files of its own as /etc/hosts and /etc/resolv.conf; and a name server that is not there.
 OWN_NAMES = 'mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/resolv.conf && shift 2 && exec "$@"'
 NO_NAME_SERVER = "nameserver 127.0.0.1\n"
 
 
-def test_a_name_that_cannot_be_looked_up_for_a_while_costs_no_entry(
-    breakable_host: Host, dialled_etcd: EtcdServer, tmp_path: Path
-) -> None:
+def test_a_name_that_cannot_be_looked_up_for_a_while_costs_no_entry(dialled_host: Host, tmp_path: Path) -> None:
     """Without `-ip`, etcd given by name: the connection to it lives on, and so do this host's address and entries."""
-    host, port = breakable_host, dialled_etcd.endpoint.rpartition(":")[2]
-    hosts, resolver = tmp_path / "hosts", tmp_path / "resolv.conf"
-    hosts.write_text(f"{engine_of(host).network.host_address} etcd.test\n")
+    host, hosts, resolver = dialled_host, tmp_path / "hosts", tmp_path / "resolv.conf"
+    address, _, port = host.etcd.endpoint.partition(":")
+    hosts.write_text(f"{address} etcd.test\n")
     resolver.write_text(NO_NAME_SERVER)
     inside = ["unshare", "--mount", "sh", "-c", OWN_NAMES, "sh", str(hosts), str(resolver), *PROGRAM]
     argv = [*inside, "--listen", "", "--interval", "0.2", f"etcd://etcd.test:{port}{host.prefix}"]
     environment = clean_environment(DOCKER_HOST=host.engine.socket_url)
     agent = Child(engine_of(host).run_in_namespace(argv), tmp_path / "log", env=environment, cwd=REPOSITORY)
     host.start("one")
-    host.etcd = dialled_etcd
     try:
         agent.start()
         host.wait_for(host.expected())
-        begin = dialled_etcd.index() + 1
+        begin = host.etcd.index() + 1
         hosts.write_text("")
         host.start("two")
         host.wait_for(host.expected())
     finally:
         agent.kill()
-    assert [change["action"] for change in dialled_etcd.changes(host.prefix, begin)] == ["create"]
+    assert [change["action"] for change in host.etcd.changes(host.prefix, begin)] == ["create"]
 
 
 @pytest.mark.parametrize(("fault", "looks"), [("killed", 2), ("frozen", 1)])
@@ -172,7 +188,7 @@ def test_an_engine_restarted_takes_its_containers_along(breakable_host: Host) ->
     agent.wait_for_passes(1, "engine-error")
     assert_unready(agent, "engine-error")
     engine_of(host).start()
-    wait_until(lambda: len(host.engine.docker("ps", "--quiet").split()) == 1, 20, "the container to return")
+    wait_for_one_running(host)
     host.wait_for(host.expected(), RECOVERY)
     assert host.keys().keys() == {host.key("returns")}
     agent.wait_ready(RECOVERY)
@@ -215,6 +231,7 @@ def test_an_agent_started_while_a_part_is_away_waits_for_it(
     assert_unready(agent, result)
     mend(broken)
     agent.wait_ready(RECOVERY)
+    wait_for_one_running(host)
     host.wait_for(host.expected(), RECOVERY)
     assert host.keys().keys() == {host.key("one")}
 

@@ -37,7 +37,7 @@ def test_renewals_keep_keys_alive_and_wake_no_watcher(host: Host) -> None:
     agent = host.agent("-ttl", "4", "-ttl-refresh", "1").wait_ready()
     right, renewed = host.expected(), agent.metrics()[RENEWALS]
     with ThreadPoolExecutor(1) as pool:
-        woken = pool.submit(host.etcd.watch, host.prefix, 7)
+        woken = pool.submit(host.etcd.watch, host.prefix, 5)
         while not woken.done():
             assert host.keys() == right
             assert all(left for left in lifetimes(host).values())

@@ -1,4 +1,4 @@
-"""The image that wharfinger's own is built on, made of this machine's Python, because none can be pulled; and the build.
+"""The image that wharfinger's own is built on, made of this machine's Python as none can be pulled; and the build.
 
 It stands for `python:3.x-slim`: `python` on PATH, its standard library without bytecode, and a `/bin/sh` with the usual
 commands (Debian's static busybox).
@@ -28,11 +28,15 @@ IMAGE = "wharfinger/wharfinger:of-this-tree"
 # What the official images leave out as well, and the static library, which is only for linking.
 LEFT_OUT = {"__pycache__", "dist-packages", "idlelib", "site-packages", "test", "tests", "tkinter", "turtledemo"}
 # What a compiled wheel may count on to be there (the `manylinux` promise).
-PROMISED = ("libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1", "libstdc++.so.6", "libutil.so.1")
+PROMISED = ("dl.so.2", "gcc_s.so.1", "m.so.6", "pthread.so.0", "rt.so.1", "stdc++.so.6", "util.so.1")
 ACCOUNTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
 }
+
+
+# What a command is called, and the Debian package that brings it: what there is to be beside an engine's packages.
+NEEDED = {"git": "git", "ldd": "libc-bin"}
 
 
 class NoWheels(RuntimeError):
@@ -62,7 +66,8 @@ def copy_tree(to: Path) -> None:
 
 def make_wheels(tree: Path) -> None:
     """Fill `wheels/` of a copy of the tree, with the command that the Dockerfile gives."""
-    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", "wheels", ".", "setuptools>=70.1"]
+    argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    argv += ["wheel", "--wheel-dir", "wheels", ".", "setuptools>=70.1"]
     done = subprocess.run(argv, cwd=tree, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NoWheels((done.stderr.strip() or "pip said nothing").splitlines()[-1])
@@ -87,8 +92,9 @@ def _pack(to: IO[bytes]) -> None:
     python = _python()
     with tarfile.open(fileobj=to, mode="w", dereference=True) as tar:
         tar.add(stdlib, filter=_slim)
-        if not extensions.is_relative_to(stdlib):
-            tar.add(extensions, filter=_slim)
+        for folder in filter(None, (extensions, sysconfig.get_config_var("WHEEL_PKG_DIR"))):
+            if not Path(folder).is_relative_to(stdlib):
+                tar.add(folder, filter=_slim)
         for file in [python, *_libraries([python, *extensions.glob("*.so")])]:
             tar.add(file)
         for name in {"python", "python3"} - {python.name}:
@@ -105,7 +111,7 @@ def _libraries(binaries: Iterable[Path]) -> list[Path]:
     """The shared libraries that these need, the dynamic linker included, where `ldd` finds them."""
     told = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False).stdout
     needed = {Path(found) for found in re.findall(r"^\s+(?:\S+ => )?(/\S+) \(0x", told, re.MULTILINE)}
-    beside = {library.with_name(name) for library in needed if library.name == "libc.so.6" for name in PROMISED}
+    beside = {library.with_name(f"lib{name}") for library in needed if library.name == "libc.so.6" for name in PROMISED}
     return sorted(needed | {library for library in beside if library.exists()})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v2 import EtcdV2
-from tests.support.processes import free_ports, state
+from tests.support.processes import free_ports, stands_still
 from tests.support.waiting import wait_until
 
 LOOPBACK = "127.0.0.1"
@@ -41,13 +41,20 @@ class EtcdMember(EtcdServer):
     @property
     def awake(self) -> bool:
         """Whether it runs, and is not frozen: asking a frozen one would take its time."""
-        return self.running and state(self.pid) != "T"
+        return self.running and not stands_still(self.pid)
 
     def join(self, members: Iterable[EtcdMember], state: str = "new") -> None:
         """Tell it, before it starts without data, who its peers are, and whether they are a cluster already."""
         cluster = ",".join(f"{member.name}={member.peer_url}" for member in members)
         self._initial = {"--initial-cluster": cluster, "--initial-cluster-state": state}
         self._child.argv = list(self._through(self._argv(f"http://{self.endpoint}", self.peer_url)))
+
+    def wake(self) -> None:
+        """Start it or let it go on, without waiting: alone it answers nobody."""
+        if self.running:
+            self._child.thaw()
+        else:
+            self.launch()
 
     def forget(self) -> None:
         """Kill it and remove its data."""
@@ -102,10 +109,9 @@ class EtcdCluster:
         return ",".join(member.endpoint for member in self.members)
 
     def start(self) -> EtcdCluster:
-        """Start all members that do not run, and wait until they answer and agree on a leader."""
+        """Start all members that do not run, thaw those that are frozen, and wait until they agree on a leader."""
         for member in self.members:
-            if not member.running:
-                member.launch()
+            member.wake()
         for member in self.members:
             member.wait()
         self.leader()
@@ -114,7 +120,9 @@ class EtcdCluster:
     def leader(self, other_than: EtcdMember | None = None) -> EtcdMember:
         """The member that most members follow, which need not be the one that takes itself for the leader; waits for
         an election to end, and where a member is named, for one that another one wins."""
-        return wait_until(lambda: self._elected(other_than), 30, "the members to agree on a leader")
+        elected = wait_until(lambda: self._elected(other_than), 30, "the members to agree on a leader")
+        assert elected is not None
+        return elected
 
     def followers(self) -> list[EtcdMember]:
         """All members but the leader."""
@@ -123,7 +131,9 @@ class EtcdCluster:
 
     def any(self) -> EtcdV2:
         """A member that answers: the cluster, for who only reads and writes."""
-        return wait_until(lambda: next(filter(EtcdMember.answers, self._awake()), None), 30, "any member to answer")
+        found = wait_until(lambda: next(filter(EtcdMember.answers, self._awake()), None), 30, "any member to answer")
+        assert found is not None
+        return found
 
     def wipe(self, member: EtcdMember) -> None:
         """Let a member lose its data, and take it in again as a new one, as its operator would."""

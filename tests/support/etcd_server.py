@@ -25,8 +25,8 @@ def etcd_binary(name: str = "etcd") -> str:
 class EtcdServer(EtcdV2):
     """A real etcd on ports of its own; its data and ports stay the same over stop, kill and restart.
 
-    `address` is where its clients reach it: loopback, or an address of this machine that others can dial. `through` makes
-    its command another that runs it elsewhere, as `PrivateEngine.run_in_namespace` does.
+    `address` is where its clients reach it: loopback, or an address of this machine that others can dial. `through`
+    makes its command another that runs it elsewhere, as `PrivateEngine.run_in_namespace` does.
     """
 
     def __init__(

@@ -17,6 +17,7 @@ class Lan:
     def __init__(self, folder: Path) -> None:
         self._switch = NetworkNamespace(folder)
         self._numbers = itertools.count(1)
+        self._ports: dict[NetworkNamespace, str] = {}
 
     def open(self) -> Lan:
         """Make the switch, and plug ourselves in."""
@@ -35,12 +36,21 @@ class Lan:
         """Join a host; returns its address."""
         number = next(self._numbers)
         port, address = f"port{number}", self._address(number)
-        cable = f"ip link add {CABLE} netns {host.holder_pid} type veth peer name {port} netns {self._switch.holder_pid}"
-        run(*cable.split())
+        ends = f"{CABLE} netns {host.holder_pid} type veth peer name {port} netns {self._switch.holder_pid}"
+        run("ip", "link", "add", *ends.split())
         run(*self._switch.command(["ip", "link", "set", port, "master", BRIDGE, "up"]))
         run(*host.command(["ip", "address", "add", address, "dev", CABLE]))
         run(*host.command(["ip", "link", "set", CABLE, "up"]))
+        self._ports[host] = port
         return address.partition("/")[0]
+
+    def cut(self, host: NetworkNamespace) -> None:
+        """Take a host's cable down: what is sent to it is lost, and nobody is told."""
+        run(*self._switch.command(["ip", "link", "set", self._ports[host], "down"]))
+
+    def mend(self, host: NetworkNamespace) -> None:
+        """Take the cable up again."""
+        run(*self._switch.command(["ip", "link", "set", self._ports[host], "up"]))
 
     def close(self) -> None:
         """Remove it, cables included."""

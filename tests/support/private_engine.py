@@ -26,8 +26,8 @@ class PrivateEngine(DockerEngine):
     """dockerd with its own data, sockets, bridge and ports, so that it meets no other engine on this machine.
 
     It can be stopped, killed, frozen and started again, always with the same data. `close()` removes all of it, and is
-    called at exit where nobody did. With a `hostname` that is the engine's name, and what runs in its namespace finds it
-    at the usual socket.
+    called at exit where nobody did. With a `hostname` that is the engine's name, and what runs in its namespace finds
+    it at the usual socket.
     """
 
     def __init__(self, live_restore: bool = False, hostname: str | None = None) -> None:

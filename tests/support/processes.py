@@ -14,6 +14,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.support.waiting import wait_until
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Below Linux's range for outgoing connections (32768 and up): while a server of ours is down, nobody is given its port,
@@ -100,8 +102,9 @@ class Child:
             self._reap(None)
 
     def freeze(self) -> None:
-        """Let it stand still, with its sockets open (SIGSTOP)."""
+        """Let it stand still, with its sockets open (SIGSTOP); returns when all of its threads do."""
         self.signal(signal.SIGSTOP)
+        wait_until(lambda: not self.running or stands_still(self.pid), 10, f"{self.argv[0]} to stand still")
 
     def thaw(self) -> None:
         """Let a frozen process go on (SIGCONT)."""
@@ -130,14 +133,19 @@ def _end_children() -> None:
 
 def is_alive(pid: int) -> bool:
     """Whether a process that need not be our child runs; one that has ended and waits to be reaped does not."""
-    return state(pid) not in {"", "Z"}
+    return _state(Path(f"/proc/{pid}")) not in {"", "Z"}
 
 
-def state(pid: int) -> str:
-    """The kernel's letter for what a process does: T when it is stopped, Z when it has ended; none when it is gone."""
+def stands_still(pid: int) -> bool:
+    """Whether every thread of a process is stopped: a busy machine takes a moment to do that."""
+    return all(_state(task) == "T" for task in Path(f"/proc/{pid}/task").glob("*"))
+
+
+def _state(process: Path) -> str:
+    """The kernel's letter for what a process or a thread does; none when it is gone."""
     try:
         # pid (command) state ...; the command may hold anything, brackets included.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return (process / "stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return ""
 
