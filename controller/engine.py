@@ -38,6 +38,8 @@ _ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException, 
 class Client(Protocol):
     """As much of docker.APIClient as is used."""
 
+    timeout: int
+
     def info(self) -> Any: ...
 
     def containers(self, *, all: bool) -> Any: ...
@@ -77,6 +79,15 @@ def _is_socket(path: str) -> bool:
 
 
 @frozen
+class EngineIdentity:
+    """``name`` is the engine's name for its host, empty when it could not find out; ``id`` its own id, empty where an
+    engine has none."""
+
+    name: str
+    id: str = ""
+
+
+@frozen
 class _Seen:
     """What the list showed of a container when its inspect answer was taken."""
 
@@ -96,18 +107,21 @@ class Engine:
         self._stopped_too = stopped_too
         self._on_error = on_error
         self._client: Client | None = None
-        self._name = ""
+        self._identity: EngineIdentity | None = None
         self._seen: dict[str, _Seen] = {}
 
-    def name(self) -> str:
-        """The engine's name for its host. Asked once a connection, as an engine cannot change it while it runs.
-        Raises EngineUnavailable."""
-        if not self._name:
-            self._name = self._ask(lambda client: _name_in(client.info()))
-        return self._name
+    def identity(self) -> EngineIdentity:
+        """The engine's name for its host, and its id. Asked once a connection, as an engine cannot change them while it
+        runs. Raises EngineUnavailable."""
+        if not self._identity:
+            self._identity = self._ask(lambda client: _identity_in(client.info()))
+        return self._identity
 
     def read(self, deadline: Deadline) -> Snapshot:
         """This host's containers. Raises EngineUnavailable; a container that alone cannot be read is ``unknown``."""
+        if self._client:
+            # What is left of the pass bounds each answer; the client asks with the time-out that it has.
+            self._client.timeout = max(1, min(TIMEOUT, round(deadline.left)))
         listed = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
         seen: dict[str, _Seen] = {}
         containers, unknown = [], []
@@ -159,14 +173,11 @@ class Engine:
         """Let go of the connection; the next question makes a new one."""
         if self._client:
             self._client.close()
-        self._client, self._name = None, ""
+        self._client, self._identity = None, None
 
 
-def _name_in(info: Mapping[str, Any]) -> str:
-    """The engine says an empty name when it could not find out; an id made of that would be nobody's."""
-    if not info["Name"]:
-        raise ValueError("it does not know the host's name; give one with --hostname")
-    return str(info["Name"])
+def _identity_in(info: Mapping[str, Any]) -> EngineIdentity:
+    return EngineIdentity(str(info["Name"] or ""), str(info.get("ID") or ""))
 
 
 def _ref(line: Mapping[str, Any]) -> ContainerRef:

@@ -18,6 +18,10 @@ class RegistryUnavailable(WharfingerError):
     """No endpoint of the registry gave a usable answer."""
 
 
+class OwnerConflict(WharfingerError):
+    """The owner's entries belong to another engine of the same name."""
+
+
 class Stop(WharfingerError):
     """The program cannot do what it was asked for, now or later: a wrong setting, a port that is taken."""
 

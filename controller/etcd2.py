@@ -7,6 +7,7 @@ own, without retries, and a request goes to the endpoints in turn, beginning wit
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
@@ -17,9 +18,12 @@ import urllib3
 from attrs import frozen
 
 from controller.clock import Deadline
+from controller.credentials import Credentials
 from controller.errors import RegistryUnavailable, one_line
-from model.plan import Action, Actual, Change, Lifetime, Stored
+from model.plan import Action, Change
+from model.record import Shelf
 from model.report import Outcome, Result
+from model.stored import Actual, Lifetime, Mark, Stored
 
 CONNECT_TIMEOUT = 1.0
 READ_TIMEOUT = 2.0
@@ -36,19 +40,35 @@ class Refused(Exception):
 
     code: int
     detail: str
+    mark: Mark
+
+
+@frozen
+class Answer:
+    """What etcd said: the node that was asked about, and how far the store had come."""
+
+    node: Mapping[str, Any]
+    mark: Mark
 
 
 class Endpoints:
     """The members of one etcd cluster, asked in rotation."""
 
-    def __init__(self, endpoints: Sequence[tuple[str, int]], on_error: Callable[[], None]) -> None:
-        """``endpoints`` are hosts and ports; ``on_error`` is called for each request that got no usable answer."""
-        self._clients = [_client(host, port) for host, port in endpoints]
+    def __init__(
+        self,
+        endpoints: Sequence[tuple[str, int]],
+        on_error: Callable[[], None] = lambda: None,
+        credentials: Credentials = Credentials(),
+    ) -> None:
+        """``endpoints`` are hosts and ports; ``on_error`` is called for each request that got no usable answer. Raises
+        Stop for credentials that cannot be used."""
+        context = credentials.context()
+        self._clients = [_client(host, port, credentials, context) for host, port in endpoints]
         self._on_error = on_error
         self._current = 0
 
-    def request(self, method: str, key: str, params: Params, deadline: Deadline) -> Any:
-        """The decoded answer to a request about ``key``. Raises Refused, or RegistryUnavailable when no endpoint gave
+    def request(self, method: str, key: str, params: Params, deadline: Deadline) -> Answer:
+        """The answer to a request about ``key``. Raises Refused, or RegistryUnavailable when no endpoint gave
         a usable answer before the deadline."""
         problems = []
         for client in self._rotation():
@@ -72,25 +92,45 @@ class _Unusable(Exception):
     """This endpoint gave no answer that counts; another one may."""
 
 
-def _client(host: str, port: int) -> etcd.Client:
-    client = etcd.Client(host=host, port=port, protocol="http", allow_reconnect=False, allow_redirect=False)
+def _client(host: str, port: int, credentials: Credentials, context: ssl.SSLContext | None) -> etcd.Client:
+    client = etcd.Client(
+        host=f"[{host}]" if ":" in host else host,
+        port=port,
+        protocol="https" if context else "http",
+        username=_for_header(credentials.user),
+        password=_for_header(credentials.password),
+        allow_reconnect=False,
+        allow_redirect=False,
+    )
     client.http.connection_pool_kw["retries"] = urllib3.Retry(0)
+    if context:
+        # python-etcd's own TLS settings leave some things unverified; this context verifies all.
+        client.http.connection_pool_kw["ssl_context"] = context
     return client
 
 
-def _request(client: etcd.Client, method: str, key: str, params: Params, deadline: Deadline) -> Any:
-    timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, deadline.left), read=min(READ_TIMEOUT, deadline.left))
+def _for_header(text: str) -> str | None:
+    """etcd takes names and passwords in UTF-8, and urllib3 writes headers in Latin-1."""
+    return text.encode().decode("latin-1") or None
+
+
+def _request(client: etcd.Client, method: str, key: str, params: Params, deadline: Deadline) -> Answer:
+    left = max(deadline.left, 0.05)
+    timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=min(READ_TIMEOUT, left))
     try:
         # python-etcd does not encode keys, and would have etcd cut them at a question mark.
         response = client.api_execute(f"/v2/keys{quote(key, safe='/:')}", method, dict(params), timeout=timeout)
-        return json.loads(response.data)
+        mark = Mark(client.expected_cluster_id or "", int(response.headers["X-Etcd-Index"]))
+        return Answer(json.loads(response.data)["node"], mark)
     except etcd.EtcdConnectionFailed as error:
         raise _Unusable(_cause(error)) from error
     except etcd.EtcdClusterIdChanged as error:
         raise _Unusable("it belongs to another cluster than before") from error
     except etcd.EtcdException as error:
-        raise _translated(error) from error
-    except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
+        raise _translated(error, client) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _Unusable(f"it does not answer as etcd does: {one_line(error)}") from error
+    except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
         raise _Unusable(one_line(error)) from error
 
 
@@ -106,13 +146,14 @@ def _cause(error: etcd.EtcdConnectionFailed) -> str:
     return one_line(cause or error)
 
 
-def _translated(error: etcd.EtcdException) -> Exception:
+def _translated(error: etcd.EtcdException, client: etcd.Client) -> Exception:
     """etcd's refusals carry a code below 300: they would be the same at every member. The rest is the member's own
     trouble (300 to 499: raft, no leader), or not from etcd at all."""
     payload = getattr(error, "payload", None) or {}
     code = payload.get("errorCode")
     if isinstance(code, int) and code < 300:
-        return Refused(code, f"{payload.get('message', '')}: {payload.get('cause', '')} (etcd error {code})")
+        detail = f"{payload.get('message', '')}: {payload.get('cause', '')} (etcd error {code})"
+        return Refused(code, detail, Mark(client.expected_cluster_id or "", int(payload.get("index", 0))))
     if "404 page not found" in str(error):
         return _Unusable("it does not serve the v2 API; start etcd with --enable-v2")
     return _Unusable(one_line(error))
@@ -127,16 +168,31 @@ class Etcd2Reader:
         """``prefix`` begins with a slash and does not end in one; an empty one is all of etcd."""
         self._endpoints = endpoints
         self._prefix = prefix
+        self._shelf = Shelf(prefix)
 
-    def read(self, deadline: Deadline) -> Actual:
-        """All keys under the prefix. A prefix that does not exist has none."""
+    def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
+        """All keys under the prefix, and what is kept about the owner. What does not exist has none."""
+        stored, mark = self._tree(self._prefix or "/", deadline, consistent=consistent)
+        about, _ = self._tree(self._shelf.folder(owner), deadline, consistent=consistent)
+        record, question = about.get(self._shelf.record(owner)), about.get(self._shelf.question(owner))
+        return Actual(stored, record, question, mark)
+
+    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+        """The records of all other owners."""
+        stored, _ = self._tree(self._shelf.path, deadline, consistent=True)
+        own = self._shelf.record(owner)
+        return tuple(each for key, each in stored.items() if key.endswith("/record") and key != own)
+
+    def _tree(self, key: str, deadline: Deadline, *, consistent: bool) -> tuple[dict[str, Stored], Mark]:
+        """All keys in a directory and below it; none if it does not exist."""
+        params = {"recursive": "true"} | ({"quorum": "true"} if consistent else {})
         try:
-            answer = self._endpoints.request("GET", self._prefix or "/", {"recursive": "true"}, deadline)
+            answer = self._endpoints.request("GET", key, params, deadline)
         except Refused as refused:
             if refused.code == KEY_NOT_FOUND:
-                return Actual()
-            raise RegistryUnavailable(f"cannot read {self._prefix or '/'}: {refused.detail}") from refused
-        return Actual({node["key"]: _stored(node) for node in _leaves(answer["node"])})
+                return {}, refused.mark
+            raise RegistryUnavailable(f"cannot read {key}: {refused.detail}") from refused
+        return {node["key"]: _stored(node) for node in _leaves(answer.node)}, answer.mark
 
 
 def _leaves(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -177,7 +233,9 @@ class Etcd2Registry(Etcd2Reader):
         # A refresh keeps the value and wakes no watcher; it must not be given one.
         renewal = change.action is Action.RENEW
         what = {"refresh": "true", "prevExist": "true"} if renewal else {"value": change.value}
-        ttl = {"ttl": str(self._lifetime.ttl)} if self._lifetime.ttl else {}
+        # The owner record outlives the entries: it says whose they were.
+        expires = self._lifetime.ttl > 0 and change.action is not Action.RECORD
+        ttl = {"ttl": str(self._lifetime.ttl)} if expires else {}
         self._endpoints.request("PUT", change.key, {**what, **ttl, **guard}, deadline)
 
     def _settle(self, change: Change, refused: Refused, deadline: Deadline) -> Outcome:
@@ -196,7 +254,7 @@ class Etcd2Registry(Etcd2Reader):
 
     def _value(self, key: str, deadline: Deadline) -> str | None:
         try:
-            value = self._endpoints.request("GET", key, {"quorum": "true"}, deadline)["node"].get("value")
+            value = self._endpoints.request("GET", key, {"quorum": "true"}, deadline).node.get("value")
         except Refused as refused:
             if refused.code == KEY_NOT_FOUND:
                 return None

@@ -20,6 +20,7 @@ class Journal:
         self._refusals: dict[tuple[str, ...], Refusal] = {}
         self._unknown: dict[ContainerRef, UnknownContainer] = {}
         self._failures = 0
+        self._held_back = 0
         self._settled = False
 
     def begun(self, now: float) -> None:
@@ -32,6 +33,9 @@ class Journal:
         if report.planned:
             self._log_refusals({_where(each): each for each in report.plan.refusals})
             self._log_unknown({each.ref: each for each in report.unknown})
+            self._log_held_back(report)
+        if report.replaced:
+            log.warning("registry is another one, or went back in time; starting afresh", owner=report.owner)
         self._log_state(report, wait)
 
     def _log_refusals(self, now: dict[tuple[str, ...], Refusal]) -> None:
@@ -49,6 +53,14 @@ class Journal:
             log.warning("container unreadable, its entries stay", container=ref.name, problem=now[ref].problem)
         for ref in sorted(before.keys() - now.keys()):
             log.info("container readable again", container=ref.name)
+
+    def _log_held_back(self, report: PassReport) -> None:
+        held = len(report.plan.held_back)
+        if held and held != self._held_back:
+            log.warning("deletes held back until seen again", deletes=held, own=report.plan.own)
+        elif self._held_back and not held:
+            log.info("no deletes held back any more")
+        self._held_back = held
 
     def _log_state(self, report: PassReport, wait: float) -> None:
         if not report.succeeded:

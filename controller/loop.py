@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from attrs import field, frozen
@@ -13,12 +13,11 @@ from controller import logs
 from controller.clock import Clock
 from controller.errors import one_line
 from model.backoff import backoff
-from model.plan import Known
-from model.report import PassReport, PassResult
+from model.report import Memory, PassReport, PassResult
 
 log = logs.logger("wharfinger.loop")
 
-Pass = Callable[[Mapping[str, Known]], PassReport]
+Pass = Callable[[Memory], PassReport]
 
 
 class Observer(Protocol):
@@ -52,14 +51,14 @@ class Loop:
 
     def run(self) -> None:
         """Run until ``stop``. Nothing that happens in a pass ends it."""
-        known: Mapping[str, Known] = {}
+        memory = Memory()
         failures = 0
         while not self._stopping:
             self._wake.clear()
             for observer in self._observers:
                 observer.begun(self._pace.clock.wall())
-            report = self._try(known)
-            known = report.known_after(known)
+            report = self._try(memory)
+            memory = report.memory_after(memory)
             failures = 0 if report.succeeded else failures + 1
             wait = backoff(failures, self._pace.interval, self._pace.jitter())
             for observer in self._observers:
@@ -76,9 +75,9 @@ class Loop:
         self._stopping = True
         self._wake.set()
 
-    def _try(self, known: Mapping[str, Known]) -> PassReport:
+    def _try(self, memory: Memory) -> PassReport:
         try:
-            return self._pass(known)
+            return self._pass(memory)
         except Exception as error:  # A mistake of ours must not leave the host without an agent.
             log.exception("pass broke, please report this")
             return PassReport(PassResult.INTERNAL_ERROR, problem=f"{type(error).__name__}: {one_line(error)}")

@@ -57,6 +57,8 @@ class Metrics:
         self._refused = self._gauge("entries_refused", "Service ports that are not registered.", "registry", "reason")
         self._foreign = self._gauge("entries_foreign", "Keys of others under the prefix.", "registry")
         self._unreadable = self._gauge("entries_unreadable", "Keys of others that cannot be read.", "registry")
+        self._held_back = self._gauge("deletes_held_back", "Deletes that wait to be seen again.", "registry")
+        self._guarded = self._counter("guarded_passes", "Passes that held deletes back.", "registry")
         self._unknown = self._gauge("containers_unknown", "Containers that the engine would not describe.")
         self._attempt = self._gauge("last_attempt_timestamp_seconds", "When the last pass began.")
         self._success = self._gauge("last_success_timestamp_seconds", "When the last successful pass ended.")
@@ -85,6 +87,8 @@ class Metrics:
             self._in_sync,
             self._foreign,
             self._unreadable,
+            self._held_back,
+            self._guarded,
             self.registry_errors,
         ):
             metric.labels(self._name)
@@ -121,6 +125,8 @@ class Metrics:
         self._in_sync.labels(self._name).set(plan.in_sync)
         self._foreign.labels(self._name).set(plan.foreign)
         self._unreadable.labels(self._name).set(plan.unreadable)
+        self._held_back.labels(self._name).set(len(plan.held_back))
+        self._guarded.labels(self._name).inc(bool(plan.held_back))
         self._unknown.set(len(report.unknown))
         refused = [refusal.reason for refusal in plan.refusals]
         for reason in RefusalReason:

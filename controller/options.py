@@ -15,13 +15,15 @@ from controller.settings import WrongUsage
 
 @frozen
 class Flag:
-    """One flag that takes a word. ``ours`` have two dashes only, registrator's one or two."""
+    """One flag that takes a word. ``ours`` have two dashes only, registrator's one or two. ``also`` are environment
+    variables of other programs that mean the same."""
 
     name: str
     metavar: str
     about: str
     default: str = ""
     ours: bool = False
+    also: tuple[str, ...] = ()
 
 
 @frozen
@@ -30,7 +32,17 @@ class Switch:
 
     name: str
     about: str
+    ours: bool = False
 
+
+#: etcdctl's own names for the same, of its v3 and its v2.
+ETCDCTL = {
+    "ca": ("ETCDCTL_CACERT", "ETCDCTL_CA_FILE"),
+    "cert": ("ETCDCTL_CERT", "ETCDCTL_CERT_FILE"),
+    "key": ("ETCDCTL_KEY", "ETCDCTL_KEY_FILE"),
+    "user": ("ETCDCTL_USER", "ETCDCTL_USERNAME"),
+    "password": ("ETCDCTL_PASSWORD",),
+}
 
 #: registrator's flags: https://gliderlabs.github.io/registrator/latest/user/run/
 FLAGS = (
@@ -44,6 +56,9 @@ FLAGS = (
     Flag("retry-attempts", "N", "Accepted, and needless: it never gives up."),
     Flag("retry-interval", "MS", "Accepted, and needless: it backs off by itself."),
     Flag("interval", "SECONDS", "Time between passes.", "1", ours=True),
+    Flag(
+        "delete-guard", "PERCENT", "Hold back deletes of more than this part of the entries; 0: never.", "50", ours=True
+    ),
     Flag("pass-timeout", "SECONDS", "How long a pass may take.", "10", ours=True),
     Flag("hostname", "NAME", "Owner of the entries; else the engine's name.", ours=True),
     Flag("listen", "HOST:PORT", "Serve metrics and health here; empty for none.", "0.0.0.0:9119", ours=True),
@@ -51,11 +66,29 @@ FLAGS = (
     Flag("log-format", "FORMAT", "text or json.", "text", ours=True),
     Flag("log-level", "LEVEL", "debug, info, warning or error.", "info", ours=True),
 )
+
+#: How to reach etcd. The password is never a flag: command lines can be read by everybody on the host.
+CONNECTION = (
+    Flag("etcd-ca", "FILE", "Verify etcd by this CA; else by the system's.", ours=True, also=ETCDCTL["ca"]),
+    Flag("etcd-cert", "FILE", "Client certificate.", ours=True, also=ETCDCTL["cert"]),
+    Flag("etcd-key", "FILE", "Its key.", ours=True, also=ETCDCTL["key"]),
+    Flag(
+        "etcd-user",
+        "NAME",
+        "User name; the password is in WHARFINGER_ETCD_PASSWORD, or",
+        ours=True,
+        also=ETCDCTL["user"],
+    ),
+    Flag("etcd-password-file", "FILE", "in the first line of this file.", ours=True),
+)
 SWITCHES = (
     Switch("internal", "Register the containers' own addresses and exposed ports."),
     Switch("explicit", "Register only what SERVICE_NAME names."),
     Switch("cleanup", "Accepted, and needless: orphans always go."),
+    Switch("take-over", "Take the owner name from another engine, once.", ours=True),
 )
+
+PASSWORD_VARIABLES = ("WHARFINGER_ETCD_PASSWORD", *ETCDCTL["password"])
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
@@ -73,14 +106,30 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def gather(uris: tuple[str, ...], **given: Any) -> Any:
-        words = {flag.name: given.pop(_variable(flag.name)) for flag in FLAGS}
+        words = {flag.name: given.pop(_variable(flag.name)) for flag in (*FLAGS, *CONNECTION)}
+        words |= {"etcd-password": _first_set(PASSWORD_VARIABLES) or ""}
         words |= {switch.name: "true" if given.pop(_variable(switch.name)) else "" for switch in SWITCHES}
         return command(words=words, uris=uris, **given)
 
     decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI")(gather)
     for switch in reversed(SWITCHES):
         decorated = _switch(switch)(decorated)
-    for flag in reversed(FLAGS):
+    for flag in reversed((*FLAGS, *CONNECTION)):
+        decorated = _flag(flag)(decorated)
+    return decorated
+
+
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flags of the connection and the registry's URI, as ``options`` does."""
+
+    @wraps(command)
+    def gather(uris: tuple[str, ...], **given: Any) -> Any:
+        words = {flag.name: given.pop(_variable(flag.name)) for flag in CONNECTION}
+        words |= {"etcd-password": _first_set(PASSWORD_VARIABLES) or ""}
+        return command(words=words, uris=uris, **given)
+
+    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI")(gather)
+    for flag in reversed(CONNECTION):
         decorated = _flag(flag)(decorated)
     return decorated
 
@@ -93,7 +142,11 @@ class _Option(click.Option):
     """An option whose variable counts when it is set to nothing, too: ``WHARFINGER_LISTEN=`` is ``--listen ''``."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        return os.environ.get(str(self.envvar))
+        return _first_set([self.envvar] if isinstance(self.envvar, str) else self.envvar or ())
+
+
+def _first_set(variables: Iterable[str]) -> str | None:
+    return next((os.environ[name] for name in variables if name in os.environ), None)
 
 
 def _flag(flag: Flag) -> Callable[..., Any]:
@@ -105,15 +158,17 @@ def _flag(flag: Flag) -> Callable[..., Any]:
         metavar=flag.metavar,
         default=flag.default,
         show_default=bool(flag.default),
-        envvar=environment_variable(flag.name),
+        envvar=[environment_variable(flag.name), *flag.also],
         help=flag.about,
     )
 
 
 def _switch(switch: Switch) -> Callable[..., Any]:
+    spellings = [f"--{switch.name}/--no-{switch.name}"]
+    if not switch.ours:
+        spellings.insert(0, f"-{switch.name}/-no-{switch.name}")
     return click.option(
-        f"-{switch.name}/-no-{switch.name}",
-        f"--{switch.name}/--no-{switch.name}",
+        *spellings,
         _variable(switch.name),
         default=False,
         envvar=environment_variable(switch.name),

@@ -5,18 +5,23 @@ It is level-triggered: it looks at what is, never at what happened, so it is saf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
 from attrs import evolve, field, frozen
 
 from controller.clock import Clock, Deadline
-from controller.errors import EngineUnavailable, RegistryUnavailable
+from controller.engine import EngineIdentity
+from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
 from controller.registry import Registry
 from model.desired import Rules, Snapshot, desired
+from model.guard import GuardRule, guard
 from model.layout import Layout
-from model.plan import Change, Known, Lifetime, Ownership, in_apply_order, plan
-from model.report import Outcome, PassReport, PassResult, Result, Stage, verdict
+from model.ownership import Ownership
+from model.plan import Action, Change, Plan, Reason, by_key, in_apply_order, plan, with_record
+from model.record import OwnerRecord, claimed_keys
+from model.report import Memory, Outcome, PassReport, PassResult, Result, Stage, verdict
+from model.stored import FOREVER, Actual, Lifetime
 
 T = TypeVar("T")
 
@@ -24,8 +29,8 @@ T = TypeVar("T")
 class Source(Protocol):
     """Where the containers come from."""
 
-    def name(self) -> str:
-        """The host's name. Raises EngineUnavailable."""
+    def identity(self) -> EngineIdentity:
+        """The host's name and the engine's id. Raises EngineUnavailable."""
 
     def read(self, deadline: Deadline) -> Snapshot:
         """The containers. Raises EngineUnavailable; an empty answer is an answer."""
@@ -33,12 +38,15 @@ class Source(Protocol):
 
 @frozen
 class Task:
-    """What the operator wants of every pass. ``owner`` empty: the engine's name. ``guess_address`` gives the address
-    of the interface through which this host reaches the registry, or an empty string."""
+    """What the operator wants of every pass. ``rules.owner`` empty: the engine's name. ``guess_address`` gives the
+    address of the interface through which this host reaches the registry, or an empty string. ``seconds`` is how long a
+    pass may take. ``take_over``: whether the owner name may be taken from another engine."""
 
     rules: Rules
     layout: Layout
-    lifetime: Lifetime = Lifetime()
+    lifetime: Lifetime = FOREVER
+    guard: GuardRule = GuardRule()
+    take_over: bool = False
     guess_address: Callable[[], str] = lambda: ""
     seconds: float = 10.0
     clock: Clock = field(factory=Clock)
@@ -51,44 +59,146 @@ class Task:
         return evolve(self.rules, owner=owner, address=evolve(address, guessed=guessed))
 
 
-def reconcile(task: Task, source: Source, registry: Registry, known: Mapping[str, Known]) -> PassReport:
-    """One pass; never raises for what engine or registry do.
-
-    The registry is read before the containers. What it held at that moment was put there by somebody who had seen its
-    container before, so a key that no container backs now is an orphan, even when a second agent on this host has just
-    written it; the other way round, that agent's fresh entry would look like one.
-    """
-    watch = _Stopwatch(task.clock)
-    deadline = Deadline.after(task.seconds, task.clock)
+def reconcile(task: Task, source: Source, registry: Registry, memory: Memory) -> PassReport:
+    """One pass; never raises for what engine or registry do."""
+    one = _Pass(task, source, registry, memory)
     try:
-        actual = watch.time(Stage.REGISTRY_READ, lambda: registry.read(deadline))
-        owner, snapshot = watch.time(Stage.DOCKER, lambda: _look(task, source, deadline))
+        return one.run()
     except RegistryUnavailable as error:
-        return PassReport(PassResult.REGISTRY_ERROR, problem=str(error), seconds=watch.seconds)
+        return one.failed(PassResult.REGISTRY_ERROR, error)
     except EngineUnavailable as error:
-        return PassReport(PassResult.ENGINE_ERROR, problem=str(error), seconds=watch.seconds)
-    ownership = Ownership(owner, task.layout, known)
-    planned = watch.time(
-        Stage.PLAN, lambda: plan(desired(snapshot, task.rules_for(owner)), actual, ownership, task.lifetime)
-    )
-    outcomes = watch.time(Stage.APPLY, lambda: _apply(planned.changes, registry, deadline))
-    return PassReport(
-        verdict(outcomes), owner, _first_problem(outcomes), planned, outcomes, snapshot.unknown, watch.seconds
-    )
+        return one.failed(PassResult.ENGINE_ERROR, error)
+    except OwnerConflict as error:
+        return one.failed(PassResult.OWNER_CONFLICT, error)
 
 
-def _look(task: Task, source: Source, deadline: Deadline) -> tuple[str, Snapshot]:
-    return task.rules.owner or source.name(), source.read(deadline)
+@frozen
+class _View:
+    """What a pass saw: the registry first, and then the containers."""
+
+    owner: str
+    engine: str
+    actual: Actual
+    snapshot: Snapshot
 
 
-def _apply(changes: tuple[Change, ...], registry: Registry, deadline: Deadline) -> tuple[Outcome, ...]:
-    """Each change on its own: one that fails stops none of the others."""
-    return tuple(
-        Outcome(change, Result.SKIPPED, "the pass ran out of time")
-        if deadline.passed
-        else registry.apply(change, deadline)
-        for change in in_apply_order(changes)
-    )
+class _Pass:
+    """One pass, a step a method."""
+
+    def __init__(self, task: Task, source: Source, registry: Registry, memory: Memory) -> None:
+        self.task, self.source, self.registry, self.memory = task, source, registry, memory
+        self.deadline = Deadline.after(task.seconds, task.clock)
+        self.seconds: dict[Stage, float] = {}
+        self.owner = task.rules.owner
+
+    def run(self) -> PassReport:
+        """What may lag behind decides no delete: before one, everything is read again, consistently."""
+        planned, report = self._consider(consistent=False)
+        if report.replaced or any(change.action is Action.DELETE for change in (*planned.changes, *planned.held_back)):
+            planned, report = self._consider(consistent=True)
+        outcomes = self._time(Stage.APPLY, lambda: tuple(self._apply(planned)))
+        problem = _first_problem(outcomes)
+        return evolve(report, result=verdict(outcomes), problem=problem, outcomes=outcomes, seconds=self.seconds)
+
+    def _consider(self, *, consistent: bool) -> tuple[Plan, PassReport]:
+        view = self._look(consistent=consistent)
+        return self._time(Stage.PLAN, lambda: self._decide(view))
+
+    def failed(self, result: PassResult, error: Exception) -> PassReport:
+        """The report of a pass that did not get as far as a plan."""
+        return PassReport(result, self.owner, str(error), seconds=self.seconds)
+
+    def _look(self, *, consistent: bool) -> _View:
+        """The registry is read before the containers. What it held at that moment was put there by somebody who had
+        seen its container before, so a key that no container backs now is an orphan, even when a second agent on this
+        host has just written it; the other way round, that agent's fresh entry would look like one."""
+        identity = self._time(Stage.DOCKER, self.source.identity)
+        self.owner = self.task.rules.owner or identity.name
+        if not self.owner:
+            raise EngineUnavailable("the Docker engine does not know the host's name; give one with --hostname")
+        read = self.registry.read
+        actual = self._time(Stage.REGISTRY_READ, lambda: read(self.owner, self.deadline, consistent=consistent))
+        self._answer(actual)
+        snapshot = self._time(Stage.DOCKER, lambda: self.source.read(self.deadline))
+        return _View(self.owner, identity.id, actual, snapshot)
+
+    def _answer(self, actual: Actual) -> None:
+        """Somebody asks whether this owner's agent is alive: removing the question says so."""
+        if question := actual.question:
+            change = Change(Action.DELETE, question.key, "", question, Reason.ASKED)
+            self.registry.apply(change, self.deadline)
+
+    def _decide(self, view: _View) -> tuple[Plan, PassReport]:
+        record = self._record(view)
+        mark, before = view.actual.mark, self.memory.mark
+        replaced = bool(mark and before and not mark.succeeds(before))
+        memory = Memory() if replaced else self.memory
+        wanted = desired(view.snapshot, self.task.rules_for(view.owner))
+        ownership = Ownership(view.owner, self.task.layout, record.claims, memory.known)
+        entries = by_key(wanted, ownership)
+        if ownership.doubts(entries, view.actual):
+            ownership = evolve(ownership, contested=self._contested())
+        planned, suspects = guard(
+            plan(wanted, view.actual, ownership, self.task.lifetime), memory.suspects, self.task.guard
+        )
+        record = OwnerRecord(view.engine or record.engine, ownership.next_claims(entries, view.actual))
+        planned = with_record(planned, record, view.actual, ownership)
+        report = PassReport(
+            PassResult.SUCCESS,
+            view.owner,
+            plan=planned,
+            unknown=view.snapshot.unknown,
+            suspects=suspects,
+            mark=mark,
+            replaced=replaced,
+        )
+        return planned, report
+
+    def _record(self, view: _View) -> OwnerRecord:
+        """This owner's record. One that another engine wrote is that engine's, unless the operator says otherwise; the
+        word counts once a run, or two hosts with it would take the name from each other for ever."""
+        stored = view.actual.record
+        record = (OwnerRecord.decode(stored.value) if stored else None) or OwnerRecord()
+        if record.belongs_to(view.engine) or (self.task.take_over and self.memory.mark is None):
+            return record
+        raise OwnerConflict(
+            f"the owner name {view.owner!r} belongs to the engine {record.engine} and this is {view.engine}: "
+            "give this host a name of its own with --hostname, or, if it replaces that one, use --take-over once"
+        )
+
+    def _contested(self) -> frozenset[str]:
+        others = self.registry.others(self.owner, self.deadline)
+        return claimed_keys(filter(None, (OwnerRecord.decode(each.value) for each in others)))
+
+    def _apply(self, planned: Plan) -> Iterator[Outcome]:
+        """Each change on its own: one that fails stops none of the others. Only the owner record, which is written
+        ahead, holds up what hangs on it."""
+        record: Outcome | None = None
+        for change in in_apply_order(planned.changes):
+            if self.deadline.passed:
+                outcome = Outcome(change, Result.SKIPPED, "the pass ran out of time")
+            elif record and _holds_up(record, change):
+                outcome = Outcome(change, record.result, f"the owner record could not be written: {record.detail}")
+            else:
+                outcome = self.registry.apply(change, self.deadline)
+            if change.action is Action.RECORD:
+                record = outcome
+            yield outcome
+
+    def _time(self, stage: Stage, work: Callable[[], T]) -> T:
+        start = self.task.clock.monotonic()
+        try:
+            return work()
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + self.task.clock.monotonic() - start
+
+
+def _holds_up(record: Outcome, change: Change) -> bool:
+    """Whether the owner record, having ended so, keeps the change from being made. One that somebody else has just
+    written may be another engine's: then nothing that this pass has decided counts. One that could not be written keeps
+    only what is about custom ids from it."""
+    unwritten = record.result not in {Result.APPLIED, Result.PENDING}
+    return record.result is Result.CONFLICT or (change.claimed and unwritten)
 
 
 def _first_problem(outcomes: tuple[Outcome, ...]) -> str:
@@ -98,18 +208,3 @@ def _first_problem(outcomes: tuple[Outcome, ...]) -> str:
         return ""
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
     return f"cannot {bad[0].change.action.value} {bad[0].change.key}: {bad[0].detail}{more}"
-
-
-class _Stopwatch:
-    """Times the stages of a pass."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.seconds: dict[Stage, float] = {}
-
-    def time(self, stage: Stage, work: Callable[[], T]) -> T:
-        start = self._clock.monotonic()
-        try:
-            return work()
-        finally:
-            self.seconds[stage] = self._clock.monotonic() - start

@@ -7,8 +7,9 @@ from typing import Protocol
 from attrs import frozen
 
 from controller.clock import Deadline
-from model.plan import Actual, Change
+from model.plan import Change
 from model.report import Outcome, Result
+from model.stored import Actual, Stored
 
 
 class Reader(Protocol):
@@ -18,8 +19,12 @@ class Reader(Protocol):
     def name(self) -> str:
         """The registry's label in metrics and logs: the scheme of its URI."""
 
-    def read(self, deadline: Deadline) -> Actual:
-        """All keys under the prefix. Raises RegistryUnavailable; an empty answer is an answer."""
+    def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
+        """All keys under the prefix, and what is kept about the owner. A ``consistent`` answer shows every write that
+        was made before; another one may lag behind. Raises RegistryUnavailable; an empty answer is an answer."""
+
+    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+        """The records of all other owners of entries under the prefix, consistent. Raises RegistryUnavailable."""
 
 
 class Registry(Reader, Protocol):
@@ -40,8 +45,11 @@ class DryRun:
     def name(self) -> str:
         return self.reader.name
 
-    def read(self, deadline: Deadline) -> Actual:
-        return self.reader.read(deadline)
+    def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
+        return self.reader.read(owner, deadline, consistent=consistent)
+
+    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+        return self.reader.others(owner, deadline)
 
     def apply(self, change: Change, deadline: Deadline) -> Outcome:
         return Outcome(change, Result.PENDING)

@@ -18,7 +18,7 @@ _RESET = "\x1b[0m"
 
 def as_text(report: PassReport, *, colour: bool) -> str:
     """One line a change, sorted by key; one a refusal; one a container that could not be read; the summary."""
-    lines = [*_changes(report), *map(_refusal, report.plan.refusals)]
+    lines = [*_changes(report), *map(_held_back, report.plan.held_back), *map(_refusal, report.plan.refusals)]
     lines += [
         f"! {plain(each.ref.name)} cannot be read, its entries stay: {plain(each.problem)}" for each in report.unknown
     ]
@@ -60,6 +60,15 @@ def _ending(outcome: Outcome | None) -> str:
     return f"  {outcome.result.value}: {plain(outcome.detail)}"
 
 
+def _held_back(change: Change) -> str:
+    return f"! {plain(change.key)}  {_values(change)}  ({change.reason.value})  held back: see --delete-guard"
+
+
+def removal(change: Change) -> str:
+    """The line of an entry that goes."""
+    return f"- {plain(change.key)}  {_values(change)}"
+
+
 def _refusal(refusal: Refusal) -> str:
     return f"! {plain(refusal.container.name)} {refusal.port}  {plain(refusal.detail)}  ({refusal.reason.value})"
 
@@ -72,6 +81,7 @@ def as_json(report: PassReport) -> str:
         "problem": report.problem,
         "owner": report.owner,
         "changes": [_change_document(change, results.get(change.key)) for change in report.plan.visible],
+        "held_back": [_change_document(change, None) for change in report.plan.held_back],
         "refused": [_refusal_document(refusal) for refusal in report.plan.refusals],
         "unknown": [{"container": each.ref.name, "problem": each.problem} for each in report.unknown],
         "counts": {
@@ -79,6 +89,7 @@ def as_json(report: PassReport) -> str:
             "in_sync": report.plan.in_sync,
             "refused": len(report.plan.refusals),
             "foreign": report.plan.foreign,
+            "held_back": len(report.plan.held_back),
         },
     }
     return json.dumps(document, indent=2, sort_keys=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 from controller import logs
 from controller.loop import Loop
@@ -24,8 +25,9 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
-def run_until_signalled(loop: Loop) -> int:
-    """Run the loop until SIGTERM or SIGINT; SIGHUP makes it look at once. Returns the exit code.
+def run_until_signalled(loop: Loop, on_stop: Callable[[], None] = lambda: None) -> int:
+    """Run the loop until SIGTERM or SIGINT; SIGHUP makes it look at once. Returns the exit code. ``on_stop`` is called
+    when the end has been asked for.
 
     The signals are blocked and waited for, so that they interrupt nothing, and reach the program as PID 1, too.
     """
@@ -37,6 +39,7 @@ def run_until_signalled(loop: Loop) -> int:
         log.info("looking at once", signal="SIGHUP")
         loop.wake()
     log.info("stopping, the entries stay", signal=signal.Signals(received).name)
+    on_stop()
     loop.stop()
     thread.join(GRACE)
     return 1 if broke.is_set() else 0

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from model.desired import Desired
-from model.entry import DefaultId, Entry, Refusal, RefusalReason
+from model.entry import Entry, Refusal, RefusalReason
 from model.frozen import frozen_dict
-from model.layout import Layout, Unreadable
+from model.layout import Unreadable
+from model.ownership import Known, Ownership
+from model.record import OwnerRecord, Shelf
+from model.stored import FOREVER, Actual, Lifetime, Stored
 
 
 class Action(Enum):
-    """What a change does. ``renew`` gives a key its full lifetime again and wakes no watcher."""
+    """What a change does. ``renew`` gives a key its full lifetime again and wakes no watcher; ``record`` writes the
+    owner record."""
 
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
     RENEW = "renew"
+    RECORD = "record"
 
 
 class Reason(Enum):
@@ -33,6 +38,8 @@ class Reason(Enum):
     ORPHAN = "orphan"
     TTL_DUE = "ttl-due"
     TTL_UNWANTED = "ttl-unwanted"
+    CLAIMS = "claims"
+    ASKED = "asked"
 
 
 #: The reasons that say: somebody or something changed the registry, not the containers.
@@ -40,55 +47,10 @@ DRIFT = (Reason.MISSING, Reason.OVERWRITTEN, Reason.ORPHAN)
 
 
 @frozen
-class Stored:
-    """A key as the registry holds it. ``version`` guards a write against a change in between (etcd's modifiedIndex);
-    ``ttl`` is what is left of its lifetime in seconds, None for a key that does not expire."""
-
-    key: str
-    value: str
-    version: int
-    ttl: int | None = None
-
-
-@frozen
-class Actual:
-    """All keys under the prefix, everybody's."""
-
-    stored: Mapping[str, Stored] = field(factory=dict, converter=frozen_dict)
-
-
-@frozen
-class Known:
-    """A key that this agent saw in order in an earlier pass: with which value, and for which container.
-
-    It tells drift from an ordinary change, shows a custom id to be ours, and finds the keys of a container whose
-    name is not in them. A plan without it converges, too: it then leaves alone what it cannot show to be ours.
-    """
-
-    value: str
-    container_id: str
-
-
-@frozen
-class Lifetime:
-    """``-ttl`` and ``-ttl-refresh`` in seconds; a ``ttl`` of 0 means that keys do not expire."""
-
-    ttl: int = 0
-    refresh: int = 0
-
-    def due(self, left: int | None) -> bool:
-        """Whether a key with this much of its lifetime left needs it renewed: none, too much or too little of it."""
-        return self.ttl > 0 and (left is None or not self.ttl - self.refresh < left <= self.ttl)
-
-    def unwanted(self, left: int | None) -> bool:
-        """Whether a key expires that should not."""
-        return self.ttl == 0 and left is not None
-
-
-@frozen
 class Change:
     """One write. ``value`` is what the key shall hold (of a delete: nothing), ``before`` what was read and guards the
-    write (of a create: None, so nothing may be there), ``container_id`` for which container."""
+    write (of a create: None, so nothing may be there), ``container_id`` for which container. A ``claimed`` one is about
+    a custom id, and must not be made before the owner record says so."""
 
     action: Action
     key: str
@@ -96,15 +58,17 @@ class Change:
     before: Stored | None
     reason: Reason
     container_id: str = ""
+    claimed: bool = False
 
 
 @frozen
 class Plan:
-    """``changes`` sorted by key. ``in_sync`` counts the wanted entries that need no create and no update, ``wanted``
-    all of them; ``settled`` are the keys found in order; ``foreign`` and ``unreadable`` count the keys that are not
-    ours and, among them, those that nobody could read."""
+    """``changes`` sorted by key; ``held_back`` are deletes that the guard has taken out of them. ``in_sync`` counts the
+    wanted entries that need no create and no update, ``wanted`` all of them; ``settled`` are the keys found in order;
+    ``foreign`` and ``unreadable`` count the keys that are not ours and, among them, those that nobody could read."""
 
     changes: tuple[Change, ...] = ()
+    held_back: tuple[Change, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     wanted: int = 0
     in_sync: int = 0
@@ -119,34 +83,11 @@ class Plan:
 
     @property
     def visible(self) -> tuple[Change, ...]:
-        """The changes that a reader of the registry could see: all but renewals."""
-        return tuple(change for change in self.changes if change.action is not Action.RENEW)
+        """The changes that a reader of the service prefix could see."""
+        return tuple(change for change in self.changes if change.action not in {Action.RENEW, Action.RECORD})
 
 
-@frozen
-class Ownership:
-    """Whose a key is. ``owner`` is this host, ``known`` what this agent saw in order before."""
-
-    owner: str
-    layout: Layout
-    known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
-
-    def owns(self, stored: Stored) -> bool:
-        """Whether the key can be shown to be this host's: by its id; or, where a custom id does not tell, because it
-        still holds what this agent saw in order there."""
-        key_id = self.layout.id_of(stored.key)
-        if key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id):
-            return True
-        known = self.known.get(stored.key)
-        return known is not None and known.value == stored.value
-
-    def container_of(self, key: str) -> tuple[str | None, str | None]:
-        """Id and name of the container that an own key was written for, as far as they are known."""
-        known, default = self.known.get(key), DefaultId.parse(self.layout.id_of(key))
-        return known.container_id if known else None, default.container if default else None
-
-
-def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifetime = Lifetime()) -> Plan:
+def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifetime = FOREVER) -> Plan:
     """The changes that bring ``actual`` to ``wanted``, and nothing else.
 
     ==========  ==================  ==========================  ============================================
@@ -164,7 +105,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     Laws, each a property test: applying the changes makes the next plan empty; so does applying any part of them and
     then the next plan; foreign keys are in no change; the order of the inputs does not matter.
     """
-    entries = {ownership.layout.key(entry): entry for entry in wanted.entries}
+    entries = by_key(wanted, ownership)
     own = {key: stored for key, stored in actual.stored.items() if ownership.owns(stored)}
     planner = _Planner(ownership, lifetime)
     for key, entry in entries.items():
@@ -185,11 +126,26 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     )
 
 
+def by_key(wanted: Desired, ownership: Ownership) -> dict[str, Entry]:
+    """The wanted entries by the keys that they will have."""
+    return {ownership.layout.key(entry): entry for entry in wanted.entries}
+
+
+def with_record(planned: Plan, record: OwnerRecord, actual: Actual, ownership: Ownership) -> Plan:
+    """The plan with a change of the owner record, if the registry does not hold it as it should be."""
+    value = record.encode()
+    if actual.record and actual.record.value == value:
+        return planned
+    key = Shelf(ownership.layout.prefix).record(ownership.owner)
+    change = Change(Action.RECORD, key, value, actual.record, Reason.CLAIMS)
+    return evolve(planned, changes=(change, *planned.changes))
+
+
 def _is_held(key: str, wanted: Desired, ownership: Ownership) -> bool:
     if not wanted.held:
         return False
     container_id, name = ownership.container_of(key)
-    return any(each.id == container_id or each.name == name for each in wanted.held)
+    return any(each.id == container_id or (name and each.name == name) for each in wanted.held)
 
 
 class _Planner:
@@ -205,29 +161,34 @@ class _Planner:
 
     def want(self, key: str, entry: Entry, stored: Stored | None) -> None:
         """The rows of a wanted entry."""
-        value, container_id = self.ownership.layout.value(entry), entry.container.id
-        known = self.ownership.known.get(key)
+        value, known = self.ownership.layout.value(entry), self.ownership.known.get(key)
         if stored is None:
-            reason = Reason.MISSING if known else Reason.NEW
-            self.changes.append(Change(Action.CREATE, key, value, None, reason, container_id))
-        elif stored.value == value:
-            self._settle(stored, container_id)
+            self._write(Action.CREATE, entry, None, Reason.MISSING if known else Reason.NEW)
+        elif stored.value == value and self.ownership.adopts(stored):
+            self._settle(stored, entry)
         elif self.ownership.owns(stored):
-            reason = Reason.OVERWRITTEN if known and known.value == value else Reason.CHANGED
-            self.changes.append(Change(Action.UPDATE, key, value, stored, reason, container_id))
+            overwritten = known and known.value == value
+            self._write(Action.UPDATE, entry, stored, Reason.OVERWRITTEN if overwritten else Reason.CHANGED)
         else:
-            detail = f"the key {key} holds {stored.value!r} and cannot be shown to be this host's"
+            detail = (
+                f"the key {key} holds {stored.value!r} and cannot be shown to be this host's; "
+                "remove it by hand if no other host uses it"
+            )
             self.conflicts.append(Refusal(entry.container, entry.container_port, RefusalReason.CONFLICT, detail))
 
-    def _settle(self, stored: Stored, container_id: str) -> None:
+    def _write(self, action: Action, entry: Entry, stored: Stored | None, reason: Reason) -> None:
+        key, value = self.ownership.layout.key(entry), self.ownership.layout.value(entry)
+        claimed = not self.ownership.tells(key)
+        self.changes.append(Change(action, key, value, stored, reason, entry.container.id, claimed))
+
+    def _settle(self, stored: Stored, entry: Entry) -> None:
         """A wanted entry that holds the right value; its lifetime may be wrong."""
-        self.settled[stored.key] = Known(stored.value, container_id)
+        self.settled[stored.key] = Known(stored.value, entry.container.id)
         if self.lifetime.unwanted(stored.ttl):
-            change = Change(Action.UPDATE, stored.key, stored.value, stored, Reason.TTL_UNWANTED, container_id)
-            self.changes.append(change)
+            self._write(Action.UPDATE, entry, stored, Reason.TTL_UNWANTED)
             return
         self.in_sync += 1
-        self._renew(stored, container_id)
+        self._renew(stored, entry.container.id)
 
     def _renew(self, stored: Stored, container_id: str) -> None:
         if self.lifetime.due(stored.ttl):
@@ -235,19 +196,20 @@ class _Planner:
 
     def drop(self, stored: Stored, *, held: bool) -> None:
         """The rows of an own key that is not wanted."""
-        known = self.ownership.known.get(stored.key)
-        container_id = known.container_id if known else ""
+        container_id, _ = self.ownership.container_of(stored.key)
         if held:
             self.settled[stored.key] = Known(stored.value, container_id)
             self._renew(stored, container_id)
         else:
-            reason = Reason.GONE if known else Reason.ORPHAN
+            reason = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN
             self.changes.append(Change(Action.DELETE, stored.key, "", stored, reason, container_id))
 
 
 def in_apply_order(changes: Iterable[Change]) -> Iterator[Change]:
-    """Deletes last: what moves from one key to another is never absent from both."""
-    return iter(sorted(changes, key=lambda change: (change.action is Action.DELETE, change.key)))
+    """The owner record first, as it is written ahead; deletes last: what moves from one key to another is never absent
+    from both."""
+    rank = {Action.RECORD: 0, Action.DELETE: 2}
+    return iter(sorted(changes, key=lambda change: (rank.get(change.action, 1), change.key)))
 
 
 def remember(
@@ -255,6 +217,7 @@ def remember(
 ) -> Mapping[str, Known]:
     """What the next pass shall know: what was found or put in order, and what could not be put in order but was known
     before. What is wanted no more, and gone, is forgotten."""
-    written = {each.key: Known(each.value, each.container_id) for each in applied if each.action is not Action.DELETE}
-    still = {each.key: known[each.key] for each in failed if each.key in known}
+    lasting = {Action.CREATE, Action.UPDATE, Action.RENEW}
+    written = {each.key: Known(each.value, each.container_id) for each in applied if each.action in lasting}
+    still = {each.key: known[each.key] for each in (*failed, *result.held_back) if each.key in known}
     return {**still, **result.settled, **written}

@@ -9,7 +9,9 @@ from attrs import field, frozen
 
 from model.desired import UnknownContainer
 from model.frozen import frozen_dict
-from model.plan import Action, Change, Known, Plan, remember
+from model.ownership import Known
+from model.plan import Action, Change, Plan, remember
+from model.stored import Mark
 
 
 class Result(Enum):
@@ -42,6 +44,7 @@ class PassResult(Enum):
     SUCCESS = "success"
     ENGINE_ERROR = "engine-error"
     REGISTRY_ERROR = "registry-error"
+    OWNER_CONFLICT = "owner-conflict"
     OPERATION_ERROR = "operation-error"
     INTERNAL_ERROR = "internal-error"
 
@@ -56,8 +59,23 @@ class Stage(Enum):
 
 
 @frozen
+class Memory:
+    """What a pass hands to the next one. It tells drift from an ordinary change, counts what the guard holds back, and
+    notices another store; a pass without it ends in the same place.
+
+    ``known`` are the keys seen in order, ``suspects`` the passes in which a delete was held back, ``mark`` is the store
+    that was read.
+    """
+
+    known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
+    suspects: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
+    mark: Mark | None = None
+
+
+@frozen
 class PassReport:
-    """What one pass saw and did. ``seconds`` tells how long each stage took that was reached."""
+    """What one pass saw and did. ``seconds`` tells how long each stage took that was reached. ``replaced`` says that
+    the registry is not the one of the pass before: another cluster, or one that was wiped or restored."""
 
     result: PassResult
     owner: str = ""
@@ -66,6 +84,9 @@ class PassReport:
     outcomes: tuple[Outcome, ...] = ()
     unknown: tuple[UnknownContainer, ...] = ()
     seconds: Mapping[Stage, float] = field(factory=dict, converter=frozen_dict)
+    suspects: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
+    mark: Mark | None = None
+    replaced: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -87,20 +108,26 @@ class PassReport:
         """The changes that ended so."""
         return tuple(outcome.change for outcome in self.outcomes if outcome.result is result)
 
-    def known_after(self, known: Mapping[str, Known]) -> Mapping[str, Known]:
-        """What the next pass shall know, ``known`` being what this one knew. A pass that saw nothing leaves it."""
+    def memory_after(self, memory: Memory) -> Memory:
+        """What the next pass shall remember, ``memory`` being what this one did. A pass that saw nothing leaves it. The
+        store counts as seen once the owner record stands in it, so that a take-over that could not be written down is
+        tried again."""
         if not self.planned:
-            return known
+            return memory
+        known: Mapping[str, Known] = {} if self.replaced else memory.known
         applied = self.with_result(Result.APPLIED)
         left = [outcome.change for outcome in self.outcomes if outcome.result is not Result.APPLIED]
-        return remember(known, self.plan, applied, left)
+        recorded = all(change.action is not Action.RECORD for change in left)
+        mark = self.mark if recorded else memory.mark
+        return Memory(remember(known, self.plan, applied, left), self.suspects, mark)
 
 
 def summary(plan: Plan) -> str:
     """The plan in one line: ``Plan: 2 to create, 1 to update, 1 to delete, 12 in sync, 1 refused.``"""
     return (
         f"Plan: {plan.count(Action.CREATE)} to create, {plan.count(Action.UPDATE)} to update, "
-        f"{plan.count(Action.DELETE)} to delete, {plan.in_sync} in sync, {len(plan.refusals)} refused."
+        f"{plan.count(Action.DELETE)} to delete, {plan.in_sync} in sync, {len(plan.refusals)} refused"
+        f"{f', {len(plan.held_back)} held back' if plan.held_back else ''}."
     )
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from controller.etcd2 import Endpoints, Etcd2Registry
 from controller.registry import Registry
-from model.plan import Lifetime
+from model.record import ROOT
+from model.stored import Lifetime
 from tests.support.etcd_server import EtcdServer
 from tests.support.memory_registry import MemoryRegistry
 
@@ -19,7 +20,7 @@ PREFIX = "/services"
 class Store(Protocol):
     """A registry's store, as somebody else than the program sees it."""
 
-    def registry(self, lifetime: Lifetime = Lifetime()) -> Registry:
+    def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         """The registry under test, over this store."""
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
@@ -41,8 +42,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self._memory = MemoryRegistry(PREFIX)
 
-    def registry(self, lifetime: Lifetime = Lifetime()) -> Registry:
-        fresh = MemoryRegistry(PREFIX, lifetime)
+    def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
+        fresh = MemoryRegistry(prefix, lifetime)
         fresh.stored, fresh.version, fresh.down = self._memory.stored, self._memory.version, self._memory.down
         self._memory = fresh
         return fresh
@@ -65,11 +66,12 @@ class Etcd2Store:
 
     def __init__(self, server: EtcdServer) -> None:
         self._server = server
-        server.delete(PREFIX, recursive=True)
+        for path in (PREFIX, ROOT):
+            server.delete(path, recursive=True)
 
-    def registry(self, lifetime: Lifetime = Lifetime()) -> Registry:
+    def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         host, _, port = self._server.endpoint.rpartition(":")
-        return Etcd2Registry(Endpoints([(host, int(port))], on_error=lambda: None), PREFIX, lifetime)
+        return Etcd2Registry(Endpoints([(host, int(port))], on_error=lambda: None), prefix, lifetime)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._server.put(key, value, ttl)

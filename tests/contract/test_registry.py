@@ -7,10 +7,12 @@ import pytest
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry import DryRun, Registry
-from model.plan import Action, Lifetime, Stored
+from model.plan import Action, Change, Reason
+from model.record import Shelf
 from model.report import Result
-from tests.contract.conftest import Store
-from tests.support.builders import change, create
+from model.stored import Lifetime, Mark, Stored
+from tests.contract.conftest import PREFIX, Store
+from tests.support.builders import OWNER, change, create
 
 KEY = "/services/nginx/core-01:web:80"
 
@@ -39,7 +41,7 @@ def soon() -> Deadline:
 
 def read(registry: Registry) -> dict[str, Stored]:
     """What is stored, by key."""
-    return dict(registry.read(soon()).stored)
+    return dict(registry.read(OWNER, soon()).stored)
 
 
 def test_an_empty_store_reads_as_no_keys(store: Store) -> None:
@@ -153,7 +155,7 @@ def test_a_store_that_is_down_is_unknown_not_empty(store: Store) -> None:
     registry = store.registry()
     store.break_down()
     with pytest.raises(RegistryUnavailable):
-        registry.read(soon())
+        registry.read(OWNER, soon())
     assert registry.apply(create(KEY), soon()).result is Result.FAILED
 
 
@@ -164,3 +166,148 @@ def test_a_dry_run_shows_what_is_there_and_writes_nothing(store: Store) -> None:
     assert read(dry)[KEY].value == "here"
     assert dry.apply(change(Action.DELETE, read(dry)[KEY]), soon()).result is Result.PENDING
     assert store.keys() == {KEY: "here"}
+
+
+# What is kept about an owner, outside the prefix.
+
+SHELF = Shelf(PREFIX)
+RECORD, QUESTION = SHELF.record(OWNER), SHELF.question(OWNER)
+
+
+def recording(value: str, before: Stored | None = None) -> Change:
+    """A change of the owner record."""
+    return Change(Action.RECORD, RECORD, value, before, Reason.CLAIMS)
+
+
+@pytest.mark.parametrize("consistent", [False, True], ids=["any", "consistent"])
+def test_the_record_and_the_question_are_read_beside_the_keys(store: Store, consistent: bool) -> None:
+    """This owner's, and nobody else's; they are not among the keys."""
+    for owner in (OWNER, "core-011", "core-0"):
+        store.put(SHELF.record(owner), f"record of {owner}")
+        store.put(SHELF.question(owner), f"question to {owner}")
+    store.put(Shelf("/elsewhere").record(OWNER), "of another prefix")
+    store.put(KEY, "10.0.0.1:80")
+    actual = store.registry().read(OWNER, soon(), consistent=consistent)
+    assert actual.record is not None
+    assert actual.question is not None
+    assert (actual.record.value, actual.question.value) == (f"record of {OWNER}", f"question to {OWNER}")
+    assert set(actual.stored) == {KEY}
+
+
+def test_an_owner_of_whom_nothing_is_kept_has_no_record(store: Store) -> None:
+    """An answer, not an error."""
+    store.put(KEY, "10.0.0.1:80")
+    actual = store.registry().read(OWNER, soon())
+    assert (actual.record, actual.question) == (None, None)
+    assert store.registry().others(OWNER, soon()) == ()
+
+
+def test_others_are_the_records_of_all_other_owners_of_this_prefix(store: Store) -> None:
+    """No questions, and not our own."""
+    for owner in (OWNER, "core-02", "core-011", "record"):
+        store.put(SHELF.record(owner), f"record of {owner}")
+    store.put(SHELF.question("core-03"), "question")
+    store.put(Shelf("/elsewhere").record("core-04"), "of another prefix")
+    others = store.registry().others(OWNER, soon())
+    assert {each.key: each.value for each in others} == {
+        SHELF.record(owner): f"record of {owner}" for owner in ("core-02", "core-011", "record")
+    }
+
+
+def test_records_of_all_of_the_registry_have_a_shelf_too(store: Store) -> None:
+    """An empty prefix is all of it; what is hidden is no key under it."""
+    registry = store.registry(prefix="")
+    change = Change(Action.RECORD, Shelf("").record(OWNER), "mine", None, Reason.CLAIMS)
+    assert registry.apply(change, soon()).result is Result.APPLIED
+    store.put(KEY, "10.0.0.1:80")
+    actual = registry.read(OWNER, soon())
+    assert actual.record is not None
+    assert KEY in actual.stored
+    assert not [key for key in actual.stored if key.startswith("/_")]
+
+
+def test_the_record_is_guarded_as_any_key_is(store: Store) -> None:
+    """Created where there is none, changed where it is as it was read, and otherwise a lost race."""
+    registry = store.registry()
+    assert registry.apply(recording("one"), soon()).result is Result.APPLIED
+    assert registry.apply(recording("two"), soon()).result is Result.CONFLICT
+    assert registry.apply(recording("one"), soon()).result is Result.APPLIED
+    before = registry.read(OWNER, soon()).record
+    assert registry.apply(recording("two", before), soon()).result is Result.APPLIED
+    assert registry.apply(recording("three", before), soon()).result is Result.CONFLICT
+    after = registry.read(OWNER, soon()).record
+    assert after is not None
+    assert after.value == "two"
+    assert store.keys() == {}
+
+
+def test_the_record_never_expires(store: Store) -> None:
+    """It outlives the entries, as it says whose they were; a question put with a lifetime does expire."""
+    registry = store.registry(Lifetime(100, 10))
+    registry.apply(recording("one"), soon())
+    registry.apply(recording("two", registry.read(OWNER, soon()).record), soon())
+    registry.apply(create(QUESTION, "?"), soon())
+    actual = registry.read(OWNER, soon())
+    assert actual.record is not None
+    assert actual.question is not None
+    assert (actual.record.value, actual.record.ttl) == ("two", None)
+    assert actual.question.ttl in range(95, 101)
+
+
+def test_a_question_can_be_put_and_answered(store: Store) -> None:
+    """Deleting it leaves the record, and no key under the prefix is touched."""
+    registry = store.registry()
+    registry.apply(recording("one"), soon())
+    registry.apply(create(QUESTION, "?"), soon())
+    question = registry.read(OWNER, soon()).question
+    assert question is not None
+    assert registry.apply(change(Action.DELETE, question), soon()).result is Result.APPLIED
+    actual = registry.read(OWNER, soon())
+    assert (actual.question, actual.record is not None) == (None, True)
+
+
+def test_the_mark_tells_the_store_and_how_far_it_has_come(store: Store) -> None:
+    """It moves with every write, whosever, and stands still without; the same store goes on to be the same."""
+    registry = store.registry()
+
+    def mark() -> Mark:
+        found = registry.read(OWNER, soon(), consistent=True).mark
+        assert found is not None
+        return found
+
+    first = mark()
+    assert mark() == first
+    store.put("/elsewhere/x", "1")
+    second = mark()
+    assert second != first
+    assert second.succeeds(first)
+    assert not first.succeeds(second)
+    assert first.cluster
+
+
+def test_a_consistent_read_shows_what_was_written_before(store: Store) -> None:
+    """Keys, record and others alike."""
+    registry = store.registry()
+    for number in range(5):
+        store.put(KEY, f"10.0.0.1:{number}")
+        store.put(SHELF.record("core-02"), f"{number}")
+        assert registry.read(OWNER, soon(), consistent=True).stored[KEY].value == f"10.0.0.1:{number}"
+        assert [each.value for each in registry.others(OWNER, soon())] == [f"{number}"]
+
+
+def test_a_store_that_is_down_has_no_records_either(store: Store) -> None:
+    """Unknown is not absent."""
+    registry = store.registry()
+    store.break_down()
+    with pytest.raises(RegistryUnavailable):
+        registry.others(OWNER, soon())
+    assert registry.apply(recording("one"), soon()).result is Result.FAILED
+
+
+def test_a_dry_run_reads_records_and_writes_none(store: Store) -> None:
+    """As with the keys."""
+    store.put(SHELF.record("core-02"), "theirs")
+    dry = DryRun(store.registry())
+    assert [each.value for each in dry.others(OWNER, soon())] == ["theirs"]
+    assert dry.apply(recording("one"), soon()).result is Result.PENDING
+    assert dry.read(OWNER, soon(), consistent=True).record is None

@@ -8,7 +8,8 @@ from model.address import AddressRules
 from model.container import Binding, Container, PortId
 from model.desired import Rules
 from model.entry import ContainerRef, Entry
-from model.plan import Action, Change, Reason, Stored
+from model.plan import Action, Change, Reason
+from model.stored import Stored
 
 OWNER = "core-01"
 HOST_IP = "172.17.8.101"

@@ -10,6 +10,7 @@ from typing import Any
 import docker.errors
 
 from controller.clock import Clock, Deadline
+from controller.engine import EngineIdentity
 from controller.errors import EngineUnavailable
 from model.container import Container
 from model.desired import Snapshot, UnknownContainer
@@ -17,6 +18,9 @@ from model.report import PassReport
 
 #: What a fake wall clock shows when it is made.
 EPOCH = 1_700_000_000.0
+
+#: The id of an engine.
+ENGINE = "7TLU:ENGINE:ONE"
 
 Json = dict[str, Any]
 
@@ -41,18 +45,22 @@ class FakeSource:
     """A host with these containers. Set ``problem`` to have it answer nothing; ``asked`` counts its questions."""
 
     def __init__(
-        self, *containers: Container, unknown: tuple[UnknownContainer, ...] = (), name: str = "core-01"
+        self,
+        *containers: Container,
+        unknown: tuple[UnknownContainer, ...] = (),
+        name: str = "core-01",
+        engine: str = ENGINE,
     ) -> None:
         self.containers = list(containers)
         self.unknown = unknown
         self.problem = ""
         self.asked: Counter[str] = Counter()
-        self._name = name
+        self._identity = EngineIdentity(name, engine)
 
-    def name(self) -> str:
+    def identity(self) -> EngineIdentity:
         """See Source."""
-        self._ask("name")
-        return self._name
+        self._ask("identity")
+        return self._identity
 
     def read(self, deadline: Deadline) -> Snapshot:
         """See Source."""
@@ -72,13 +80,15 @@ class FakeDocker:
     after each list, for what happens between a list and an inspect.
     """
 
-    def __init__(self, *documents: Json, name: object = "core-01") -> None:
+    def __init__(self, *documents: Json, name: object = "core-01", engine: object = ENGINE) -> None:
         self.documents: dict[str, Json] = {each["Id"]: each for each in documents}
         self.name = name
+        self.engine = engine
         self.asked: list[str] = []
         self.errors: dict[str, Exception] = {}
         self.then: Callable[[], object] = lambda: None
         self.open = 0
+        self.timeout = 60
 
     def dial(self) -> FakeDocker:
         """Connect, as docker.APIClient does with ``version="auto"``."""
@@ -89,7 +99,7 @@ class FakeDocker:
     def info(self) -> Any:
         """``GET /info``."""
         self._ask("info")
-        return {"Name": self.name}
+        return {"Name": self.name, "ID": self.engine}
 
     def containers(self, *, all: bool) -> Any:
         """``GET /containers/json``. The real one, too, lists a container's ports in another order each time."""

@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Mapping
 
 from controller.loop import Loop, Pace
 from controller.service import run_until_signalled
-from model.plan import Known
-from model.report import PassReport, PassResult
+from model.report import Memory, PassReport, PassResult
 
 
 class Breaking:
@@ -28,13 +26,13 @@ class Breaking:
         raise RuntimeError("this observer breaks")
 
 
-def calm(known: Mapping[str, Known]) -> PassReport:
+def calm(memory: Memory) -> PassReport:
     """A pass that ends at once."""
     os.write(1, b"pass\n")
     return PassReport(PassResult.SUCCESS)
 
 
-def stuck(known: Mapping[str, Known]) -> PassReport:
+def stuck(memory: Memory) -> PassReport:
     """A pass that does not end."""
     os.write(1, b"pass\n")
     threading.Event().wait()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import evolve
 
 from controller.clock import Deadline
 from controller.errors import RegistryUnavailable
-from model.plan import Action, Actual, Change, Lifetime, Stored
+from model.plan import Action, Change
+from model.record import Shelf
 from model.report import Outcome, Result
+from model.stored import FOREVER, Actual, Lifetime, Mark, Stored
 
 
 class MemoryRegistry:
@@ -15,10 +19,11 @@ class MemoryRegistry:
 
     name = "memory"
 
-    def __init__(self, prefix: str = "/services", lifetime: Lifetime = Lifetime()) -> None:
+    def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:
         self.stored: dict[str, Stored] = {}
         self.down = False
         self.version = 0
+        self.cluster = "memory"
         self._prefix = prefix
         self._lifetime = lifetime
 
@@ -33,15 +38,34 @@ class MemoryRegistry:
         del self.stored[key]
 
     def keys(self) -> dict[str, str]:
-        """Every key and its value."""
-        return {key: stored.value for key, stored in self.stored.items()}
+        """Every key under the prefix and its value."""
+        return {key: each.value for key, each in self._under(self._prefix).items()}
 
-    def read(self, deadline: Deadline) -> Actual:
+    def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
+        self._answer()
+        shelf = Shelf(self._prefix)
+        record, question = self.stored.get(shelf.record(owner)), self.stored.get(shelf.question(owner))
+        return Actual(self._under(self._prefix), record, question, Mark(self.cluster, self.version))
+
+    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+        """See Reader."""
+        self._answer()
+        shelf = Shelf(self._prefix)
+        records = {key: each for key, each in self._under(shelf.path).items() if key.endswith("/record")}
+        return tuple(each for key, each in records.items() if key != shelf.record(owner))
+
+    def _answer(self) -> None:
         if self.down:
             raise RegistryUnavailable("it is down")
-        under = {key: each for key, each in self.stored.items() if key.startswith(f"{self._prefix}/")}
-        return Actual(under)
+
+    def _under(self, path: str) -> dict[str, Stored]:
+        """The keys below a path; as in etcd, a part that begins with ``_`` is hidden to who does not name it."""
+        return {
+            key: each
+            for key, each in self.stored.items()
+            if key.startswith(f"{path}/") and "/_" not in key.removeprefix(path)
+        }
 
     def apply(self, change: Change, deadline: Deadline) -> Outcome:
         """See Registry."""
@@ -55,7 +79,8 @@ class MemoryRegistry:
         elif change.action is Action.RENEW and now:
             self.stored[change.key] = evolve(now, ttl=self._lifetime.ttl)
         else:
-            self.put(change.key, change.value, self._lifetime.ttl or None)
+            ttl = None if change.action is Action.RECORD else self._lifetime.ttl or None
+            self.put(change.key, change.value, ttl)
         return Outcome(change, Result.APPLIED)
 
     def _overtaken(self, change: Change, now: Stored | None) -> Outcome:
@@ -63,3 +88,37 @@ class MemoryRegistry:
         if (now.value if now else None) == wanted and change.action is not Action.RENEW:
             return Outcome(change, Result.APPLIED)
         return Outcome(change, Result.CONFLICT, "it changed after it was read")
+
+
+class Killed(BaseException):
+    """The agent's process has been killed at this very instruction."""
+
+
+class RecordingRegistry(MemoryRegistry):
+    """A registry that keeps what is asked of it. ``failing`` says which changes it refuses; the agent is killed at its
+    write number ``die_at``, before it is made."""
+
+    def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:
+        super().__init__(prefix, lifetime)
+        self.reads: list[str] = []
+        self.writes: list[str] = []
+        self.failing: Callable[[Change], bool] = lambda change: False
+        self.die_at: int | None = None
+
+    def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
+        """See Reader."""
+        self.reads.append("consistent" if consistent else "any")
+        return super().read(owner, deadline, consistent=consistent)
+
+    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+        """See Reader."""
+        self.reads.append("others")
+        return super().others(owner, deadline)
+
+    def apply(self, change: Change, deadline: Deadline) -> Outcome:
+        """See Registry."""
+        if len(self.writes) == self.die_at:
+            self.die_at = None
+            raise Killed
+        self.writes.append(f"{change.action.value} {change.key}")
+        return Outcome(change, Result.FAILED, "no") if self.failing(change) else super().apply(change, deadline)

@@ -8,8 +8,10 @@ from typing import Any
 from model.container import PortId
 from model.desired import UnknownContainer
 from model.entry import ContainerRef, Refusal, RefusalReason
-from model.plan import Action, Change, Plan, Reason, Stored
+from model.plan import Action, Change, Plan, Reason
+from model.record import Shelf
 from model.report import Outcome, PassReport, PassResult, Result, Stage
+from model.stored import Stored
 
 DETAIL = "etcd says no"
 
@@ -34,6 +36,13 @@ def removed(key: str, before: str = "10.0.0.1:8000", reason: Reason = Reason.GON
 def renewed(key: str, value: str = "10.0.0.1:8000") -> Change:
     """A renewal."""
     return Change(Action.RENEW, key, value, Stored(key, value, 7, 3), Reason.TTL_DUE, "id-web")
+
+
+def recorded(before: str | None = None) -> Change:
+    """A write of the owner record."""
+    key = Shelf("/services").record("core-01")
+    stored = None if before is None else Stored(key, before, 7)
+    return Change(Action.RECORD, key, '{"claims":{},"engine":"E"}', stored, Reason.CLAIMS)
 
 
 def refused(

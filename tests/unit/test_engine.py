@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from controller.clock import Clock, Deadline
-from controller.engine import Engine, EngineSettings, connect
+from controller.engine import Engine, EngineIdentity, EngineSettings, connect
 from controller.errors import EngineUnavailable
 from model.container import Container
 from model.desired import Snapshot, UnknownContainer
@@ -189,7 +189,7 @@ def test_an_engine_whose_name_cannot_be_read_says_so_in_our_words(error: Excepti
     fake = FakeDocker()
     fake.errors["info"] = error
     with pytest.raises(EngineUnavailable) as unavailable:
-        engine(fake).name()
+        engine(fake).identity()
     assert message in str(unavailable.value)
 
 
@@ -294,24 +294,33 @@ def test_an_unknown_container_goes_by_its_own_name(shown: list[str] | None, name
     assert unknown.ref == ContainerRef("web", name)
 
 
-def test_the_name_is_asked_once_a_connection() -> None:
+def test_the_identity_is_asked_once_a_connection() -> None:
     """An engine cannot change it while it runs, but the one behind the socket may be another after an error."""
-    fake = FakeDocker(name="engine-1")
+    fake = FakeDocker(name="engine-1", engine="ID:1")
     source = engine(fake)
-    assert [source.name(), source.name()] == ["engine-1", "engine-1"]
+    assert [source.identity(), source.identity()] == [EngineIdentity("engine-1", "ID:1")] * 2
     assert fake.asked.count("info") == 1
-    fake.name = "engine-2"
+    fake.name, fake.engine = "engine-2", "ID:2"
     fake.errors["list"] = OSError("gone")
     with pytest.raises(EngineUnavailable):
         source.read(soon())
-    assert source.name() == "engine-2"
+    assert source.identity() == EngineIdentity("engine-2", "ID:2")
 
 
-@pytest.mark.parametrize("name", ["", None], ids=repr)
-def test_an_engine_that_does_not_know_its_name_cannot_give_one(name: object) -> None:
-    """Entries under no owner would be nobody's; the operator is told what to do."""
-    with pytest.raises(EngineUnavailable, match="give one with --hostname"):
-        engine(FakeDocker(name=name)).name()
+@pytest.mark.parametrize("unknown", ["", None], ids=repr)
+def test_an_engine_that_does_not_know_its_name_or_id_says_so(unknown: object) -> None:
+    """Neither is made up; it is the pass that cannot do without a name."""
+    assert engine(FakeDocker(name=unknown, engine=unknown)).identity() == EngineIdentity("", "")
+
+
+@pytest.mark.parametrize(("left", "timeout"), [(0.2, 1), (3.4, 3), (100.0, 5)], ids=str)
+def test_an_answer_takes_no_longer_than_is_left_of_the_pass(left: float, timeout: int) -> None:
+    """The client's time-out is in whole seconds, and never more than its own."""
+    fake = FakeDocker(inspected("web"))
+    source = engine(fake)
+    source.identity()
+    source.read(Deadline.after(left, FakeTime().clock))
+    assert fake.timeout == timeout
 
 
 def test_one_connection_serves_all_passes() -> None:
@@ -319,7 +328,7 @@ def test_one_connection_serves_all_passes() -> None:
     fake = FakeDocker(inspected("web"))
     source = engine(fake)
     for _ in range(3):
-        source.name()
+        source.identity()
         source.read(soon())
     assert (fake.asked.count("dial"), fake.open) == (1, 1)
     source.close()
@@ -344,7 +353,7 @@ def read_through(settings: EngineSettings) -> tuple[str, list[Container]]:
     """Name and containers, through the real client library."""
     source = Engine(lambda: connect(settings), stopped_too=False)
     try:
-        return source.name(), list(source.read(soon()).containers)
+        return source.identity().name, list(source.read(soon()).containers)
     finally:
         source.close()
 

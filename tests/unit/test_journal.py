@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 from structlog.testing import capture_logs
 
 from controller.journal import Journal
 from model.entry import RefusalReason
 from model.plan import Change
 from model.report import PassReport, PassResult, Result
-from tests.support.reports import DETAIL, added, altered, failed, planned, refused, removed, renewed, unreadable
+from tests.support.reports import (
+    DETAIL,
+    added,
+    altered,
+    failed,
+    planned,
+    recorded,
+    refused,
+    removed,
+    renewed,
+    unreadable,
+)
 
 Line = dict[str, Any]
 
@@ -188,3 +200,53 @@ def test_news_comes_in_a_stable_order(reading: Reading) -> None:
     report = planned(refusals=tuple(map(refused, names)), unknown=tuple(map(unreadable, names)))
     assert [line["container"] for line in reading.of(report)] == ["a", "b", "c"] * 2
     assert [line["container"] for line in reading.of(QUIET)] == ["a", "b", "c"] * 2
+
+
+def held_back(count: int) -> PassReport:
+    """A pass whose guard held so many deletes back, of ten entries."""
+    return planned(held_back=tuple(removed(f"/a/b/{number}") for number in range(count)), own=10)
+
+
+def test_what_the_guard_holds_back_is_said_once(reading: Reading) -> None:
+    """How many of how many; more or fewer of them are news, and that it is over."""
+    line = {"event": "deletes held back until seen again", "log_level": "warning", "deletes": 6, "own": 10}
+    assert reading.of(held_back(6)) == [line]
+    assert reading.of(held_back(6)) == []
+    assert reading.of(held_back(7)) == [{**line, "deletes": 7}]
+    assert reading.of(QUIET) == [{"event": "no deletes held back any more", "log_level": "info"}]
+    assert reading.of(QUIET) == []
+
+
+def test_a_pass_that_saw_nothing_says_nothing_of_the_guard(reading: Reading) -> None:
+    """Unknown is not over."""
+    reading.of(held_back(6))
+    assert [line["event"] for line in reading.of(failed())] == ["pass failed"]
+    assert [line["event"] for line in reading.of(held_back(6))] == ["passes succeed again"]
+
+
+def test_another_store_is_said(reading: Reading) -> None:
+    """With whose entries are at stake."""
+    (line,) = reading.of(evolve(planned(), replaced=True))
+    assert (line["event"], line["log_level"], line["owner"]) == (
+        "registry is another one, or went back in time; starting afresh",
+        "warning",
+        "core-01",
+    )
+    assert reading.of(planned()) == []
+
+
+def test_the_owner_record_is_a_change_like_others(reading: Reading) -> None:
+    """With what it says, and what it said before."""
+    (line,) = reading.of(planned(recorded("rubbish")))
+    assert (line["event"], line["action"], line["reason"], line["before"]) == (
+        "change applied",
+        "record",
+        "claims",
+        "rubbish",
+    )
+
+
+def test_an_owner_conflict_says_what_cures_it(reading: Reading) -> None:
+    """The pass's own words, as with any failure."""
+    (line,) = reading.of(failed(PassResult.OWNER_CONFLICT, "use --hostname or --take-over"))
+    assert (line["result"], line["problem"]) == ("owner-conflict", "use --hostname or --take-over")

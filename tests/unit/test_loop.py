@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from queue import SimpleQueue
 
 import pytest
 from structlog.testing import capture_logs
 
 from controller.loop import Loop, Pace
-from model.plan import Known, Plan
-from model.report import PassReport, PassResult
+from model.ownership import Known
+from model.plan import Plan
+from model.report import Memory, PassReport, PassResult
+from model.stored import Mark
 from tests.support.fakes import EPOCH, FakeTime, Watcher
 from tests.support.reports import failed, planned
 
@@ -27,11 +29,11 @@ GOOD, BAD = planned(), failed()
 class Script:
     """Passes that end as it is written, one after the other; the last one stops the loop.
 
-    ``known`` is what each pass was given. The loop need not wait between them, it is woken.
+    ``memories`` are what each pass was given. The loop need not wait between them, it is woken.
     """
 
     def __init__(self, *reports: PassReport | Exception, interval: float = HOUR, jitter: float = 0.0) -> None:
-        self.known: list[Mapping[str, Known]] = []
+        self.memories: list[Memory] = []
         self.time = FakeTime()
         self._reports: Iterator[PassReport | Exception] = iter(reports)
         self._left = len(reports)
@@ -47,8 +49,8 @@ class Script:
     def _wake(self) -> None:
         self.loop.wake()
 
-    def _pass(self, known: Mapping[str, Known]) -> PassReport:
-        self.known.append(known)
+    def _pass(self, memory: Memory) -> PassReport:
+        self.memories.append(memory)
         self.time.advance(5)
         self._left -= 1
         if not self._left:
@@ -74,7 +76,7 @@ class Running:
         """Wait for the next pass to begin."""
         return self.passes.get(timeout=PATIENCE)
 
-    def _pass(self, known: Mapping[str, Known]) -> PassReport:
+    def _pass(self, memory: Memory) -> PassReport:
         self.passes.put("begun")
         assert self.may_end.wait(PATIENCE)
         return GOOD
@@ -138,7 +140,7 @@ def test_a_loop_that_was_stopped_before_does_nothing() -> None:
     """Not even one pass."""
     script = Script(GOOD)
     script.loop.stop()
-    assert script.run().known == []
+    assert script.run().memories == []
 
 
 def test_after_a_success_it_waits_the_interval() -> None:
@@ -182,7 +184,9 @@ def test_a_mistake_in_a_pass_does_not_end_the_loop() -> None:
 
 
 SETTLED = {"/services/web/core-01:web:80": Known("10.0.0.1:80", "id-web")}
-SAW_IT = PassReport(PassResult.SUCCESS, plan=Plan(settled=SETTLED))
+SUSPECTS = {"/services/db/core-01:db:80": 1}
+MARK = Mark("c1", 7)
+SAW_IT = PassReport(PassResult.SUCCESS, plan=Plan(settled=SETTLED), suspects=SUSPECTS, mark=MARK)
 
 
 @pytest.mark.parametrize("between", [BAD, failed(PassResult.ENGINE_ERROR), ValueError()], ids=repr)
@@ -190,4 +194,5 @@ def test_what_a_pass_saw_is_given_to_the_next(between: PassReport | Exception) -
     """A pass that saw nothing, or broke, leaves it as it was; one that saw otherwise replaces it."""
     with capture_logs():
         script = Script(SAW_IT, between, GOOD, GOOD).run()
-    assert [dict(known) for known in script.known] == [{}, SETTLED, SETTLED, {}]
+    seen = Memory(SETTLED, SUSPECTS, MARK)
+    assert script.memories == [Memory(), seen, seen, Memory()]

@@ -17,7 +17,7 @@ from model.entry import RefusalReason
 from model.plan import Action, Reason
 from model.report import PassReport, PassResult, Result, Stage
 from tests.support.fakes import EPOCH
-from tests.support.reports import added, altered, failed, planned, refused, removed, renewed, unreadable
+from tests.support.reports import added, altered, failed, planned, recorded, refused, removed, renewed, unreadable
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 CODE = re.compile(r"`([^`]+)`")
@@ -133,7 +133,9 @@ def test_the_stages_that_were_reached_are_timed(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize("ended", [Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.SKIPPED])
 @pytest.mark.parametrize(
-    "change", [added(KEY), altered(KEY, "a:1", "b:2"), removed(KEY), renewed(KEY)], ids=lambda each: each.action.value
+    "change",
+    [added(KEY), altered(KEY, "a:1", "b:2"), removed(KEY), renewed(KEY), recorded()],
+    ids=lambda each: each.action.value,
 )
 def test_operations_are_counted_by_action_and_result(metrics: Metrics, change: object, ended: Result) -> None:
     """Each outcome once."""
@@ -153,6 +155,7 @@ def test_operations_are_counted_by_action_and_result(metrics: Metrics, change: o
         (Reason.NEW, 0),
         (Reason.CHANGED, 0),
         (Reason.GONE, 0),
+        (Reason.CLAIMS, 0),
     ],
 )
 def test_drift_is_what_others_did(metrics: Metrics, reason: Reason, repairs: int) -> None:
@@ -200,6 +203,22 @@ def test_what_is_over_goes_back_to_zero(metrics: Metrics) -> None:
     metrics.ended(planned(), EPOCH, 1.0)
     assert total(metrics, "entries_refused") == 0
     assert total(metrics, "containers_unknown") == 0
+
+
+def test_what_the_guard_holds_back_is_shown_and_counted(metrics: Metrics) -> None:
+    """The gauge shows the last pass, and keeps it while nothing is seen; the counter counts the passes."""
+    held = planned(held_back=(removed("/a/b/1"), removed("/a/b/2")))
+    for report, shown, counted in ((held, 2, 1), (failed(), 2, 1), (held, 2, 2), (planned(), 0, 2)):
+        metrics.ended(report, EPOCH, 1.0)
+        assert value(metrics, "deletes_held_back", **OF_ETCD) == shown
+        assert value(metrics, "guarded_passes_total", **OF_ETCD) == counted
+    assert total(metrics, "operations_total") == 0
+
+
+def test_the_alerts_words_are_labels(metrics: Metrics) -> None:
+    """An owner conflict and a write of the owner record have series of their own from the start."""
+    assert value(metrics, "passes_total", result="owner-conflict") == 0
+    assert value(metrics, "operations_total", action="record", result="failed", **OF_ETCD) == 0
 
 
 def test_failed_requests_are_counted(metrics: Metrics) -> None:

@@ -8,16 +8,34 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from controller.options import FLAGS, SWITCHES, environment_variable, options, rewrite
+from controller.options import (
+    CONNECTION,
+    ETCDCTL,
+    FLAGS,
+    PASSWORD_VARIABLES,
+    SWITCHES,
+    connection_options,
+    environment_variable,
+    options,
+    rewrite,
+)
 from controller.settings import WrongUsage
 
 URI = "etcd://10.0.0.1:2379/services"
 
 Heard = tuple[str, dict[str, str], tuple[str, ...]]
 
-TAKING_A_WORD = [flag.name for flag in FLAGS]
+TAKING_A_WORD = [flag.name for flag in (*FLAGS, *CONNECTION)]
 REGISTRATORS = [flag.name for flag in FLAGS if not flag.ours]
 ON_OR_OFF = [switch.name for switch in SWITCHES]
+REGISTRATORS_SWITCHES = [switch.name for switch in SWITCHES if not switch.ours]
+
+#: Every variable that is looked at.
+VARIABLES = (
+    *map(environment_variable, TAKING_A_WORD + ON_OR_OFF),
+    *PASSWORD_VARIABLES,
+    *(variable for names in ETCDCTL.values() for variable in names),
+)
 
 #: Go's spellings of the two truth values.
 TRUE, FALSE = ("1", "t", "T", "true", "TRUE", "True"), ("0", "f", "F", "false", "FALSE", "False")
@@ -25,7 +43,7 @@ TRUE, FALSE = ("1", "t", "T", "true", "TRUE", "True"), ("0", "f", "F", "false", 
 
 @click.group()
 def program() -> None:
-    """A program with the two commands that tells what it heard."""
+    """A program with commands that tell what they heard."""
 
 
 @program.command("run")
@@ -42,10 +60,17 @@ def reconcile(words: dict[str, str], uris: tuple[str, ...]) -> Heard:
     return "reconcile", words, uris
 
 
+@program.command("deregister")
+@connection_options
+def deregister(words: dict[str, str], uris: tuple[str, ...]) -> Heard:
+    """What ``deregister`` heard."""
+    return "deregister", words, uris
+
+
 def hear(*args: str, env: Mapping[str, str] | None = None) -> Heard:
     """What the program hears of this command line in this environment."""
-    clean = {environment_variable(name): None for name in TAKING_A_WORD + ON_OR_OFF}
-    words = rewrite(list(args), commands=("run", "reconcile"))
+    clean = dict.fromkeys(VARIABLES)
+    words = rewrite(list(args), commands=("run", "reconcile", "deregister"))
     result = CliRunner().invoke(program, words, env={**clean, **(env or {})}, standalone_mode=False)
     if result.exception:
         raise result.exception
@@ -55,7 +80,8 @@ def hear(*args: str, env: Mapping[str, str] | None = None) -> Heard:
 
 def test_a_uri_alone_is_run_with_every_default() -> None:
     """Each flag has a word: its default, and nothing for a switch that is off."""
-    expected = {flag.name: flag.default for flag in FLAGS} | dict.fromkeys(ON_OR_OFF, "")
+    expected = {flag.name: flag.default for flag in (*FLAGS, *CONNECTION)} | dict.fromkeys(ON_OR_OFF, "")
+    expected |= {"etcd-password": ""}
     assert hear(URI) == ("run", expected, (URI,))
 
 
@@ -70,14 +96,14 @@ def test_registrators_flags_are_heard_in_each_spelling(name: str, spelling: str,
 
 
 @pytest.mark.parametrize("spelling", ["--{} word", "--{}=word"])
-@pytest.mark.parametrize("name", [flag.name for flag in FLAGS if flag.ours])
+@pytest.mark.parametrize("name", [flag.name for flag in (*FLAGS, *CONNECTION) if flag.ours])
 def test_our_flags_have_two_dashes(name: str, spelling: str) -> None:
     """Those that registrator does not know are spelled in one way only."""
     assert hear(*spelling.format(name).split(), URI)[1][name] == "word"
 
 
 @pytest.mark.parametrize(("dashes"), ["-", "--"])
-@pytest.mark.parametrize("name", ON_OR_OFF)
+@pytest.mark.parametrize("name", REGISTRATORS_SWITCHES)
 def test_a_switch_alone_is_on_and_takes_no_word(name: str, dashes: str) -> None:
     """What follows it is not its value, as with Go's flags."""
     for line in ([f"{dashes}{name}", URI], [URI, f"{dashes}{name}"]):
@@ -92,6 +118,14 @@ def test_a_switch_takes_gos_truth_values(name: str, value: str, dashes: str) -> 
     """``-internal=false`` and its like, wherever they stand."""
     for line in ([f"{dashes}{name}={value}", URI], [URI, f"{dashes}{name}={value}"]):
         assert hear(*line)[1][name] == ("true" if value in TRUE else "")
+
+
+@pytest.mark.parametrize("name", [switch.name for switch in SWITCHES if switch.ours])
+def test_our_switches_have_two_dashes(name: str) -> None:
+    """As our flags that take a word."""
+    assert hear(f"--{name}", URI)[1][name] == "true"
+    with pytest.raises(click.UsageError):
+        hear(f"-{name}", URI)
 
 
 @pytest.mark.parametrize("value", ["maybe", "", "yes"])
@@ -168,8 +202,8 @@ def test_every_switch_has_a_variable(name: str) -> None:
     assert hear(URI, env={variable: "true"})[1][name] == "true"
     assert hear(URI, env={variable: "false"})[1][name] == ""
     assert hear(URI, env={variable: ""})[1][name] == ""
-    assert hear(f"-{name}=false", URI, env={variable: "true"})[1][name] == ""
-    assert hear(f"-{name}", URI, env={variable: "false"})[1][name] == "true"
+    assert hear(f"--{name}=false", URI, env={variable: "true"})[1][name] == ""
+    assert hear(f"--{name}", URI, env={variable: "false"})[1][name] == "true"
 
 
 @pytest.mark.parametrize(
@@ -180,6 +214,8 @@ def test_every_switch_has_a_variable(name: str) -> None:
         ("useIpFromLabel", "WHARFINGER_USE_IP_FROM_LABEL"),
         ("docker-host", "WHARFINGER_DOCKER_HOST"),
         ("internal", "WHARFINGER_INTERNAL"),
+        ("take-over", "WHARFINGER_TAKE_OVER"),
+        ("etcd-password-file", "WHARFINGER_ETCD_PASSWORD_FILE"),
     ],
 )
 def test_variables_are_named_after_their_flags(name: str, variable: str) -> None:
@@ -192,3 +228,55 @@ def test_what_nobody_knows_is_refused(line: list[str]) -> None:
     """An unknown flag, or one without its word."""
     with pytest.raises(click.UsageError):
         hear(*line)
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [(f"etcd-{name}", variable) for name in ("ca", "cert", "key", "user") for variable in ETCDCTL[name]],
+)
+def test_etcdctls_own_variables_are_heard(name: str, variable: str) -> None:
+    """Of its v3 and its v2; ours beats them, and the flag beats all."""
+    env = {variable: "etcdctl's"}
+    assert hear(URI, env=env)[1][name] == "etcdctl's"
+    ours = {**env, environment_variable(name): "ours"}
+    assert hear(URI, env=ours)[1][name] == "ours"
+    assert hear(f"--{name}=flag", URI, env=ours)[1][name] == "flag"
+
+
+def test_etcdctls_variables_are_these() -> None:
+    """A promise to operators who have them set already."""
+    assert {variable for names in ETCDCTL.values() for variable in names} == {
+        "ETCDCTL_CACERT",
+        "ETCDCTL_CERT",
+        "ETCDCTL_KEY",
+        "ETCDCTL_USER",
+        "ETCDCTL_PASSWORD",
+        "ETCDCTL_CA_FILE",
+        "ETCDCTL_CERT_FILE",
+        "ETCDCTL_KEY_FILE",
+        "ETCDCTL_USERNAME",
+    }
+
+
+@pytest.mark.parametrize("command", ["run", "deregister"])
+@pytest.mark.parametrize("variable", PASSWORD_VARIABLES)
+def test_the_password_comes_from_the_environment(command: str, variable: str) -> None:
+    """Ours before etcdctl's."""
+    assert hear(command, URI, env={variable: "secret"})[1]["etcd-password"] == "secret"
+    both = dict(zip(PASSWORD_VARIABLES, ("ours", "etcdctl's"), strict=True))
+    assert hear(command, URI, env=both)[1]["etcd-password"] == "ours"
+
+
+@pytest.mark.parametrize("command", ["run", "reconcile", "deregister"])
+def test_the_password_is_never_a_flag(command: str) -> None:
+    """Command lines can be read by everybody on the host."""
+    with pytest.raises(click.UsageError):
+        hear(command, "--etcd-password=secret", URI)
+
+
+def test_connection_options_are_those_of_the_connection_alone() -> None:
+    """A command that speaks about another host has no use for the rest."""
+    expected = {flag.name: "" for flag in CONNECTION} | {"etcd-password": "", "etcd-ca": "ca.pem"}
+    assert hear("deregister", "--etcd-ca", "ca.pem", URI) == ("deregister", expected, (URI,))
+    with pytest.raises(click.UsageError):
+        hear("deregister", "--interval=1", URI)

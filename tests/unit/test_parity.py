@@ -10,7 +10,9 @@ from model.address import AddressRules
 from model.container import from_inspect
 from model.desired import Deregister, Desired, Rules, Snapshot, desired
 from model.layout import PlainLayout
-from model.plan import Action, Actual, Ownership, Stored, plan
+from model.ownership import Ownership
+from model.plan import Action, plan
+from model.stored import Actual, Stored
 from tests.support.parity import Case, load_cases
 
 CASES = load_cases()

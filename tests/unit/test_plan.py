@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from random import Random
+from typing import Any
 
 import pytest
+from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,24 +15,15 @@ from controller.clock import Clock, Deadline
 from model.desired import Desired
 from model.entry import ContainerRef, Entry, RefusalReason
 from model.layout import PlainLayout
-from model.plan import (
-    Action,
-    Actual,
-    Change,
-    Known,
-    Lifetime,
-    Ownership,
-    Plan,
-    Reason,
-    Stored,
-    in_apply_order,
-    plan,
-    remember,
-)
-from tests.support.builders import OWNER, entry
+from model.ownership import Known, Ownership
+from model.plan import Action, Change, Plan, Reason, by_key, in_apply_order, plan, remember, with_record
+from model.record import Claim, OwnerRecord, Shelf, claimed_keys
+from model.stored import Actual, Lifetime, Stored
+from tests.support.builders import HOST_IP, OWNER, entry
 from tests.support.memory_registry import MemoryRegistry
 
 LAYOUT = PlainLayout.under("/services")
+SHELF = Shelf("/services")
 OURS = "/services/nginx/core-01:web:80"
 CUSTOM = "/services/nginx/custom"
 THEIRS = "/services/nginx/core-02:web:80"
@@ -48,11 +41,20 @@ def known(*keys: str, value: str = VALUE) -> dict[str, Known]:
     return {key: Known(value, "id-web") for key in keys}
 
 
+def claimed(*keys: str, value: str = VALUE) -> dict[str, Claim]:
+    """What our record says that we hold, for container ``web``."""
+    return {key: Claim.of("id-web", [value]) for key in keys}
+
+
 def decide(
-    wanted: Desired, held: Actual, before: Mapping[str, Known] | None = None, lifetime: Lifetime = Lifetime()
+    wanted: Desired,
+    held: Actual,
+    before: Mapping[str, Known] | None = None,
+    lifetime: Lifetime = Lifetime(),
+    **more: Any,
 ) -> Plan:
-    """The plan of host core-01."""
-    return plan(wanted, held, Ownership(OWNER, LAYOUT, before or {}), lifetime)
+    """The plan of host core-01; ``more`` are the claims of its record and the keys that others claim."""
+    return plan(wanted, held, Ownership(OWNER, LAYOUT, known=before or {}, **more), lifetime)
 
 
 WANT = Desired((entry(),))
@@ -70,22 +72,13 @@ NOTHING = Desired()
         pytest.param(WANT, {OURS: "x:1"}, {}, [("update", OURS, "changed")], id="differs"),
         pytest.param(WANT, {OURS: "x:1"}, known(OURS), [("update", OURS, "overwritten")], id="overwritten"),
         pytest.param(WANT, {OURS: "x:1"}, known(OURS, value="x:1"), [("update", OURS, "changed")], id="changed"),
-        pytest.param(
-            WANT_CUSTOM,
-            {CUSTOM: "x:1"},
-            known(CUSTOM, value="x:1"),
-            [("update", CUSTOM, "changed")],
-            id="changed-custom",
-        ),
         pytest.param(NOTHING, {OURS: VALUE}, {}, [("delete", OURS, "orphan")], id="orphan"),
         pytest.param(NOTHING, {OURS: VALUE}, known(OURS), [("delete", OURS, "gone")], id="gone"),
-        pytest.param(NOTHING, {CUSTOM: VALUE}, known(CUSTOM), [("delete", CUSTOM, "gone")], id="gone-custom"),
-        pytest.param(NOTHING, {CUSTOM: "x:1"}, known(CUSTOM), [], id="custom-overwritten-is-not-ours"),
-        pytest.param(NOTHING, {CUSTOM: VALUE}, {}, [], id="custom-not-known"),
+        pytest.param(NOTHING, {CUSTOM: VALUE}, known(CUSTOM), [], id="custom-known-but-not-claimed"),
+        pytest.param(NOTHING, {CUSTOM: VALUE}, {}, [], id="custom-not-claimed"),
         pytest.param(NOTHING, {THEIRS: VALUE}, {}, [], id="foreign"),
         pytest.param(NOTHING, {"/services/nginx/core-01:web": VALUE}, {}, [], id="almost-our-form"),
         pytest.param(Desired(held=HELD), {OURS: VALUE}, {}, [], id="held-by-name"),
-        pytest.param(Desired(held=HELD), {CUSTOM: VALUE}, known(CUSTOM), [], id="held-by-id"),
         pytest.param(
             Desired(held=frozenset({ContainerRef("id-db", "db")})),
             {OURS: VALUE},
@@ -101,6 +94,44 @@ def test_the_table(
     """Each row of the table in plan's docstring."""
     result = decide(wanted, actual(stored), before)
     assert [(each.action.value, each.key, each.reason.value) for each in result.changes] == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "before", "expected"),
+    [
+        pytest.param(WANT_CUSTOM, "x:1", known(CUSTOM, value="x:1"), ["update changed"], id="changed"),
+        pytest.param(WANT_CUSTOM, "x:1", known(CUSTOM), ["update overwritten"], id="overwritten"),
+        pytest.param(WANT_CUSTOM, "x:1", {}, ["update changed"], id="differs"),
+        pytest.param(WANT_CUSTOM, VALUE, {}, [], id="in-sync"),
+        pytest.param(NOTHING, VALUE, known(CUSTOM), ["delete gone"], id="gone"),
+        pytest.param(NOTHING, VALUE, {}, ["delete orphan"], id="orphan"),
+        pytest.param(NOTHING, "x:1", known(CUSTOM), ["delete gone"], id="overwritten-and-gone"),
+        pytest.param(Desired(held=HELD), VALUE, {}, [], id="held-by-the-claims-container"),
+    ],
+)
+def test_the_table_for_a_custom_id_that_is_ours(
+    wanted: Desired, value: str, before: dict[str, Known], expected: list[str]
+) -> None:
+    """The owner record shows it, with memory or without: the memory only chooses the reason."""
+    result = decide(wanted, actual({CUSTOM: value}), before, claims=claimed(CUSTOM))
+    assert [f"{each.action.value} {each.reason.value}" for each in result.changes] == expected
+    assert (result.own, result.foreign, result.refusals) == (1, 0, ())
+    assert all(each.claimed for each in result.changes if each.action is Action.UPDATE)
+
+
+@pytest.mark.parametrize(("wanted", "refused"), [(WANT_CUSTOM, 1), (NOTHING, 0)], ids=["wanted", "not wanted"])
+@pytest.mark.parametrize(
+    ("value", "claims"),
+    [("x:1", {}), ("x:1", claimed(CUSTOM)), (VALUE, {})],
+    ids=["never ours", "ours no more", "of the same value"],
+)
+def test_the_table_for_a_custom_id_that_another_host_claims(
+    wanted: Desired, refused: int, value: str, claims: dict[str, Claim]
+) -> None:
+    """It is left alone, whatever it holds, and refused where it is wanted."""
+    result = decide(wanted, actual({CUSTOM: value}), known(CUSTOM), claims=claims, contested=frozenset({CUSTOM}))
+    assert (result.changes, result.own, result.foreign, result.in_sync) == ((), 0, 1, 0)
+    assert [each.reason for each in result.refusals] == [RefusalReason.CONFLICT] * refused
 
 
 def test_a_key_that_cannot_be_shown_to_be_ours_is_a_conflict() -> None:
@@ -175,95 +206,181 @@ def test_what_is_remembered() -> None:
     assert set(after) == {OURS, "/services/new/core-01:web:80", "/services/stuck/core-01:web:80"}
 
 
-# The laws, over arbitrary states of host and registry.
+# The laws, over arbitrary states of host and registry: entries of everybody, our owner record, and another host's.
 
 NAMES = st.sampled_from(["nginx", "db", "team/db"])
 IDS = st.sampled_from([f"core-01:{name}:{port}" for name in ("a", "b") for port in (80, "53:udp")])
 CUSTOM_IDS = st.sampled_from(["redis-1", "core-01:odd"])
 FOREIGN_IDS = st.sampled_from(["core-02:a:80", "core-011:a:80", "manual", "x"])
-VALUES = st.sampled_from(["10.0.0.1:80", "10.0.0.2:80", "", "rubbish"])
+VALUES = st.sampled_from([f"{HOST_IP}:1", f"{HOST_IP}:2", "10.0.0.1:80", "", "rubbish"])
 ENTRIES = st.builds(entry, NAMES, IDS | CUSTOM_IDS, number=st.integers(1, 4))
 WANTED = st.lists(ENTRIES, max_size=8, unique_by=lambda each: each.identity).map(lambda all_of: Desired(tuple(all_of)))
-KEYS = st.builds("/services/{}/{}".format, NAMES, IDS | FOREIGN_IDS)
-STORES = st.dictionaries(KEYS, VALUES, max_size=12)
+CUSTOM_KEYS = st.builds("/services/{}/{}".format, NAMES, CUSTOM_IDS)
+KEYS = st.builds("/services/{}/{}".format, NAMES, IDS | FOREIGN_IDS) | CUSTOM_KEYS
+CLAIMS = st.dictionaries(CUSTOM_KEYS, st.builds(Claim.of, st.just("id-web"), st.lists(VALUES, min_size=1, max_size=2)))
 LIFETIMES = st.sampled_from([Lifetime(), Lifetime(30, 10)])
 
 
-def registry_with(stored: Mapping[str, str], lifetime: Lifetime) -> MemoryRegistry:
-    """A registry that holds these values, some of them with a lifetime."""
-    registry = MemoryRegistry(lifetime=lifetime)
-    for number, (key, value) in enumerate(sorted(stored.items())):
-        registry.put(key, value, [None, 5, 25][number % 3])
-    return registry
+@frozen
+class Store:
+    """What a registry holds when a pass begins: values by key, our claims, and another host's."""
+
+    values: Mapping[str, str]
+    ours: Mapping[str, Claim]
+    theirs: Mapping[str, Claim]
+
+    def registry(self, lifetime: Lifetime) -> MemoryRegistry:
+        """A registry that holds it, some keys with a lifetime."""
+        registry = MemoryRegistry(lifetime=lifetime)
+        for number, (key, value) in enumerate(sorted(self.values.items())):
+            registry.put(key, value, [None, 5, 25][number % 3])
+        for owner, claims in ((OWNER, self.ours), ("core-02", self.theirs)):
+            if claims:
+                registry.put(SHELF.record(owner), OwnerRecord(owner, claims).encode())
+        return registry
+
+    def is_ours(self, key: str) -> bool:
+        """As the ownership's table has it, worked out in another way."""
+        parts = key.rpartition("/")[2].split(":")
+        if len(parts) > 2:
+            return parts[0] == OWNER
+        claim, value = self.ours.get(key), self.values[key]
+        return claim is not None and (value in claim.values or key not in self.theirs)
+
+
+STORES = st.builds(Store, st.dictionaries(KEYS, VALUES, max_size=12), CLAIMS, CLAIMS)
 
 
 def plan_for(wanted: Desired, registry: MemoryRegistry, lifetime: Lifetime) -> Plan:
-    """The plan of an agent that has just started."""
-    return decide(wanted, registry.read(Deadline.after(10, Clock())), lifetime=lifetime)
+    """The plan of an agent that has just started, its owner record included."""
+    deadline = Deadline.after(10, Clock())
+    held = registry.read(OWNER, deadline)
+    record = (OwnerRecord.decode(held.record.value) if held.record else None) or OwnerRecord()
+    theirs = filter(None, (OwnerRecord.decode(each.value) for each in registry.others(OWNER, deadline)))
+    ownership = Ownership(OWNER, LAYOUT, record.claims, contested=claimed_keys(theirs))
+    entries = by_key(wanted, ownership)
+    after = OwnerRecord("", ownership.next_claims(entries, held))
+    return with_record(plan(wanted, held, ownership, lifetime), after, held, ownership)
 
 
-def carry_out(changes: list[Change], registry: MemoryRegistry) -> None:
-    """Apply them all."""
-    for change in changes:
+def carry_out(changes: Iterable[Change], registry: MemoryRegistry) -> None:
+    """Apply them all, in the order in which a pass does."""
+    for change in in_apply_order(changes):
         registry.apply(change, Deadline.after(10, Clock()))
 
 
+def settle(wanted: Desired, registry: MemoryRegistry, lifetime: Lifetime, passes: int = 2) -> None:
+    """So many passes of an agent that remembers nothing."""
+    for _ in range(passes):
+        carry_out(plan_for(wanted, registry, lifetime).changes, registry)
+
+
 @given(WANTED, STORES, LIFETIMES)
-def test_law_it_converges(wanted: Desired, stored: dict[str, str], lifetime: Lifetime) -> None:
-    """After one plan a second one is empty, each wanted entry is there or refused, and no own key is left over."""
-    registry = registry_with(stored, lifetime)
-    carry_out(list(in_apply_order(plan_for(wanted, registry, lifetime).changes)), registry)
+def test_law_it_converges(wanted: Desired, store: Store, lifetime: Lifetime) -> None:
+    """After one plan a second one has nothing to do but to forget claims, and a third one nothing; each wanted entry is
+    there or refused, and no own key is left over."""
+    registry = store.registry(lifetime)
+    carry_out(plan_for(wanted, registry, lifetime).changes, registry)
     again = plan_for(wanted, registry, lifetime)
-    assert again.changes == ()
+    assert [change.action for change in again.changes if change.action is not Action.RECORD] == []
     assert again.in_sync + len(again.refusals) == again.wanted == len(wanted.entries)
-    own = {key for key in registry.stored if key.rpartition("/")[2].startswith("core-01:")}
+    own = {key for key in registry.stored if key.rpartition("/")[2].startswith("core-01:") and not key.endswith("odd")}
+    own |= {key for key in store.ours if key in registry.stored and key in store.values and store.is_ours(key)}
     assert own <= {LAYOUT.key(each) for each in wanted.entries}
+    carry_out(again.changes, registry)
+    assert plan_for(wanted, registry, lifetime).changes == ()
+
+
+@given(WANTED, STORES, LIFETIMES)
+def test_law_what_is_claimed_is_what_is_held(wanted: Desired, store: Store, lifetime: Lifetime) -> None:
+    """When all is quiet, the record names the custom keys of the entries that are there, with the value of each."""
+    registry = store.registry(lifetime)
+    settle(wanted, registry, lifetime)
+    record = OwnerRecord.decode(registry.stored[SHELF.record(OWNER)].value)
+    refused = {each.detail.split()[2] for each in plan_for(wanted, registry, lifetime).refusals}
+    custom = {LAYOUT.key(each): LAYOUT.value(each) for each in wanted.entries if each.id in {"redis-1", "core-01:odd"}}
+    assert record is not None
+    assert {key: claim.values for key, claim in record.claims.items()} == {
+        key: (value,) for key, value in custom.items() if key not in refused
+    }
 
 
 @given(WANTED, STORES, LIFETIMES, st.data())
 def test_law_any_interruption_is_completed(
-    wanted: Desired, stored: dict[str, str], lifetime: Lifetime, data: st.DataObject
+    wanted: Desired, store: Store, lifetime: Lifetime, data: st.DataObject
 ) -> None:
-    """Killed after any number of changes and started again with no memory, it ends where it would have ended."""
-    whole, cut = registry_with(stored, lifetime), registry_with(stored, lifetime)
+    """Killed after any number of changes, the owner record's among them, and started again with no memory, it ends
+    where it would have ended: entries and record alike."""
+    whole, cut = store.registry(lifetime), store.registry(lifetime)
     changes = list(in_apply_order(plan_for(wanted, whole, lifetime).changes))
-    carry_out(changes, whole)
+    settle(wanted, whole, lifetime)
     carry_out(changes[: data.draw(st.integers(0, len(changes)))], cut)
-    carry_out(list(in_apply_order(plan_for(wanted, cut, lifetime).changes)), cut)
-    assert cut.keys() == whole.keys()
+    settle(wanted, cut, lifetime)
+    assert everything(cut) == everything(whole)
+
+
+@given(WANTED, WANTED, STORES, LIFETIMES, st.data())
+def test_law_an_interruption_leaves_no_orphan(
+    before: Desired, after: Desired, store: Store, lifetime: Lifetime, data: st.DataObject
+) -> None:
+    """Killed at any point, and the containers are others when it starts again: nothing of what it had begun is left."""
+    registry = store.registry(lifetime)
+    changes = list(in_apply_order(plan_for(before, registry, lifetime).changes))
+    carry_out(changes[: data.draw(st.integers(0, len(changes)))], registry)
+    settle(after, registry, lifetime)
+    left = set(registry.keys()) - {LAYOUT.key(each) for each in after.entries}
+    assert left <= {key for key in store.values if not store.is_ours(key)}
+
+
+def everything(registry: MemoryRegistry) -> dict[str, str]:
+    """Keys and records, with their values."""
+    return {key: each.value for key, each in registry.stored.items()}
 
 
 @given(WANTED, STORES, LIFETIMES)
-def test_law_foreign_keys_are_untouched(wanted: Desired, stored: dict[str, str], lifetime: Lifetime) -> None:
-    """No change names a key that another host, or nobody known, wrote; not even one that is wanted."""
-    registry = registry_with(stored, lifetime)
-    foreign = {key for key in stored if not key.rpartition("/")[2].startswith("core-01:")}
-    wanted_as_is = {LAYOUT.key(each) for each in wanted.entries if stored.get(LAYOUT.key(each)) == LAYOUT.value(each)}
-    assert not (foreign - wanted_as_is) & {change.key for change in plan_for(wanted, registry, lifetime).changes}
+def test_law_foreign_keys_are_untouched(wanted: Desired, store: Store, lifetime: Lifetime) -> None:
+    """No change names a key that another host, or nobody known, wrote; not even one that is wanted, unless it holds
+    what it should and nobody claims it."""
+    changed = {change.key for change in plan_for(wanted, store.registry(lifetime), lifetime).changes}
+    foreign = {key for key in store.values if not store.is_ours(key)}
+    values = {LAYOUT.key(each): LAYOUT.value(each) for each in wanted.entries}
+    adopted = {key for key in foreign - store.theirs.keys() if values.get(key) == store.values[key]}
+    assert not (foreign - adopted) & changed
+    assert not {SHELF.record("core-02")} & changed
 
 
 @given(WANTED, STORES, st.integers())
-def test_law_order_does_not_matter(wanted: Desired, stored: dict[str, str], seed: int) -> None:
+def test_law_order_does_not_matter(wanted: Desired, store: Store, seed: int) -> None:
     """The same plan for every order of the same inputs."""
-    entries, items = list(wanted.entries), list(stored.items())
-    expected = decide(Desired(tuple(entries)), actual(dict(items)))
-    Random(seed).shuffle(entries)
-    Random(seed).shuffle(items)
-    shuffled = decide(Desired(tuple(entries)), actual(dict(items)))
+    entries, items, claims = list(wanted.entries), list(store.values.items()), list(store.ours.items())
+    theirs = frozenset(store.theirs)
+    expected = decide(Desired(tuple(entries)), actual(dict(items)), claims=dict(claims), contested=theirs)
+    for each in (entries, items, claims):
+        Random(seed).shuffle(each)
+    shuffled = decide(Desired(tuple(entries)), actual(dict(items)), claims=dict(claims), contested=theirs)
     assert shuffled.changes == expected.changes
     assert sorted(map(str, shuffled.refusals)) == sorted(map(str, expected.refusals))
 
 
-@given(STORES.flatmap(lambda stored: st.tuples(st.just(stored), st.lists(CUSTOM_IDS, unique=True))))
-def test_law_custom_ids_are_kept_while_the_agent_lives(case: tuple[dict[str, str], list[str]]) -> None:
-    """An entry under a custom id is created, moved and deleted again by the agent that made it."""
-    stored, ids = case
-    registry = registry_with(stored, Lifetime())
-    memory: Mapping[str, Known] = {}
+@given(WANTED, STORES, st.dictionaries(KEYS, st.builds(Known, VALUES, st.just("id-web"))))
+def test_law_memory_decides_no_change(wanted: Desired, store: Store, before: dict[str, Known]) -> None:
+    """A plan without it is the same but for its reasons."""
+    more = {"claims": store.ours, "contested": frozenset(store.theirs)}
+    with_memory, without = (
+        decide(wanted, actual(store.values), memory, Lifetime(), **more) for memory in (before, dict[str, Known]())
+    )
+    assert [evolve(each, reason=Reason.NEW, container_id="") for each in with_memory.changes] == [
+        evolve(each, reason=Reason.NEW, container_id="") for each in without.changes
+    ]
+    assert with_memory.refusals == without.refusals
+
+
+@given(STORES, st.lists(CUSTOM_IDS, unique=True))
+def test_law_custom_ids_are_kept_by_agents_that_remember_nothing(store: Store, ids: list[str]) -> None:
+    """An entry under a custom id is created, moved and deleted again, each time by an agent that has just started."""
+    registry = store.registry(Lifetime())
     for wanted in (_customs(ids, 1), _customs(ids, 2), Desired()):
-        result = decide(wanted, registry.read(Deadline.after(10, Clock())), memory)
-        carry_out(list(in_apply_order(result.changes)), registry)
-        memory = remember(memory, result, result.changes, [])
+        settle(wanted, registry, Lifetime(), passes=1)
         here = {key: value for key, value in registry.keys().items() if key.startswith("/services/custom/")}
         assert here == {LAYOUT.key(each): LAYOUT.value(each) for each in wanted.entries}
 
@@ -287,4 +404,6 @@ def test_reasons_are_a_closed_list() -> None:
         "orphan",
         "ttl-due",
         "ttl-unwanted",
+        "claims",
+        "asked",
     ]

@@ -9,20 +9,25 @@ import pytest
 from attrs import evolve
 
 from controller.clock import Deadline
+from controller.engine import EngineIdentity
 from controller.reconcile import Task, reconcile
 from controller.registry import DryRun
 from model.address import AddressRules
 from model.desired import Rules, Snapshot, UnknownContainer
 from model.entry import ContainerRef
 from model.layout import PlainLayout
-from model.plan import Action, Actual, Change, Known, Reason
-from model.report import Outcome, PassReport, PassResult, Result, Stage
+from model.ownership import Known
+from model.plan import Action, Change, Reason
+from model.record import Shelf
+from model.report import Memory, Outcome, PassReport, PassResult, Result, Stage
+from model.stored import Actual, Stored
 from tests.support.builders import HOST_IP, container
 from tests.support.fakes import FakeSource, FakeTime
 from tests.support.memory_registry import MemoryRegistry
 
 WEB, DB = "/services/nginx/core-01:web:80", "/services/nginx/core-01:db:80"
 ORPHAN = "/services/nginx/core-01:gone:80"
+RECORD = Shelf("/services").record("core-01")
 SECONDS = 10.0
 
 
@@ -33,10 +38,10 @@ class Diary:
         self.source, self.registry = source, registry
         self.asked: list[str] = []
 
-    def name(self) -> str:
-        """The registry's and the source's: only the source is asked."""
-        self.asked.append("engine's name")
-        return self.source.name()
+    def identity(self) -> EngineIdentity:
+        """Who the engine is."""
+        self.asked.append("engine")
+        return self.source.identity()
 
     def read(self, deadline: Deadline) -> Snapshot:
         """The containers."""
@@ -53,10 +58,15 @@ class WritingDown:
         self._diary = diary
         self._before_apply = before_apply
 
-    def read(self, deadline: Deadline) -> Actual:
+    def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """The keys."""
-        self._diary.asked.append("keys")
-        return self._diary.registry.read(deadline)
+        self._diary.asked.append("keys, consistent" if consistent else "keys")
+        return self._diary.registry.read(owner, deadline, consistent=consistent)
+
+    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+        """The other owners' records."""
+        self._diary.asked.append("records")
+        return self._diary.registry.others(owner, deadline)
 
     def apply(self, change: Change, deadline: Deadline) -> Outcome:
         """Make a change."""
@@ -90,8 +100,8 @@ def task(time: FakeTime | None = None, **rules: object) -> Task:
 
 
 def results(report: PassReport) -> dict[str, Result]:
-    """How each change ended."""
-    return {outcome.change.key: outcome.result for outcome in report.outcomes}
+    """How each change of an entry ended."""
+    return {each.change.key: each.result for each in report.outcomes if each.change.action is not Action.RECORD}
 
 
 def test_a_pass_brings_the_registry_in_step() -> None:
@@ -99,11 +109,11 @@ def test_a_pass_brings_the_registry_in_step() -> None:
     registry = MemoryRegistry()
     registry.put(ORPHAN, f"{HOST_IP}:1")
     registry.put("/services/nginx/core-02:web:80", "10.0.0.2:80")
-    report = reconcile(task(), host("web"), registry, {})
+    report = reconcile(task(), host("web"), registry, Memory())
     assert registry.keys() == {WEB: f"{HOST_IP}:8000", "/services/nginx/core-02:web:80": "10.0.0.2:80"}
     assert (report.result, report.owner, report.problem, report.pending) == (PassResult.SUCCESS, "core-01", "", 0)
     version = registry.version
-    second = reconcile(task(), host("web"), registry, {})
+    second = reconcile(task(), host("web"), registry, Memory())
     assert (second.outcomes, second.plan.in_sync, registry.version) == ((), 1, version)
 
 
@@ -112,7 +122,7 @@ def test_an_engine_that_does_not_answer_changes_nothing() -> None:
     registry, source = MemoryRegistry(), host()
     registry.put(WEB, f"{HOST_IP}:8000")
     source.problem = "nobody answers at the socket"
-    report = reconcile(task(), source, registry, {})
+    report = reconcile(task(), source, registry, Memory())
     assert (report.result, report.problem) == (PassResult.ENGINE_ERROR, "nobody answers at the socket")
     assert (report.outcomes, report.planned, registry.version) == ((), False, 1)
 
@@ -121,24 +131,24 @@ def test_an_engine_that_runs_nothing_is_an_answer() -> None:
     """Empty is not unknown: what was registered goes."""
     registry = MemoryRegistry()
     registry.put(WEB, f"{HOST_IP}:8000")
-    assert reconcile(task(), host(), registry, {}).succeeded
+    assert reconcile(task(), host(), registry, Memory()).succeeded
     assert registry.keys() == {}
 
 
 def test_a_registry_that_does_not_answer_changes_nothing() -> None:
-    """And the engine need not be asked."""
+    """And the engine need not be asked for its containers."""
     registry, source = MemoryRegistry(), host("web")
     registry.down = True
-    report = reconcile(task(), source, registry, {})
+    report = reconcile(task(), source, registry, Memory())
     assert (report.result, report.problem) == (PassResult.REGISTRY_ERROR, "it is down")
-    assert (report.outcomes, report.planned, source.asked) == ((), False, {})
+    assert (report.outcomes, report.planned, source.asked) == ((), False, {"identity": 1})
 
 
 def test_the_registry_is_read_before_the_containers() -> None:
     """The other way round, an entry that a second agent has just written would look like an orphan."""
     diary = Diary(host("web"), MemoryRegistry())
-    reconcile(task(owner=""), diary, WritingDown(diary), {})
-    assert diary.asked == ["keys", "engine's name", "containers", f"create {WEB}"]
+    reconcile(task(owner=""), diary, WritingDown(diary), Memory())
+    assert diary.asked == ["engine", "keys", "containers", f"record {RECORD}", f"create {WEB}"]
 
 
 def test_deletes_come_last() -> None:
@@ -146,14 +156,15 @@ def test_deletes_come_last() -> None:
     diary = Diary(host("web", "zoo"), MemoryRegistry())
     for key in ("/services/a/core-01:a:80", ORPHAN):
         diary.registry.put(key, f"{HOST_IP}:1")
-    reconcile(task(), diary, WritingDown(diary), {})
-    assert [each.partition(" ")[0] for each in diary.asked[2:]] == ["create", "create", "delete", "delete"]
+    reconcile(task(), diary, WritingDown(diary), Memory())
+    writes = [each.partition(" ")[0] for each in diary.asked if "/" in each]
+    assert writes == ["record", "create", "create", "delete", "delete"]
 
 
 def test_one_change_that_fails_stops_none_of_the_others() -> None:
     """The report says which, and how many more."""
     registry = Refusing(DB)
-    report = reconcile(task(), host("db", "web"), registry, {})
+    report = reconcile(task(), host("db", "web"), registry, Memory())
     assert results(report) == {DB: Result.FAILED, WEB: Result.APPLIED}
     assert registry.keys() == {WEB: f"{HOST_IP}:8000"}
     assert report.result is PassResult.OPERATION_ERROR
@@ -164,7 +175,7 @@ def test_a_lost_race_is_no_failure() -> None:
     """Somebody wrote between our reading and our writing: the next pass looks again."""
     diary = Diary(host("web"), MemoryRegistry())
     overtaking = WritingDown(diary, before_apply=lambda: diary.registry.put(WEB, "10.9.9.9:1"))
-    report = reconcile(task(), diary, overtaking, {})
+    report = reconcile(task(), diary, overtaking, Memory())
     assert (report.result, results(report)) == (PassResult.SUCCESS, {WEB: Result.CONFLICT})
     assert diary.registry.keys() == {WEB: "10.9.9.9:1"}
 
@@ -173,12 +184,13 @@ def test_what_does_not_fit_into_the_time_is_skipped() -> None:
     """A pass has a deadline; the next one does the rest."""
     time = FakeTime()
     diary = Diary(host("a1", "b1", "c1", "d1"), MemoryRegistry())
+    reconcile(task(), host(), diary.registry, Memory())
     slow = WritingDown(diary, before_apply=lambda: time.advance(6))
-    report = reconcile(task(time), diary, slow, {})
+    report = reconcile(task(time), diary, slow, Memory())
     assert list(results(report).values()) == [Result.APPLIED, Result.APPLIED, Result.SKIPPED, Result.SKIPPED]
     assert report.result is PassResult.OPERATION_ERROR
     assert report.problem == "cannot create /services/nginx/core-01:c1:80: the pass ran out of time (and 1 more)"
-    assert reconcile(task(), diary, WritingDown(diary), {}).pending == 0
+    assert reconcile(task(), diary, WritingDown(diary), Memory()).pending == 0
     assert len(diary.registry.keys()) == 4
 
 
@@ -186,22 +198,32 @@ def test_a_dry_run_leaves_everything_pending() -> None:
     """It is given a registry that has no way to write."""
     registry = MemoryRegistry()
     registry.put(ORPHAN, f"{HOST_IP}:1")
-    report = reconcile(task(), host("web"), DryRun(registry), {})
+    report = reconcile(task(), host("web"), DryRun(registry), Memory())
     assert results(report) == {ORPHAN: Result.PENDING, WEB: Result.PENDING}
     assert (report.result, report.pending, registry.keys()) == (PassResult.SUCCESS, 2, {ORPHAN: f"{HOST_IP}:1"})
+    assert registry.version == 1
     assert DryRun(registry).name == "memory"
 
 
 @pytest.mark.parametrize(
-    ("owner", "used", "asked"), [("", "engine-1", 1), ("core-09", "core-09", 0)], ids=["engine's name", "--hostname"]
+    ("owner", "used"), [("", "engine-1"), ("core-09", "core-09")], ids=["engine's name", "--hostname"]
 )
-def test_the_owner_is_the_given_one_or_the_engines_name(owner: str, used: str, asked: int) -> None:
-    """Who is told need not ask."""
+def test_the_owner_is_the_given_one_or_the_engines_name(owner: str, used: str) -> None:
+    """The engine is asked who it is in any case: the owner record has its id."""
     source = FakeSource(container(publish={"80/tcp": "0.0.0.0:8000"}), name="engine-1")
     registry = MemoryRegistry()
-    report = reconcile(task(owner=owner), source, registry, {})
+    report = reconcile(task(owner=owner), source, registry, Memory())
     assert (report.owner, list(registry.keys())) == (used, [f"/services/nginx/{used}:web:80"])
-    assert source.asked["name"] == asked
+    assert source.asked["identity"] == 1
+
+
+def test_an_engine_that_does_not_know_its_name_needs_to_be_given_one() -> None:
+    """Entries under no owner would be nobody's; the operator is told what to do."""
+    source, registry = FakeSource(container(publish={"80/tcp": "0.0.0.0:8000"}), name=""), MemoryRegistry()
+    report = reconcile(task(owner=""), source, registry, Memory())
+    assert (report.result, registry.version) == (PassResult.ENGINE_ERROR, 0)
+    assert "give one with --hostname" in report.problem
+    assert reconcile(task(), source, registry, Memory()).succeeded
 
 
 @pytest.mark.parametrize(
@@ -211,9 +233,9 @@ def test_the_hosts_address_is_looked_up_only_where_none_is_given(ip: str, addres
     """Each pass anew: a host's address may change while the agent runs."""
     looked, registry = count(), MemoryRegistry()
     wanted = evolve(task(address=AddressRules(ip=ip)), guess_address=lambda: f"10.7.7.{next(looked) + 7}")
-    reconcile(wanted, host("web"), registry, {})
+    reconcile(wanted, host("web"), registry, Memory())
     assert registry.keys() == {WEB: f"{address}:8000"}
-    reconcile(wanted, host("web"), registry, {})
+    reconcile(wanted, host("web"), registry, Memory())
     assert next(looked) == 2 * looks
 
 
@@ -223,7 +245,7 @@ def test_a_container_that_cannot_be_read_keeps_its_entries() -> None:
     registry.put(DB, f"{HOST_IP}:5432")
     unknown = UnknownContainer(ContainerRef("id-db", "db"), "no answer in time")
     source = FakeSource(container(publish={"80/tcp": "0.0.0.0:8000"}), unknown=(unknown,))
-    report = reconcile(task(), source, registry, {})
+    report = reconcile(task(), source, registry, Memory())
     assert registry.keys() == {DB: f"{HOST_IP}:5432", WEB: f"{HOST_IP}:8000"}
     assert (report.succeeded, report.unknown) == (True, (unknown,))
 
@@ -233,28 +255,29 @@ def test_a_container_that_cannot_be_read_keeps_its_entries() -> None:
 )
 def test_what_was_known_tells_drift_from_news(known: dict[str, Known], reason: Reason) -> None:
     """The change is the same."""
-    report = reconcile(task(), host("web"), MemoryRegistry(), known)
-    assert [(each.change.action, each.change.reason) for each in report.outcomes] == [(Action.CREATE, reason)]
+    report = reconcile(task(), host("web"), MemoryRegistry(), Memory(known))
+    assert [(each.action, each.reason) for each in report.plan.visible] == [(Action.CREATE, reason)]
 
 
 def test_each_stage_is_timed() -> None:
     """By the clock that was given; here only writing takes time."""
     time = FakeTime()
     diary = Diary(host("web"), MemoryRegistry())
-    report = reconcile(task(time), diary, WritingDown(diary, before_apply=lambda: time.advance(2)), {})
+    reconcile(task(), host(), diary.registry, Memory())
+    report = reconcile(task(time), diary, WritingDown(diary, before_apply=lambda: time.advance(2)), Memory())
     assert report.seconds == {Stage.REGISTRY_READ: 0, Stage.DOCKER: 0, Stage.PLAN: 0, Stage.APPLY: 2}
 
 
 def test_the_stage_that_failed_is_timed_too() -> None:
     """And those that were not reached are not."""
     registry, source = MemoryRegistry(), host()
-    source.problem = "no"
-    assert reconcile(task(), source, registry, {}).seconds.keys() == {Stage.REGISTRY_READ, Stage.DOCKER}
-    registry.down = True
-    assert reconcile(task(), source, registry, {}).seconds.keys() == {Stage.REGISTRY_READ}
+    registry.down, source.problem = True, "no"
+    assert reconcile(task(), source, registry, Memory()).seconds.keys() == {Stage.DOCKER}
+    source.problem = ""
+    assert reconcile(task(), source, registry, Memory()).seconds.keys() == {Stage.DOCKER, Stage.REGISTRY_READ}
 
 
 def test_the_same_pass_whatever_order_the_engine_lists_in() -> None:
     """Outcomes are in a stable order."""
-    reports = [reconcile(task(), host(*names), MemoryRegistry(), {}) for names in (("a1", "b1"), ("b1", "a1"))]
+    reports = [reconcile(task(), host(*names), MemoryRegistry(), Memory()) for names in (("a1", "b1"), ("b1", "a1"))]
     assert reports[0].outcomes == reports[1].outcomes

@@ -7,11 +7,11 @@ import re
 
 import pytest
 
-from controller.render import as_json, as_text
+from controller.render import as_json, as_text, removal
 from model.entry import RefusalReason
 from model.plan import Plan, Reason
 from model.report import PassReport, PassResult, Result
-from tests.support.reports import added, altered, failed, planned, refused, removed, renewed, unreadable
+from tests.support.reports import added, altered, failed, planned, recorded, refused, removed, renewed, unreadable
 
 MIXED = planned(
     altered("/services/api/core-01:api:80", "10.0.0.1:8000", "10.0.0.1:9000"),
@@ -117,6 +117,7 @@ def test_json_has_the_whole_report() -> None:
         "in_sync": 12,
         "refused": 1,
         "foreign": 3,
+        "held_back": 0,
     }
     assert (document["result"], document["problem"], document["owner"]) == ("success", "", "core-01")
     assert document["unknown"] == [{"container": "slow", "problem": "no answer in time"}]
@@ -176,3 +177,49 @@ def test_json_is_ascii_and_survives_what_others_wrote() -> None:
     assert text.isascii()
     assert "\x1b" not in text
     assert json.loads(text)["changes"][0]["key"] == f"/{NASTY}"
+
+
+HELD = planned(
+    added("/a/b/core-01:new:80", "x:1"),
+    ended=Result.PENDING,
+    held_back=(removed("/a/b/core-01:one:80", "x:2"), removed("/a/b/core-01:two:80", "x:3", Reason.ORPHAN)),
+    refusals=(refused(),),
+)
+
+
+def test_what_is_held_back_has_a_line_of_its_own() -> None:
+    """Behind the changes and before the refusals, with the flag that it is about; the summary counts it."""
+    assert as_text(HELD, colour=False).splitlines() == [
+        "+ /a/b/core-01:new:80  x:1  (new)",
+        "! /a/b/core-01:one:80  x:2  (gone)  held back: see --delete-guard",
+        "! /a/b/core-01:two:80  x:3  (orphan)  held back: see --delete-guard",
+        "! web 80/tcp  SERVICE_NAME '..' has no use  (bad-name)",
+        "Plan: 1 to create, 0 to update, 0 to delete, 0 in sync, 1 refused, 2 held back.",
+    ]
+
+
+def test_what_is_held_back_in_json() -> None:
+    """Beside the changes, with no result: nobody set out to make them."""
+    document = json.loads(as_json(HELD))
+    assert [(each["key"], each["before"], each["result"]) for each in document["held_back"]] == [
+        ("/a/b/core-01:one:80", "x:2", None),
+        ("/a/b/core-01:two:80", "x:3", None),
+    ]
+    assert (document["counts"]["held_back"], document["counts"]["delete"]) == (2, 0)
+    assert [each["key"] for each in document["changes"]] == ["/a/b/core-01:new:80"]
+
+
+def test_the_owner_record_is_no_line() -> None:
+    """No reader of the prefix sees it, so it is not counted among what was done either."""
+    text = as_text(planned(recorded(), added("/a/b/c", "x:1")), colour=False)
+    assert text.splitlines() == [
+        "+ /a/b/c  x:1  (new)",
+        "Plan: 1 to create, 0 to update, 0 to delete, 0 in sync, 0 refused.",
+        "Applied 1 of 1 changes.",
+    ]
+    assert json.loads(as_json(planned(recorded())))["changes"] == []
+
+
+def test_an_entry_that_goes_has_a_line() -> None:
+    """Escaped as everything else."""
+    assert removal(removed(f"/{NASTY}", f"1{NASTY}")) == f"- /{ESCAPED}  1{ESCAPED}"

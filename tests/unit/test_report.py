@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from model.plan import Action, Change, Known, Plan, Reason, Stored
-from model.report import Outcome, PassReport, PassResult, Result, summary, verdict
+from model.ownership import Known
+from model.plan import Action, Change, Plan, Reason
+from model.report import Memory, Outcome, PassReport, PassResult, Result, summary, verdict
+from model.stored import Mark, Stored
 from tests.support.builders import create
 
 STORED = Stored("/services/b", "x", 1)
@@ -15,6 +17,7 @@ CHANGES = (
     Change(Action.UPDATE, "/services/b", "y", STORED, Reason.CHANGED),
     Change(Action.DELETE, "/services/c", "", evolve(STORED, key="/services/c"), Reason.GONE),
     Change(Action.RENEW, "/services/d", "x", evolve(STORED, key="/services/d"), Reason.TTL_DUE),
+    Change(Action.RECORD, "/_wharfinger/%2Fservices/core-01/record", "{}", None, Reason.CLAIMS),
 )
 
 
@@ -25,8 +28,8 @@ def report(*results: Result) -> PassReport:
 
 
 def test_the_summary() -> None:
-    """One line, renewals left out."""
-    assert summary(report(*[Result.APPLIED] * 4).plan) == (
+    """One line, renewals and the owner record left out."""
+    assert summary(report(*[Result.APPLIED] * 5).plan) == (
         "Plan: 1 to create, 1 to update, 1 to delete, 12 in sync, 0 refused."
     )
 
@@ -34,11 +37,12 @@ def test_the_summary() -> None:
 @pytest.mark.parametrize(
     ("results", "result", "pending"),
     [
-        ([Result.APPLIED] * 4, PassResult.SUCCESS, 0),
-        ([Result.PENDING] * 4, PassResult.SUCCESS, 3),
-        ([Result.CONFLICT, Result.APPLIED, Result.APPLIED, Result.APPLIED], PassResult.SUCCESS, 1),
-        ([Result.APPLIED, Result.FAILED, Result.APPLIED, Result.APPLIED], PassResult.OPERATION_ERROR, 1),
-        ([Result.APPLIED, Result.APPLIED, Result.APPLIED, Result.SKIPPED], PassResult.OPERATION_ERROR, 0),
+        ([Result.APPLIED] * 5, PassResult.SUCCESS, 0),
+        ([Result.PENDING] * 5, PassResult.SUCCESS, 3),
+        ([Result.CONFLICT, *[Result.APPLIED] * 4], PassResult.SUCCESS, 1),
+        ([Result.APPLIED, Result.FAILED, *[Result.APPLIED] * 3], PassResult.OPERATION_ERROR, 1),
+        ([*[Result.APPLIED] * 3, Result.SKIPPED, Result.APPLIED], PassResult.OPERATION_ERROR, 0),
+        ([*[Result.APPLIED] * 4, Result.FAILED], PassResult.OPERATION_ERROR, 0),
     ],
 )
 def test_the_verdict(results: list[Result], result: PassResult, pending: int) -> None:
@@ -51,20 +55,20 @@ def test_the_verdict(results: list[Result], result: PassResult, pending: int) ->
 
 @pytest.mark.parametrize(
     "result",
-    [PassResult.ENGINE_ERROR, PassResult.REGISTRY_ERROR, PassResult.INTERNAL_ERROR],
+    [each for each in PassResult if each not in {PassResult.SUCCESS, PassResult.OPERATION_ERROR}],
     ids=lambda each: each.value,
 )
 def test_a_pass_that_saw_nothing_forgets_nothing(result: PassResult) -> None:
     """Unknown is not absent."""
-    known = {"/services/a": Known("x", "id")}
-    assert PassReport(result).known_after(known) == known
+    memory = Memory({"/services/a": Known("x", "id")}, {"/services/b": 2}, Mark("c1", 7))
+    assert PassReport(result).memory_after(memory) == memory
     assert not PassReport(result).planned
 
 
 def test_what_was_applied_is_known_afterwards() -> None:
     """And what is gone is forgotten."""
     known = {key: Known("x", "id") for key in ("/services/c", "/services/old")}
-    after = report(*[Result.APPLIED] * 4).known_after(known)
+    after = report(*[Result.APPLIED] * 5).memory_after(Memory(known)).known
     assert {key: each.value for key, each in after.items()} == {
         "/services/a": "10.0.0.1:80",
         "/services/b": "y",
@@ -75,4 +79,26 @@ def test_what_was_applied_is_known_afterwards() -> None:
 def test_a_delete_that_failed_is_still_ours() -> None:
     """Otherwise nobody would try again where a custom id does not tell."""
     known = {"/services/c": Known("x", "id")}
-    assert "/services/c" in report(*[Result.FAILED] * 4).known_after(known)
+    assert "/services/c" in report(*[Result.FAILED] * 5).memory_after(Memory(known)).known
+
+
+def test_what_the_guard_suspects_and_which_store_it_was_is_handed_on() -> None:
+    """As this pass saw it, whatever the one before did."""
+    now = PassReport(PassResult.SUCCESS, suspects={"/services/x": 2}, mark=Mark("c1", 9))
+    after = now.memory_after(Memory({}, {"/services/y": 1}, Mark("c1", 7)))
+    assert after == Memory({}, {"/services/x": 2}, Mark("c1", 9))
+
+
+@pytest.mark.parametrize(("replaced", "kept"), [(False, {"/services/c"}), (True, set())], ids=["same", "replaced"])
+def test_what_is_held_back_is_still_known_unless_the_store_was_replaced(replaced: bool, kept: set[str]) -> None:
+    """The delete that comes at last is then said to be of something that went, not of an orphan."""
+    delete = CHANGES[2]
+    now = PassReport(PassResult.SUCCESS, plan=Plan(held_back=(delete,)), replaced=replaced)
+    assert set(now.memory_after(Memory({delete.key: Known("x", "id"), "/services/z": Known("x", "id")})).known) == kept
+
+
+def test_the_summary_counts_what_is_held_back() -> None:
+    """At its end, and only where there is something."""
+    assert summary(Plan(held_back=(CHANGES[2],))) == (
+        "Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused, 1 held back."
+    )

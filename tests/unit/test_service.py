@@ -94,11 +94,12 @@ def agent(log: Path, tmp_path: Path) -> Iterator[Agent]:
 
 
 def test_the_program_lives_on_and_says_what_is_wrong(agent: Agent) -> None:
-    """It never ends because Docker or etcd is away: alive, not ready, and every failure counted."""
+    """It never ends because Docker or etcd is away: alive, not ready, and every failure counted. The engine is asked
+    first, since its id says whose entries are at stake."""
     assert agent.get("/healthz") == (200, "ok\n")
     status, body = agent.get("/readyz")
-    assert (status, body.partition(":")[0]) == (503, "registry-error")
-    assert agent.metrics()['wharfinger_passes_total{result="registry-error"}'] >= 1
+    assert (status, body.partition(":")[0]) == (503, "engine-error")
+    assert agent.metrics()['wharfinger_passes_total{result="engine-error"}'] >= 1
     assert agent.metrics()["wharfinger_last_success_timestamp_seconds"] == 0
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import re
+from pathlib import Path
 
 import pytest
 
-from controller.options import FLAGS, SWITCHES
+from controller.credentials import Credentials
+from controller.options import CONNECTION, FLAGS, SWITCHES
 from controller.server import Address
-from controller.settings import RegistryUri, Settings, WrongUsage, parse, parse_uri
+from controller.settings import OwnerSettings, Settings, WrongUsage, parse, parse_owner
+from controller.uri import RegistryUri, parse_uri
 from model.address import AddressRules
 from model.desired import Deregister, Rules
-from model.plan import Lifetime
+from model.guard import GuardRule
+from model.stored import Lifetime
 
 URI = "etcd://10.0.0.1:2379/services"
 
@@ -27,6 +30,7 @@ DEFAULTS = {
     "retry-attempts": "",
     "retry-interval": "",
     "interval": "1",
+    "delete-guard": "50",
     "pass-timeout": "10",
     "hostname": "",
     "listen": "0.0.0.0:9119",
@@ -34,12 +38,16 @@ DEFAULTS = {
     "log-format": "text",
     "log-level": "info",
 }
-OFF = {"internal": "", "explicit": "", "cleanup": ""}
+CONNECTING = {"etcd-ca": "", "etcd-cert": "", "etcd-key": "", "etcd-user": "", "etcd-password-file": ""}
+OFF = {"internal": "", "explicit": "", "cleanup": "", "take-over": ""}
+
+#: Every word there is. The password is one that no flag gives.
+WORDS = {**DEFAULTS, **CONNECTING, **OFF, "etcd-password": ""}
 
 
 def read(uri: str = URI, **given: str) -> Settings:
     """The settings for these words, with an underscore for a dash, and every other flag at its default."""
-    return parse({**DEFAULTS, **OFF, **{name.replace("_", "-"): word for name, word in given.items()}}, (uri,))
+    return parse({**WORDS, **{name.replace("_", "-"): word for name, word in given.items()}}, (uri,))
 
 
 def problems(uri: str = URI, **given: str) -> list[str]:
@@ -52,6 +60,7 @@ def problems(uri: str = URI, **given: str) -> list[str]:
 def test_every_flag_has_the_default_that_is_promised() -> None:
     """The flags and their defaults are those of the table above, none more and none less."""
     assert {flag.name: flag.default for flag in FLAGS} == DEFAULTS
+    assert {flag.name: flag.default for flag in CONNECTION} == CONNECTING
     assert {switch.name for switch in SWITCHES} == OFF.keys()
 
 
@@ -60,7 +69,10 @@ def test_the_defaults_mean_what_they_say() -> None:
     assert read() == Settings(
         registry=RegistryUri("etcd", (("10.0.0.1", 2379),), "/services"),
         rules=Rules(owner="", address=AddressRules(), explicit=False, tags=(), deregister=Deregister.ALWAYS),
+        credentials=Credentials(tls=False),
         lifetime=Lifetime(0, 0),
+        guard=GuardRule(percent=50, spared=3, passes=3),
+        take_over=False,
         interval=1.0,
         pass_timeout=10.0,
         listen=Address("0.0.0.0", 9119),
@@ -74,7 +86,7 @@ def test_the_defaults_mean_what_they_say() -> None:
 @pytest.mark.parametrize("name", sorted(DEFAULTS.keys() - {"listen"}))
 def test_an_empty_word_is_a_flag_not_given(name: str) -> None:
     """``--interval ''`` and an empty variable mean the default, as in a compose file with ``${INTERVAL:-}``."""
-    assert parse({**DEFAULTS, **OFF, name: ""}, (URI,)) == read()
+    assert parse({**WORDS, name: ""}, (URI,)) == read()
 
 
 def test_every_flag_is_heard() -> None:
@@ -92,12 +104,15 @@ def test_every_flag_is_heard() -> None:
         docker_host="tcp://10.0.0.9:2375",
         log_format="json",
         log_level="debug",
+        delete_guard="30",
         internal="true",
         explicit="true",
+        take_over="true",
     )
     address = AddressRules(ip="10.1.1.1", label="addr", internal=True)
     assert settings.rules == Rules("core-02", address, True, ("a", "b"), Deregister.ON_SUCCESS)
     assert (settings.lifetime, settings.interval, settings.pass_timeout) == (Lifetime(30, 10), 2.5, 3.0)
+    assert (settings.guard, settings.take_over) == (GuardRule(percent=30), True)
     assert (settings.docker_host, settings.log_format, settings.log_level) == ("tcp://10.0.0.9:2375", "json", "debug")
 
 
@@ -136,66 +151,12 @@ def test_needless_flags_are_named(words: dict[str, str], names: tuple[str, ...])
     assert read(**words).needless == names
 
 
-@pytest.mark.parametrize(
-    ("text", "endpoints", "prefix"),
-    [
-        ("etcd://10.0.0.1:2379/services", (("10.0.0.1", 2379),), "/services"),
-        ("etcd://etcd.example:4001/services", (("etcd.example", 4001),), "/services"),
-        ("etcd://a:1,b:2,c/services", (("a", 1), ("b", 2), ("c", 2379)), "/services"),
-        ("etcd://10.0.0.1/services", (("10.0.0.1", 2379),), "/services"),
-        ("etcd://[fd00::1]:2380/services", (("fd00::1", 2380),), "/services"),
-        ("etcd://[fd00::1],[fd00::2]:1/services", (("fd00::1", 2379), ("fd00::2", 1)), "/services"),
-        ("etcd:///services", (("127.0.0.1", 2379),), "/services"),
-        ("etcd://a:1/services/", (("a", 1),), "/services"),
-        ("etcd://a:1/services//", (("a", 1),), "/services"),
-        ("etcd://a:1/team/services", (("a", 1),), "/team/services"),
-        ("etcd://a:1/a%20b", (("a", 1),), "/a b"),
-        ("etcd://a:1/", (("a", 1),), ""),
-        ("etcd://a:1", (("a", 1),), ""),
-        ("etcd://", (("127.0.0.1", 2379),), ""),
-    ],
-)
-def test_a_registry_uri_is_read(text: str, endpoints: tuple[tuple[str, int], ...], prefix: str) -> None:
-    """Several endpoints, IPv6 in brackets, 2379 where no port is given, slashes at the end for nothing."""
-    assert parse_uri(text) == RegistryUri("etcd", endpoints, prefix)
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("", "it has no scheme"),
-        ("10.0.0.1:2379/services", "it has no scheme"),
-        ("etcd:/a/services", "it has no scheme"),
-        ("consul://a:1/services", "the scheme 'consul' is not supported; etcd is"),
-        ("http://a:1/services", "the scheme 'http' is not supported; etcd is"),
-        ("ETCD://a:1/services", "the scheme 'ETCD' is not supported; etcd is"),
-        ("etcd://user:secret@a:1/services", "a user, a query or a fragment has no place in it"),
-        ("etcd://a:1/services?x=1", "a user, a query or a fragment has no place in it"),
-        ("etcd://a:1/services#x", "a user, a query or a fragment has no place in it"),
-        ("etcd://a:1/../x", "the prefix has the path part '..'"),
-        ("etcd://a:1/x/%2e%2e/y", "the prefix has the path part '..'"),
-        ("etcd://a:1/x//y", "the prefix has the path part ''"),
-        ("etcd://a:1/_hidden/x", "the prefix has a part that begins with '_'"),
-        ("etcd://a:1/x%0ay", "the prefix has a control character"),
-        ("etcd://a:0/x", "'0' is not a port number"),
-        ("etcd://a:65536/x", "'65536' is not a port number"),
-        ("etcd://a:/x", "'' is not a port number"),
-        ("etcd://a:http/x", "'http' is not a port number"),
-        ("etcd://a:٣/x", "is not a port number"),
-        ("etcd://:2379/x", "the endpoint ':2379' has no host"),
-        ("etcd://a:1,,b:1/x", "the endpoint '' has no host"),
-        ("etcd://[]:1/x", "the endpoint '[]:1' has no host"),
-        ("etcd://fd00::1:2379/x", "needs brackets, as in [::1]:2379"),
-        ("etcd://0.0.0.0:1/x", "the host of endpoint '0.0.0.0:1' is the unspecified address"),
-        ("etcd://10.0.0.300:1/x", "the host of endpoint '10.0.0.300:1' is neither an IP address nor a host name"),
-        ("etcd://a b:1/x", "the host of endpoint 'a b:1' is neither an IP address nor a host name"),
-    ],
-)
-def test_a_registry_uri_that_makes_no_sense_is_refused(text: str, problem: str) -> None:
-    """The message says what is wrong, in plain words, and which URI it is about."""
-    with pytest.raises(ValueError, match=re.escape(problem)) as wrong:
-        parse_uri(text)
-    assert problems(uri=text) == [f"registry URI {text!r}: {wrong.value}"]
+@pytest.mark.parametrize("uri", ["", "consul://a:1/services", "etcd://a:0/x"], ids=repr)
+def test_a_registry_uri_that_makes_no_sense_is_refused(uri: str) -> None:
+    """The message says which URI it is about, and what is wrong with it."""
+    with pytest.raises(ValueError, match=r"it has|the scheme|not a port") as wrong:
+        parse_uri(uri)
+    assert problems(uri=uri) == [f"registry URI {uri!r}: {wrong.value}"]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +167,7 @@ def test_a_registry_uri_that_makes_no_sense_is_refused(text: str, problem: str) 
 def test_exactly_one_registry_is_needed(uris: tuple[str, ...], end: str) -> None:
     """None is not enough, and two are not (yet) a meaning."""
     with pytest.raises(WrongUsage) as wrong:
-        parse({**DEFAULTS, **OFF}, uris)
+        parse(WORDS, uris)
     assert wrong.value.problems == [
         f"one registry URI is needed, as in etcd://127.0.0.1:2379/services; {end}",
     ]
@@ -281,6 +242,9 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
         ("interval", "nan", "--interval 'nan': it must be from 0.05 to 86400 seconds"),
         ("interval", "inf", "--interval 'inf': it must be from 0.05 to 86400 seconds"),
         ("interval", "1s", "--interval '1s': it is not a number of seconds"),
+        ("delete_guard", "-1", "--delete-guard '-1': it must be from 0 to 100"),
+        ("delete_guard", "101", "--delete-guard '101': it must be from 0 to 100"),
+        ("delete_guard", "50%", "--delete-guard '50%': it is not a whole number"),
         ("pass_timeout", "0", "--pass-timeout '0': it must be from 0.05 to 86400 seconds"),
         ("hostname", "a:b", "--hostname 'a:b': it has a ':' or '/', which separate the parts of a key"),
         ("hostname", "a/b", "--hostname 'a/b': it has a ':' or '/', which separate the parts of a key"),
@@ -312,3 +276,83 @@ def test_all_problems_are_told_at_once() -> None:
 def test_plain_tags_are_kept_in_order() -> None:
     """Tags are separated by commas, and are otherwise taken as they are."""
     assert read(tags="b,a,b c").rules.tags == ("b", "a", "b c")
+
+
+# How to be sure of etcd, and etcd of us.
+
+TLS = "etcds://10.0.0.1/services"
+SECRET = "correct horse"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """A file that can be read; its first line is a password."""
+    path = tmp_path / "file"
+    path.write_text(f"{SECRET}\nsecond line\n")
+    return str(path)
+
+
+def test_the_scheme_says_tls(file: str) -> None:
+    """And so does any of the files; what is given is kept as it is."""
+    assert read(TLS).credentials == Credentials(tls=True)
+    assert read(etcd_ca=file).credentials == Credentials(tls=True, ca=file)
+    assert read(TLS, etcd_cert=file, etcd_key=file).credentials == Credentials(tls=True, cert=file, key=file)
+
+
+def test_the_password_has_three_sources(file: str) -> None:
+    """The file before the environment, and both before etcdctl's ``name:password`` in one word."""
+    of_all = {"etcd_user": "agent:in-one", "etcd_password": "of-env", "etcd_password_file": file}
+    assert read(**of_all).credentials == Credentials(user="agent", password=SECRET)
+    assert read(**{**of_all, "etcd_password_file": ""}).credentials == Credentials(user="agent", password="of-env")
+    assert read(etcd_user="agent:in:one").credentials == Credentials(user="agent", password="in:one")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ({"etcd_user": "agent"}, "a user name and a password go together: give both, or neither"),
+        ({"etcd_password": SECRET}, "a user name and a password go together: give both, or neither"),
+        ({"etcd_user": f":{SECRET}"}, "a user name and a password go together: give both, or neither"),
+        ({"etcd_cert": __file__}, "--etcd-cert and --etcd-key go together: give both, or neither"),
+        ({"etcd_key": __file__}, "--etcd-cert and --etcd-key go together: give both, or neither"),
+        ({"etcd_ca": "/nowhere/ca"}, "--etcd-ca '/nowhere/ca': it cannot be read: [Errno 2]"),
+        ({"etcd_password_file": "/nowhere/p"}, "--etcd-password-file '/nowhere/p': it cannot be read: [Errno 2]"),
+    ],
+    ids=["no password", "no user", "no name", "no key", "no cert", "no ca", "no password file"],
+)
+def test_credentials_that_make_no_sense_are_refused(words: dict[str, str], problem: str) -> None:
+    """With the flag's name and the file's, and never the password."""
+    (found,) = problems(**words)
+    assert found.startswith(problem)
+    assert SECRET not in found
+
+
+def test_no_setting_shows_the_password(file: str) -> None:
+    """However it came."""
+    for words in ({"etcd_password": SECRET}, {"etcd_password_file": file}):
+        settings = read(TLS, etcd_user="agent", **words)
+        assert settings.credentials.password == SECRET
+        assert SECRET not in f"{settings!r} {settings}"
+    found = problems(uri=f"etcd://agent:{SECRET}@a/x", etcd_user=f"a:{SECRET}", etcd_password=SECRET, interval="0")
+    assert SECRET not in " ".join(found)
+
+
+def test_what_deregistering_needs(file: str) -> None:
+    """The registry, how to reach it, and whose entries."""
+    words = {**CONNECTING, "etcd-password": SECRET, "etcd-user": "agent", "etcd-ca": file, "hostname": "core-02"}
+    expected = OwnerSettings(
+        RegistryUri("etcd", (("10.0.0.1", 2379),), "/services"),
+        Credentials(True, file, "", "", "agent", SECRET),
+        "core-02",
+    )
+    assert parse_owner(words, (URI,)) == expected
+    assert SECRET not in repr(expected)
+
+
+def test_deregistering_without_a_name_is_refused() -> None:
+    """With all that is wrong; a name is never guessed here."""
+    with pytest.raises(WrongUsage) as wrong:
+        parse_owner({**CONNECTING, "etcd-password": "", "hostname": ""}, ())
+    assert [each.split()[0] for each in wrong.value.problems] == ["one", "--hostname"]
+    with pytest.raises(WrongUsage, match="separate the parts of a key"):
+        parse_owner({**CONNECTING, "etcd-password": "", "hostname": "a:b"}, (URI,))

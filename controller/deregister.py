@@ -1,0 +1,75 @@
+"""Taking a host out of service: remove the entries of one named owner, whoever runs this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from attrs import frozen
+
+from controller.clock import Clock, Deadline
+from controller.registry import Reader, Registry
+from model.desired import Desired
+from model.layout import Layout
+from model.ownership import Ownership
+from model.plan import Action, Change, Plan, Reason, plan
+from model.record import OwnerRecord, Shelf, claimed_keys
+from model.report import Outcome, Result
+
+#: Seconds for one reading or writing of everything.
+PATIENCE = 30.0
+
+
+@frozen
+class Owner:
+    """Whose entries are to go."""
+
+    name: str
+    layout: Layout
+    clock: Clock
+
+    @property
+    def deadline(self) -> Deadline:
+        """From now on."""
+        return Deadline.after(PATIENCE, self.clock)
+
+
+def leaving(owner: Owner, registry: Reader) -> Plan:
+    """The plan that removes every entry that can be shown to be the owner's: by its id, or by the owner's record.
+    Raises RegistryUnavailable."""
+    actual = registry.read(owner.name, owner.deadline, consistent=True)
+    record = (OwnerRecord.decode(actual.record.value) if actual.record else None) or OwnerRecord()
+    ownership = Ownership(owner.name, owner.layout, record.claims, contested=_contested(owner, registry))
+    return plan(Desired(), actual, ownership)
+
+
+def _contested(owner: Owner, registry: Reader) -> frozenset[str]:
+    others = registry.others(owner.name, owner.deadline)
+    return claimed_keys(filter(None, (OwnerRecord.decode(each.value) for each in others)))
+
+
+def is_alive(owner: Owner, registry: Registry, wait: Callable[[float], None], seconds: float) -> bool:
+    """Whether an agent of this owner removes a question that is put to it, within ``seconds``. ``wait`` sleeps. The
+    registry's lifetime should be a little longer than that, so that the question goes by itself if this program is
+    killed, and not before."""
+    key = Shelf(owner.layout.prefix).question(owner.name)
+    registry.apply(Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED), owner.deadline)
+    until = Deadline.after(seconds, owner.clock)
+    while not until.passed:
+        if registry.read(owner.name, owner.deadline, consistent=True).question is None:
+            return True
+        wait(0.2)
+    question = registry.read(owner.name, owner.deadline, consistent=True).question
+    if question:
+        registry.apply(Change(Action.DELETE, key, "", question, Reason.ASKED), owner.deadline)
+    return question is None
+
+
+def remove(owner: Owner, registry: Registry, planned: Plan) -> Iterator[Outcome]:
+    """Carry the plan out; the owner's record goes last, and only if nothing is left."""
+    outcomes = []
+    for change in planned.changes:
+        outcomes.append(registry.apply(change, owner.deadline))
+        yield outcomes[-1]
+    record = registry.read(owner.name, owner.deadline, consistent=True).record
+    if record and all(outcome.result is Result.APPLIED for outcome in outcomes):
+        registry.apply(Change(Action.DELETE, record.key, "", record, Reason.GONE), owner.deadline)

@@ -1,0 +1,62 @@
+"""Settings to parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+
+from controller.clock import Clock
+from controller.credentials import Credentials
+from controller.engine import Engine, EngineSettings, connect
+from controller.etcd2 import Endpoints, Etcd2Reader, Etcd2Registry
+from controller.reconcile import Task
+from controller.registry import DryRun, Registry
+from controller.route import Route
+from controller.settings import Settings
+from controller.uri import RegistryUri
+from model.desired import Deregister
+from model.layout import PlainLayout
+from model.stored import Lifetime
+
+
+def nobody() -> None:
+    """Who hears of failed requests when nobody counts them."""
+
+
+def registry_for(
+    uri: RegistryUri, credentials: Credentials, lifetime: Lifetime, on_error: Callable[[], None] = nobody
+) -> Registry:
+    """A registry that can be written."""
+    return Etcd2Registry(Endpoints(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
+
+
+def dry_registry_for(uri: RegistryUri, credentials: Credentials) -> Registry:
+    """A registry that cannot."""
+    return DryRun(Etcd2Reader(Endpoints(uri.endpoints, nobody, credentials), uri.prefix))
+
+
+def engine_for(settings: Settings, on_error: Callable[[], None] = nobody) -> Engine:
+    """This host's engine, connected to when it is first asked."""
+    where = EngineSettings(settings.docker_host, os.environ)
+    stopped_too = settings.rules.deregister is Deregister.ON_SUCCESS
+    return Engine(partial(connect, where), stopped_too=stopped_too, on_error=on_error)
+
+
+def layout_for(uri: RegistryUri) -> PlainLayout:
+    """How entries are written."""
+    return PlainLayout.under(uri.prefix)
+
+
+def task_for(settings: Settings, clock: Clock) -> Task:
+    """What is wanted of every pass."""
+    return Task(
+        rules=settings.rules,
+        layout=layout_for(settings.registry),
+        lifetime=settings.lifetime,
+        guard=settings.guard,
+        take_over=settings.take_over,
+        guess_address=Route(settings.registry.endpoints).local_address,
+        seconds=settings.pass_timeout,
+        clock=clock,
+    )

@@ -1,0 +1,114 @@
+"""Words of the command line to values. Each raises ValueError in plain words for what makes no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from controller.errors import one_line
+from controller.server import Address
+from controller.uri import split_port
+from model.address import UNSPECIFIED, address_problem
+from model.desired import Deregister
+from model.entry import key_part_problem
+from model.metadata import split_tags
+
+#: Metrics are for scraping from another host, as those of other exporters.
+EVERYWHERE = "0.0.0.0"  # noqa: S104
+
+
+def whole(text: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("it is not a whole number") from None
+
+
+def not_negative(text: str) -> int:
+    """A whole number from 0 up."""
+    if (number := whole(text)) < 0:
+        raise ValueError("it must not be negative")
+    return number
+
+
+def positive(text: str) -> float:
+    """Seconds, from 0.05 to a day."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("it is not a number of seconds") from None
+    if not 0.05 <= number <= 86400:
+        raise ValueError("it must be from 0.05 to 86400 seconds")
+    return number
+
+
+def percent(text: str) -> int:
+    """A whole number from 0 to 100."""
+    if not 0 <= whole(text) <= 100:
+        raise ValueError("it must be from 0 to 100")
+    return int(text)
+
+
+def readable(text: str) -> str:
+    """The path of a file that can be read."""
+    first_line(text)
+    return text
+
+
+def first_line(path: str) -> str:
+    """The first line of the file at this path."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"it cannot be read: {one_line(error)}") from None
+
+
+def address(text: str) -> str:
+    """An address that can be registered."""
+    if problem := address_problem(text):
+        raise ValueError(f"it {problem}")
+    return text
+
+
+def owner(text: str) -> str:
+    """A host's name that can stand in an id."""
+    problem = (
+        "has a ':' or '/', which separate the parts of a key" if {":", "/"} & set(text) else key_part_problem(text)
+    )
+    if problem:
+        raise ValueError(f"it {problem}")
+    return text
+
+
+def tags(text: str) -> tuple[str, ...]:
+    """Plain tags, separated by commas."""
+    if "{{" in text:
+        raise ValueError("templates are not supported; give plain tags, separated by commas")
+    return split_tags(text)
+
+
+def deregister(text: str) -> Deregister:
+    """When a stopped container loses its entries."""
+    return Deregister(one_of([each.value for each in Deregister])(text))
+
+
+def one_of(choices: list[str] | tuple[str, ...]) -> Callable[[str], str]:
+    """A reader of one of these words."""
+
+    def convert(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"it must be one of {', '.join(choices)}")
+        return text
+
+    return convert
+
+
+def listen(text: str) -> Address:
+    """Where to listen."""
+    if ":" not in text:
+        raise ValueError("it should be HOST:PORT or :PORT")
+    host, port = split_port(text, "")
+    if host not in UNSPECIFIED and (problem := address_problem(host)):
+        raise ValueError(f"its host {problem}")
+    return Address(host or EVERYWHERE, port)

@@ -1,0 +1,64 @@
+"""What a registry holds, as it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from model.frozen import frozen_dict
+
+
+@frozen
+class Stored:
+    """A key as the registry holds it. ``version`` guards a write against a change in between (etcd's modifiedIndex);
+    ``ttl`` is what is left of its lifetime in seconds, None for a key that does not expire."""
+
+    key: str
+    value: str
+    version: int
+    ttl: int | None = None
+
+
+@frozen
+class Mark:
+    """Which store was read, and how far it had come: etcd's cluster id and index. The index never goes back, unless the
+    store was wiped or restored."""
+
+    cluster: str
+    index: int
+
+    def succeeds(self, earlier: Mark) -> bool:
+        """Whether this can be the same store, later."""
+        return self.cluster == earlier.cluster and self.index >= earlier.index
+
+
+@frozen
+class Actual:
+    """All keys under the prefix, everybody's; and beside it this host's owner record, and the question whether its
+    agent is alive, where somebody asks."""
+
+    stored: Mapping[str, Stored] = field(factory=dict, converter=frozen_dict)
+    record: Stored | None = None
+    question: Stored | None = None
+    mark: Mark | None = None
+
+
+@frozen
+class Lifetime:
+    """``-ttl`` and ``-ttl-refresh`` in seconds; a ``ttl`` of 0 means that keys do not expire."""
+
+    ttl: int = 0
+    refresh: int = 0
+
+    def due(self, left: int | None) -> bool:
+        """Whether a key with this much of its lifetime left needs it renewed: none, too much or too little of it."""
+        return self.ttl > 0 and (left is None or not self.ttl - self.refresh < left <= self.ttl)
+
+    def unwanted(self, left: int | None) -> bool:
+        """Whether a key expires that should not."""
+        return self.ttl == 0 and left is not None
+
+
+#: Keys that do not expire.
+FOREVER = Lifetime()

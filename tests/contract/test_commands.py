@@ -1,0 +1,318 @@
+"""The commands, against a real etcd and an engine that answers as a real one did."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from controller.cli import HELD_BACK, IN_SYNC, PENDING, WRONG
+from model.record import ROOT, Shelf
+from tests.support.agent import PROGRAM, Agent, run_once
+from tests.support.etcd_server import EtcdServer
+from tests.support.fakes import FakeDocker, Json, inspected
+from tests.support.processes import REPOSITORY, clean_environment, free_ports
+from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer
+from tests.support.secure_etcd import TlsEtcd, authority
+from tests.support.waiting import wait_until
+
+OWNER = "core-07"
+SECRET = "correct horse"
+SHELF = Shelf("/services")
+
+
+class Docker(RecordedEngine):
+    """An engine that runs what it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__([], {}, name=OWNER)
+        self.documents: tuple[Json, ...] = ()
+
+    def listed(self, everything: bool) -> list[Json]:
+        """See RecordedEngine."""
+        lines: list[Json] = FakeDocker(*self.documents).containers(all=everything)
+        return lines
+
+    def inspected(self, name: str) -> Json | None:
+        """See RecordedEngine."""
+        return next((each for each in self.documents if each["Id"] == name), None)
+
+
+class Host:
+    """A host with an engine, and a way to run the program on it."""
+
+    def __init__(self, folder: Path, etcd: EtcdServer) -> None:
+        self.etcd = etcd
+        self.folder = folder
+        self.socket = folder / "docker.sock"
+        self.docker = Docker()
+
+    def runs(self, *names: str, **ids: str) -> None:
+        """From now on it runs these containers; ``ids`` are further ones by name with their SERVICE_ID."""
+        documents: list[Json] = [inspected(name) for name in (*names, *ids)]
+        for document in documents:
+            if document["Id"] in ids:
+                document["Config"]["Env"] = [f"SERVICE_ID={ids[document['Id']]}"]
+        self.docker.documents = tuple(documents)
+
+    @property
+    def uri(self) -> str:
+        """The registry."""
+        return f"etcd://{self.etcd.endpoint}/services"
+
+    def command(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the program to its end."""
+        return run_once(f"unix://{self.socket}", *args, self.uri, env=env)
+
+    def reconcile(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run one pass."""
+        return self.command("reconcile", "-ip=10.0.0.1", *args)
+
+    def deregister(self, *args: str, name: str = OWNER) -> subprocess.CompletedProcess[str]:
+        """Take a host out of service."""
+        return self.command("deregister", f"--hostname={name}", "--wait=0.5", *args)
+
+    def agent(self) -> Agent:
+        """The program, running."""
+        log = self.folder / "agent.log"
+        return Agent(f"unix://{self.socket}", "-ip=10.0.0.1", "--interval=0.2", self.uri, log_path=log).start()
+
+    @property
+    def registered(self) -> set[str]:
+        """The ids under the prefix."""
+        return {key.rpartition("/")[2] for key in self.etcd.keys("/services")}
+
+
+@pytest.fixture
+def host(tmp_path: Path, shared_server: EtcdServer) -> Iterator[Host]:
+    """A host that runs nothing, and an empty registry."""
+    if not shared_server.answers():
+        shared_server.start()
+    for path in ("/services", ROOT):
+        shared_server.delete(path, recursive=True)
+    host = Host(tmp_path, shared_server)
+    with RecordedEngineServer(host.socket, host.docker) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield host
+        server.shutdown()
+        thread.join()
+
+
+SIX = tuple("abcdef")
+
+
+def test_deletes_that_are_held_back_are_3_and_force_makes_them(host: Host) -> None:
+    """One pass alone cannot be sure; who is says so."""
+    host.runs(*SIX)
+    assert host.reconcile().returncode == IN_SYNC
+    host.runs("a")
+    for more in ([], ["--dry-run", "--exit-code"]):
+        done = host.reconcile(*more)
+        assert done.returncode == HELD_BACK == 3
+        assert done.stdout.count("held back: see --delete-guard") == 5
+        assert len(host.registered) == 6
+    assert host.reconcile("--dry-run", "--force", "--exit-code").returncode == PENDING
+    assert len(host.registered) == 6
+    forced = host.reconcile("--force")
+    assert (forced.returncode, host.registered) == (IN_SYNC, {f"{OWNER}:a:80"})
+    assert "Applied 5 of 5 changes." in forced.stdout
+
+
+def test_without_a_guard_nothing_is_held_back(host: Host) -> None:
+    """``--delete-guard 0``."""
+    host.runs(*SIX)
+    host.reconcile()
+    host.runs()
+    assert host.reconcile("--delete-guard=0").returncode == IN_SYNC
+    assert host.registered == set()
+
+
+def test_another_engines_name_is_1_with_what_cures_it(host: Host) -> None:
+    """And it writes nothing; with --take-over it does."""
+    host.runs("a")
+    host.etcd.put(SHELF.record(OWNER), '{"engine":"ANOTHER","claims":{}}')
+    done = host.reconcile()
+    assert (done.returncode, host.registered) == (WRONG, set())
+    assert done.stderr.startswith("wharfinger: owner-conflict: ")
+    assert "--take-over" in done.stderr
+    assert host.reconcile("--take-over").returncode == IN_SYNC
+    assert host.registered == {f"{OWNER}:a:80"}
+
+
+# deregister
+
+
+def leftovers(host: Host) -> dict[str, str]:
+    """Register two containers of this host beside another host's, and return what is not this host's."""
+    host.runs("a", b="custom-b")
+    assert host.reconcile().returncode == IN_SYNC
+    foreign = {"/services/nginx/core-08:a:80": "10.0.0.8:80", "/services/nginx/core-071:a:80": "10.0.0.9:80"}
+    for key, value in foreign.items():
+        host.etcd.put(key, value)
+    return foreign
+
+
+def test_deregister_removes_what_is_the_owners_and_prints_it(host: Host) -> None:
+    """Its record, too; and nothing else."""
+    foreign = leftovers(host)
+    done = host.deregister("--yes")
+    assert (done.returncode, done.stderr) == (IN_SYNC, "")
+    assert done.stdout.splitlines() == [
+        f"- /services/nginx/{OWNER}:a:80  10.0.0.1:8080",
+        "- /services/nginx/custom-b  10.0.0.1:8080",
+        f"Removed 2 of 2 entries of '{OWNER}'.",
+    ]
+    assert host.etcd.keys("/services") == foreign
+    assert host.etcd.get(SHELF.record(OWNER)) is None
+    again = host.deregister("--yes")
+    assert (again.returncode, "0 to delete" in again.stdout) == (IN_SYNC, True)
+
+
+def test_a_dry_deregister_removes_and_asks_nothing(host: Host) -> None:
+    """Not even whether an agent lives."""
+    leftovers(host)
+    before = host.etcd.index()
+    done = host.deregister("--dry-run")
+    assert (done.returncode, host.etcd.index()) == (IN_SYNC, before)
+    assert done.stdout.splitlines()[-1] == "Plan: 0 to create, 0 to update, 2 to delete, 0 in sync, 0 refused."
+
+
+def test_deregister_without_a_terminal_needs_yes(host: Host) -> None:
+    """A script must have meant it."""
+    leftovers(host)
+    done = host.deregister()
+    assert (done.returncode, len(host.registered)) == (WRONG, 4)
+    assert done.stderr == "wharfinger: nobody is there to confirm; say --yes if these entries are to go\n"
+
+
+@pytest.mark.parametrize(("word", "left"), [("y", 2), ("n", 4), ("", 4)], ids=["yes", "no", "nothing"])
+def test_deregister_asks_on_a_terminal(host: Host, word: str, left: int) -> None:
+    """After it has shown what would go; no is the default."""
+    leftovers(host)
+    code, shown = on_a_terminal([*PROGRAM, "deregister", f"--hostname={OWNER}", "--wait=0.2", host.uri], word)
+    assert f"Remove these 2 entries of '{OWNER}'? [y/N]" in shown
+    assert shown.index("- /services/nginx/custom-b") < shown.index("Remove these")
+    assert (code, len(host.registered)) == (IN_SYNC if left == 2 else WRONG, left)
+
+
+def on_a_terminal(argv: list[str], word: str) -> tuple[int, str]:
+    """Exit code and output of a program that is answered this word on a terminal of its own."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(argv, stdin=its, stdout=its, stderr=its, cwd=REPOSITORY, env=clean_environment()) as child:
+        os.close(its)
+        os.write(ours, f"{word}\n".encode())
+        output = b"".join(iter(lambda: _read(ours), b""))
+    os.close(ours)
+    return child.returncode, output.decode()
+
+
+def _read(terminal: int) -> bytes:
+    """A terminal whose last program has ended answers with an error."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
+
+
+def test_deregister_refuses_an_owner_whose_agent_is_alive(host: Host) -> None:
+    """Unless it is forced; then the agent registers them again at once."""
+    leftovers(host)
+    agent = host.agent().wait_ready()
+    try:
+        done = host.deregister("--yes", "--wait=20")
+        assert (done.returncode, len(host.registered)) == (WRONG, 4)
+        assert f"the agent of '{OWNER}' is alive" in done.stderr
+        assert host.etcd.get(SHELF.question(OWNER)) is None
+        assert host.deregister("--yes", "--force").returncode in {IN_SYNC, WRONG}
+        wait_until(lambda: len(host.registered) == 4, what="the agent to register them again")
+    finally:
+        agent.terminate()
+    assert host.deregister("--yes").returncode == IN_SYNC
+    assert len(host.registered) == 2
+
+
+def test_deregister_of_an_etcd_that_is_away_is_1(host: Host) -> None:
+    """It is not taken for one without entries."""
+    uri = f"etcd://127.0.0.1:{free_ports(1)[0]}/services"
+    done = run_once("", "deregister", "--hostname=x", "--yes", uri)
+    assert (done.returncode, done.stdout) == (WRONG, "")
+    assert "Connection refused" in done.stderr
+
+
+def test_deregister_needs_to_know_whose(host: Host) -> None:
+    """Never this host's own by mistake."""
+    done = host.command("deregister", "--yes", WHARFINGER_HOSTNAME=OWNER)
+    assert done.returncode == WRONG
+    assert "--hostname is needed" in done.stderr
+
+
+# health
+
+
+def test_health_asks_the_agent_on_this_host(host: Host) -> None:
+    """Where WHARFINGER_LISTEN says that it listens, or at a URL that is given."""
+    agent = host.agent().wait_ready()
+    try:
+        for done in (
+            run_once("", "health", env={"WHARFINGER_LISTEN": agent.listen}),
+            run_once("", "health", f"http://{agent.listen}/healthz"),
+        ):
+            assert (done.returncode, done.stdout, done.stderr) == (IN_SYNC, "ok\n", "")
+    finally:
+        agent.terminate()
+    gone = run_once("", "health", env={"WHARFINGER_LISTEN": agent.listen})
+    assert (gone.returncode, gone.stdout) == (WRONG, "")
+    assert gone.stderr.startswith(f"cannot ask http://{agent.listen}/healthz: ")
+
+
+# TLS and secrets, through the whole program
+
+
+def test_the_program_speaks_tls_with_etcdctls_own_variables(host: Host, tmp_path: Path) -> None:
+    """CA and client certificate from the environment, over etcds://."""
+    ours = authority(tmp_path / "ours")
+    client = ours.issue("agent@core-07.example")
+    server = TlsEtcd(ours, ours.issue("127.0.0.1")).start()
+    try:
+        env = {"ETCDCTL_CACERT": ours.path, "ETCDCTL_CERT": client.cert, "ETCDCTL_KEY": client.key}
+        uri = f"etcds://{server.endpoint}/services"
+        host.runs("a")
+        args = ("reconcile", "-ip=10.0.0.1", "--exit-code", uri)
+        assert run_once(f"unix://{host.socket}", *args, env=env).returncode == IN_SYNC
+        assert run_once(f"unix://{host.socket}", *args, "--dry-run", env=env).returncode == IN_SYNC
+        refused = run_once(f"unix://{host.socket}", *args)
+        assert (refused.returncode, "certificate verify failed" in refused.stderr) == (WRONG, True)
+    finally:
+        server.close()
+
+
+def _has_had_a_pass(agent: Agent) -> bool:
+    return "pass" in agent.log()
+
+
+def test_the_password_is_in_no_log_and_no_metric(host: Host) -> None:
+    """At the most talkative, while all goes well and while nothing does."""
+    host.runs("a")
+    for uri in (host.uri, f"etcd://127.0.0.1:{free_ports(1)[0]}/services"):
+        agent = Agent(
+            f"unix://{host.socket}",
+            "--log-level=debug",
+            "--interval=0.1",
+            uri,
+            log_path=host.folder / "agent.log",
+            env={"WHARFINGER_ETCD_PASSWORD": SECRET, "WHARFINGER_ETCD_USER": "agent"},
+        ).start()
+        try:
+            wait_until(partial(_has_had_a_pass, agent), what="a pass")
+            pages = [agent.get(path)[1] for path in ("/", "/metrics", "/healthz", "/readyz")]
+        finally:
+            agent.terminate()
+        assert [page for page in pages if SECRET in page] == []
+        assert SECRET not in agent.log()

@@ -1,0 +1,47 @@
+"""How the program and a registry are sure of each other. Against a real etcd: contract/test_etcd2_secure."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from controller.credentials import Credentials
+from controller.errors import Stop
+from tests.support.secure_etcd import authority
+
+
+def test_without_tls_there_is_no_context() -> None:
+    """And with TLS both certificate and name are verified, with a CA or without."""
+    assert Credentials().context() is None
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["the system's", "a CA"])
+def test_verification_is_never_off(tmp_path: Path, given: bool) -> None:
+    """Certificate and name, whoever vouches for them; a CA that is given is the only one."""
+    ca = authority(tmp_path / "ours").path if given else ""
+    context = Credentials(tls=True, ca=ca).context()
+    assert context is not None
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    if given:
+        assert len(context.get_ca_certs()) == 1
+
+
+def test_a_client_certificate_needs_its_own_key(tmp_path: Path) -> None:
+    """Another one's is found out at the start."""
+    ours = authority(tmp_path / "ours")
+    one, other = ours.issue("one.example"), ours.issue("other.example")
+    good = Credentials(True, ours.path, one.cert, one.key)
+    assert good.context()
+    with pytest.raises(Stop, match=r"the TLS files cannot be used \(.*one\.example\.pem.*other\.example-key\.pem"):
+        evolve(good, key=other.key).context()
+
+
+def test_the_password_is_not_shown() -> None:
+    """The name is."""
+    shown = repr(Credentials(user="agent", password="secret"))
+    assert "agent" in shown
+    assert "secret" not in shown

@@ -1,0 +1,114 @@
+"""Registry URIs, and addresses with ports."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from controller.uri import RegistryUri, masked, parse_uri, split_port
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoints", "prefix"),
+    [
+        ("etcd://10.0.0.1:2379/services", (("10.0.0.1", 2379),), "/services"),
+        ("etcd://etcd.example:4001/services", (("etcd.example", 4001),), "/services"),
+        ("etcd://a:1,b:2,c/services", (("a", 1), ("b", 2), ("c", 2379)), "/services"),
+        ("etcd://10.0.0.1/services", (("10.0.0.1", 2379),), "/services"),
+        ("etcd://[fd00::1]:2380/services", (("fd00::1", 2380),), "/services"),
+        ("etcd://[fd00::1],[fd00::2]:1/services", (("fd00::1", 2379), ("fd00::2", 1)), "/services"),
+        ("etcd:///services", (("127.0.0.1", 2379),), "/services"),
+        ("etcd://a:1/services/", (("a", 1),), "/services"),
+        ("etcd://a:1/services//", (("a", 1),), "/services"),
+        ("etcd://a:1/team/services", (("a", 1),), "/team/services"),
+        ("etcd://a:1/a%20b", (("a", 1),), "/a b"),
+        ("etcd://a:1/", (("a", 1),), ""),
+        ("etcd://a:1", (("a", 1),), ""),
+        ("etcd://", (("127.0.0.1", 2379),), ""),
+    ],
+)
+def test_a_registry_uri_is_read(text: str, endpoints: tuple[tuple[str, int], ...], prefix: str) -> None:
+    """Several endpoints, IPv6 in brackets, 2379 where no port is given, slashes at the end for nothing."""
+    assert parse_uri(text) == RegistryUri("etcd", endpoints, prefix)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "it has no scheme"),
+        ("10.0.0.1:2379/services", "it has no scheme"),
+        ("etcd:/a/services", "it has no scheme"),
+        ("consul://a:1/services", "the scheme 'consul' is not supported; etcd and etcds are"),
+        ("http://a:1/services", "the scheme 'http' is not supported; etcd and etcds are"),
+        ("ETCD://a:1/services", "the scheme 'ETCD' is not supported; etcd and etcds are"),
+        ("etcd://user:secret@a:1/services", "a user, a query or a fragment has no place in it"),
+        ("etcd://a:1/services?x=1", "a user, a query or a fragment has no place in it"),
+        ("etcd://a:1/services#x", "a user, a query or a fragment has no place in it"),
+        ("etcd://a:1/../x", "the prefix has the path part '..'"),
+        ("etcd://a:1/x/%2e%2e/y", "the prefix has the path part '..'"),
+        ("etcd://a:1/x//y", "the prefix has the path part ''"),
+        ("etcd://a:1/_hidden/x", "the prefix has a part that begins with '_'"),
+        ("etcd://a:1/x%0ay", "the prefix has a control character"),
+        ("etcd://a:0/x", "'0' is not a port number"),
+        ("etcd://a:65536/x", "'65536' is not a port number"),
+        ("etcd://a:/x", "'' is not a port number"),
+        ("etcd://a:http/x", "'http' is not a port number"),
+        ("etcd://a:٣/x", "is not a port number"),
+        ("etcd://:2379/x", "the endpoint ':2379' has no host"),
+        ("etcd://a:1,,b:1/x", "the endpoint '' has no host"),
+        ("etcd://[]:1/x", "the endpoint '[]:1' has no host"),
+        ("etcd://fd00::1:2379/x", "needs brackets, as in [::1]:2379"),
+        ("etcd://0.0.0.0:1/x", "the host of endpoint '0.0.0.0:1' is the unspecified address"),
+        ("etcd://10.0.0.300:1/x", "the host of endpoint '10.0.0.300:1' is neither an IP address nor a host name"),
+        ("etcd://a b:1/x", "the host of endpoint 'a b:1' is neither an IP address nor a host name"),
+    ],
+)
+def test_a_registry_uri_that_makes_no_sense_is_refused(text: str, problem: str) -> None:
+    """The message says what is wrong, in plain words."""
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        parse_uri(text)
+
+
+def test_tls_has_a_scheme_of_its_own() -> None:
+    """The rest reads alike."""
+    assert parse_uri("etcds://a:1,b/services") == RegistryUri("etcds", (("a", 1), ("b", 2379)), "/services")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", ("a", 80)),
+        ("a:1", ("a", 1)),
+        (":1", ("", 1)),
+        ("", ("", 80)),
+        ("[::1]", ("::1", 80)),
+        ("[::1]:1", ("::1", 1)),
+        ("10.0.0.1:65535", ("10.0.0.1", 65535)),
+    ],
+)
+def test_host_and_port_are_split(text: str, expected: tuple[str, int]) -> None:
+    """The default stands in for a port that is not given."""
+    assert split_port(text, "80") == expected
+
+
+@pytest.mark.parametrize("text", ["a:", "a:x", "a:0", "a:65536", "a:1000000000000", "a:-1", "a:\u0663", "::1:80"])
+def test_what_is_no_host_and_port_is_refused(text: str) -> None:
+    """With the part that is wrong."""
+    with pytest.raises(ValueError, match=r"not a port number|needs brackets"):
+        split_port(text, "80")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("etcd://a:1/services", "etcd://a:1/services"),
+        ("etcd://user:secret@a:1/services", "etcd://***@a:1/services"),
+        ("etcd://user:sec@ret@a:1,b:2/x", "etcd://***@a:1,b:2/x"),
+        ("etcd://user:sec/ret@a:1/x", "etcd://***@a:1/x"),
+        ("rubbish", "rubbish"),
+    ],
+)
+def test_a_uri_is_shown_without_a_password(text: str, shown: str) -> None:
+    """It has no place there, and people put one there all the same."""
+    assert masked(text) == shown
