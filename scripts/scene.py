@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from model.record import Shelf
 from scripts.servers import NAMES, RealServers, RecordedServers, Servers
 from scripts.terminal import Terminal
 from tests.support.agent import PROGRAM, Agent
@@ -100,6 +101,7 @@ def _etcd(stack: ExitStack) -> tuple[EtcdV2, str]:
 
 
 def _forget(etcd: EtcdV2, prefix: str) -> None:
-    """Remove the demo's keys, which nobody else writes below: it took an unused prefix."""
+    """Remove the demo's keys and owner record, which nobody else writes below: it took an unused prefix."""
     with suppress(OSError, EtcdError):
         etcd.delete(prefix, recursive=True)
+        etcd.delete(Shelf(prefix).path, recursive=True)

@@ -1,0 +1,268 @@
+"""What an operator deploys, checked with the tools that read it, and held against the program."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from controller.cli import cli
+from controller.options import FLAGS, SWITCHES, environment_variable, rewrite
+from controller.settings import parse_uri
+from model.backoff import SEQUENCE
+from tests.support.processes import REPOSITORY
+from tests.support.tools import run_tool
+
+MANIFESTS = REPOSITORY / "manifests"
+AGENTS_ON_FLEET = (MANIFESTS / "fleet/wharfinger@.service", MANIFESTS / "fleet/wharfinger-global.service")
+FLEET = (*AGENTS_ON_FLEET, MANIFESTS / "fleet/nginx@.service")
+NATIVE = MANIFESTS / "systemd/wharfinger.service"
+UNITS = (*FLEET, NATIVE)
+COMPOSE = MANIFESTS / "compose/compose.yaml"
+RUNBOOK = REPOSITORY / "docs/runbook.md"
+DOCS = (RUNBOOK, REPOSITORY / "docs/deploy.md")
+
+IMAGE = "registry.example/wharfinger:0.1"
+
+#: The whole of registrator's command line after the image's name, as fleet's users have it.
+REGISTRATORS_LINE = "-ip ${COREOS_PUBLIC_IPV4} etcd://${COREOS_PUBLIC_IPV4}:2379/services/registrator"
+
+#: The unit's own variable, which is the URI and no flag.
+REGISTRY = "WHARFINGER_REGISTRY"
+
+#: For commands that a person types, and sees fail: a cd needs no "or else".
+SHELLCHECK = ("--shell=bash", "--exclude=SC2164", "-")
+
+#: Exposure, from 0.0 to 10.0, as `systemd-analyze security` counts it.
+EXPOSURE = 3.0
+
+each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: f"{unit.parent.name}/{unit.name}")
+each_fleet_unit = pytest.mark.parametrize("unit", FLEET, ids=lambda unit: unit.name)
+each_doc = pytest.mark.parametrize("doc", DOCS, ids=lambda doc: doc.name)
+
+
+# systemd and fleet
+
+
+def directives(unit: Path) -> list[tuple[str, str, str]]:
+    """Section, name and value of each line of a unit."""
+    found, section = [], ""
+    for line in unit.read_text().splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            found.append((section, name, value))
+    return found
+
+
+def values(unit: Path, name: str) -> list[str]:
+    """All values of a directive."""
+    return [value for _, each, value in directives(unit) if each == name]
+
+
+def value(unit: Path, name: str) -> str:
+    """The only value of a directive."""
+    (only,) = values(unit, name)
+    return only
+
+
+def programs(units: Iterable[Path]) -> set[str]:
+    """Every program that the units start."""
+    lines = [value for unit in units for _, name, value in directives(unit) if name.startswith("Exec")]
+    return {line.lstrip("-").split()[0] for line in lines}
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A root folder with the shipped units, systemd's own, and an empty file for each program that they start."""
+    own = Path("/usr/lib/systemd/system")
+    if not own.is_dir():
+        pytest.skip("systemd's own units are not installed (Debian: systemd)")
+    shutil.copytree(own, tmp_path / "usr/lib/systemd/system", symlinks=True)
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    for unit in UNITS:
+        shutil.copy(unit, tmp_path / "etc/systemd/system")
+    for program in programs(UNITS):
+        path = tmp_path / program.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o755)
+    return tmp_path
+
+
+def verify(root: Path, unit: str) -> tuple[int, str]:
+    """What systemd says of a unit; nothing, when all is well. It goes on after a directive that it does not know."""
+    name = unit.replace("@.", "@1.")
+    return run_tool("systemd", "systemd-analyze", "verify", "--man=no", f"--root={root}", name)
+
+
+@each_unit
+def test_systemd_takes_the_unit(installed: Path, unit: Path) -> None:
+    """Without a word, the files being those that are shipped."""
+    assert verify(installed, unit.name) == (0, "")
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("Restart=always", "Restrat=always"), ("/docker run", "/dokker run")])
+def test_systemd_would_not_take_a_wrong_one(installed: Path, right: str, wrong: str) -> None:
+    """The check above can fail: a misspelt directive, a program that is not there."""
+    unit = installed / "etc/systemd/system/nginx@.service"
+    unit.write_text(unit.read_text().replace(right, wrong))
+    assert verify(installed, unit.name) != (0, "")
+
+
+@each_unit
+def test_units_start_programs_and_no_shell(unit: Path) -> None:
+    """There is no shell in them to go wrong."""
+    assert programs([unit]) <= {"/usr/bin/docker", "/opt/wharfinger/bin/wharfinger", "/bin/kill"}
+
+
+@each_unit
+def test_units_always_come_back(unit: Path) -> None:
+    """Whatever ends them."""
+    assert value(unit, "Restart") == "always"
+    assert float(value(unit, "RestartSec")) > 0
+
+
+@each_fleet_unit
+def test_fleet_units_are_as_fleet_wants_them(unit: Path) -> None:
+    """What an earlier run left is cleared away without complaint, a pull may take long and may fail, the stop is a
+    proper one; and fleet alone decides where it runs."""
+    name = unit.name.partition("@")[0].partition("-")[0].removesuffix(".service")
+    image = IMAGE if name == "wharfinger" else name
+    assert value(unit, "EnvironmentFile") == "/etc/environment"
+    assert value(unit, "TimeoutStartSec") == "0"
+    docker = "/usr/bin/docker"
+    assert values(unit, "ExecStartPre") == [f"-{docker} kill {name}", f"-{docker} rm {name}", f"-{docker} pull {image}"]
+    assert value(unit, "ExecStart").startswith(f"{docker} run --name {name} ")
+    assert value(unit, "ExecStop") == f"{docker} stop {name}"
+    assert [section for section, _, _ in directives(unit) if section not in {"Unit", "Service", "X-Fleet"}] == []
+
+
+def test_fleet_schedules_one_agent_a_host() -> None:
+    """Templates by conflict with their like, the global unit by being global."""
+    scheduling = {unit.name: [each[1:] for each in directives(unit) if each[0] == "X-Fleet"] for unit in FLEET}
+    assert scheduling == {
+        "wharfinger@.service": [("Conflicts", "wharfinger@*")],
+        "wharfinger-global.service": [("Global", "true")],
+        "nginx@.service": [("Conflicts", "nginx@*")],
+    }
+
+
+@pytest.mark.parametrize("unit", AGENTS_ON_FLEET, ids=lambda unit: unit.name)
+def test_registrators_command_line_is_unchanged(unit: Path) -> None:
+    """All that differs in the move is what stands before it."""
+    before, _, after = value(unit, "ExecStart").partition(f" {IMAGE} ")
+    assert after == REGISTRATORS_LINE
+    assert "--volume /var/run/docker.sock:/tmp/docker.sock" in before
+    assert "--net host" in before
+
+
+def test_the_native_unit_is_in_a_sandbox() -> None:
+    """As `systemd-analyze security` counts it."""
+    limit = f"--threshold={EXPOSURE * 10:.0f}"
+    code, said = run_tool("systemd", "systemd-analyze", "security", "--offline=true", "--no-pager", limit, str(NATIVE))
+    score = re.search(r"Overall exposure level for wharfinger.service: ([\d.]+)", said)
+    assert score, said
+    assert float(score[1]) <= EXPOSURE, said
+    assert code == 0
+
+
+def test_the_native_unit_is_watched_with_patience() -> None:
+    """The longest time between the ends of two passes, back-off and a slow pass, is well under the watchdog's."""
+    (timeout,) = [float(flag.default) for flag in FLAGS if flag.name == "pass-timeout"]
+    assert (value(NATIVE, "Type"), value(NATIVE, "NotifyAccess")) == ("notify", "main")
+    assert float(value(NATIVE, "WatchdogSec")) >= 2 * (SEQUENCE[-1] + timeout)
+
+
+def test_the_environment_file_sets_what_there_is() -> None:
+    """Every variable is a flag's, the unit's or Docker's; the one that cannot be done without has a default."""
+    names = re.findall(r"^#?([A-Z_]+)=", (MANIFESTS / "systemd/wharfinger.env").read_text(), re.MULTILINE)
+    flags = {environment_variable(each.name) for each in (*FLAGS, *SWITCHES)}
+    assert set(names) <= flags | {REGISTRY, "DOCKER_HOST"}
+    assert value(NATIVE, "ExecStart").endswith(f" run ${{{REGISTRY}}}")
+    assert parse_uri(value(NATIVE, "Environment").removeprefix(f"{REGISTRY}=")).endpoints == (("127.0.0.1", 2379),)
+
+
+# The command lines
+
+
+def in_compose() -> list[str]:
+    """The agent's arguments in the compose file."""
+    (line,) = re.findall(r'command: (\["-ip".*\])', COMPOSE.read_text())
+    return list(json.loads(line))
+
+
+def in_unit(unit: Path) -> list[str]:
+    """The agent's arguments in a unit for fleet."""
+    line = value(unit, "ExecStart").partition(IMAGE)[2]
+    return shlex.split(line.replace("${COREOS_PUBLIC_IPV4}", "192.0.2.1"))
+
+
+@pytest.mark.parametrize("words", [in_compose(), *(in_unit(unit) for unit in AGENTS_ON_FLEET)])
+def test_the_agents_arguments_are_arguments(words: Sequence[str]) -> None:
+    """The program takes them."""
+    command, *rest = rewrite(list(words), commands=cli.commands)
+    parsed = cli.commands[command].make_context(command, rest).params
+    assert parse_uri(*parsed["uris"]).prefix
+    assert parsed["option_ip"]
+
+
+def compose_command() -> tuple[str, ...]:
+    """Docker's compose, as a plugin or the program of its own that Debian has."""
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False) if _docker() else None
+    return ("docker", "compose") if plugin and plugin.returncode == 0 else ("docker-compose",)
+
+
+def _docker() -> bool:
+    return shutil.which("docker") is not None
+
+
+def test_compose_takes_the_file() -> None:
+    """It reads it without a word; what the images do is another test's business."""
+    assert run_tool("docker-compose", *compose_command(), "--file", str(COMPOSE), "config", "--quiet") == (0, "")
+
+
+# What the documents tell people to type
+
+
+def shell_blocks(doc: Path) -> list[str]:
+    """The commands of a document."""
+    return re.findall(r"^```sh\n(.*?)^```", doc.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@each_doc
+def test_commands_in_the_documents_are_sound_shell(doc: Path) -> None:
+    """shellcheck has nothing to say, but that a cd may fail: a person sees that."""
+    blocks = shell_blocks(doc)
+    assert blocks
+    for block in blocks:
+        assert run_tool("shellcheck", "shellcheck", *SHELLCHECK, stdin=block) == (0, "")
+
+
+@each_doc
+def test_commands_in_the_documents_exist(doc: Path) -> None:
+    """Each of our own, with flags that it has, and a URI that can be read."""
+    assert own_commands(doc)
+    for name, *rest in own_commands(doc):
+        assert cli.commands[name].make_context(name, list(rest))
+        assert parse_uri(rest[-1])
+
+
+def own_commands(doc: Path) -> list[list[str]]:
+    """The words after the program's name, or its image's, in each command of a document that names a registry."""
+    lines = "\n".join(shell_blocks(doc)).replace("\\\n", " ").splitlines()
+    found = [shlex.split(line, comments=True) for line in lines if "etcd://" in line]
+    starts = [max(at for at, word in enumerate(words) if word == IMAGE or is_program(word)) for words in found]
+    commands = [words[start + 1 :] for words, start in zip(found, starts, strict=True)]
+    return [rewrite(words, commands=cli.commands) for words in commands]
+
+
+def is_program(word: str) -> bool:
+    """Whether a word of a command is ours to run."""
+    return Path(word).name == "wharfinger"

@@ -1,0 +1,183 @@
+"""A real Prometheus scrapes running agents, with the rules and the dashboard's queries as they are shipped."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.agent import Agent
+from tests.support.host import Host
+from tests.support.processes import REPOSITORY, Child, free_ports
+from tests.support.tools import run_tool
+from tests.support.waiting import wait_until
+
+SHIPPED = REPOSITORY / "manifests/prometheus"
+DASHBOARD = REPOSITORY / "manifests/grafana/wharfinger.json"
+
+#: What the shipped rule needs after the last good pass: 60 s of age, 30 s of "for"; and a scrape, an evaluation or two.
+STALE = 60.0 + 30.0 + 15.0
+
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+Labels = dict[str, str]
+
+
+class Prometheus:
+    """One that runs on the shipped configuration with two things changed: whom it scrapes, and that it does so (and
+    looks at the rules, which are the shipped ones) every second, not every 15."""
+
+    def __init__(self, folder: Path, *agents: Agent) -> None:
+        shutil.copy(SHIPPED / "alerts.yml", folder)
+        config = folder / "prometheus.yml"
+        config.write_text(_for_agents((SHIPPED / "prometheus.yml").read_text(), agents))
+        self.address = f"127.0.0.1:{free_ports(1)[0]}"
+        flags = {
+            "config.file": config,
+            "storage.tsdb.path": folder / "tsdb",
+            "web.listen-address": self.address,
+            "log.level": "warn",
+        }
+        self._child = Child(["prometheus", *(f"--{name}={value}" for name, value in flags.items())], folder / "log")
+
+    def start(self) -> Prometheus:
+        """Start it, and wait until it serves."""
+        self._child.start()
+        wait_until(lambda: self._ready() or not self._child.running, 30, "Prometheus")
+        assert self._child.running, self._child.log()
+        return self
+
+    def _ready(self) -> bool:
+        try:
+            with _opener.open(f"http://{self.address}/-/ready", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def api(self, path: str, **query: str) -> Any:
+        """The data of an answer of its API."""
+        url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        with _opener.open(url, timeout=10) as response:
+            return json.load(response)["data"]
+
+    def query(self, expression: str) -> dict[str, float]:
+        """The values of an expression now, by instance (empty where it has none)."""
+        result = self.api("query", query=expression)["result"]
+        return {each["metric"].get("instance", ""): float(each["value"][1]) for each in result}
+
+    def firing(self, name: str) -> dict[str, Labels]:
+        """The annotations of the alerts of this name that fire, by instance."""
+        alerts = self.api("alerts")["alerts"]
+        mine = [each for each in alerts if each["labels"]["alertname"] == name and each["state"] == "firing"]
+        return {each["labels"]["instance"]: each["annotations"] for each in mine}
+
+    def close(self) -> None:
+        """End it."""
+        self._child.kill()
+
+
+def _for_agents(config: str, agents: tuple[Agent, ...]) -> str:
+    """The shipped configuration for these agents, and with short intervals."""
+    targets = json.dumps([agent.listen for agent in agents])
+    config, replaced = re.subn(r"targets: \[.*\]", f"targets: {targets}", config)
+    assert replaced == 1
+    config, replaced = re.subn(r"_interval: 15s", "_interval: 1s", config)
+    assert replaced == 2
+    return config
+
+
+Watch = Callable[..., Prometheus]
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Watch]:
+    """Starts a Prometheus that scrapes the agents it is given."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not installed (Debian: prometheus)")
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    started: list[Prometheus] = []
+
+    def start(*agents: Agent) -> Prometheus:
+        started.append(Prometheus(folder, *agents))
+        return started[-1].start()
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def lonely_agent(tmp_path: Path) -> Iterator[Agent]:
+    """An agent that has never seen an etcd: nobody listens where it looks."""
+    (port,) = free_ports(1)
+    args = ["--hostname", "lonely", f"etcd://127.0.0.1:{port}/services"]
+    agent = Agent(f"unix://{tmp_path}/no.sock", *args, log_path=tmp_path / "lonely.log").start()
+    yield agent
+    agent.kill9()
+
+
+def dashboard_queries(instance: str) -> list[str]:
+    """What the dashboard asks of this instance."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    expressions = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    values = {"$job": "wharfinger", "$instance": instance, "$__rate_interval": "30s"}
+    for variable, value in values.items():
+        expressions = [expression.replace(variable, value) for expression in expressions]
+    return expressions
+
+
+def test_metrics_have_the_form_that_prometheus_wants(host: Host) -> None:
+    """promtool finds nothing to say against what a running agent serves."""
+    host.start("one")
+    status, body = host.agent().wait_ready().get("/metrics")
+    assert status == 200
+    assert run_tool("prometheus", "promtool", "check", "metrics", stdin=body) == (0, "")
+
+
+def test_prometheus_scrapes_the_agent_and_takes_rules_and_dashboard(host: Host, watch: Watch) -> None:
+    """The rules load and evaluate, none fires, and every query of the dashboard has an answer."""
+    host.start("one", "two")
+    agent = host.agent().wait_ready()
+    prometheus = watch(agent)
+    wait_until(lambda: prometheus.query("wharfinger_entries_in_sync") == {agent.listen: 2.0}, 15, "the first scrapes")
+    (group,) = prometheus.api("rules")["groups"]
+    wait_until(lambda: {rule["health"] for rule in prometheus.api("rules")["groups"][0]["rules"]} == {"ok"}, 10)
+    assert len(group["rules"]) >= 7
+    assert prometheus.api("alerts")["alerts"] == []
+    for query in dashboard_queries(agent.listen):
+        wait_until(partial(prometheus.query, query), 15, f"an answer to {query}")
+
+
+def test_the_stale_alert_fires_when_etcd_is_stopped(breakable_host: Host, lonely_agent: Agent, watch: Watch) -> None:
+    """The shipped rule, waited for in full: for an agent that lost its etcd, and for one that never had any. It ends
+    when etcd is back (the operator's SIGHUP spares it the rest of its back-off)."""
+    host = breakable_host
+    host.start("one")
+    agent = host.agent().wait_ready()
+    prometheus = watch(agent, lonely_agent)
+    wait_until(lambda: len(prometheus.query("up == 1")) == 2, 15, "the first scrapes")
+    host.etcd.stop()
+    wait_until(
+        lambda: "No pass has succeeded since" in _why_stale(prometheus, lonely_agent), 60, "the lonely agent's alert"
+    )
+    assert _why_stale(prometheus, agent) == ""
+    wait_until(lambda: "ended 1m" in _why_stale(prometheus, agent), STALE, "the alert")
+    assert agent.get("/readyz")[0] == 503
+    host.etcd.start()
+    agent.signal(signal.SIGHUP)
+    wait_until(lambda: not _why_stale(prometheus, agent), 20, "the alert to end")
+
+
+def _why_stale(prometheus: Prometheus, agent: Agent) -> str:
+    """The description of the agent's stale alert, if it fires."""
+    return prometheus.firing("WharfingerReconcileStale").get(agent.listen, {}).get("description", "")
