@@ -136,7 +136,7 @@ def befall(what: str, player: Player, number: int) -> None:
             player.source.containers = [redis(9000 + number)] if player.source.containers else []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(histories())
 def test_nothing_is_ever_taken_from_a_host_whose_container_runs(history: list[tuple[str, int]]) -> None:
     """Whatever the order, with agents that are killed and containers that come, move and go. In the end the id has an
@@ -169,7 +169,7 @@ class Absence:
             assert change.value == self._lasting[change.key], f"{change.action.value} of {change.key}"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["step"] * 8 + ["kill", "start", "stop"]), st.sampled_from([FIRST, SECOND])),
