@@ -1,6 +1,23 @@
-"""``python -m controller``: the same as ``wharfinger``."""
+"""The program's entry: ``wharfinger``, and ``python -m controller``.
 
-from controller.cli import main
+The signals are held before anything else is loaded. As process 1 of a container a program without handlers ignores
+them, and one that came while the libraries load would be lost: ``docker stop`` would then wait for ten seconds and kill.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from controller.signals import hold_signals
+
+
+def main() -> int:
+    """Run the program; returns its exit code."""
+    hold_signals()
+    from controller import cli  # noqa: PLC0415 - see above
+
+    return cli.main()
+
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from controller import logs
 from controller.clock import Clock
-from controller.deregister import Owner, is_alive, leaving, remove
+from controller.deregister import Owner, has_record, is_alive, leaving, remove
 from controller.errors import RegistryUnavailable, Stop
 from controller.health import Health
 from controller.journal import Journal
@@ -28,8 +28,9 @@ from controller.reconcile import reconcile
 from controller.registry import Registry
 from controller.render import as_json, as_text, removal
 from controller.server import router, serve
-from controller.service import hold_signals, run_until_signalled
+from controller.service import run_until_signalled
 from controller.settings import Settings, WrongUsage, parse, parse_owner
+from controller.signals import hold_signals, release_signals
 from controller.wiring import dry_registry_for, engine_for, layout_for, registry_for, task_for
 from model.guard import OFF
 from model.plan import Plan
@@ -68,12 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(version("wharfinger"), message="wharfinger %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Keep a part of etcd in step with the containers of this Docker host.
 
     'wharfinger [OPTIONS] URI' runs the loop, as 'wharfinger run' does; its options are registrator's own and a few
     more: see 'wharfinger run --help'.
     """
+    # The loop waits for them; whatever else runs is to end by them.
+    if context.invoked_subcommand != "run":
+        release_signals()
 
 
 @cli.command("run")
@@ -158,7 +163,7 @@ def deregister(words: dict[str, str], uris: tuple[str, ...], hostname: str, **ho
     planned = leaving(owner, registry)
     for change in planned.changes:
         click.echo(removal(change))
-    if how["dry_run"] or not planned.changes:
+    if how["dry_run"] or not (planned.changes or has_record(owner, registry)):
         click.echo(summary(planned))
         return IN_SYNC
     _make_sure(owner, registry, planned, how)

@@ -47,6 +47,11 @@ def _contested(owner: Owner, registry: Reader) -> frozenset[str]:
     return claimed_keys(filter(None, (OwnerRecord.decode(each.value) for each in others)))
 
 
+def has_record(owner: Owner, registry: Reader) -> bool:
+    """Whether the owner has written anything down, entries or not. Raises RegistryUnavailable."""
+    return registry.read(owner.name, owner.deadline, consistent=True).record is not None
+
+
 def is_alive(owner: Owner, registry: Registry, wait: Callable[[float], None], seconds: float) -> bool:
     """Whether an agent of this owner removes a question that is put to it, within ``seconds``. ``wait`` sleeps. The
     registry's lifetime should be a little longer than that, so that the question goes by itself if this program is

@@ -94,9 +94,11 @@ def _who(refusal: Refusal) -> dict[str, str]:
 def _log_outcome(outcome: Outcome) -> None:
     change = outcome.change
     fields = {"action": change.action.value, "key": change.key, "reason": change.reason.value}
-    if change.value:
+    # The owner record grows with the host; what is in it, the changes of its entries tell.
+    values = change.action is not Action.RECORD
+    if values and change.value:
         fields["value"] = change.value
-    if change.before and change.before.value != change.value:
+    if values and change.before and change.before.value != change.value:
         fields["before"] = change.before.value
     say: Callable[..., object] = log.debug if change.action is Action.RENEW else log.info
     match outcome.result:

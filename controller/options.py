@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from attrs import frozen
+from click.core import ParameterSource
 
 from controller.settings import WrongUsage
 
@@ -108,6 +109,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     def gather(uris: tuple[str, ...], **given: Any) -> Any:
         words = {flag.name: given.pop(_variable(flag.name)) for flag in (*FLAGS, *CONNECTION)}
         words |= {"etcd-password": _first_set(PASSWORD_VARIABLES) or ""}
+        _keep_passwords_off_the_command_line()
         words |= {switch.name: "true" if given.pop(_variable(switch.name)) else "" for switch in SWITCHES}
         return command(words=words, uris=uris, **given)
 
@@ -126,12 +128,20 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def gather(uris: tuple[str, ...], **given: Any) -> Any:
         words = {flag.name: given.pop(_variable(flag.name)) for flag in CONNECTION}
         words |= {"etcd-password": _first_set(PASSWORD_VARIABLES) or ""}
+        _keep_passwords_off_the_command_line()
         return command(words=words, uris=uris, **given)
 
     decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI")(gather)
     for flag in reversed(CONNECTION):
         decorated = _flag(flag)(decorated)
     return decorated
+
+
+def _keep_passwords_off_the_command_line() -> None:
+    """etcdctl's ``name:password`` is for its variables: everybody on the host can read command lines."""
+    context, name = click.get_current_context(), _variable("etcd-user")
+    if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and ":" in context.params[name]:
+        raise WrongUsage(["--etcd-user: a password has no place on a command line; see --etcd-password-file"])
 
 
 def _variable(name: str) -> str:

@@ -9,20 +9,13 @@ from collections.abc import Callable
 
 from controller import logs
 from controller.loop import Loop
+from controller.signals import SIGNALS, hold_signals
 
 log = logs.logger("wharfinger")
 
 #: How long a pass that runs when the signal comes may go on. It can be ended anywhere: the next agent's first pass
 #: finds what it left.
 GRACE = 0.8
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-def hold_signals() -> None:
-    """Keep the signals for ``run_until_signalled``. To be called before the first thread starts: threads inherit the
-    mask, and a signal goes to any thread that has not blocked it, where it would end the program on the spot."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
 def run_until_signalled(loop: Loop, on_stop: Callable[[], None] = lambda: None) -> int:
@@ -35,7 +28,7 @@ def run_until_signalled(loop: Loop, on_stop: Callable[[], None] = lambda: None) 
     broke = threading.Event()
     thread = threading.Thread(target=_run, args=(loop, broke), name="loop", daemon=True)
     thread.start()
-    while (received := signal.sigwait(_SIGNALS)) == signal.SIGHUP:
+    while (received := signal.sigwait(SIGNALS)) == signal.SIGHUP:
         log.info("looking at once", signal="SIGHUP")
         loop.wake()
     log.info("stopping, the entries stay", signal=signal.Signals(received).name)

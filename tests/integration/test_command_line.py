@@ -112,7 +112,15 @@ def test_json_tells_the_same(host: Host) -> None:
         ("create", f"{host.prefix}/{host.key('new')}", "new", right[host.key("new")]),
     ]
     assert [(each["container"], each["reason"]) for each in told["refused"]] == [("evil", "bad-name")]
-    assert told["counts"] == {"create": 1, "update": 1, "delete": 1, "in_sync": 1, "refused": 1, "foreign": 0}
+    assert told["counts"] == {
+        "create": 1,
+        "update": 1,
+        "delete": 1,
+        "in_sync": 1,
+        "refused": 1,
+        "foreign": 0,
+        "held_back": 0,
+    }
     assert (told["result"], told["owner"]) == ("success", host.owner)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from controller.cli import cli
 from controller.options import FLAGS, SWITCHES, environment_variable, rewrite
-from controller.settings import parse_uri
+from controller.uri import parse_uri
 from model.backoff import SEQUENCE
 from tests.support.processes import REPOSITORY
 from tests.support.tools import run_tool

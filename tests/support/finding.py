@@ -20,6 +20,8 @@ def find_engine(must_be_empty: bool = True) -> DockerEngine | Unavailable:
     happen in nobody's engine.
     """
     existing = existing_engine()
+    if os.environ.get("PYTEST_XDIST_WORKER") and isinstance(existing, ExistingEngine):
+        existing = Unavailable("several test workers cannot share the engine that is there")
     if must_be_empty and isinstance(existing, ExistingEngine) and not existing.is_empty():
         existing = Unavailable(f"the engine at {existing.socket_url} has containers or images of its own")
     if isinstance(existing, ExistingEngine):
