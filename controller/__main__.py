@@ -1,7 +1,7 @@
 """The program's entry: ``wharfinger``, and ``python -m controller``.
 
 The signals are held before anything else is loaded. As process 1 of a container a program without handlers ignores
-them, and one that came while the libraries load would be lost: ``docker stop`` would then wait for ten seconds and kill.
+them, and one that came while the libraries load would be lost: ``docker stop`` would then wait for ten seconds.
 """
 
 from __future__ import annotations
