@@ -14,7 +14,7 @@ from controller.clock import Clock, Deadline
 from controller.engine import EngineIdentity
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
 from controller.registry import Registry
-from model.desired import Rules, Snapshot, desired
+from model.desired import Desired, Rules, Snapshot, desired
 from model.guard import GuardRule, guard
 from model.layout import Layout
 from model.ownership import Ownership
@@ -40,7 +40,8 @@ class Source(Protocol):
 class Task:
     """What the operator wants of every pass. ``rules.owner`` empty: the engine's name. ``guess_address`` gives the
     address of the interface through which this host reaches the registry, or an empty string. ``seconds`` is how long a
-    pass may take. ``take_over``: whether the owner name may be taken from another engine."""
+    pass may take. ``take_over``: whether the owner name may be taken from another engine. ``desired`` is the model's,
+    or one that remembers."""
 
     rules: Rules
     layout: Layout
@@ -50,6 +51,7 @@ class Task:
     guess_address: Callable[[], str] = lambda: ""
     seconds: float = 10.0
     clock: Clock = field(factory=Clock)
+    desired: Callable[[Snapshot, Rules], Desired] = desired
 
     def rules_for(self, owner: str) -> Rules:
         """The rules with what only shows while the program runs: the owner, and this host's address where none was
@@ -133,7 +135,7 @@ class _Pass:
         mark, before = view.actual.mark, self.memory.mark
         replaced = bool(mark and before and not mark.succeeds(before))
         memory = Memory() if replaced else self.memory
-        wanted = desired(view.snapshot, self.task.rules_for(view.owner))
+        wanted = self.task.desired(view.snapshot, self.task.rules_for(view.owner))
         ownership = Ownership(view.owner, self.task.layout, record.claims, memory.known)
         entries = by_key(wanted, ownership)
         if ownership.doubts(entries, view.actual):

@@ -10,12 +10,13 @@ from controller.clock import Clock
 from controller.credentials import Credentials
 from controller.engine import Engine, EngineSettings, connect
 from controller.etcd2 import Endpoints, Etcd2Reader, Etcd2Registry
+from controller.last import Last
 from controller.reconcile import Task
 from controller.registry import DryRun, Registry
 from controller.route import Route
 from controller.settings import Settings
 from controller.uri import RegistryUri
-from model.desired import Deregister
+from model.desired import Deregister, desired
 from model.layout import PlainLayout
 from model.stored import Lifetime
 
@@ -59,4 +60,5 @@ def task_for(settings: Settings, clock: Clock) -> Task:
         guess_address=Route(settings.registry.endpoints).local_address,
         seconds=settings.pass_timeout,
         clock=clock,
+        desired=Last(desired),
     )
