@@ -29,7 +29,10 @@ CONNECT_TIMEOUT = 1.0
 READ_TIMEOUT = 2.0
 
 #: etcd's v2 error codes: https://etcd.io/docs/v2.3/errorcode/
-KEY_NOT_FOUND, COMPARE_FAILED, KEY_EXISTS = 100, 101, 105
+KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NOT_A_DIRECTORY, KEY_EXISTS = 100, 101, 102, 104, 105
+
+#: The codes that say: the store is not as it was read.
+OVERTAKEN = frozenset({KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NOT_A_DIRECTORY, KEY_EXISTS})
 
 Params = Mapping[str, str]
 
@@ -128,7 +131,7 @@ def _request(client: etcd.Client, method: str, key: str, params: Params, deadlin
         raise _Unusable("it belongs to another cluster than before") from error
     except etcd.EtcdException as error:
         raise _translated(error, client) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _Unusable(f"it does not answer as etcd does: {one_line(error)}") from error
     except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
         raise _Unusable(one_line(error)) from error
@@ -241,7 +244,7 @@ class Etcd2Registry(Etcd2Reader):
     def _settle(self, change: Change, refused: Refused, deadline: Deadline) -> Outcome:
         """A refused guard may be our own doing: the answer to an earlier try got lost, and the next endpoint then
         finds the change made. Look again."""
-        if refused.code not in {KEY_NOT_FOUND, COMPARE_FAILED, KEY_EXISTS}:
+        if refused.code not in OVERTAKEN:
             return Outcome(change, Result.FAILED, refused.detail)
         wanted = None if change.action is Action.DELETE else change.value
         try:

@@ -12,6 +12,9 @@ from model.report import Outcome, PassReport, Result
 
 log = logs.logger("wharfinger.pass")
 
+#: As many characters of a value are logged.
+VALUE_LIMIT = 300
+
 
 class Journal:
     """An observer of the loop that writes to the log."""
@@ -94,12 +97,10 @@ def _who(refusal: Refusal) -> dict[str, str]:
 def _log_outcome(outcome: Outcome) -> None:
     change = outcome.change
     fields = {"action": change.action.value, "key": change.key, "reason": change.reason.value}
-    # The owner record grows with the host; what is in it, the changes of its entries tell.
-    values = change.action is not Action.RECORD
-    if values and change.value:
-        fields["value"] = change.value
-    if values and change.before and change.before.value != change.value:
-        fields["before"] = change.before.value
+    if change.value:
+        fields["value"] = _shortened(change.value)
+    if change.before and change.before.value != change.value:
+        fields["before"] = _shortened(change.before.value)
     say: Callable[..., object] = log.debug if change.action is Action.RENEW else log.info
     match outcome.result:
         case Result.APPLIED:
@@ -108,3 +109,8 @@ def _log_outcome(outcome: Outcome) -> None:
             log.info("change overtaken, the next pass looks again", detail=outcome.detail, **fields)
         case _:
             log.warning("change failed", result=outcome.result.value, detail=outcome.detail, **fields)
+
+
+def _shortened(value: str) -> str:
+    """An owner record grows with its host, and what others write can be of any length."""
+    return value if len(value) <= VALUE_LIMIT else f"{value[:VALUE_LIMIT]}…"

@@ -10,7 +10,7 @@ from typing import Self
 from attrs import frozen
 
 from model.container import Container
-from model.entry import RefusalReason
+from model.entry import RefusalReason, quoted
 from model.ports import ServicePort
 
 _HOSTNAME = re.compile(
@@ -44,6 +44,8 @@ class AddressRules:
 def address_problem(text: str) -> str | None:
     """Why ``text`` cannot be registered as an address, or None when it can: an IP address (loopback is its giver's
     business) or a host name."""
+    if "%" in text:
+        return "has a zone or a percent sign, which mean nothing to other hosts"
     try:
         return "is the unspecified address" if ip_address(text).is_unspecified else None
     except ValueError:
@@ -121,7 +123,7 @@ def own_address(container: Container) -> str:
 def _labelled(name: str, value: str) -> str:
     address = value.rpartition("/")[0] if "/" in value else value
     if problem := address_problem(address):
-        raise Unaddressed(RefusalReason.BAD_ADDRESS, f"label {name}={value!r} {problem}")
+        raise Unaddressed(RefusalReason.BAD_ADDRESS, f"label {name}={quoted(value)} {problem}")
     return address
 
 

@@ -97,27 +97,39 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
     """Read the answer of ``GET /containers/<id>/json``; raises MalformedContainer naming what is wrong."""
     try:
         return _from_inspect(document)
-    except (KeyError, TypeError, AttributeError) as error:
+    except MalformedContainer:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise MalformedContainer(f"unexpected shape: {error!r}") from error
 
 
 def _from_inspect(document: Mapping[str, Any]) -> Container:
     config, network = document["Config"], document["NetworkSettings"]
     return Container(
-        id=document["Id"],
-        name=document["Name"].lstrip("/"),
-        image=config["Image"],
-        created=_sortable(document["Created"]),
-        status=document["State"]["Status"],
-        exit_code=document["State"]["ExitCode"],
-        env=tuple(config.get("Env") or ()),
-        labels=config.get("Labels") or {},
+        id=_text(document["Id"]),
+        name=_text(document["Name"]).lstrip("/"),
+        image=_text(config["Image"]),
+        created=_sortable(_text(document["Created"])),
+        status=_text(document["State"]["Status"]),
+        exit_code=int(document["State"]["ExitCode"]),
+        env=tuple(map(_text, config.get("Env") or ())),
+        labels={_text(key): _text(value) for key, value in (config.get("Labels") or {}).items()},
         exposed=tuple(sorted(PortId.parse(port) for port in config.get("ExposedPorts") or ())),
         published=_published(network.get("Ports") or {}),
-        network_mode=document["HostConfig"].get("NetworkMode") or "default",
-        address=network.get("IPAddress") or "",
-        networks={name: end.get("IPAddress") or "" for name, end in (network.get("Networks") or {}).items()},
+        network_mode=_text(document["HostConfig"].get("NetworkMode") or "default"),
+        address=_text(network.get("IPAddress") or ""),
+        networks={_text(name): _address_in(end) for name, end in (network.get("Networks") or {}).items()},
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _address_in(end: Mapping[str, Any]) -> str:
+    return _text(end.get("IPAddress") or "")
 
 
 def _published(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> dict[PortId, Binding | None]:
@@ -129,7 +141,7 @@ def _published(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> dict[
 def _first(bindings: Sequence[Mapping[str, str]]) -> Binding | None:
     if not bindings or not bindings[0].get("HostPort"):
         return None
-    return Binding(bindings[0].get("HostIp") or "", port_number(bindings[0]["HostPort"]))
+    return Binding(_text(bindings[0].get("HostIp") or ""), port_number(_text(bindings[0]["HostPort"])))
 
 
 def _sortable(timestamp: str) -> str:

@@ -9,7 +9,16 @@ from attrs import frozen
 
 from model.address import AddressBook, AddressRules, Unaddressed
 from model.container import Container
-from model.entry import ContainerRef, DefaultId, Entry, Refusal, RefusalReason, key_part_problem
+from model.entry import (
+    ContainerRef,
+    DefaultId,
+    Entry,
+    Refusal,
+    RefusalReason,
+    ancestors,
+    key_part_problem,
+    quoted,
+)
 from model.metadata import Metadata, metadata_for, split_tags
 from model.ports import ServicePort, service_ports
 
@@ -168,27 +177,36 @@ def _check(name: str, entry_id: str, metadata: Metadata, owner: str) -> None:
     """Raise _Unfit for a name or id that would land outside the prefix, be hidden, or pose as another host's."""
     if problem := key_part_problem(name):
         source = "SERVICE_NAME" if metadata.get("name") else "the image's name"
-        raise _Unfit(RefusalReason.BAD_NAME, f"{source} {name!r} {problem}")
+        raise _Unfit(RefusalReason.BAD_NAME, f"{source} {quoted(name)} {problem}")
     if problem := key_part_problem(entry_id):
-        raise _Unfit(RefusalReason.BAD_ID, f"SERVICE_ID {entry_id!r} {problem}")
+        raise _Unfit(RefusalReason.BAD_ID, f"SERVICE_ID {quoted(entry_id)} {problem}")
     claimed = DefaultId.parse(entry_id.rpartition("/")[2])
     if claimed and claimed.owner != owner:
-        detail = f"SERVICE_ID {entry_id!r} has the form of an id of host {claimed.owner!r}, which would remove it"
+        detail = f"SERVICE_ID {quoted(entry_id)} has the form of an id of host {claimed.owner!r}, which would remove it"
         raise _Unfit(RefusalReason.BAD_ID, detail)
 
 
 def _first_come(decisions: Iterable[Entry | Refusal]) -> tuple[tuple[Entry, ...], tuple[Refusal, ...]]:
-    """Of several entries with one identity the first stays, and the others are refused."""
-    entries: dict[tuple[str, str], Entry] = {}
+    """Of several entries that exclude each other the first stays, and the others are refused: those with one path, and
+    those of which one's path is a directory of the other's."""
+    entries: dict[str, Entry] = {}
+    directories: dict[str, Entry] = {}
     refusals: list[Refusal] = []
     for decision in decisions:
         if isinstance(decision, Refusal):
             refusals.append(decision)
-        elif (holder := entries.setdefault(decision.identity, decision)) is not decision:
+            continue
+        above = tuple(ancestors(decision.path))
+        holders = (*map(entries.get, (decision.path, *above)), directories.get(decision.path))
+        if holder := next(filter(None, holders), None):
             refusals.append(_duplicate(decision, holder))
+            continue
+        entries[decision.path] = decision
+        directories |= dict.fromkeys(above, decision)
     return tuple(sorted(entries.values(), key=lambda each: each.identity)), tuple(refusals)
 
 
 def _duplicate(entry: Entry, holder: Entry) -> Refusal:
-    detail = f"container {holder.container.name!r} already has {entry.name}/{entry.id}"
+    instead = "" if holder.path == entry.path else f", which leaves no room for {entry.path}"
+    detail = f"container {holder.container.name!r} already has {holder.path}{instead}"
     return Refusal(entry.container, entry.container_port, RefusalReason.DUPLICATE, detail)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Self
 
@@ -40,8 +40,13 @@ class Entry:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """What no two entries may share."""
+        """What tells it from others."""
         return self.name, self.id
+
+    @property
+    def path(self) -> str:
+        """Where it is registered, below the prefix. No two entries can share it, nor lie below each other."""
+        return f"{self.name}/{self.id}"
 
 
 class RefusalReason(Enum):
@@ -94,8 +99,23 @@ class DefaultId:
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-#: The longest part of a key, in bytes of UTF-8. No name that people use comes near it.
-PART_LIMIT = 255
+#: The longest part of a key, and the longest name or id, in bytes of UTF-8; and the most parts that one may have. No
+#: name that people use comes near them; a reader of etcd's JSON must not be led hundreds of levels deep.
+PART_LIMIT, LENGTH_LIMIT, DEPTH_LIMIT = 255, 1024, 32
+
+#: So much of somebody's text is shown where one is complained of.
+_SHOWN = 100
+
+
+def quoted(text: str) -> str:
+    """Text of others for a message: in quotes, escaped, and cut short where it is long."""
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The directories that ``path`` lies in, the innermost first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def key_part_problem(text: str) -> str | None:
@@ -104,13 +124,23 @@ def key_part_problem(text: str) -> str | None:
     Its parts become parts of an etcd key: an empty part, ``.`` and ``..`` would land elsewhere, and etcd's v2 API
     hides a part that begins with ``_`` from every listing.
     """
-    for part in text.split("/"):
-        if part in {"", ".", ".."}:
-            return "is empty" if not text else f"has the path part {part!r}"
-        if part.startswith("_"):
-            return f"has a part that begins with '_', which etcd hides: {part!r}"
-        if _CONTROL.search(part):
-            return f"has a control character: {part!r}"
-        if len(part.encode()) > PART_LIMIT:
-            return f"has a part longer than {PART_LIMIT} bytes"
+    if not text:
+        return "is empty"
+    parts = text.split("/")
+    if len(parts) > DEPTH_LIMIT:
+        return f"has more than {DEPTH_LIMIT} parts"
+    if len(text.encode(errors="replace")) > LENGTH_LIMIT:
+        return f"is longer than {LENGTH_LIMIT} bytes"
+    return next(filter(None, map(_part_problem, parts)), None)
+
+
+def _part_problem(part: str) -> str | None:
+    if part in {"", ".", ".."}:
+        return f"has the path part {part!r}"
+    if part.startswith("_"):
+        return f"has a part that begins with '_', which etcd hides: {quoted(part)}"
+    if _CONTROL.search(part):
+        return f"has a control character: {quoted(part)}"
+    if len(part.encode()) > PART_LIMIT:
+        return f"has a part longer than {PART_LIMIT} bytes"
     return None

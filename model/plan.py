@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
+from functools import cached_property
 
 from attrs import evolve, field, frozen
 
 from model.desired import Desired
-from model.entry import Entry, Refusal, RefusalReason
+from model.entry import Entry, Refusal, RefusalReason, ancestors, quoted
 from model.frozen import frozen_dict
 from model.layout import Unreadable
 from model.ownership import Known, Ownership
@@ -94,6 +95,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     wanted      actual              whose                       result
     ==========  ==================  ==========================  ============================================
     an entry    absent                                          create (``new``; ``missing`` if known)
+    an entry    a key above or below it                         refusal (``conflict``), unless it is about to go
     an entry    the same value      anyone's                    nothing; ``renew`` or ``update`` for its ttl
     an entry    another value       ours                        update (``changed``; ``overwritten`` if known)
     an entry    another value       cannot be shown to be ours  refusal (``conflict``)
@@ -107,12 +109,12 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     """
     entries = by_key(wanted, ownership)
     own = {key: stored for key, stored in actual.stored.items() if ownership.owns(stored)}
-    planner = _Planner(ownership, lifetime)
-    for key, entry in entries.items():
-        planner.want(key, entry, actual.stored.get(key))
+    planner = _Planner(ownership, lifetime, actual.stored)
     for key, stored in own.items():
         if key not in entries:
             planner.drop(stored, held=_is_held(key, wanted, ownership))
+    for key, entry in entries.items():
+        planner.want(key, entry, actual.stored.get(key))
     others = [stored for key, stored in actual.stored.items() if key not in own and key not in planner.settled]
     return Plan(
         changes=tuple(sorted(planner.changes, key=lambda change: change.key)),
@@ -151,9 +153,10 @@ def _is_held(key: str, wanted: Desired, ownership: Ownership) -> bool:
 class _Planner:
     """Collects the changes of one plan, a row of the table at a time."""
 
-    def __init__(self, ownership: Ownership, lifetime: Lifetime) -> None:
+    def __init__(self, ownership: Ownership, lifetime: Lifetime, stored: Mapping[str, Stored]) -> None:
         self.ownership = ownership
         self.lifetime = lifetime
+        self.stored = stored
         self.changes: list[Change] = []
         self.conflicts: list[Refusal] = []
         self.settled: dict[str, Known] = {}
@@ -162,7 +165,9 @@ class _Planner:
     def want(self, key: str, entry: Entry, stored: Stored | None) -> None:
         """The rows of a wanted entry."""
         value, known = self.ownership.layout.value(entry), self.ownership.known.get(key)
-        if stored is None:
+        if stored is None and (obstacle := self._obstacle(key)):
+            self._refuse(entry, f"there is no room for the key {key} while there is {quoted(obstacle)}")
+        elif stored is None:
             self._write(Action.CREATE, entry, None, Reason.MISSING if known else Reason.NEW)
         elif stored.value == value and self.ownership.adopts(stored):
             self._settle(stored, entry)
@@ -170,11 +175,30 @@ class _Planner:
             overwritten = known and known.value == value
             self._write(Action.UPDATE, entry, stored, Reason.OVERWRITTEN if overwritten else Reason.CHANGED)
         else:
-            detail = (
-                f"the key {key} holds {stored.value!r} and cannot be shown to be this host's; "
-                "remove it by hand if no other host uses it"
+            self._refuse(
+                entry,
+                f"the key {key} holds {quoted(stored.value)} and cannot be shown to be this host's; "
+                "remove it by hand if no other host uses it",
             )
-            self.conflicts.append(Refusal(entry.container, entry.container_port, RefusalReason.CONFLICT, detail))
+
+    def _refuse(self, entry: Entry, detail: str) -> None:
+        self.conflicts.append(Refusal(entry.container, entry.container_port, RefusalReason.CONFLICT, detail))
+
+    def _obstacle(self, key: str) -> str | None:
+        """A key that stays and excludes this one: where one of the two is, the other would need a directory."""
+        above = next((each for each in ancestors(key) if each in self._staying), None)
+        return above or self._directories.get(key)
+
+    @cached_property
+    def _staying(self) -> frozenset[str]:
+        """The keys that no delete is planned for; asked for when all deletes are."""
+        going = {change.key for change in self.changes if change.action is Action.DELETE}
+        return frozenset(self.stored.keys() - going)
+
+    @cached_property
+    def _directories(self) -> Mapping[str, str]:
+        """Every directory with something in it that stays, and one such key."""
+        return {directory: key for key in sorted(self._staying) for directory in ancestors(key)}
 
     def _write(self, action: Action, entry: Entry, stored: Stored | None, reason: Reason) -> None:
         key, value = self.ownership.layout.key(entry), self.ownership.layout.value(entry)

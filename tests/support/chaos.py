@@ -1,0 +1,477 @@
+"""Faults of every kind on a real engine, a real etcd of three members and a real agent; and what must hold all along.
+
+Everything random comes from one seed. What is expected in the end is worked out from `docker inspect`, never from what
+was done. Three things are promised, and looked after here:
+
+- once it is quiet, the registry is exactly right within `Chaos.bound()`;
+- no key of others is ever touched, and no key is ever written outside the prefix: a `Watcher` reads all along;
+- nothing happens to the entry of a container that ran all along: it is neither absent nor rewritten at any moment.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.agent import Agent
+from tests.support.engine import DockerError
+from tests.support.etcd_cluster import EtcdMember
+from tests.support.etcd_v2 import EtcdError
+from tests.support.lab import CabledMember, Lab
+from tests.support.private_engine import PrivateEngine
+from tests.support.waiting import WaitTimeout, wait_until
+
+PREFIX = "/services"
+
+#: The agent's, in seconds: as most run it.
+INTERVAL = 1.0
+PASS_TIMEOUT = 10.0
+
+#: How many passes must see a suspicious mass delete: what a burst of deaths right before the quiet costs.
+GUARD_PASSES = 3
+
+#: Seconds of patience for an agent that is just being started, on a busy machine.
+STARTING = 5.0
+
+#: Ids that several containers ask for; one of them is a stranger's for ever.
+CUSTOM_IDS = tuple(f"custom-{number}" for number in range(6))
+NAMES = ("worker", "team/app", "team/eu/app")
+
+#: Keys of others under the prefix: another host's, custom ones, one that our containers want, and rubbish.
+FOREIGN = {
+    f"worker/{CUSTOM_IDS[0]}": "192.0.2.9:80",
+    "worker/core-99:steady0:9000": "192.0.2.9:9000",
+    "team/app/core-99:c1:9000": "192.0.2.9:9001",
+    "redis/redis-1": "192.0.2.3:6379",
+    "json/x": '{"host":"192.0.2.4","port":80}',
+    "empty/value": "",
+    "directly-under-the-prefix": "192.0.2.5:1",
+}
+STEADY = tuple(f"steady{number}" for number in range(5))
+STEADY_FLAGS = ("", "-e SERVICE_ID=steady-id", "-e SERVICE_NAME=team/app", "", "-e SERVICE_ID=team-id")
+
+#: Where the owner record is: hidden from lists, but not from who reads the store's history.
+SHELF = "/_wharfinger"
+
+#: Where the last write of a run goes, to see that the watcher has seen all that went before.
+FENCE = "/fence"
+
+_GONE_WRONG = (OSError, ValueError, EtcdError, http.client.HTTPException)
+
+
+class Watcher(threading.Thread):
+    """Reads every change of the store, one after the other, from members that can be expected to answer."""
+
+    def __init__(self, members: Callable[[], list[CabledMember]], since: int) -> None:
+        super().__init__(name="watcher", daemon=True)
+        self.changes: list[dict[str, Any]] = []
+        self.lost = ""
+        self._members = members
+        self._since = since
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Follow until told to stop; a watch that brings nothing for a second is asked of another member."""
+        turn = 0
+        while not self._stopping.is_set():
+            members = self._members()
+            turn += not (members and self._follow(members[turn % len(members)]))
+            self._stopping.wait(0 if members else 0.1)
+
+    def _follow(self, member: EtcdMember) -> bool:
+        try:
+            change = member.watch("/", 1.0, self._since)
+        except EtcdError as error:
+            # 401: what was to be read next is forgotten, so something may have gone unseen.
+            self.lost = self.lost or (str(error) if error.code == 401 else "")
+            return False
+        except _GONE_WRONG:
+            return False
+        if change is None:
+            return False
+        self.changes.append(change)
+        self._since = int(change["node"]["modifiedIndex"]) + 1
+        return True
+
+    def has_seen(self, key: str, value: str) -> bool:
+        """Whether this was written."""
+        return any((each["node"]["key"], each["node"].get("value")) == (key, value) for each in reversed(self.changes))
+
+    def stop(self) -> None:
+        """End it."""
+        self._stopping.set()
+        self.join(10)
+
+
+class Chaos:
+    """The scene, what can be done to it, and what it has to look like afterwards."""
+
+    def __init__(self, engine: PrivateEngine, lab: Lab, folder: Path, seed: int) -> None:
+        self.engine, self.lab, self.seed = engine, lab, seed
+        self.random = random.Random(seed)
+        self.done: Counter[str] = Counter()
+        self.passes: Counter[str] = Counter()
+        self.untaken = 0
+        self.owner = engine.docker("info", "--format", "{{.Name}}")
+        uri = f"etcd://{lab.endpoints}{PREFIX}"
+        flags = ("--interval", str(INTERVAL), "--pass-timeout", str(PASS_TIMEOUT), "-ip", engine.address)
+        self.agent = Agent(engine.socket_url, *flags, uri, log_path=folder / "agent.log")
+        self._numbers = iter(range(10**6))
+        self._mend: dict[CabledMember, Callable[[], object]] = {}
+        self._pause = threading.Event()
+        self._fences = 0
+
+    def open(self) -> Chaos:
+        """Put the strangers' keys, start the steady containers and the agent, and begin to watch."""
+        for key, value in FOREIGN.items():
+            self.lab.any().put(f"{PREFIX}/{key}", value)
+        for name, flags in zip(STEADY, STEADY_FLAGS, strict=True):
+            self._run(name, flags)
+        self.agent.start().wait_ready(30)
+        self.wait_until_right(60)
+        self.untouchable = {key: self._node(key) for key in self.expected()}
+        self.watcher = Watcher(self.healthy, self.lab.any().index() + 1)
+        self.watcher.start()
+        return self
+
+    def close(self) -> None:
+        """Mend everything, and end what was started here."""
+        if hasattr(self, "watcher"):
+            self.watcher.stop()
+        self.mend()
+        self.agent.kill9()
+
+    def go(self, seconds: float) -> None:
+        """Let things happen for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            (action,) = self.random.choices(ACTIONS, [each.weight for each in ACTIONS])
+            action.do(self)
+            self.done[action.name] += 1
+            self._pause.wait(self.random.uniform(0, 0.4))
+
+    def mend(self) -> None:
+        """Bring everything back that is away."""
+        self.engine.thaw()
+        self.mend_members()
+        if not self.agent.running:
+            self.agent.start()
+
+    def expected(self) -> dict[str, str]:
+        """All that should be registered, by what the engine says now: the strangers' keys as they are, and of several
+        containers with one key the eldest one's."""
+        right = dict(FOREIGN)
+        running = [each for each in self.engine.inspect_all() if each["State"]["Running"]]
+        for each in sorted(running, key=_age):
+            env = dict(line.partition("=")[::2] for line in each["Config"]["Env"])
+            name, own = env.get("SERVICE_NAME", "worker"), f"{self.owner}:{each['Name'].lstrip('/')}:9000"
+            binding = each["NetworkSettings"]["Ports"]["9000/tcp"][0]
+            right.setdefault(f"{name}/{env.get('SERVICE_ID', own)}", f"{self.engine.address}:{binding['HostPort']}")
+        return right
+
+    def keys(self) -> dict[str, str]:
+        """All that is registered."""
+        return {key.removeprefix(f"{PREFIX}/"): value for key, value in self.lab.any().keys(PREFIX).items()}
+
+    def wrong(self) -> dict[str, tuple[str | None, str | None]]:
+        """What is registered and what should be, where the two differ."""
+        seen, right = self.keys(), self.expected()
+        return {key: (seen.get(key), right.get(key)) for key in seen | right if seen.get(key) != right.get(key)}
+
+    def wait_until_right(self, timeout: float) -> float:
+        """Wait until nothing is wrong; returns the seconds that it took."""
+        begin = time.monotonic()
+        try:
+            wait_until(lambda: not self.wrong(), timeout)
+        except WaitTimeout:
+            raise AssertionError(f"seed {self.seed}: wrong after {timeout:.1f} s: {self.wrong()}") from None
+        return time.monotonic() - begin
+
+    def bound(self) -> float:
+        """Seconds within which all must be right once everything works: an interval, a pass that may still be waiting
+        for something that was away, two more intervals if many entries have to go at once, and the back-off that
+        failures have built up, as the agent itself says."""
+        ready = self.agent.get("/readyz")[0] == 200
+        waits = re.findall(r"pass failed .*next_in_seconds=([0-9.]+)", self.agent.log())
+        back_off = 0.0 if ready or not waits else float(waits[-1])
+        return GUARD_PASSES * INTERVAL + PASS_TIMEOUT + STARTING + back_off
+
+    def settle(self) -> float:
+        """Quiet: mend everything, and see that all is right in time and stays so; returns the seconds that it took."""
+        self.mend()
+        self.lab.leader()
+        took = self.wait_until_right(self.bound())
+        self.agent.wait_ready(self.bound())
+        self.agent.wait_for_passes(2)
+        self._up_to_here()
+        assert not self.wrong(), f"seed {self.seed}: {self.wrong()}"
+        return took
+
+    def violations(self) -> list[str]:
+        """What must never happen and did, up to the last `settle()`."""
+        found = [f"the watcher lost track: {self.watcher.lost}"] if self.watcher.lost else []
+        found += [f"{each['action']} of {each['node']['key']}" for each in self.watcher.changes if self._is_bad(each)]
+        now = {key: self._node(key) for key in self.untouchable}
+        found += [f"{now[key]} was {before}" for key, before in self.untouchable.items() if now[key] != before]
+        log = self.agent.log()
+        return found + [f"logged: {word}" for word in ("Traceback", "please report", "internal-error") if word in log]
+
+    def _is_bad(self, change: Mapping[str, Any]) -> bool:
+        key = change["node"]["key"]
+        ours = key.rpartition("/")[2].startswith(f"{self.owner}:") or key.endswith(CUSTOM_IDS)
+        untouchable = key.removeprefix(f"{PREFIX}/") in self.untouchable
+        if key == FENCE or key.startswith(f"{SHELF}/"):
+            return False
+        return not key.startswith(f"{PREFIX}/") or untouchable or not (ours or _is_directory(change))
+
+    def _up_to_here(self) -> None:
+        """Wait until the watcher has read all changes there were."""
+        self._fences += 1
+        self.lab.any().put(FENCE, str(self._fences))
+        wait_until(lambda: self.watcher.has_seen(FENCE, str(self._fences)), 30, "the watcher to catch up")
+
+    def _node(self, key: str) -> dict[str, Any] | None:
+        return self.lab.any().node(f"{PREFIX}/{key}")
+
+    def healthy(self) -> list[CabledMember]:
+        """The members to which nothing has been done."""
+        return [member for member in self.lab.cabled if member not in self._mend]
+
+    # What can be done to the containers.
+
+    def containers(self, *filters: str) -> list[str]:
+        """The names of all containers but the steady ones."""
+        listed = self.engine.docker("ps", "--all", "--format", "{{.Names}}", *filters).split()
+        return sorted(name for name in listed if name not in STEADY)
+
+    def pick(self, *filters: str) -> list[str]:
+        """One of them, if there is any."""
+        names = self.containers(*filters)
+        return [self.random.choice(names)] if names else []
+
+    def start(self) -> None:
+        """A container more; if there are many, one less."""
+        if len(self.containers()) > 14:
+            self.remove()
+        name = f"-e SERVICE_NAME={self.random.choice(NAMES)}"
+        custom = f"-e SERVICE_ID={self.random.choice(CUSTOM_IDS)}"
+        self._run(self._new_name(), self.random.choice(["", name, custom, f"{name} {custom}"]))
+
+    def remove(self) -> None:
+        """A container less."""
+        self._docker("rm", "--force", *self.pick())
+
+    def stop(self) -> None:
+        """A container stops, and may be started again."""
+        self._docker("stop", *self.pick("--filter", "status=running"))
+
+    def die(self) -> None:
+        """A container is killed."""
+        self._docker("kill", *self.pick("--filter", "status=running"))
+
+    def start_again(self) -> None:
+        """A container that stopped comes back, at another port."""
+        self._docker("start", *self.pick("--filter", "status=exited"))
+
+    def restart(self) -> None:
+        """A container is restarted."""
+        self._docker("restart", *self.pick())
+
+    def rename(self) -> None:
+        """A container gets another name."""
+        if names := self.pick():
+            self._docker("rename", *names, self._new_name())
+
+    def burst(self) -> None:
+        """Several containers start at once."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda name: self._run(name, ""), [self._new_name() for _ in range(4)]))
+
+    def massacre(self) -> None:
+        """All containers but the steady ones are killed and removed at once."""
+        self._docker("rm", "--force", *self.containers())
+
+    def _new_name(self) -> str:
+        return f"c{next(self._numbers)}"
+
+    def _run(self, name: str, flags: str) -> None:
+        self.engine.run(f"--name {name} -P {flags} worker:1")
+
+    def _docker(self, command: str, *words: str) -> None:
+        """A docker command about a container, if there is one; one that has just ended by itself does not matter."""
+        if not words or words[-1].startswith("--"):
+            return
+        try:
+            self.engine.docker(command, *words)
+        except DockerError as error:
+            if "No such container" not in str(error) and "is not running" not in str(error):
+                raise
+
+    # What can be done to the agent and the engine.
+
+    def kill_agent(self) -> None:
+        """The agent is killed where it stands, and another one started at once or some time later; or it is started."""
+        if not self.agent.running:
+            self.agent.start()
+            return
+        self.count_passes()
+        self.agent.kill9()
+        if self.random.random() < 0.75:
+            self.agent.start()
+
+    def freeze_agent(self) -> None:
+        """The agent stands still amid whatever it does, while a container dies: what it then does is late."""
+        if self.agent.running:
+            self.agent.signal(signal.SIGSTOP)
+            self.die()
+            self.agent.signal(signal.SIGCONT)
+
+    def count_passes(self) -> None:
+        """Add up how the passes of the present agent ended."""
+        for name, value in self.agent.metrics().items():
+            if match := re.fullmatch(r'wharfinger_passes_total\{result="(.*)"\}', name):
+                self.passes[match[1]] += int(value)
+
+    def freeze_engine(self) -> None:
+        """The engine answers nothing for a while."""
+        self.engine.freeze()
+        self._pause.wait(self.random.uniform(0.2, 2))
+        self.engine.thaw()
+
+    # What can be done to etcd.
+
+    def hurt(self, break_it: Callable[[CabledMember], object], mend: Callable[[CabledMember], object]) -> None:
+        """One member fails, every third time the leader; whichever failed before it works again."""
+        self.mend_members()
+        member = self._victim()
+        self._mend[member] = lambda: mend(member)
+        break_it(member)
+
+    def _victim(self) -> CabledMember:
+        leader, leads = self.lab.leader(), self.random.random() < 1 / 3
+        return self.random.choice([member for member in self.lab.cabled if (member is leader) == leads])
+
+    def mend_members(self) -> None:
+        """All members work again."""
+        for member, mend in list(self._mend.items()):
+            mend()
+            wait_until(member.answers, 30, f"{member.name} to answer again")
+            del self._mend[member]
+
+    def wipe_member(self) -> None:
+        """A member loses its data, and is taken in again without."""
+        self.mend_members()
+        member = self._victim()
+        with self._away(member):
+            self.lab.wipe(member)
+
+    def lose_majority(self) -> None:
+        """Two of three members stand still for a while: nothing can be written, and there is something to write."""
+        self.mend_members()
+        two = self.random.sample(self.lab.cabled, 2)
+        with self._away(*two):
+            for member in two:
+                member.freeze()
+            self.die()
+            self.start()
+            self._pause.wait(self.random.uniform(0.5, 8))
+            for member in two:
+                member.thaw()
+        self.lab.leader()
+
+    @contextmanager
+    def _away(self, *members: CabledMember) -> Iterator[None]:
+        self._mend |= {member: member.thaw for member in members}
+        yield
+        for member in members:
+            del self._mend[member]
+
+    # What can be done to the keys.
+
+    def delete_key(self) -> None:
+        """Somebody deletes one of ours by hand."""
+        self._tamper(lambda member, key: member.delete(key))
+
+    def overwrite_key(self) -> None:
+        """Somebody writes something else there."""
+        self._tamper(lambda member, key: member.put(key, "192.0.2.66:6666"))
+
+    def leave_ghost(self) -> None:
+        """Something that no container backs stands there in our name."""
+        ghost = f"{PREFIX}/worker/{self.owner}:ghost{next(self._numbers)}:9000"
+        self._tamper(lambda member, _: member.put(ghost, "192.0.2.66:6666"))
+
+    def _tamper(self, act: Callable[[EtcdMember, str], object]) -> None:
+        """Do it to one of our keys that is not a steady container's; a cluster that takes no write is let be."""
+        for member in self.healthy()[:1]:
+            try:
+                ours = sorted(key for key in self.keys() if key not in self.untouchable)
+                if ours:
+                    act(member, f"{PREFIX}/{self.random.choice(ours)}")
+            except _GONE_WRONG:
+                self.untaken += 1
+
+
+def _age(document: Mapping[str, Any]) -> str:
+    """Sort key for creation times: the engine cuts zeros off their ends."""
+    seconds, _, fraction = document["Created"].rstrip("Z").partition(".")
+    return f"{seconds}.{fraction:0<9}"
+
+
+def _is_directory(change: Mapping[str, Any]) -> bool:
+    """Directories come and go with what is in them."""
+    return bool(change["node"].get("dir") or (change.get("prevNode") or {}).get("dir"))
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something that happens, and how often compared with the others."""
+
+    name: str
+    weight: int
+    do: Callable[[Chaos], None]
+
+
+ACTIONS = (
+    Action("container started", 16, Chaos.start),
+    Action("container removed", 6, Chaos.remove),
+    Action("container stopped", 6, Chaos.stop),
+    Action("container killed", 6, Chaos.die),
+    Action("container started again", 8, Chaos.start_again),
+    Action("container restarted", 6, Chaos.restart),
+    Action("container renamed", 8, Chaos.rename),
+    Action("four containers at once", 3, Chaos.burst),
+    Action("all but the steady containers removed at once", 1, Chaos.massacre),
+    Action("agent killed -9, or started", 8, Chaos.kill_agent),
+    Action("agent frozen while a container dies", 3, Chaos.freeze_agent),
+    Action("engine frozen", 2, Chaos.freeze_engine),
+    Action("etcd member killed", 4, lambda chaos: chaos.hurt(CabledMember.kill, CabledMember.start)),
+    Action("etcd member frozen", 4, lambda chaos: chaos.hurt(CabledMember.freeze, CabledMember.thaw)),
+    Action(
+        "etcd member cut off from its peers",
+        4,
+        lambda chaos: chaos.hurt(CabledMember.leave_quorum, CabledMember.join_quorum),
+    ),
+    Action(
+        "etcd member cut off from its clients",
+        4,
+        lambda chaos: chaos.hurt(CabledMember.leave_clients, CabledMember.join_clients),
+    ),
+    Action("etcd member wiped", 2, Chaos.wipe_member),
+    Action("etcd majority frozen", 2, Chaos.lose_majority),
+    Action("etcd members mended", 4, Chaos.mend_members),
+    Action("key of ours deleted", 6, Chaos.delete_key),
+    Action("key of ours overwritten", 6, Chaos.overwrite_key),
+    Action("ghost left in our name", 3, Chaos.leave_ghost),
+)
