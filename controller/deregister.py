@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from attrs import frozen
 
 from controller.clock import Clock, Deadline
+from controller.errors import RegistryUnavailable
 from controller.registry import Reader, Registry
 from model.desired import Desired
 from model.layout import Layout
@@ -55,9 +56,11 @@ def has_record(owner: Owner, registry: Reader) -> bool:
 def is_alive(owner: Owner, registry: Registry, wait: Callable[[float], None], seconds: float) -> bool:
     """Whether an agent of this owner removes a question that is put to it, within ``seconds``. ``wait`` sleeps. The
     registry's lifetime should be a little longer than that, so that the question goes by itself if this program is
-    killed, and not before."""
+    killed, and not before. Raises RegistryUnavailable."""
     key = Shelf(owner.layout.prefix).question(owner.name)
-    registry.apply(Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED), owner.deadline)
+    asked = registry.apply(Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED), owner.deadline)
+    if asked.result is Result.FAILED:
+        raise RegistryUnavailable(f"cannot ask whether the agent is alive: {asked.detail}")
     until = Deadline.after(seconds, owner.clock)
     while not until.passed:
         if registry.read(owner.name, owner.deadline, consistent=True).question is None:
