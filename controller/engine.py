@@ -61,9 +61,13 @@ class EngineSettings:
 
 def connect(settings: EngineSettings) -> docker.APIClient:
     """A client for the engine, its API version negotiated: newer engines refuse old versions."""
-    options = docker.utils.kwargs_from_env(environment=dict(settings.environment))
-    url = settings.host or options.get("base_url") or _found_socket(settings.sockets)
-    return docker.APIClient(base_url=url, version="auto", timeout=TIMEOUT, tls=options.get("tls", False))
+    tls = docker.utils.kwargs_from_env(environment=dict(settings.environment)).get("tls", False)
+    return docker.APIClient(base_url=url_of(settings), version="auto", timeout=TIMEOUT, tls=tls)
+
+
+def url_of(settings: EngineSettings) -> str:
+    """Where the engine is looked for."""
+    return settings.host or settings.environment.get("DOCKER_HOST") or _found_socket(settings.sockets)
 
 
 def _found_socket(sockets: Sequence[str]) -> str:
@@ -99,11 +103,17 @@ class Engine:
     """The containers of this host, as the engine tells them."""
 
     def __init__(
-        self, dial: Callable[[], Client], *, stopped_too: bool, on_error: Callable[[], None] = lambda: None
+        self,
+        dial: Callable[[], Client],
+        *,
+        stopped_too: bool,
+        on_error: Callable[[], None] = lambda: None,
+        where: str = "",
     ) -> None:
         """``dial`` connects to the engine. ``stopped_too``: whether containers that are not running are wanted.
-        ``on_error`` is called for each request that got no usable answer."""
+        ``on_error`` is called for each request that got no usable answer. ``where`` the engine is, for messages."""
         self._dial = dial
+        self._where = f" ({where})" if where else ""
         self._stopped_too = stopped_too
         self._on_error = on_error
         self._client: Client | None = None
@@ -167,7 +177,7 @@ class Engine:
         except _ERRORS as error:
             self._on_error()
             self.close()
-            raise EngineUnavailable(f"cannot read the Docker engine: {_plain(error)}") from error
+            raise EngineUnavailable(f"cannot read the Docker engine: {_plain(error)}{self._where}") from error
 
     def close(self) -> None:
         """Let go of the connection; the next question makes a new one."""

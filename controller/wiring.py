@@ -8,7 +8,7 @@ from functools import partial
 
 from controller.clock import Clock
 from controller.credentials import Credentials
-from controller.engine import Engine, EngineSettings, connect
+from controller.engine import Engine, EngineSettings, connect, url_of
 from controller.etcd2 import Endpoints, Etcd2Reader, Etcd2Registry
 from controller.last import Last
 from controller.reconcile import Task
@@ -41,7 +41,7 @@ def engine_for(settings: Settings, on_error: Callable[[], None] = nobody) -> Eng
     """This host's engine, connected to when it is first asked."""
     where = EngineSettings(settings.docker_host, os.environ)
     stopped_too = settings.rules.deregister is Deregister.ON_SUCCESS
-    return Engine(partial(connect, where), stopped_too=stopped_too, on_error=on_error)
+    return Engine(partial(connect, where), stopped_too=stopped_too, on_error=on_error, where=url_of(where))
 
 
 def layout_for(uri: RegistryUri) -> PlainLayout:

@@ -155,10 +155,12 @@ def test_a_pass_without_etcd_is_1_with_the_reason(ran: Ran, engine: str, more: l
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"], ["--exit-code"]], ids=str)
 def test_a_pass_without_an_engine_is_1_with_the_reason(ran: Ran, nowhere: str, etcd: str, more: list[str]) -> None:
-    """It is not taken for an engine that runs nothing."""
+    """It is not taken for an engine that runs nothing, and the message says where it was looked for."""
     code, out, err = ran("reconcile", *more, nowhere, etcd)
     assert (code, out) == (1, "")
-    assert err == ("wharfinger: engine-error: cannot read the Docker engine: [Errno 2] No such file or directory\n")
+    where = nowhere.partition("=")[2]
+    problem = "cannot read the Docker engine: [Errno 2] No such file or directory"
+    assert err == f"wharfinger: engine-error: {problem} ({where})\n"
 
 
 def test_a_failed_pass_in_json_is_a_document(ran: Ran, nowhere: str, etcd: str) -> None:
