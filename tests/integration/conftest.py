@@ -16,6 +16,14 @@ from tests.support.images import build_test_images, remove_test_images
 from tests.support.packages import missing_packages
 from tests.support.private_engine import PrivateEngine, private_engine
 
+#: The files that take longest with the fewest tests. They begin first, so that no worker is left alone with one.
+LONG = ("test_prometheus.py", "test_chaos.py", "test_fleet.py", "test_image.py", "test_burst.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; the rest stays in order."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[DockerEngine]:
