@@ -19,7 +19,7 @@ from model.guard import GuardRule, guard
 from model.layout import Layout
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, by_key, in_apply_order, plan, with_record
-from model.record import OwnerRecord, claimed_keys
+from model.record import OwnerRecord
 from model.report import Memory, Outcome, PassReport, PassResult, Result, Stage, verdict
 from model.stored import FOREVER, Actual, Lifetime
 
@@ -136,10 +136,10 @@ class _Pass:
         replaced = bool(mark and before and not mark.succeeds(before))
         memory = Memory() if replaced else self.memory
         wanted = self.task.desired(view.snapshot, self.task.rules_for(view.owner))
-        ownership = Ownership(view.owner, self.task.layout, record.claims, memory.known)
+        ownership = Ownership(view.owner, self.task.layout, record.claims, memory.known).remembering(view.actual)
         entries = by_key(wanted, ownership)
         if ownership.doubts(entries, view.actual):
-            ownership = evolve(ownership, contested=self._contested())
+            ownership = ownership.among(self._others(), entries, view.actual)
         planned, suspects = guard(
             plan(wanted, view.actual, ownership, self.task.lifetime), memory.suspects, self.task.guard
         )
@@ -168,9 +168,9 @@ class _Pass:
             "give this host a name of its own with --hostname, or, if it replaces that one, use --take-over once"
         )
 
-    def _contested(self) -> frozenset[str]:
+    def _others(self) -> tuple[OwnerRecord, ...]:
         others = self.registry.others(self.owner, self.deadline)
-        return claimed_keys(filter(None, (OwnerRecord.decode(each.value) for each in others)))
+        return tuple(filter(None, (OwnerRecord.decode(each.value) for each in others)))
 
     def _apply(self, planned: Plan) -> Iterator[Outcome]:
         """Each change on its own: one that fails stops none of the others. Only the owner record, which is written

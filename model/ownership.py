@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
 from model.layout import Layout
-from model.record import Claim
+from model.record import Claim, OwnerRecord, claimed_keys
 from model.stored import Actual, Stored
 
 
@@ -17,8 +18,8 @@ from model.stored import Actual, Stored
 class Known:
     """A key that this agent saw in order in an earlier pass: with which value, and for which container.
 
-    It tells drift from an ordinary change, and finds the keys of a container whose name is not in them. It decides no
-    change: a plan without it is the same but for its reasons.
+    It tells drift from an ordinary change, finds the keys of a container whose name is not in them, and makes good for
+    a claim that another agent of this host took out of the record. A plan without it is the same but for its reasons.
     """
 
     value: str
@@ -71,18 +72,33 @@ class Ownership:
         return container_id, default.container if default else ""
 
     def doubts(self, wanted: Mapping[str, Entry], actual: Actual) -> frozenset[str]:
-        """The keys about which the other hosts' records must be read: claimed by us but with a value that we did not
-        write, or not claimed by us but already there with the value that we want."""
+        """The keys about which the other hosts' records must be read: claimed by us but wanted no more, or with a value
+        that we did not write; or not claimed by us but already there with the value that we want."""
         return frozenset(self._doubts(wanted, actual))
 
     def _doubts(self, wanted: Mapping[str, Entry], actual: Actual) -> Iterator[str]:
         for key, claim in self.claims.items():
-            if key in actual.stored and actual.stored[key].value not in claim.values:
+            stored = actual.stored.get(key)
+            if stored and (key not in wanted or stored.value not in claim.values):
                 yield key
         for key, entry in wanted.items():
             stored = actual.stored.get(key)
             if stored and key not in self.claims and not self.tells(key) and stored.value == self.layout.value(entry):
                 yield key
+
+    def among(self, others: Collection[OwnerRecord], wanted: Mapping[str, Entry], actual: Actual) -> Self:
+        """The same, knowing the other hosts' records. A key that is wanted no more, and holds what another host has
+        written down, too, is that host's by now: it waited for us to let go."""
+        theirs = {key for record in others for key, claim in record.claims.items() if _holds(actual, key, claim)}
+        claims = {key: claim for key, claim in self.claims.items() if key in wanted or key not in theirs}
+        return evolve(self, claims=claims, contested=claimed_keys(others))
+
+    def remembering(self, actual: Actual) -> Self:
+        """The same, with what this agent saw in order under custom ids, and still is there, claimed again: a second
+        agent on this host may have taken it out of the record before the entry was written."""
+        seen = {key: Claim.of(known.container_id, [known.value]) for key, known in self.known.items()}
+        lost = {key: claim for key, claim in seen.items() if not self.tells(key) and _holds(actual, key, claim)}
+        return evolve(self, claims={**lost, **self.claims})
 
     def next_claims(self, wanted: Mapping[str, Entry], actual: Actual) -> dict[str, Claim]:
         """What the record has to say before the changes are made: every custom key that is wanted and free or ours,
@@ -107,3 +123,9 @@ class Ownership:
         before = self.claims[key].values if key in self.claims else ()
         kept = [stored.value] if stored and stored.value in before else []
         return Claim.of(entry.container.id, [value, *kept])
+
+
+def _holds(actual: Actual, key: str, claim: Claim) -> bool:
+    """Whether the key holds one of the claim's values."""
+    stored = actual.stored.get(key)
+    return stored is not None and stored.value in claim.values

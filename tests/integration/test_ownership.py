@@ -142,6 +142,26 @@ def test_the_end_of_the_one_that_was_refused_takes_nothing_from_the_other(pair: 
     assert (first.etcd.index(), first.keys()) == (index, {KEY: "192.0.2.1:18080"})
 
 
+def test_one_that_waited_gets_the_id_even_with_the_same_value(pair: tuple[Host, Host]) -> None:
+    """As a standby behind an address that moves: the two do not take turns at removing and writing it."""
+    agents = []
+    for each in pair:
+        each.engine.run(f"--name one -p 18080:9000 {SHARED} worker:1")
+        agents.append(each.agent(*named(each), "-ip", "192.0.2.1", interval=0.05).wait_ready())
+    first, second = agents
+    assert refused(second) == 1
+    pair[0].engine.docker("rm", "--force", "one")
+    wait_until(lambda: refused(second) == 0, 10, "the second to get it")
+    first.wait_for_passes(10)
+    index = pair[0].etcd.index()
+    for agent in agents:
+        agent.wait_for_passes(10)
+    assert (pair[0].etcd.index(), pair[0].keys()) == (index, {KEY: "192.0.2.1:18080"})
+    first.kill9()
+    pair[1].engine.docker("rm", "--force", "one")
+    pair[0].wait_for({})
+
+
 def test_an_id_that_a_stranger_holds_is_refused_and_never_touched(host: Host) -> None:
     """What nobody wrote down as ours is not ours, whatever we want."""
     host.etcd.put(f"{host.prefix}/{KEY}", "192.0.2.9:80")

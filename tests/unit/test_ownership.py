@@ -114,7 +114,7 @@ def test_for_which_container_a_key_was_written(
         pytest.param({}, True, VALUE, True, id="there, with the value that we want"),
         pytest.param({}, False, VALUE, False, id="not wanted"),
         pytest.param(claim(VALUE), True, VALUE, False, id="ours, in order"),
-        pytest.param(claim(VALUE), False, VALUE, False, id="ours, and to go"),
+        pytest.param(claim(VALUE), False, VALUE, True, id="ours, and to go, if nobody waits for it"),
         pytest.param(claim(VALUE), True, "x:1", True, id="claimed, wanted, overwritten"),
         pytest.param(claim(VALUE), False, "x:1", True, id="claimed, overwritten"),
         pytest.param(claim("x:1"), True, VALUE, True, id="claimed, with a value that we did not write"),
