@@ -13,7 +13,7 @@ from model.desired import Desired
 from model.layout import Layout
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, plan
-from model.record import OwnerRecord, Shelf, claimed_keys
+from model.record import OwnerRecord, Shelf, decode_all
 from model.report import Outcome, Result
 
 #: Seconds for one reading or writing of everything.
@@ -39,13 +39,8 @@ def leaving(owner: Owner, registry: Reader) -> Plan:
     Raises RegistryUnavailable."""
     actual = registry.read(owner.name, owner.deadline, consistent=True)
     record = (OwnerRecord.decode(actual.record.value) if actual.record else None) or OwnerRecord()
-    ownership = Ownership(owner.name, owner.layout, record.claims, contested=_contested(owner, registry))
-    return plan(Desired(), actual, ownership)
-
-
-def _contested(owner: Owner, registry: Reader) -> frozenset[str]:
-    others = registry.others(owner.name, owner.deadline)
-    return claimed_keys(filter(None, (OwnerRecord.decode(each.value) for each in others)))
+    others = decode_all(each.value for each in registry.others(owner.name, owner.deadline))
+    return plan(Desired(), actual, Ownership(owner.name, owner.layout, record.claims).among(others, {}, actual))
 
 
 def has_record(owner: Owner, registry: Reader) -> bool:

@@ -19,7 +19,7 @@ from model.guard import GuardRule, guard
 from model.layout import Layout
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, by_key, in_apply_order, plan, with_record
-from model.record import OwnerRecord
+from model.record import OwnerRecord, decode_all
 from model.report import Memory, Outcome, PassReport, PassResult, Result, Stage, verdict
 from model.stored import FOREVER, Actual, Lifetime
 
@@ -138,7 +138,7 @@ class _Pass:
         wanted = self.task.desired(view.snapshot, self.task.rules_for(view.owner))
         ownership = Ownership(view.owner, self.task.layout, record.claims, memory.known).remembering(view.actual)
         entries = by_key(wanted, ownership)
-        if ownership.doubts(entries, view.actual):
+        if ownership.doubts(entries, view.actual, {each.id for each in wanted.held}):
             ownership = ownership.among(self._others(), entries, view.actual)
         planned, suspects = guard(
             plan(wanted, view.actual, ownership, self.task.lifetime), memory.suspects, self.task.guard
@@ -169,8 +169,7 @@ class _Pass:
         )
 
     def _others(self) -> tuple[OwnerRecord, ...]:
-        others = self.registry.others(self.owner, self.deadline)
-        return tuple(filter(None, (OwnerRecord.decode(each.value) for each in others)))
+        return decode_all(each.value for each in self.registry.others(self.owner, self.deadline))
 
     def _apply(self, planned: Plan) -> Iterator[Outcome]:
         """Each change on its own: one that fails stops none of the others. Only the owner record, which is written

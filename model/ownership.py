@@ -71,15 +71,19 @@ class Ownership:
         container_id = claim.container_id if claim else known.container_id if known else ""
         return container_id, default.container if default else ""
 
-    def doubts(self, wanted: Mapping[str, Entry], actual: Actual) -> frozenset[str]:
+    def doubts(
+        self, wanted: Mapping[str, Entry], actual: Actual, held: Collection[str] = frozenset()
+    ) -> frozenset[str]:
         """The keys about which the other hosts' records must be read: claimed by us but wanted no more, or with a value
-        that we did not write; or not claimed by us but already there with the value that we want."""
-        return frozenset(self._doubts(wanted, actual))
+        that we did not write; or not claimed by us but already there with the value that we want. ``held`` are the ids
+        of containers whose keys stay as they are, so that nothing need be known about those."""
+        return frozenset(self._doubts(wanted, actual, held))
 
-    def _doubts(self, wanted: Mapping[str, Entry], actual: Actual) -> Iterator[str]:
+    def _doubts(self, wanted: Mapping[str, Entry], actual: Actual, held: Collection[str]) -> Iterator[str]:
         for key, claim in self.claims.items():
             stored = actual.stored.get(key)
-            if stored and (key not in wanted or stored.value not in claim.values):
+            settled = key in wanted or claim.container_id in held
+            if stored and not (settled and stored.value in claim.values):
                 yield key
         for key, entry in wanted.items():
             stored = actual.stored.get(key)

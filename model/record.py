@@ -91,6 +91,11 @@ class OwnerRecord:
         return not self.engine or not engine or self.engine == engine
 
 
+def decode_all(texts: Iterable[str]) -> tuple[OwnerRecord, ...]:
+    """The records among these texts; what is none says nothing."""
+    return tuple(filter(None, map(OwnerRecord.decode, texts)))
+
+
 def claimed_keys(records: Iterable[OwnerRecord]) -> frozenset[str]:
     """Every key that one of these hosts holds, or was about to take, under a custom id."""
     return frozenset(key for record in records for key in record.claims)

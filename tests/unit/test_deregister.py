@@ -197,3 +197,17 @@ def test_without_patience_nobody_is_alive(field: Field) -> None:
     """``--wait 0`` asks, and does not wait."""
     assert not is_alive(field.owner, field.registry, Waiting(field), 0)
     assert QUESTION not in field.registry.stored
+
+
+def test_a_question_that_cannot_be_put_says_nothing(field: Field) -> None:
+    """It is no sign of life."""
+    field.registry.down = True
+    with pytest.raises(RegistryUnavailable, match="cannot ask whether the agent is alive"):
+        is_alive(field.owner, field.registry, field.time.advance, 5)
+
+
+def test_an_entry_that_another_host_writes_alike_is_that_hosts_by_now(field: Field) -> None:
+    """A standby with the same address, which has written it down, keeps it."""
+    claim = Claim.of("id", [field.registry.keys()[REDIS]])
+    field.registry.put(SHELF.record("core-03"), OwnerRecord("third", {REDIS: claim}).encode())
+    assert [change.key for change in leaving(field.owner, field.registry).changes] == [WEB]

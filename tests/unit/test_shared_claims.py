@@ -62,3 +62,11 @@ def test_a_claim_that_is_in_the_record_is_not_touched_by_memory() -> None:
     before = Ownership("core-01", LAYOUT, {CUSTOM: claim}, known)
     assert before.remembering(holding(VALUE)).claims == {CUSTOM: claim}
     assert before.remembering(holding(VALUE, DEFAULT)).claims == {CUSTOM: claim}
+
+
+@pytest.mark.parametrize(("held", "doubts"), [((), {CUSTOM}), (("id-web",), set()), (("id-other",), {CUSTOM})])
+def test_others_need_not_be_asked_about_what_stays_as_it_is(held: tuple[str, ...], doubts: set[str]) -> None:
+    """A failed container can be held for days: its passes cost no more than others."""
+    ownership = Ownership("core-01", LAYOUT, {CUSTOM: CLAIM})
+    assert ownership.doubts({}, holding(VALUE), held) == doubts
+    assert ownership.doubts({}, holding("192.0.2.2:80"), held) == {CUSTOM}
