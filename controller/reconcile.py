@@ -23,6 +23,9 @@ from model.record import OwnerRecord, decode_all
 from model.report import Memory, Outcome, PassReport, PassResult, Result, Stage, verdict
 from model.stored import FOREVER, Actual, Lifetime
 
+#: So many passes in a row may read what lags behind. A consistent answer costs etcd a round of its quorum.
+UNSURE_AT_MOST = 29
+
 T = TypeVar("T")
 
 
@@ -94,9 +97,12 @@ class _Pass:
         self.owner = task.rules.owner
 
     def run(self) -> PassReport:
-        """What may lag behind decides no delete: before one, everything is read again, consistently."""
-        planned, report = self._consider(consistent=False)
-        if report.replaced or any(change.action is Action.DELETE for change in (*planned.changes, *planned.held_back)):
+        """What may lag behind decides no delete: before one, everything is read again, consistently. So it is now and
+        then without one: a member that was cut off from the others goes on to answer, with what it knew."""
+        sure = self.memory.unsure >= UNSURE_AT_MOST
+        planned, report = self._consider(consistent=sure)
+        deletes = any(change.action is Action.DELETE for change in (*planned.changes, *planned.held_back))
+        if not sure and (report.replaced or deletes):
             planned, report = self._consider(consistent=True)
         outcomes = self._time(Stage.APPLY, lambda: tuple(self._apply(planned)))
         problem = _first_problem(outcomes)
@@ -104,7 +110,8 @@ class _Pass:
 
     def _consider(self, *, consistent: bool) -> tuple[Plan, PassReport]:
         view = self._look(consistent=consistent)
-        return self._time(Stage.PLAN, lambda: self._decide(view))
+        planned, report = self._time(Stage.PLAN, lambda: self._decide(view))
+        return planned, evolve(report, consistent=consistent)
 
     def failed(self, result: PassResult, error: Exception) -> PassReport:
         """The report of a pass that did not get as far as a plan."""

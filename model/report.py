@@ -64,18 +64,20 @@ class Memory:
     notices another store; a pass without it ends in the same place.
 
     ``known`` are the keys seen in order, ``suspects`` the passes in which a delete was held back, ``mark`` is the store
-    that was read.
+    that was read, ``unsure`` counts the passes in a row that read what may lag behind.
     """
 
     known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
     suspects: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
     mark: Mark | None = None
+    unsure: int = 0
 
 
 @frozen
 class PassReport:
     """What one pass saw and did. ``seconds`` tells how long each stage took that was reached. ``replaced`` says that
-    the registry is not the one of the pass before: another cluster, or one that was wiped or restored."""
+    the registry is not the one of the pass before: another cluster, or one that was wiped or restored; ``consistent``
+    that what it read cannot have lagged behind."""
 
     result: PassResult
     owner: str = ""
@@ -87,6 +89,7 @@ class PassReport:
     suspects: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
     mark: Mark | None = None
     replaced: bool = False
+    consistent: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -119,7 +122,8 @@ class PassReport:
         left = [outcome.change for outcome in self.outcomes if outcome.result is not Result.APPLIED]
         recorded = all(change.action is not Action.RECORD for change in left)
         mark = self.mark if recorded else memory.mark
-        return Memory(remember(known, self.plan, applied, left), self.suspects, mark)
+        unsure = 0 if self.consistent else memory.unsure + 1
+        return Memory(remember(known, self.plan, applied, left), self.suspects, mark, unsure)
 
 
 def summary(plan: Plan) -> str:

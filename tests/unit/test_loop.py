@@ -194,5 +194,5 @@ def test_what_a_pass_saw_is_given_to_the_next(between: PassReport | Exception) -
     """A pass that saw nothing, or broke, leaves it as it was; one that saw otherwise replaces it."""
     with capture_logs():
         script = Script(SAW_IT, between, GOOD, GOOD).run()
-    seen = Memory(SETTLED, SUSPECTS, MARK)
-    assert script.memories == [Memory(), seen, seen, Memory()]
+    seen = Memory(SETTLED, SUSPECTS, MARK, unsure=1)
+    assert script.memories == [Memory(), seen, seen, Memory(unsure=2)]

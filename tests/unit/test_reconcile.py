@@ -281,3 +281,23 @@ def test_the_same_pass_whatever_order_the_engine_lists_in() -> None:
     """Outcomes are in a stable order."""
     reports = [reconcile(task(), host(*names), MemoryRegistry(), Memory()) for names in (("a1", "b1"), ("b1", "a1"))]
     assert reports[0].outcomes == reports[1].outcomes
+
+
+def test_every_thirtieth_pass_is_sure_of_what_it_reads() -> None:
+    """A member of the registry that was cut off from the others would show the same for ever."""
+    memory, sure = Memory(), []
+    registry = MemoryRegistry()
+    for _ in range(61):
+        report = reconcile(task(), host("web"), registry, memory)
+        memory = report.memory_after(memory)
+        sure.append(report.consistent)
+    assert [number for number, each in enumerate(sure, start=1) if each] == [30, 60]
+
+
+def test_a_pass_that_deletes_is_sure_and_the_counting_begins_anew() -> None:
+    """It has read everything twice."""
+    registry = MemoryRegistry()
+    registry.put(ORPHAN, f"{HOST_IP}:1")
+    report = reconcile(task(), host("web"), registry, Memory(unsure=20))
+    assert report.consistent
+    assert report.memory_after(Memory(unsure=20)).unsure == 0
