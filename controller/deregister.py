@@ -53,7 +53,8 @@ def is_alive(owner: Owner, registry: Registry, wait: Callable[[float], None], se
     registry's lifetime should be a little longer than that, so that the question goes by itself if this program is
     killed, and not before. Raises RegistryUnavailable."""
     key = Shelf(owner.layout.prefix).question(owner.name)
-    asked = registry.apply(Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED), owner.deadline)
+    question = Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED)
+    asked = registry.apply(owner.name, question, owner.deadline)
     if asked.result is Result.FAILED:
         raise RegistryUnavailable(f"cannot ask whether the agent is alive: {asked.detail}")
     until = Deadline.after(seconds, owner.clock)
@@ -61,18 +62,18 @@ def is_alive(owner: Owner, registry: Registry, wait: Callable[[float], None], se
         if registry.read(owner.name, owner.deadline, consistent=True).question is None:
             return True
         wait(0.2)
-    question = registry.read(owner.name, owner.deadline, consistent=True).question
-    if question:
-        registry.apply(Change(Action.DELETE, key, "", question, Reason.ASKED), owner.deadline)
-    return question is None
+    unanswered = registry.read(owner.name, owner.deadline, consistent=True).question
+    if unanswered:
+        registry.apply(owner.name, Change(Action.DELETE, key, "", unanswered, Reason.ASKED), owner.deadline)
+    return unanswered is None
 
 
 def remove(owner: Owner, registry: Registry, planned: Plan) -> Iterator[Outcome]:
     """Carry the plan out; the owner's record goes last, and only if nothing is left."""
     outcomes = []
-    for change in planned.changes:
-        outcomes.append(registry.apply(change, owner.deadline))
-        yield outcomes[-1]
+    for outcome in registry.apply_all(owner.name, planned.changes, owner.deadline):
+        outcomes.append(outcome)
+        yield outcome
     record = registry.read(owner.name, owner.deadline, consistent=True).record
     if record and all(outcome.result is Result.APPLIED for outcome in outcomes):
-        registry.apply(Change(Action.DELETE, record.key, "", record, Reason.GONE), owner.deadline)
+        registry.apply(owner.name, Change(Action.DELETE, record.key, "", record, Reason.GONE), owner.deadline)

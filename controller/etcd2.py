@@ -1,8 +1,4 @@
-"""The door to etcd's v2 API, and to python-etcd.
-
-Its own reconnecting is not used: it sticks to dead nodes and multiplies timeouts. Each endpoint has a client of its
-own, without retries, and a request goes to the endpoints in turn, beginning with the one that answered last.
-"""
+"""The door to etcd's v2 API, and to python-etcd. Its own reconnecting is not used; see ``controller.rotation``."""
 
 from __future__ import annotations
 
@@ -20,13 +16,12 @@ from attrs import frozen
 from controller.clock import Deadline
 from controller.credentials import Credentials
 from controller.errors import RegistryUnavailable, one_line
+from controller.registry import OneByOne
+from controller.rotation import Rotation, Unusable, timeouts
 from model.plan import Action, Change
 from model.record import Shelf
 from model.report import Outcome, Result
 from model.stored import Actual, Lifetime, Mark, Stored
-
-CONNECT_TIMEOUT = 1.0
-READ_TIMEOUT = 2.0
 
 #: etcd's v2 error codes: https://etcd.io/docs/v2.3/errorcode/
 KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NOT_A_DIRECTORY, KEY_EXISTS = 100, 101, 102, 104, 105
@@ -66,33 +61,24 @@ class Endpoints:
         """``endpoints`` are hosts and ports; ``on_error`` is called for each request that got no usable answer. Raises
         Stop for credentials that cannot be used."""
         context = credentials.context()
-        self._clients = [_client(host, port, credentials, context) for host, port in endpoints]
-        self._on_error = on_error
-        self._current = 0
+        members = [_Member(_client(host, port, credentials, context)) for host, port in endpoints]
+        self._rotation = Rotation(members, on_error)
 
     def request(self, method: str, key: str, params: Params, deadline: Deadline) -> Answer:
         """The answer to a request about ``key``. Raises Refused, or RegistryUnavailable when no endpoint gave
         a usable answer before the deadline."""
-        problems = []
-        for client in self._rotation():
-            if deadline.passed:
-                problems.append("the pass ran out of time")
-                break
-            try:
-                return _request(client, method, key, params, deadline)
-            except _Unusable as problem:
-                self._on_error()
-                self._current = (self._current + 1) % len(self._clients)
-                problems.append(f"{client.base_uri}: {problem}")
-        raise RegistryUnavailable("; ".join(problems))
-
-    def _rotation(self) -> Iterator[etcd.Client]:
-        start = self._current
-        yield from self._clients[start:] + self._clients[:start]
+        return self._rotation.ask(lambda member: _request(member.client, method, key, params, deadline), deadline)
 
 
-class _Unusable(Exception):
-    """This endpoint gave no answer that counts; another one may."""
+@frozen
+class _Member:
+    """A client of its own for each endpoint, without retries."""
+
+    client: etcd.Client
+
+    @property
+    def url(self) -> str:
+        return str(self.client.base_uri)
 
 
 def _client(host: str, port: int, credentials: Credentials, context: ssl.SSLContext | None) -> etcd.Client:
@@ -118,23 +104,23 @@ def _for_header(text: str) -> str | None:
 
 
 def _request(client: etcd.Client, method: str, key: str, params: Params, deadline: Deadline) -> Answer:
-    left = max(deadline.left, 0.05)
-    timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=min(READ_TIMEOUT, left))
+    connect, read = timeouts(deadline)
+    timeout = urllib3.Timeout(connect=connect, read=read)
     try:
         # python-etcd does not encode keys, and would have etcd cut them at a question mark.
         response = client.api_execute(f"/v2/keys{quote(key, safe='/:')}", method, dict(params), timeout=timeout)
         mark = Mark(client.expected_cluster_id or "", int(response.headers["X-Etcd-Index"]))
         return Answer(json.loads(response.data)["node"], mark)
     except etcd.EtcdConnectionFailed as error:
-        raise _Unusable(_cause(error)) from error
+        raise Unusable(_cause(error)) from error
     except etcd.EtcdClusterIdChanged as error:
-        raise _Unusable("it belongs to another cluster than before") from error
+        raise Unusable("it belongs to another cluster than before") from error
     except etcd.EtcdException as error:
         raise _translated(error, client) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _Unusable(f"it does not answer as etcd does: {one_line(error)}") from error
+        raise Unusable(f"it does not answer as etcd does: {one_line(error)}") from error
     except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
-        raise _Unusable(one_line(error)) from error
+        raise Unusable(one_line(error)) from error
 
 
 def _cause(error: etcd.EtcdConnectionFailed) -> str:
@@ -158,8 +144,8 @@ def _translated(error: etcd.EtcdException, client: etcd.Client) -> Exception:
         detail = f"{payload.get('message', '')}: {payload.get('cause', '')} (etcd error {code})"
         return Refused(code, detail, Mark(client.expected_cluster_id or "", int(payload.get("index", 0))))
     if "404 page not found" in str(error):
-        return _Unusable("it does not serve the v2 API; start etcd with --enable-v2")
-    return _Unusable(one_line(error))
+        return Unusable("it does not serve the v2 API; start etcd with --enable-v2")
+    return Unusable(one_line(error))
 
 
 class Etcd2Reader:
@@ -209,15 +195,15 @@ def _stored(node: Mapping[str, Any]) -> Stored:
     return Stored(node["key"], node["value"], node["modifiedIndex"], node.get("ttl"))
 
 
-class Etcd2Registry(Etcd2Reader):
+class Etcd2Registry(OneByOne, Etcd2Reader):
     """Reads and writes one prefix. Each write is guarded by what was read, and can safely be made twice."""
 
     def __init__(self, endpoints: Endpoints, prefix: str, lifetime: Lifetime) -> None:
         super().__init__(endpoints, prefix)
         self._lifetime = lifetime
 
-    def apply(self, change: Change, deadline: Deadline) -> Outcome:
-        """Make one change; see Registry."""
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
+        """Make one change; see Registry. Each key has a lifetime of its own here, whoever the owner is."""
         try:
             self._write(change, deadline)
         except Refused as refused:

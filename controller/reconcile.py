@@ -135,7 +135,7 @@ class _Pass:
         """Somebody asks whether this owner's agent is alive: removing the question says so."""
         if question := actual.question:
             change = Change(Action.DELETE, question.key, "", question, Reason.ASKED)
-            self.registry.apply(change, self.deadline)
+            self.registry.apply(self.owner, change, self.deadline)
 
     def _decide(self, view: _View) -> tuple[Plan, PassReport]:
         record = self._record(view)
@@ -179,19 +179,18 @@ class _Pass:
         return decode_all(each.value for each in self.registry.others(self.owner, self.deadline))
 
     def _apply(self, planned: Plan) -> Iterator[Outcome]:
-        """Each change on its own: one that fails stops none of the others. Only the owner record, which is written
-        ahead, holds up what hangs on it."""
-        record: Outcome | None = None
-        for change in in_apply_order(planned.changes):
-            if self.deadline.passed:
-                outcome = Outcome(change, Result.SKIPPED, "the pass ran out of time")
-            elif record and _holds_up(record, change):
-                outcome = Outcome(change, record.result, f"the owner record could not be written: {record.detail}")
+        """Each change stands for itself: one that fails stops none of the others. Only the owner record, which is
+        written ahead, holds up what hangs on it."""
+        ahead = [change for change in planned.changes if change.action is Action.RECORD]
+        written = list(self.registry.apply_all(self.owner, ahead, self.deadline))
+        yield from written
+        going = []
+        for change in in_apply_order(change for change in planned.changes if change.action is not Action.RECORD):
+            if record := next((each for each in written if _holds_up(each, change)), None):
+                yield Outcome(change, record.result, f"the owner record could not be written: {record.detail}")
             else:
-                outcome = self.registry.apply(change, self.deadline)
-            if change.action is Action.RECORD:
-                record = outcome
-            yield outcome
+                going.append(change)
+        yield from self.registry.apply_all(self.owner, going, self.deadline)
 
     def _time(self, stage: Stage, work: Callable[[], T]) -> T:
         start = self.task.clock.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from attrs import frozen
@@ -30,9 +32,31 @@ class Reader(Protocol):
 class Registry(Reader, Protocol):
     """A registry that a pass can bring in order."""
 
-    def apply(self, change: Change, deadline: Deadline) -> Outcome:
-        """Make one change, if what it was decided on still holds. Never raises for what the registry answers: losing
-        the race is ``conflict``, anything else that went wrong is ``failed``, each with a detail."""
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
+        """Make one change for this owner, if what it was decided on still holds. Never raises for what the registry
+        answers: losing the race is ``conflict``, anything else that went wrong is ``failed``, each with a detail."""
+
+    def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:
+        """Make several, no two of them about one key; in this order where order can be seen. Each stands for itself:
+        one that fails or loses its race stops none of the others. What there is no time for is ``skipped``."""
+
+
+def skipped(change: Change) -> Outcome:
+    """How a change ends for which there was no time."""
+    return Outcome(change, Result.SKIPPED, "the pass ran out of time")
+
+
+class OneByOne(ABC):
+    """Several changes, for a registry that makes each with a request of its own."""
+
+    @abstractmethod
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
+        """See Registry."""
+
+    def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:
+        """See Registry."""
+        for change in changes:
+            yield skipped(change) if deadline.passed else self.apply(owner, change, deadline)
 
 
 @frozen
@@ -51,5 +75,8 @@ class DryRun:
     def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         return self.reader.others(owner, deadline)
 
-    def apply(self, change: Change, deadline: Deadline) -> Outcome:
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         return Outcome(change, Result.PENDING)
+
+    def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:
+        return (self.apply(owner, change, deadline) for change in changes)

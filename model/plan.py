@@ -95,11 +95,12 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     wanted      actual              whose                       result
     ==========  ==================  ==========================  ============================================
     an entry    absent                                          create (``new``; ``missing`` if known)
-    an entry    a key above or below it                         refusal (``conflict``), unless it is about to go
+    an entry    a key above or below it                         refusal (``conflict``), unless it is about to go,
+                                                                or the registry is flat
     an entry    the same value      anyone's                    nothing; ``renew`` or ``update`` for its ttl
     an entry    another value       ours                        update (``changed``; ``overwritten`` if known)
     an entry    another value       cannot be shown to be ours  refusal (``conflict``)
-    no entry    present             ours, container held        nothing; ``renew`` for its ttl
+    no entry    present             ours, container held        nothing; ``renew`` or ``update`` for its ttl
     no entry    present             ours                        delete (``gone`` if known; ``orphan``)
     no entry    present             cannot be shown to be ours  nothing, ever
     ==========  ==================  ==========================  ============================================
@@ -109,7 +110,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     """
     entries = by_key(wanted, ownership)
     own = {key: stored for key, stored in actual.stored.items() if ownership.owns(stored)}
-    planner = _Planner(ownership, lifetime, actual.stored)
+    planner = _Planner(ownership, lifetime, actual)
     for key, stored in own.items():
         if key not in entries:
             planner.drop(stored, held=_is_held(key, wanted, ownership))
@@ -153,10 +154,11 @@ def _is_held(key: str, wanted: Desired, ownership: Ownership) -> bool:
 class _Planner:
     """Collects the changes of one plan, a row of the table at a time."""
 
-    def __init__(self, ownership: Ownership, lifetime: Lifetime, stored: Mapping[str, Stored]) -> None:
+    def __init__(self, ownership: Ownership, lifetime: Lifetime, actual: Actual) -> None:
         self.ownership = ownership
         self.lifetime = lifetime
-        self.stored = stored
+        self.stored = actual.stored
+        self.flat = actual.flat
         self.changes: list[Change] = []
         self.conflicts: list[Refusal] = []
         self.settled: dict[str, Known] = {}
@@ -186,6 +188,8 @@ class _Planner:
 
     def _obstacle(self, key: str) -> str | None:
         """A key that stays and excludes this one: where one of the two is, the other would need a directory."""
+        if self.flat:
+            return None
         above = next((each for each in ancestors(key) if each in self._staying), None)
         return above or self._directories.get(key)
 
@@ -208,22 +212,26 @@ class _Planner:
     def _settle(self, stored: Stored, entry: Entry) -> None:
         """A wanted entry that holds the right value; its lifetime may be wrong."""
         self.settled[stored.key] = Known(stored.value, entry.container.id)
-        if self.lifetime.unwanted(stored.ttl):
-            self._write(Action.UPDATE, entry, stored, Reason.TTL_UNWANTED)
-            return
-        self.in_sync += 1
-        self._renew(stored, entry.container.id)
+        self.in_sync += self._keep(stored, entry.container.id)
 
-    def _renew(self, stored: Stored, container_id: str) -> None:
-        if self.lifetime.due(stored.ttl):
-            self.changes.append(Change(Action.RENEW, stored.key, stored.value, stored, Reason.TTL_DUE, container_id))
+    def _keep(self, stored: Stored, container_id: str) -> bool:
+        """See to the lifetime of a key that keeps its value; returns whether that can be done without writing it."""
+        if self.lifetime.unwanted(stored.ttl):
+            action, reason = Action.UPDATE, Reason.TTL_UNWANTED
+        elif self.lifetime.due(stored.ttl):
+            action, reason = Action.RENEW if stored.renewable else Action.UPDATE, Reason.TTL_DUE
+        else:
+            return True
+        claimed = action is Action.UPDATE and not self.ownership.tells(stored.key)
+        self.changes.append(Change(action, stored.key, stored.value, stored, reason, container_id, claimed))
+        return action is Action.RENEW
 
     def drop(self, stored: Stored, *, held: bool) -> None:
         """The rows of an own key that is not wanted."""
         container_id, _ = self.ownership.container_of(stored.key)
         if held:
             self.settled[stored.key] = Known(stored.value, container_id)
-            self._renew(stored, container_id)
+            self._keep(stored, container_id)
         else:
             reason = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN
             self.changes.append(Change(Action.DELETE, stored.key, "", stored, reason, container_id))

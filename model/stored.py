@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from attrs import field, frozen
@@ -11,13 +12,16 @@ from model.frozen import frozen_dict
 
 @frozen
 class Stored:
-    """A key as the registry holds it. ``version`` guards a write against a change in between (etcd's modifiedIndex);
-    ``ttl`` is what is left of its lifetime in seconds, None for a key that does not expire."""
+    """A key as the registry holds it. ``version`` guards a write against a change in between (etcd's modifiedIndex or
+    mod_revision). ``ttl`` is what is left of its lifetime in seconds: None for a key that does not expire, 0 where it
+    hangs on something that this host does not renew. ``renewable``: whether it can be given its full lifetime again
+    without being written."""
 
     key: str
     value: str
     version: int
     ttl: int | None = None
+    renewable: bool = True
 
 
 @frozen
@@ -36,12 +40,13 @@ class Mark:
 @frozen
 class Actual:
     """All keys under the prefix, everybody's; and beside it this host's owner record, and the question whether its
-    agent is alive, where somebody asks."""
+    agent is alive, where somebody asks. ``flat``: whether a key may lie below another, as in etcd v3 and not in v2."""
 
     stored: Mapping[str, Stored] = field(factory=dict, converter=frozen_dict)
     record: Stored | None = None
     question: Stored | None = None
     mark: Mark | None = None
+    flat: bool = False
 
 
 @frozen
@@ -58,6 +63,13 @@ class Lifetime:
     def unwanted(self, left: int | None) -> bool:
         """Whether a key expires that should not."""
         return self.ttl == 0 and left is not None
+
+    def lease_id(self, prefix: str, owner: str) -> int:
+        """The id of the one lease on which this owner's keys under this prefix hang, in a registry that has leases: a
+        positive number of 63 bits. It can be worked out again, so that an agent that was started anew goes on with the
+        lease that is there, and two agents of one host share it; another ``-ttl`` is another lease."""
+        digest = hashlib.sha256(f"{prefix}\0{owner}\0{self.ttl}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1 or 1
 
 
 #: Keys that do not expire.

@@ -15,7 +15,8 @@ import pytest
 
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
-from controller.etcd2 import CONNECT_TIMEOUT, READ_TIMEOUT, Endpoints, Etcd2Registry
+from controller.etcd2 import Endpoints, Etcd2Registry
+from controller.rotation import CONNECT_TIMEOUT, READ_TIMEOUT
 from model.plan import Action, Change, Reason
 from model.record import ROOT, Shelf
 from model.report import Result
@@ -137,7 +138,7 @@ def test_an_endpoint_that_is_ill_is_passed_over(good: EtcdServer, status: int, b
     """The next one answers, reads and writes alike; the ill one is not asked again while the other is well."""
     with fake(status, body) as ill:
         client = Client(ill.address, address(good))
-        assert client.registry.apply(create(KEY), soon()).result is Result.APPLIED
+        assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.APPLIED
         assert client.registry.read(OWNER, soon()).stored[KEY].value == "10.0.0.1:80"
         assert (len(ill.asked), client.errors) == (1, 1)
         with pytest.raises(RegistryUnavailable, match=said) as unavailable:
@@ -164,7 +165,7 @@ def test_an_endpoint_that_hangs_costs_one_time_out(good: EtcdServer) -> None:
         begun = time.monotonic()
         assert client.registry.read(OWNER, soon()).stored == {}
         assert READ_TIMEOUT <= time.monotonic() - begun < READ_TIMEOUT + SLACK
-        assert client.registry.apply(create(KEY), soon()).result is Result.APPLIED
+        assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.APPLIED
         assert client.errors == 1
     finally:
         frozen.close()
@@ -220,7 +221,7 @@ def test_what_etcd_itself_refuses_is_not_tried_elsewhere(good: EtcdServer) -> No
     denied = {"errorCode": 110, "message": "The request requires user authentication", "cause": "no", "index": 7}
     with fake(401, denied) as one, fake(401, denied) as two:
         client = Client(one.address, two.address)
-        assert client.registry.apply(create(KEY), soon()).result is Result.FAILED
+        assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
         assert (len(one.asked), len(two.asked), client.errors) == (1, 0, 0)
 
 
@@ -244,7 +245,7 @@ def test_records_are_hidden_from_every_listing(good: EtcdServer) -> None:
     """Consumers and ``etcdctl ls`` never see them; who knows the key can read it."""
     record = Shelf("/services").record(OWNER)
     registry = Client(address(good)).registry
-    registry.apply(Change(Action.RECORD, record, "mine", None, Reason.CLAIMS), soon())
+    registry.apply(OWNER, Change(Action.RECORD, record, "mine", None, Reason.CLAIMS), soon())
     assert [key for key in good.keys("/") if "wharfinger" in key] == []
     assert [key for key in good.ls_dirs("/") if "wharfinger" in key] == []
     assert good.get(record) == "mine"
@@ -256,7 +257,7 @@ def test_a_prefix_is_one_part_of_the_records_key(good: EtcdServer) -> None:
     for prefix in ("/services", "/services/a", "/servi%2Fces", "/日 本"):
         registry = Etcd2Registry(Endpoints([(host, port)]), prefix, Lifetime())
         change_of = Change(Action.RECORD, Shelf(prefix).record(OWNER), prefix, None, Reason.CLAIMS)
-        assert registry.apply(change_of, soon()).result is Result.APPLIED
+        assert registry.apply(OWNER, change_of, soon()).result is Result.APPLIED
     for prefix in ("/services", "/services/a", "/servi%2Fces", "/日 本"):
         registry = Etcd2Registry(Endpoints([(host, port)]), prefix, Lifetime())
         record = registry.read(OWNER, soon()).record
@@ -271,7 +272,7 @@ def test_a_delete_leaves_no_empty_directory_and_no_other_key(good: EtcdServer) -
     good.put("/services/team/core-02:web:80", "x:2")
     registry = Client(address(good)).registry
     before = registry.read(OWNER, soon()).stored["/services/team/a/core-01:web:80"]
-    assert registry.apply(change(Action.DELETE, before), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, change(Action.DELETE, before), soon()).result is Result.APPLIED
     assert good.ls_dirs("/services") == ["/services/team"]
     assert good.keys("/services") == {"/services/team/core-02:web:80": "x:2"}
 

@@ -48,7 +48,7 @@ def problem(registry: Etcd2Registry) -> str:
     """What a read fails with; a write fails alike."""
     with pytest.raises(RegistryUnavailable) as unavailable:
         registry.read(OWNER, soon())
-    outcome = registry.apply(create(KEY), soon())
+    outcome = registry.apply(OWNER, create(KEY), soon())
     assert outcome.result is Result.FAILED
     assert str(unavailable.value).endswith(outcome.detail)
     return str(unavailable.value)
@@ -56,7 +56,7 @@ def problem(registry: Etcd2Registry) -> str:
 
 def works(registry: Etcd2Registry) -> bool:
     """Whether what is written can be read."""
-    registry.apply(create(KEY), soon())
+    registry.apply(OWNER, create(KEY), soon())
     return KEY in registry.read(OWNER, soon(), consistent=True).stored
 
 
@@ -120,7 +120,7 @@ def test_tls_to_a_plain_endpoint_fails(shared_server: EtcdServer, tls: Setting) 
     registry = evolve(tls, server=shared_server).registry(tls.good)
     with pytest.raises(RegistryUnavailable, match="https://"):
         registry.read(OWNER, soon())
-    assert registry.apply(create(KEY), soon()).result is Result.FAILED
+    assert registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
 
 
 def test_a_server_without_client_certificates_needs_only_its_ca(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_the_password_is_never_told(users: Setting, right: bool, caplog: pytest.
     credentials = evolve(users.good, password=secret)
     with capture_logs() as lines:
         registry = users.registry(credentials)
-        outcome = registry.apply(create("/services/x/core-01:web:80"), soon())
+        outcome = registry.apply(OWNER, create("/services/x/core-01:web:80"), soon())
     told = [repr(credentials), str(credentials), repr(outcome), repr(lines), caplog.text]
     assert [each for each in told if secret in each] == []
 

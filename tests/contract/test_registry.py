@@ -66,14 +66,14 @@ def test_reading_shows_values_and_lifetimes(store: Store) -> None:
 def test_create_writes_a_key_that_is_absent(store: Store) -> None:
     """A create is applied and read back."""
     registry = store.registry()
-    assert registry.apply(create(KEY), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, create(KEY), soon()).result is Result.APPLIED
     assert read(registry)[KEY].value == "10.0.0.1:80"
 
 
 def test_create_never_overwrites(store: Store) -> None:
     """Who comes second loses the race, and the first one's value stays."""
     store.put(KEY, "theirs")
-    outcome = store.registry().apply(create(KEY), soon())
+    outcome = store.registry().apply(OWNER, create(KEY), soon())
     assert outcome.result is Result.CONFLICT
     assert outcome.detail
     assert store.keys() == {KEY: "theirs"}
@@ -82,14 +82,14 @@ def test_create_never_overwrites(store: Store) -> None:
 def test_a_create_that_is_already_done_counts_as_applied(store: Store) -> None:
     """The answer to a first try may have been lost."""
     store.put(KEY, "10.0.0.1:80")
-    assert store.registry().apply(create(KEY), soon()).result is Result.APPLIED
+    assert store.registry().apply(OWNER, create(KEY), soon()).result is Result.APPLIED
 
 
 def test_update_changes_what_was_read(store: Store) -> None:
     """An update of an unchanged key is applied."""
     store.put(KEY, "old")
     registry = store.registry()
-    outcome = registry.apply(change(Action.UPDATE, read(registry)[KEY], "new"), soon())
+    outcome = registry.apply(OWNER, change(Action.UPDATE, read(registry)[KEY], "new"), soon())
     assert outcome.result is Result.APPLIED
     assert store.keys() == {KEY: "new"}
 
@@ -101,7 +101,7 @@ def test_a_key_changed_since_it_was_read_is_left_alone(store: Store, action: Act
     registry = store.registry(Lifetime(60, 20))
     before = read(registry)[KEY]
     store.put(KEY, "theirs")
-    assert registry.apply(change(action, before, "new"), soon()).result is Result.CONFLICT
+    assert registry.apply(OWNER, change(action, before, "new"), soon()).result is Result.CONFLICT
     assert store.keys() == {KEY: "theirs"}
 
 
@@ -112,7 +112,7 @@ def test_a_key_that_went_since_it_was_read_is_not_written(store: Store, action: 
     registry = store.registry(Lifetime(60, 20))
     before = read(registry)[KEY]
     store.remove(KEY)
-    assert registry.apply(change(action, before, "new"), soon()).result is Result.CONFLICT
+    assert registry.apply(OWNER, change(action, before, "new"), soon()).result is Result.CONFLICT
     assert store.keys() == {}
 
 
@@ -121,21 +121,21 @@ def test_delete_removes_what_was_read_and_can_be_repeated(store: Store) -> None:
     store.put(KEY, "old")
     registry = store.registry()
     delete = change(Action.DELETE, read(registry)[KEY])
-    assert [registry.apply(delete, soon()).result for _ in range(2)] == [Result.APPLIED, Result.APPLIED]
+    assert [registry.apply(OWNER, delete, soon()).result for _ in range(2)] == [Result.APPLIED, Result.APPLIED]
     assert store.keys() == {}
 
 
 def test_a_lifetime_is_given_renewed_and_taken_away(store: Store) -> None:
     """With a ttl, keys are written with one and renewed to it; without, an update makes a key permanent."""
     with_ttl = store.registry(Lifetime(100, 10))
-    with_ttl.apply(create(KEY), soon())
+    with_ttl.apply(OWNER, create(KEY), soon())
     assert read(with_ttl)[KEY].ttl in range(95, 101)
     store.put(KEY, "10.0.0.1:80", ttl=50)
     renewal = change(Action.RENEW, read(with_ttl)[KEY], "10.0.0.1:80")
-    assert with_ttl.apply(renewal, soon()).result is Result.APPLIED
+    assert with_ttl.apply(OWNER, renewal, soon()).result is Result.APPLIED
     assert read(with_ttl)[KEY].ttl in range(95, 101)
     without = store.registry()
-    without.apply(change(Action.UPDATE, read(without)[KEY], "10.0.0.1:80"), soon())
+    without.apply(OWNER, change(Action.UPDATE, read(without)[KEY], "10.0.0.1:80"), soon())
     assert read(without)[KEY] == Stored(KEY, "10.0.0.1:80", read(without)[KEY].version, None)
 
 
@@ -144,9 +144,9 @@ def test_every_character_survives_the_round_trip(store: Store, part: str) -> Non
     """A key comes back as it was written, and can be updated and deleted under that name."""
     key = f"/services/{part}/{part}"
     registry = store.registry()
-    assert registry.apply(create(key, part), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, create(key, part), soon()).result is Result.APPLIED
     assert {each.key: each.value for each in read(registry).values()} == {key: part}
-    assert registry.apply(change(Action.DELETE, read(registry)[key]), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, change(Action.DELETE, read(registry)[key]), soon()).result is Result.APPLIED
     assert read(registry) == {}
 
 
@@ -156,7 +156,7 @@ def test_a_store_that_is_down_is_unknown_not_empty(store: Store) -> None:
     store.break_down()
     with pytest.raises(RegistryUnavailable):
         registry.read(OWNER, soon())
-    assert registry.apply(create(KEY), soon()).result is Result.FAILED
+    assert registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
 
 
 def test_a_dry_run_shows_what_is_there_and_writes_nothing(store: Store) -> None:
@@ -164,7 +164,7 @@ def test_a_dry_run_shows_what_is_there_and_writes_nothing(store: Store) -> None:
     store.put(KEY, "here")
     dry = DryRun(store.registry())
     assert read(dry)[KEY].value == "here"
-    assert dry.apply(change(Action.DELETE, read(dry)[KEY]), soon()).result is Result.PENDING
+    assert dry.apply(OWNER, change(Action.DELETE, read(dry)[KEY]), soon()).result is Result.PENDING
     assert store.keys() == {KEY: "here"}
 
 
@@ -218,7 +218,7 @@ def test_records_of_all_of_the_registry_have_a_shelf_too(store: Store) -> None:
     """An empty prefix is all of it; what is hidden is no key under it."""
     registry = store.registry(prefix="")
     change = Change(Action.RECORD, Shelf("").record(OWNER), "mine", None, Reason.CLAIMS)
-    assert registry.apply(change, soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, change, soon()).result is Result.APPLIED
     store.put(KEY, "10.0.0.1:80")
     actual = registry.read(OWNER, soon())
     assert actual.record is not None
@@ -229,12 +229,12 @@ def test_records_of_all_of_the_registry_have_a_shelf_too(store: Store) -> None:
 def test_the_record_is_guarded_as_any_key_is(store: Store) -> None:
     """Created where there is none, changed where it is as it was read, and otherwise a lost race."""
     registry = store.registry()
-    assert registry.apply(recording("one"), soon()).result is Result.APPLIED
-    assert registry.apply(recording("two"), soon()).result is Result.CONFLICT
-    assert registry.apply(recording("one"), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, recording("one"), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, recording("two"), soon()).result is Result.CONFLICT
+    assert registry.apply(OWNER, recording("one"), soon()).result is Result.APPLIED
     before = registry.read(OWNER, soon()).record
-    assert registry.apply(recording("two", before), soon()).result is Result.APPLIED
-    assert registry.apply(recording("three", before), soon()).result is Result.CONFLICT
+    assert registry.apply(OWNER, recording("two", before), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, recording("three", before), soon()).result is Result.CONFLICT
     after = registry.read(OWNER, soon()).record
     assert after is not None
     assert after.value == "two"
@@ -244,9 +244,9 @@ def test_the_record_is_guarded_as_any_key_is(store: Store) -> None:
 def test_the_record_never_expires(store: Store) -> None:
     """It outlives the entries, as it says whose they were; a question put with a lifetime does expire."""
     registry = store.registry(Lifetime(100, 10))
-    registry.apply(recording("one"), soon())
-    registry.apply(recording("two", registry.read(OWNER, soon()).record), soon())
-    registry.apply(create(QUESTION, "?"), soon())
+    registry.apply(OWNER, recording("one"), soon())
+    registry.apply(OWNER, recording("two", registry.read(OWNER, soon()).record), soon())
+    registry.apply(OWNER, create(QUESTION, "?"), soon())
     actual = registry.read(OWNER, soon())
     assert actual.record is not None
     assert actual.question is not None
@@ -257,11 +257,11 @@ def test_the_record_never_expires(store: Store) -> None:
 def test_a_question_can_be_put_and_answered(store: Store) -> None:
     """Deleting it leaves the record, and no key under the prefix is touched."""
     registry = store.registry()
-    registry.apply(recording("one"), soon())
-    registry.apply(create(QUESTION, "?"), soon())
+    registry.apply(OWNER, recording("one"), soon())
+    registry.apply(OWNER, create(QUESTION, "?"), soon())
     question = registry.read(OWNER, soon()).question
     assert question is not None
-    assert registry.apply(change(Action.DELETE, question), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, change(Action.DELETE, question), soon()).result is Result.APPLIED
     actual = registry.read(OWNER, soon())
     assert (actual.question, actual.record is not None) == (None, True)
 
@@ -301,7 +301,7 @@ def test_a_store_that_is_down_has_no_records_either(store: Store) -> None:
     store.break_down()
     with pytest.raises(RegistryUnavailable):
         registry.others(OWNER, soon())
-    assert registry.apply(recording("one"), soon()).result is Result.FAILED
+    assert registry.apply(OWNER, recording("one"), soon()).result is Result.FAILED
 
 
 def test_a_dry_run_reads_records_and_writes_none(store: Store) -> None:
@@ -309,5 +309,5 @@ def test_a_dry_run_reads_records_and_writes_none(store: Store) -> None:
     store.put(SHELF.record("core-02"), "theirs")
     dry = DryRun(store.registry())
     assert [each.value for each in dry.others(OWNER, soon())] == ["theirs"]
-    assert dry.apply(recording("one"), soon()).result is Result.PENDING
+    assert dry.apply(OWNER, recording("one"), soon()).result is Result.PENDING
     assert dry.read(OWNER, soon(), consistent=True).record is None

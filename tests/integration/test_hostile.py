@@ -313,11 +313,11 @@ def test_every_other_character_survives_the_way_to_etcd_and_back(etcd: EtcdServe
     wanted = {f"{prefix}/{text}": text for text in all_characters()}
     for key, value in wanted.items():
         change = Change(Action.CREATE, key, value, None, Reason.NEW)
-        assert registry.apply(change, Deadline.after(10, Clock())).result is Result.APPLIED, ascii(key)
+        assert registry.apply(OWNER, change, Deadline.after(10, Clock())).result is Result.APPLIED, ascii(key)
     seen = registry.read("core-01", Deadline.after(10, Clock())).stored
     assert {key: each.value for key, each in seen.items()} == wanted
     assert etcd.keys(prefix) == wanted
     for stored in seen.values():
         change = Change(Action.DELETE, stored.key, "", stored, Reason.GONE)
-        assert registry.apply(change, Deadline.after(10, Clock())).result is Result.APPLIED, ascii(stored.key)
+        assert registry.apply(OWNER, change, Deadline.after(10, Clock())).result is Result.APPLIED, ascii(stored.key)
     assert registry.read("core-01", Deadline.after(10, Clock())).stored == {}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from controller.clock import Deadline
 from controller.reconcile import Task, reconcile
+from controller.registry import OneByOne
 from model.plan import Change
 from model.report import Memory, Outcome
 from model.stored import Actual, Stored
@@ -21,7 +22,7 @@ class _Over(BaseException):
     """The test is over."""
 
 
-class Player:
+class Player(OneByOne):
     """An agent that stands still before each request to the registry, until it is given a step.
 
     ``told`` hears of each change that was made, once it is made.
@@ -73,10 +74,10 @@ class Player:
         self._stand()
         return self._registry.others(owner, deadline)
 
-    def apply(self, change: Change, deadline: Deadline) -> Outcome:
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Registry."""
         self._stand()
-        outcome = self._registry.apply(change, deadline)
+        outcome = self._registry.apply(owner, change, deadline)
         self._told(change, outcome)
         return outcome
 

@@ -8,13 +8,14 @@ from attrs import evolve
 
 from controller.clock import Deadline
 from controller.errors import RegistryUnavailable
+from controller.registry import OneByOne
 from model.plan import Action, Change
 from model.record import Shelf
 from model.report import Outcome, Result
 from model.stored import FOREVER, Actual, Lifetime, Mark, Stored
 
 
-class MemoryRegistry:
+class MemoryRegistry(OneByOne):
     """Keys in a dictionary, with etcd's versions and guards. Set ``down`` to have it answer nothing."""
 
     name = "memory"
@@ -67,7 +68,7 @@ class MemoryRegistry:
             if key.startswith(f"{path}/") and "/_" not in key.removeprefix(path)
         }
 
-    def apply(self, change: Change, deadline: Deadline) -> Outcome:
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Registry."""
         if self.down:
             return Outcome(change, Result.FAILED, "it is down")
@@ -115,10 +116,10 @@ class RecordingRegistry(MemoryRegistry):
         self.reads.append("others")
         return super().others(owner, deadline)
 
-    def apply(self, change: Change, deadline: Deadline) -> Outcome:
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Registry."""
         if len(self.writes) == self.die_at:
             self.die_at = None
             raise Killed
         self.writes.append(f"{change.action.value} {change.key}")
-        return Outcome(change, Result.FAILED, "no") if self.failing(change) else super().apply(change, deadline)
+        return Outcome(change, Result.FAILED, "no") if self.failing(change) else super().apply(owner, change, deadline)

@@ -99,7 +99,8 @@ def test_a_record_that_cannot_be_written_holds_up_custom_ids_alone() -> None:
         WEB: Result.APPLIED,
         REDIS: Result.FAILED,
     }
-    assert report.outcomes[2].detail == "the owner record could not be written: no"
+    details = {each.change.key: each.detail for each in report.outcomes}
+    assert details[REDIS] == "the owner record could not be written: no"
     assert (report.result, registry.keys()) == (PassResult.OPERATION_ERROR, {WEB: "10.0.0.1:8000"})
     registry.failing = lambda change: False
     assert run(registry, WEB_CONTAINER, custom("redis-1")).succeeded

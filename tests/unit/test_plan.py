@@ -183,10 +183,39 @@ def test_lifetimes(lifetime: Lifetime, left: int | None, expected: list[str]) ->
     assert len(result.visible) == sum(text.startswith("update") for text in expected)
 
 
+@pytest.mark.parametrize(
+    ("lifetime", "left", "expected"),
+    [
+        (Lifetime(), None, []),
+        (Lifetime(), 0, ["update ttl-unwanted"]),
+        (Lifetime(30, 10), None, ["update ttl-due"]),
+        (Lifetime(30, 10), 0, ["update ttl-due"]),
+    ],
+)
+@pytest.mark.parametrize("wanted", [WANT, Desired(held=HELD)], ids=["wanted", "held"])
+def test_a_key_that_hangs_on_no_lease_of_ours_is_written_to_be_renewed(
+    wanted: Desired, lifetime: Lifetime, left: int | None, expected: list[str]
+) -> None:
+    """Where lifetimes belong to leases, only a write hangs a key on another one; its value stays."""
+    read = Actual({OURS: Stored(OURS, VALUE, 7, left, renewable=False)}, flat=True)
+    result = decide(wanted, read, lifetime=lifetime)
+    assert [f"{each.action.value} {each.reason.value}" for each in result.changes] == expected
+    assert {each.value for each in result.changes} <= {VALUE}
+    assert result.visible == result.changes
+
+
 def test_held_keys_are_renewed() -> None:
     """The container is there, so its keys must not expire."""
     result = decide(Desired(held=HELD), actual({OURS: VALUE}, 1), lifetime=Lifetime(30, 10))
     assert [each.action for each in result.changes] == [Action.RENEW]
+
+
+@pytest.mark.parametrize("there", [f"{OURS}/below", "/services/nginx"])
+def test_a_flat_registry_has_room_above_and_below_a_key(there: str) -> None:
+    """etcd v3 has no directories that a key could stand in the way of."""
+    below = Actual({there: Stored(there, "theirs", 7)}, flat=True)
+    assert [each.action for each in decide(WANT, below).changes] == [Action.CREATE]
+    assert decide(WANT, actual({there: "theirs"})).changes == ()
 
 
 def test_deletes_come_last() -> None:
@@ -266,7 +295,7 @@ def plan_for(wanted: Desired, registry: MemoryRegistry, lifetime: Lifetime) -> P
 def carry_out(changes: Iterable[Change], registry: MemoryRegistry) -> None:
     """Apply them all, in the order in which a pass does."""
     for change in in_apply_order(changes):
-        registry.apply(change, Deadline.after(10, Clock()))
+        registry.apply(OWNER, change, Deadline.after(10, Clock()))
 
 
 def settle(wanted: Desired, registry: MemoryRegistry, lifetime: Lifetime, passes: int = 2) -> None:

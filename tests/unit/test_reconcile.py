@@ -11,7 +11,7 @@ from attrs import evolve
 from controller.clock import Deadline
 from controller.engine import EngineIdentity
 from controller.reconcile import Task, reconcile
-from controller.registry import DryRun
+from controller.registry import DryRun, OneByOne
 from model.address import AddressRules
 from model.desired import Rules, Snapshot, UnknownContainer
 from model.entry import ContainerRef
@@ -49,7 +49,7 @@ class Diary:
         return self.source.read(deadline)
 
 
-class WritingDown:
+class WritingDown(OneByOne):
     """The registry's side of a diary."""
 
     name = "memory"
@@ -68,11 +68,11 @@ class WritingDown:
         self._diary.asked.append("records")
         return self._diary.registry.others(owner, deadline)
 
-    def apply(self, change: Change, deadline: Deadline) -> Outcome:
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """Make a change."""
         self._diary.asked.append(f"{change.action.value} {change.key}")
         self._before_apply()
-        return self._diary.registry.apply(change, deadline)
+        return self._diary.registry.apply(owner, change, deadline)
 
 
 class Refusing(MemoryRegistry):
@@ -82,9 +82,11 @@ class Refusing(MemoryRegistry):
         super().__init__()
         self._key = key
 
-    def apply(self, change: Change, deadline: Deadline) -> Outcome:
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Registry."""
-        return Outcome(change, Result.FAILED, "no") if change.key == self._key else super().apply(change, deadline)
+        return (
+            Outcome(change, Result.FAILED, "no") if change.key == self._key else super().apply(owner, change, deadline)
+        )
 
 
 def host(*names: str) -> FakeSource:

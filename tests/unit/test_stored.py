@@ -42,3 +42,16 @@ def test_whether_it_can_be_the_same_store_later(now: Mark, same: bool) -> None:
 def test_whether_a_lifetime_is_as_it_should_be(lifetime: Lifetime, left: int | None, due: bool, unwanted: bool) -> None:
     """Due from the refresh on, or when there is too much left; without a lifetime any is unwanted."""
     assert (lifetime.due(left), lifetime.unwanted(left)) == (due, unwanted)
+
+
+def test_the_id_of_a_lease_can_be_worked_out_again() -> None:
+    """Another prefix, owner or lifetime is another lease; etcd takes a positive number of 63 bits."""
+    one = Lifetime(30, 10).lease_id("/services", "core-01")
+    assert one == Lifetime(30, 20).lease_id("/services", "core-01")
+    others = {
+        Lifetime(31, 10).lease_id("/services", "core-01"),
+        Lifetime(30, 10).lease_id("/services", "core-02"),
+        Lifetime(30, 10).lease_id("/service", "score-01"),
+    }
+    assert len(others | {one}) == 4
+    assert all(0 < each < 2**63 for each in others)
