@@ -120,9 +120,8 @@ def reconcile_once(words: dict[str, str], uris: tuple[str, ...], **how: Any) -> 
     """
     settings = _begin(words, uris)
     uri, credentials = settings.registry, settings.credentials
-    registry = (
-        dry_registry_for(uri, credentials) if how["dry_run"] else registry_for(uri, credentials, settings.lifetime)
-    )
+    make = dry_registry_for if how["dry_run"] else registry_for
+    registry = make(uri, credentials, settings.lifetime)
     task = task_for(settings, Clock())
     if how["force"]:
         task = evolve(task, guard=OFF)

@@ -16,7 +16,7 @@ from attrs import frozen
 from controller.clock import Deadline
 from controller.credentials import Credentials
 from controller.errors import RegistryUnavailable, one_line
-from controller.registry import OneByOne
+from controller.registry import OneByOne, overtaken
 from controller.rotation import Rotation, Unusable, timeouts
 from model.plan import Action, Change
 from model.record import Shelf
@@ -228,18 +228,13 @@ class Etcd2Registry(OneByOne, Etcd2Reader):
         self._endpoints.request("PUT", change.key, {**what, **ttl, **guard}, deadline)
 
     def _settle(self, change: Change, refused: Refused, deadline: Deadline) -> Outcome:
-        """A refused guard may be our own doing: the answer to an earlier try got lost, and the next endpoint then
-        finds the change made. Look again."""
+        """Where a guard did not hold, look again."""
         if refused.code not in OVERTAKEN:
             return Outcome(change, Result.FAILED, refused.detail)
-        wanted = None if change.action is Action.DELETE else change.value
         try:
-            now = self._value(change.key, deadline)
+            return overtaken(change, self._value(change.key, deadline))
         except (Refused, RegistryUnavailable) as error:
             return Outcome(change, Result.FAILED, one_line(error))
-        if now == wanted and change.action is not Action.RENEW:
-            return Outcome(change, Result.APPLIED)
-        return Outcome(change, Result.CONFLICT, "it changed after it was read")
 
     def _value(self, key: str, deadline: Deadline) -> str | None:
         try:

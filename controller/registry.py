@@ -9,7 +9,7 @@ from typing import Protocol
 from attrs import frozen
 
 from controller.clock import Deadline
-from model.plan import Change
+from model.plan import Action, Change
 from model.report import Outcome, Result
 from model.stored import Actual, Stored
 
@@ -44,6 +44,15 @@ class Registry(Reader, Protocol):
 def skipped(change: Change) -> Outcome:
     """How a change ends for which there was no time."""
     return Outcome(change, Result.SKIPPED, "the pass ran out of time")
+
+
+def overtaken(change: Change, now: str | None) -> Outcome:
+    """How a change ends whose key was not as it was read; ``now`` is the key's value, None where there is no key. It
+    may be our own doing: the answer to an earlier try got lost, and the next one finds the change made."""
+    wanted = None if change.action is Action.DELETE else change.value
+    if now == wanted and change.action is not Action.RENEW:
+        return Outcome(change, Result.APPLIED)
+    return Outcome(change, Result.CONFLICT, "it changed after it was read")
 
 
 class OneByOne(ABC):

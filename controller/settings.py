@@ -154,7 +154,7 @@ class _Reader:
         password = self.get("etcd-password-file", read.first_line, "") or words["etcd-password"] or password
         if bool(user) != bool(password):
             self.problems.append("a user name and a password go together: give both, or neither")
-        tls = registry.scheme == "etcds" or any(files.values())
+        tls = registry.tls or any(files.values())
         return Credentials(tls, files["ca"], files["cert"], files["key"], user, password)
 
     def registry(self, uris: tuple[str, ...]) -> RegistryUri:

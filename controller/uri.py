@@ -11,8 +11,8 @@ from model.entry import key_part_problem
 
 DEFAULT_PORT = 2379
 
-#: etcd's v2 API, in the clear and over TLS.
-SCHEMES = ("etcd", "etcds")
+#: etcd's v2 and v3 API, in the clear and over TLS.
+SCHEMES = ("etcd", "etcds", "etcd3", "etcd3s")
 
 
 @frozen
@@ -24,6 +24,16 @@ class RegistryUri:
     endpoints: tuple[tuple[str, int], ...]
     prefix: str
 
+    @property
+    def api(self) -> int:
+        """The version of etcd's API: 2 or 3."""
+        return 3 if "3" in self.scheme else 2
+
+    @property
+    def tls(self) -> bool:
+        """Whether the scheme asks for TLS."""
+        return self.scheme.endswith("s")
+
 
 def parse_uri(text: str) -> RegistryUri:
     """Read a registry URI; raises ValueError in plain words."""
@@ -31,7 +41,7 @@ def parse_uri(text: str) -> RegistryUri:
     if not separator:
         raise ValueError("it has no scheme; it should look like etcd://HOST:PORT/PREFIX")
     if scheme not in SCHEMES:
-        raise ValueError(f"the scheme {scheme!r} is not supported; {' and '.join(SCHEMES)} are")
+        raise ValueError(f"the scheme {scheme!r} is not supported; etcd and etcd3 are, with an s behind for TLS")
     hosts, _, path = rest.partition("/")
     if {"?", "#"} & set(rest) or "@" in hosts:
         raise ValueError("a user, a query or a fragment has no place in it")

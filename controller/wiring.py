@@ -10,6 +10,8 @@ from controller.clock import Clock
 from controller.credentials import Credentials
 from controller.engine import Engine, EngineSettings, connect, url_of
 from controller.etcd2 import Endpoints, Etcd2Reader, Etcd2Registry
+from controller.etcd3 import Etcd3Reader, Etcd3Registry
+from controller.gateway import Gateway
 from controller.last import Last
 from controller.reconcile import Task
 from controller.registry import DryRun, Registry
@@ -29,11 +31,15 @@ def registry_for(
     uri: RegistryUri, credentials: Credentials, lifetime: Lifetime, on_error: Callable[[], None] = nobody
 ) -> Registry:
     """A registry that can be written."""
+    if uri.api == 3:
+        return Etcd3Registry(Gateway(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
     return Etcd2Registry(Endpoints(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
 
 
-def dry_registry_for(uri: RegistryUri, credentials: Credentials) -> Registry:
+def dry_registry_for(uri: RegistryUri, credentials: Credentials, lifetime: Lifetime) -> Registry:
     """A registry that cannot."""
+    if uri.api == 3:
+        return DryRun(Etcd3Reader(Gateway(uri.endpoints, nobody, credentials), uri.prefix, lifetime))
     return DryRun(Etcd2Reader(Endpoints(uri.endpoints, nobody, credentials), uri.prefix))
 
 

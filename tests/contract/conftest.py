@@ -8,10 +8,13 @@ from typing import Protocol
 import pytest
 
 from controller.etcd2 import Endpoints, Etcd2Registry
+from controller.etcd3 import Etcd3Registry
+from controller.gateway import Gateway
 from controller.registry import Registry
 from model.record import ROOT
 from model.stored import Lifetime
 from tests.support.etcd_server import EtcdServer
+from tests.support.etcd_v3 import EtcdV3
 from tests.support.memory_registry import MemoryRegistry
 
 PREFIX = "/services"
@@ -86,6 +89,31 @@ class Etcd2Store:
         self._server.kill()
 
 
+class Etcd3Store:
+    """A real etcd's v3 API."""
+
+    def __init__(self, server: EtcdServer) -> None:
+        self._server = server
+        self._v3 = EtcdV3(server.endpoint)
+        self._v3.delete("/", recursive=True)
+
+    def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
+        host, _, port = self._server.endpoint.rpartition(":")
+        return Etcd3Registry(Gateway([(host, int(port))]), prefix, lifetime)
+
+    def put(self, key: str, value: str, ttl: int | None = None) -> None:
+        self._v3.put(key, value, ttl)
+
+    def remove(self, key: str) -> None:
+        self._v3.delete(key)
+
+    def keys(self) -> dict[str, str]:
+        return self._v3.keys(PREFIX)
+
+    def break_down(self) -> None:
+        self._server.kill()
+
+
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[EtcdServer]:
     """An etcd for the tests of this session."""
@@ -94,13 +122,12 @@ def shared_server() -> Iterator[EtcdServer]:
     server.close()
 
 
-@pytest.fixture(params=["memory", "etcd2"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+@pytest.fixture(params=["memory", "etcd2", "etcd3"])
+def store(request: pytest.FixtureRequest) -> Store:
     """An empty store of each kind."""
     if request.param == "memory":
-        yield MemoryStore()
-        return
+        return MemoryStore()
     server: EtcdServer = request.getfixturevalue("shared_server")
     if not server.answers():
         server.start()
-    yield Etcd2Store(server)
+    return Etcd2Store(server) if request.param == "etcd2" else Etcd3Store(server)

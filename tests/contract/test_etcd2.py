@@ -303,3 +303,10 @@ def test_a_client_notices_another_cluster_behind_its_endpoint() -> None:
         mark = client.registry.read(OWNER, soon()).mark
         assert mark is not None
         assert mark.cluster == "c2"
+
+
+def test_what_is_left_of_anybodys_lifetime_shows(good: EtcdServer) -> None:
+    """Each key has its own here."""
+    good.put("/services/db/other:db:5432", "10.0.0.2:5432", ttl=100)
+    stored = Client(address(good)).registry.read(OWNER, soon()).stored
+    assert stored["/services/db/other:db:5432"].ttl in range(95, 101)

@@ -44,13 +44,18 @@ def read(registry: Registry) -> dict[str, Stored]:
     return dict(registry.read(OWNER, soon()).stored)
 
 
+def renewal(before: Stored) -> Change:
+    """What the plan makes of a lifetime that is due."""
+    return change(Action.RENEW if before.renewable else Action.UPDATE, before, before.value)
+
+
 def test_an_empty_store_reads_as_no_keys(store: Store) -> None:
     """A prefix that does not exist is an answer, not an error."""
     assert read(store.registry()) == {}
 
 
 def test_reading_shows_values_and_lifetimes(store: Store) -> None:
-    """Keys of everybody below the prefix are read, with what is left of their lifetime; keys outside are not."""
+    """Keys of everybody below the prefix are read, and whether they expire; keys outside are not."""
     store.put(KEY, "10.0.0.1:80")
     store.put("/services/team/db/other:db:5432", "10.0.0.2:5432", ttl=100)
     store.put("/elsewhere/x", "1")
@@ -60,7 +65,7 @@ def test_reading_shows_values_and_lifetimes(store: Store) -> None:
         "/services/team/db/other:db:5432": "10.0.0.2:5432",
     }
     assert stored[KEY].ttl is None
-    assert stored["/services/team/db/other:db:5432"].ttl in range(95, 101)
+    assert stored["/services/team/db/other:db:5432"].ttl is not None
 
 
 def test_create_writes_a_key_that_is_absent(store: Store) -> None:
@@ -131,12 +136,71 @@ def test_a_lifetime_is_given_renewed_and_taken_away(store: Store) -> None:
     with_ttl.apply(OWNER, create(KEY), soon())
     assert read(with_ttl)[KEY].ttl in range(95, 101)
     store.put(KEY, "10.0.0.1:80", ttl=50)
-    renewal = change(Action.RENEW, read(with_ttl)[KEY], "10.0.0.1:80")
-    assert with_ttl.apply(OWNER, renewal, soon()).result is Result.APPLIED
+    before = read(with_ttl)[KEY]
+    assert with_ttl.apply(OWNER, renewal(before), soon()).result is Result.APPLIED
     assert read(with_ttl)[KEY].ttl in range(95, 101)
+    assert with_ttl.apply(OWNER, renewal(read(with_ttl)[KEY]), soon()).result is Result.APPLIED
     without = store.registry()
     without.apply(OWNER, change(Action.UPDATE, read(without)[KEY], "10.0.0.1:80"), soon())
-    assert read(without)[KEY] == Stored(KEY, "10.0.0.1:80", read(without)[KEY].version, None)
+    assert (read(without)[KEY].value, read(without)[KEY].ttl) == ("10.0.0.1:80", None)
+
+
+def test_several_changes_stand_for_themselves(store: Store) -> None:
+    """One that loses its race stops none of the others, whatever they are; each ends as it would alone."""
+    registry = store.registry()
+    for name in ("a", "b", "c", "d"):
+        store.put(f"/services/{name}", "old")
+    before = read(registry)
+    store.put("/services/b", "theirs")
+    store.remove("/services/d")
+    changes = [
+        change(Action.UPDATE, before["/services/a"], "new"),
+        change(Action.UPDATE, before["/services/b"], "new"),
+        change(Action.DELETE, before["/services/c"]),
+        change(Action.DELETE, before["/services/d"]),
+        create("/services/a/e", "new") if registry.read(OWNER, soon()).flat else create("/services/e", "new"),
+        create("/services/b", "new"),
+    ]
+    outcomes = list(registry.apply_all(OWNER, changes[:5], soon())) + list(
+        registry.apply_all(OWNER, changes[5:], soon())
+    )
+    assert [(each.change, each.result) for each in outcomes] == [
+        (changes[0], Result.APPLIED),
+        (changes[1], Result.CONFLICT),
+        (changes[2], Result.APPLIED),
+        (changes[3], Result.APPLIED),
+        (changes[4], Result.APPLIED),
+        (changes[5], Result.CONFLICT),
+    ]
+    assert store.keys() == {"/services/a": "new", "/services/b": "theirs", changes[4].key: "new"}
+
+
+def test_as_many_changes_as_there_are(store: Store) -> None:
+    """No limit of the registry's shows."""
+    registry = store.registry(Lifetime(100, 10))
+    keys = [f"/services/nginx/core-01:web{number}:80" for number in range(300)]
+    outcomes = list(registry.apply_all(OWNER, map(create, keys), soon()))
+    assert {each.result for each in outcomes} == {Result.APPLIED}
+    assert set(store.keys()) == set(keys)
+    outcomes = list(registry.apply_all(OWNER, map(renewal, read(registry).values()), soon()))
+    assert ({each.result for each in outcomes}, len(outcomes)) == ({Result.APPLIED}, 300)
+
+
+def test_what_there_is_no_time_for_is_skipped(store: Store) -> None:
+    """And not made."""
+    registry = store.registry(Lifetime(100, 10))
+    registry.apply(OWNER, create(KEY), soon())
+    over = Deadline.after(0, Clock())
+    changes = [renewal(read(registry)[KEY]), create("/services/a", "1"), create("/services/b", "1")]
+    assert [each.result for each in registry.apply_all(OWNER, changes, over)] == [Result.SKIPPED] * 3
+    assert set(store.keys()) == {KEY}
+
+
+def test_no_changes_are_no_outcomes(store: Store) -> None:
+    """A store that is down does not matter then."""
+    registry = store.registry()
+    store.break_down()
+    assert list(registry.apply_all(OWNER, [], soon())) == []
 
 
 @pytest.mark.parametrize("part", AWKWARD)

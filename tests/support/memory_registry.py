@@ -8,7 +8,7 @@ from attrs import evolve
 
 from controller.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry import OneByOne
+from controller.registry import OneByOne, overtaken
 from model.plan import Action, Change
 from model.record import Shelf
 from model.report import Outcome, Result
@@ -74,7 +74,7 @@ class MemoryRegistry(OneByOne):
             return Outcome(change, Result.FAILED, "it is down")
         now = self.stored.get(change.key)
         if (now and now.version) != (change.before and change.before.version):
-            return self._overtaken(change, now)
+            return overtaken(change, now.value if now else None)
         if change.action is Action.DELETE:
             self.remove(change.key)
         elif change.action is Action.RENEW and now:
@@ -83,12 +83,6 @@ class MemoryRegistry(OneByOne):
             ttl = None if change.action is Action.RECORD else self._lifetime.ttl or None
             self.put(change.key, change.value, ttl)
         return Outcome(change, Result.APPLIED)
-
-    def _overtaken(self, change: Change, now: Stored | None) -> Outcome:
-        wanted = None if change.action is Action.DELETE else change.value
-        if (now.value if now else None) == wanted and change.action is not Action.RENEW:
-            return Outcome(change, Result.APPLIED)
-        return Outcome(change, Result.CONFLICT, "it changed after it was read")
 
 
 class Killed(BaseException):
