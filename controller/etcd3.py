@@ -73,6 +73,7 @@ class Etcd3Reader:
             about, self._seen = self._look(owner, lease, deadline)
             return self._actual(owner, about, self._seen, deadline)
         except Refused as refused:
+            self._seen = None
             raise RegistryUnavailable(f"cannot read {self._prefix or '/'}: {refused.detail}") from refused
 
     def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
@@ -89,25 +90,28 @@ class Etcd3Reader:
         return self._lifetime.lease_id(self._prefix, owner) if self._lifetime.ttl else 0
 
     def _look(self, owner: str, lease: int, deadline: Deadline) -> tuple[_Page, _Seen]:
-        """What is kept about the owner, and everything under the prefix, with as little reading as will do."""
-        about, before = _below(self._shelf.folder(owner)), self._seen
-        if before:
-            page = self._range(about, lease, deadline)
-            if page.mark == before.mark:
-                return page, before
-            if page.mark.succeeds(before.mark) and (found := self._newer(about, before, deadline)):
-                return found
-        page, everything = self._pages(about, _below(self._prefix), lease, deadline)
-        return page, _seen(everything.mark, lease, everything.kvs)
+        """What is kept about the owner, and everything under the prefix at the same moment, with as little reading as
+        will do."""
+        about = self._range(_below(self._shelf.folder(owner)), lease, deadline)
+        before = self._seen
+        if before and about.mark == before.mark:
+            return about, before
+        if before and about.mark.succeeds(before.mark) and (seen := self._newer(about.mark, before, deadline)):
+            return about, seen
+        everything = self._at(about.mark, {}, lease, deadline)
+        return about, _seen(about.mark, lease, everything.kvs)
 
-    def _newer(self, about: Document, before: _Seen, deadline: Deadline) -> tuple[_Page, _Seen] | None:
-        """The same, from what was seen and what has been written since; None if keys went, as their number tells."""
-        newer = {**_below(self._prefix), "min_mod_revision": str(before.mark.index + 1)}
-        page, changed = self._pages(about, newer, before.lease, deadline)
+    def _newer(self, mark: Mark, before: _Seen, deadline: Deadline) -> _Seen | None:
+        """All keys, from those seen before and those written since; None if keys went, as their number tells."""
+        newer = {"min_mod_revision": str(before.mark.index + 1)}
+        changed = self._at(mark, newer, before.lease, deadline)
         stored = {**before.stored, **{each.key: each for each in changed.kvs}}
-        if len(stored) != changed.count or not changed.mark.succeeds(before.mark):
-            return None
-        return page, _seen(changed.mark, before.lease, stored.values())
+        return _seen(mark, before.lease, stored.values()) if len(stored) == changed.count else None
+
+    def _at(self, mark: Mark, which: Document, lease: int, deadline: Deadline) -> _Page:
+        """The keys under the prefix as they were then. A transaction of two ranges would be the same, but an etcd that is
+        full takes none."""
+        return self._range({**_below(self._prefix), **which, "revision": str(mark.index)}, lease, deadline)
 
     def _actual(self, owner: str, about: _Page, seen: _Seen, deadline: Deadline) -> Actual:
         """What a pass gets to see, with what is left of the lease where something hangs on it."""
@@ -129,16 +133,6 @@ class Etcd3Reader:
 
     def _range(self, keys: Document, lease: int, deadline: Deadline) -> _Page:
         return self._gateway.call("kv/range", keys, lambda answer: _page(_mark(answer), answer, lease), deadline)
-
-    def _pages(self, one: Document, other: Document, lease: int, deadline: Deadline) -> tuple[_Page, _Page]:
-        """Two ranges at the same moment."""
-
-        def read(answer: Any) -> tuple[_Page, _Page]:
-            first, second = (_page(_mark(answer), each["response_range"], lease) for each in answer["responses"])
-            return first, second
-
-        asked = {"success": [{"request_range": one}, {"request_range": other}]}
-        return self._gateway.call("kv/txn", asked, read, deadline)
 
 
 def _below(path: str) -> dict[str, str]:

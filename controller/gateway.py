@@ -167,13 +167,19 @@ class _Verifying(HTTPAdapter):
         """Nothing to add: the context verifies certificate and name."""
 
 
-def _cause(error: BaseException) -> str:
-    """The libraries wrap the socket's own error several times over; the innermost says it best. An answer of status 503
-    comes this way, too."""
-    text = getattr(error, "detail_text", None) or ""
+def _cause(error: Etcd3Exception) -> str:
+    """Why there was no answer. The libraries wrap the socket's own error several times over; the innermost says it
+    best. An answer with the status 503 comes this way, too."""
+    text = error.detail_text or ""
     if text.startswith("{"):
         return str(_translated(text))
-    return one_line(ValueError(text.rpartition(": ")[2].strip(")'\" ") or "cannot connect"))
+    inner: Any = error.__context__
+    while found := getattr(inner, "reason", None) or next(iter(getattr(inner, "args", ())), None):
+        if not isinstance(found, BaseException):
+            break
+        inner = found
+    said = one_line(inner or ValueError(text))
+    return f"cannot connect: {said.rpartition(': ')[2]}" if "new connection" in said else said
 
 
 def _translated(text: str) -> Exception:

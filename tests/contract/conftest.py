@@ -131,3 +131,14 @@ def store(request: pytest.FixtureRequest) -> Store:
     if not server.answers():
         server.start()
     return Etcd2Store(server) if request.param == "etcd2" else Etcd3Store(server)
+
+
+@pytest.fixture
+def good(shared_server: EtcdServer) -> EtcdServer:
+    """An etcd in good health, and empty."""
+    if not shared_server.answers():
+        shared_server.start()
+    for path in (PREFIX, ROOT):
+        shared_server.delete(path, recursive=True)
+    EtcdV3(shared_server.endpoint).delete("/", recursive=True)
+    return shared_server

@@ -1,0 +1,147 @@
+"""Several endpoints, some of them ill, through either API of etcd."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from controller.clock import Deadline
+from controller.errors import RegistryUnavailable
+from controller.rotation import CONNECT_TIMEOUT, READ_TIMEOUT
+from model.report import Result
+from tests.contract.clients import Client, address, soon
+from tests.support.answering import fake
+from tests.support.builders import OWNER, create
+from tests.support.etcd_server import EtcdServer
+from tests.support.fakes import FakeTime
+from tests.support.processes import free_ports
+
+KEY = "/services/nginx/core-01:web:80"
+
+#: What a machine may take on top.
+SLACK = 1.5
+
+pytestmark = pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
+
+
+#: Answers of an endpoint that is ill, with a word of what is said about it.
+ILL: dict[str, tuple[int, object, dict[int, str]]] = {
+    "500": (500, "internal error", {2: "internal error", 3: "internal error"}),
+    "503 from a proxy": (503, "<html>Service Unavailable</html>", {2: "Service Unavailable", 3: "Service Unavailable"}),
+    "no leader": (
+        503,
+        {"errorCode": 300, "message": "Raft Internal Error", "cause": "etcdserver: no leader", "code": 14},
+        {2: "no leader", 3: "Raft Internal Error"},
+    ),
+    "election": (
+        500,
+        {"errorCode": 301, "message": "During Leader Election", "cause": "", "code": 13},
+        {2: "Election", 3: "Election"},
+    ),
+    "not spoken": (404, "404 page not found", {2: "start etcd with --enable-v2", 3: "it does not serve the v3 API"}),
+    "a page": (200, "<html>Welcome</html>", {2: "does not answer as etcd does", 3: "does not answer as etcd does"}),
+    "another document": (
+        200,
+        {"hello": "world"},
+        {2: "does not answer as etcd does", 3: "does not answer as etcd does"},
+    ),
+    "a list": (200, [], {2: "does not answer as etcd does", 3: "does not answer as etcd does"}),
+    "a redirect": (307, "", {2: "Bad response", 3: "Temporary Redirect"}),
+    "nothing": (500, "", {2: "Bad response", 3: "Internal Server Error"}),
+}
+
+
+@pytest.mark.parametrize("ill", ILL)
+def test_an_endpoint_that_is_ill_is_passed_over(good: EtcdServer, api: int, ill: str) -> None:
+    """The next one answers, reads and writes alike; the ill one is not asked again while the other is well."""
+    status, body, said = ILL[ill]
+    with fake(status, body) as ill_one:
+        client = Client(api, ill_one.address, address(good))
+        assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.APPLIED
+        assert client.registry.read(OWNER, soon()).stored[KEY].value == "10.0.0.1:80"
+        assert (len(ill_one.asked), client.errors) == (1, 1)
+        with pytest.raises(RegistryUnavailable, match=said[api]) as unavailable:
+            Client(api, ill_one.address).registry.read(OWNER, soon())
+        assert f"127.0.0.1:{ill_one.server_port}" in str(unavailable.value)
+
+
+def test_an_endpoint_that_refuses_is_passed_over_at_once(good: EtcdServer, api: int) -> None:
+    """Nobody listens there."""
+    client = Client(api, ("127.0.0.1", free_ports(1)[0]), address(good))
+    begun = time.monotonic()
+    assert client.registry.read(OWNER, soon()).stored == {}
+    assert time.monotonic() - begun < SLACK
+    assert client.errors == 1
+
+
+def test_an_endpoint_that_hangs_costs_one_time_out(good: EtcdServer, api: int) -> None:
+    """SIGSTOP: it takes the connection, and never answers. The pass goes on with the next, and stays there."""
+    frozen = EtcdServer().start()
+    try:
+        client = Client(api, address(frozen), address(good))
+        client.registry.read(OWNER, soon())
+        frozen.freeze()
+        begun = time.monotonic()
+        assert client.registry.read(OWNER, soon()).stored == {}
+        assert READ_TIMEOUT <= time.monotonic() - begun < READ_TIMEOUT + SLACK
+        assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.APPLIED
+        assert client.errors == 1
+    finally:
+        frozen.close()
+
+
+def test_an_endpoint_that_takes_no_connection_costs_one_time_out(good: EtcdServer, api: int) -> None:
+    """A listener whose queue is full answers as a host does that is switched off: not at all."""
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for each in (first, second):
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        client = Client(api, full.getsockname(), address(good))
+        begun = time.monotonic()
+        assert client.registry.read(OWNER, soon()).stored == {}
+        assert time.monotonic() - begun < CONNECT_TIMEOUT + READ_TIMEOUT + SLACK
+        assert client.errors == 1
+
+
+def test_time_outs_keep_to_the_deadline(good: EtcdServer, api: int) -> None:
+    """However many endpoints hang, a pass does not take longer than it may."""
+    frozen = EtcdServer().start()
+    try:
+        frozen.freeze()
+        client = Client(api, *[address(frozen)] * 5)
+        begun = time.monotonic()
+        with pytest.raises(RegistryUnavailable, match="no answer in time"):
+            client.registry.read(OWNER, soon(0.5))
+        assert time.monotonic() - begun < 0.5 + SLACK
+    finally:
+        frozen.close()
+
+
+def test_without_time_nobody_is_asked(good: EtcdServer, api: int) -> None:
+    """The deadline has passed."""
+    gone = Deadline.after(0, FakeTime().clock)
+    with pytest.raises(RegistryUnavailable, match="the pass ran out of time"):
+        Client(api, address(good)).registry.read(OWNER, gone)
+
+
+def test_when_all_are_ill_each_says_why(good: EtcdServer, api: int) -> None:
+    """In their order."""
+    with fake(500, "one") as one, fake(500, "two") as two:
+        with pytest.raises(RegistryUnavailable) as unavailable:
+            Client(api, one.address, two.address).registry.read(OWNER, soon())
+        first, second = str(unavailable.value).split("; ")
+        assert (first.endswith("one"), second.endswith("two")) == (True, True)
+
+
+def test_what_etcd_itself_refuses_is_not_tried_elsewhere(good: EtcdServer, api: int) -> None:
+    """It would be the same at every member."""
+    denied = {"errorCode": 110, "message": "The request requires user authentication", "cause": "no", "index": 7}
+    denied["code"] = 7
+    with fake(401, denied) as one, fake(401, denied) as two:
+        client = Client(api, one.address, two.address)
+        assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
+        assert (len(one.asked), len(two.asked), client.errors) == (1, 0, 0)
