@@ -109,8 +109,8 @@ class Etcd3Reader:
         return _seen(mark, before.lease, stored.values()) if len(stored) == changed.count else None
 
     def _at(self, mark: Mark, which: Document, lease: int, deadline: Deadline) -> _Page:
-        """The keys under the prefix as they were then. A transaction of two ranges would be the same, but an etcd that is
-        full takes none."""
+        """The keys under the prefix as they were then. Two ranges in a transaction would do as well, but an etcd
+        that is full takes none."""
         return self._range({**_below(self._prefix), **which, "revision": str(mark.index)}, lease, deadline)
 
     def _actual(self, owner: str, about: _Page, seen: _Seen, deadline: Deadline) -> Actual:
