@@ -9,6 +9,7 @@ from functools import partial
 from controller.clock import Clock
 from controller.credentials import Credentials
 from controller.engine import Engine, EngineSettings, connect, url_of
+from controller.errors import Stop
 from controller.etcd2 import Endpoints, Etcd2Reader, Etcd2Registry
 from controller.last import Last
 from controller.reconcile import Task
@@ -17,7 +18,9 @@ from controller.route import Route
 from controller.settings import Settings
 from controller.uri import RegistryUri
 from model.desired import Deregister, desired
-from model.layout import PlainLayout
+from model.fit import fitted
+from model.layout import Layout, PlainLayout, ValueFormat
+from model.skydns import SkyDnsLayout
 from model.stored import Lifetime
 
 
@@ -28,13 +31,20 @@ def nobody() -> None:
 def registry_for(
     uri: RegistryUri, credentials: Credentials, lifetime: Lifetime, on_error: Callable[[], None] = nobody
 ) -> Registry:
-    """A registry that can be written."""
+    """A registry that can be written. Raises Stop for an API that is not spoken."""
+    _check_api(uri)
     return Etcd2Registry(Endpoints(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
 
 
 def dry_registry_for(uri: RegistryUri, credentials: Credentials) -> Registry:
-    """A registry that cannot."""
+    """A registry that cannot. Raises Stop for an API that is not spoken."""
+    _check_api(uri)
     return DryRun(Etcd2Reader(Endpoints(uri.endpoints, nobody, credentials), uri.prefix))
+
+
+def _check_api(uri: RegistryUri) -> None:
+    if uri.api != 2:
+        raise Stop(f"{uri.scheme}:// is for etcd's v{uri.api} API, which is not spoken here; v2 is")
 
 
 def engine_for(settings: Settings, on_error: Callable[[], None] = nobody) -> Engine:
@@ -44,16 +54,16 @@ def engine_for(settings: Settings, on_error: Callable[[], None] = nobody) -> Eng
     return Engine(partial(connect, where), stopped_too=stopped_too, on_error=on_error, where=url_of(where))
 
 
-def layout_for(uri: RegistryUri) -> PlainLayout:
+def layout_for(uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPORT) -> Layout:
     """How entries are written."""
-    return PlainLayout.under(uri.prefix)
+    return SkyDnsLayout(uri.prefix) if uri.skydns else PlainLayout.under(uri.prefix, value_format)
 
 
 def task_for(settings: Settings, clock: Clock) -> Task:
     """What is wanted of every pass."""
     return Task(
         rules=settings.rules,
-        layout=layout_for(settings.registry),
+        layout=layout_for(settings.registry, settings.value_format),
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,
@@ -61,4 +71,5 @@ def task_for(settings: Settings, clock: Clock) -> Task:
         seconds=settings.pass_timeout,
         clock=clock,
         desired=Last(desired),
+        fitted=Last(fitted),
     )

@@ -99,8 +99,11 @@ def engine(tmp_path: Path) -> Iterator[str]:
         (["reconcile"], "wharfinger: one registry URI is needed, as in etcd://127.0.0.1:2379/services; none was given"),
         (
             ["consul://x/y"],
-            "wharfinger: registry URI 'consul://x/y': the scheme 'consul' is not supported; etcd and etcds are",
+            "wharfinger: registry URI 'consul://x/y': the scheme 'consul' is not supported; etcd, etcd3, ",
         ),
+        (["skydns2://x"], "registry URI 'skydns2://x': a DNS domain is needed, e.g. skydns2://HOST/DOMAIN"),
+        (["reconcile", "etcd3://x/y"], "wharfinger: etcd3:// is for etcd's v3 API, which is not spoken here; v2 is"),
+        (["reconcile", "--dry-run", "skydns3://x/y"], "wharfinger: skydns3:// is for etcd's v3 API, which is not"),
         (["-ttl", "5", URI], "wharfinger: -ttl and -ttl-refresh go together: give both, or neither"),
         (["-internal=maybe", URI], "wharfinger: -internal 'maybe': it must be true or false"),
         (["--nonsense", URI], "No such option '--nonsense'"),
