@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from attrs import frozen
 
-from model.dns import NAME_LIMIT, is_label, label_problem
+from model.dns import NAME_LIMIT, label_problem
 from model.entry import DefaultId, Entry, Refusal, RefusalReason, quoted
 from model.layout import Decoded, Unreadable, compact_json, is_port, json_object
 
@@ -95,32 +95,26 @@ class SkyDnsLayout:
 _DASHES = "--"
 _HEX, _SLUG = 20, 41
 
+#: A label in small letters without ``--``, and three to five of them with ``--`` between.
+_PART = r"[a-z0-9]+(?:(?:_|-(?!-))+[a-z0-9]+)*"
+_PLAIN = re.compile(rf"(?=.{{1,63}}\Z){_PART}")
+_DEFAULT = re.compile(rf"(?=.{{1,63}}\Z)(?!xn--){_PART}(?:--{_PART}){{2,4}}")
+
 
 def label_of(entry_id: str) -> str:
     """The label that an id becomes."""
-    if _is_plain(entry_id):
+    if _PLAIN.fullmatch(entry_id):
         return entry_id
-    return _default_label(entry_id) or f"{_slug(entry_id)}{_DASHES}{_digest(entry_id)}"
+    label = entry_id.replace(":", _DASHES)
+    if _DASHES not in entry_id and _DEFAULT.fullmatch(label) and DefaultId.parse(entry_id):
+        return label
+    return f"{_slug(entry_id)}{_DASHES}{_digest(entry_id)}"
 
 
 def id_of_label(label: str) -> str:
     """The id that a label was made of, where it is one that tells its owner; else the label."""
-    default = label.replace(_DASHES, ":")
-    return default if _DASHES in label and _default_label(default) == label else label
-
-
-def _default_label(entry_id: str) -> str | None:
-    """The label of an id in registrator's form; None where it is another id, or no such label can be."""
-    parts = entry_id.split(":")
-    if not DefaultId.parse(entry_id) or parts[0] == "xn" or not all(map(_is_plain, parts)):
-        return None
-    label = _DASHES.join(parts)
-    return label if is_label(label) else None
-
-
-def _is_plain(text: str) -> bool:
-    """Whether it is a label in small letters, and can stand between two ``--``."""
-    return _DASHES not in text and text == text.lower() and is_label(text)
+    entry_id = label.replace(_DASHES, ":")
+    return entry_id if _DEFAULT.fullmatch(label) and DefaultId.parse(entry_id) else label
 
 
 def _slug(entry_id: str) -> str:
