@@ -91,7 +91,7 @@ def test_rubbish_is_a_value(key: str, value: str) -> None:
 
 def test_json_says_all_that_is_known() -> None:
     """Sorted and compact, so that equal entries are written alike."""
-    given = evolve(entry("team/db", "db-1"), tags=("b", "a"), attributes={"region": "eu", "Ä": "\u2028"}, image="db:1")
+    given = evolve(entry("team/db", "db-1"), tags=("b", "a"), attributes={"Ä": "\u2028", "region": "eu"}, image="db:1")
     assert AS_JSON.value(given) == (
         '{"address":"172.17.8.101","attributes":{"region":"eu","Ä":"\u2028"},'
         '"container":{"id":"id-web","image":"db:1","name":"web"},"id":"db-1","name":"team/db","port":8000,'
