@@ -86,8 +86,8 @@ def cli(context: click.Context) -> None:
 def run(words: dict[str, str], uris: tuple[str, ...]) -> int:
     """Keep the registry in step with this host's containers until told to stop.
 
-    URI is etcd://HOST:PORT[,HOST:PORT...]/PREFIX, or etcds:// for TLS. SIGTERM and SIGINT end the program and leave the
-    entries; SIGHUP makes it look at once.
+    URI is etcd://HOST:PORT[,HOST:PORT...]/PREFIX, or etcds:// for TLS; or skydns2://HOST:PORT/DOMAIN, for records that
+    SkyDNS and CoreDNS read. SIGTERM and SIGINT end the program and leave the entries; SIGHUP makes it look at once.
     """
     settings = _begin(words, uris)
     metrics, clock = Metrics(settings.registry.scheme), Clock()

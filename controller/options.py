@@ -66,6 +66,7 @@ FLAGS = (
     Flag("docker-host", "URL", "The engine; else DOCKER_HOST, else a socket that is there.", ours=True),
     Flag("log-format", "FORMAT", "text or json.", "text", ours=True),
     Flag("log-level", "LEVEL", "debug, info, warning or error.", "info", ours=True),
+    Flag("value-format", "FORMAT", "Values of etcd://: hostport, or json.", "hostport", ours=True),
 )
 
 #: How to reach etcd. The password is never a flag: command lines can be read by everybody on the host.

@@ -15,6 +15,7 @@ from controller.engine import EngineIdentity
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
 from controller.registry import Registry
 from model.desired import Desired, Rules, Snapshot, desired
+from model.fit import fitted
 from model.guard import GuardRule, guard
 from model.layout import Layout
 from model.ownership import Ownership
@@ -43,8 +44,8 @@ class Source(Protocol):
 class Task:
     """What the operator wants of every pass. ``rules.owner`` empty: the engine's name. ``guess_address`` gives the
     address of the interface through which this host reaches the registry, or an empty string. ``seconds`` is how long a
-    pass may take. ``take_over``: whether the owner name may be taken from another engine. ``desired`` is the model's,
-    or one that remembers."""
+    pass may take. ``take_over``: whether the owner name may be taken from another engine. ``desired`` and ``fitted``
+    are the model's, or some that remember."""
 
     rules: Rules
     layout: Layout
@@ -55,6 +56,7 @@ class Task:
     seconds: float = 10.0
     clock: Clock = field(factory=Clock)
     desired: Callable[[Snapshot, Rules], Desired] = desired
+    fitted: Callable[[Desired, Layout], Desired] = fitted
 
     def rules_for(self, owner: str) -> Rules:
         """The rules with what only shows while the program runs: the owner, and this host's address where none was
@@ -143,6 +145,7 @@ class _Pass:
         replaced = bool(mark and before and not mark.succeeds(before))
         memory = Memory() if replaced else self.memory
         wanted = self.task.desired(view.snapshot, self.task.rules_for(view.owner))
+        wanted = self.task.fitted(wanted, self.task.layout)
         ownership = Ownership(view.owner, self.task.layout, record.claims, memory.known).remembering(view.actual)
         entries = by_key(wanted, ownership)
         if ownership.doubts(entries, view.actual, {each.id for each in wanted.held}):

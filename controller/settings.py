@@ -16,6 +16,7 @@ from controller.uri import RegistryUri, masked, parse_uri
 from model.address import AddressRules
 from model.desired import Deregister, Rules
 from model.guard import GuardRule
+from model.layout import ValueFormat
 from model.stored import Lifetime
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ class Settings:
     log_format: str
     log_level: str
     needless: tuple[str, ...]
+    value_format: ValueFormat = ValueFormat.HOSTPORT
 
 
 def parse(words: Words, uris: tuple[str, ...]) -> Settings:
@@ -74,6 +76,7 @@ def parse(words: Words, uris: tuple[str, ...]) -> Settings:
         log_format=reader.get("log-format", read.one_of(FORMATS), "text"),
         log_level=reader.get("log-level", read.one_of(LEVELS), "info"),
         needless=tuple(name for name in ("cleanup", "resync", "retry-attempts", "retry-interval") if words[name]),
+        value_format=reader.value_format(registry),
     )
     if reader.problems:
         raise WrongUsage(reader.problems)
@@ -156,6 +159,15 @@ class _Reader:
             self.problems.append("a user name and a password go together: give both, or neither")
         tls = registry.tls or any(files.values())
         return Credentials(tls, files["ca"], files["cert"], files["key"], user, password)
+
+    def value_format(self, registry: RegistryUri) -> ValueFormat:
+        """The form of plain values. Asked for where there are none it is a problem."""
+        form = self.get("value-format", read.value_format, ValueFormat.HOSTPORT)
+        if registry.skydns and form is not ValueFormat.HOSTPORT:
+            self.problems.append(
+                f"--value-format {form.value} is for etcd://; the values of {registry.scheme}:// are what CoreDNS reads"
+            )
+        return form
 
     def registry(self, uris: tuple[str, ...]) -> RegistryUri:
         """The one registry. None, or more than one, is a problem."""

@@ -19,7 +19,9 @@ from controller.route import Route
 from controller.settings import Settings
 from controller.uri import RegistryUri
 from model.desired import Deregister, desired
-from model.layout import PlainLayout
+from model.fit import fitted
+from model.layout import Layout, PlainLayout, ValueFormat
+from model.skydns import SkyDnsLayout
 from model.stored import Lifetime
 
 
@@ -50,16 +52,16 @@ def engine_for(settings: Settings, on_error: Callable[[], None] = nobody) -> Eng
     return Engine(partial(connect, where), stopped_too=stopped_too, on_error=on_error, where=url_of(where))
 
 
-def layout_for(uri: RegistryUri) -> PlainLayout:
+def layout_for(uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPORT) -> Layout:
     """How entries are written."""
-    return PlainLayout.under(uri.prefix)
+    return SkyDnsLayout(uri.prefix) if uri.skydns else PlainLayout.under(uri.prefix, value_format)
 
 
 def task_for(settings: Settings, clock: Clock) -> Task:
     """What is wanted of every pass."""
     return Task(
         rules=settings.rules,
-        layout=layout_for(settings.registry),
+        layout=layout_for(settings.registry, settings.value_format),
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,
@@ -67,4 +69,5 @@ def task_for(settings: Settings, clock: Clock) -> Task:
         seconds=settings.pass_timeout,
         clock=clock,
         desired=Last(desired),
+        fitted=Last(fitted),
     )

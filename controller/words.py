@@ -10,6 +10,7 @@ from controller.uri import split_port
 from model.address import UNSPECIFIED, address_problem
 from model.desired import Deregister
 from model.entry import key_part_problem
+from model.layout import ValueFormat
 from model.metadata import split_tags
 
 #: Metrics are for scraping from another host, as those of other exporters.
@@ -91,6 +92,11 @@ def tags(text: str) -> tuple[str, ...]:
 def deregister(text: str) -> Deregister:
     """When a stopped container loses its entries."""
     return Deregister(one_of([each.value for each in Deregister])(text))
+
+
+def value_format(text: str) -> ValueFormat:
+    """How plain values look."""
+    return ValueFormat(one_of([each.value for each in ValueFormat])(text))
 
 
 def one_of(choices: list[str] | tuple[str, ...]) -> Callable[[str], str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from model.address import AddressBook, AddressRules, Unaddressed
 from model.container import Container
@@ -60,11 +60,17 @@ class Snapshot:
 @frozen
 class Desired:
     """``entries`` sorted by identity, with no identity twice; ``refusals`` in order of container and port; ``held``
-    are containers whose entries stay as they are, whatever those may be."""
+    are containers whose entries stay as they are, whatever those may be. ``decisions`` is what was decided of each
+    port by itself, the older container's first: which of them exclude each other is a question of the layout, too."""
 
     entries: tuple[Entry, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     held: frozenset[ContainerRef] = frozenset()
+    decisions: tuple[Entry | Refusal, ...] = field()
+
+    @decisions.default
+    def _of_the_rest(self) -> tuple[Entry | Refusal, ...]:
+        return *self.entries, *self.refusals
 
 
 def desired(snapshot: Snapshot, rules: Rules) -> Desired:
@@ -84,8 +90,9 @@ def desired(snapshot: Snapshot, rules: Rules) -> Desired:
     peers = {each.id: each for each in snapshot.containers if each.serving}
     book = AddressBook.of(rules.address, peers)
     serving = sorted((each for each in peers.values() if _ref(each) not in held), key=lambda each: each.age)
-    entries, refusals = _first_come(_decide(serving, rules, book))
-    return Desired(entries, refusals, held)
+    decisions = tuple(_decide(serving, rules, book))
+    entries, refusals = first_come(decisions, lambda entry: entry.path)
+    return Desired(entries, refusals, held, decisions)
 
 
 def _ref(container: Container) -> ContainerRef:
@@ -162,6 +169,7 @@ def _decide_port(service: _Service, rules: Rules, book: AddressBook) -> Entry | 
         container_port=port.port,
         tags=service.tags(rules.tags),
         attributes=service.metadata.attributes,
+        image=container.image,
     )
 
 
@@ -186,7 +194,9 @@ def _check(name: str, entry_id: str, metadata: Metadata, owner: str) -> None:
         raise _Unfit(RefusalReason.BAD_ID, detail)
 
 
-def _first_come(decisions: Iterable[Entry | Refusal]) -> tuple[tuple[Entry, ...], tuple[Refusal, ...]]:
+def first_come(
+    decisions: Iterable[Entry | Refusal], path: Callable[[Entry], str]
+) -> tuple[tuple[Entry, ...], tuple[Refusal, ...]]:
     """Of several entries that exclude each other the first stays, and the others are refused: those with one path, and
     those of which one's path is a directory of the other's."""
     entries: dict[str, Entry] = {}
@@ -196,17 +206,18 @@ def _first_come(decisions: Iterable[Entry | Refusal]) -> tuple[tuple[Entry, ...]
         if isinstance(decision, Refusal):
             refusals.append(decision)
             continue
-        above = tuple(ancestors(decision.path))
-        holders = (*map(entries.get, (decision.path, *above)), directories.get(decision.path))
+        own = path(decision)
+        above = tuple(ancestors(own))
+        holders = (*map(entries.get, (own, *above)), directories.get(own))
         if holder := next(filter(None, holders), None):
-            refusals.append(_duplicate(decision, holder))
+            refusals.append(_duplicate(decision, own, holder, path(holder)))
             continue
-        entries[decision.path] = decision
+        entries[own] = decision
         directories |= dict.fromkeys(above, decision)
     return tuple(sorted(entries.values(), key=lambda each: each.identity)), tuple(refusals)
 
 
-def _duplicate(entry: Entry, holder: Entry) -> Refusal:
-    instead = "" if holder.path == entry.path else f", which leaves no room for {entry.path}"
-    detail = f"container {holder.container.name!r} already has {holder.path}{instead}"
+def _duplicate(entry: Entry, path: str, holder: Entry, held: str) -> Refusal:
+    instead = "" if held == path else f", which leaves no room for {path}"
+    detail = f"container {holder.container.name!r} already has {held}{instead}"
     return Refusal(entry.container, entry.container_port, RefusalReason.DUPLICATE, detail)

@@ -26,7 +26,8 @@ class Entry:
     """One service port of one container, as it should be registered.
 
     ``name`` and ``id`` together are its identity: two entries that share both want the same key. ``address`` and
-    ``port`` are what a client dials; ``container_port`` is what the container listens on.
+    ``port`` are what a client dials; ``container_port`` is what the container listens on; ``image`` is what it was
+    started from.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Entry:
     container_port: PortId
     tags: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
+    image: str = ""
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -55,6 +57,7 @@ class RefusalReason(Enum):
     BAD_NAME = "bad-name"
     BAD_ID = "bad-id"
     BAD_ADDRESS = "bad-address"
+    BAD_ATTRIBUTE = "bad-attribute"
     NO_ADDRESS = "no-address"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"

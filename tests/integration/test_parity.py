@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.agent import run_once
+from tests.support.etcd_server import EtcdServer
 from tests.support.host import Host
 from tests.support.parity import Case, load_cases
 
@@ -14,14 +16,32 @@ from tests.support.parity import Case, load_cases
 #: chose now, both as `docker inspect` tells it of the container and port concerned. All other values hold as recorded.
 CHOSEN_BY_DOCKER = {"publish-all", "image-annotations", "image-annotations-overridden", "container-network"}
 
-#: Only etcd:// is there yet: the cases of skydns2:// are replayed with it, and compared in service name, id, host and
-#: port. What registrator put where, as a pair of path and registry URI.
-SKYDNS = ("/skydns/local/cluster", "skydns2://ETCD/cluster.local")
+PLAIN = [case for case in load_cases() if case.registry.startswith("etcd:")]
+SKYDNS = [case for case in load_cases() if case not in PLAIN]
 
 
-@pytest.mark.parametrize("case", load_cases(), ids=lambda case: case.name)
+@pytest.fixture
+def alone(host: Host, fresh_etcd: EtcdServer, tmp_path: Path) -> Host:
+    """The same host with an etcd of its own: where SkyDNS' records are is the same for all."""
+    alone = Host(host.engine, fresh_etcd, tmp_path)
+    alone.prefix = ""
+    return alone
+
+
+@pytest.mark.parametrize("case", PLAIN, ids=lambda case: case.name)
 def test_the_keys_are_those_that_registrator_wrote(host: Host, case: Case) -> None:
     """From `docker run` to the key in etcd, before and after what happened to the containers meanwhile."""
+    replay(host, case)
+
+
+@pytest.mark.parametrize("case", SKYDNS, ids=lambda case: case.name)
+def test_the_records_are_those_that_registrator_wrote(alone: Host, case: Case) -> None:
+    """The same under skydns2://, in all of an etcd."""
+    replay(alone, case)
+
+
+def replay(host: Host, case: Case) -> None:
+    """What happened to registrator's containers, and after each step what should be in etcd."""
     if any("backend" in line for line in case.docker_run):
         host.engine.docker("network", "create", "--subnet", "172.28.0.0/16", "backend")
     for line in case.docker_run:
@@ -36,23 +56,16 @@ def test_the_keys_are_those_that_registrator_wrote(host: Host, case: Case) -> No
 
 def reconcile(host: Host, case: Case) -> None:
     """One pass with the case's flags, all of etcd that registrator saw being the test's own prefix."""
-    uri = case.registry.replace("skydns2://", "etcd://").replace("ETCD/", f"{host.etcd.endpoint}{host.prefix}/")
+    uri = case.registry.replace("ETCD/", f"{host.etcd.endpoint}{host.prefix}/")
     done = run_once(host.engine.socket_url, "reconcile", *case.flags, "--hostname", case.hostname, uri)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def expected(host: Host, case: Case, recorded: dict[str, str]) -> dict[str, str]:
     """The recorded keys and values as they should be in this etcd, with this engine's choices."""
-    if case.registry == SKYDNS[1]:
-        recorded = {key.replace(SKYDNS[0], "/cluster.local"): plain(value) for key, value in recorded.items()}
     if case.name in CHOSEN_BY_DOCKER:
         recorded = {key: translated(host, case, value) for key, value in recorded.items()}
     return {host.prefix + key: value for key, value in recorded.items()}
-
-
-def plain(skydns: str) -> str:
-    """`address:port` of a SkyDNS value."""
-    return skydns.removeprefix('{"host":"').removesuffix("}").replace('","port":', ":")
 
 
 def translated(host: Host, case: Case, value: str) -> str:

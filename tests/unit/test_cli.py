@@ -99,8 +99,9 @@ def engine(tmp_path: Path) -> Iterator[str]:
         (["reconcile"], "wharfinger: one registry URI is needed, as in etcd://127.0.0.1:2379/services; none was given"),
         (
             ["consul://x/y"],
-            "wharfinger: registry URI 'consul://x/y': the scheme 'consul' is not supported",
+            "wharfinger: registry URI 'consul://x/y': the scheme 'consul' is not supported; etcd, etcd3, ",
         ),
+        (["skydns2://x"], "registry URI 'skydns2://x': a DNS domain is needed, e.g. skydns2://HOST/DOMAIN"),
         (["-ttl", "5", URI], "wharfinger: -ttl and -ttl-refresh go together: give both, or neither"),
         (["-internal=maybe", URI], "wharfinger: -internal 'maybe': it must be true or false"),
         (["--nonsense", URI], "No such option '--nonsense'"),

@@ -39,7 +39,7 @@ def test_an_entry_says_all_about_its_port() -> None:
     assert (entry.name, entry.id) == ("nginx", "core-01:web:53:udp")
     assert (entry.address, entry.port, str(entry.container_port)) == ("172.17.8.101", 5353, "53/udp")
     assert (entry.tags, dict(entry.attributes)) == (("a", "b", "all", "udp"), {"region": "eu"})
-    assert entry.container == ContainerRef("id-web", "web")
+    assert (entry.container, entry.image) == (ContainerRef("id-web", "web"), "nginx")
 
 
 @pytest.mark.parametrize(

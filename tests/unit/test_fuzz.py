@@ -222,7 +222,14 @@ def test_port_ids(text: str) -> None:
 
 
 HOSTS = st.sampled_from(["a", "[::1]", "::1", "127.0.0.1:1", "a:0", "[", "a:99999", "", "ü"]) | TEXT
-URIS = TEXT | st.builds("etcd://{}/{}".format, st.lists(HOSTS, max_size=3).map(",".join), TEXT)
+DOMAINS = (
+    TEXT | st.sampled_from(["local", "Cluster.local.", "a..b", "any.local", "x" * 64]) | st.text("aZ-_.", max_size=300)
+)
+URIS = (
+    TEXT
+    | st.builds("etcd://{}/{}".format, st.lists(HOSTS, max_size=3).map(",".join), TEXT)
+    | st.builds("skydns2://a/{}".format, DOMAINS)
+)
 
 
 @given(URIS)
@@ -247,6 +254,7 @@ READERS: list[Callable[[str], object]] = [
     words.tags,
     words.deregister,
     words.listen,
+    words.value_format,
     lambda text: split_port(text, "2379"),
 ]
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from itertools import product
+
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.layout import Decoded, PlainLayout, Unreadable
+from model.entry import RefusalReason
+from model.layout import VALUE_LIMIT, Decoded, PlainLayout, Unreadable, ValueFormat
 from tests.support.builders import entry
 
 LAYOUT = PlainLayout.under("/services")
+AS_JSON = PlainLayout.under("/services", ValueFormat.JSON)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +35,8 @@ def test_keys_and_values() -> None:
     assert PlainLayout.under("").key(entry()) == "/nginx/core-01:web:80"
 
 
-WORDS = st.text(st.characters(exclude_characters="/:[]", codec="utf-8"), min_size=1)
+#: No address has a brace, with which JSON begins.
+WORDS = st.text(st.characters(exclude_characters="/:[]{", codec="utf-8"), min_size=1)
 
 
 @given(
@@ -40,10 +47,12 @@ WORDS = st.text(st.characters(exclude_characters="/:[]", codec="utf-8"), min_siz
     prefix=st.sampled_from(["", "/services", "/a/b"]),
 )
 def test_decoding_is_the_inverse(name: str, entry_id: str, address: str, port: int, prefix: str) -> None:
-    """Every entry comes back."""
-    layout, written = PlainLayout.under(prefix), entry(name, entry_id, address, port)
-    assert layout.decode(layout.key(written), layout.value(written)) == Decoded(name, entry_id, address, port)
-    assert layout.id_of(layout.key(written)) == entry_id
+    """Every entry comes back, in whichever form it was written and this host writes."""
+    layouts = [PlainLayout.under(prefix, form) for form in ValueFormat]
+    written, expected = entry(name, entry_id, address, port), Decoded(name, entry_id, address, port)
+    for one, other in product(layouts, repeat=2):
+        assert one.decode(other.key(written), other.value(written)) == expected
+        assert one.id_of(other.key(written)) == entry_id
 
 
 @pytest.mark.parametrize(
@@ -62,9 +71,53 @@ def test_decoding_is_the_inverse(name: str, entry_id: str, address: str, port: i
         ("/services/nginx/x", "::1:80"),
         ("/services/nginx/x", "[10.0.0.1]:80"),
         ("/services/nginx/x", '{"host":"10.0.0.1","port":80}'),
+        ("/services/nginx/x", "{"),
+        ("/services/nginx/x", "{}"),
+        ("/services/nginx/x", '{"a":' * 100_000),
+        ("/services/nginx/x", '{"address":"10.0.0.1"}'),
+        ("/services/nginx/x", '{"address":"","port":80}'),
+        ("/services/nginx/x", '{"address":1,"port":80}'),
+        ("/services/nginx/x", '{"address":"10.0.0.1","port":"80"}'),
+        ("/services/nginx/x", '{"address":"10.0.0.1","port":true}'),
+        ("/services/nginx/x", '{"address":"10.0.0.1","port":65536}'),
+        ("/services/x", '{"address":"10.0.0.1","port":80}'),
         ("/services/nginx/x", "1:" + "9" * 5000),
     ],
 )
 def test_rubbish_is_a_value(key: str, value: str) -> None:
     """What somebody else wrote is never an exception."""
     assert isinstance(LAYOUT.decode(key, value), Unreadable)
+
+
+def test_json_says_all_that_is_known() -> None:
+    """Sorted and compact, so that equal entries are written alike."""
+    given = evolve(entry("team/db", "db-1"), tags=("b", "a"), attributes={"Ä": "\u2028", "region": "eu"}, image="db:1")
+    assert AS_JSON.value(given) == (
+        '{"address":"172.17.8.101","attributes":{"region":"eu","Ä":"\u2028"},'
+        '"container":{"id":"id-web","image":"db:1","name":"web"},"id":"db-1","name":"team/db","port":8000,'
+        '"protocol":"tcp","tags":["b","a"]}'
+    )
+    assert AS_JSON.key(given) == LAYOUT.key(given)
+    assert '"address":"2001:db8::10"' in AS_JSON.value(entry(address="2001:db8::10"))
+
+
+@given(st.dictionaries(st.text(st.characters()), st.text(st.characters())), st.lists(st.text(st.characters())))
+def test_json_holds_any_text(attributes: dict[str, str], tags: list[str]) -> None:
+    """It can be written as UTF-8, and says what the container said."""
+    value = AS_JSON.value(evolve(entry(), attributes=attributes, tags=tuple(tags)))
+    document = json.loads(value.encode())
+    assert (document["attributes"], document["tags"]) == (attributes, tags)
+
+
+def test_json_without_end_is_refused() -> None:
+    """One container's labels must not make a request that etcd turns away; an address and a port are always short."""
+    given = evolve(entry(), attributes={"x": ""})
+    room = VALUE_LIMIT - len(AS_JSON.value(given))
+    longest, longer = (evolve(given, attributes={"x": "ü" * (room // 2) + each}) for each in ("", "xx"))
+    assert AS_JSON.refusal(longest) is None
+    assert LAYOUT.refusal(longer) is None
+    refusal = AS_JSON.refusal(longer)
+    assert refusal is not None
+    assert (refusal.container, refusal.port) == (longer.container, longer.container_port)
+    assert refusal.reason is RefusalReason.BAD_ATTRIBUTE
+    assert "SERVICE_ attributes and tags make a value of 6553" in refusal.detail

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from controller.uri import parse_uri
+from controller.wiring import layout_for
 from model.address import AddressRules
 from model.container import from_inspect
 from model.desired import Deregister, Desired, Rules, Snapshot, desired
-from model.layout import PlainLayout
+from model.fit import fitted
 from model.ownership import Ownership
 from model.plan import Action, plan
 from model.stored import Actual, Stored
 from tests.support.parity import Case, load_cases
 
 CASES = load_cases()
-SKYDNS = [case for case in CASES if case.registry.startswith("skydns2:")]
-PLAIN = [case for case in CASES if case not in SKYDNS]
 
 
 def rules_of(case: Case) -> Rules:
@@ -38,10 +36,10 @@ def wanted_in(case: Case) -> Desired:
 
 def carry_out(case: Case) -> dict[str, str]:
     """The keys after one pass over the recorded end of the case, which began with the keys recorded before."""
-    layout = PlainLayout.under("/" + case.registry.split("/", 3)[3])
+    layout = layout_for(parse_uri(case.registry))
     actual = Actual({key: Stored(key, value, 1) for key, value in case.before.items()})
     keys = dict(case.before)
-    for change in plan(wanted_in(case), actual, Ownership(case.hostname, layout)).changes:
+    for change in plan(fitted(wanted_in(case), layout), actual, Ownership(case.hostname, layout)).changes:
         if change.action is Action.DELETE:
             del keys[change.key]
         else:
@@ -51,20 +49,10 @@ def carry_out(case: Case) -> dict[str, str]:
 
 def test_all_cases_are_here() -> None:
     """53 cases were recorded."""
-    assert len(PLAIN) + len(SKYDNS) == 53
+    assert len(CASES) == 53
 
 
-@pytest.mark.parametrize("case", PLAIN, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_same_keys_and_values_as_registrator(case: Case) -> None:
     """What registrator wrote, key for key and value for value."""
     assert carry_out(case) == case.expect
-
-
-@pytest.mark.parametrize("case", SKYDNS, ids=lambda case: case.name)
-def test_the_same_entries_under_skydns(case: Case) -> None:
-    """The SkyDNS layout writes the same entries in another form: name, id, host and port are what is compared."""
-    expect = {
-        (*key.split("/")[-2:], json.loads(value)["host"], json.loads(value)["port"])
-        for key, value in case.expect.items()
-    }
-    assert {(each.name, each.id, each.address, each.port) for each in wanted_in(case).entries} == expect

@@ -14,6 +14,7 @@ from controller.uri import RegistryUri, parse_uri
 from model.address import AddressRules
 from model.desired import Deregister, Rules
 from model.guard import GuardRule
+from model.layout import ValueFormat
 from model.stored import Lifetime
 
 URI = "etcd://10.0.0.1:2379/services"
@@ -37,6 +38,7 @@ DEFAULTS = {
     "docker-host": "",
     "log-format": "text",
     "log-level": "info",
+    "value-format": "hostport",
 }
 CONNECTING = {"etcd-ca": "", "etcd-cert": "", "etcd-key": "", "etcd-user": "", "etcd-password-file": ""}
 OFF = {"internal": "", "explicit": "", "cleanup": "", "take-over": ""}
@@ -80,6 +82,7 @@ def test_the_defaults_mean_what_they_say() -> None:
         log_format="text",
         log_level="info",
         needless=(),
+        value_format=ValueFormat.HOSTPORT,
     )
 
 
@@ -105,6 +108,7 @@ def test_every_flag_is_heard() -> None:
         log_format="json",
         log_level="debug",
         delete_guard="30",
+        value_format="json",
         internal="true",
         explicit="true",
         take_over="true",
@@ -114,6 +118,7 @@ def test_every_flag_is_heard() -> None:
     assert (settings.lifetime, settings.interval, settings.pass_timeout) == (Lifetime(30, 10), 2.5, 3.0)
     assert (settings.guard, settings.take_over) == (GuardRule(percent=30), True)
     assert (settings.docker_host, settings.log_format, settings.log_level) == ("tcp://10.0.0.9:2375", "json", "debug")
+    assert settings.value_format is ValueFormat.JSON
 
 
 @pytest.mark.parametrize(
@@ -251,6 +256,7 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
         ("hostname", "..", "--hostname '..': it has the path part '..'"),
         ("hostname", "_a", "--hostname '_a': it has a part that begins with '_', which etcd hides: '_a'"),
         ("log_format", "xml", "--log-format 'xml': it must be one of text, json"),
+        ("value_format", "yaml", "--value-format 'yaml': it must be one of hostport, json"),
         ("log_level", "loud", "--log-level 'loud': it must be one of debug, info, warning, error"),
     ],
 )
@@ -271,6 +277,15 @@ def test_all_problems_are_told_at_once() -> None:
         "--listen",
         "--log-level",
     ]
+
+
+@pytest.mark.parametrize("scheme", ["skydns2", "skydns3s"])
+def test_json_is_for_plain_values(scheme: str) -> None:
+    """A flag that can have no effect is a mistake; its default is none."""
+    uri = f"{scheme}://10.0.0.1/cluster.local"
+    expected = f"--value-format json is for etcd://; the values of {scheme}:// are what CoreDNS reads"
+    assert problems(uri=uri, value_format="json") == [expected]
+    assert read(uri, value_format="hostport").value_format is ValueFormat.HOSTPORT
 
 
 def test_plain_tags_are_kept_in_order() -> None:
@@ -295,6 +310,7 @@ def file(tmp_path: Path) -> str:
 def test_the_scheme_says_tls(file: str) -> None:
     """And so does any of the files; what is given is kept as it is."""
     assert read(TLS).credentials == Credentials(tls=True)
+    assert read("skydns2s://10.0.0.1/cluster.local").credentials == Credentials(tls=True)
     assert read(etcd_ca=file).credentials == Credentials(tls=True, ca=file)
     assert read(TLS, etcd_cert=file, etcd_key=file).credentials == Credentials(tls=True, cert=file, key=file)
 

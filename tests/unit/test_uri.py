@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from controller.uri import RegistryUri, masked, parse_uri, split_port
+from controller.uri import SCHEMES, RegistryUri, masked, parse_uri, split_port
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,9 @@ def test_a_registry_uri_is_read(text: str, endpoints: tuple[tuple[str, int], ...
         ("", "it has no scheme"),
         ("10.0.0.1:2379/services", "it has no scheme"),
         ("etcd:/a/services", "it has no scheme"),
-        ("consul://a:1/services", "the scheme 'consul' is not supported; etcd and etcd3 are, with an s behind for TLS"),
-        ("http://a:1/services", "the scheme 'http' is not supported; etcd and etcd3 are, with an s behind for TLS"),
-        ("ETCD://a:1/services", "the scheme 'ETCD' is not supported; etcd and etcd3 are, with an s behind for TLS"),
+        ("consul://a:1/services", "the scheme 'consul' is not supported; etcd, etcd3, skydns2, skydns3 are"),
+        ("http://a:1/services", "the scheme 'http' is not supported; etcd, etcd3, skydns2, skydns3 are"),
+        ("ETCD://a:1/services", "the scheme 'ETCD' is not supported; etcd, etcd3, skydns2, skydns3 are"),
         ("etcd://user:secret@a:1/services", "a user, a query or a fragment has no place in it"),
         ("etcd://a:1/services?x=1", "a user, a query or a fragment has no place in it"),
         ("etcd://a:1/services#x", "a user, a query or a fragment has no place in it"),
@@ -62,6 +62,22 @@ def test_a_registry_uri_is_read(text: str, endpoints: tuple[tuple[str, int], ...
         ("etcd://0.0.0.0:1/x", "the host of endpoint '0.0.0.0:1' is the unspecified address"),
         ("etcd://10.0.0.300:1/x", "the host of endpoint '10.0.0.300:1' is neither an IP address nor a host name"),
         ("etcd://a b:1/x", "the host of endpoint 'a b:1' is neither an IP address nor a host name"),
+        ("skydns://a:1/local", "the scheme 'skydns' is not supported"),
+        ("skydns2://a:1", "a DNS domain is needed, e.g. skydns2://HOST/DOMAIN"),
+        ("skydns3://a:1/", "a DNS domain is needed, e.g. skydns2://HOST/DOMAIN"),
+        ("skydns2://a:1/.", "a DNS domain is needed, e.g. skydns2://HOST/DOMAIN"),
+        ("skydns2://a:1/cluster..local", "the domain 'cluster..local' has the part '', which is no DNS label"),
+        (
+            "skydns2://a:1/team/cluster.local",
+            "the domain 'team/cluster.local' has the part 'team/cluster', which is no",
+        ),
+        ("skydns2://a:1/_tcp.local", "the domain '_tcp.local' has the part '_tcp', which is no DNS label"),
+        ("skydns2://a:1/\u212aube.local", "has the part '\u212aube', which is no DNS label"),
+        (
+            "skydns2://a:1/any.local",
+            "the domain 'any.local' has the part 'any', which is what a DNS server takes for any",
+        ),
+        (f"skydns2://a:1/{'a.' * 127}b", "is longer than 253 characters"),
     ],
 )
 def test_a_registry_uri_that_makes_no_sense_is_refused(text: str, problem: str) -> None:
@@ -73,6 +89,36 @@ def test_a_registry_uri_that_makes_no_sense_is_refused(text: str, problem: str) 
 def test_tls_has_a_scheme_of_its_own() -> None:
     """The rest reads alike."""
     assert parse_uri("etcds://a:1,b/services") == RegistryUri("etcds", (("a", 1), ("b", 2379)), "/services")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "kind", "api", "tls", "skydns"),
+    [
+        ("etcd", "etcd", 2, False, False),
+        ("etcds", "etcd", 2, True, False),
+        ("etcd3", "etcd3", 3, False, False),
+        ("etcd3s", "etcd3", 3, True, False),
+        ("skydns2", "skydns2", 2, False, True),
+        ("skydns2s", "skydns2", 2, True, True),
+        ("skydns3", "skydns3", 3, False, True),
+        ("skydns3s", "skydns3", 3, True, True),
+    ],
+)
+def test_what_a_scheme_means(scheme: str, kind: str, api: int, tls: bool, skydns: bool) -> None:
+    """The API, TLS and the layout; none besides these."""
+    uri = parse_uri(f"{scheme}://a:1/cluster")
+    assert (uri.kind, uri.api, uri.tls, uri.skydns) == (kind, api, tls, skydns)
+    assert uri.prefix == ("/skydns/cluster" if skydns else "/cluster")
+    assert len(SCHEMES) == 8
+
+
+@pytest.mark.parametrize(
+    "domain", ["cluster.local", "Cluster.LOCAL", "cluster.local.", "cluster.local/", "cluster%2elocal"]
+)
+def test_a_domain_is_read(domain: str) -> None:
+    """In any case, and with the root's dot at its end; its path is registrator's."""
+    expected = RegistryUri("skydns2", (("a", 2379), ("b", 1)), "/skydns/local/cluster")
+    assert parse_uri(f"skydns2://a,b:1/{domain}") == expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,128 @@
+"""Other layouts and value formats, on a real engine and a real etcd. Nobody has a CoreDNS here: its rules are said anew
+in ``tests/support/coredns.py``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.agent import run_once
+from tests.support.coredns import Service, dns_name, read_service
+from tests.support.etcd_server import EtcdServer
+from tests.support.host import Host
+from tests.support.waiting import wait_until
+
+#: A pass whose owner does not depend on the machine.
+NAMED = ("--hostname", "core-01")
+
+
+class DnsHost(Host):
+    """A host whose agents feed a domain. Where that is in etcd does not depend on the test, so the etcd is its own."""
+
+    @property
+    def uri(self) -> str:
+        """See Host."""
+        return f"skydns2://{self.etcd.endpoint}/Cluster.Local"
+
+    def port(self, name: str) -> int:
+        """Where the engine published the port of a container of `start()`."""
+        return int(self.engine.docker("port", name, "9000/tcp").split()[0].rpartition(":")[2])
+
+    def services(self) -> dict[str, Service]:
+        """What CoreDNS would answer from: name to record."""
+        return {dns_name(key): read_service(value) for key, value in self.etcd.keys("/skydns").items()}
+
+
+@pytest.fixture
+def dns(host: Host, fresh_etcd: EtcdServer, tmp_path: Path) -> Iterator[DnsHost]:
+    """The same engine, and an etcd of the test's own."""
+    dns = DnsHost(host.engine, fresh_etcd, tmp_path)
+    dns.prefix = "/skydns/local/cluster"
+    yield dns
+    dns.close()
+
+
+def test_records_can_be_read_whatever_the_containers_ask_for(dns: DnsHost) -> None:
+    """Default ids become labels, those that are labels stay, attributes get their types; what cannot be a record is
+    refused, and its neighbours are registered."""
+    dns.start("web", flags="-e SERVICE_PRIORITY=10 -e SERVICE_WEIGHT=20 -l SERVICE_TTL=60 -e SERVICE_REGION=eu")
+    dns.start("one", flags="-e SERVICE_ID=db-1 -e SERVICE_NAME=Team/DB -e SERVICE_TEXT=a,b -e SERVICE_MAIL=true")
+    dns.start("two", flags="-e SERVICE_ID=db.2 -e SERVICE_9000_GROUP=g -e SERVICE_TARGETSTRIP=1")
+    dns.start("high", flags="-e SERVICE_PRIORITY=high")
+    dns.start("dotted", flags="-e SERVICE_NAME=a.b")
+    done = dns.reconcile(*NAMED)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "SERVICE_PRIORITY 'high' must be a whole number from 0 to 65535  (bad-attribute)" in done.stdout
+    assert "the service's name 'a.b' is no DNS label" in done.stdout
+    host, services = dns.engine.address, dns.services()
+    (hashed,) = (name for name in services if name.startswith("db-2--"))
+    assert services == {
+        "core-01--web--9000.worker.cluster.local": Service(host, dns.port("web"), priority=10, weight=20, ttl=60),
+        "db-1.db.team.cluster.local": Service(host, dns.port("one"), text="a,b", mail=True),
+        hashed: Service(host, dns.port("two"), targetstrip=1, group="g"),
+    }
+    assert dns.reconcile(*NAMED, "--exit-code").returncode == 0
+
+
+def test_a_hashed_id_goes_with_its_container_though_the_agent_was_killed(dns: DnsHost) -> None:
+    """A container's name with a capital letter makes no label, so the key does not tell whose it is; the owner record
+    does, to the next agent."""
+    agent = dns.agent(*NAMED)
+    dns.start("Web", "web")
+    wait_until(lambda: len(dns.keys()) == 2, what="both keys")
+    agent.kill9()
+    before = dns.keys()
+    assert sorted(key.partition("--")[0] for key in before) == ["worker/core-01", "worker/core-01-web-9000"]
+    dns.engine.docker("rm", "--force", "Web")
+    dns.agent(*NAMED)
+    expected = {key: value for key, value in before.items() if key == "worker/core-01--web--9000"}
+    dns.wait_for(expected)
+    dns.start("Web")
+    wait_until(lambda: dns.keys().keys() == before.keys(), what="the same keys as before")
+
+
+def test_a_domain_is_left_with_all_that_was_in_it(dns: DnsHost) -> None:
+    """``deregister`` finds hashed ids in the record, and lets others' be."""
+    dns.start("Web", "web")
+    dns.etcd.put("/skydns/local/cluster/worker/core-02--web--9000", '{"host":"192.0.2.2","port":9000}')
+    assert dns.reconcile(*NAMED).returncode == 0
+    assert len(dns.keys()) == 3
+    left = run_once(dns.engine.socket_url, "deregister", "--yes", "--wait", "0.1", *NAMED, dns.uri)
+    assert (left.returncode, left.stdout.splitlines()[-1]) == (0, "Removed 2 of 2 entries of 'core-01'.")
+    assert list(dns.keys()) == ["worker/core-02--web--9000"]
+
+
+def test_a_renamed_container_takes_its_record_along(dns: DnsHost) -> None:
+    """From a label that tells its owner to one that does not."""
+    dns.agent(*NAMED)
+    dns.start("web")
+    wait_until(lambda: list(dns.keys()) == ["worker/core-01--web--9000"], what="the key")
+    dns.engine.docker("rename", "web", "Web.1")
+    slug = "worker/core-01-web-1-9000--"
+    wait_until(lambda: [key.startswith(slug) for key in list(dns.keys())] == [True], what="the key of the new name")
+
+
+def test_another_value_format_is_an_update_of_every_key(host: Host) -> None:
+    """In one pass each way, custom ids too; and what a host with the other flag has is no rubbish."""
+    host.start("web")
+    host.start("one", flags="-e SERVICE_ID=db-1 -e SERVICE_TAGS=a,b -e SERVICE_REGION=eu")
+    host.start("two", flags="-e SERVICE_ID=db-2")
+    assert host.reconcile(*NAMED).returncode == 0
+    plain = host.keys()
+    changed = host.reconcile(*NAMED, "--value-format", "json")
+    assert (changed.returncode, changed.stderr) == (0, "")
+    assert "Plan: 0 to create, 3 to update, 0 to delete, 0 in sync, 0 refused." in changed.stdout
+    documents = {key: json.loads(value) for key, value in host.keys().items()}
+    assert {key: f"{each['address']}:{each['port']}" for key, each in documents.items()} == plain
+    one = documents["worker/db-1"]
+    assert (one["name"], one["id"], one["protocol"]) == ("worker", "db-1", "tcp")
+    assert (one["tags"], one["attributes"]) == (["a", "b"], {"region": "eu"})
+    assert one["container"] == {"id": host.engine.inspect("one")["Id"], "image": "worker:1", "name": "one"}
+    agent = host.agent(*NAMED).wait_ready()
+    assert host.keys() == plain
+    metrics = agent.metrics()
+    assert metrics['wharfinger_operations_total{action="update",registry="etcd",result="applied"}'] == 3
+    assert metrics['wharfinger_entries_unreadable{registry="etcd"}'] == 0

@@ -1,0 +1,40 @@
+"""Settings to parts: which layout, and that an idle pass decides nothing anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.clock import Clock
+from controller.settings import parse
+from controller.uri import parse_uri
+from controller.wiring import layout_for, task_for
+from model.desired import Snapshot
+from model.layout import Layout, PlainLayout, ValueFormat
+from model.skydns import SkyDnsLayout
+from tests.support.builders import container, rules
+from tests.unit.test_settings import WORDS
+
+
+@pytest.mark.parametrize(
+    ("uri", "layout"),
+    [
+        ("etcd://a/services", PlainLayout("/services", ValueFormat.JSON)),
+        ("etcd3s://a", PlainLayout("", ValueFormat.JSON)),
+        ("skydns2://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
+        ("skydns3s://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
+    ],
+)
+def test_the_scheme_says_which_layout(uri: str, layout: Layout) -> None:
+    """And the flag how plain values look, whatever the API."""
+    assert layout_for(parse_uri(uri), ValueFormat.JSON) == layout
+
+
+def test_the_same_containers_are_decided_about_once() -> None:
+    """An idle pass asks the same again, and gets the same answer."""
+    task = task_for(parse(WORDS, ("skydns2://a/cluster.local",)), Clock())
+    before, after = (
+        task.fitted(task.desired(Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules()), task.layout)
+        for _ in range(2)
+    )
+    assert before is after
+    assert len(before.entries) == 1
