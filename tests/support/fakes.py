@@ -24,6 +24,9 @@ EPOCH = 1_700_000_000.0
 #: The id of an engine.
 ENGINE = "7TLU:ENGINE:ONE"
 
+#: The filters that the fake engine knows; the real one has more.
+FILTERS = frozenset({"label", "name", "network", "health"})
+
 Json = dict[str, Any]
 
 
@@ -106,6 +109,8 @@ class FakeDocker:
     def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
         """``GET /containers/json``. The real one, too, lists a container's ports in another order each time."""
         self._ask(("list all" if all else "list") + (" filtered" if filters else ""))
+        for unknown in (filters or {}).keys() - FILTERS:
+            raise refusal(400, f"Invalid filter '{unknown}'")
         up = {"running", "paused", "restarting"}
         found = [each for each in self.documents.values() if all or each["State"]["Status"] in up]
         lines = [listed(each) for each in found if passes(each, filters or {})]
@@ -204,8 +209,7 @@ def _status_text(state: Json) -> str:
 
 
 def passes(document: Json, filters: Mapping[str, list[str]]) -> bool:
-    """Whether the container passes the filters, of which the real engine has more: all labels have to fit, and one of
-    the values under each other name. Raises what the client library makes of a filter that the engine refuses."""
+    """Whether the container passes the filters: all labels have to fit, and one of the values under each other name."""
     labels = document["Config"]["Labels"]
     health = (document["State"].get("Health") or {}).get("Status", "none")
     tests: Mapping[str, Callable[[list[str]], bool]] = {
@@ -214,8 +218,6 @@ def passes(document: Json, filters: Mapping[str, list[str]]) -> bool:
         "network": lambda values: any(value in document["NetworkSettings"]["Networks"] for value in values),
         "health": lambda values: health in values,
     }
-    for name in filters.keys() - tests.keys():
-        raise refusal(400, f"Invalid filter '{name}'")
     return all(tests[name](values) for name, values in filters.items())
 
 
