@@ -42,7 +42,7 @@ class Client(Protocol):
 
     def info(self) -> Any: ...
 
-    def containers(self, *, all: bool) -> Any: ...
+    def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any: ...
 
     def inspect_container(self, container: str) -> Any: ...
 
@@ -109,13 +109,16 @@ class Engine:
         stopped_too: bool,
         on_error: Callable[[], None] = lambda: None,
         where: str = "",
+        filters: Sequence[tuple[str, str]] = (),
     ) -> None:
         """``dial`` connects to the engine. ``stopped_too``: whether containers that are not running are wanted.
-        ``on_error`` is called for each request that got no usable answer. ``where`` the engine is, for messages."""
+        ``on_error`` is called for each request that got no usable answer. ``where`` the engine is, for messages.
+        ``filters`` are names and values as of ``docker ps --filter``."""
         self._dial = dial
         self._where = f" ({where})" if where else ""
         self._stopped_too = stopped_too
         self._on_error = on_error
+        self._filters = _by_name(filters)
         self._client: Client | None = None
         self._identity: EngineIdentity | None = None
         self._seen: dict[str, _Seen] = {}
@@ -128,10 +131,17 @@ class Engine:
         return self._identity
 
     def read(self, deadline: Deadline) -> Snapshot:
-        """This host's containers. Raises EngineUnavailable; a container that alone cannot be read is ``unknown``."""
+        """This host's containers. Raises EngineUnavailable; a container that alone cannot be read is ``unknown``.
+
+        With filters the engine is asked twice, and the filtered list comes first: the full one and the inspects have to
+        agree, so nothing comes between them. A container has entries only if both lists have it, so what starts or ends
+        in between has none, whichever comes first. One that is only in the second list is new, and is selected in the
+        next pass; where it took the place of one with entries, it looks like a delete, for which all is read again.
+        """
         if self._client:
             # What is left of the pass bounds each answer; the client asks with the time-out that it has.
             self._client.timeout = max(1, min(TIMEOUT, round(deadline.left)))
+        selected = self._ask(self._selected_by) if self._filters else None
         listed = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
         seen: dict[str, _Seen] = {}
         containers, unknown = [], []
@@ -142,7 +152,17 @@ class Engine:
             elif found:
                 unknown.append(found)
         self._seen = seen
-        return Snapshot(tuple(containers), tuple(unknown))
+        return Snapshot(tuple(containers), tuple(unknown), selected)
+
+    def _selected_by(self, client: Client) -> frozenset[str]:
+        """The ids of the containers that the filters let through."""
+        try:
+            return frozenset(line["Id"] for line in client.containers(all=self._stopped_too, filters=self._filters))
+        except docker.errors.APIError as error:
+            if not error.is_client_error():
+                raise
+            # The whole message begins with a long URL, and the engine's own words are what helps.
+            raise docker.errors.DockerException(f"it refuses --filter: {error.explanation}") from error
 
     def _look_at(
         self, line: Mapping[str, Any], seen: dict[str, _Seen], deadline: Deadline
@@ -184,6 +204,12 @@ class Engine:
         if self._client:
             self._client.close()
         self._client, self._identity = None, None
+
+
+def _by_name(filters: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """The filters as the engine's API takes them."""
+    names = dict.fromkeys(name for name, _ in filters)
+    return {name: [value for other, value in filters if other == name] for name in names}
 
 
 def _identity_in(info: Mapping[str, Any]) -> EngineIdentity:

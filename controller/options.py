@@ -12,12 +12,14 @@ from attrs import frozen
 from click.core import ParameterSource
 
 from controller.settings import WrongUsage
+from controller.words import BETWEEN
 
 
 @frozen
 class Flag:
     """One flag that takes a word. ``ours`` have two dashes only, registrator's one or two. ``also`` are environment
-    variables of other programs that mean the same."""
+    variables of other programs that mean the same. One that is ``repeated`` may be given several times; its variable
+    then holds several words, separated by whitespace."""
 
     name: str
     metavar: str
@@ -25,6 +27,7 @@ class Flag:
     default: str = ""
     ours: bool = False
     also: tuple[str, ...] = ()
+    repeated: bool = False
 
 
 @frozen
@@ -67,6 +70,18 @@ FLAGS = (
     Flag("log-format", "FORMAT", "text or json.", "text", ours=True),
     Flag("log-level", "LEVEL", "debug, info, warning or error.", "info", ours=True),
     Flag("value-format", "FORMAT", "Values of etcd://: hostport, or json.", "hostport", ours=True),
+    Flag("health", "WHICH", "Register any container, or only a healthy one.", "any", ours=True),
+    Flag(
+        "filter",
+        "FILTER",
+        "Register only what docker ps --filter shows; repeatable. Whitespace separates several in the variable.",
+        ours=True,
+        repeated=True,
+    ),
+    Flag("network", "NAME", "Which network's address -internal takes; SERVICE_NETWORK beats it.", ours=True),
+    Flag(
+        "ip-family", "FAMILY", "Register only addresses that are ipv4 or ipv6; any: IPv4, else IPv6.", "any", ours=True
+    ),
 )
 
 #: How to reach etcd. The password is never a flag: command lines can be read by everybody on the host.
@@ -88,6 +103,7 @@ SWITCHES = (
     Switch("explicit", "Register only what SERVICE_NAME names."),
     Switch("cleanup", "Accepted, and needless: orphans always go."),
     Switch("take-over", "Take the owner name from another engine, once.", ours=True),
+    Switch("all-bindings", "An entry for each published binding of a port, not only the first.", ours=True),
 )
 
 PASSWORD_VARIABLES = ("WHARFINGER_ETCD_PASSWORD", *ETCDCTL["password"])
@@ -104,11 +120,11 @@ def environment_variable(name: str) -> str:
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command all flags and the registry's URI. It is called with ``words``, a word for each flag by name (an
-    empty one for a flag not given), and ``uris``."""
+    empty one for a flag not given, those of a repeated one with BETWEEN between them), and ``uris``."""
 
     @wraps(command)
     def gather(uris: tuple[str, ...], **given: Any) -> Any:
-        words = {flag.name: given.pop(_variable(flag.name)) for flag in (*FLAGS, *CONNECTION)}
+        words = {flag.name: _one_word(given.pop(_variable(flag.name))) for flag in (*FLAGS, *CONNECTION)}
         words |= {"etcd-password": _first_set(PASSWORD_VARIABLES) or ""}
         _keep_passwords_off_the_command_line()
         words |= {switch.name: "true" if given.pop(_variable(switch.name)) else "" for switch in SWITCHES}
@@ -145,6 +161,10 @@ def _keep_passwords_off_the_command_line() -> None:
         raise WrongUsage(["--etcd-user: a password has no place on a command line; see --etcd-password-file"])
 
 
+def _one_word(given: str | tuple[str, ...]) -> str:
+    return given if isinstance(given, str) else BETWEEN.join(given)
+
+
 def _variable(name: str) -> str:
     return f"option_{name.replace('-', '_')}"
 
@@ -167,7 +187,8 @@ def _flag(flag: Flag) -> Callable[..., Any]:
         _variable(flag.name),
         cls=_Option,
         metavar=flag.metavar,
-        default=flag.default,
+        multiple=flag.repeated,
+        default=[] if flag.repeated else flag.default,
         show_default=bool(flag.default),
         envvar=[environment_variable(flag.name), *flag.also],
         help=flag.about,

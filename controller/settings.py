@@ -14,12 +14,14 @@ from controller.logs import FORMATS, LEVELS
 from controller.server import Address
 from controller.uri import RegistryUri, masked, parse_uri
 from model.address import AddressRules
-from model.desired import Deregister, Rules
+from model.desired import Deregister, Health, Rules
+from model.family import Family
 from model.guard import GuardRule
 from model.layout import ValueFormat
 from model.stored import Lifetime
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 Words = Mapping[str, str]
 
@@ -49,6 +51,7 @@ class Settings:
     log_format: str
     log_level: str
     needless: tuple[str, ...]
+    filters: tuple[tuple[str, str], ...]
     value_format: ValueFormat = ValueFormat.HOSTPORT
 
 
@@ -77,6 +80,7 @@ def parse(words: Words, uris: tuple[str, ...]) -> Settings:
         log_level=reader.get("log-level", read.one_of(LEVELS), "info"),
         needless=tuple(name for name in ("cleanup", "resync", "retry-attempts", "retry-interval") if words[name]),
         value_format=reader.value_format(registry),
+        filters=reader.each("filter", read.docker_filter),
     )
     if reader.problems:
         raise WrongUsage(reader.problems)
@@ -108,15 +112,33 @@ def parse_owner(words: Words, uris: tuple[str, ...]) -> OwnerSettings:
 def _rules(reader: _Reader) -> Rules:
     words = reader.words
     address = AddressRules(
-        ip=reader.get("ip", read.address, ""), label=words["useIpFromLabel"], internal=bool(words["internal"])
+        ip=reader.get("ip", read.address, ""),
+        label=words["useIpFromLabel"],
+        internal=bool(words["internal"]),
+        network=words["network"],
+        family=reader.get("ip-family", read.family, Family.ANY),
     )
+    reader.problems += _address_problems(address)
     return Rules(
         owner=reader.get("hostname", read.owner, ""),
         address=address,
         explicit=bool(words["explicit"]),
         tags=reader.get("tags", read.tags, ()),
         deregister=reader.get("deregister", read.deregister, Deregister.ALWAYS),
+        health=reader.get("health", read.health, Health.ANY),
+        all_bindings=bool(words["all-bindings"]),
     )
+
+
+def _address_problems(address: AddressRules) -> list[str]:
+    """What does not go together."""
+    problems = []
+    if address.network and not address.internal:
+        problems.append(f"--network {address.network!r} says which address -internal takes: give -internal, too")
+    if address.ip and not address.family.has(address.ip):
+        kind = address.family.name_for_people
+        problems.append(f"-ip {address.ip!r} is not an {kind} address, and --ip-family asks for those")
+    return problems
 
 
 class _Reader:
@@ -129,8 +151,15 @@ class _Reader:
     def get(self, name: str, convert: Callable[[str], T], default: T) -> T:
         """The option's value; the default where it was not given or is wrong."""
         word = self.words[name]
-        if not word:
-            return default
+        return self._convert(name, word, convert, default) if word else default
+
+    def each(self, name: str, convert: Callable[[str], T]) -> tuple[T, ...]:
+        """The values of an option that may be given several times, without those that are wrong."""
+        given = filter(None, self.words[name].split(read.BETWEEN))
+        values = (self._convert(name, word, convert, None) for word in given)
+        return tuple(value for value in values if value is not None)
+
+    def _convert(self, name: str, word: str, convert: Callable[[str], T], default: D) -> T | D:
         try:
             return convert(word)
         except ValueError as error:

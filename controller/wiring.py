@@ -49,7 +49,13 @@ def engine_for(settings: Settings, on_error: Callable[[], None] = nobody) -> Eng
     """This host's engine, connected to when it is first asked."""
     where = EngineSettings(settings.docker_host, os.environ)
     stopped_too = settings.rules.deregister is Deregister.ON_SUCCESS
-    return Engine(partial(connect, where), stopped_too=stopped_too, on_error=on_error, where=url_of(where))
+    return Engine(
+        partial(connect, where),
+        stopped_too=stopped_too,
+        on_error=on_error,
+        where=url_of(where),
+        filters=settings.filters,
+    )
 
 
 def layout_for(uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPORT) -> Layout:

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from controller.errors import one_line
 from controller.server import Address
 from controller.uri import split_port
-from model.address import UNSPECIFIED, address_problem
-from model.desired import Deregister
+from model.address import address_problem
+from model.desired import Deregister, Health
 from model.entry import key_part_problem
+from model.family import UNSPECIFIED, Family
 from model.layout import ValueFormat
 from model.metadata import split_tags
+
+#: Stands between the words of a flag that was given several times: no command line or variable can hold it.
+BETWEEN = "\0"
 
 #: Metrics are for scraping from another host, as those of other exporters.
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - on purpose, see above
@@ -97,6 +101,24 @@ def deregister(text: str) -> Deregister:
 def value_format(text: str) -> ValueFormat:
     """How plain values look."""
     return ValueFormat(one_of([each.value for each in ValueFormat])(text))
+
+
+def health(text: str) -> Health:
+    """Whose HEALTHCHECK counts."""
+    return Health(one_of([each.value for each in Health])(text))
+
+
+def family(text: str) -> Family:
+    """Which addresses may be registered."""
+    return Family(one_of([each.value for each in Family])(text))
+
+
+def docker_filter(text: str) -> tuple[str, str]:
+    """Name and value of a filter of ``docker ps``, read as that does; what they mean is the engine's business."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError("it should be NAME=VALUE, as in label=com.example.public or label=tier=web")
+    return name.strip().lower(), value.strip()
 
 
 def one_of(choices: list[str] | tuple[str, ...]) -> Callable[[str], str]:

@@ -11,15 +11,12 @@ from attrs import frozen
 
 from model.container import Container
 from model.entry import RefusalReason, quoted
+from model.family import Family
 from model.ports import ServicePort
 
 _HOSTNAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
-
-
-#: What the engine calls "all addresses" in a binding.
-UNSPECIFIED = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
 
 @frozen
@@ -33,12 +30,15 @@ class Unaddressed(Exception):
 @frozen
 class AddressRules:
     """``ip`` is what the operator gave (``-ip``); ``guessed`` the address of the interface through which this host
-    reaches etcd; either may be empty. ``label`` names the label of ``-useIpFromLabel``."""
+    reaches etcd; either may be empty. ``label`` names the label of ``-useIpFromLabel``. ``network`` is the one on which
+    ``internal`` looks for a container's address, if the container names no other. ``family``: only such addresses."""
 
     ip: str = ""
     guessed: str = ""
     label: str = ""
     internal: bool = False
+    network: str = ""
+    family: Family = Family.ANY
 
 
 def address_problem(text: str) -> str | None:
@@ -64,9 +64,9 @@ class AddressBook:
     @classmethod
     def of(cls, rules: AddressRules, peers: Mapping[str, Container]) -> Self:
         """The guessed address is judged once, not once a port."""
-        return cls(rules, peers, _guess_problem(rules.guessed, peers.values()))
+        return cls(rules, peers, _guess_problem(rules, peers.values()))
 
-    def address_of(self, container: Container, port: ServicePort) -> str:
+    def address_of(self, container: Container, port: ServicePort, network: str = "") -> str:
         """The address under which this port of the container is reached; raises Unaddressed. In order:
 
         ========================================  ===================================================================
@@ -74,23 +74,32 @@ class AddressBook:
         ========================================  ===================================================================
         it has the label of ``-useIpFromLabel``   the label's, without a mask
         it joins another container's network      the other container's own
-        ``-internal``                             the container's own; with host networking the host's, as below
+        ``-internal``                             the container's own: on ``network`` (``SERVICE_NETWORK``) or
+                                                  ``rules.network`` where one of them is given; with host networking
+                                                  the host's, as below, unless another network was asked for
         anywhere else                             ``-ip``; else the binding's own host address if it is a concrete
                                                   one; else, for a port the engine does not map, the container's
                                                   own; else the guessed one
         ========================================  ===================================================================
+
+        Of a container's own addresses an IPv4 one goes before an IPv6 one, unless ``rules.family`` asks for one of
+        them: then only addresses of that family are taken, and only ports published on such are registered.
         """
         rules = self.rules
+        if port.binding and not (rules.internal or rules.family.has(port.binding.address)):
+            detail = f"it is not published on an {rules.family.name_for_people} address"
+            raise Unaddressed(RefusalReason.NO_ADDRESS, detail)
         if label := container.labels.get(rules.label, "") if rules.label else "":
-            return _labelled(rules.label, label)
+            return _labelled(rules, label)
         if container.network_mode == "none":
             raise Unaddressed(RefusalReason.NO_ADDRESS, "the container has no network")
         home = self._network_holder(container)
-        if home.network_mode == "host":
+        named = (network or rules.network) if rules.internal else ""
+        if home.network_mode == "host" and named in {"", "host"}:
             return rules.ip or self._guessed()
         if rules.internal or home is not container:
-            return _own(home)
-        return rules.ip or _bound(port) or _unmapped(container, port) or self._guessed()
+            return _own(home, rules.family, named)
+        return rules.ip or _bound(port) or _unmapped(container, port, rules.family) or self._guessed()
 
     def _network_holder(self, container: Container) -> Container:
         """The container whose network this one uses: itself, or the one at the end of its ``container:`` links."""
@@ -111,45 +120,66 @@ class AddressBook:
         return self.rules.guessed
 
 
-def own_address(container: Container) -> str:
-    """The container's own address, or an empty string: on the network it was started on, else on the default bridge,
-    else on the first of its networks by name that gave it one."""
-    networks = container.networks
-    if address := networks.get(container.network_mode) or container.address:
+def own_address(container: Container, family: Family = Family.ANY, network: str = "") -> str:
+    """The container's own address, or an empty string: on this network where one is given, else on the one it was
+    started on, else on the default bridge, else on the first of its networks by name that gave it one. An IPv6 address
+    is taken where there is no IPv4 one, or where only it is of the family."""
+    found = (_of_family(container, each, network) for each in family.in_order)
+    return next(filter(None, found), "")
+
+
+def _of_family(container: Container, family: Family, network: str) -> str:
+    ipv6 = family is Family.IPV6
+    networks = container.networks_ipv6 if ipv6 else container.networks
+    if network:
+        return networks.get(network, "")
+    if address := networks.get(container.network_mode) or (container.address_ipv6 if ipv6 else container.address):
         return address
     return next((networks[name] for name in sorted(networks) if networks[name]), "")
 
 
-def _labelled(name: str, value: str) -> str:
+def _labelled(rules: AddressRules, value: str) -> str:
     address = value.rpartition("/")[0] if "/" in value else value
-    if problem := address_problem(address):
-        raise Unaddressed(RefusalReason.BAD_ADDRESS, f"label {name}={quoted(value)} {problem}")
+    problem = address_problem(address)
+    if not problem and not rules.family.has(address):
+        problem = f"is not an {rules.family.name_for_people} address"
+    if problem:
+        raise Unaddressed(RefusalReason.BAD_ADDRESS, f"label {rules.label}={quoted(value)} {problem}")
     return address
 
 
-def _own(container: Container) -> str:
-    if address := own_address(container):
+def _own(container: Container, family: Family, network: str) -> str:
+    if address := own_address(container, family, network):
         return address
-    raise Unaddressed(RefusalReason.NO_ADDRESS, f"container {container.name!r} has no address of its own")
+    if network and network not in container.networks:
+        missing = f"is not on the network {quoted(network)}"
+    else:
+        kind = f"{family.name_for_people} address".lstrip()
+        missing = f"has no {kind} on the network {quoted(network)}" if network else f"has no {kind} of its own"
+    raise Unaddressed(RefusalReason.NO_ADDRESS, f"container {container.name!r} {missing}")
 
 
 def _bound(port: ServicePort) -> str:
     """The binding's host address, if whoever published the port chose a concrete one (loopback is a choice, too)."""
-    address = port.binding.address if port.binding else ""
-    return "" if address in UNSPECIFIED else address
+    return port.binding.address if port.binding and not port.binding.unspecified else ""
 
 
-def _unmapped(container: Container, port: ServicePort) -> str:
-    return "" if port.binding else own_address(container)
+def _unmapped(container: Container, port: ServicePort, family: Family) -> str:
+    """The container's own address for a port that the engine does not map. The host's is no substitute for one of
+    another family."""
+    return _own(container, family, "") if not port.binding and own_address(container) else ""
 
 
-def _guess_problem(guess: str, peers: Iterable[Container]) -> str | None:
+def _guess_problem(rules: AddressRules, peers: Iterable[Container]) -> str | None:
     """Why the guessed address can only be wrong, if so: nobody else can dial this host's loopback, and an address of
     a container (the agent's own, when it runs in one without ``--net=host``) is not the host's."""
+    guess = rules.guessed
     if not guess:
         return "no address of this host is known"
     if ip_address(guess).is_loopback or ip_address(guess).is_unspecified:
         return f"this host reaches etcd from {guess}, which nobody else can dial"
-    if any(guess == own_address(peer) for peer in peers):
+    if any(guess == own_address(peer, each) for peer in peers for each in Family.ANY.in_order):
         return f"this host reaches etcd from {guess}, which is a container's address"
+    if not rules.family.has(guess):
+        return f"this host reaches etcd from {guess}, which is not an {rules.family.name_for_people} address"
     return None

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, Self
 
 from attrs import field, frozen
 
+from model.family import UNSPECIFIED
 from model.frozen import frozen_dict
 
 #: States in which a container's ports answer, or will again once it is unpaused. ``restarting`` is not among them:
 #: the engine reports such a container as running, but with no ports.
 SERVING = frozenset({"running", "paused"})
+
+#: How the engine says that a container has no HEALTHCHECK.
+NO_HEALTHCHECK = frozenset({"", "none"})
 
 _TIMESTAMP = re.compile(r"(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?Z")
 
@@ -45,14 +50,21 @@ class Binding:
     address: str
     port: int
 
+    @property
+    def unspecified(self) -> bool:
+        """Whether it is on all of the host's addresses (of its family)."""
+        return self.address in UNSPECIFIED
+
 
 @frozen
 class Container:
     """One container of this host.
 
-    ``published`` maps each port the engine manages to its first binding, or to None when it is not published.
-    A port that is exposed but missing from ``published`` is one the engine does not map at all: host networking,
-    a joined network, or a network driver without port mapping.
+    ``published`` maps each port the engine manages to its bindings in the engine's order, none when it is not
+    published. A port that is exposed but missing from ``published`` is one the engine does not map at all: host
+    networking, a joined network, or a network driver without port mapping. ``networks`` has the IPv4 address on each
+    network, empty where there is none; ``networks_ipv6`` only the networks with an IPv6 address. ``address`` and
+    ``address_ipv6`` are those on the default bridge. ``health`` is what its HEALTHCHECK says.
     """
 
     id: str
@@ -64,15 +76,23 @@ class Container:
     env: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
     exposed: tuple[PortId, ...] = ()
-    published: Mapping[PortId, Binding | None] = field(factory=dict, converter=frozen_dict)
+    published: Mapping[PortId, tuple[Binding, ...]] = field(factory=dict, converter=frozen_dict)
     network_mode: str = "default"
     address: str = ""
     networks: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
+    health: str = ""
+    address_ipv6: str = ""
+    networks_ipv6: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
 
     @property
     def serving(self) -> bool:
         """Whether its ports are to be registered."""
         return self.status in SERVING
+
+    @property
+    def healthy(self) -> bool:
+        """Whether its HEALTHCHECK says so, or it has none. The engine calls a paused container unhealthy."""
+        return self.health == "healthy" or self.health in NO_HEALTHCHECK
 
     @property
     def joined(self) -> str:
@@ -104,21 +124,25 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
 
 
 def _from_inspect(document: Mapping[str, Any]) -> Container:
-    config, network = document["Config"], document["NetworkSettings"]
+    config, network, state = document["Config"], document["NetworkSettings"], document["State"]
+    ends = network.get("Networks") or {}
     return Container(
         id=_text(document["Id"]),
         name=_text(document["Name"]).lstrip("/"),
         image=_text(config["Image"]),
         created=_sortable(_text(document["Created"])),
-        status=_text(document["State"]["Status"]),
-        exit_code=int(document["State"]["ExitCode"]),
+        status=_text(state["Status"]),
+        exit_code=int(state["ExitCode"]),
         env=tuple(map(_text, config.get("Env") or ())),
         labels={_text(key): _text(value) for key, value in (config.get("Labels") or {}).items()},
         exposed=tuple(sorted(PortId.parse(port) for port in config.get("ExposedPorts") or ())),
         published=_published(network.get("Ports") or {}),
         network_mode=_text(document["HostConfig"].get("NetworkMode") or "default"),
         address=_text(network.get("IPAddress") or ""),
-        networks={_text(name): _address_in(end) for name, end in (network.get("Networks") or {}).items()},
+        networks={_text(name): _text(end.get("IPAddress") or "") for name, end in ends.items()},
+        health=_text((state.get("Health") or {}).get("Status") or ""),
+        address_ipv6=_text(network.get("GlobalIPv6Address") or ""),
+        networks_ipv6=_ipv6_in(ends),
     )
 
 
@@ -128,20 +152,31 @@ def _text(value: Any) -> str:
     return value
 
 
-def _address_in(end: Mapping[str, Any]) -> str:
-    return _text(end.get("IPAddress") or "")
+def _ipv6_in(ends: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The networks, by name, that gave the container an IPv6 address."""
+    found = {_text(name): _text(end.get("GlobalIPv6Address") or "") for name, end in ends.items()}
+    return {name: address for name, address in found.items() if address}
 
 
-def _published(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> dict[PortId, Binding | None]:
-    """The first binding of each port: the engine lists a port once per address family, and registrator takes the
-    first of them."""
-    return {PortId.parse(port): _first(bindings or ()) for port, bindings in ports.items()}
+def _published(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> dict[PortId, tuple[Binding, ...]]:
+    """The bindings of each port, of which the engine lists one per address family."""
+    return {PortId.parse(port): tuple(_bindings(bindings or ())) for port, bindings in ports.items()}
 
 
-def _first(bindings: Sequence[Mapping[str, str]]) -> Binding | None:
-    if not bindings or not bindings[0].get("HostPort"):
-        return None
-    return Binding(_text(bindings[0].get("HostIp") or ""), port_number(_text(bindings[0]["HostPort"])))
+def _bindings(bindings: Sequence[Mapping[str, str]]) -> Iterator[Binding]:
+    for each in bindings:
+        if each.get("HostPort"):
+            yield Binding(_host_address(_text(each.get("HostIp") or "")), port_number(_text(each["HostPort"])))
+
+
+def _host_address(text: str) -> str:
+    """A binding's address as the engine writes it: an IP address, or nothing for all of them."""
+    try:
+        if text:
+            ip_address(text)
+    except ValueError:
+        raise MalformedContainer(f"host address {text!r} of a published port") from None
+    return text
 
 
 def _sortable(timestamp: str) -> str:
@@ -155,33 +190,50 @@ def _sortable(timestamp: str) -> str:
 #: What the list of containers shows and what can change in a container's life.
 _SHOWN = ("Names", "State", "Ports", "NetworkSettings")
 
+_HEALTH = re.compile(r"\((?:health: )?(?P<health>starting|healthy|unhealthy)\)$")
+
 
 def shown_in_list(listed: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a container's line in ``GET /containers/json`` that tells whether its inspect answer is still
-    good: two equal ones, and what the inspect said holds. Of the status text only an exit code counts; the rest of it
-    ("Up 3 minutes") changes by itself, and so does the order of the ports."""
+    good: two equal ones, and what the inspect said holds. Of the status text only an exit code and the health count;
+    the rest of it ("Up 3 minutes") changes by itself, and so does the order of the ports."""
     shown = {key: listed.get(key) for key in _SHOWN}
     shown["Ports"] = sorted(sorted(port.items()) for port in listed.get("Ports") or ())
     status = listed.get("Status") or ""
-    return {**shown, "exit": status.partition(")")[0] if status.startswith(("Exited", "Restarting")) else ""}
+    ended = status.partition(")")[0] if status.startswith(("Exited", "Restarting")) else ""
+    return {**shown, "exit": ended, "health": _health_in(status)}
+
+
+def _health_in(status: str) -> str:
+    """The health that a status text ends in: ``starting`` for ``Up 3 seconds (health: starting)``."""
+    match = _HEALTH.search(status)
+    return match["health"] if match else ""
 
 
 def agrees_with_list(container: Container, listed: Mapping[str, Any]) -> bool:
     """Whether an inspect saw what the list showed just before. A container that is restarting in between can be seen
     with empty ports, and must not be taken for what the list will show again a moment later."""
-    ends = ((listed.get("NetworkSettings") or {}).get("Networks") or {}).items()
+    ends = (listed.get("NetworkSettings") or {}).get("Networks") or {}
     return (
         container.status == listed.get("State")
         and f"/{container.name}" in (listed.get("Names") or ())
-        and dict(container.networks) == {name: end.get("IPAddress") or "" for name, end in ends}
+        and dict(container.networks) == {name: end.get("IPAddress") or "" for name, end in ends.items()}
+        and dict(container.networks_ipv6) == _ipv6_in(ends)
+        and _same_health(container, listed.get("Status") or "")
         and _same_ports(container, listed.get("Ports") or ())
     )
 
 
+def _same_health(container: Container, status: str) -> bool:
+    """The list tells the health of a running container alone: of a paused one it says so instead, and the engine does
+    not look after the health of that one, so that it cannot change either."""
+    health = "" if container.health in NO_HEALTHCHECK else container.health
+    return container.status != "running" or health == _health_in(status)
+
+
 def _same_ports(container: Container, listed: Sequence[Mapping[str, Any]]) -> bool:
-    """The list shows every binding of a published port, the container its first."""
-    shown = [
+    """Whether both show the same ports of the host. Their addresses cannot change in a container's life."""
+    shown = {
         (PortId(each["PrivatePort"], each["Type"]), each["PublicPort"]) for each in listed if each.get("PublicPort")
-    ]
-    bound = {port: binding.port for port, binding in container.published.items() if binding}
-    return bound.keys() == {port for port, _ in shown} and set(bound.items()) <= set(shown)
+    }
+    return shown == {(port, each.port) for port, bindings in container.published.items() for each in bindings}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from model.address import AddressBook, AddressRules, Unaddressed
 from model.container import Container
@@ -30,15 +30,29 @@ class Deregister(Enum):
     ON_SUCCESS = "on-success"
 
 
+class Health(Enum):
+    """Whose HEALTHCHECK counts. The engine's own retries do the damping, so nothing is counted here."""
+
+    ANY = "any"
+    HEALTHY = "healthy"
+
+    def admits(self, container: Container) -> bool:
+        """Whether the container may have entries."""
+        return self is Health.ANY or container.healthy
+
+
 @frozen
 class Rules:
-    """What the operator decided. ``owner`` is the Docker host that the entries belong to."""
+    """What the operator decided. ``owner`` is the Docker host that the entries belong to. ``all_bindings``: whether
+    every published binding of a port has an entry, and not only the first."""
 
     owner: str
     address: AddressRules = AddressRules()
     explicit: bool = False
     tags: tuple[str, ...] = ()
     deregister: Deregister = Deregister.ALWAYS
+    health: Health = Health.ANY
+    all_bindings: bool = False
 
 
 @frozen
@@ -51,10 +65,17 @@ class UnknownContainer:
 
 @frozen
 class Snapshot:
-    """What the engine said in one pass. ``unknown`` containers exist; nothing else is known of them now."""
+    """What the engine said in one pass. ``unknown`` containers exist; nothing else is known of them now. ``selected``
+    are the ids of those that the operator's filters let through; None where there are no filters. The others are here
+    all the same, as one of them may hold the network that a selected one joins."""
 
     containers: tuple[Container, ...] = ()
     unknown: tuple[UnknownContainer, ...] = ()
+    selected: frozenset[str] | None = None
+
+    def selects(self, container: Container) -> bool:
+        """Whether the container may have entries."""
+        return self.selected is None or container.id in self.selected
 
 
 @frozen
@@ -74,22 +95,28 @@ class Desired:
 
 
 def desired(snapshot: Snapshot, rules: Rules) -> Desired:
-    """What this host should have registered. The order of the snapshot does not matter.
+    """What this host should have registered. The order of the snapshot does not matter. The first line that is true of
+    a container counts:
 
-    ==========================================  =======================================
-    container                                   its service ports
-    ==========================================  =======================================
-    running or paused                           an entry or a refusal each
-    the engine would not describe it            held
-    joins the network of a held one             held
-    failed, with ``-deregister on-success``     held
-    anything else                               nothing, so what was registered goes
-    ==========================================  =======================================
+    ================================================  =======================================
+    container                                         its service ports
+    ================================================  =======================================
+    the engine would not describe it                  held
+    not selected by ``--filter``                      nothing, so what was registered goes
+    failed, with ``-deregister on-success``           held
+    not healthy, with ``--health healthy``            nothing
+    joins the network of one that is not described    held
+    running or paused                                 an entry or a refusal each
+    anything else                                     nothing
+    ================================================  =======================================
+
+    Starting is not healthy, and a container without a HEALTHCHECK is.
     """
-    held = _held(snapshot, rules.deregister)
+    held = _held(snapshot, rules)
     peers = {each.id: each for each in snapshot.containers if each.serving}
     book = AddressBook.of(rules.address, peers)
-    serving = sorted((each for each in peers.values() if _ref(each) not in held), key=lambda each: each.age)
+    fit = (each for each in peers.values() if snapshot.selects(each) and rules.health.admits(each))
+    serving = sorted((each for each in fit if _ref(each) not in held), key=lambda each: each.age)
     decisions = tuple(_decide(serving, rules, book))
     entries, refusals = first_come(decisions, lambda entry: entry.path)
     return Desired(entries, refusals, held, decisions)
@@ -99,11 +126,17 @@ def _ref(container: Container) -> ContainerRef:
     return ContainerRef(container.id, container.name)
 
 
-def _held(snapshot: Snapshot, deregister: Deregister) -> frozenset[ContainerRef]:
+def _held(snapshot: Snapshot, rules: Rules) -> frozenset[ContainerRef]:
     unknown = {each.ref.id for each in snapshot.unknown}
-    on_success = deregister is Deregister.ON_SUCCESS
-    kept = (each for each in snapshot.containers if each.joined in unknown or (on_success and _failed(each)))
+    selected = filter(snapshot.selects, snapshot.containers)
+    kept = (each for each in selected if _keeps_its_entries(each, unknown, rules))
     return frozenset([*(each.ref for each in snapshot.unknown), *map(_ref, kept)])
+
+
+def _keeps_its_entries(container: Container, unknown: Collection[str], rules: Rules) -> bool:
+    """A container that ended is unhealthy in the engine's eyes, so its health says nothing about a failed one."""
+    failed = rules.deregister is Deregister.ON_SUCCESS and _failed(container)
+    return failed or (container.joined in unknown and rules.health.admits(container))
 
 
 def _failed(container: Container) -> bool:
@@ -114,15 +147,14 @@ def _failed(container: Container) -> bool:
 
 
 def _decide(containers: Iterable[Container], rules: Rules, book: AddressBook) -> Iterator[Entry | Refusal]:
-    """One decision a service port, the older container's first."""
+    """The decisions about each service port, the older container's first."""
     for container in containers:
-        ports = service_ports(container, internal=rules.address.internal)
+        ports = service_ports(container, internal=rules.address.internal, family=rules.address.family)
         for port in ports:
-            metadata = metadata_for(port.port.number, container.env, container.labels)
+            metadata = metadata_for(port.port, container.env, container.labels)
             ignored = metadata.get("ignore") or (rules.explicit and not metadata.get("name"))
             if not ignored:
-                service = _Service(container, port, metadata, grouped=len(ports) > 1)
-                yield _decide_port(service, rules, book)
+                yield from _decide_port(_Service(container, port, metadata, grouped=len(ports) > 1), rules, book)
 
 
 @frozen
@@ -143,8 +175,9 @@ class _Service:
         return (self.metadata.get("name") or image) + suffix
 
     def id(self, owner: str) -> str:
-        """The entry's id: given, or registrator's."""
-        return self.metadata.get("id") or str(DefaultId.of(owner, self.container.name, self.port.port))
+        """The entry's id: given, or registrator's; with a mark behind it for a further binding."""
+        first = self.metadata.get("id") or str(DefaultId.of(owner, self.container.name, self.port.port))
+        return f"{first}:{self.port.mark}" if self.port.mark else first
 
     def tags(self, forced: tuple[str, ...]) -> tuple[str, ...]:
         """The entry's tags, those of every entry behind its own."""
@@ -152,12 +185,28 @@ class _Service:
         return split_tags(self.metadata.get("tags")) + forced + mark
 
 
-def _decide_port(service: _Service, rules: Rules, book: AddressBook) -> Entry | Refusal:
+def _decide_port(service: _Service, rules: Rules, book: AddressBook) -> Iterable[Entry | Refusal]:
+    """One decision; with ``all_bindings`` one for each address and port that the port's bindings come to. Two that come
+    to the same are one entry, and what is wrong with both is said once."""
+    if not rules.all_bindings or rules.address.internal:
+        return (_decide_binding(service, rules, book),)
+    decisions = [_decide_binding(evolve(service, port=each), rules, book) for each in service.port.each_binding()]
+    distinct: dict[object, Entry | Refusal] = {}
+    for decision in decisions:
+        distinct.setdefault(_place(decision), decision)
+    return distinct.values()
+
+
+def _place(decision: Entry | Refusal) -> object:
+    return (decision.address, decision.port) if isinstance(decision, Entry) else decision
+
+
+def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry | Refusal:
     container, port = service.container, service.port
     name, entry_id = service.name, service.id(rules.owner)
     try:
         _check(name, entry_id, service.metadata, rules.owner)
-        address = book.address_of(container, port)
+        address = book.address_of(container, port, service.metadata.get("network"))
     except (Unaddressed, _Unfit) as no:
         return Refusal(_ref(container), port.port, no.reason, no.detail)
     return Entry(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from ipaddress import ip_address
 from typing import Self
 
 from attrs import field, frozen
 
-from model.container import PortId
+from model.container import Binding, PortId
 from model.frozen import frozen_dict
 
 
@@ -73,12 +74,30 @@ class Refusal:
     detail: str
 
 
-_DEFAULT_ID = re.compile(r"(?P<owner>[^:]+):(?P<container>[^:]+):(?P<port>[0-9]+(?::udp)?)")
+_DEFAULT_ID = re.compile(
+    r"(?P<owner>[^:]+):(?P<container>[^:]+):(?P<port>[0-9]+(?::udp)?(?::(?:(?P<address>[0-9A-Fa-f.-]+)-)?[0-9]{1,5})?)"
+)
+
+
+def binding_mark(binding: Binding) -> str:
+    """What stands behind an id, after a colon, to tell a port's further binding from its first: ``8081``, or with a
+    concrete address ``10.0.0.2-8081`` and ``fd00--1-8081``, as a colon separates the parts of an id."""
+    return str(binding.port) if binding.unspecified else f"{binding.address.replace(':', '-')}-{binding.port}"
+
+
+def _is_marks(address: str) -> bool:
+    """Whether a mark can have this address, that is, one that is read back as it was written."""
+    try:
+        ip_address(address.replace("-", ":"))
+    except ValueError:
+        return False
+    return True
 
 
 @frozen
 class DefaultId:
-    """An id in registrator's form, ``<owner>:<container>:<port>``, with ``:udp`` behind it for udp."""
+    """An id in registrator's form, ``<owner>:<container>:<port>``, with ``:udp`` behind it for udp, and behind that a
+    binding's mark for a further binding of the port."""
 
     owner: str
     container: str
@@ -94,7 +113,9 @@ class DefaultId:
     def parse(cls, text: str) -> Self | None:
         """The inverse of ``str``; None when ``text`` is some other kind of id."""
         match = _DEFAULT_ID.fullmatch(text)
-        return cls(**match.groupdict()) if match else None
+        if not match or (match["address"] and not _is_marks(match["address"])):
+            return None
+        return cls(match["owner"], match["container"], match["port"])
 
     def __str__(self) -> str:
         return f"{self.owner}:{self.container}:{self.port}"

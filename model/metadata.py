@@ -6,6 +6,9 @@ The rules are registrator's:
 - ``SERVICE_<port>_<KEY>`` speaks for that port alone and beats ``SERVICE_<KEY>`` wherever each of them stands;
 - a key is case-insensitive behind its ``SERVICE_``.
 
+One is ours: ``SERVICE_<port>_<protocol>_<KEY>`` speaks for the port under that protocol alone, as where tcp and udp
+have one number, and beats ``SERVICE_<port>_<KEY>`` in the same way.
+
 Where registrator depends on the random order of a Go map (two labels that differ in case only), the last in sorted
 order counts here.
 """
@@ -17,16 +20,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
+from model.container import PortId
 from model.frozen import frozen_dict
 
 PREFIX = "SERVICE_"
+
+PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 @frozen
 class Metadata:
-    """Values by lower-case key; ``from_port`` names the keys that were given for the port itself."""
+    """Values by lower-case key; ``from_port`` names the keys that were given for the port itself, with its protocol or
+    without."""
 
     values: Mapping[str, str] = field(converter=frozen_dict)
     from_port: frozenset[str] = frozenset()
@@ -41,19 +48,29 @@ class Metadata:
         return {key: value for key, value in self.values.items() if key not in {"name", "id", "tags"}}
 
 
-def metadata_for(port: int, env: Sequence[str], labels: Mapping[str, str]) -> Metadata:
-    """The metadata that counts for the port with this number."""
+def metadata_for(port: PortId, env: Sequence[str], labels: Mapping[str, str]) -> Metadata:
+    """The metadata that counts for this port. Of what is said as closely the last counts."""
     values: dict[str, str] = {}
-    from_port: set[str] = set()
-    for key, value in _pairs(env, labels):
-        number, _, rest = key.partition("_")
-        if rest and _INTEGER.fullmatch(number):
-            if number == str(port):
-                values[rest] = value
-                from_port.add(rest)
-        elif key not in from_port:
-            values[key] = value
-    return Metadata(values, frozenset(from_port))
+    closeness: dict[str, int] = {}
+    for text, value in _pairs(env, labels):
+        close, key = _meant(text, port)
+        if key and close >= closeness.get(key, 0):
+            values[key], closeness[key] = value, close
+    return Metadata(values, frozenset(key for key, close in closeness.items() if close))
+
+
+def _meant(text: str, port: PortId) -> tuple[int, str]:
+    """How closely a key is about the port (0 for any port, 1 for its number, 2 for its protocol, too), and the key that
+    is left of it; an empty one when it is about another port. A number or protocol without a key behind it is a key."""
+    number, _, rest = text.partition("_")
+    if not rest or not _INTEGER.fullmatch(number):
+        return 0, text
+    if number != str(port.number):
+        return 0, ""
+    protocol, _, key = rest.partition("_")
+    if not key or protocol not in PROTOCOLS:
+        return 1, rest
+    return (2, key) if protocol == port.protocol else (0, "")
 
 
 def _pairs(env: Sequence[str], labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:

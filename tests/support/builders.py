@@ -23,9 +23,10 @@ def port(text: str) -> PortId:
 def container(
     name: str = "web", *, publish: Mapping[str, str] | None = None, expose: tuple[str, ...] = (), **more: object
 ) -> Container:
-    """A running container; ``publish`` maps ``80/tcp`` to ``0.0.0.0:8000``, or to an empty string for a port that is
-    not published; ``expose`` lists further ports that the engine does not map."""
-    published = {port(key): _binding(value) for key, value in (publish or {}).items()}
+    """A running container; ``publish`` maps ``80/tcp`` to ``0.0.0.0:8000``, or to several of them with a space between
+    them, or to an empty string for a port that is not published; ``expose`` lists further ports that the engine does
+    not map."""
+    published = {port(key): tuple(map(binding, value.split())) for key, value in (publish or {}).items()}
     values: dict[str, object] = {
         "id": f"id-{name}",
         "name": name,
@@ -39,9 +40,10 @@ def container(
     return Container(**{**values, **more})  # type: ignore[arg-type] # a builder takes any of the fields
 
 
-def _binding(text: str) -> Binding | None:
+def binding(text: str) -> Binding:
+    """``0.0.0.0:8000`` as a value."""
     address, _, number = text.rpartition(":")
-    return Binding(address, int(number)) if text else None
+    return Binding(address, int(number))
 
 
 def rules(**address: object) -> Rules:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import docker.errors
+import requests
 
 from controller.clock import Clock, Deadline
 from controller.engine import EngineIdentity
@@ -21,6 +23,9 @@ EPOCH = 1_700_000_000.0
 
 #: The id of an engine.
 ENGINE = "7TLU:ENGINE:ONE"
+
+#: The filters that the fake engine knows; the real one has more.
+FILTERS = frozenset({"label", "name", "network", "health"})
 
 Json = dict[str, Any]
 
@@ -77,7 +82,7 @@ class FakeDocker:
     """A Docker engine behind the face of its client library: a list that is made of the inspect documents it holds.
 
     ``asked`` holds every question in order. An exception in ``errors`` under a question is its answer. ``then`` is done
-    after each list, for what happens between a list and an inspect.
+    after each list, for what happens between a list and an inspect, or between two lists.
     """
 
     def __init__(self, *documents: Json, name: object = "core-01", engine: object = ENGINE) -> None:
@@ -101,11 +106,14 @@ class FakeDocker:
         self._ask("info")
         return {"Name": self.name, "ID": self.engine}
 
-    def containers(self, *, all: bool) -> Any:
+    def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
         """``GET /containers/json``. The real one, too, lists a container's ports in another order each time."""
-        self._ask("list all" if all else "list")
+        self._ask(("list all" if all else "list") + (" filtered" if filters else ""))
+        for unknown in (filters or {}).keys() - FILTERS:
+            raise refusal(400, f"Invalid filter '{unknown}'")
         up = {"running", "paused", "restarting"}
-        lines = [listed(each) for each in self.documents.values() if all or each["State"]["Status"] in up]
+        found = [each for each in self.documents.values() if all or each["State"]["Status"] in up]
+        lines = [listed(each) for each in found if passes(each, filters or {})]
         for line in lines:
             line["Ports"] = line["Ports"][:: -1 if len(self.asked) % 2 else 1]
         self.then()
@@ -134,7 +142,14 @@ class FakeDocker:
 
 
 def inspected(
-    container_id: str, *, status: str = "running", exit_code: int = 0, ports: tuple[int, ...] = (80,)
+    container_id: str,
+    *,
+    status: str = "running",
+    exit_code: int = 0,
+    ports: tuple[int, ...] = (80,),
+    labels: Mapping[str, str] | None = None,
+    health: str = "",
+    network: str = "default",
 ) -> Json:
     """An inspect answer: a container on the default bridge whose ports are published on 8000 and up."""
     up = status in {"running", "paused"}
@@ -143,9 +158,14 @@ def inspected(
         "Id": container_id,
         "Name": f"/{container_id}",
         "Created": "2026-01-01T00:00:00.5Z",
-        "State": {"Status": status, "ExitCode": exit_code},
-        "HostConfig": {"NetworkMode": "default"},
-        "Config": {"Image": "nginx", "Env": None, "Labels": {}, "ExposedPorts": {port: {} for port in bound}},
+        "State": {"Status": status, "ExitCode": exit_code} | ({"Health": {"Status": health}} if health else {}),
+        "HostConfig": {"NetworkMode": network},
+        "Config": {
+            "Image": "nginx",
+            "Env": None,
+            "Labels": dict(labels or {}),
+            "ExposedPorts": {port: {} for port in bound},
+        },
         "NetworkSettings": {
             "IPAddress": "172.17.0.2" if up else "",
             "Ports": bound if up else {},
@@ -162,20 +182,55 @@ def listed(document: Json) -> Json:
             "IP": each["HostIp"],
             "PrivatePort": int(port.split("/")[0]),
             "PublicPort": int(each["HostPort"]),
-            "Type": "tcp",
+            "Type": port.split("/")[1],
         }
         for port, bindings in network["Ports"].items()
         for each in bindings
     ]
-    up = state["Status"] == "running"
     return {
         "Id": document["Id"],
         "Names": [document["Name"]],
         "State": state["Status"],
-        "Status": "Up 3 minutes" if up else f"{state['Status'].capitalize()} ({state['ExitCode']}) 3 minutes ago",
+        "Status": _status_text(state),
         "Ports": ports,
         "NetworkSettings": {"Networks": copy.deepcopy(network["Networks"])},
     }
+
+
+def _status_text(state: Json) -> str:
+    """What the list says of the state in words: of a paused container not its health."""
+    if state["Status"] == "paused":
+        return "Up 3 minutes (Paused)"
+    if state["Status"] != "running":
+        return f"{state['Status'].capitalize()} ({state['ExitCode']}) 3 minutes ago"
+    health = (state.get("Health") or {}).get("Status", "none")
+    marks = {"none": "", "starting": " (health: starting)"}
+    return f"Up 3 minutes{marks.get(health, f' ({health})')}"
+
+
+def passes(document: Json, filters: Mapping[str, list[str]]) -> bool:
+    """Whether the container passes the filters: all labels have to fit, and one of the values under each other name."""
+    labels = document["Config"]["Labels"]
+    health = (document["State"].get("Health") or {}).get("Status", "none")
+    tests: Mapping[str, Callable[[list[str]], bool]] = {
+        "label": lambda values: all(_has_label(labels, *value.split("=", 1)) for value in values),
+        "name": lambda values: any(re.search(value, document["Name"]) for value in values),
+        "network": lambda values: any(value in document["NetworkSettings"]["Networks"] for value in values),
+        "health": lambda values: health in values,
+    }
+    return all(tests[name](values) for name, values in filters.items())
+
+
+def _has_label(labels: Mapping[str, str], key: str, value: str | None = None) -> bool:
+    return key in labels and value in {None, labels[key]}
+
+
+def refusal(code: int, words: str) -> docker.errors.APIError:
+    """An error answer of the engine, as the client library raises it: behind a long URL."""
+    response = requests.Response()
+    response.status_code, response.reason = code, "Error"
+    response.url = f"http+docker://localhost/v1.41/containers/json?limit=-1&filters={'x' * 300}"
+    return docker.errors.APIError(f"{code} Error", response, words)
 
 
 class Watcher:

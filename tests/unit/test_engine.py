@@ -18,13 +18,19 @@ from controller.errors import EngineUnavailable
 from model.container import Container
 from model.desired import Snapshot, UnknownContainer
 from model.entry import ContainerRef
-from tests.support.fakes import FakeDocker, FakeTime, Json, inspected
+from tests.support.fakes import FakeDocker, FakeTime, Json, inspected, refusal
 from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer
 
 
-def engine(docker: FakeDocker, *, stopped_too: bool = False, on_error: Callable[[], object] = lambda: None) -> Engine:
+def engine(
+    docker: FakeDocker,
+    *,
+    stopped_too: bool = False,
+    on_error: Callable[[], object] = lambda: None,
+    filters: tuple[tuple[str, str], ...] = (),
+) -> Engine:
     """An engine behind this client."""
-    return Engine(docker.dial, stopped_too=stopped_too, on_error=lambda: (on_error(), None)[1])
+    return Engine(docker.dial, stopped_too=stopped_too, on_error=lambda: (on_error(), None)[1], filters=filters)
 
 
 def soon() -> Deadline:
@@ -70,6 +76,13 @@ def with_network(document: Json) -> Json:
     return {**document, "NetworkSettings": {**network, "Networks": more}}
 
 
+def with_ipv6(document: Json) -> Json:
+    """The container with an IPv6 address on its network."""
+    network = document["NetworkSettings"]
+    ends = {name: {**end, "GlobalIPv6Address": "fd00::2"} for name, end in network["Networks"].items()}
+    return {**document, "NetworkSettings": {**network, "Networks": ends}}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -77,8 +90,10 @@ def with_network(document: Json) -> Json:
         with_network,
         lambda document: inspected("web", ports=(80, 443)),
         lambda document: inspected("web", status="paused"),
+        lambda document: inspected("web", health="starting"),
+        with_ipv6,
     ],
-    ids=["renamed", "on another network", "other ports", "paused"],
+    ids=["renamed", "on another network", "other ports", "paused", "other health", "an IPv6 address"],
 )
 def test_a_container_that_looks_changed_is_inspected_again(change: Callable[[Json], Json]) -> None:
     """And once more kept."""
@@ -131,6 +146,96 @@ def test_a_container_that_restarts_between_list_and_inspect_is_not_remembered_so
     assert fake.inspects() == []
 
 
+def test_a_health_that_flips_between_list_and_inspect_is_not_remembered() -> None:
+    """The list shows it as it was before, in each pass the same: what the inspect saw must not last."""
+    fake = FakeDocker(inspected("web", health="healthy"))
+    source = engine(fake)
+    fake.then = lambda: fake.documents.update(web=inspected("web", health="unhealthy"))
+    assert not source.read(soon()).containers[0].healthy
+    fake.then = lambda: None
+    fake.documents["web"] = inspected("web", health="healthy")
+    assert source.read(soon()).containers[0].healthy
+    fake.inspects()
+    source.read(soon())
+    assert fake.inspects() == []
+
+
+def test_each_flip_of_the_health_is_seen_and_no_look_is_wasted() -> None:
+    """One inspect a flip; a paused container, whose health the list does not tell, is inspected once, too."""
+    fake = FakeDocker(inspected("web", health="starting"))
+    source = engine(fake)
+    for health in ("starting", "healthy", "unhealthy", "healthy"):
+        fake.documents["web"] = inspected("web", health=health)
+        for _ in range(2):
+            assert source.read(soon()).containers[0].health == health
+    fake.documents["web"] = inspected("web", status="paused", health="unhealthy")
+    for _ in range(2):
+        assert source.read(soon()).containers[0].health == "unhealthy"
+    assert fake.inspects() == ["web"] * 5
+
+
+PUBLIC = {"com.example.public": "yes", "team": "a b,c"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "selected"),
+    [
+        ((), None),
+        ((("label", "com.example.public"),), {"web", "dns"}),
+        ((("label", "com.example.public=yes"), ("label", "team=a b,c")), {"web"}),
+        ((("label", "com.example.public"), ("name", "web")), {"web"}),
+        ((("name", "web"), ("name", "db")), {"web", "db"}),
+        ((("health", "unhealthy"),), {"db"}),
+        ((("name", "nobody"),), set()),
+    ],
+    ids=str,
+)
+def test_the_engine_says_which_containers_are_selected(
+    filters: tuple[tuple[str, str], ...], selected: set[str] | None
+) -> None:
+    """All are read: one that is not selected may hold the network of one that is."""
+    web = inspected("web", labels=PUBLIC)
+    fake = FakeDocker(web, inspected("db", health="unhealthy"), inspected("dns", labels={"com.example.public": "yes"}))
+    snapshot = engine(fake, filters=filters).read(soon())
+    assert (names(snapshot), snapshot.selected) == (["web", "db", "dns"], selected)
+
+
+@pytest.mark.parametrize(("stopped_too", "asked"), [(False, "list"), (True, "list all")])
+def test_with_filters_the_engine_is_asked_twice_and_the_full_list_comes_last(stopped_too: bool, asked: str) -> None:
+    """The inspects have to agree with that one, so nothing comes between. Both are about the same containers."""
+    fake = FakeDocker(inspected("web"))
+    engine(fake, stopped_too=stopped_too, filters=(("name", "web"),)).read(soon())
+    assert fake.asked == ["dial", f"{asked} filtered", asked, "inspect web"]
+
+
+def test_a_container_that_starts_between_the_two_lists_is_selected_in_the_next_pass() -> None:
+    """It has no entries that could be lost; the one that ends there is not in the snapshot."""
+    fake = FakeDocker(inspected("old"))
+    source = engine(fake, filters=(("name", "."),))
+    fake.then = lambda: setattr(fake, "documents", {"new": inspected("new")})
+    snapshot = source.read(soon())
+    assert (names(snapshot), snapshot.selected) == (["new"], frozenset({"old"}))
+    assert source.read(soon()).selected == frozenset({"new"})
+
+
+def test_a_filter_that_the_engine_refuses_is_told_in_its_own_words() -> None:
+    """Not behind the URL, which is longer than a message may be. The failed request is counted."""
+    errors = list[None]()
+    source = engine(FakeDocker(inspected("web")), on_error=lambda: errors.append(None), filters=(("bogus", "x"),))
+    with pytest.raises(EngineUnavailable) as unavailable:
+        source.read(soon())
+    assert str(unavailable.value) == "cannot read the Docker engine: it refuses --filter: Invalid filter 'bogus'"
+    assert len(errors) == 1
+
+
+def test_an_engine_that_fails_at_the_filtered_list_refuses_no_filter() -> None:
+    """An error of its own is told as such."""
+    fake = FakeDocker(inspected("web"))
+    fake.errors["list filtered"] = refusal(500, "out of disk")
+    with pytest.raises(EngineUnavailable, match="cannot read the Docker engine: 500 Server Error"):
+        engine(fake, filters=(("name", "web"),)).read(soon())
+
+
 @pytest.mark.parametrize(
     ("stopped_too", "asked", "seen"), [(False, "list", ["web"]), (True, "list all", ["web", "old"])]
 )
@@ -168,11 +273,11 @@ EACH_ERROR = pytest.mark.parametrize(("error", "message"), ERRORS.values(), ids=
 
 
 @EACH_ERROR
-@pytest.mark.parametrize("question", ["dial", "list"])
+@pytest.mark.parametrize("question", ["dial", "list filtered", "list"])
 def test_an_engine_that_cannot_be_read_says_so_in_our_words(question: str, error: Exception, message: str) -> None:
     """Nothing of the libraries' gets through; each failed request is counted; the next read begins anew."""
     fake, errors = FakeDocker(inspected("web")), list[None]()
-    source = engine(fake, on_error=lambda: errors.append(None))
+    source = engine(fake, on_error=lambda: errors.append(None), filters=(("name", "web"),))
     fake.errors[question] = error
     with pytest.raises(EngineUnavailable) as unavailable:
         source.read(soon())
@@ -216,7 +321,7 @@ def test_a_list_that_is_none_is_no_list(answer: object) -> None:
     class Odd(FakeDocker):
         """An engine, or what stands before it, that answers in JSON of its own."""
 
-        def containers(self, *, all: bool) -> Any:
+        def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
             return answer
 
     with pytest.raises(EngineUnavailable, match="unexpected answer"):
@@ -234,7 +339,7 @@ def test_a_line_of_the_list_that_cannot_be_understood_makes_its_container_unknow
     class Damaged(FakeDocker):
         """An engine that lists one container in a way of its own."""
 
-        def containers(self, *, all: bool) -> Any:
+        def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
             return [{**line, **damage} if line["Id"] == "web" else line for line in super().containers(all=all)]
 
     snapshot = engine(Damaged(inspected("web"), inspected("db"))).read(soon())
@@ -285,7 +390,7 @@ def test_an_unknown_container_goes_by_its_own_name(shown: list[str] | None, name
     class Linked(FakeDocker):
         """An engine with links between its containers."""
 
-        def containers(self, *, all: bool) -> Any:
+        def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
             return [{**line, "Names": shown} for line in super().containers(all=all)]
 
     fake = Linked(inspected("web"))

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -22,8 +23,9 @@ from controller.errors import plain
 from controller.uri import parse_uri, split_port
 from model.address import AddressRules, address_problem
 from model.container import MalformedContainer, PortId, agrees_with_list, from_inspect, shown_in_list
-from model.desired import Rules, Snapshot, desired
+from model.desired import Health, Rules, Snapshot, desired
 from model.entry import DefaultId, key_part_problem, quoted
+from model.family import Family
 from model.layout import Decoded, PlainLayout, Unreadable
 from model.metadata import metadata_for, split_tags
 from model.record import OwnerRecord
@@ -47,7 +49,7 @@ INSPECT: dict[str, Any] = {
     "Id": "4f" * 32,
     "Name": "/web",
     "Created": "2026-01-01T00:00:00.123456789Z",
-    "State": {"Status": "running", "ExitCode": 0},
+    "State": {"Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}},
     "Config": {
         "Image": "nginx:1",
         "Env": ["PATH=/bin", "SERVICE_NAME=web"],
@@ -58,7 +60,8 @@ INSPECT: dict[str, Any] = {
     "NetworkSettings": {
         "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8000"}], "443/tcp": None},
         "IPAddress": "172.17.0.2",
-        "Networks": {"bridge": {"IPAddress": "172.17.0.2"}},
+        "GlobalIPv6Address": "fd00::2",
+        "Networks": {"bridge": {"IPAddress": "172.17.0.2", "GlobalIPv6Address": "fd00::2"}},
     },
 }
 
@@ -101,8 +104,13 @@ def test_from_inspect_of_a_good_answer_with_anything_in_it(path: Path, value: An
     except MalformedContainer:
         return
     assert all(isinstance(each, str) for each in (container.id, container.name, container.image, *container.env))
-    assert desired(Snapshot((container,)), Rules("core-01", AddressRules(ip="192.0.2.1"))).held == frozenset()
+    rules = Rules("core-01", AddressRules(ip="192.0.2.1"))
+    for each in (rules, evolve(rules, all_bindings=True), evolve(rules, health=Health.HEALTHY, address=IPV6_ONLY)):
+        assert desired(Snapshot((container,)), each).held == frozenset()
 
+
+#: Rules under which a container's own IPv6 addresses count, and no others.
+IPV6_ONLY = AddressRules(internal=True, network="bridge", family=Family.IPV6)
 
 #: What raises here is caught where the list is read: the container is then unreadable, and its entries stay.
 SHAPE = (KeyError, TypeError, AttributeError, ValueError)
@@ -117,8 +125,11 @@ def test_a_line_of_the_list_with_anything_in_it(line: dict[str, Any]) -> None:
             look(line)
 
 
-@given(st.integers(1, 65535), st.lists(TEXT, max_size=5), st.dictionaries(TEXT, TEXT, max_size=5))
-def test_metadata_of_anything(port: int, env: list[str], labels: dict[str, str]) -> None:
+PORTS = st.builds(PortId, st.integers(1, 65535), st.sampled_from(["tcp", "udp", "sctp"]))
+
+
+@given(PORTS, st.lists(TEXT, max_size=5), st.dictionaries(TEXT, TEXT, max_size=5))
+def test_metadata_of_anything(port: PortId, env: list[str], labels: dict[str, str]) -> None:
     """Lower-case keys, and values as they were said."""
     found = metadata_for(port, env, labels)
     said = {*labels.values(), *(line.partition("=")[2] for line in env)}
@@ -128,7 +139,9 @@ def test_metadata_of_anything(port: int, env: list[str], labels: dict[str, str])
     split_tags(*found.values.values())
 
 
-VARIABLES = st.sampled_from(["SERVICE_NAME", "SERVICE_ID", "SERVICE_TAGS", "SERVICE_80_NAME", "SERVICE_80_ID", "ip"])
+VARIABLES = st.sampled_from(
+    ["SERVICE_NAME", "SERVICE_ID", "SERVICE_TAGS", "SERVICE_80_NAME", "SERVICE_80_ID", "ip", "SERVICE_80_TCP_NAME"]
+)
 
 
 @given(st.dictionaries(VARIABLES, TEXT), st.dictionaries(VARIABLES, TEXT))
@@ -207,7 +220,10 @@ def test_decoding_a_record_that_is_made_to_exhaust(text: str) -> None:
     assert OwnerRecord.decode(text) is None
 
 
-@given(TEXT | st.builds("{}:{}:{}".format, TEXT, TEXT, st.integers(0, 99999)))
+MARKS = st.from_regex(r":[0-9a-f.:-]*", fullmatch=True) | st.just("")
+
+
+@given(TEXT | st.builds("{}:{}:{}{}".format, TEXT, TEXT, st.integers(0, 99999), MARKS))
 def test_default_ids(text: str) -> None:
     """What is read as one is written the same way."""
     found = DefaultId.parse(text)
@@ -255,6 +271,9 @@ READERS: list[Callable[[str], object]] = [
     words.deregister,
     words.listen,
     words.value_format,
+    words.health,
+    words.family,
+    words.docker_filter,
     lambda text: split_port(text, "2379"),
 ]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from model.metadata import metadata_for, split_tags
+from model.container import PortId
+from model.metadata import Metadata, metadata_for, split_tags
 
 
 @pytest.mark.parametrize(
@@ -28,13 +29,49 @@ from model.metadata import metadata_for, split_tags
 )
 def test_what_counts_for_port_80(env: list[str], labels: dict[str, str], expected: dict[str, str]) -> None:
     """registrator's precedence, row by row."""
-    assert metadata_for(80, env, labels).values == expected
+    assert metadata_for(PortId(80, "tcp"), env, labels).values == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "tcp", "udp"),
+    [
+        pytest.param(
+            ["SERVICE_53_TCP_NAME=t", "SERVICE_53_UDP_NAME=u"], {"name": "t"}, {"name": "u"}, id="each-its-own"
+        ),
+        pytest.param(["SERVICE_53_UDP_NAME=u"], {}, {"name": "u"}, id="the-other's-is-no-attribute"),
+        pytest.param(["SERVICE_53_udp_Name=u"], {}, {"name": "u"}, id="any-case"),
+        pytest.param(["SERVICE_53_SCTP_NAME=s"], {}, {}, id="sctp"),
+        pytest.param(
+            ["SERVICE_53_UDP_NAME=u", "SERVICE_53_NAME=p"], {"name": "p"}, {"name": "u"}, id="beats-the-port's"
+        ),
+        pytest.param(["SERVICE_53_UDP_NAME=u", "SERVICE_NAME=g"], {"name": "g"}, {"name": "u"}, id="beats-the-general"),
+        pytest.param(["SERVICE_53_UDP_NAME=u", "SERVICE_53_UDP_NAME=v"], {}, {"name": "v"}, id="later-wins"),
+        pytest.param(["SERVICE_53_UDP_NAME="], {}, {"name": ""}, id="empty-counts"),
+        pytest.param(["SERVICE_80_UDP_NAME=u"], {}, {}, id="another-port's"),
+        pytest.param(["SERVICE_53_UDP=x"], {"udp": "x"}, {"udp": "x"}, id="a-protocol-alone-is-a-key"),
+        pytest.param(["SERVICE_53_UDP_=x"], {"udp_": "x"}, {"udp_": "x"}, id="nothing-behind-it"),
+        pytest.param(["SERVICE_UDP_NAME=x"], {"udp_name": "x"}, {"udp_name": "x"}, id="no-port"),
+        pytest.param(["SERVICE_53_HTTP_CHECK=x"], {"http_check": "x"}, {"http_check": "x"}, id="no-protocol"),
+        pytest.param(["SERVICE_53_UDP_A_B=x"], {}, {"a_b": "x"}, id="underscore-in-a-key"),
+    ],
+)
+def test_what_counts_for_a_protocol(lines: list[str], tcp: dict[str, str], udp: dict[str, str]) -> None:
+    """The closer it is to the port, the more it counts, in the environment and in labels, whatever the order."""
+    for env, labels in ((lines, {}), ([], dict(line.split("=", 1) for line in lines))):
+        assert metadata_for(PortId(53, "tcp"), env, labels).values == tcp
+        assert metadata_for(PortId(53, "udp"), env, labels).values == udp
+
+
+def test_a_label_for_the_port_does_not_beat_a_variable_for_its_protocol() -> None:
+    """What is said more closely counts, wherever it is said."""
+    found = metadata_for(PortId(53, "udp"), ["SERVICE_53_UDP_ID=u"], {"SERVICE_53_ID": "p", "SERVICE_ID": "g"})
+    assert found == Metadata({"id": "u"}, frozenset({"id"}))
 
 
 def test_attributes_are_what_is_left() -> None:
     """Name, id and tags have places of their own."""
     env = ["SERVICE_NAME=n", "SERVICE_ID=i", "SERVICE_TAGS=t", "SERVICE_REGION=us", "SERVICE_80_CHECK=/ping"]
-    assert metadata_for(80, env, {}).attributes == {"region": "us", "check": "/ping"}
+    assert metadata_for(PortId(80, "tcp"), env, {}).attributes == {"region": "us", "check": "/ping"}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from controller.options import (
     rewrite,
 )
 from controller.settings import WrongUsage
+from controller.words import BETWEEN
 
 URI = "etcd://10.0.0.1:2379/services"
 
@@ -179,6 +180,15 @@ def test_help_and_version_are_the_programs_own(first: str) -> None:
 def test_no_words_at_all_are_run() -> None:
     """So that the missing URI is what is complained about."""
     assert rewrite([], commands=("run",)) == ["run"]
+
+
+@pytest.mark.parametrize("name", [flag.name for flag in FLAGS if flag.repeated])
+def test_a_flag_that_may_be_repeated_keeps_every_word(name: str) -> None:
+    """As it was given, spaces and commas included. Its variable holds several with whitespace between them, and all the
+    flags beat all of the variable."""
+    env = {environment_variable(name): " a=b,c \n d=e "}
+    assert hear(f"--{name}", "a=b c,d", f"--{name}=e=f", URI, env=env)[1][name].split(BETWEEN) == ["a=b c,d", "e=f"]
+    assert hear(URI, env=env)[1][name].split(BETWEEN) == ["a=b,c", "d=e"]
 
 
 @pytest.mark.parametrize("name", TAKING_A_WORD)

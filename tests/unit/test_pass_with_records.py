@@ -183,7 +183,7 @@ def test_killed_after_a_delete_the_record_is_pruned_by_the_next_agent() -> None:
 
 
 def _port(of: Container) -> int:
-    (binding,) = of.published.values()
+    ((binding,),) = of.published.values()
     assert binding is not None
     return binding.port
 

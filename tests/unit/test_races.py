@@ -152,7 +152,7 @@ def test_nothing_is_ever_taken_from_a_host_whose_container_runs(history: list[tu
 
 
 def _port(of: Container) -> int:
-    (binding,) = of.published.values()
+    ((binding,),) = of.published.values()
     assert binding is not None
     return binding.port
 

@@ -12,7 +12,8 @@ from controller.server import Address
 from controller.settings import OwnerSettings, Settings, WrongUsage, parse, parse_owner
 from controller.uri import RegistryUri, parse_uri
 from model.address import AddressRules
-from model.desired import Deregister, Rules
+from model.desired import Deregister, Health, Rules
+from model.family import Family
 from model.guard import GuardRule
 from model.layout import ValueFormat
 from model.stored import Lifetime
@@ -39,9 +40,13 @@ DEFAULTS = {
     "log-format": "text",
     "log-level": "info",
     "value-format": "hostport",
+    "health": "any",
+    "filter": "",
+    "network": "",
+    "ip-family": "any",
 }
 CONNECTING = {"etcd-ca": "", "etcd-cert": "", "etcd-key": "", "etcd-user": "", "etcd-password-file": ""}
-OFF = {"internal": "", "explicit": "", "cleanup": "", "take-over": ""}
+OFF = {"internal": "", "explicit": "", "cleanup": "", "take-over": "", "all-bindings": ""}
 
 #: Every word there is. The password is one that no flag gives.
 WORDS = {**DEFAULTS, **CONNECTING, **OFF, "etcd-password": ""}
@@ -83,6 +88,7 @@ def test_the_defaults_mean_what_they_say() -> None:
         log_level="info",
         needless=(),
         value_format=ValueFormat.HOSTPORT,
+        filters=(),
     )
 
 
@@ -112,9 +118,16 @@ def test_every_flag_is_heard() -> None:
         internal="true",
         explicit="true",
         take_over="true",
+        health="healthy",
+        filter="label=a=b c\0name=x",
+        network="backend",
+        ip_family="ipv4",
+        all_bindings="true",
     )
-    address = AddressRules(ip="10.1.1.1", label="addr", internal=True)
-    assert settings.rules == Rules("core-02", address, True, ("a", "b"), Deregister.ON_SUCCESS)
+    address = AddressRules("10.1.1.1", "", "addr", internal=True, network="backend", family=Family.IPV4)
+    expected = Rules("core-02", address, True, ("a", "b"), Deregister.ON_SUCCESS, Health.HEALTHY, all_bindings=True)
+    assert settings.rules == expected
+    assert settings.filters == (("label", "a=b c"), ("name", "x"))
     assert (settings.lifetime, settings.interval, settings.pass_timeout) == (Lifetime(30, 10), 2.5, 3.0)
     assert (settings.guard, settings.take_over) == (GuardRule(percent=30), True)
     assert (settings.docker_host, settings.log_format, settings.log_level) == ("tcp://10.0.0.9:2375", "json", "debug")
@@ -215,6 +228,34 @@ def test_where_nobody_can_listen_is_refused(text: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ip", "family", "good"),
+    [
+        ("10.0.0.1", "ipv4", True),
+        ("10.0.0.1", "ipv6", False),
+        ("2001:db8::1", "ipv6", True),
+        ("2001:db8::1", "ipv4", False),
+        ("2001:db8::1", "any", True),
+        ("host.example", "ipv6", True),
+    ],
+)
+def test_the_given_address_must_be_of_the_family(ip: str, family: str, good: bool) -> None:
+    """It is the operator's own word, as the family is. A host name may be of either."""
+    if good:
+        assert read(ip=ip, ip_family=family).rules.address.ip == ip
+    else:
+        kind = {"ipv4": "IPv4", "ipv6": "IPv6"}[family]
+        assert problems(ip=ip, ip_family=family) == [
+            f"-ip {ip!r} is not an {kind} address, and --ip-family asks for those"
+        ]
+
+
+def test_every_filter_that_makes_no_sense_is_named() -> None:
+    """Each on its own, however many there are."""
+    found = problems(filter="label=a\0label\0name")
+    assert [each.split(":")[0] for each in found] == ["--filter 'label'", "--filter 'name'"]
+
+
+@pytest.mark.parametrize(
     ("ttl", "refresh", "problem"),
     [
         ("30", "0", "-ttl and -ttl-refresh go together: give both, or neither"),
@@ -258,6 +299,14 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
         ("log_format", "xml", "--log-format 'xml': it must be one of text, json"),
         ("value_format", "yaml", "--value-format 'yaml': it must be one of hostport, json"),
         ("log_level", "loud", "--log-level 'loud': it must be one of debug, info, warning, error"),
+        ("health", "good", "--health 'good': it must be one of any, healthy"),
+        ("ip_family", "6", "--ip-family '6': it must be one of any, ipv4, ipv6"),
+        ("network", "backend", "--network 'backend' says which address -internal takes: give -internal, too"),
+        (
+            "filter",
+            "label",
+            "--filter 'label': it should be NAME=VALUE, as in label=com.example.public or label=tier=web",
+        ),
     ],
 )
 def test_a_word_that_makes_no_sense_is_refused(name: str, word: str, problem: str) -> None:

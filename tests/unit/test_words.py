@@ -9,7 +9,8 @@ import pytest
 
 from controller import words
 from controller.server import Address
-from model.desired import Deregister
+from model.desired import Deregister, Health
+from model.family import Family
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,12 @@ from model.desired import Deregister
         (words.tags, "b,a", ("b", "a")),
         (words.deregister, "on-success", Deregister.ON_SUCCESS),
         (words.one_of(("a", "b")), "b", "b"),
+        (words.health, "healthy", Health.HEALTHY),
+        (words.family, "ipv6", Family.IPV6),
+        (words.docker_filter, "label=tier=web", ("label", "tier=web")),
+        (words.docker_filter, "label=a b,c", ("label", "a b,c")),
+        (words.docker_filter, " Label = x ", ("label", "x")),
+        (words.docker_filter, "name=", ("name", "")),
         (words.listen, ":80", Address("0.0.0.0", 80)),
         (words.listen, "[::1]:80", Address("::1", 80)),
     ],
@@ -53,6 +60,10 @@ def test_what_makes_sense(convert: Callable[[str], object], text: str, value: ob
         (words.owner, "..", "it has the path part"),
         (words.tags, "{{x}}", "templates are not supported"),
         (words.deregister, "never", "it must be one of always, on-success"),
+        (words.health, "starting", "it must be one of any, healthy"),
+        (words.family, "IPv6", "it must be one of any, ipv4, ipv6"),
+        (words.docker_filter, "label", "it should be NAME=VALUE"),
+        (words.docker_filter, "", "it should be NAME=VALUE"),
         (words.listen, "80", "it should be HOST:PORT or :PORT"),
         (words.listen, "a b:80", "its host is neither"),
         (words.readable, "/nowhere/file", "it cannot be read"),

@@ -1,0 +1,244 @@
+"""Which containers, which address: each flag on a real engine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.agent import run_once
+from tests.support.host import Host
+
+#: A HEALTHCHECK that a file decides, as often as a test has patience for.
+CHECKED = "--health-cmd 'ls /tmp/ok' --health-interval 200ms --health-retries 1"
+
+SUBNETS = {"front": "172.28.0.0/24", "back": "172.28.1.0/24"}
+
+
+def address(host: Host, name: str, network: str, family: str = "IPAddress") -> str:
+    """The container's address on a network, as the engine tells it."""
+    return str(host.engine.inspect(name)["NetworkSettings"]["Networks"][network][family])
+
+
+def refusals(output: str) -> dict[str, str]:
+    """What was refused, by container: all that is said about it."""
+    lines = [line.split(maxsplit=2) for line in output.splitlines() if line.startswith("!")]
+    return {name: rest for _, name, rest in lines}
+
+
+@pytest.fixture
+def networks(host: Host) -> Host:
+    """A host with two networks."""
+    for name, subnet in SUBNETS.items():
+        host.engine.docker("network", "create", "--subnet", subnet, name)
+    return host
+
+
+def test_only_healthy_containers_have_entries_while_they_are(host: Host) -> None:
+    """Each flip is followed, and so is a pause: the engine calls a paused container with a HEALTHCHECK unhealthy."""
+    docker = host.engine.docker
+    host.start("plain")
+    agent = host.agent("--health", "healthy").wait_ready()
+    host.start("web", flags=CHECKED)
+    docker("pause", "plain")
+    both = host.expected()
+    plain = {host.key("plain"): both[host.key("plain")]}
+    assert host.keys() == plain
+    docker("exec", "web", "sh", "-c", "echo > /tmp/ok")
+    host.wait_for(both)
+    docker("exec", "web", "/bin/busybox", "rm", "/tmp/ok")
+    host.wait_for(plain)
+    docker("exec", "web", "sh", "-c", "echo > /tmp/ok")
+    host.wait_for(both)
+    docker("pause", "web")
+    host.wait_for(plain)
+    docker("unpause", "web")
+    host.wait_for(both)
+    assert agent.running
+
+
+def test_health_counts_only_where_it_is_asked_for(host: Host) -> None:
+    """By default a container is registered as soon as it runs."""
+    host.start("web", flags=CHECKED)
+    assert host.reconcile().returncode == 0
+    assert host.keys() == host.expected()
+    assert host.reconcile("--health=healthy").returncode == 0
+    assert host.keys() == {}
+
+
+def test_only_what_the_filters_let_through_has_entries(host: Host) -> None:
+    """What was registered without them goes, and comes back. Values may hold spaces and commas. A container that joins
+    the network of one that is not selected has its address all the same."""
+    host.start("one", flags="--label public --label 'team=a b,c'")
+    host.start("two", flags="--label public")
+    host.start("three")
+    published = host.expected()
+    host.engine.run("--name side --network container:three --label side -e SERVICE_NAME=side worker:1")
+    assert host.reconcile().returncode == 0
+    everything = host.keys()
+    of_three = {f"side/{host.owner}:side:9000": f"{address(host, 'three', 'bridge')}:9000"}
+    assert everything == published | of_three
+    for flags, names in (
+        (("--filter", "label=public"), ("one", "two")),
+        (("--filter", "label=public", "--filter=label=team=a b,c"), ("one",)),
+        (("--filter", "name=two", "--filter", "name=three"), ("two", "three")),
+        (("--filter", "network=nowhere"), ()),
+    ):
+        done = host.reconcile(*flags)
+        assert done.returncode == 0, done.stderr
+        assert host.keys() == {host.key(name): everything[host.key(name)] for name in names}
+    assert host.reconcile("--filter", "label=side").returncode == 0
+    assert host.keys() == of_three
+    env = {"WHARFINGER_FILTER": "label=public name=one"}
+    done = run_once(host.engine.socket_url, "reconcile", "-ip", host.engine.address, host.uri, env=env)
+    assert done.returncode == 0, done.stderr
+    assert host.keys().keys() == {host.key("one")}
+
+
+def test_an_agent_with_a_filter_sees_containers_come_and_go(host: Host) -> None:
+    """In each pass, and not only in its first."""
+    host.start("before", flags="--label public")
+    agent = host.agent("--filter", "label=public").wait_ready()
+    host.start("hidden")
+    host.start("after", flags="--label public")
+    expected = host.expected()
+    del expected[host.key("hidden")]
+    host.wait_for(expected)
+    host.engine.docker("rm", "--force", "before")
+    del expected[host.key("before")]
+    host.wait_for(expected)
+    assert agent.running
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("bogus=x", "cannot read the Docker engine: it refuses --filter: Invalid filter 'bogus'"),
+        ("status=odd", "it refuses --filter: Invalid filter 'status=odd'"),
+        ("label", "--filter 'label': it should be NAME=VALUE"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_told_and_nothing_is_written(host: Host, given: str, words: str) -> None:
+    """In the engine's own words where it is the engine that refuses it."""
+    host.start("web")
+    assert host.reconcile().returncode == 0
+    done = host.reconcile("--filter", given)
+    assert done.returncode == 1
+    assert words in done.stdout + done.stderr
+    assert host.keys() == host.expected()
+
+
+def test_a_container_says_which_networks_address_is_taken(networks: Host) -> None:
+    """With SERVICE_NETWORK, for itself or one port; --network says it for all that say nothing. Who is not on that
+    network is refused, and stops nobody."""
+    host = networks
+    run, connect = host.engine.run, host.engine.docker
+    run("--name plain --network front worker:1")
+    run("--name told --network front -e SERVICE_NETWORK=back worker:1")
+    run("--name label --network front --label SERVICE_9000_NETWORK=back worker:1")
+    run("--name side --network container:told -e SERVICE_NETWORK=front worker:1")
+    run("--name alone --network front -e SERVICE_NETWORK=back worker:1")
+    for name in ("plain", "told", "label"):
+        connect("network", "connect", "back", name)
+
+    def expected(**of: str) -> dict[str, str]:
+        return {host.key(name): f"{place}:9000" for name, place in of.items()}
+
+    told = {"told": address(host, "told", "back"), "label": address(host, "label", "back")}
+    side = address(host, "told", "front")
+    for flags, plain in (((), "front"), (("--network", "back"), "back")):
+        done = host.reconcile("-internal", *flags)
+        assert done.returncode == 0, done.stderr
+        assert host.keys() == expected(plain=address(host, "plain", plain), side=side, **told)
+        assert refusals(done.stdout) == {
+            "alone": "9000/tcp  container 'alone' is not on the network 'back'  (no-address)"
+        }
+
+
+def test_the_network_is_only_for_internal_addresses(networks: Host) -> None:
+    """--network without -internal is a mistake that is told; SERVICE_NETWORK without it does nothing."""
+    networks.start("web", flags="-e SERVICE_NETWORK=back")
+    done = networks.reconcile("--network", "back")
+    assert done.returncode == 1
+    assert "--network 'back' says which address -internal takes: give -internal, too" in done.stderr
+    assert networks.reconcile().returncode == 0
+    assert networks.keys() == networks.expected()
+
+
+def test_addresses_of_one_family(host: Host) -> None:
+    """On a network with both, IPv4 unless told otherwise; who has none of the family is refused."""
+    create = ("network", "create", "--ipv6", "--subnet", "fd00:28::/64", "--subnet", SUBNETS["front"], "dual")
+    host.engine.docker(*create)
+    host.engine.docker("network", "create", "--subnet", SUBNETS["back"], "back")
+    host.engine.run("--name web --network dual worker:1")
+    host.engine.run("--name old --network back worker:1")
+    v4 = {
+        host.key("web"): f"{address(host, 'web', 'dual')}:9000",
+        host.key("old"): f"{address(host, 'old', 'back')}:9000",
+    }
+    v6 = {host.key("web"): f"[{address(host, 'web', 'dual', 'GlobalIPv6Address')}]:9000"}
+    for family, expected in (("any", v4), ("ipv4", v4), ("ipv6", v6)):
+        # The address that every pass of a host is given is of no use here, and of the wrong family at last.
+        done = host.reconcile("-ip", "", "-internal", "--ip-family", family)
+        assert done.returncode == 0, done.stderr
+        assert host.keys() == expected
+    assert refusals(done.stdout) == {"old": "9000/tcp  container 'old' has no IPv6 address of its own  (no-address)"}
+
+
+def test_published_ports_of_one_family(host: Host) -> None:
+    """Only what is published in the family of the address that was given can be dialled there."""
+    host.engine.run("--name both -p 8080:9000 worker:1")
+    host.engine.run(f"--name four -p {host.engine.address}:8081:9000 worker:1")
+    host.engine.run("--name six -p [::1]:8082:9000 worker:1")
+    done = host.reconcile("-ip", "2001:db8::7", "--ip-family", "ipv6")
+    assert host.keys() == {host.key("both"): "[2001:db8::7]:8080", host.key("six"): "[2001:db8::7]:8082"}
+    assert refusals(done.stdout) == {"four": "9000/tcp  it is not published on an IPv6 address  (no-address)"}
+    done = host.reconcile("--ip-family", "ipv4")
+    place = host.engine.address
+    assert host.keys() == {host.key("both"): f"{place}:8080", host.key("four"): f"{place}:8081"}
+    assert refusals(done.stdout) == {"six": "9000/tcp  it is not published on an IPv4 address  (no-address)"}
+    done = host.reconcile("--ip-family", "ipv6")
+    assert done.returncode == 1
+    assert f"-ip {place!r} is not an IPv6 address" in done.stderr
+
+
+def test_tcp_and_udp_on_one_port_say_each_its_own(host: Host) -> None:
+    """By the protocol in the name of the variable or label; what is said for the port counts for both."""
+    metadata = "-e SERVICE_53_UDP_NAME=dns-udp --label SERVICE_53_tcp_name=dns-tcp -e SERVICE_53_NAME=neither"
+    host.engine.run(f"--name dns -p 5353:53/tcp -p 5353:53/udp {metadata} -e SERVICE_53_UDP_ID=u dns:1")
+    assert host.reconcile().returncode == 0
+    place = f"{host.engine.address}:5353"
+    assert host.keys() == {f"dns-tcp/{host.owner}:dns:53": place, "dns-udp/u": place}
+
+
+def test_every_binding_has_an_entry_where_that_is_asked_for(host: Host) -> None:
+    """The engine's first keeps its id. Without the flag again, the further ones are orphans of this host, and go."""
+    here = host.engine.address
+    host.engine.run(f"--name web -p 8080:9000 -p 8081:9000 -p {here}:8082:9000 -p 127.0.0.1:8083:9000 worker:1")
+    bindings = host.engine.inspect("web")["NetworkSettings"]["Ports"]["9000/tcp"]
+    assert len(bindings) == 6, json.dumps(bindings)
+    assert host.reconcile().returncode == 0
+    one = {host.key("web"): f"{here}:{bindings[0]['HostPort']}"}
+    assert host.keys() == one
+    done = host.reconcile("--all-bindings")
+    assert done.returncode == 0, done.stderr
+    marks = {"8080": "8080", "8081": "8081", "8082": f"{here}-8082", "8083": "127.0.0.1-8083"}
+    del marks[bindings[0]["HostPort"]]
+    assert host.keys() == one | {f"{host.key('web')}:{mark}": f"{here}:{port}" for port, mark in marks.items()}
+    assert "0 to create, 0 to update, 0 to delete" in host.reconcile("--all-bindings", "--dry-run").stdout
+    done = host.reconcile("--delete-guard=0")
+    assert done.stdout.count("(orphan)") == 3
+    assert host.keys() == one
+
+
+def test_bindings_on_addresses_of_their_own_keep_them(host: Host) -> None:
+    """Without -ip each is registered where it is; those on all addresses need the address that others dial, which
+    nobody can know here."""
+    here = host.engine.address
+    host.engine.run(f"--name web -p 8081:9000 -p {here}:8082:9000 -p [::1]:8083:9000 worker:1")
+    done = host.reconcile("-ip", "", "--all-bindings")
+    first, *_ = host.engine.inspect("web")["NetworkSettings"]["Ports"]["9000/tcp"]
+    places = {f"{here}-8082": f"{here}:8082", "--1-8083": "[::1]:8083"}
+    ids = {mark: "" if mark.endswith(first["HostPort"]) else f":{mark}" for mark in places}
+    assert host.keys() == {f"{host.key('web')}{ids[mark]}": place for mark, place in places.items()}
+    assert done.stdout.count("(no-address)") == 1
