@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.cli import HELD_BACK, IN_SYNC, PENDING, WRONG
+from controller.exits import HELD_BACK, IN_SYNC, PENDING, WRONG
 from model.record import ROOT, Shelf
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.etcd_server import EtcdServer
