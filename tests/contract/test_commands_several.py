@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 
 import pytest
@@ -88,15 +87,6 @@ def test_another_engines_name_in_one_is_no_matter_to_the_other(host: Host, other
     assert (done.returncode, host.registered) == (WRONG, {f"{OWNER}:a:80"})
     assert done.stderr.startswith(f"wharfinger: {others}: owner-conflict: ")
     assert done.stdout.startswith(f"{others}:\nNo plan: owner-conflict.\n{host.uri}:\n+ ")
-
-
-def test_interrupted_passes_are_waited_for_no_longer(host: Host, others: str) -> None:
-    """Ctrl-C ends the program though a pass hangs in a thread of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        uri = f"etcd://127.0.0.1:{silent.getsockname()[1]}/services"
-        argv = [*PROGRAM, "reconcile", "--pass-timeout=600", f"--docker-host=unix://{host.socket}", uri, others]
-        code, shown = on_a_terminal(argv, "\x03")
-    assert (code, "Traceback" in shown) == (WRONG, False)
 
 
 # deregister

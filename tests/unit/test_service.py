@@ -102,7 +102,7 @@ def test_hup_has_a_pass_of_every_loop(log: Path) -> None:
 
 def test_loops_that_do_not_end_are_not_waited_for_one_after_the_other(log: Path) -> None:
     """The grace is for all of them together."""
-    program = Program(log, "stuck", "calm", "stuck", "stuck")
+    program = Program(log, "calm", *["stuck"] * 5)
     begun = time.monotonic()
     program.child.signal(TERM)
     assert program.exit_code() == 0

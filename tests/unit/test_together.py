@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from controller.together import side_by_side
+from tests.support.processes import REPOSITORY, Child
+from tests.support.waiting import wait_until
 
 #: Long enough for any machine to get to a thread.
 PATIENCE = 10.0
@@ -46,6 +51,24 @@ def test_one_alone_is_done_right_here(count: int, here: bool) -> None:
     """It needs no thread."""
     tasks: list[Callable[[], threading.Thread]] = [threading.current_thread] * count
     assert [thread is threading.current_thread() for thread in side_by_side(tasks)] == [here] * count
+
+
+#: A program that waits for what never ends.
+WAITING = """
+import threading
+from controller.together import side_by_side
+side_by_side([lambda: print("one", flush=True), threading.Event().wait])
+"""
+
+
+def test_a_program_that_is_interrupted_does_not_wait_for_them(tmp_path: Path) -> None:
+    """Ctrl-C ends it though one of them hangs."""
+    child = Child([sys.executable, "-c", WAITING], tmp_path / "log", cwd=REPOSITORY)
+    child.start()
+    wait_until(lambda: "one" in child.log(), what="the program to wait")
+    child.signal(signal.SIGINT)
+    wait_until(lambda: not child.running, what="its end")
+    assert "KeyboardInterrupt" in child.log()
 
 
 def test_nothing_to_do_is_done() -> None:
