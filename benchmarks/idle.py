@@ -22,7 +22,7 @@ from tests.support.host import Host
 from tests.support.images import build_test_images
 
 SECONDS = 60
-SUCCESSES = 'wharfinger_passes_total{result="success"}'
+SUCCESSES = 'wharfinger_passes_total{registry="etcd",result="success"}'
 STAGES = ("registry-read", "docker", "plan", "apply")
 
 
@@ -60,7 +60,7 @@ def report(host: Host, containers: int) -> None:
     print(f"passes                     {done:.0f}")
     print(f"CPU a pass                 {1000 * cpu / done:.2f} ms")
     for stage in STAGES:
-        name = f'wharfinger_pass_duration_seconds_sum{{stage="{stage}"}}'
+        name = f'wharfinger_pass_duration_seconds_sum{{registry="etcd",stage="{stage}"}}'
         print(f"  {stage:<22}   {1000 * (after[name] - before[name]) / done:.2f} ms (wall)")
     print(f"resident                   {after['process_resident_memory_bytes'] / 2**20:.1f} MiB")
     print(f"writes to etcd             {host.etcd.index() - index_before}")

@@ -4,45 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Sequence
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import click
-from attrs import evolve
 
-from controller import logs
-from controller.clock import Clock
-from controller.deregister import Owner, has_record, is_alive, leaving, remove
+from controller import deregistering, logs, oneshot, running
 from controller.errors import RegistryUnavailable, Stop
-from controller.health import Health
-from controller.journal import Journal
-from controller.loop import Loop, Pace
-from controller.metrics import Metrics
-from controller.notify import Notifier
+from controller.exits import IN_SYNC, WRONG
 from controller.options import connection_options, options, rewrite
 from controller.probe import ask, default_url
-from controller.reconcile import reconcile
-from controller.registry import Registry
-from controller.render import as_json, as_text, removal
-from controller.server import router, serve
-from controller.service import run_until_signalled
 from controller.settings import Settings, WrongUsage, parse, parse_owner
-from controller.signals import hold_signals, release_signals
-from controller.wiring import dry_registry_for, engine_for, layout_for, registry_for, task_for
-from model.guard import OFF
-from model.plan import Plan
-from model.report import Memory, PassReport, Result, summary
-from model.stored import Lifetime
-
-log = logs.logger("wharfinger")
-
-IN_SYNC, WRONG, PENDING, HELD_BACK = 0, 1, 2, 3
-
-#: A question that nobody answers goes by itself so many seconds after the waiting for an answer is over.
-LINGER = 60
+from controller.signals import release_signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,25 +60,12 @@ def cli(context: click.Context) -> None:
 def run(words: dict[str, str], uris: tuple[str, ...]) -> int:
     """Keep the registry in step with this host's containers until told to stop.
 
-    URI is etcd://HOST:PORT[,HOST:PORT...]/PREFIX, or etcds:// for TLS; or skydns2://HOST:PORT/DOMAIN, for records that
-    SkyDNS and CoreDNS read. SIGTERM and SIGINT end the program and leave the entries; SIGHUP makes it look at once.
+    URI is etcd://HOST:PORT[,HOST:PORT...]/PREFIX for etcd's v2 API or etcd3:// for its v3 API; skydns2:// or skydns3://
+    and HOST:PORT/DOMAIN for records that SkyDNS and CoreDNS read; each with an s behind the scheme for TLS. More than
+    one are kept in step each on its own. SIGTERM and SIGINT end the program and leave the entries; SIGHUP makes it look
+    at once.
     """
-    settings = _begin(words, uris)
-    metrics, clock = Metrics(settings.registry.scheme), Clock()
-    health = Health(settings.interval, settings.pass_timeout, clock)
-    notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
-    engine = engine_for(settings, metrics.engine_failed)
-    registry = registry_for(settings.registry, settings.credentials, settings.lifetime, metrics.registry_failed)
-    loop = Loop(
-        partial(reconcile, task_for(settings, clock), engine, registry),
-        Pace(settings.interval, clock=clock),
-        (metrics, health, Journal(), notifier),
-    )
-    hold_signals()
-    if settings.listen:
-        serve(router(health, metrics.app()), settings.listen)
-    _greet(settings)
-    return run_until_signalled(loop, notifier.stopping)
+    return running.run(_begin(words, uris))
 
 
 @cli.command("reconcile")
@@ -114,31 +75,11 @@ def run(words: dict[str, str], uris: tuple[str, ...]) -> int:
 @click.option("--force", is_flag=True, help="Delete what the guard would hold back.")
 @options
 def reconcile_once(words: dict[str, str], uris: tuple[str, ...], **how: Any) -> int:
-    """Do exactly one pass, print what it did, and end.
+    """Do exactly one pass over each registry, print what it did, and end.
 
     The exit code is 3 when deletes were held back, which one pass alone cannot make sure of: see --delete-guard.
     """
-    settings = _begin(words, uris)
-    uri, credentials = settings.registry, settings.credentials
-    make = dry_registry_for if how["dry_run"] else registry_for
-    registry = make(uri, credentials, settings.lifetime)
-    task = task_for(settings, Clock())
-    if how["force"]:
-        task = evolve(task, guard=OFF)
-    report = reconcile(task, engine_for(settings), registry, Memory())
-    if report.planned or how["output"] == "json":
-        click.echo(as_json(report) if how["output"] == "json" else as_text(report, colour=_colour(sys.stdout)))
-    if not report.succeeded:
-        click.echo(f"wharfinger: {report.result.value}: {report.problem}", err=True)
-    return _exit_code(report, asked=how["exit_code"])
-
-
-def _exit_code(report: PassReport, *, asked: bool) -> int:
-    if not report.succeeded:
-        return WRONG
-    if report.plan.held_back:
-        return HELD_BACK
-    return PENDING if asked and report.pending else IN_SYNC
+    return oneshot.reconcile_once(_begin(words, uris), oneshot.How(**how), colour=_colour(sys.stdout))
 
 
 @cli.command("deregister")
@@ -152,42 +93,12 @@ def deregister(words: dict[str, str], uris: tuple[str, ...], hostname: str, **ho
     """Remove the entries of one host, named as in their ids: a host that is taken out of service, or a name that
     registrator's random container hostnames left behind.
 
-    Its agent must have been stopped: a living one would register them again at once.
+    Its agent must have been stopped: a living one would register them again at once. Of several registries each is
+    emptied on its own.
     """
     settings = parse_owner({**words, "hostname": hostname}, uris)
     logs.configure("text", "warning", colour=_colour(sys.stderr))
-    owner = Owner(settings.owner, layout_for(settings.registry), Clock())
-    question = Lifetime(ttl=LINGER + round(how["wait"]), refresh=LINGER)
-    registry = registry_for(settings.registry, settings.credentials, question)
-    planned = leaving(owner, registry)
-    for change in planned.changes:
-        click.echo(removal(change))
-    if how["dry_run"] or not (planned.changes or has_record(owner, registry)):
-        click.echo(summary(planned))
-        return IN_SYNC
-    _make_sure(owner, registry, planned, how)
-    return _remove(owner, registry, planned)
-
-
-def _make_sure(owner: Owner, registry: Registry, planned: Plan, how: dict[str, Any]) -> None:
-    """Raise Stop unless it is safe to go on, and meant."""
-    if not how["force"] and is_alive(owner, registry, time.sleep, how["wait"]):
-        raise Stop(f"the agent of {owner.name!r} is alive and would register them again; stop it first, or use --force")
-    if how["yes"]:
-        return
-    if not sys.stdin.isatty():
-        raise Stop("nobody is there to confirm; say --yes if these entries are to go")
-    click.confirm(f"Remove these {len(planned.changes)} entries of {owner.name!r}?", abort=True)
-
-
-def _remove(owner: Owner, registry: Registry, planned: Plan) -> int:
-    outcomes = list(remove(owner, registry, planned))
-    for outcome in outcomes:
-        if outcome.result is not Result.APPLIED:
-            click.echo(f"wharfinger: {outcome.change.key} stays: {outcome.detail}", err=True)
-    removed = sum(outcome.result is Result.APPLIED for outcome in outcomes)
-    click.echo(f"Removed {removed} of {len(outcomes)} entries of {owner.name!r}.")
-    return IN_SYNC if removed == len(outcomes) else WRONG
+    return deregistering.deregister(settings, deregistering.How(**how))
 
 
 @cli.command("health")
@@ -210,17 +121,3 @@ def _begin(words: dict[str, str], uris: tuple[str, ...]) -> Settings:
 
 def _colour(stream: Any) -> bool:
     return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
-
-
-def _greet(settings: Settings) -> None:
-    log.info(
-        "started",
-        version=version("wharfinger"),
-        registry=settings.registry.scheme,
-        endpoints=[f"{host}:{port}" for host, port in settings.registry.endpoints],
-        prefix=settings.registry.prefix or "/",
-        interval=settings.interval,
-        listen=str(settings.listen) if settings.listen else "none",
-    )
-    for name in settings.needless:
-        log.info("flag is needless here: every pass compares and repairs everything", flag=f"-{name}")

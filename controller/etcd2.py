@@ -151,8 +151,6 @@ def _translated(error: etcd.EtcdException, client: etcd.Client) -> Exception:
 class Etcd2Reader:
     """Reads one prefix through etcd's v2 API. It has no way to write."""
 
-    name = "etcd"
-
     def __init__(self, endpoints: Endpoints, prefix: str) -> None:
         """``prefix`` begins with a slash and does not end in one; an empty one is all of etcd."""
         self._endpoints = endpoints

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from attrs import frozen
 
 from controller.clock import Clock
+from controller.errors import plain
 from model.report import PassReport, PassResult, summary
 
 
@@ -14,6 +18,16 @@ class Answer:
 
     good: bool
     text: str
+
+
+class Condition(Protocol):
+    """What can be asked how it is."""
+
+    def alive(self) -> Answer:
+        """Good unless it should be started again."""
+
+    def ready(self) -> Answer:
+        """Good while it does its work."""
 
 
 class Health:
@@ -49,6 +63,29 @@ class Health:
         if not self._last.succeeded:
             return Answer(False, describe(self._last))
         return Answer(True, describe(self._last))
+
+
+@frozen
+class Together:
+    """The loops of one agent, by the labels of their registries: as good as the worst of them, with a line for each.
+    One alone speaks for itself."""
+
+    parts: Mapping[str, Condition]
+
+    def alive(self) -> Answer:
+        """Good while every loop is alive."""
+        return _together({label: part.alive() for label, part in self.parts.items()})
+
+    def ready(self) -> Answer:
+        """Good while the last pass over every registry succeeded."""
+        return _together({label: part.ready() for label, part in self.parts.items()})
+
+
+def _together(answers: Mapping[str, Answer]) -> Answer:
+    if len(answers) == 1:
+        return next(iter(answers.values()))
+    text = "\n".join(f"{label}: {plain(answer.text)}" for label, answer in answers.items())
+    return Answer(all(answer.good for answer in answers.values()), text)
 
 
 def describe(report: PassReport) -> str:

@@ -23,7 +23,12 @@ _NOISY = ("etcd.client", "urllib3", "waitress.queue")
 def configure(form: str, level: str, *, colour: bool) -> None:
     """Log to standard error from ``level`` on. Values are escaped: containers choose some of them."""
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    shared: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, stamp]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        stamp,
+    ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -76,6 +81,11 @@ def _on_one_line(_logger: object, _method: str, event: MutableMapping[str, Any])
     if traceback:
         event["exception"] = "\n".join(f"    {plain(line)}" for line in traceback.splitlines())
     return event
+
+
+def about(**fields: str) -> None:
+    """From now on each line of this thread has these fields, whoever writes it."""
+    structlog.contextvars.bind_contextvars(**fields)
 
 
 def logger(name: str) -> Any:

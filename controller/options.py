@@ -130,7 +130,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         words |= {switch.name: "true" if given.pop(_variable(switch.name)) else "" for switch in SWITCHES}
         return command(words=words, uris=uris, **given)
 
-    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI")(gather)
+    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI...")(gather)
     for switch in reversed(SWITCHES):
         decorated = _switch(switch)(decorated)
     for flag in reversed((*FLAGS, *CONNECTION)):
@@ -148,7 +148,7 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         _keep_passwords_off_the_command_line()
         return command(words=words, uris=uris, **given)
 
-    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI")(gather)
+    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI...")(gather)
     for flag in reversed(CONNECTION):
         decorated = _flag(flag)(decorated)
     return decorated

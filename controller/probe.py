@@ -28,8 +28,13 @@ def ask(url: str) -> Answer:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=TIMEOUT) as response:
-            return Answer(True, plain(response.read(1000).decode(errors="replace").strip()))
+            return Answer(True, _readable(response.read(1000)))
     except urllib.error.HTTPError as error:
-        return Answer(False, plain(error.read(1000).decode(errors="replace").strip()))
+        return Answer(False, _readable(error.read(1000)))
     except (OSError, ValueError, HTTPException) as error:
         return Answer(False, f"cannot ask {url}: {one_line(error)}")
+
+
+def _readable(body: bytes) -> str:
+    """An agent with several registries says a line for each."""
+    return "\n".join(map(plain, body.decode(errors="replace").strip().split("\n")))

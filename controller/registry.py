@@ -17,10 +17,6 @@ from model.stored import Actual, Stored
 class Reader(Protocol):
     """A registry that can be read and has no way to write."""
 
-    @property
-    def name(self) -> str:
-        """The registry's label in metrics and logs: the scheme of its URI."""
-
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """All keys under the prefix, and what is kept about the owner. A ``consistent`` answer shows every write that
         was made before; another one may lag behind. Raises RegistryUnavailable; an empty answer is an answer."""
@@ -73,10 +69,6 @@ class DryRun:
     """A registry over a reader: it shows what is there and leaves every change pending."""
 
     reader: Reader
-
-    @property
-    def name(self) -> str:
-        return self.reader.name
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         return self.reader.read(owner, deadline, consistent=consistent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controller.errors import plain
@@ -73,10 +73,18 @@ def _refusal(refusal: Refusal) -> str:
     return f"! {plain(refusal.container.name)} {refusal.port}  {plain(refusal.detail)}  ({refusal.reason.value})"
 
 
-def as_json(report: PassReport) -> str:
-    """The same as one JSON document."""
+def as_json(reports: Mapping[str, PassReport]) -> str:
+    """The same as one JSON document, the reports being given by their registries' labels: that of the one there is, or
+    one for each under ``registries``."""
+    documents = [_document(label, report) for label, report in reports.items()]
+    document = documents[0] if len(documents) == 1 else {"registries": documents}
+    return json.dumps(document, indent=2, sort_keys=True)
+
+
+def _document(label: str, report: PassReport) -> dict[str, Any]:
     results = {outcome.change.key: outcome for outcome in report.outcomes}
-    document = {
+    return {
+        "registry": label,
         "result": report.result.value,
         "problem": report.problem,
         "owner": report.owner,
@@ -92,7 +100,6 @@ def as_json(report: PassReport) -> str:
             "held_back": len(report.plan.held_back),
         },
     }
-    return json.dumps(document, indent=2, sort_keys=True)
 
 
 def _change_document(change: Change, outcome: Outcome | None) -> dict[str, Any]:

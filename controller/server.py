@@ -10,7 +10,7 @@ from attrs import frozen
 from waitress.server import create_server
 
 from controller.errors import Stop, one_line
-from controller.health import Answer, Health
+from controller.health import Answer, Condition
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -21,7 +21,7 @@ _INDEX = b"""<!doctype html><html lang="en"><title>wharfinger</title><h1>wharfin
 """
 
 
-def router(health: Health, metrics: App) -> App:
+def router(health: Condition, metrics: App) -> App:
     """A WSGI application over health and metrics. It only ever reads."""
     pages: dict[str, App] = {
         "/": lambda environ, start: _reply(start, "200 OK", _INDEX, "text/html; charset=utf-8"),

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from controller import words as read
 from controller.credentials import Credentials
 from controller.errors import Stop
 from controller.logs import FORMATS, LEVELS
 from controller.server import Address
-from controller.uri import RegistryUri, masked, parse_uri
+from controller.targets import RegistrySettings, clashes, labels
+from controller.uri import masked, parse_uri
 from model.address import AddressRules
 from model.desired import Deregister, Health, Rules
 from model.family import Family
@@ -36,10 +37,9 @@ class WrongUsage(Stop):
 
 @frozen
 class Settings:
-    """Everything a run needs. Times are in seconds."""
+    """Everything a run needs, with at least one registry. Times are in seconds."""
 
-    registry: RegistryUri
-    credentials: Credentials
+    registries: tuple[RegistrySettings, ...]
     rules: Rules
     lifetime: Lifetime
     guard: GuardRule
@@ -64,10 +64,9 @@ def parse(words: Words, uris: tuple[str, ...]) -> Settings:
     resync = reader.whole("resync")
     reader.check("retry-attempts", read.whole)
     reader.check("retry-interval", read.whole)
-    registry = reader.registry(uris)
+    registries = reader.registries(uris)
     settings = Settings(
-        registry=registry,
-        credentials=reader.credentials(registry),
+        registries=registries,
         rules=_rules(reader),
         lifetime=lifetime,
         guard=GuardRule(percent=reader.get("delete-guard", read.percent, 50)),
@@ -79,7 +78,7 @@ def parse(words: Words, uris: tuple[str, ...]) -> Settings:
         log_format=reader.get("log-format", read.one_of(FORMATS), "text"),
         log_level=reader.get("log-level", read.one_of(LEVELS), "info"),
         needless=tuple(name for name in ("cleanup", "resync", "retry-attempts", "retry-interval") if words[name]),
-        value_format=reader.value_format(registry),
+        value_format=reader.value_format(registries),
         filters=reader.each("filter", read.docker_filter),
     )
     if reader.problems:
@@ -91,8 +90,7 @@ def parse(words: Words, uris: tuple[str, ...]) -> Settings:
 class OwnerSettings:
     """What it takes to speak about one owner's entries."""
 
-    registry: RegistryUri
-    credentials: Credentials
+    registries: tuple[RegistrySettings, ...]
     owner: str
 
 
@@ -100,8 +98,7 @@ def parse_owner(words: Words, uris: tuple[str, ...]) -> OwnerSettings:
     """The settings of ``wharfinger deregister``; ``words`` has ``hostname`` and the connection's options. Raises
     WrongUsage with every problem there is."""
     reader = _Reader(words)
-    registry = reader.registry(uris)
-    settings = OwnerSettings(registry, reader.credentials(registry), reader.get("hostname", read.owner, ""))
+    settings = OwnerSettings(reader.registries(uris), reader.get("hostname", read.owner, ""))
     if not words["hostname"]:
         reader.problems.append("--hostname is needed: whose entries are to go")
     if reader.problems:
@@ -176,8 +173,8 @@ class _Reader:
     def seconds(self, name: str, default: float) -> float:
         return self.get(name, read.positive, default)
 
-    def credentials(self, registry: RegistryUri) -> Credentials:
-        """How to be sure of etcd, and etcd of us. etcdctl's way of ``name:password`` in one word is understood."""
+    def credentials(self) -> Credentials:
+        """How to be sure of etcd, and etcd of us, by the flags alone. etcdctl's ``name:password`` is understood."""
         words = self.words
         files = {name: self.get(f"etcd-{name}", read.readable, "") for name in ("ca", "cert", "key")}
         if bool(files["cert"]) != bool(files["key"]):
@@ -186,30 +183,36 @@ class _Reader:
         password = self.get("etcd-password-file", read.first_line, "") or words["etcd-password"] or password
         if bool(user) != bool(password):
             self.problems.append("a user name and a password go together: give both, or neither")
-        tls = registry.tls or any(files.values())
-        return Credentials(tls, files["ca"], files["cert"], files["key"], user, password)
+        return Credentials(any(files.values()), files["ca"], files["cert"], files["key"], user, password)
 
-    def value_format(self, registry: RegistryUri) -> ValueFormat:
+    def registries(self, uris: tuple[str, ...]) -> tuple[RegistrySettings, ...]:
+        """All that are given. None is a problem, and so are two that would have the same keys."""
+        if not uris:
+            example = "etcd://127.0.0.1:2379/services"
+            self.problems.append(f"at least one registry URI is needed, as in {example}; none was given")
+        found = []
+        for word in uris:
+            try:
+                found.append((word, parse_uri(word)))
+            except ValueError as error:
+                self.problems.append(f"registry URI {masked(word)!r}: {error}")
+        credentials = self.credentials()
+        registries = tuple(
+            RegistrySettings(label, word, uri, evolve(credentials, tls=credentials.tls or uri.tls))
+            for label, (word, uri) in zip(labels([uri for _, uri in found]), found, strict=True)
+        )
+        self.problems += clashes(registries)
+        return registries
+
+    def value_format(self, registries: tuple[RegistrySettings, ...]) -> ValueFormat:
         """The form of plain values. Asked for where there are none it is a problem."""
         form = self.get("value-format", read.value_format, ValueFormat.HOSTPORT)
-        if registry.skydns and form is not ValueFormat.HOSTPORT:
+        if registries and all(each.uri.skydns for each in registries) and form is not ValueFormat.HOSTPORT:
+            scheme = registries[0].uri.scheme
             self.problems.append(
-                f"--value-format {form.value} is for etcd://; the values of {registry.scheme}:// are what CoreDNS reads"
+                f"--value-format {form.value} is for etcd://; the values of {scheme}:// are what CoreDNS reads"
             )
         return form
-
-    def registry(self, uris: tuple[str, ...]) -> RegistryUri:
-        """The one registry. None, or more than one, is a problem."""
-        nowhere = RegistryUri("etcd", (), "")
-        if len(uris) != 1:
-            given = f"{len(uris)} were given: {' '.join(map(masked, uris))}" if uris else "none was given"
-            self.problems.append(f"one registry URI is needed, as in etcd://127.0.0.1:2379/services; {given}")
-            return nowhere
-        try:
-            return parse_uri(uris[0])
-        except ValueError as error:
-            self.problems.append(f"registry URI {masked(uris[0])!r}: {error}")
-            return nowhere
 
 
 def _lifetime_problems(lifetime: Lifetime) -> list[str]:

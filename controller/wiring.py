@@ -63,15 +63,15 @@ def layout_for(uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPOR
     return SkyDnsLayout(uri.prefix) if uri.skydns else PlainLayout.under(uri.prefix, value_format)
 
 
-def task_for(settings: Settings, clock: Clock) -> Task:
-    """What is wanted of every pass."""
+def task_for(settings: Settings, uri: RegistryUri, clock: Clock) -> Task:
+    """What is wanted of every pass over this registry."""
     return Task(
         rules=settings.rules,
-        layout=layout_for(settings.registry, settings.value_format),
+        layout=layout_for(uri, settings.value_format),
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,
-        guess_address=Route(settings.registry.endpoints).local_address,
+        guess_address=Route(uri.endpoints).local_address,
         seconds=settings.pass_timeout,
         clock=clock,
         desired=Last(desired),

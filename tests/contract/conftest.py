@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -13,9 +15,11 @@ from controller.gateway import Gateway
 from controller.registry import Registry
 from model.record import ROOT
 from model.stored import Lifetime
+from tests.support.command_host import Host
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v3 import EtcdV3
 from tests.support.memory_registry import MemoryRegistry
+from tests.support.recorded_engine import RecordedEngineServer
 
 PREFIX = "/services"
 
@@ -142,3 +146,19 @@ def good(shared_server: EtcdServer) -> EtcdServer:
         shared_server.delete(path, recursive=True)
     EtcdV3(shared_server.endpoint).delete("/", recursive=True)
     return shared_server
+
+
+@pytest.fixture
+def host(tmp_path: Path, shared_server: EtcdServer) -> Iterator[Host]:
+    """A host that runs nothing, and an empty registry."""
+    if not shared_server.answers():
+        shared_server.start()
+    for path in ("/services", ROOT):
+        shared_server.delete(path, recursive=True)
+    host = Host(tmp_path, shared_server)
+    with RecordedEngineServer(host.socket, host.docker) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield host
+        server.shutdown()
+        thread.join()

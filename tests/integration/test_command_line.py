@@ -198,8 +198,8 @@ def test_a_taken_port_is_a_clear_error_at_the_start() -> None:
 
 #: Command lines that make no sense, and what is said of them: all at once.
 WRONG = {
-    "": ["one registry URI is needed"],
-    "etcd://a/x etcd://b/x": ["2 were given"],
+    "": ["at least one registry URI is needed"],
+    "etcd://a/x etcd://b,a/x": ["'etcd://a/x' and 'etcd://b,a/x' are the same place"],
     "consul://127.0.0.1:8500": ["the scheme 'consul' is not supported"],
     "127.0.0.1:2379/services": ["it has no scheme"],
     "etcd://127.0.0.1:port/services": ["'port' is not a port number"],

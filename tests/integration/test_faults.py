@@ -21,6 +21,8 @@ from tests.support.waiting import wait_until
 #: After an outage the next pass comes within the back-off that has built up: 1, 2, 4, 8 ... seconds.
 RECOVERY = 30.0
 
+ATTEMPT = 'wharfinger_last_attempt_timestamp_seconds{registry="etcd"}'
+
 Part = EtcdServer | PrivateEngine
 Fault = tuple[Callable[[Part], None], Callable[[Part], object]]
 
@@ -250,9 +252,9 @@ def test_a_signal_ends_it_at_once_and_leaves_the_entries(
     right = host.expected()
     if frozen:
         part(host, frozen).freeze()
-    begun = agent.metrics()["wharfinger_last_attempt_timestamp_seconds"]
+    begun = agent.metrics()[ATTEMPT]
     agent.signal(signal.SIGHUP)
-    wait_until(lambda: agent.metrics()["wharfinger_last_attempt_timestamp_seconds"] > begun, 5, "the next pass")
+    wait_until(lambda: agent.metrics()[ATTEMPT] > begun, 5, "the next pass")
     start = time.monotonic()
     agent.signal(number)
     assert agent.wait() == 0

@@ -229,7 +229,7 @@ def test_it_is_healthy_all_the_same(aftermath: Aftermath) -> None:
     refused = {name: value for name, value in seen.items() if name.startswith("wharfinger_entries_refused")}
     assert sum(refused.values()) == len(aftermath.plan["refused"])
     passes = {name for name, value in seen.items() if name.startswith("wharfinger_passes_total") and value}
-    assert passes == {'wharfinger_passes_total{result="success"}'}
+    assert passes == {'wharfinger_passes_total{registry="etcd",result="success"}'}
 
 
 def test_nothing_is_written_again_and_again(aftermath: Aftermath) -> None:

@@ -185,7 +185,7 @@ def test_the_environment_file_sets_what_there_is() -> None:
     names = re.findall(r"^#?([A-Z_]+)=", (MANIFESTS / "systemd/wharfinger.env").read_text(), re.MULTILINE)
     flags = {environment_variable(each.name) for each in (*FLAGS, *SWITCHES)}
     assert set(names) <= flags | {REGISTRY, "DOCKER_HOST"}
-    assert value(NATIVE, "ExecStart").endswith(f" run ${{{REGISTRY}}}")
+    assert value(NATIVE, "ExecStart").endswith(f" run ${REGISTRY}")
     assert parse_uri(value(NATIVE, "Environment").removeprefix(f"{REGISTRY}=")).endpoints == (("127.0.0.1", 2379),)
 
 

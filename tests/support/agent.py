@@ -96,14 +96,16 @@ class Agent:
         status, body = self.get("/metrics")
         return parse_metrics(body) if status == 200 else {}
 
-    def passes(self, result: str = "success") -> float:
-        """How many passes have ended so since its start."""
-        return self.metrics()[f'wharfinger_passes_total{{result="{result}"}}']
+    def passes(self, result: str = "success", registry: str = "etcd") -> float:
+        """How many passes over this registry have ended so since its start."""
+        return self.metrics()[f'wharfinger_passes_total{{registry="{registry}",result="{result}"}}']
 
-    def wait_for_passes(self, more: int, result: str = "success", timeout: float = 60.0) -> None:
-        """Wait until so many more passes have ended so."""
-        enough = self.passes(result) + more
-        wait_until(lambda: self.passes(result) >= enough, timeout, f"{more} more passes that end in {result}")
+    def wait_for_passes(
+        self, more: int, result: str = "success", timeout: float = 60.0, registry: str = "etcd"
+    ) -> None:
+        """Wait until so many more passes over this registry have ended so."""
+        enough = self.passes(result, registry) + more
+        wait_until(lambda: self.passes(result, registry) >= enough, timeout, f"{more} more passes that end in {result}")
 
 
 def parse_metrics(text: str) -> dict[str, float]:

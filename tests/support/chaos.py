@@ -340,7 +340,7 @@ class Chaos:
     def count_passes(self) -> None:
         """Add up how the passes of the present agent ended."""
         for name, value in self.agent.metrics().items():
-            if match := re.fullmatch(r'wharfinger_passes_total\{result="(.*)"\}', name):
+            if match := re.fullmatch(r'wharfinger_passes_total\{registry=".*",result="(.*)"\}', name):
                 self.passes[match[1]] += int(value)
 
     def freeze_engine(self) -> None:

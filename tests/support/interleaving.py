@@ -32,7 +32,6 @@ class Player(OneByOne):
         self, task: Task, source: FakeSource, registry: MemoryRegistry, told: Callable[[Change, Outcome], None]
     ) -> None:
         self.source = source
-        self.name = registry.name
         self._task, self._registry, self._told = task, registry, told
         self._order: type[BaseException] | None = None
         self._broken: BaseException | None = None

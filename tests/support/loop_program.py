@@ -1,7 +1,7 @@
-"""A program around `controller.service`, to be sent signals: `python -m tests.support.loop_program MODE`.
+"""A program around `controller.service`, to be sent signals: `python -m tests.support.loop_program MODE [MODE...]`.
 
-It prints a line for each pass, and its passes come an hour apart. MODE is calm, stuck (a pass never ends) or broken (an
-observer has a mistake in it).
+It has a loop for each MODE, prints a line for each pass, and its passes come an hour apart. MODE is calm, stuck (a pass
+never ends), broken (an observer has a mistake in it) or mistaken (the pass has one).
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 
+from controller import logs
 from controller.loop import Loop, Pace
 from controller.service import run_until_signalled
 from model.report import Memory, PassReport, PassResult
@@ -39,12 +41,29 @@ def stuck(memory: Memory) -> PassReport:
     raise AssertionError("nobody sets that event")
 
 
+def mistaken(memory: Memory) -> PassReport:
+    """A pass with a mistake in it."""
+    os.write(1, b"pass\n")
+    raise RuntimeError("this pass breaks")
+
+
+PASSES: dict[str, Callable[[Memory], PassReport]] = {
+    "calm": calm,
+    "stuck": stuck,
+    "broken": calm,
+    "mistaken": mistaken,
+}
+
+
 def main() -> int:
     """Run until signalled."""
-    mode = sys.argv[1]
-    run_pass = stuck if mode == "stuck" else calm
-    observers = (Breaking(),) if mode == "broken" else ()
-    return run_until_signalled(Loop(run_pass, Pace(interval=3600.0), observers))
+    logs.configure("json", "info", colour=False)
+    return run_until_signalled({f"{mode}-{number}": loop(mode) for number, mode in enumerate(sys.argv[1:], 1)})
+
+
+def loop(mode: str) -> Loop:
+    """The loop of this mode."""
+    return Loop(PASSES[mode], Pace(interval=3600.0), (Breaking(),) if mode == "broken" else ())
 
 
 if __name__ == "__main__":

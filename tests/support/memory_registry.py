@@ -18,8 +18,6 @@ from model.stored import FOREVER, Actual, Lifetime, Mark, Stored
 class MemoryRegistry(OneByOne):
     """Keys in a dictionary, with etcd's versions and guards. Set ``down`` to have it answer nothing."""
 
-    name = "memory"
-
     def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:
         self.stored: dict[str, Stored] = {}
         self.down = False

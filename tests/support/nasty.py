@@ -44,7 +44,7 @@ UNFIT = {
     "log-line-next-line": f"x\x85{FORGED}",
     "log-line-separator": f"x\u2028{FORGED}",
     "log-paragraph-separator": f"x\u2029{FORGED}",
-    "metric-line": 'x\nwharfinger_passes_total{result="success"} 1e9',
+    "metric-line": 'x\nwharfinger_passes_total{registry="etcd",result="success"} 1e9',
     "terminal-colour": "\x1b[31mred",
     "terminal-title": "\x1b]0;evil\x07",
     "terminal-clear": "\x1b[2J\x1b[H",

@@ -95,8 +95,11 @@ def engine(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "wharfinger: one registry URI is needed, as in etcd://127.0.0.1:2379/services; none was given"),
-        (["reconcile"], "wharfinger: one registry URI is needed, as in etcd://127.0.0.1:2379/services; none was given"),
+        ([], "wharfinger: at least one registry URI is needed, as in etcd://127.0.0.1:2379/services; none was given"),
+        (
+            ["reconcile"],
+            "wharfinger: at least one registry URI is needed, as in etcd://127.0.0.1:2379/services; none was given",
+        ),
         (
             ["consul://x/y"],
             "wharfinger: registry URI 'consul://x/y': the scheme 'consul' is not supported; etcd, etcd3, ",

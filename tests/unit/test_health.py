@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.health import Health
+from controller.health import Answer, Health, Together
 from model.plan import Plan
 from model.report import PassReport, PassResult
 from tests.support.fakes import FakeTime
@@ -110,3 +110,43 @@ def test_the_last_pass_counts() -> None:
         health.ended(report, 0.0, 1.0)
         seen.append(health.ready().good)
     assert seen == [True, False, True]
+
+
+@pytest.fixture
+def both(time: FakeTime) -> dict[str, Health]:
+    """Two registries' loops that have just started."""
+    return {label: Health(INTERVAL, PASS_SECONDS, time.clock) for label in ("etcd", "etcd-2")}
+
+
+def test_one_registry_speaks_for_itself(health: Health, time: FakeTime) -> None:
+    """To the letter."""
+    alone = Together({"etcd": health})
+    for report in (planned(in_sync=3), failed()):
+        health.ended(report, 0.0, 1.0)
+        assert (alone.ready(), alone.alive()) == (health.ready(), health.alive())
+    time.advance(1000)
+    assert (alone.alive(), alone.alive().good) == (health.alive(), False)
+
+
+def test_several_are_ready_when_each_is(both: dict[str, Health]) -> None:
+    """A line for each says which is not, and why; a problem does not break out of its line."""
+    together = Together(both)
+    assert together.ready() == Answer(False, "etcd: no pass has ended yet\netcd-2: no pass has ended yet")
+    both["etcd"].ended(planned(in_sync=3), 0.0, 1.0)
+    both["etcd-2"].ended(failed(problem="nobody\nanswers"), 0.0, 1.0)
+    assert not together.ready().good
+    assert together.ready().text.splitlines() == [
+        "etcd: ok: Plan: 0 to create, 0 to update, 0 to delete, 3 in sync, 0 refused.",
+        "etcd-2: registry-error: nobody\\nanswers",
+    ]
+    both["etcd-2"].ended(planned(), 0.0, 1.0)
+    assert together.ready().good
+
+
+def test_one_loop_that_hangs_is_enough(both: dict[str, Health], time: FakeTime) -> None:
+    """The other's passes do not hide it."""
+    together = Together(both)
+    assert together.alive() == Answer(True, "etcd: ok\netcd-2: ok")
+    time.advance(SLACK + 1)
+    both["etcd"].ended(planned(), 0.0, INTERVAL)
+    assert together.alive() == Answer(False, "etcd: ok\netcd-2: no pass has ended since one was due 17 s ago")

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import parser as prometheus
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.samples import Sample
 
 from controller.metrics import Metrics
 from model.entry import RefusalReason
@@ -108,27 +109,27 @@ def test_everything_starts_at_zero(metrics: Metrics) -> None:
 @pytest.mark.parametrize("result", PassResult, ids=lambda result: result.value)
 def test_a_pass_is_counted_by_its_result(metrics: Metrics, result: PassResult) -> None:
     """Once, and under no other."""
-    metrics.ended(PassReport(result), EPOCH, 1.0)
-    assert value(metrics, "passes_total", result=result.value) == 1
+    metrics.of("etcd").ended(PassReport(result), EPOCH, 1.0)
+    assert value(metrics, "passes_total", result=result.value, **OF_ETCD) == 1
     assert total(metrics, "passes_total") == 1
 
 
 def test_attempt_and_success_are_told_apart(metrics: Metrics) -> None:
     """The first moves with every pass that begins, the second with those that end well."""
-    metrics.begun(EPOCH)
-    metrics.ended(planned(), EPOCH + 1, 1.0)
-    metrics.begun(EPOCH + 2)
-    metrics.ended(failed(), EPOCH + 3, 1.0)
-    assert value(metrics, "last_attempt_timestamp_seconds") == EPOCH + 2
-    assert value(metrics, "last_success_timestamp_seconds") == EPOCH + 1
+    metrics.of("etcd").begun(EPOCH)
+    metrics.of("etcd").ended(planned(), EPOCH + 1, 1.0)
+    metrics.of("etcd").begun(EPOCH + 2)
+    metrics.of("etcd").ended(failed(), EPOCH + 3, 1.0)
+    assert value(metrics, "last_attempt_timestamp_seconds", **OF_ETCD) == EPOCH + 2
+    assert value(metrics, "last_success_timestamp_seconds", **OF_ETCD) == EPOCH + 1
 
 
 def test_the_stages_that_were_reached_are_timed(metrics: Metrics) -> None:
     """A pass that ended early says nothing about the later ones."""
-    metrics.ended(planned(seconds={Stage.REGISTRY_READ: 0.25, Stage.DOCKER: 2.0}), EPOCH, 1.0)
-    assert value(metrics, "pass_duration_seconds_sum", stage="registry-read") == 0.25
-    assert value(metrics, "pass_duration_seconds_count", stage="docker") == 1
-    assert value(metrics, "pass_duration_seconds_count", stage="apply") == 0
+    metrics.of("etcd").ended(planned(seconds={Stage.REGISTRY_READ: 0.25, Stage.DOCKER: 2.0}), EPOCH, 1.0)
+    assert value(metrics, "pass_duration_seconds_sum", stage="registry-read", **OF_ETCD) == 0.25
+    assert value(metrics, "pass_duration_seconds_count", stage="docker", **OF_ETCD) == 1
+    assert value(metrics, "pass_duration_seconds_count", stage="apply", **OF_ETCD) == 0
 
 
 @pytest.mark.parametrize("ended", [Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.SKIPPED])
@@ -140,7 +141,7 @@ def test_the_stages_that_were_reached_are_timed(metrics: Metrics) -> None:
 def test_operations_are_counted_by_action_and_result(metrics: Metrics, change: object, ended: Result) -> None:
     """Each outcome once."""
     report = planned(change, ended=ended)  # type: ignore[arg-type] # pytest's parameters have no type
-    metrics.ended(report, EPOCH, 1.0)
+    metrics.of("etcd").ended(report, EPOCH, 1.0)
     action = report.outcomes[0].change.action.value
     assert value(metrics, "operations_total", action=action, result=ended.value, **OF_ETCD) == 1
     assert total(metrics, "operations_total") == 1
@@ -160,9 +161,9 @@ def test_operations_are_counted_by_action_and_result(metrics: Metrics, change: o
 )
 def test_drift_is_what_others_did(metrics: Metrics, reason: Reason, repairs: int) -> None:
     """Changes that follow the containers are no drift, and what could not be repaired is no repair."""
-    metrics.ended(planned(added(reason=reason), ended=Result.FAILED), EPOCH, 1.0)
+    metrics.of("etcd").ended(planned(added(reason=reason), ended=Result.FAILED), EPOCH, 1.0)
     assert total(metrics, "drift_repaired_total") == 0
-    metrics.ended(planned(added(reason=reason)), EPOCH, 1.0)
+    metrics.of("etcd").ended(planned(added(reason=reason)), EPOCH, 1.0)
     assert total(metrics, "drift_repaired_total") == repairs
     if repairs:
         assert value(metrics, "drift_repaired_total", kind=reason.value, **OF_ETCD) == 1
@@ -182,25 +183,25 @@ BUSY = planned(
 
 def test_the_gauges_show_what_the_last_pass_saw(metrics: Metrics) -> None:
     """Counts of entries, refusals by reason, and containers that nobody would describe."""
-    metrics.ended(BUSY, EPOCH, 1.0)
+    metrics.of("etcd").ended(BUSY, EPOCH, 1.0)
     assert {name: value(metrics, f"entries_{name}", **OF_ETCD) for name in COUNTS} == COUNTS
     assert value(metrics, "entries_refused", reason="bad-name", **OF_ETCD) == 2
     assert value(metrics, "entries_refused", reason="conflict", **OF_ETCD) == 1
-    assert value(metrics, "containers_unknown") == 1
+    assert value(metrics, "containers_unknown", **OF_ETCD) == 1
 
 
 def test_the_gauges_keep_what_they_show_while_nothing_is_seen(metrics: Metrics) -> None:
     """A pass that saw nothing knows nothing: unknown is not absent."""
-    metrics.ended(BUSY, EPOCH, 1.0)
-    metrics.ended(failed(), EPOCH, 1.0)
+    metrics.of("etcd").ended(BUSY, EPOCH, 1.0)
+    metrics.of("etcd").ended(failed(), EPOCH, 1.0)
     assert {name: value(metrics, f"entries_{name}", **OF_ETCD) for name in COUNTS} == COUNTS
-    assert value(metrics, "containers_unknown") == 1
+    assert value(metrics, "containers_unknown", **OF_ETCD) == 1
 
 
 def test_what_is_over_goes_back_to_zero(metrics: Metrics) -> None:
     """A refusal that was mended, a container that can be read again."""
-    metrics.ended(BUSY, EPOCH, 1.0)
-    metrics.ended(planned(), EPOCH, 1.0)
+    metrics.of("etcd").ended(BUSY, EPOCH, 1.0)
+    metrics.of("etcd").ended(planned(), EPOCH, 1.0)
     assert total(metrics, "entries_refused") == 0
     assert total(metrics, "containers_unknown") == 0
 
@@ -209,7 +210,7 @@ def test_what_the_guard_holds_back_is_shown_and_counted(metrics: Metrics) -> Non
     """The gauge shows the last pass, and keeps it while nothing is seen; the counter counts the passes."""
     held = planned(held_back=(removed("/a/b/1"), removed("/a/b/2")))
     for report, shown, counted in ((held, 2, 1), (failed(), 2, 1), (held, 2, 2), (planned(), 0, 2)):
-        metrics.ended(report, EPOCH, 1.0)
+        metrics.of("etcd").ended(report, EPOCH, 1.0)
         assert value(metrics, "deletes_held_back", **OF_ETCD) == shown
         assert value(metrics, "guarded_passes_total", **OF_ETCD) == counted
     assert total(metrics, "operations_total") == 0
@@ -217,15 +218,15 @@ def test_what_the_guard_holds_back_is_shown_and_counted(metrics: Metrics) -> Non
 
 def test_the_alerts_words_are_labels(metrics: Metrics) -> None:
     """An owner conflict and a write of the owner record have series of their own from the start."""
-    assert value(metrics, "passes_total", result="owner-conflict") == 0
+    assert value(metrics, "passes_total", result="owner-conflict", **OF_ETCD) == 0
     assert value(metrics, "operations_total", action="record", result="failed", **OF_ETCD) == 0
 
 
 def test_failed_requests_are_counted(metrics: Metrics) -> None:
     """The engine's and the registry's, each on its own."""
     metrics.engine_failed()
-    metrics.registry_failed()
-    metrics.registry_failed()
+    metrics.of("etcd").registry_failed()
+    metrics.of("etcd").registry_failed()
     assert value(metrics, "engine_request_errors_total") == 1
     assert value(metrics, "registry_request_errors_total", **OF_ETCD) == 2
 
@@ -240,7 +241,7 @@ def scrape(metrics: Metrics, accept: str = "") -> str:
 
 def test_both_formats_can_be_read(metrics: Metrics) -> None:
     """With the client library's own parsers, which are strict about OpenMetrics."""
-    metrics.ended(planned(added(), unknown=(unreadable(),)), EPOCH, 1.0)
+    metrics.of("etcd").ended(planned(added(), unknown=(unreadable(),)), EPOCH, 1.0)
     openly = scrape(metrics, "application/openmetrics-text; version=1.0.0")
     assert openly.endswith("# EOF\n")
     families = openmetrics.text_string_to_metric_families(openly)  # type: ignore[no-untyped-call] # it has no types
@@ -255,8 +256,8 @@ def test_no_label_comes_from_a_container(metrics: Metrics) -> None:
     for number in range(20):
         name = f"marker-{number}"
         change = added(f"/services/{name}/core-01:{name}:80")
-        metrics.ended(planned(change, refusals=(refused(name),), unknown=(unreadable(name),)), EPOCH, 1.0)
-        metrics.ended(failed(problem=name), EPOCH, 1.0)
+        metrics.of("etcd").ended(planned(change, refusals=(refused(name),), unknown=(unreadable(name),)), EPOCH, 1.0)
+        metrics.of("etcd").ended(failed(problem=name), EPOCH, 1.0)
     assert {line.rpartition(" ")[0] for line in scrape(metrics).splitlines()} == before
 
 
@@ -267,3 +268,34 @@ def test_every_closed_list_is_a_label() -> None:
     assert {action.value for action in Action} <= {
         sample.labels.get("action") for family in ours(Metrics("etcd")) for sample in family.samples
     }
+
+
+def test_registries_are_counted_apart() -> None:
+    """Each has every series from the start, and moves none of another's."""
+    both = Metrics("etcd", "etcd-2")
+    both.of("etcd-2").begun(EPOCH)
+    both.of("etcd-2").ended(BUSY, EPOCH, 1.0)
+    both.of("etcd-2").registry_failed()
+    samples = [sample for family in ours(both) for sample in family.samples]
+    moved = {sample.labels["registry"] for sample in samples if sample.value and "registry" in sample.labels}
+    assert moved == {"etcd-2"}
+    series = [
+        {
+            (sample.name, *sorted((sample.labels | {"registry": ""}).items()))
+            for sample in samples
+            if _is_of(sample, one)
+        }
+        for one in ("etcd", "etcd-2")
+    ]
+    assert series[0] == series[1] != set()
+
+
+def _is_of(sample: Sample, label: str) -> bool:
+    return sample.labels.get("registry") == label
+
+
+def test_the_engine_is_nobodys() -> None:
+    """A failed request to it is counted once, whichever loop made it."""
+    both = Metrics("etcd", "etcd-2")
+    both.engine_failed()
+    assert value(both, "engine_request_errors_total") == 1

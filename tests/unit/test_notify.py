@@ -41,13 +41,37 @@ def heard(line: socket.socket) -> list[str]:
 def test_each_pass_that_ends_is_told(manager: tuple[str, socket.socket], report: PassReport, status: str) -> None:
     """Ready, alive, and what it ended in, on one line: waiting for etcd is no reason to be killed."""
     name, line = manager
-    notifier = Notifier(name)
-    notifier.begun(0.0)
-    notifier.ended(report, 0.0, 1.0)
+    passes = Notifier(name, "etcd").of("etcd")
+    passes.begun(0.0)
+    passes.ended(report, 0.0, 1.0)
     assert heard(line) == ["READY=1", "WATCHDOG=1", f"STATUS={status}"]
     line.setblocking(False)
     with pytest.raises(BlockingIOError):
         line.recv(1)
+
+
+OK = "ok: Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused."
+
+
+def test_several_registries_are_ready_when_each_has_had_a_pass(manager: tuple[str, socket.socket]) -> None:
+    """One that never has leaves the program unready, whatever the other does; what is known is said meanwhile."""
+    notifier = Notifier(manager[0], "etcd", "etcd-2")
+    for _ in range(2):
+        notifier.of("etcd").ended(planned(), 0.0, 1.0)
+        assert heard(manager[1]) == [f"STATUS=etcd: {OK}; etcd-2: no pass has ended yet"]
+    notifier.of("etcd-2").ended(failed(), 0.0, 1.0)
+    status = f"STATUS=etcd: {OK}; etcd-2: registry-error: nobody answers"
+    assert heard(manager[1]) == ["READY=1", "WATCHDOG=1", status]
+
+
+def test_a_loop_that_hangs_is_not_hidden_by_its_neighbour(manager: tuple[str, socket.socket]) -> None:
+    """The watchdog is fed each time that every loop has ended a pass, and not by one that ends many."""
+    notifier = Notifier(manager[0], "etcd", "etcd-2")
+    fed = []
+    for label in ("etcd-2", "etcd", "etcd", "etcd", "etcd-2", "etcd", "etcd", "etcd"):
+        notifier.of(label).ended(planned(), 0.0, 1.0)
+        fed.append("WATCHDOG=1" in heard(manager[1]))
+    assert fed == [False, True, False, False, True, False, False, False]
 
 
 def test_the_end_is_told(manager: tuple[str, socket.socket]) -> None:
@@ -59,13 +83,13 @@ def test_the_end_is_told(manager: tuple[str, socket.socket]) -> None:
 
 def test_without_a_manager_nobody_is_told() -> None:
     """Not under systemd."""
-    Notifier("").ended(planned(), 0.0, 1.0)
+    Notifier("", "etcd").of("etcd").ended(planned(), 0.0, 1.0)
     Notifier("").stopping()
 
 
 def test_a_manager_that_is_gone_is_no_matter(tmp_path: Path) -> None:
     """Nor one whose socket is none."""
-    Notifier(str(tmp_path / "nowhere")).ended(planned(), 0.0, 1.0)
+    Notifier(str(tmp_path / "nowhere"), "etcd").of("etcd").ended(planned(), 0.0, 1.0)
     (tmp_path / "file").touch()
     Notifier(str(tmp_path / "file")).stopping()
     Notifier("x" * 500).stopping()
@@ -73,7 +97,7 @@ def test_a_manager_that_is_gone_is_no_matter(tmp_path: Path) -> None:
 
 def test_a_manager_that_does_not_read_holds_nothing_up(manager: tuple[str, socket.socket]) -> None:
     """Its queue is full: what does not fit is not said."""
-    notifier = Notifier(manager[0])
+    passes = Notifier(manager[0], "etcd").of("etcd")
     for _ in range(2000):
-        notifier.ended(planned(), 0.0, 1.0)
+        passes.ended(planned(), 0.0, 1.0)
     assert heard(manager[1])[0] == "READY=1"

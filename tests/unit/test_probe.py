@@ -58,10 +58,11 @@ def test_where_the_agent_is_asked(listen: str, url: str) -> None:
     [
         (200, b"ok\n", Answer(True, "ok")),
         (503, b"no pass has ended\n", Answer(False, "no pass has ended")),
+        (503, b"etcd: ok\netcd-2: \rhangs\n", Answer(False, "etcd: ok\netcd-2: \\rhangs")),
         (404, b"", Answer(False, "")),
         (200, b"\x1b[31mred\xff", Answer(True, "\\x1b[31mred\ufffd")),
     ],
-    ids=["alive", "dead", "another program", "odd"],
+    ids=["alive", "dead", "several", "another program", "odd"],
 )
 def test_what_it_says_is_passed_on(status: int, text: bytes, answer: Answer) -> None:
     """Good with 200 alone; what it says does not play with the terminal."""

@@ -26,6 +26,12 @@ MIXED = planned(
     foreign=3,
 )
 
+
+def in_json(report: PassReport) -> str:
+    """The document of the only registry there is."""
+    return as_json({"etcd": report})
+
+
 TEXT = """\
 ~ /services/api/core-01:api:80  10.0.0.1:8000 -> 10.0.0.1:9000  (changed)
 - /services/db/core-01:db:5432  10.0.0.1:5432  (orphan)
@@ -103,7 +109,7 @@ def test_words_in_other_alphabets_are_left_alone() -> None:
 
 def test_json_has_the_whole_report() -> None:
     """The same changes with their values, reasons and results, refusals, unreadable containers and counts."""
-    document = json.loads(as_json(MIXED))
+    document = json.loads(in_json(MIXED))
     assert [(each["action"], each["key"]) for each in document["changes"]] == [
         ("update", "/services/api/core-01:api:80"),
         ("delete", "/services/db/core-01:db:5432"),
@@ -134,14 +140,14 @@ def test_json_has_the_whole_report() -> None:
 )
 def test_a_change_in_json(number: int, fields: dict[str, str | None]) -> None:
     """What is not there is null, and what nobody was to apply is pending."""
-    change = json.loads(as_json(MIXED))["changes"][number]
+    change = json.loads(in_json(MIXED))["changes"][number]
     assert {name: change[name] for name in fields} == fields
     assert (change["result"], change["detail"]) == ("pending", "")
 
 
 def test_a_refusal_in_json() -> None:
     """The container by name and id, the port, the reason in the list's word and in a person's."""
-    assert json.loads(as_json(MIXED))["refused"] == [
+    assert json.loads(in_json(MIXED))["refused"] == [
         {
             "container": "dns",
             "container_id": "id-dns",
@@ -154,26 +160,26 @@ def test_a_refusal_in_json() -> None:
 
 def test_a_failed_change_in_json() -> None:
     """With the pass's result and problem, so that a program need not read the exit code."""
-    document = json.loads(as_json(planned(added(), ended=Result.FAILED, result=PassResult.OPERATION_ERROR)))
+    document = json.loads(in_json(planned(added(), ended=Result.FAILED, result=PassResult.OPERATION_ERROR)))
     assert (document["result"], document["problem"]) == ("operation-error", "etcd says no")
     assert (document["changes"][0]["result"], document["changes"][0]["detail"]) == ("failed", "etcd says no")
 
 
 def test_a_pass_that_saw_nothing_in_json() -> None:
     """The problem, and no changes."""
-    document = json.loads(as_json(failed()))
+    document = json.loads(in_json(failed()))
     assert (document["result"], document["problem"], document["changes"]) == ("registry-error", "nobody answers", [])
 
 
 def test_a_change_without_an_outcome_in_json() -> None:
     """A report may hold a plan that nobody set out to carry out."""
     report = PassReport(PassResult.SUCCESS, plan=Plan(changes=(added(),)))
-    assert json.loads(as_json(report))["changes"][0]["result"] is None
+    assert json.loads(in_json(report))["changes"][0]["result"] is None
 
 
 def test_json_is_ascii_and_survives_what_others_wrote() -> None:
     """Control characters are escaped, and come back when it is read."""
-    text = as_json(planned(added(f"/{NASTY}", "x:1")))
+    text = in_json(planned(added(f"/{NASTY}", "x:1")))
     assert text.isascii()
     assert "\x1b" not in text
     assert json.loads(text)["changes"][0]["key"] == f"/{NASTY}"
@@ -200,7 +206,7 @@ def test_what_is_held_back_has_a_line_of_its_own() -> None:
 
 def test_what_is_held_back_in_json() -> None:
     """Beside the changes, with no result: nobody set out to make them."""
-    document = json.loads(as_json(HELD))
+    document = json.loads(in_json(HELD))
     assert [(each["key"], each["before"], each["result"]) for each in document["held_back"]] == [
         ("/a/b/core-01:one:80", "x:2", None),
         ("/a/b/core-01:two:80", "x:3", None),
@@ -217,7 +223,20 @@ def test_the_owner_record_is_no_line() -> None:
         "Plan: 1 to create, 0 to update, 0 to delete, 0 in sync, 0 refused.",
         "Applied 1 of 1 changes.",
     ]
-    assert json.loads(as_json(planned(recorded())))["changes"] == []
+    assert json.loads(in_json(planned(recorded())))["changes"] == []
+
+
+def test_one_registry_is_the_document() -> None:
+    """It says which one it is about."""
+    assert json.loads(in_json(MIXED))["registry"] == "etcd"
+
+
+def test_several_registries_have_a_document_each() -> None:
+    """In the order in which they are given, each as it would be alone."""
+    documents = json.loads(as_json({"etcd-2": failed(), "etcd": MIXED}))
+    assert documents.keys() == {"registries"}
+    assert [each["registry"] for each in documents["registries"]] == ["etcd-2", "etcd"]
+    assert documents["registries"] == [json.loads(as_json({"etcd-2": failed()})), json.loads(in_json(MIXED))]
 
 
 def test_an_entry_that_goes_has_a_line() -> None:

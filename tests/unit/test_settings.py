@@ -10,6 +10,7 @@ from controller.credentials import Credentials
 from controller.options import CONNECTION, FLAGS, SWITCHES
 from controller.server import Address
 from controller.settings import OwnerSettings, Settings, WrongUsage, parse, parse_owner
+from controller.targets import RegistrySettings
 from controller.uri import RegistryUri, parse_uri
 from model.address import AddressRules
 from model.desired import Deregister, Health, Rules
@@ -19,6 +20,9 @@ from model.layout import ValueFormat
 from model.stored import Lifetime
 
 URI = "etcd://10.0.0.1:2379/services"
+
+#: What it says.
+PARSED = RegistryUri("etcd", (("10.0.0.1", 2379),), "/services")
 
 #: The word that each flag stands at when nobody gives it. A promise to operators: a change here is one for them.
 DEFAULTS = {
@@ -57,6 +61,12 @@ def read(uri: str = URI, **given: str) -> Settings:
     return parse({**WORDS, **{name.replace("_", "-"): word for name, word in given.items()}}, (uri,))
 
 
+def credentials(uri: str = URI, **given: str) -> Credentials:
+    """Those for the only registry."""
+    (only,) = read(uri, **given).registries
+    return only.credentials
+
+
 def problems(uri: str = URI, **given: str) -> list[str]:
     """What is wrong with these words."""
     with pytest.raises(WrongUsage) as wrong:
@@ -74,9 +84,8 @@ def test_every_flag_has_the_default_that_is_promised() -> None:
 def test_the_defaults_mean_what_they_say() -> None:
     """With the URI alone: a pass a second, always deregistering, keys that do not expire, metrics for everybody."""
     assert read() == Settings(
-        registry=RegistryUri("etcd", (("10.0.0.1", 2379),), "/services"),
+        registries=(RegistrySettings("etcd", URI, PARSED, Credentials(tls=False)),),
         rules=Rules(owner="", address=AddressRules(), explicit=False, tags=(), deregister=Deregister.ALWAYS),
-        credentials=Credentials(tls=False),
         lifetime=Lifetime(0, 0),
         guard=GuardRule(percent=50, spared=3, passes=3),
         take_over=False,
@@ -177,18 +186,79 @@ def test_a_registry_uri_that_makes_no_sense_is_refused(uri: str) -> None:
     assert problems(uri=uri) == [f"registry URI {uri!r}: {wrong.value}"]
 
 
-@pytest.mark.parametrize(
-    ("uris", "end"),
-    [((), "none was given"), (("etcd://a/x", "etcd://b/x"), "2 were given: etcd://a/x etcd://b/x")],
-    ids=["none", "two"],
-)
-def test_exactly_one_registry_is_needed(uris: tuple[str, ...], end: str) -> None:
-    """None is not enough, and two are not (yet) a meaning."""
+def told(*uris: str) -> list[str]:
+    """What is wrong with these registries."""
     with pytest.raises(WrongUsage) as wrong:
         parse(WORDS, uris)
-    assert wrong.value.problems == [
-        f"one registry URI is needed, as in etcd://127.0.0.1:2379/services; {end}",
+    return wrong.value.problems
+
+
+def test_a_registry_is_needed() -> None:
+    """The message has an example."""
+    assert told() == [
+        "at least one registry URI is needed, as in etcd://127.0.0.1:2379/services; none was given",
     ]
+
+
+def test_each_registry_has_a_label_of_its_own() -> None:
+    """The scheme, and a number where it has come before, in the order of the command line."""
+    uris = ("etcd://a/x", "etcds://b/x", "etcd://c/x", "etcds://d/x", "etcd://a/y")
+    registries = parse(WORDS, uris).registries
+    assert [each.label for each in registries] == ["etcd", "etcds", "etcd-2", "etcds-2", "etcd-3"]
+    assert tuple(each.given for each in registries) == uris
+    assert [each.uri for each in registries] == list(map(parse_uri, uris))
+
+
+def test_every_uri_that_makes_no_sense_is_told() -> None:
+    """All at once, beside the rest, and none of them is shown with a password."""
+    found = told("etcd://a/x", "consul://b/x", f"etcd://agent:{SECRET}@c/x", "etcd://d:0/x")
+    assert [problem.split(": ")[0] for problem in found] == [
+        "registry URI 'consul://b/x'",
+        "registry URI 'etcd://***@c/x'",
+        "registry URI 'etcd://d:0/x'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("etcd://a/x", "etcd://a/x"),
+        ("etcd://a/x", "etcd://a:2379/x/"),
+        ("etcd://a,b/x", "etcd://b,a/x"),
+        ("etcd://a,b/x", "etcd://c,b/x"),
+        ("etcd://a/x", "etcds://a/x"),
+        ("etcd://a", "etcd://a/"),
+        ("etcd3://a/x", "etcd3s://a/x"),
+        ("skydns3://a/x.y", "etcd3://a/skydns/y/x"),
+    ],
+)
+def test_the_same_place_twice_is_refused(one: str, other: str) -> None:
+    """However it is written: one endpoint in common is one store."""
+    assert told(one, other) == [f"registry URIs {one!r} and {other!r} are the same place: give it once"]
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        ("etcd://a/x", "etcd://a/x/y"),
+        ("etcd://a", "etcd://a/x"),
+        ("etcd://a,b/x", "etcd://b/x/y/z"),
+        ("etcd://a", "skydns2://a/cluster.local"),
+        ("skydns3://a/local", "skydns3://a/cluster.local"),
+    ],
+)
+def test_a_place_within_another_is_refused(outer: str, inner: str) -> None:
+    """In either order: the outer one's passes would remove what the inner one's write."""
+    expected = [f"registry URI {inner!r} lies within {outer!r}: give prefixes beside each other"]
+    assert told(outer, inner) == told(inner, outer) == expected
+
+
+@pytest.mark.parametrize(
+    "other", ["etcd://b/x", "etcd://a:1/x", "etcd://a/y", "etcd://a/xy", "etcd://b/x/y", "etcd3://a/x"]
+)
+def test_other_places_are_beside_each_other(other: str) -> None:
+    """Another server, another port, another prefix, another API, whose store is another one."""
+    assert [each.given for each in parse(WORDS, ("etcd://a/x", other)).registries] == ["etcd://a/x", other]
 
 
 @pytest.mark.parametrize(
@@ -358,18 +428,35 @@ def file(tmp_path: Path) -> str:
 
 def test_the_scheme_says_tls(file: str) -> None:
     """And so does any of the files; what is given is kept as it is."""
-    assert read(TLS).credentials == Credentials(tls=True)
-    assert read("skydns2s://10.0.0.1/cluster.local").credentials == Credentials(tls=True)
-    assert read(etcd_ca=file).credentials == Credentials(tls=True, ca=file)
-    assert read(TLS, etcd_cert=file, etcd_key=file).credentials == Credentials(tls=True, cert=file, key=file)
+    assert credentials(TLS) == Credentials(tls=True)
+    assert credentials("skydns2s://10.0.0.1/cluster.local") == Credentials(tls=True)
+    assert credentials(etcd_ca=file) == Credentials(tls=True, ca=file)
+    assert credentials(TLS, etcd_cert=file, etcd_key=file) == Credentials(tls=True, cert=file, key=file)
 
 
 def test_the_password_has_three_sources(file: str) -> None:
     """The file before the environment, and both before etcdctl's ``name:password`` in one word."""
     of_all = {"etcd_user": "agent:in-one", "etcd_password": "of-env", "etcd_password_file": file}
-    assert read(**of_all).credentials == Credentials(user="agent", password=SECRET)
-    assert read(**{**of_all, "etcd_password_file": ""}).credentials == Credentials(user="agent", password="of-env")
-    assert read(etcd_user="agent:in:one").credentials == Credentials(user="agent", password="in:one")
+    assert credentials(**of_all) == Credentials(user="agent", password=SECRET)
+    assert credentials(**{**of_all, "etcd_password_file": ""}) == Credentials(user="agent", password="of-env")
+    assert credentials(etcd_user="agent:in:one") == Credentials(user="agent", password="in:one")
+
+
+def test_tls_is_each_registrys_own_and_the_user_is_everybodys(file: str) -> None:
+    """By the scheme; a file that is given counts for all."""
+    uris = ("etcd://a/x", "etcds://b/x")
+    login = {"etcd-user": "agent", "etcd-password": SECRET}
+    plain, secure = (Credentials(tls=tls, user="agent", password=SECRET) for tls in (False, True))
+    assert [each.credentials for each in parse({**WORDS, **login}, uris).registries] == [plain, secure]
+    with_ca = parse({**WORDS, "etcd-ca": file}, uris).registries
+    assert [each.credentials for each in with_ca] == [Credentials(tls=True, ca=file)] * 2
+
+
+def test_wrong_credentials_are_told_once() -> None:
+    """Not once a registry."""
+    with pytest.raises(WrongUsage) as wrong:
+        parse({**WORDS, "etcd-ca": "/nowhere/ca"}, ("etcd://a/x", "etcd://b/x"))
+    assert len(wrong.value.problems) == 1
 
 
 @pytest.mark.parametrize(
@@ -396,20 +483,17 @@ def test_no_setting_shows_the_password(file: str) -> None:
     """However it came."""
     for words in ({"etcd_password": SECRET}, {"etcd_password_file": file}):
         settings = read(TLS, etcd_user="agent", **words)
-        assert settings.credentials.password == SECRET
+        assert settings.registries[0].credentials.password == SECRET
         assert SECRET not in f"{settings!r} {settings}"
     found = problems(uri=f"etcd://agent:{SECRET}@a/x", etcd_user=f"a:{SECRET}", etcd_password=SECRET, interval="0")
     assert SECRET not in " ".join(found)
 
 
 def test_what_deregistering_needs(file: str) -> None:
-    """The registry, how to reach it, and whose entries."""
+    """The registries, how to reach them, and whose entries."""
     words = {**CONNECTING, "etcd-password": SECRET, "etcd-user": "agent", "etcd-ca": file, "hostname": "core-02"}
-    expected = OwnerSettings(
-        RegistryUri("etcd", (("10.0.0.1", 2379),), "/services"),
-        Credentials(True, file, "", "", "agent", SECRET),
-        "core-02",
-    )
+    only = RegistrySettings("etcd", URI, PARSED, Credentials(True, file, "", "", "agent", SECRET))
+    expected = OwnerSettings((only,), "core-02")
     assert parse_owner(words, (URI,)) == expected
     assert SECRET not in repr(expected)
 
@@ -418,6 +502,6 @@ def test_deregistering_without_a_name_is_refused() -> None:
     """With all that is wrong; a name is never guessed here."""
     with pytest.raises(WrongUsage) as wrong:
         parse_owner({**CONNECTING, "etcd-password": "", "hostname": ""}, ())
-    assert [each.split()[0] for each in wrong.value.problems] == ["one", "--hostname"]
+    assert [each.split()[0] for each in wrong.value.problems] == ["at", "--hostname"]
     with pytest.raises(WrongUsage, match="separate the parts of a key"):
         parse_owner({**CONNECTING, "etcd-password": "", "hostname": "a:b"}, (URI,))

@@ -31,7 +31,8 @@ def test_the_scheme_says_which_layout(uri: str, layout: Layout) -> None:
 
 def test_the_same_containers_are_decided_about_once() -> None:
     """An idle pass asks the same again, and gets the same answer."""
-    task = task_for(parse(WORDS, ("skydns2://a/cluster.local",)), Clock())
+    uri = "skydns2://a/cluster.local"
+    task = task_for(parse(WORDS, (uri,)), parse_uri(uri), Clock())
     before, after = (
         task.fitted(task.desired(Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules()), task.layout)
         for _ in range(2)

@@ -1,0 +1,162 @@
+"""The commands with several registries, against a real etcd and an engine that answers as a real one did."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from controller.exits import HELD_BACK, IN_SYNC, PENDING, WRONG
+from model.record import Shelf
+from tests.support.agent import PROGRAM, Agent, run_once
+from tests.support.command_host import OWNER, Host, on_a_terminal
+from tests.support.processes import free_ports
+
+SIX = tuple("abcdef")
+
+PLAN = "Plan: {} to create, 0 to update, {} to delete, {} in sync, 0 refused."
+KEYS = ("/services/nginx", "/others/nginx")
+
+
+@pytest.fixture
+def others(host: Host) -> str:
+    """Another prefix, empty."""
+    for path in ("/others", Shelf("/others").path):
+        host.etcd.delete(path, recursive=True)
+    return f"etcd://{host.etcd.endpoint}/others"
+
+
+@pytest.fixture
+def down() -> str:
+    """A registry that is not there."""
+    return f"etcd://127.0.0.1:{free_ports(1)[0]}/services"
+
+
+def reconcile(host: Host, *args: str) -> subprocess.CompletedProcess[str]:
+    """One pass over the registries among the arguments."""
+    return run_once(f"unix://{host.socket}", "reconcile", "-ip=10.0.0.1", *args)
+
+
+def deregister(*args: str) -> subprocess.CompletedProcess[str]:
+    """Take the host out of the registries among the arguments."""
+    return run_once("", "deregister", f"--hostname={OWNER}", "--wait=0.5", *args)
+
+
+def test_each_plan_is_under_its_registrys_name(host: Host, others: str) -> None:
+    """As it was given, in the order of the command line; below it is what there would be alone."""
+    host.runs("a")
+    alone = reconcile(host, "--dry-run", others).stdout
+    assert reconcile(host, host.uri).returncode == IN_SYNC
+    done = reconcile(host, "--dry-run", others, host.uri)
+    assert (done.returncode, done.stderr) == (IN_SYNC, "")
+    assert done.stdout == f"{others}:\n{alone}{host.uri}:\n{PLAN.format(0, 0, 1)}\n"
+
+
+def test_each_document_has_its_registrys_label(host: Host, others: str) -> None:
+    """Alone it is the whole answer; of several it is one in a list."""
+    host.runs("a")
+    alone = json.loads(reconcile(host, "--dry-run", "-o", "json", others).stdout)
+    assert alone["registry"] == "etcd"
+    both = json.loads(reconcile(host, "--dry-run", "-o", "json", host.uri, others).stdout)["registries"]
+    assert [each["registry"] for each in both] == ["etcd", "etcd-2"]
+    assert [each["changes"][0]["key"] for each in both] == [f"{key}/{OWNER}:a:80" for key in KEYS]
+    assert both[1] == {**alone, "registry": "etcd-2"}
+
+
+def test_the_worst_of_them_is_the_exit_code(host: Host, others: str, down: str) -> None:
+    """1 before 3 before 2 before 0, wherever it stands on the command line."""
+    ask = ("--dry-run", "--exit-code")
+    host.runs(*SIX)
+    assert reconcile(host, host.uri).returncode == IN_SYNC
+    assert reconcile(host, *ask, others, host.uri).returncode == PENDING
+    assert reconcile(host, *ask, host.uri, others).returncode == PENDING
+    host.runs("a")
+    assert reconcile(host, *ask, others, host.uri).returncode == HELD_BACK
+    assert reconcile(host, *ask, host.uri, others).returncode == HELD_BACK
+    assert reconcile(host, *ask, others, down, host.uri).returncode == WRONG
+    assert reconcile(host, "--force", host.uri, others).returncode == IN_SYNC
+    assert reconcile(host, *ask, host.uri, others).returncode == IN_SYNC
+
+
+def test_another_engines_name_in_one_is_no_matter_to_the_other(host: Host, others: str) -> None:
+    """Each has an owner record of its own."""
+    host.runs("a")
+    host.etcd.put(Shelf("/others").record(OWNER), '{"engine":"ANOTHER","claims":{}}')
+    done = reconcile(host, others, host.uri)
+    assert (done.returncode, host.registered) == (WRONG, {f"{OWNER}:a:80"})
+    assert done.stderr.startswith(f"wharfinger: {others}: owner-conflict: ")
+    assert done.stdout.startswith(f"{others}:\nNo plan: owner-conflict.\n{host.uri}:\n+ ")
+
+
+# deregister
+
+
+@pytest.fixture
+def registered(host: Host, others: str) -> tuple[str, str]:
+    """Two registries with two entries of this host each."""
+    host.runs("a", b="custom-b")
+    assert reconcile(host, host.uri, others).returncode == IN_SYNC
+    return host.uri, others
+
+
+def left(host: Host) -> tuple[int, int]:
+    """How many entries there still are in either."""
+    return len(host.etcd.keys("/services")), len(host.etcd.keys("/others"))
+
+
+def test_each_is_emptied_and_told_of(host: Host, registered: tuple[str, str]) -> None:
+    """What goes under its registry's name, and then what has gone."""
+    first, second = registered
+    done = deregister("--yes", first, second)
+    assert (done.returncode, done.stderr, left(host)) == (IN_SYNC, "", (0, 0))
+    listed = [
+        [f"{uri}:", f"- {key}/{OWNER}:a:80  10.0.0.1:8080", f"- {key}/custom-b  10.0.0.1:8080"]
+        for uri, key in zip(registered, KEYS, strict=True)
+    ]
+    gone = [f"{uri}: Removed 2 of 2 entries of '{OWNER}'." for uri in registered]
+    assert done.stdout.splitlines() == [*listed[0], *listed[1], *gone]
+    again = deregister("--yes", first, second)
+    assert again.stdout.splitlines() == [f"{first}:", PLAN.format(0, 0, 0), f"{second}:", PLAN.format(0, 0, 0)]
+
+
+def test_a_dry_deregister_of_several_removes_nothing(host: Host, registered: tuple[str, str]) -> None:
+    """A plan for each."""
+    before = host.etcd.index()
+    done = deregister("--dry-run", *registered)
+    assert (done.returncode, host.etcd.index()) == (IN_SYNC, before)
+    assert done.stdout.splitlines().count(PLAN.format(0, 2, 0)) == 2
+
+
+def test_one_that_is_away_keeps_no_other_from_being_emptied(host: Host, registered: tuple[str, str], down: str) -> None:
+    """The exit code is 1, and the message says which."""
+    first, second = registered
+    done = deregister("--yes", first, down, second)
+    assert (done.returncode, left(host)) == (WRONG, (0, 0))
+    assert done.stderr.startswith(f"wharfinger: {down}: http://127.0.0.1:")
+    assert f"{down}:\n" not in done.stdout
+
+
+@pytest.mark.parametrize(("word", "after"), [("y", (0, 0)), ("n", (2, 2))], ids=["yes", "no"])
+def test_it_asks_once_for_all(host: Host, registered: tuple[str, str], word: str, after: tuple[int, int]) -> None:
+    """After it has shown what would go from each."""
+    argv = [*PROGRAM, "deregister", f"--hostname={OWNER}", "--wait=0.2", *registered]
+    code, shown = on_a_terminal(argv, word)
+    assert (code, left(host)) == (IN_SYNC if word == "y" else WRONG, after)
+    assert shown.count("[y/N]") == 1
+    question = shown.index(f"Remove these 4 entries of '{OWNER}'? [y/N]")
+    assert all(shown.index(f"- {key}/custom-b") < question for key in KEYS)
+
+
+def test_an_agent_that_is_alive_in_one_is_let_be_there(host: Host, registered: tuple[str, str]) -> None:
+    """An agent that no longer feeds the other does not keep it from being emptied."""
+    fed, old = registered
+    log = host.folder / "agent.log"
+    agent = Agent(f"unix://{host.socket}", "-ip=10.0.0.1", "--interval=0.1", fed, log_path=log).start().wait_ready()
+    try:
+        done = deregister("--yes", "--wait=3", old, fed)
+    finally:
+        agent.terminate()
+    assert (done.returncode, left(host)) == (WRONG, (2, 0))
+    assert done.stderr.startswith(f"wharfinger: {fed}: the agent of '{OWNER}' is alive")
+    assert done.stdout.splitlines()[-1] == f"{old}: Removed 2 of 2 entries of '{OWNER}'."

@@ -1,0 +1,97 @@
+"""A host for the commands: an engine that answers as a real one did, a real etcd, and the program between them."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+from tests.support.agent import Agent, run_once
+from tests.support.etcd_server import EtcdServer
+from tests.support.fakes import FakeDocker, Json, inspected
+from tests.support.processes import REPOSITORY, clean_environment
+from tests.support.recorded_engine import RecordedEngine
+
+OWNER = "core-07"
+
+
+class Docker(RecordedEngine):
+    """An engine that runs what it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__([], {}, name=OWNER)
+        self.documents: tuple[Json, ...] = ()
+
+    def listed(self, everything: bool) -> list[Json]:
+        """See RecordedEngine."""
+        lines: list[Json] = FakeDocker(*self.documents).containers(all=everything)
+        return lines
+
+    def inspected(self, name: str) -> Json | None:
+        """See RecordedEngine."""
+        return next((each for each in self.documents if each["Id"] == name), None)
+
+
+class Host:
+    """A host with an engine, and a way to run the program on it."""
+
+    def __init__(self, folder: Path, etcd: EtcdServer) -> None:
+        self.etcd = etcd
+        self.folder = folder
+        self.socket = folder / "docker.sock"
+        self.docker = Docker()
+
+    def runs(self, *names: str, **ids: str) -> None:
+        """From now on it runs these containers; ``ids`` are further ones by name with their SERVICE_ID."""
+        documents: list[Json] = [inspected(name) for name in (*names, *ids)]
+        for document in documents:
+            if document["Id"] in ids:
+                document["Config"]["Env"] = [f"SERVICE_ID={ids[document['Id']]}"]
+        self.docker.documents = tuple(documents)
+
+    @property
+    def uri(self) -> str:
+        """The registry."""
+        return f"etcd://{self.etcd.endpoint}/services"
+
+    def command(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the program to its end."""
+        return run_once(f"unix://{self.socket}", *args, self.uri, env=env)
+
+    def reconcile(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run one pass."""
+        return self.command("reconcile", "-ip=10.0.0.1", *args)
+
+    def deregister(self, *args: str, name: str = OWNER) -> subprocess.CompletedProcess[str]:
+        """Take a host out of service."""
+        return self.command("deregister", f"--hostname={name}", "--wait=0.5", *args)
+
+    def agent(self) -> Agent:
+        """The program, running."""
+        log = self.folder / "agent.log"
+        return Agent(f"unix://{self.socket}", "-ip=10.0.0.1", "--interval=0.2", self.uri, log_path=log).start()
+
+    @property
+    def registered(self) -> set[str]:
+        """The ids under the prefix."""
+        return {key.rpartition("/")[2] for key in self.etcd.keys("/services")}
+
+
+def on_a_terminal(argv: list[str], word: str) -> tuple[int, str]:
+    """Exit code and output of a program that is answered this word on a terminal of its own."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(argv, stdin=its, stdout=its, stderr=its, cwd=REPOSITORY, env=clean_environment()) as child:
+        os.close(its)
+        os.write(ours, f"{word}\n".encode())
+        output = b"".join(iter(lambda: _read(ours), b""))
+    os.close(ours)
+    return child.returncode, output.decode()
+
+
+def _read(terminal: int) -> bytes:
+    """A terminal whose last program has ended answers with an error."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
