@@ -38,8 +38,14 @@ HINTS = {
     "invalid user ID or password": "see --etcd-user and its password",
 }
 
-#: The answers to a request without a token, with one that has expired, and with one from before a change of the users.
-STALE_TOKEN = ("invalid auth token", "user name is empty", "revision of auth store is old")
+#: The answers to a request without a token, with one that has expired, and with one from before a change of the users,
+#: which etcd 3.4 and the first of 3.5 word in the last way.
+STALE_TOKEN = (
+    "invalid auth token",
+    "user name is empty",
+    "revision of auth store is old",
+    "revision in header is old",
+)
 
 Document = Mapping[str, Any]
 
@@ -173,7 +179,9 @@ def _cause(error: BaseException) -> str:
     text = getattr(error, "detail_text", None) or ""
     if text.startswith("{"):
         return str(_translated(text))
-    return one_line(ValueError(text.rpartition(": ")[2].strip(")'\" ") or "cannot connect"))
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return one_line(error)
 
 
 def _translated(text: str) -> Exception:
@@ -185,7 +193,8 @@ def _translated(text: str) -> Exception:
         if "not found" in text.lower():
             return Unusable("it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false")
         return Unusable(one_line(ValueError(text)))
-    if code not in REFUSALS:
-        return Unusable(one_line(ValueError(message)))
     hint = next((hint for says, hint in HINTS.items() if says in message), "")
-    return Refused(code, f"{message} ({hint})" if hint else message)
+    refused = Refused(code, f"{message} ({hint})" if hint else message)
+    if code not in REFUSALS and not refused.stale_token:
+        return Unusable(one_line(ValueError(message)))
+    return refused
