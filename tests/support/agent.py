@@ -96,9 +96,23 @@ class Agent:
         status, body = self.get("/metrics")
         return parse_metrics(body) if status == 200 else {}
 
+    def total(self, metric: str, **labels: str) -> float:
+        """The sum of all series of `wharfinger_<metric>` that have these labels; 0 when nobody answers."""
+        wanted = {f'{name}="{value}"' for name, value in labels.items()}
+        return sum(value for name, value in self.metrics().items() if _is_of(name, f"wharfinger_{metric}", wanted))
+
     def passes(self, result: str = "success") -> float:
         """How many passes have ended so since its start."""
-        return self.metrics()[f'wharfinger_passes_total{{result="{result}"}}']
+        return self.total("passes_total", result=result)
+
+    def registry_errors(self) -> float:
+        """How many requests to the registry got no usable answer."""
+        return self.total("registry_request_errors_total")
+
+    def drift(self) -> dict[str, float]:
+        """How much it has repaired, by kind."""
+        kinds = ("missing", "overwritten", "orphan")
+        return {kind: self.total("drift_repaired_total", kind=kind) for kind in kinds}
 
     def wait_for_passes(self, more: int, result: str = "success", timeout: float = 60.0) -> None:
         """Wait until so many more passes have ended so."""
@@ -110,6 +124,11 @@ def parse_metrics(text: str) -> dict[str, float]:
     """Samples of Prometheus' text format, `name{label="value"}` -> value."""
     lines = (line for line in text.splitlines() if line and not line.startswith("#"))
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def _is_of(sample: str, metric: str, labels: set[str]) -> bool:
+    name, _, rest = sample.rstrip("}").partition("{")
+    return name == metric and labels <= set(rest.split(","))
 
 
 def run_once(
