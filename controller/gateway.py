@@ -36,6 +36,9 @@ HINTS = {
     "permission denied": "grant the user's role readwrite on the prefix and on /_wharfinger",
     "user name is empty": "etcd asks for a user; give --etcd-user and its password",
     "invalid user ID or password": "see --etcd-user and its password",
+    # The gateway is a client of the etcd that it belongs to: https://github.com/etcd-io/etcd/issues/9785
+    "authentication handshake failed": "with --client-cert-auth, etcd's own certificate has to be good for clients, "
+    "too; or give etcd a --client-cert-file and --client-key-file",
 }
 
 #: The answers to a request without a token, with one that has expired, and with one from before a change of the users,
@@ -196,5 +199,5 @@ def _translated(text: str) -> Exception:
     hint = next((hint for says, hint in HINTS.items() if says in message), "")
     refused = Refused(code, f"{message} ({hint})" if hint else message)
     if code not in REFUSALS and not refused.stale_token:
-        return Unusable(one_line(ValueError(message)))
+        return Unusable(one_line(ValueError(refused.detail)))
     return refused

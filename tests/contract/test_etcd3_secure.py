@@ -19,7 +19,7 @@ from model.stored import Lifetime
 from tests.support.builders import OWNER, change, create
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v3 import EtcdV3, EtcdV3Error
-from tests.support.secure_etcd import KEY, Flagged, Setting, V3Users, authority, problem, soon, works
+from tests.support.secure_etcd import KEY, Flagged, Setting, TlsEtcd, V3Users, authority, problem, soon, works
 from tests.support.waiting import wait_until
 
 PASSWORD = "correct horse: battery/staple?ü€日"
@@ -236,6 +236,29 @@ def test_one_key_that_may_not_be_written_does_not_hold_up_its_neighbours(users: 
     assert {each.result for each in outcomes.values()} == {Result.APPLIED}
     stored = registry.read(OWNER, soon()).stored
     assert [each.key in stored for each in changes] == [True, False, True, True, True]
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the server's certificate", "one of its own"])
+def test_a_gateway_that_etcd_does_not_let_in_says_what_it_needs(tmp_path: Path, own: bool) -> None:
+    """With client certificates, the gateway is a client, too: it shows etcd the server's certificate, which may be good
+    for servers alone, or the one that it was given. The v2 API does not care."""
+    ours = authority(tmp_path / "ours")
+    client = ours.issue("agent@core-01.example")
+    more = [f"--client-cert-file={client.cert}", f"--client-key-file={client.key}"] if own else []
+    server = TlsEtcd(ours, ours.issue_for_server_alone("127.0.0.1"), *more)
+    try:
+        server.start()
+        good = Credentials(True, ours.path, client.cert, client.key)
+        setting = Setting(server, good, ours, api=3)
+        assert works(evolve(setting, api=2).registry(good))
+        if own:
+            assert works(setting.registry(good))
+        else:
+            text = problem(setting.registry(good))
+            assert server.endpoint in text
+            assert "etcd's own certificate has to be good for clients, too; or give etcd a --client-cert-file" in text
+    finally:
+        server.close()
 
 
 def test_an_etcd_without_the_gateway_says_so(tmp_path: Path) -> None:

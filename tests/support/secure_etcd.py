@@ -6,11 +6,17 @@ import base64
 import json
 import socket
 import urllib.request
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 import trustme
 from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from controller.clock import Clock, Deadline
 from controller.credentials import Credentials
@@ -58,6 +64,25 @@ class Authority:
         for number, blob in enumerate(issued.cert_chain_pems):
             blob.write_to_path(cert, append=number > 0)
         return Pair(cert, key)
+
+    def issue_for_server_alone(self, address: str) -> Pair:
+        """A certificate for this address that is good for nothing but a server, as careful authorities issue them."""
+        key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+        issuer = x509.load_pem_x509_certificate(self.ca.cert_pem.bytes())
+        builder = (
+            x509.CertificateBuilder(issuer.subject, x509.Name([]), key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        )
+        signing = serialization.load_pem_private_key(self.ca.private_key_pem.bytes(), None)
+        assert isinstance(signing, ec.EllipticCurvePrivateKey)
+        pem, cert, private = serialization.Encoding.PEM, self.folder / "server.pem", self.folder / "server-key.pem"
+        cert.write_bytes(builder.sign(signing, hashes.SHA256()).public_bytes(pem))
+        form, secret = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        private.write_bytes(key.private_bytes(pem, form, secret))
+        return Pair(str(cert), str(private))
 
 
 def authority(folder: Path) -> Authority:
@@ -108,8 +133,9 @@ def works(registry: Registry) -> bool:
 class TlsEtcd(EtcdServer):
     """An etcd that serves clients over TLS alone; with ``client_auth`` only those with a certificate of the CA."""
 
-    def __init__(self, of: Authority, server: Pair, *, client_auth: bool = True) -> None:
-        self._tls = [f"--cert-file={server.cert}", f"--key-file={server.key}"]
+    def __init__(self, of: Authority, server: Pair, *more: str, client_auth: bool = True) -> None:
+        """`more` are flags."""
+        self._tls = [f"--cert-file={server.cert}", f"--key-file={server.key}", *more]
         if client_auth:
             self._tls += ["--client-cert-auth", f"--trusted-ca-file={of.path}"]
         super().__init__()
