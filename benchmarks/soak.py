@@ -1,9 +1,10 @@
 """How much it survives: the faults of the chaos test for longer, with figures.
 
-    .venv/bin/python -m benchmarks.soak [SECONDS [SEED]]
+    .venv/bin/python -m benchmarks.soak [SECONDS [SEED [API]]]
 
 It starts a real engine (as root), a real etcd of three members on hosts of their own and the real agent, lets things
-happen for four minutes in rounds of a minute, and looks after each round, when it is quiet, at what is registered.
+happen for four minutes in rounds of a minute, and looks after each round, when it is quiet, at what is registered. API,
+2 or 3, is the version of etcd's that the agent speaks.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ def main() -> int:
     """Run it; returns the exit code: 1 if anything was wrong."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 240.0
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(10**6)
+    api = int(sys.argv[3]) if len(sys.argv) > 3 else 2
     engine = private_engine()
     if isinstance(engine, Unavailable):
         print(f"No engine: {engine.reason}")
         return 1
     with tempfile.TemporaryDirectory(prefix="wharfinger-soak-") as folder:
         lab = Lab(Path(folder))
-        chaos = Chaos(engine, lab, Path(folder), seed)
+        chaos = Chaos(engine, lab, Path(folder), seed, api)
         try:
             build_test_images(engine)
             lab.start()
@@ -54,7 +56,7 @@ def run(chaos: Chaos, seconds: float) -> int:
     chaos.count_passes()
     violations = chaos.violations()
     wrong = len(chaos.wrong())
-    print(f"seed                                          {chaos.seed}")
+    print(f"seed, and version of etcd's API               {chaos.seed}, {chaos.api}")
     print(f"seconds of faults, and in all                 {seconds:.0f}, {time.monotonic() - begin:.0f}")
     for name, count in sorted(chaos.done.items()):
         print(f"  {name:<46}{count}")
@@ -62,7 +64,7 @@ def run(chaos: Chaos, seconds: float) -> int:
     print(f"of these, tampering that etcd did not take    {chaos.untaken}")
     print(f"passes that succeeded                         {chaos.passes['success']}")
     print(f"passes that failed                            {chaos.passes.total() - chaos.passes['success']}")
-    print(f"changes that the watcher read                 {len(chaos.watcher.changes)}")
+    print(f"changes that the watcher read                 {len(chaos.witness.changes)}")
     print(f"seconds until all was right, once quiet       {', '.join(f'{each:.1f}' for each in quiet)}")
     print(f"keys of others, or of steady containers, hurt {len(violations)}")
     print(f"wrong keys at the end                         {wrong}")

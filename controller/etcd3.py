@@ -231,7 +231,13 @@ class Etcd3Registry(Etcd3Reader):
 
     def _transact(self, owner: str, batch: Sequence[Change], deadline: Deadline) -> list[Outcome]:
         lease = self._lease(owner)
-        asked = {"success": [{"request_txn": _guarded(change, lease)} for change in batch]}
+        guarded = [_guarded(change, lease) for change in batch]
+        # Nothing is compared, so the second list is never carried out. It is there because etcd before 3.5.28 asks for
+        # permission at this level alone (https://github.com/advisories/GHSA-rfx7-8w68-q57q).
+        asked = {
+            "success": [{"request_txn": each} for each in guarded],
+            "failure": [write for each in guarded for write in each["success"]],
+        }
 
         def read(answer: Any) -> list[Outcome]:
             answers = (each["response_txn"] for each in answer["responses"])

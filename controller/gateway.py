@@ -36,10 +36,19 @@ HINTS = {
     "permission denied": "grant the user's role readwrite on the prefix and on /_wharfinger",
     "user name is empty": "etcd asks for a user; give --etcd-user and its password",
     "invalid user ID or password": "see --etcd-user and its password",
+    # The gateway is a client of the etcd that it belongs to: https://github.com/etcd-io/etcd/issues/9785
+    "authentication handshake failed": "with --client-cert-auth, etcd's own certificate has to be good for clients, "
+    "too; or give etcd a --client-cert-file and --client-key-file",
 }
 
-#: The answers to a request without a token, with one that has expired, and with one from before a change of the users.
-STALE_TOKEN = ("invalid auth token", "user name is empty", "revision of auth store is old")
+#: The answers to a request without a token, with one that has expired, and with one from before a change of the users,
+#: which etcd 3.4 and the first of 3.5 word in the last way.
+STALE_TOKEN = (
+    "invalid auth token",
+    "user name is empty",
+    "revision of auth store is old",
+    "revision in header is old",
+)
 
 Document = Mapping[str, Any]
 
@@ -167,19 +176,15 @@ class _Verifying(HTTPAdapter):
         """Nothing to add: the context verifies certificate and name."""
 
 
-def _cause(error: Etcd3Exception) -> str:
+def _cause(error: BaseException) -> str:
     """Why there was no answer. The libraries wrap the socket's own error several times over; the innermost says it
     best. An answer with the status 503 comes this way, too."""
-    text = error.detail_text or ""
+    text = getattr(error, "detail_text", None) or ""
     if text.startswith("{"):
         return str(_translated(text))
-    inner: Any = error.__context__
-    while found := getattr(inner, "reason", None) or next(iter(getattr(inner, "args", ())), None):
-        if not isinstance(found, BaseException):
-            break
-        inner = found
-    said = one_line(inner or ValueError(text))
-    return f"cannot connect: {said.rpartition(': ')[2]}" if "new connection" in said else said
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return one_line(error)
 
 
 def _translated(text: str) -> Exception:
@@ -191,7 +196,8 @@ def _translated(text: str) -> Exception:
         if "not found" in text.lower():
             return Unusable("it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false")
         return Unusable(one_line(ValueError(text)))
-    if code not in REFUSALS:
-        return Unusable(one_line(ValueError(message)))
     hint = next((hint for says, hint in HINTS.items() if says in message), "")
-    return Refused(code, f"{message} ({hint})" if hint else message)
+    refused = Refused(code, f"{message} ({hint})" if hint else message)
+    if code not in REFUSALS and not refused.stale_token:
+        return Unusable(one_line(ValueError(refused.detail)))
+    return refused

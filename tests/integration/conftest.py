@@ -86,15 +86,17 @@ def fresh_etcd() -> Iterator[EtcdServer]:
 
 
 @pytest.fixture
-def host(engine: DockerEngine, etcd: EtcdServer, tmp_path: Path) -> Iterator[Host]:
-    """A clean engine and an unused prefix."""
-    yield from _host(engine, etcd, tmp_path)
+def host(engine: DockerEngine, etcd: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A clean engine and an unused prefix; see `on_both`."""
+    yield from _host(engine, etcd, tmp_path, _api(request))
 
 
 @pytest.fixture
-def breakable_host(breakable_engine: PrivateEngine, fresh_etcd: EtcdServer, tmp_path: Path) -> Iterator[Host]:
+def breakable_host(
+    breakable_engine: PrivateEngine, fresh_etcd: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Host]:
     """A clean engine and an etcd of its own, both of which the test may break; it gets the engine mended after."""
-    yield from _host(breakable_engine, fresh_etcd, tmp_path)
+    yield from _host(breakable_engine, fresh_etcd, tmp_path, _api(request))
 
 
 @pytest.fixture
@@ -112,11 +114,16 @@ def _etcd(address: str = "127.0.0.1") -> Iterator[EtcdServer]:
         server.close()
 
 
-def _host(engine: DockerEngine, etcd: EtcdServer, folder: Path) -> Iterator[Host]:
+def _api(request: pytest.FixtureRequest) -> int:
+    """The version of etcd's API that the test asks for, v2 where it does not."""
+    return int(getattr(request, "param", 2))
+
+
+def _host(engine: DockerEngine, etcd: EtcdServer, folder: Path, api: int = 2) -> Iterator[Host]:
     if isinstance(engine, PrivateEngine):
         engine.mend()
     engine.remove_all()
-    host = Host(engine, etcd, folder)
+    host = Host(engine, etcd, folder, api)
     try:
         yield host
     finally:

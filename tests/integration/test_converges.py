@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.agent import Agent
-from tests.support.host import Host
+from tests.support.host import Host, on_both
 from tests.support.waiting import wait_until
 
 #: Keys of others under the prefix: another host's, custom ones, and rubbish.
@@ -72,34 +71,30 @@ class Churn:
 def plant_foreign(host: Host) -> dict[str, Any]:
     """Put the foreign keys, and an empty directory; returns what etcd says of them."""
     for key, value in FOREIGN.items():
-        host.etcd.put(f"{host.prefix}/{key}", value)
-    host.etcd.put(f"{host.prefix}/empty/directory/key", "")
-    host.etcd.delete(f"{host.prefix}/empty/directory/key")
+        host.store.put(f"{host.prefix}/{key}", value)
+    host.store.put(f"{host.prefix}/empty/directory/key", "")
+    host.store.delete(f"{host.prefix}/empty/directory/key")
     return foreign(host)
 
 
 def foreign(host: Host) -> dict[str, Any]:
     """What etcd says of the foreign keys and of the empty directory: value, indices, lifetime."""
-    return {key: host.etcd.node(f"{host.prefix}/{key}") for key in [*FOREIGN, "empty/directory"]}
+    return {key: host.store.node(f"{host.prefix}/{key}") for key in [*FOREIGN, "empty/directory"]}
 
 
-def drift(agent: Agent) -> dict[str, float]:
-    """How much the agent has repaired, by kind."""
-    metrics = agent.metrics()
-    kinds = ("missing", "overwritten", "orphan")
-    return {kind: metrics[f'wharfinger_drift_repaired_total{{kind="{kind}",registry="etcd"}}'] for kind in kinds}
-
-
-@pytest.mark.parametrize(("seed", "writes"), [(1, 0), (2, 1), (3, 4), (4, 8)])
+# On v3 a write is a whole batch.
+@pytest.mark.parametrize(
+    ("host", "seed", "writes"), [(2, 1, 0), (2, 2, 1), (2, 3, 4), (2, 4, 8), (3, 5, 1), (3, 6, 3)], indirect=["host"]
+)
 def test_an_agent_killed_at_any_moment_is_made_good_in_one_pass(host: Host, seed: int, writes: int) -> None:
     """Killed after so many writes, amid a burst of changes; what happens while it is dead is found, too."""
     untouched = plant_foreign(host)
     churn = Churn(host, seed)
-    begin = host.etcd.index()
+    begin = host.store.index()
     agent = host.agent(interval=0.05)
     with ThreadPoolExecutor(1) as background:
         happening = background.submit(churn.go, 6)
-        wait_until(lambda: host.etcd.index() >= begin + writes or happening.done(), 30, f"{writes} writes")
+        wait_until(lambda: host.store.index() >= begin + writes or happening.done(), 30, f"{writes} writes")
         agent.kill9()
         happening.result()
     churn.go(2)
@@ -109,33 +104,35 @@ def test_an_agent_killed_at_any_moment_is_made_good_in_one_pass(host: Host, seed
     assert again.passes() == 1
 
 
+@on_both("host")
 def test_damage_done_by_hand_is_repaired_and_counted(host: Host) -> None:
     """A key deleted, overwritten, or put in this host's name: repaired, counted as drift, and nobody else's touched."""
     untouched = plant_foreign(host)
     host.start("one", "two", "six")
     agent = host.agent().wait_ready()
-    right, ours, repaired = host.expected() | FOREIGN, f"{host.prefix}/worker/{host.owner}", drift(agent)
+    right, ours, repaired = host.expected() | FOREIGN, f"{host.prefix}/worker/{host.owner}", agent.drift()
     damages: dict[str, Callable[[], object]] = {
-        "missing": lambda: host.etcd.delete(f"{ours}:one:9000"),
-        "overwritten": lambda: host.etcd.put(f"{ours}:two:9000", "192.0.2.66:666"),
-        "orphan": lambda: host.etcd.put(f"{ours}:nobody:80", "192.0.2.66:666"),
+        "missing": lambda: host.store.delete(f"{ours}:one:9000"),
+        "overwritten": lambda: host.store.put(f"{ours}:two:9000", "192.0.2.66:666"),
+        "orphan": lambda: host.store.put(f"{ours}:nobody:80", "192.0.2.66:666"),
     }
     for kind, damage in damages.items():
         damage()
         repaired[kind] += 1
-        wait_until(lambda: drift(agent) == repaired, 10, f"the repair of {kind} to be counted")
+        wait_until(lambda: agent.drift() == repaired, 10, f"the repair of {kind} to be counted")
         assert host.keys() == right
     assert foreign(host) == untouched
 
 
+@on_both("host")
 def test_the_prefix_removed_by_hand_comes_back_whole(host: Host) -> None:
     """Every key that this host's containers should have, and each counted."""
     host.start("one", "two", "six")
     agent = host.agent().wait_ready()
     right = host.keys()
-    host.etcd.delete(host.prefix, recursive=True)
+    host.store.delete(host.prefix, recursive=True)
     host.wait_for(right)
-    wait_until(lambda: drift(agent)["missing"] == 3, 10, "the repairs to be counted")
+    wait_until(lambda: agent.drift()["missing"] == 3, 10, "the repairs to be counted")
 
 
 def test_a_directory_in_a_keys_place_is_told_and_left(host: Host) -> None:

@@ -96,22 +96,39 @@ class Agent:
         status, body = self.get("/metrics")
         return parse_metrics(body) if status == 200 else {}
 
-    def passes(self, result: str = "success", registry: str = "etcd") -> float:
-        """How many passes over this registry have ended so since its start."""
-        return self.metrics()[f'wharfinger_passes_total{{registry="{registry}",result="{result}"}}']
+    def total(self, metric: str, **labels: str) -> float:
+        """The sum of all series of `wharfinger_<metric>` that have these labels; 0 when nobody answers."""
+        wanted = {f'{name}="{value}"' for name, value in labels.items()}
+        return sum(value for name, value in self.metrics().items() if _is_of(name, f"wharfinger_{metric}", wanted))
 
-    def wait_for_passes(
-        self, more: int, result: str = "success", timeout: float = 60.0, registry: str = "etcd"
-    ) -> None:
-        """Wait until so many more passes over this registry have ended so."""
-        enough = self.passes(result, registry) + more
-        wait_until(lambda: self.passes(result, registry) >= enough, timeout, f"{more} more passes that end in {result}")
+    def passes(self, result: str = "success", **labels: str) -> float:
+        """How many passes have ended so since its start, over all registries or the one with `registry=LABEL`."""
+        return self.total("passes_total", result=result, **labels)
+
+    def registry_errors(self) -> float:
+        """How many requests to the registry got no usable answer."""
+        return self.total("registry_request_errors_total")
+
+    def drift(self) -> dict[str, float]:
+        """How much it has repaired, by kind."""
+        kinds = ("missing", "overwritten", "orphan")
+        return {kind: self.total("drift_repaired_total", kind=kind) for kind in kinds}
+
+    def wait_for_passes(self, more: int, result: str = "success", timeout: float = 60.0, **labels: str) -> None:
+        """Wait until so many more passes have ended so."""
+        enough = self.passes(result, **labels) + more
+        wait_until(lambda: self.passes(result, **labels) >= enough, timeout, f"{more} more passes that end in {result}")
 
 
 def parse_metrics(text: str) -> dict[str, float]:
     """Samples of Prometheus' text format, `name{label="value"}` -> value."""
     lines = (line for line in text.splitlines() if line and not line.startswith("#"))
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def _is_of(sample: str, metric: str, labels: set[str]) -> bool:
+    name, _, rest = sample.rstrip("}").partition("{")
+    return name == metric and labels <= set(rest.split(","))
 
 
 def run_once(

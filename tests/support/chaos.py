@@ -4,13 +4,12 @@ Everything random comes from one seed. What is expected in the end is worked out
 was done. Three things are promised, and looked after here:
 
 - once it is quiet, the registry is exactly right within `Chaos.bound()`;
-- no key of others is ever touched, and no key is ever written outside the prefix: a `Watcher` reads all along;
+- no key of others is ever touched, and no key is ever written outside the prefix: a witness reads every change;
 - nothing happens to the entry of a container that ran all along: it is neither absent nor rewritten at any moment.
 """
 
 from __future__ import annotations
 
-import http.client
 import random
 import re
 import signal
@@ -26,11 +25,13 @@ from typing import Any
 
 from tests.support.agent import Agent
 from tests.support.engine import DockerError
-from tests.support.etcd_cluster import EtcdMember
-from tests.support.etcd_v2 import EtcdError
+from tests.support.etcd_v2 import EtcdV2
+from tests.support.etcd_v3 import EtcdV3, Pair
+from tests.support.host import SCHEMES
 from tests.support.lab import CabledMember, Lab
 from tests.support.private_engine import PrivateEngine
 from tests.support.waiting import WaitTimeout, wait_until
+from tests.support.witness import GONE_WRONG, History, Seen, Watcher
 
 PREFIX = "/services"
 
@@ -67,64 +68,19 @@ SHELF = "/_wharfinger"
 #: Where the last write of a run goes, to see that the watcher has seen all that went before.
 FENCE = "/fence"
 
-_GONE_WRONG = (OSError, ValueError, EtcdError, http.client.HTTPException)
-
-
-class Watcher(threading.Thread):
-    """Reads every change of the store, one after the other, from members that can be expected to answer."""
-
-    def __init__(self, members: Callable[[], list[CabledMember]], since: int) -> None:
-        super().__init__(name="watcher", daemon=True)
-        self.changes: list[dict[str, Any]] = []
-        self.lost = ""
-        self._members = members
-        self._since = since
-        self._stopping = threading.Event()
-
-    def run(self) -> None:
-        """Follow until told to stop; a watch that brings nothing for a second is asked of another member."""
-        turn = 0
-        while not self._stopping.is_set():
-            members = self._members()
-            turn += not (members and self._follow(members[turn % len(members)]))
-            self._stopping.wait(0 if members else 0.1)
-
-    def _follow(self, member: EtcdMember) -> bool:
-        try:
-            change = member.watch("/", 1.0, self._since)
-        except EtcdError as error:
-            # 401: what was to be read next is forgotten, so something may have gone unseen.
-            self.lost = self.lost or (str(error) if error.code == 401 else "")
-            return False
-        except _GONE_WRONG:
-            return False
-        if change is None:
-            return False
-        self.changes.append(change)
-        self._since = int(change["node"]["modifiedIndex"]) + 1
-        return True
-
-    def has_seen(self, key: str, value: str) -> bool:
-        """Whether this was written."""
-        return any((each["node"]["key"], each["node"].get("value")) == (key, value) for each in reversed(self.changes))
-
-    def stop(self) -> None:
-        """End it."""
-        self._stopping.set()
-        self.join(10)
-
 
 class Chaos:
     """The scene, what can be done to it, and what it has to look like afterwards."""
 
-    def __init__(self, engine: PrivateEngine, lab: Lab, folder: Path, seed: int) -> None:
-        self.engine, self.lab, self.seed = engine, lab, seed
+    def __init__(self, engine: PrivateEngine, lab: Lab, folder: Path, seed: int, api: int = 2) -> None:
+        """`api` is the version of etcd's API that the agent speaks."""
+        self.engine, self.lab, self.seed, self.api = engine, lab, seed, api
         self.random = random.Random(seed)
         self.done: Counter[str] = Counter()
         self.passes: Counter[str] = Counter()
         self.untaken = 0
         self.owner = engine.docker("info", "--format", "{{.Name}}")
-        uri = f"etcd://{lab.endpoints}{PREFIX}"
+        uri = f"{SCHEMES[api]}://{lab.endpoints}{PREFIX}"
         flags = ("--interval", str(INTERVAL), "--pass-timeout", str(PASS_TIMEOUT), "-ip", engine.address)
         self.agent = Agent(engine.socket_url, *flags, uri, log_path=folder / "agent.log")
         self._numbers = iter(range(10**6))
@@ -135,31 +91,51 @@ class Chaos:
     def open(self) -> Chaos:
         """Put the strangers' keys, start the steady containers and the agent, and begin to watch."""
         for key, value in FOREIGN.items():
-            self.lab.any().put(f"{PREFIX}/{key}", value)
+            self.store().put(f"{PREFIX}/{key}", value)
         for name, flags in zip(STEADY, STEADY_FLAGS, strict=True):
             self._run(name, flags)
         self.agent.start().wait_ready(30)
         self.wait_until_right(60)
         self.untouchable = {key: self._node(key) for key in self.expected()}
-        self.watcher = Watcher(self.healthy, self.lab.any().index() + 1)
-        self.watcher.start()
+        since = self.store().index() + 1
+        self.witness = Watcher(self.healthy, since) if self.api == 2 else History(self.store3, since)
+        self.witness.start()
         return self
 
     def close(self) -> None:
         """Mend everything, and end what was started here."""
-        if hasattr(self, "watcher"):
-            self.watcher.stop()
+        if hasattr(self, "witness"):
+            self.witness.stop()
         self.mend()
         self.agent.kill9()
 
     def go(self, seconds: float) -> None:
-        """Let things happen for so long."""
+        """Let things happen for so long: each of them once, in any order, and from then on as often as it weighs."""
         end = time.monotonic() + seconds
+        todo = self.random.sample(ACTIONS, len(ACTIONS))
         while time.monotonic() < end:
-            (action,) = self.random.choices(ACTIONS, [each.weight for each in ACTIONS])
+            (action,) = [todo.pop()] if todo else self.random.choices(ACTIONS, [each.weight for each in ACTIONS])
             action.do(self)
             self.done[action.name] += 1
             self._pause.wait(self.random.uniform(0, 0.4))
+
+    def store(self, member: CabledMember | None = None) -> EtcdV2 | EtcdV3:
+        """What the agent writes to, as this member shows it, or one that answers."""
+        if self.api == 2:
+            return member or self.lab.any()
+        return EtcdV3(member.endpoint) if member else self.store3()
+
+    def store3(self) -> EtcdV3:
+        """The v3 store, by a member that answers. Those to which nothing was done are asked: a read goes through the
+        quorum, and takes its time where there is none."""
+
+        def answering() -> EtcdV3 | None:
+            stores = (EtcdV3(member.endpoint, timeout=2) for member in self.healthy() if member.awake)
+            return next(filter(EtcdV3.answers, stores), None)
+
+        found = wait_until(answering, 30, "any member to answer")
+        assert found is not None
+        return found
 
     def mend(self) -> None:
         """Bring everything back that is away."""
@@ -182,7 +158,7 @@ class Chaos:
 
     def keys(self) -> dict[str, str]:
         """All that is registered."""
-        return {key.removeprefix(f"{PREFIX}/"): value for key, value in self.lab.any().keys(PREFIX).items()}
+        return {key.removeprefix(f"{PREFIX}/"): value for key, value in self.store().keys(PREFIX).items()}
 
     def wrong(self) -> dict[str, tuple[str | None, str | None]]:
         """What is registered and what should be, where the two differ."""
@@ -220,29 +196,29 @@ class Chaos:
 
     def violations(self) -> list[str]:
         """What must never happen and did, up to the last `settle()`."""
-        found = [f"the watcher lost track: {self.watcher.lost}"] if self.watcher.lost else []
-        found += [f"{each['action']} of {each['node']['key']}" for each in self.watcher.changes if self._is_bad(each)]
+        found = [f"the witness lost track: {self.witness.lost}"] if self.witness.lost else []
+        found += [f"{each.action} of {each.key}" for each in self.witness.changes if self._is_bad(each)]
         now = {key: self._node(key) for key in self.untouchable}
         found += [f"{now[key]} was {before}" for key, before in self.untouchable.items() if now[key] != before]
         log = self.agent.log()
         return found + [f"logged: {word}" for word in ("Traceback", "please report", "internal-error") if word in log]
 
-    def _is_bad(self, change: Mapping[str, Any]) -> bool:
-        key = change["node"]["key"]
+    def _is_bad(self, change: Seen) -> bool:
+        key = change.key
         ours = key.rpartition("/")[2].startswith(f"{self.owner}:") or key.endswith(CUSTOM_IDS)
         untouchable = key.removeprefix(f"{PREFIX}/") in self.untouchable
         if key == FENCE or key.startswith(f"{SHELF}/"):
             return False
-        return not key.startswith(f"{PREFIX}/") or untouchable or not (ours or _is_directory(change))
+        return not key.startswith(f"{PREFIX}/") or untouchable or not (ours or change.directory)
 
     def _up_to_here(self) -> None:
-        """Wait until the watcher has read all changes there were."""
+        """Wait until the witness has read all changes there were."""
         self._fences += 1
-        self.lab.any().put(FENCE, str(self._fences))
-        wait_until(lambda: self.watcher.has_seen(FENCE, str(self._fences)), 30, "the watcher to catch up")
+        self.store().put(FENCE, str(self._fences))
+        wait_until(lambda: self.witness.has_seen(FENCE, str(self._fences)), 30, "the witness to catch up")
 
-    def _node(self, key: str) -> dict[str, Any] | None:
-        return self.lab.any().node(f"{PREFIX}/{key}")
+    def _node(self, key: str) -> dict[str, Any] | Pair | None:
+        return self.store().node(f"{PREFIX}/{key}")
 
     def healthy(self) -> list[CabledMember]:
         """The members to which nothing has been done."""
@@ -340,7 +316,7 @@ class Chaos:
     def count_passes(self) -> None:
         """Add up how the passes of the present agent ended."""
         for name, value in self.agent.metrics().items():
-            if match := re.fullmatch(r'wharfinger_passes_total\{registry=".*",result="(.*)"\}', name):
+            if match := re.fullmatch(r'wharfinger_passes_total\{.*\bresult="([^"]*)".*\}', name):
                 self.passes[match[1]] += int(value)
 
     def freeze_engine(self) -> None:
@@ -401,25 +377,25 @@ class Chaos:
 
     def delete_key(self) -> None:
         """Somebody deletes one of ours by hand."""
-        self._tamper(lambda member, key: member.delete(key))
+        self._tamper(lambda store, key: store.delete(key))
 
     def overwrite_key(self) -> None:
         """Somebody writes something else there."""
-        self._tamper(lambda member, key: member.put(key, "192.0.2.66:6666"))
+        self._tamper(lambda store, key: store.put(key, "192.0.2.66:6666"))
 
     def leave_ghost(self) -> None:
         """Something that no container backs stands there in our name."""
         ghost = f"{PREFIX}/worker/{self.owner}:ghost{next(self._numbers)}:9000"
-        self._tamper(lambda member, _: member.put(ghost, "192.0.2.66:6666"))
+        self._tamper(lambda store, _: store.put(ghost, "192.0.2.66:6666"))
 
-    def _tamper(self, act: Callable[[EtcdMember, str], object]) -> None:
+    def _tamper(self, act: Callable[[EtcdV2 | EtcdV3, str], object]) -> None:
         """Do it to one of our keys that is not a steady container's; a cluster that takes no write is let be."""
         for member in self.healthy()[:1]:
             try:
                 ours = sorted(key for key in self.keys() if key not in self.untouchable)
                 if ours:
-                    act(member, f"{PREFIX}/{self.random.choice(ours)}")
-            except _GONE_WRONG:
+                    act(self.store(member), f"{PREFIX}/{self.random.choice(ours)}")
+            except GONE_WRONG:
                 self.untaken += 1
 
 
@@ -427,11 +403,6 @@ def _age(document: Mapping[str, Any]) -> str:
     """Sort key for creation times: the engine cuts zeros off their ends."""
     seconds, _, fraction = document["Created"].rstrip("Z").partition(".")
     return f"{seconds}.{fraction:0<9}"
-
-
-def _is_directory(change: Mapping[str, Any]) -> bool:
-    """Directories come and go with what is in them."""
-    return bool(change["node"].get("dir") or (change.get("prevNode") or {}).get("dir"))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+#: Where `changes()` marks the end of what it shows.
+MARK = "/watched-until-here"
+
 # Loopback traffic, whatever HTTP_PROXY says.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -108,14 +111,14 @@ class EtcdV3:
         """All that a watcher of `prefix` was told from the revision `since` up to now, the oldest first."""
         path = prefix.rstrip("/")
         # The watch is on everything, so that a write of our own can mark its end.
-        mark = self.put("/watched-until-here", "")
+        mark = self.put(MARK, "")
         asked = {"key": coded("/"), "range_end": coded("0"), "start_revision": str(since)}
         with closing(self._open("watch", {"create_request": asked})) as answer:
             for line in answer:
                 for event in map(_event, json.loads(line)["result"].get("events", ())):
                     if event.revision >= mark:
                         return
-                    if event.key.startswith(f"{path}/"):
+                    if event.key.startswith(f"{path}/") and event.key != MARK:
                         yield event
 
     def answers(self) -> bool:

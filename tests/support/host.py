@@ -10,20 +10,34 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
+import pytest
+
 from tests.support.agent import Agent, run_once
 from tests.support.engine import DockerEngine
 from tests.support.etcd_server import EtcdServer
+from tests.support.etcd_v2 import EtcdV2
+from tests.support.etcd_v3 import EtcdV3
 from tests.support.waiting import WaitTimeout, wait_until
+
+#: The scheme of a registry's address, by the version of etcd's API.
+SCHEMES = {2: "etcd", 3: "etcd3"}
 
 _numbers = itertools.count(1)
 
 
-class Host:
-    """Runs agents on `engine` that write below `prefix` of `etcd`, and ends them with the test."""
+def on_both(fixture: str) -> pytest.MarkDecorator:
+    """Runs a test on a host (of this fixture) whose agents speak etcd's v2 API, and on one for v3."""
+    return pytest.mark.parametrize(fixture, SCHEMES, ids=["v2", "v3"], indirect=True)
 
-    def __init__(self, engine: DockerEngine, etcd: EtcdServer, folder: Path) -> None:
+
+class Host:
+    """Runs agents on `engine` that write below `prefix` of `etcd` by version `api` of its API, and ends them with the
+    test."""
+
+    def __init__(self, engine: DockerEngine, etcd: EtcdServer, folder: Path, api: int = 2) -> None:
         self.engine = engine
         self.etcd = etcd
+        self.api = api
         self.prefix = f"/test-{os.getpid()}-{next(_numbers)}/services"
         self._folder = folder
         self._agents: list[Agent] = []
@@ -31,7 +45,12 @@ class Host:
     @property
     def uri(self) -> str:
         """The registry's address, as the agent takes it."""
-        return f"etcd://{self.etcd.endpoint}{self.prefix}"
+        return f"{SCHEMES[self.api]}://{self.etcd.endpoint}{self.prefix}"
+
+    @property
+    def store(self) -> EtcdV2 | EtcdV3:
+        """What the agents write to, as somebody else sees it: the v2 and the v3 API have nothing in common."""
+        return EtcdV3(self.etcd.endpoint) if self.api == 3 else self.etcd
 
     @cached_property
     def owner(self) -> str:
@@ -78,7 +97,7 @@ class Host:
 
     def keys(self) -> dict[str, str]:
         """What is registered: keys below the prefix, without it, to values."""
-        return {key.removeprefix(f"{self.prefix}/"): value for key, value in self.etcd.keys(self.prefix).items()}
+        return {key.removeprefix(f"{self.prefix}/"): value for key, value in self.store.keys(self.prefix).items()}
 
     def close(self) -> None:
         """End the agents and remove the containers."""

@@ -1,4 +1,4 @@
-"""A real etcd as it is run in production: TLS with client certificates, users with passwords, or without the v2 API."""
+"""A real etcd as it is run in production: TLS with client certificates, users with passwords, or without one API."""
 
 from __future__ import annotations
 
@@ -6,12 +6,32 @@ import base64
 import json
 import socket
 import urllib.request
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
+import pytest
 import trustme
 from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from controller.clock import Clock, Deadline
+from controller.credentials import Credentials
+from controller.errors import RegistryUnavailable
+from controller.etcd2 import Endpoints, Etcd2Registry
+from controller.etcd3 import Etcd3Registry
+from controller.gateway import UNAUTHENTICATED, Gateway
+from controller.registry import Registry
+from model.report import Result
+from model.stored import Lifetime
+from tests.support.builders import OWNER, create
 from tests.support.etcd_server import EtcdServer
+from tests.support.etcd_v3 import EtcdV3, EtcdV3Error, coded
+
+KEY = "/services/nginx/core-01:web:80"
 
 
 @frozen
@@ -45,6 +65,25 @@ class Authority:
             blob.write_to_path(cert, append=number > 0)
         return Pair(cert, key)
 
+    def issue_for_server_alone(self, address: str) -> Pair:
+        """A certificate for this address that is good for nothing but a server, as careful authorities issue them."""
+        key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+        issuer = x509.load_pem_x509_certificate(self.ca.cert_pem.bytes())
+        builder = (
+            x509.CertificateBuilder(issuer.subject, x509.Name([]), key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        )
+        signing = serialization.load_pem_private_key(self.ca.private_key_pem.bytes(), None)
+        assert isinstance(signing, ec.EllipticCurvePrivateKey)
+        pem, cert, private = serialization.Encoding.PEM, self.folder / "server.pem", self.folder / "server-key.pem"
+        cert.write_bytes(builder.sign(signing, hashes.SHA256()).public_bytes(pem))
+        form, secret = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        private.write_bytes(key.private_bytes(pem, form, secret))
+        return Pair(str(cert), str(private))
+
 
 def authority(folder: Path) -> Authority:
     """A new authority with its files in this folder."""
@@ -52,11 +91,51 @@ def authority(folder: Path) -> Authority:
     return Authority(trustme.CA(), folder)
 
 
+@frozen
+class Setting:
+    """A server, the credentials that it accepts, and the version of its API that the registry speaks."""
+
+    server: EtcdServer
+    good: Credentials
+    ours: Authority
+    api: int = 2
+
+    def registry(self, credentials: Credentials, host: str = "", lifetime: Lifetime = Lifetime()) -> Registry:
+        """The registry with these credentials, under another name of the server's where one is given."""
+        address, _, port = self.server.endpoint.rpartition(":")
+        endpoints = [(host or address, int(port))]
+        if self.api == 3:
+            return Etcd3Registry(Gateway(endpoints, credentials=credentials), "/services", lifetime)
+        return Etcd2Registry(Endpoints(endpoints, credentials=credentials), "/services", lifetime)
+
+
+def soon() -> Deadline:
+    """A deadline that is not what the test is about."""
+    return Deadline.after(10, Clock())
+
+
+def problem(registry: Registry) -> str:
+    """What a read fails with; a write fails alike."""
+    with pytest.raises(RegistryUnavailable) as unavailable:
+        registry.read(OWNER, soon())
+    outcome = registry.apply(OWNER, create(KEY), soon())
+    assert outcome.result is Result.FAILED
+    assert str(unavailable.value).endswith(outcome.detail)
+    return str(unavailable.value)
+
+
+def works(registry: Registry) -> bool:
+    """Whether what is written can be read."""
+    registry.apply(OWNER, create(KEY), soon())
+    return KEY in registry.read(OWNER, soon(), consistent=True).stored
+
+
 class TlsEtcd(EtcdServer):
     """An etcd that serves clients over TLS alone; with ``client_auth`` only those with a certificate of the CA."""
 
-    def __init__(self, of: Authority, server: Pair, *, client_auth: bool = True) -> None:
-        self._tls = [f"--cert-file={server.cert}", f"--key-file={server.key}"]
+    def __init__(self, of: Authority, server: Pair, *more: str, client_auth: bool = True) -> None:
+        """`more` are flags."""
+        self._tls = [f"--cert-file={server.cert}", f"--key-file={server.key}", *more]
         if client_auth:
             self._tls += ["--client-cert-auth", f"--trusted-ca-file={of.path}"]
         super().__init__()
@@ -80,6 +159,17 @@ class WithoutV2(EtcdServer):
         return _listens(self.endpoint)
 
 
+class Flagged(EtcdServer):
+    """An etcd with flags of the test's own."""
+
+    def __init__(self, *flags: str) -> None:
+        self._more = flags
+        super().__init__()
+
+    def _argv(self, client: str, peer: str) -> list[str]:
+        return [*super()._argv(client, peer), *self._more]
+
+
 def add_user(server: EtcdServer, name: str, password: str) -> None:
     """Turn the v2 API's authentication on, with one user who may do everything and no guest."""
     root = ("root", "root's own")
@@ -88,6 +178,60 @@ def add_user(server: EtcdServer, name: str, password: str) -> None:
     _auth(server, f"users/{name}", {"user": name, "password": password, "roles": ["all"]})
     _auth(server, "enable", {})
     _auth(server, "roles/guest", None, root)
+
+
+class V3Users:
+    """The users of the v3 API of a server: ``root``, who may do everything, and whom a test adds."""
+
+    def __init__(self, server: EtcdServer) -> None:
+        self._root = EtcdV3(server.endpoint)
+
+    def add(self, name: str, password: str, *ranges: tuple[str, str]) -> None:
+        """A user with a role of the same name; ``ranges`` are pairs of READ, WRITE or READWRITE and a path."""
+        self._root.call("auth/user/add", {"name": name, "password": password})
+        self._root.call("auth/role/add", {"name": name})
+        self._root.call("auth/user/grant", {"user": name, "role": name})
+        for kind, path in ranges:
+            self.grant(name, kind, path)
+
+    def grant(self, role: str, kind: str, path: str) -> None:
+        """Let a role do this below a path."""
+        self._root.call("auth/role/grant", {"name": role, "perm": {"permType": kind, **_below(path)}})
+
+    def deny(self, role: str, path: str) -> None:
+        """Take that away."""
+        self._root.call("auth/role/revoke", {"role": role, **_below(path)})
+
+    def enable(self) -> None:
+        """From now on nobody does anything without having signed in."""
+        self._root.call("auth/user/add", {"name": "root", "password": "root's own"})
+        self._root.call("auth/user/grant", {"user": "root", "role": "root"})
+        self._root.call("auth/enable", {})
+        self._root.token = self.token("root", "root's own")
+
+    def disable(self) -> None:
+        """From now on nobody needs to."""
+        self._root.call("auth/disable", {})
+
+    def token(self, name: str, password: str) -> str:
+        """What etcd gives to who signs in."""
+        return str(EtcdV3(self._root.endpoint).call("auth/authenticate", {"name": name, "password": password})["token"])
+
+    def knows(self, token: str) -> bool:
+        """Whether etcd still takes this token for somebody who may read the prefix."""
+        somebody = EtcdV3(self._root.endpoint)
+        somebody.token = token
+        try:
+            somebody.node(KEY)
+        except EtcdV3Error as error:
+            if error.code != UNAUTHENTICATED:
+                raise
+            return False
+        return True
+
+
+def _below(path: str) -> dict[str, str]:
+    return {"key": coded(f"{path}/"), "range_end": coded(f"{path}0")}
 
 
 def _auth(server: EtcdServer, path: str, document: object, user: tuple[str, str] | None = None) -> None:

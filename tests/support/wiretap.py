@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 
-METHODS = ("GET", "PUT", "DELETE")
+METHODS = ("GET", "PUT", "DELETE", "POST")
 
 #: Told of a request, before it is passed on and again before its answer is; False lets the connection break off there.
 Meddler = Callable[["Moment"], bool]
@@ -26,7 +26,7 @@ class Moment:
 
     @property
     def is_write(self) -> bool:
-        """Whether it can change the store."""
+        """Whether it can change the store, by the v2 API; by v3 every request may."""
         return self.method != "GET"
 
 

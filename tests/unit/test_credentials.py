@@ -1,4 +1,4 @@
-"""How the program and a registry are sure of each other. Against a real etcd: contract/test_etcd2_secure."""
+"""How the program and a registry are sure of each other. Against a real etcd: contract/test_tls."""
 
 from __future__ import annotations
 

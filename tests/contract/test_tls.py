@@ -1,0 +1,128 @@
+"""TLS, for both of etcd's APIs. Verification is never off."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import evolve, field, frozen
+
+from controller.credentials import Credentials
+from controller.errors import RegistryUnavailable, Stop
+from model.report import Result
+from tests.support.builders import OWNER, create
+from tests.support.etcd_server import EtcdServer
+from tests.support.secure_etcd import KEY, Setting, TlsEtcd, authority, problem, soon, works
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
+    """An etcd for 127.0.0.1, and for nothing else, that wants client certificates."""
+    ours = authority(tmp_path_factory.mktemp("pki") / "ours")
+    client = ours.issue("agent@core-01.example")
+    server = TlsEtcd(ours, ours.issue("127.0.0.1")).start()
+    yield Setting(server, Credentials(True, ours.path, client.cert, client.key), ours)
+    server.close()
+
+
+@pytest.fixture(params=[2, 3], ids=["v2", "v3"])
+def tls(secured: Setting, request: pytest.FixtureRequest) -> Setting:
+    """The same by each API."""
+    return evolve(secured, api=request.param)
+
+
+def test_ca_and_client_certificate_are_what_it_takes(tls: Setting) -> None:
+    """Both sides know who the other one is."""
+    assert works(tls.registry(tls.good))
+
+
+def test_a_server_of_another_ca_is_refused(tls: Setting, tmp_path: Path) -> None:
+    """Whatever it answers would be believed."""
+    theirs = authority(tmp_path / "theirs")
+    assert "certificate verify failed" in problem(tls.registry(evolve(tls.good, ca=theirs.path)))
+
+
+def test_a_server_of_another_name_is_refused(tls: Setting) -> None:
+    """Its certificate is good, and somebody else's."""
+    text = problem(tls.registry(tls.good, host="localhost"))
+    assert "certificate verify failed" in text
+    assert "localhost" in text
+
+
+def test_without_a_ca_the_systems_are_asked(tls: Setting) -> None:
+    """They do not know ours; verification is not off."""
+    assert "certificate verify failed" in problem(tls.registry(evolve(tls.good, ca="")))
+    assert "certificate verify failed" in problem(tls.registry(Credentials(tls=True)))
+
+
+def test_a_client_without_a_certificate_is_refused_by_etcd(tls: Setting) -> None:
+    """And so is one whose certificate another CA has signed: the message names the endpoint and the cause."""
+    text = problem(tls.registry(Credentials(True, tls.good.ca)))
+    assert tls.server.endpoint in text
+    assert "certificate required" in text or "bad certificate" in text
+
+
+def test_a_client_certificate_of_another_ca_is_refused_by_etcd(tls: Setting, tmp_path: Path) -> None:
+    """The server verifies, too."""
+    stranger = authority(tmp_path / "theirs").issue("agent@core-01.example")
+    text = problem(tls.registry(Credentials(True, tls.good.ca, stranger.cert, stranger.key)))
+    assert "unknown ca" in text or "bad certificate" in text
+
+
+def test_plain_http_to_a_tls_endpoint_fails(tls: Setting) -> None:
+    """It is no etcd to us."""
+    assert tls.server.endpoint in problem(tls.registry(Credentials()))
+
+
+def test_tls_to_a_plain_endpoint_fails(shared_server: EtcdServer, tls: Setting) -> None:
+    """Nothing falls back to talking in the clear."""
+    if not shared_server.answers():
+        shared_server.start()
+    registry = evolve(tls, server=shared_server).registry(tls.good)
+    with pytest.raises(RegistryUnavailable, match="https://"):
+        registry.read(OWNER, soon())
+    assert registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
+
+
+@pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
+def test_a_server_without_client_certificates_needs_only_its_ca(tmp_path: Path, api: int) -> None:
+    """The client shows nothing."""
+    ours = authority(tmp_path / "ours")
+    server = TlsEtcd(ours, ours.issue("127.0.0.1"), client_auth=False).start()
+    try:
+        assert works(Setting(server, Credentials(), ours, api).registry(Credentials(True, ours.path)))
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("which", ["ca", "cert", "key"])
+def test_files_that_are_no_certificates_stop_the_program(tls: Setting, tmp_path: Path, which: str) -> None:
+    """At its start, with the files' names: waiting would not mend it."""
+    rubbish = tmp_path / "rubbish.pem"
+    rubbish.write_text("rubbish")
+    files = {"ca": tls.good.ca, "cert": tls.good.cert, "key": tls.good.key} | {which: str(rubbish)}
+    with pytest.raises(Stop, match=r"rubbish\.pem"):
+        tls.registry(Credentials(True, files["ca"], files["cert"], files["key"]))
+
+
+@frozen
+class Prepared(Credentials):
+    """Credentials whose TLS context the test keeps."""
+
+    made: ssl.SSLContext = field(factory=ssl.create_default_context)
+
+    def context(self) -> ssl.SSLContext:
+        """The one that was made before."""
+        return self.made
+
+
+def test_no_other_ca_is_believed_after_a_request_than_before(tls: Setting) -> None:
+    """The client libraries have bundles of their own, and may add them to what they are given."""
+    context = tls.good.context()
+    assert context is not None
+    before = context.get_ca_certs()
+    assert works(tls.registry(Prepared(tls=True, made=context)))
+    assert context.get_ca_certs() == before
+    assert len(before) == 1
