@@ -99,7 +99,7 @@ class Etcd3Store:
     def __init__(self, server: EtcdServer) -> None:
         self._server = server
         self._v3 = EtcdV3(server.endpoint)
-        self._v3.delete("/", recursive=True)
+        self._v3.clear()
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         host, _, port = self._server.endpoint.rpartition(":")
@@ -144,7 +144,7 @@ def good(shared_server: EtcdServer) -> EtcdServer:
         shared_server.start()
     for path in (PREFIX, ROOT):
         shared_server.delete(path, recursive=True)
-    EtcdV3(shared_server.endpoint).delete("/", recursive=True)
+    EtcdV3(shared_server.endpoint).clear()
     return shared_server
 
 

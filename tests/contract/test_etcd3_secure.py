@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,7 +122,8 @@ def refusal(registry: Registry) -> str:
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
 def test_the_password_is_never_told(users: Guarded, right: bool, caplog: pytest.LogCaptureFixture) -> None:
     """In no log line of ours or the libraries', at any level, and in no representation; nor is the token."""
-    caplog.set_level(0)
+    for name in ("", "urllib3", "urllib3.connectionpool"):
+        caplog.set_level(logging.DEBUG, name)
     secret = PASSWORD if right else "wr0ng"
     credentials = evolve(GOOD, password=secret)
     with capture_logs() as lines:

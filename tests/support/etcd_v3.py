@@ -99,6 +99,12 @@ class EtcdV3:
         keys = {"key": coded(f"{path}/"), "range_end": coded(f"{path}0")} if recursive else {"key": coded(key)}
         return int(self.call("kv/deleterange", keys).get("deleted", 0)) > 0
 
+    def clear(self) -> None:
+        """Delete everything, and end all leases."""
+        self.delete("/", recursive=True)
+        for lease in self.leases():
+            self.revoke(lease)
+
     def index(self) -> int:
         """The store's revision: it moves with every write, and with nothing else."""
         return int(self.call("kv/range", {"key": coded("/")})["header"]["revision"])
