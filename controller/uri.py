@@ -76,7 +76,7 @@ def _below_domain(path: str) -> str:
     """Names of the DNS are asked for in small letters, and may end in the dot that is the root of all."""
     domain = path.removesuffix(".")
     if not domain:
-        raise ValueError("a DNS domain is needed, e.g. skydns2://HOST/DOMAIN")
+        raise ValueError("a DNS domain is needed behind the host, as in HOST:PORT/cluster.local")
     if problem := domain_problem(domain):
         raise ValueError(f"the domain {quoted(domain)} {problem}")
     return prefix_of(domain.lower())

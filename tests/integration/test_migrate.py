@@ -1,4 +1,4 @@
-"""docs/migrate.md, followed word for word on a host where registrator has been."""
+"""docs/migrate.md, followed word for word on a host where registrator has been, and then on to etcd's v3 API."""
 
 from __future__ import annotations
 
@@ -6,26 +6,43 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from attrs import frozen
 
+from tests.support.etcd_v3 import EtcdV3
 from tests.support.host import Host
 from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.waiting import wait_until
 
 GUIDE = (REPOSITORY / "docs" / "migrate.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+
+#: What comes after this heading has a moment of its own to look at, with both registries fed.
+TO_V3 = "## From etcd's v2 API to v3"
+
+T = TypeVar("T")
 
 EARLIER = "0a1b2c3d4e5f"
 FOREIGN = "worker/core-02:web-1:9000"
 
 
+@frozen
+class Moved:
+    """What the guide's commands printed, and what was there in between: once registrator was gone, and once both APIs
+    were fed."""
+
+    printed: list[str]
+    off_registrator: dict[str, str]
+    on_both: tuple[dict[str, str], dict[str, str]]
+
+
 @pytest.fixture
-def moved(host: Host, tmp_path: Path) -> Iterator[str]:
-    """What the guide's commands printed, on a host with three containers, a registrator, and entries that this and an
-    earlier registrator wrote. The agent that the guide starts ends with the test."""
+def moved(host: Host, tmp_path: Path) -> Iterator[Moved]:
+    """The guide, on a host with three containers, a registrator, and entries that this one and an earlier one wrote. The
+    agent that the guide starts ends with the test."""
     host.start("web-1", "web-2", "db")
     backed = host.expected()
     host.engine.run("--name registrator worker:1")
@@ -34,30 +51,79 @@ def moved(host: Host, tmp_path: Path) -> Iterator[str]:
         host.etcd.put(f"{host.prefix}/{key.replace(host.owner, old)}", value)
     host.etcd.put(f"{host.prefix}/worker/{EARLIER}:web-1:9000", "192.0.2.10:1")
     host.etcd.put(f"{host.prefix}/{FOREIGN}", "192.0.2.11:1")
-    script = "set -ex\n" + "".join(map(waiting_for_health, fill_in(host, BLOCKS))) + "\n"
-    script += f'wharfinger deregister --hostname {EARLIER} --yes "$REGISTRY"\n'
-    shell = Child(["bash", "-c", script], tmp_path / "log", env=environment(host))
+    shell = Child(["bash", "-c", script(host, tmp_path)], tmp_path / "log", env=environment(host))
     shell.start()
     try:
+        off = at(shell, tmp_path / "off registrator", host.keys)
+        both = at(shell, tmp_path / "on both", lambda: (host.keys(), keys_in_v3(host)))
         wait_until(lambda: not shell.running, 90, "the end of the guide")
         assert shell.exit_code == 0, shell.log()
-        yield shell.log()
+        yield Moved(shell.log().splitlines(), off, both)
     finally:
+        shell.kill()
         end_agent(host)
 
 
-def test_the_guide_ends_with_a_clean_registry(host: Host, moved: str) -> None:
+def test_the_guide_ends_with_a_clean_registry(host: Host, moved: Moved) -> None:
     """What this host runs under its lasting name, what others wrote, and nothing of either registrator. On the way it
-    shows no difference under registrator's own name, each entry to be created under the lasting one, and the owners."""
-    assert host.keys() == host.expected() | {FOREIGN: "192.0.2.11:1"}
+    shows no difference under registrator's own name, each entry to be created under the lasting one, and the owners.
+    Then both of etcd's APIs are fed, and in the end v3 alone, with nothing left in v2 but what others wrote."""
+    theirs = {FOREIGN: "192.0.2.11:1"}
+    assert moved.off_registrator == host.expected() | theirs
     assert "registrator" not in host.engine.docker("ps", "--all", "--format", "{{.Names}}")
-    plans = [line for line in moved.splitlines() if line.startswith("Plan:")]
-    assert plans[:3] == [
+    assert [line for line in moved.printed if line.startswith("Plan:")][:3] == [
         "Plan: 0 to create, 0 to update, 0 to delete, 3 in sync, 0 refused.",
         "Plan: 3 to create, 0 to update, 0 to delete, 0 in sync, 0 refused.",
         "Plan: 0 to create, 0 to update, 0 to delete, 3 in sync, 0 refused.",
     ]
-    assert EARLIER in moved.splitlines()
+    assert EARLIER in moved.printed
+    assert moved.on_both == (host.expected() | theirs, host.expected())
+    assert (host.keys(), keys_in_v3(host)) == (theirs, host.expected())
+    # Printed by etcdctl of either API, before and after.
+    assert [moved.printed.count(f"{host.prefix}/{key}") for key in host.expected()] == [2, 2, 2]
+
+
+def script(host: Host, folder: Path) -> str:
+    """The guide's commands, with a stop at each moment to look at."""
+    first, _, second = GUIDE.partition(TO_V3)
+    to_v3 = commands(host, second)
+    return "\n".join(
+        [
+            "set -ex",
+            *commands(host, first),
+            f'wharfinger deregister --hostname {EARLIER} --yes "$REGISTRY"',
+            stop_at(folder / "off registrator"),
+            *to_v3[:3],
+            stop_at(folder / "on both"),
+            *to_v3[3:],
+        ]
+    )
+
+
+def stop_at(moment: Path) -> str:
+    """Wait there until the test has looked."""
+    return f"touch '{moment}'; while test -e '{moment}'; do sleep 0.05; done"
+
+
+def at(shell: Child, moment: Path, look: Callable[[], T]) -> T:
+    """Look when the script has come so far, and let it go on."""
+    wait_until(lambda: moment.exists() or not shell.running, 90, f"the guide to come to: {moment.name}")
+    assert shell.running, shell.log()
+    seen = look()
+    moment.unlink()
+    return seen
+
+
+def keys_in_v3(host: Host) -> dict[str, str]:
+    """What is registered in the v3 store, without the prefix."""
+    found = EtcdV3(host.etcd.endpoint).keys(host.prefix)
+    return {key.removeprefix(f"{host.prefix}/"): value for key, value in found.items()}
+
+
+def commands(host: Host, guide: str) -> list[str]:
+    """The blocks of a part of the guide, as they can be run here."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    return [waiting_for_health(block) for block in fill_in(host, blocks)]
 
 
 def fill_in(host: Host, blocks: list[str]) -> list[str]:
@@ -91,5 +157,5 @@ def end_agent(host: Host) -> None:
             words = (folder / "cmdline").read_text().split("\0")
         except OSError:
             continue
-        if host.uri in words and "deregister" not in words:
+        if any(word.endswith(f"{host.etcd.endpoint}{host.prefix}") for word in words) and "deregister" not in words:
             os.kill(int(folder.name), signal.SIGTERM)

@@ -104,7 +104,10 @@ def engine(tmp_path: Path) -> Iterator[str]:
             ["consul://x/y"],
             "wharfinger: registry URI 'consul://x/y': the scheme 'consul' is not supported; etcd, etcd3, ",
         ),
-        (["skydns2://x"], "registry URI 'skydns2://x': a DNS domain is needed, e.g. skydns2://HOST/DOMAIN"),
+        (
+            ["skydns2://x"],
+            "registry URI 'skydns2://x': a DNS domain is needed behind the host, as in HOST:PORT/cluster.local",
+        ),
         (["-ttl", "5", URI], "wharfinger: -ttl and -ttl-refresh go together: give both, or neither"),
         (["-internal=maybe", URI], "wharfinger: -internal 'maybe': it must be true or false"),
         (["--nonsense", URI], "No such option '--nonsense'"),

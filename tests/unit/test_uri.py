@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from controller.uri import SCHEMES, RegistryUri, masked, parse_uri, split_port
+from controller.uri import KINDS, SCHEMES, RegistryUri, masked, parse_uri, split_port
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -63,9 +66,9 @@ def test_a_registry_uri_is_read(text: str, endpoints: tuple[tuple[str, int], ...
         ("etcd://10.0.0.300:1/x", "the host of endpoint '10.0.0.300:1' is neither an IP address nor a host name"),
         ("etcd://a b:1/x", "the host of endpoint 'a b:1' is neither an IP address nor a host name"),
         ("skydns://a:1/local", "the scheme 'skydns' is not supported"),
-        ("skydns2://a:1", "a DNS domain is needed, e.g. skydns2://HOST/DOMAIN"),
-        ("skydns3://a:1/", "a DNS domain is needed, e.g. skydns2://HOST/DOMAIN"),
-        ("skydns2://a:1/.", "a DNS domain is needed, e.g. skydns2://HOST/DOMAIN"),
+        ("skydns2://a:1", "a DNS domain is needed behind the host, as in HOST:PORT/cluster.local"),
+        ("skydns3://a:1/", "a DNS domain is needed behind the host, as in HOST:PORT/cluster.local"),
+        ("skydns2://a:1/.", "a DNS domain is needed behind the host, as in HOST:PORT/cluster.local"),
         ("skydns2://a:1/cluster..local", "the domain 'cluster..local' has the part '', which is no DNS label"),
         (
             "skydns2://a:1/team/cluster.local",
@@ -158,3 +161,11 @@ def test_what_is_no_host_and_port_is_refused(text: str) -> None:
 def test_a_uri_is_shown_without_a_password(text: str, shown: str) -> None:
     """It has no place there, and people put one there all the same."""
     assert masked(text) == shown
+
+
+def test_the_docs_show_every_scheme() -> None:
+    """docs/registries.md and README know all of them, and the former runs one of each kind."""
+    page = (ROOT / "docs" / "registries.md").read_text()
+    assert [scheme for scheme in SCHEMES if f"{scheme}://" not in page] == []
+    assert [kind for kind in KINDS if f"$ wharfinger reconcile {kind}://" not in page] == []
+    assert [kind for kind in KINDS if f"`{kind}://" not in (ROOT / "README.md").read_text()] == []
