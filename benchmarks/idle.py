@@ -3,8 +3,9 @@
     .venv/bin/python -m benchmarks.idle [CONTAINERS]
 
 It starts a real engine (as root) with that many containers (100), a real etcd and the real agent, leaves it alone for
-a minute of passes at the default interval, and prints what the agent's own counters say. They are asked for twice only,
-as answering costs CPU, too.
+half a minute of passes at the default interval, and prints what the agent's own counters say. They are asked for twice
+only, as answering costs CPU, too. Then the same for the other ways to use etcd: its v3 API, that with a lease, and both
+APIs at once.
 """
 
 from __future__ import annotations
@@ -17,13 +18,21 @@ from pathlib import Path
 
 from tests.support.engine import Unavailable
 from tests.support.etcd_server import EtcdServer
+from tests.support.etcd_v3 import EtcdV3
 from tests.support.finding import find_engine
 from tests.support.host import Host
 from tests.support.images import build_test_images
 
-SECONDS = 60
-SUCCESSES = 'wharfinger_passes_total{registry="etcd",result="success"}'
+SECONDS = 30
 STAGES = ("registry-read", "docker", "plan", "apply")
+
+#: Flags and schemes of each way.
+WAYS = {
+    "etcd v2": ((), ("etcd",)),
+    "etcd v3": ((), ("etcd3",)),
+    "etcd v3, -ttl 30": (("-ttl", "30", "-ttl-refresh", "10"), ("etcd3",)),
+    "both": ((), ("etcd", "etcd3")),
+}
 
 
 def main() -> int:
@@ -39,7 +48,9 @@ def main() -> int:
         build_test_images(engine)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(host.start, [f"c{number:03}" for number in range(containers)]))
-        report(host, containers)
+        print(f"containers                 {containers}")
+        for way in WAYS:
+            report(host, way)
     finally:
         host.close()
         etcd.close()
@@ -47,23 +58,34 @@ def main() -> int:
     return 0
 
 
-def report(host: Host, containers: int) -> None:
+def report(host: Host, way: str) -> None:
     """Measure an agent that has nothing to do, and print it."""
-    agent = host.agent(interval=1.0).wait_ready()
-    host.wait_for(host.expected(), timeout=60)
-    before, index_before = agent.metrics(), host.etcd.index()
+    flags, schemes = WAYS[way]
+    uris = [f"{scheme}://{host.etcd.endpoint}{host.prefix}" for scheme in schemes]
+    agent = host.run("-ip", host.engine.address, *flags, *uris).wait_ready(60)
+    agent.wait_for_passes(2 * len(uris))
+    before, written = agent.metrics(), _writes(host)
     time.sleep(SECONDS)  # to look would cost the agent CPU, which is what is measured
     after = agent.metrics()
-    done = after[SUCCESSES] - before[SUCCESSES]
+    done = sum(after[name] - before[name] for name in after if _is_success(name))
     cpu = after["process_cpu_seconds_total"] - before["process_cpu_seconds_total"]
-    print(f"containers                 {containers}")
-    print(f"passes                     {done:.0f}")
-    print(f"CPU a pass                 {1000 * cpu / done:.2f} ms")
+    print(f"{way}, {done:.0f} passes")
+    print(f"  CPU a pass               {1000 * cpu / done:.2f} ms")
     for stage in STAGES:
-        name = f'wharfinger_pass_duration_seconds_sum{{registry="etcd",stage="{stage}"}}'
-        print(f"  {stage:<22}   {1000 * (after[name] - before[name]) / done:.2f} ms (wall)")
-    print(f"resident                   {after['process_resident_memory_bytes'] / 2**20:.1f} MiB")
-    print(f"writes to etcd             {host.etcd.index() - index_before}")
+        names = [name for name in after if name.startswith("wharfinger_pass_duration_seconds_sum") and stage in name]
+        print(f"    {stage:<22} {1000 * sum(after[name] - before[name] for name in names) / done:.2f} ms (wall)")
+    print(f"  resident                 {after['process_resident_memory_bytes'] / 2**20:.1f} MiB")
+    print(f"  writes to etcd           {_writes(host) - written}")
+    agent.terminate()
+
+
+def _is_success(name: str) -> bool:
+    return name.startswith("wharfinger_passes_total") and 'result="success"' in name
+
+
+def _writes(host: Host) -> int:
+    """How far both stores have come."""
+    return host.etcd.index() + EtcdV3(host.etcd.endpoint).index()
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ class Moved:
 
 @pytest.fixture
 def moved(host: Host, tmp_path: Path) -> Iterator[Moved]:
-    """The guide, on a host with three containers, a registrator, and entries that this one and an earlier one wrote. The
-    agent that the guide starts ends with the test."""
+    """The guide, on a host with three containers, a registrator, and entries that this one and an earlier one wrote.
+    The agent that the guide starts ends with the test."""
     host.start("web-1", "web-2", "db")
     backed = host.expected()
     host.engine.run("--name registrator worker:1")

@@ -1,0 +1,118 @@
+"""What reading and writing cost through etcd's v2 and v3 APIs, with everybody's entries under one prefix.
+
+    .venv/bin/python -m benchmarks.registries
+
+It starts a real etcd, and prints CPU (this process's) and time of one reading among so many keys, and the time of so
+many creates. Both APIs are measured in turn, in one run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from controller.clock import Clock, Deadline
+from controller.etcd2 import Endpoints, Etcd2Registry
+from controller.etcd3 import Etcd3Registry
+from controller.gateway import Gateway
+from controller.registry import Registry
+from model.plan import Action, Change, Reason
+from model.report import Result
+from model.stored import Lifetime
+from tests.support.etcd_server import EtcdServer
+from tests.support.etcd_v3 import EtcdV3
+
+PREFIX, OWNER = "/services", "core-01"
+KEYS = (200, 1000, 5000)
+ROUNDS = 20
+
+Work = Callable[[], object]
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit code."""
+    server = EtcdServer().start()
+    try:
+        for number in KEYS:
+            fill(server, number)
+            print(f"one reading, {number} keys of others")
+            for name, (before, read) in readings(server).items():
+                print(f"  {name:<28} {cost(before, read)}")
+        for number in (100, 1000):
+            print(f"{number} creates")
+            for name, registry in registries(server).items():
+                print(f"  {name:<28} {create(registry, number):.0f} ms")
+    finally:
+        server.close()
+    return 0
+
+
+def registries(server: EtcdServer) -> dict[str, Registry]:
+    """One of each."""
+    host, _, port = server.endpoint.rpartition(":")
+    return {
+        "v2": Etcd2Registry(Endpoints([(host, int(port))]), PREFIX, Lifetime()),
+        "v3": Etcd3Registry(Gateway([(host, int(port))]), PREFIX, Lifetime()),
+    }
+
+
+def fill(server: EtcdServer, number: int) -> None:
+    """Have so many entries of other hosts in both stores."""
+    for registry in registries(server).values():
+        there = len(registry.read(OWNER, soon()).stored)
+        changes = [new(f"{PREFIX}/nginx/core-{host}:web:80") for host in range(1000 + there, 1000 + number)]
+        assert all(each.result is Result.APPLIED for each in registry.apply_all(OWNER, changes, soon()))
+
+
+def readings(server: EtcdServer) -> dict[str, tuple[Work, Work]]:
+    """The ways to read everything, each with what happens before."""
+    both, others = registries(server), EtcdV3(server.endpoint)
+
+    def read(api: str, consistent: bool) -> Work:
+        return lambda: both[api].read(OWNER, soon(), consistent=consistent)
+
+    def nothing() -> None:
+        """Nobody writes."""
+
+    return {
+        "v2": (nothing, read("v2", False)),
+        "v2, through the quorum": (nothing, read("v2", True)),
+        "v3, nobody wrote": (nothing, read("v3", False)),
+        "v3, somebody wrote elsewhere": (lambda: others.put("/elsewhere", "x"), read("v3", False)),
+        "v3, everything": (nothing, read("v3", True)),
+    }
+
+
+def cost(before: Work, work: Work) -> str:
+    """CPU and time of doing it once, on average."""
+    work()
+    cpu = wall = 0.0
+    for _ in range(ROUNDS):
+        before()
+        cpu, wall = cpu - time.process_time(), wall - time.perf_counter()
+        work()
+        cpu, wall = cpu + time.process_time(), wall + time.perf_counter()
+    return f"{1000 * cpu / ROUNDS:6.2f} ms CPU {1000 * wall / ROUNDS:7.2f} ms"
+
+
+def create(registry: Registry, number: int) -> float:
+    """Milliseconds that it takes to write so many new entries."""
+    changes = [new(f"{PREFIX}/made-{number}/core-01:web{each}:80") for each in range(number)]
+    begun = time.perf_counter()
+    outcomes = list(registry.apply_all(OWNER, changes, soon()))
+    assert all(each.result is Result.APPLIED for each in outcomes)
+    return 1000 * (time.perf_counter() - begun)
+
+
+def new(key: str) -> Change:
+    """A create."""
+    return Change(Action.CREATE, key, "192.0.2.10:8080", None, Reason.NEW)
+
+
+def soon() -> Deadline:
+    """Time enough."""
+    return Deadline.after(60, Clock())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
