@@ -12,7 +12,7 @@ import pytest
 from tests.support.agent import run_once
 from tests.support.coredns import Service, dns_name, read_service
 from tests.support.etcd_server import EtcdServer
-from tests.support.host import Host
+from tests.support.host import SCHEMES, Host, on_both
 from tests.support.waiting import wait_until
 
 #: A pass whose owner does not depend on the machine.
@@ -25,7 +25,7 @@ class DnsHost(Host):
     @property
     def uri(self) -> str:
         """See Host."""
-        return f"skydns2://{self.etcd.endpoint}/Cluster.Local"
+        return f"skydns{self.api}://{self.etcd.endpoint}/Cluster.Local"
 
     def port(self, name: str) -> int:
         """Where the engine published the port of a container of `start()`."""
@@ -33,18 +33,19 @@ class DnsHost(Host):
 
     def services(self) -> dict[str, Service]:
         """What CoreDNS would answer from: name to record."""
-        return {dns_name(key): read_service(value) for key, value in self.etcd.keys("/skydns").items()}
+        return {dns_name(key): read_service(value) for key, value in self.store.keys("/skydns").items()}
 
 
 @pytest.fixture
-def dns(host: Host, fresh_etcd: EtcdServer, tmp_path: Path) -> Iterator[DnsHost]:
-    """The same engine, and an etcd of the test's own."""
-    dns = DnsHost(host.engine, fresh_etcd, tmp_path)
+def dns(host: Host, fresh_etcd: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[DnsHost]:
+    """The same engine, and an etcd of the test's own, by its v2 API unless the test says otherwise."""
+    dns = DnsHost(host.engine, fresh_etcd, tmp_path, getattr(request, "param", 2))
     dns.prefix = "/skydns/local/cluster"
     yield dns
     dns.close()
 
 
+@on_both("dns")
 def test_records_can_be_read_whatever_the_containers_ask_for(dns: DnsHost) -> None:
     """Default ids become labels, those that are labels stay, attributes get their types; what cannot be a record is
     refused, and its neighbours are registered."""
@@ -67,6 +68,7 @@ def test_records_can_be_read_whatever_the_containers_ask_for(dns: DnsHost) -> No
     assert dns.reconcile(*NAMED, "--exit-code").returncode == 0
 
 
+@on_both("dns")
 def test_a_hashed_id_goes_with_its_container_though_the_agent_was_killed(dns: DnsHost) -> None:
     """A container's name with a capital letter makes no label, so the key does not tell whose it is; the owner record
     does, to the next agent."""
@@ -87,7 +89,7 @@ def test_a_hashed_id_goes_with_its_container_though_the_agent_was_killed(dns: Dn
 def test_a_domain_is_left_with_all_that_was_in_it(dns: DnsHost) -> None:
     """``deregister`` finds hashed ids in the record, and lets others' be."""
     dns.start("Web", "web")
-    dns.etcd.put("/skydns/local/cluster/worker/core-02--web--9000", '{"host":"192.0.2.2","port":9000}')
+    dns.store.put("/skydns/local/cluster/worker/core-02--web--9000", '{"host":"192.0.2.2","port":9000}')
     assert dns.reconcile(*NAMED).returncode == 0
     assert len(dns.keys()) == 3
     left = run_once(dns.engine.socket_url, "deregister", "--yes", "--wait", "0.1", *NAMED, dns.uri)
@@ -105,6 +107,7 @@ def test_a_renamed_container_takes_its_record_along(dns: DnsHost) -> None:
     wait_until(lambda: [key.startswith(slug) for key in list(dns.keys())] == [True], what="the key of the new name")
 
 
+@on_both("host")
 def test_another_value_format_is_an_update_of_every_key(host: Host) -> None:
     """In one pass each way, custom ids too; and what a host with the other flag has is no rubbish."""
     host.start("web")
@@ -123,6 +126,6 @@ def test_another_value_format_is_an_update_of_every_key(host: Host) -> None:
     assert one["container"] == {"id": host.engine.inspect("one")["Id"], "image": "worker:1", "name": "one"}
     agent = host.agent(*NAMED).wait_ready()
     assert host.keys() == plain
-    metrics = agent.metrics()
-    assert metrics['wharfinger_operations_total{action="update",registry="etcd",result="applied"}'] == 3
-    assert metrics['wharfinger_entries_unreadable{registry="etcd"}'] == 0
+    label = SCHEMES[host.api]
+    assert agent.total("operations_total", action="update", registry=label, result="applied") == 3
+    assert agent.metrics()[f'wharfinger_entries_unreadable{{registry="{label}"}}'] == 0
