@@ -97,9 +97,12 @@ class Agent:
         return parse_metrics(body) if status == 200 else {}
 
     def total(self, metric: str, **labels: str) -> float:
-        """The sum of all series of `wharfinger_<metric>` that have these labels; 0 when nobody answers."""
+        """The sum of all series of `wharfinger_<metric>` that have these labels; KeyError when there is none."""
         wanted = {f'{name}="{value}"' for name, value in labels.items()}
-        return sum(value for name, value in self.metrics().items() if _is_of(name, f"wharfinger_{metric}", wanted))
+        found = [value for name, value in self.metrics().items() if _is_of(name, f"wharfinger_{metric}", wanted)]
+        if not found:
+            raise KeyError(metric)
+        return sum(found)
 
     def passes(self, result: str = "success", **labels: str) -> float:
         """How many passes have ended so since its start, over all registries or the one with `registry=LABEL`."""

@@ -110,10 +110,10 @@ class Chaos:
         self.agent.kill9()
 
     def go(self, seconds: float) -> None:
-        """Let things happen for so long: each of them once, in any order, and from then on as often as it weighs."""
+        """Let things happen for so long: each of them once, however long it takes, and then as often as it weighs."""
         end = time.monotonic() + seconds
         todo = self.random.sample(ACTIONS, len(ACTIONS))
-        while time.monotonic() < end:
+        while todo or time.monotonic() < end:
             (action,) = [todo.pop()] if todo else self.random.choices(ACTIONS, [each.weight for each in ACTIONS])
             action.do(self)
             self.done[action.name] += 1
