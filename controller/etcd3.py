@@ -53,8 +53,6 @@ class Etcd3Reader:
     answer. Who wants it ``consistent`` gets everything read anew.
     """
 
-    name = "etcd3"
-
     def __init__(self, gateway: Gateway, prefix: str, lifetime: Lifetime) -> None:
         """``prefix`` begins with a slash and does not end in one; an empty one is all of etcd. By ``lifetime`` this
         host's lease is known."""
