@@ -52,8 +52,6 @@ class Diary:
 class WritingDown(OneByOne):
     """The registry's side of a diary."""
 
-    name = "memory"
-
     def __init__(self, diary: Diary, before_apply: Callable[[], None] = lambda: None) -> None:
         self._diary = diary
         self._before_apply = before_apply
