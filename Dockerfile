@@ -18,14 +18,16 @@ FROM ${PYTHON_IMAGE} AS build
 COPY . /source
 WORKDIR /source
 
-# An environment without pip for the image, filled by the pip of another one.
+# An environment without pip for the image, filled by the pip of another one. etcd3gw's pbr asks for setuptools, which only
+# builds of its own need: out again with what could install more.
 RUN set -e; \
     python -m venv --without-pip /opt/wharfinger; \
     python -m venv /tmp/tools; \
     only=''; \
     if ls wheels/*.whl >/dev/null 2>&1; then only='--no-index --find-links=wheels'; fi; \
     /tmp/tools/bin/pip --python /opt/wharfinger/bin/python --disable-pip-version-check \
-        install --no-cache-dir --no-compile $only .
+        install --no-cache-dir --no-compile $only .; \
+    /tmp/tools/bin/pip --python /opt/wharfinger/bin/python --disable-pip-version-check uninstall --yes setuptools
 
 # Bytecode of the environment, and of what it imports from the standard library: the official images come without, a
 # read-only container could never keep it, and each start, the health check's too, would compile 500 modules anew. In a
