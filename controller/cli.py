@@ -71,7 +71,11 @@ def run(words: dict[str, str], uris: tuple[str, ...]) -> int:
 @cli.command("reconcile")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
-@click.option("--exit-code", is_flag=True, help="Exit with 0 when in sync, 2 when changes are pending, 1 when wrong.")
+@click.option(
+    "--exit-code",
+    is_flag=True,
+    help="Exit with 0 when in sync, 2 when changes are pending, 3 when held back, 1 when wrong.",
+)
 @click.option("--force", is_flag=True, help="Delete what the guard would hold back.")
 @options
 def reconcile_once(words: dict[str, str], uris: tuple[str, ...], **how: Any) -> int:

@@ -50,6 +50,9 @@ STALE_TOKEN = (
     "revision in header is old",
 )
 
+#: The answers to more operations, or bytes, than etcd takes at once.
+TOO_MUCH = ("too many operations", "too large", "larger than max")
+
 Document = Mapping[str, Any]
 
 T = TypeVar("T")
@@ -68,13 +71,18 @@ class Refused(Exception):
         return "database space exceeded" in self.detail
 
     @property
+    def divisible(self) -> bool:
+        """Whether parts of what was asked for may be had: it was too much at once, or not all of it is permitted."""
+        return self.code == DENIED or any(text in self.detail for text in TOO_MUCH)
+
+    @property
     def stale_token(self) -> bool:
         """Whether signing in anew may help."""
         return any(text in self.detail for text in STALE_TOKEN)
 
 
 class Gateway:
-    """The members of one etcd cluster, asked in rotation."""
+    """The members of one etcd cluster, asked in rotation. ``failures`` counts the requests without a usable answer."""
 
     def __init__(
         self,
@@ -86,7 +94,13 @@ class Gateway:
         Stop for credentials that cannot be used."""
         context = credentials.context()
         members = [_Member(host, port, credentials, context) for host, port in endpoints]
-        self._rotation = Rotation(members, on_error)
+        self._on_error = on_error
+        self._rotation = Rotation(members, self._failed)
+        self.failures = 0
+
+    def _failed(self) -> None:
+        self.failures += 1
+        self._on_error()
 
     def call(self, path: str, document: Document, read: Callable[[Any], T], deadline: Deadline) -> T:
         """The answer to one call: ``path`` is that of the gateway, as in ``kv/range``; ``read`` makes something of the
@@ -98,7 +112,7 @@ class Gateway:
 def _understood(read: Callable[[Any], T], answer: Any) -> T:
     try:
         return read(answer)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise Unusable(f"it does not answer as etcd does: {error!r}") from error
 
 
@@ -192,12 +206,13 @@ def _translated(text: str) -> Exception:
     try:
         document = json.loads(text)
         code, message = int(document["code"]), str(document.get("message") or document["error"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         if "not found" in text.lower():
             return Unusable("it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false")
         return Unusable(one_line(ValueError(text)))
     hint = next((hint for says, hint in HINTS.items() if says in message), "")
     refused = Refused(code, f"{message} ({hint})" if hint else message)
-    if code not in REFUSALS and not refused.stale_token:
+    overloaded = "too many requests" in message
+    if overloaded or (code not in REFUSALS and not refused.stale_token):
         return Unusable(one_line(ValueError(refused.detail)))
     return refused

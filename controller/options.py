@@ -69,8 +69,8 @@ FLAGS = (
     Flag("docker-host", "URL", "The engine; else DOCKER_HOST, else a socket that is there.", ours=True),
     Flag("log-format", "FORMAT", "text or json.", "text", ours=True),
     Flag("log-level", "LEVEL", "debug, info, warning or error.", "info", ours=True),
-    Flag("value-format", "FORMAT", "Values of etcd://: hostport, or json.", "hostport", ours=True),
-    Flag("health", "WHICH", "Register any container, or only a healthy one.", "any", ours=True),
+    Flag("value-format", "FORMAT", "Values of etcd:// and etcd3://: hostport or json.", "hostport", ours=True),
+    Flag("health", "WHICH", "Register any container, or only those that are healthy.", "any", ours=True),
     Flag(
         "filter",
         "FILTER",

@@ -150,9 +150,9 @@ class _Pass:
         entries = by_key(wanted, ownership)
         if ownership.doubts(entries, view.actual, {each.id for each in wanted.held}):
             ownership = ownership.among(self._others(), entries, view.actual)
-        planned, suspects = guard(
-            plan(wanted, view.actual, ownership, self.task.lifetime), memory.suspects, self.task.guard
-        )
+        lifetime = self.task.lifetime
+        planned = plan(wanted, view.actual, ownership, lifetime)
+        planned, suspects = guard(planned, memory.suspects, self.task.guard, lifetime)
         record = OwnerRecord(view.engine or record.engine, ownership.next_claims(entries, view.actual))
         planned = with_record(planned, record, view.actual, ownership)
         report = PassReport(

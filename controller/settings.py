@@ -210,7 +210,7 @@ class _Reader:
         if registries and all(each.uri.skydns for each in registries) and form is not ValueFormat.HOSTPORT:
             scheme = registries[0].uri.scheme
             self.problems.append(
-                f"--value-format {form.value} is for etcd://; the values of {scheme}:// are what CoreDNS reads"
+                f"--value-format {form.value} is for etcd:// and etcd3://; what {scheme}:// writes is for CoreDNS"
             )
         return form
 

@@ -10,7 +10,8 @@ from controller.clock import Clock
 from controller.credentials import Credentials
 from controller.engine import Engine, EngineSettings, connect, url_of
 from controller.etcd2 import Endpoints, Etcd2Reader, Etcd2Registry
-from controller.etcd3 import Etcd3Reader, Etcd3Registry
+from controller.etcd3 import Etcd3Registry
+from controller.etcd3_reader import Etcd3Reader
 from controller.gateway import Gateway
 from controller.last import Last
 from controller.reconcile import Task

@@ -116,7 +116,7 @@ def family(text: str) -> Family:
 def docker_filter(text: str) -> tuple[str, str]:
     """Name and value of a filter of ``docker ps``, read as that does; what they mean is the engine's business."""
     name, equals, value = text.partition("=")
-    if not equals:
+    if not equals or not name.strip():
         raise ValueError("it should be NAME=VALUE, as in label=com.example.public or label=tier=web")
     return name.strip().lower(), value.strip()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Self
 
@@ -122,20 +122,21 @@ class AddressBook:
 
 def own_address(container: Container, family: Family = Family.ANY, network: str = "") -> str:
     """The container's own address, or an empty string: on this network where one is given, else on the one it was
-    started on, else on the default bridge, else on the first of its networks by name that gave it one. An IPv6 address
-    is taken where there is no IPv4 one, or where only it is of the family."""
-    found = (_of_family(container, each, network) for each in family.in_order)
-    return next(filter(None, found), "")
+    started on, else on the default bridge, else on the first of its networks by name that gave it one. Of a network's
+    addresses the IPv6 one is taken where there is no IPv4 one, or where only it is of the family."""
+    for ipv4, ipv6 in _pairs(container, network):
+        for each in family.in_order:
+            if address := ipv6 if each is Family.IPV6 else ipv4:
+                return address
+    return ""
 
 
-def _of_family(container: Container, family: Family, network: str) -> str:
-    ipv6 = family is Family.IPV6
-    networks = container.networks_ipv6 if ipv6 else container.networks
-    if network:
-        return networks.get(network, "")
-    if address := networks.get(container.network_mode) or (container.address_ipv6 if ipv6 else container.address):
-        return address
-    return next((networks[name] for name in sorted(networks) if networks[name]), "")
+def _pairs(container: Container, network: str) -> Iterator[tuple[str, str]]:
+    """The IPv4 and the IPv6 address of each network that may be looked at, in order."""
+    on_bridge = container.address, container.address_ipv6
+    for name in [network] if network else [container.network_mode, "", *sorted(container.networks)]:
+        on_network = container.networks.get(name, ""), container.networks_ipv6.get(name, "")
+        yield on_network if name else on_bridge
 
 
 def _labelled(rules: AddressRules, value: str) -> str:
@@ -170,6 +171,12 @@ def _unmapped(container: Container, port: ServicePort, family: Family) -> str:
     return _own(container, family, "") if not port.binding and own_address(container) else ""
 
 
+def _every_address(container: Container) -> frozenset[str]:
+    """On whichever network."""
+    on_networks = (*container.networks.values(), *container.networks_ipv6.values())
+    return frozenset({container.address, container.address_ipv6, *on_networks})
+
+
 def _guess_problem(rules: AddressRules, peers: Iterable[Container]) -> str | None:
     """Why the guessed address can only be wrong, if so: nobody else can dial this host's loopback, and an address of
     a container (the agent's own, when it runs in one without ``--net=host``) is not the host's."""
@@ -178,7 +185,7 @@ def _guess_problem(rules: AddressRules, peers: Iterable[Container]) -> str | Non
         return "no address of this host is known"
     if ip_address(guess).is_loopback or ip_address(guess).is_unspecified:
         return f"this host reaches etcd from {guess}, which nobody else can dial"
-    if any(guess == own_address(peer, each) for peer in peers for each in Family.ANY.in_order):
+    if any(guess in _every_address(peer) for peer in peers):
         return f"this host reaches etcd from {guess}, which is a container's address"
     if not rules.family.has(guess):
         return f"this host reaches etcd from {guess}, which is not an {rules.family.name_for_people} address"

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
-from model.family import UNSPECIFIED
+from model.family import UNSPECIFIED, Family
 from model.frozen import frozen_dict
 
 #: States in which a container's ports answer, or will again once it is unpaused. ``restarting`` is not among them:
@@ -54,6 +54,10 @@ class Binding:
     def unspecified(self) -> bool:
         """Whether it is on all of the host's addresses (of its family)."""
         return self.address in UNSPECIFIED
+
+    def reaches(self, address: str) -> bool:
+        """Whether it is on this address of the host, as far as their families tell."""
+        return not self.unspecified or (Family.IPV6 if self.address == "::" else Family.IPV4).has(address)
 
 
 @frozen

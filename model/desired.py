@@ -187,14 +187,20 @@ class _Service:
 
 def _decide_port(service: _Service, rules: Rules, book: AddressBook) -> Iterable[Entry | Refusal]:
     """One decision; with ``all_bindings`` one for each address and port that the port's bindings come to. Two that come
-    to the same are one entry, and what is wrong with both is said once."""
+    to the same are one entry, and what is wrong with both is said once. A binding on all addresses of one family does
+    not count where the address to register is of the other: nobody listens there."""
     if not rules.all_bindings or rules.address.internal:
         return (_decide_binding(service, rules, book),)
-    decisions = [_decide_binding(evolve(service, port=each), rules, book) for each in service.port.each_binding()]
     distinct: dict[object, Entry | Refusal] = {}
-    for decision in decisions:
-        distinct.setdefault(_place(decision), decision)
-    return distinct.values()
+    astray = []
+    for port in service.port.each_binding():
+        decision = _decide_binding(evolve(service, port=port), rules, book)
+        if isinstance(decision, Entry) and port.binding and not port.binding.reaches(decision.address):
+            detail = f"it is published on {port.binding.address or 'IPv4'} alone, and not on {decision.address}"
+            astray.append(Refusal(decision.container, port.port, RefusalReason.NO_ADDRESS, detail))
+        else:
+            distinct.setdefault(_place(decision), decision)
+    return tuple(distinct.values()) or astray[:1]
 
 
 def _place(decision: Entry | Refusal) -> object:

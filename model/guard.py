@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from attrs import evolve, frozen
 
-from model.plan import Action, Plan
+from model.plan import Action, Change, Plan, Reason
+from model.stored import FOREVER, Lifetime
 
 
 @frozen
@@ -23,8 +24,11 @@ class GuardRule:
 OFF = GuardRule(percent=0)
 
 
-def guard(planned: Plan, suspects: Mapping[str, int], rule: GuardRule) -> tuple[Plan, Mapping[str, int]]:
-    """The plan without the deletes that have to wait, and the suspects for the next pass.
+def guard(
+    planned: Plan, suspects: Mapping[str, int], rule: GuardRule, lifetime: Lifetime = FOREVER
+) -> tuple[Plan, Mapping[str, int]]:
+    """The plan without the deletes that have to wait, and the suspects for the next pass. What waits is renewed where
+    its lifetime is due: it must not go by itself.
 
     ``suspects`` says of each key in how many passes in a row its delete was held back so far. Keys are counted one by
     one, so that a host with much coming and going gets there, too. Creates, updates and renewals go on meanwhile.
@@ -43,8 +47,22 @@ def guard(planned: Plan, suspects: Mapping[str, int], rule: GuardRule) -> tuple[
     seen = {change.key: suspects.get(change.key, 0) + 1 for change in deletes}
     waiting = tuple(change for change in deletes if seen[change.key] < rule.passes)
     held = {change.key for change in waiting}
-    going = tuple(change for change in planned.changes if change.key not in held)
-    return evolve(planned, changes=going, held_back=waiting), {key: seen[key] for key in held}
+    going = []
+    for change in planned.changes:
+        if change.key not in held:
+            going.append(change)
+        elif _is_due(change, lifetime):
+            going.append(_renewal(change))
+    return evolve(planned, changes=tuple(going), held_back=waiting), {key: seen[key] for key in held}
+
+
+def _is_due(delete: Change, lifetime: Lifetime) -> bool:
+    return delete.before is not None and delete.before.renewable and lifetime.due(delete.before.ttl)
+
+
+def _renewal(delete: Change) -> Change:
+    value = delete.before.value if delete.before else ""
+    return evolve(delete, action=Action.RENEW, value=value, reason=Reason.TTL_DUE)
 
 
 def _is_suspicious(deletes: int, own: int, rule: GuardRule) -> bool:

@@ -59,7 +59,7 @@ class Ownership:
         if self.tells(stored.key):
             return True
         claim = self.claims.get(stored.key)
-        return claim is not None and (stored.value in claim.values or stored.key not in self.contested)
+        return claim is not None and (claim.holds(stored.value) or stored.key not in self.contested)
 
     def adopts(self, stored: Stored) -> bool:
         """Whether a wanted key that already holds the right value may be taken for this host's."""
@@ -83,7 +83,7 @@ class Ownership:
         for key, claim in self.claims.items():
             stored = actual.stored.get(key)
             settled = key in wanted or claim.container_id in held
-            if stored and not (settled and stored.value in claim.values):
+            if stored and not (settled and claim.holds(stored.value)):
                 yield key
         for key, entry in wanted.items():
             stored = actual.stored.get(key)
@@ -124,12 +124,12 @@ class Ownership:
 
     def _claim(self, entry: Entry, stored: Stored | None) -> Claim:
         key, value = self.layout.key(entry), self.layout.value(entry)
-        before = self.claims[key].values if key in self.claims else ()
-        kept = [stored.value] if stored and stored.value in before else []
+        before = self.claims.get(key)
+        kept = [stored.value] if stored and before and before.holds(stored.value) else []
         return Claim.of(entry.container.id, [value, *kept])
 
 
 def _holds(actual: Actual, key: str, claim: Claim) -> bool:
     """Whether the key holds one of the claim's values."""
     stored = actual.stored.get(key)
-    return stored is not None and stored.value in claim.values
+    return stored is not None and claim.holds(stored.value)

@@ -7,6 +7,7 @@ down its engine's id, which tells two hosts with one name apart.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
@@ -47,7 +48,7 @@ class Shelf:
 @frozen
 class Claim:
     """A key under a custom id that this host holds: for which container, and the values that this host has written
-    there, or was about to."""
+    there, or was about to. A long value is told by its digest: the record has to stay small."""
 
     container_id: str
     values: tuple[str, ...]
@@ -55,7 +56,30 @@ class Claim:
     @classmethod
     def of(cls, container_id: str, values: Iterable[str]) -> Self:
         """Without repetitions, sorted, so that equal claims are written alike."""
-        return cls(container_id, tuple(sorted(set(values))))
+        return cls(container_id, tuple(sorted(set(map(_told, values)))))
+
+    def holds(self, value: str) -> bool:
+        """Whether this host has written this value there, or was about to."""
+        return _told(value) in self.values
+
+
+#: A value of more characters in the record is told by its digest, which has fewer. An address with a port is shorter.
+_TOLD_WHOLE = 80
+
+#: What a claim has besides its key, at most: the container's id, two values, and what stands between.
+_BESIDES = 64 + 2 * _TOLD_WHOLE + 50
+
+
+def _told(value: str) -> str:
+    """The value, or what tells it from every other one. What is told so already stays as it is."""
+    if len(json.dumps(value)) <= _TOLD_WHOLE:
+        return value
+    return f"sha256:{hashlib.sha256(value.encode(errors='surrogatepass')).hexdigest()}"
+
+
+def claim_size(key: str) -> int:
+    """How many bytes of an owner record a claim of this key takes at most."""
+    return len(json.dumps(key)) + _BESIDES
 
 
 @frozen

@@ -16,15 +16,13 @@ from attrs import frozen
 from model.dns import NAME_LIMIT, label_problem
 from model.entry import DefaultId, Entry, Refusal, RefusalReason, quoted
 from model.layout import Decoded, Unreadable, compact_json, is_port, json_object
-
-#: Where all records live, unless the DNS server is told otherwise. Source: CoreDNS's etcd plugin, ``path``.
-ROOT = "/skydns"
+from model.stored import SKYDNS
 
 
 def prefix_of(domain: str) -> str:
     """Where the records of a domain are: ``/skydns/local/cluster`` for ``cluster.local``. Source: registrator's
     ``domainPath``."""
-    return "/".join([ROOT, *reversed(domain.split("."))])
+    return "/".join([SKYDNS, *reversed(domain.split("."))])
 
 
 @frozen
@@ -49,7 +47,7 @@ class SkyDnsLayout:
         for part in entry.name.split("/"):
             if problem := label_problem(part):
                 return problem if part == entry.name else f"has the part {quoted(part)}, which {problem}"
-        if (length := len(self.key(entry).removeprefix(f"{ROOT}/"))) > NAME_LIMIT:
+        if (length := len(self.key(entry).removeprefix(f"{SKYDNS}/"))) > NAME_LIMIT:
             return f"makes a DNS name of {length} characters with id and domain, and {NAME_LIMIT} are the most"
         return None
 
@@ -85,6 +83,7 @@ class SkyDnsLayout:
 # id                                             label                                       ``--``
 # =============================================  ==========================================  =========
 # a label in small letters without ``--``        itself                                      none
+# (but not ``any``, which asks for all of them)
 # ``<owner>:<container>:<port>``, of such parts  ``<owner>--<container>--<port>``            two to four
 # anything else                                  ``<what is readable>--<20 hex of SHA-256>`` one
 # =============================================  ==========================================  =========
@@ -103,7 +102,7 @@ _DEFAULT = re.compile(rf"(?=.{{1,63}}\Z)(?!xn--){_PART}(?:--{_PART}){{2,4}}")
 
 def label_of(entry_id: str) -> str:
     """The label that an id becomes."""
-    if _PLAIN.fullmatch(entry_id):
+    if _PLAIN.fullmatch(entry_id) and not label_problem(entry_id):
         return entry_id
     label = entry_id.replace(":", _DASHES)
     if _DASHES not in entry_id and _DEFAULT.fullmatch(label) and DefaultId.parse(entry_id):

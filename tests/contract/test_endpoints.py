@@ -48,6 +48,11 @@ ILL: dict[str, tuple[int, object, dict[int, str]]] = {
         {2: "does not answer as etcd does", 3: "does not answer as etcd does"},
     ),
     "a list": (200, [], {2: "does not answer as etcd does", 3: "does not answer as etcd does"}),
+    "an infinite number": (
+        200,
+        '{"header": {"cluster_id": "1", "revision": 1e999}, "code": 1e999}',
+        {2: "does not answer as etcd does", 3: "does not answer as etcd does"},
+    ),
     "a redirect": (307, "", {2: "Bad response", 3: "Temporary Redirect"}),
     "nothing": (500, "", {2: "Bad response", 3: "Internal Server Error"}),
 }

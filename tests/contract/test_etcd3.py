@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import pytest
+from attrs import evolve
 
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
@@ -16,6 +17,7 @@ from model.record import Shelf
 from model.report import Result
 from model.stored import Lifetime, Stored
 from tests.contract.clients import PREFIX, address, soon
+from tests.support.answering import fake
 from tests.support.builders import OWNER, change, create
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v3 import EtcdV3, coded
@@ -106,6 +108,33 @@ def test_a_batch_is_as_large_as_etcd_takes(good: EtcdServer, number: int, transa
     changes = [create(f"/services/nginx/core-01:web{each}:80") for each in range(number)]
     assert results(Etcd3Registry(gateway, PREFIX, Lifetime()), *changes) == [Result.APPLIED] * number
     assert gateway.calls() == ["kv/txn"] * transactions
+
+
+def test_a_create_that_comes_late_does_not_bring_back_what_went_since(good: EtcdServer, v3: EtcdV3) -> None:
+    """A member that stood still can pass a transaction on after it was asked for again elsewhere. Under a custom id
+    nothing but the owner record would tell whose the key is, and that has changed by then."""
+    gateway, custom = tapped(good), "/services/redis/redis-1"
+    registry = Etcd3Registry(gateway, PREFIX, Lifetime())
+    read(registry)
+    claim = Change(Action.RECORD, RECORD, "with a claim", None, Reason.CLAIMS)
+    late = evolve(create(custom), claimed=True)
+    assert results(registry, claim) == results(registry, late) == [Result.APPLIED]
+    path, document = gateway.asked[-1]
+    assert results(registry, change(Action.DELETE, read(registry)[custom])) == [Result.APPLIED]
+    before = registry.read(OWNER, soon()).record
+    assert results(registry, Change(Action.RECORD, RECORD, "without", before, Reason.CLAIMS)) == [Result.APPLIED]
+    v3.call(path, dict(document))
+    assert v3.keys(PREFIX) == {}
+    assert results(registry, late) == [Result.APPLIED], "decided anew, on the record as it is"
+
+
+def test_what_cannot_be_had_in_parts_is_asked_for_once() -> None:
+    """A password that is wrong is wrong for each change alone, too."""
+    refusal = {"code": 3, "message": "etcdserver: authentication failed, invalid user ID or password"}
+    with fake(400, refusal) as etcd:
+        registry = Etcd3Registry(Gateway([etcd.address]), PREFIX, Lifetime())
+        assert results(registry, *(create(f"/services/{each}") for each in range(9))) == [Result.FAILED] * 9
+        assert len(etcd.asked) == 1
 
 
 class Small(EtcdServer):
@@ -254,6 +283,27 @@ def test_a_store_that_was_wiped_is_another_one() -> None:
         server.close()
 
 
+@pytest.mark.parametrize("noticed", ["a request that failed", "the owner record"])
+def test_a_store_that_was_wiped_and_has_come_further_is_read_anew(noticed: str) -> None:
+    """Its revision tells nothing then, and as many keys may be there as before."""
+    server = EtcdServer().start()
+    try:
+        v3, registry = EtcdV3(server.endpoint), registry_at(server)
+        results(registry, Change(Action.RECORD, RECORD, "mine", None, Reason.CLAIMS), create(KEY))
+        assert set(read(registry)) == {KEY}
+        if noticed == "a request that failed":
+            server.stop()
+            with pytest.raises(RegistryUnavailable):
+                read(registry)
+        server.lose_data()
+        for number in range(9):
+            v3.put(RECORD if noticed == "a request that failed" else FOREIGN, f"{number}")
+        v3.put(FOREIGN, "x:1")
+        assert set(read(registry)) == {FOREIGN}
+    finally:
+        server.close()
+
+
 # Leases.
 
 
@@ -326,6 +376,30 @@ def test_keys_expire_when_nobody_renews_them(good: EtcdServer, v3: EtcdV3) -> No
     results(registry_at(good, Lifetime(2, 1)), record, create(KEY))
     wait_until(lambda: v3.keys(PREFIX) == {}, 15, "the key to expire")
     assert v3.get(RECORD) == "mine"
+
+
+def test_the_last_second_of_a_lease_can_be_read(good: EtcdServer, v3: EtcdV3) -> None:
+    """etcd rounds down and leaves out a 0; the plan then renews what is there."""
+    lifetime = Lifetime(2, 1)
+    registry = registry_at(good, lifetime)
+    results(registry, create(KEY))
+    lease = {"ID": str(lifetime.lease_id(PREFIX, OWNER))}
+    wait_until(lambda: "TTL" not in v3.call("lease/timetolive", lease), 10, "the last second")
+    stored = read(registry)[KEY]
+    assert (stored.ttl, lifetime.due(stored.ttl)) == (0, True)
+    assert results(registry, change(Action.RENEW, stored, stored.value)) == [Result.APPLIED]
+    assert read(registry)[KEY].ttl in {1, 2}
+
+
+def test_a_new_key_has_the_whole_lifetime_whatever_is_left_of_an_old_lease(good: EtcdServer, v3: EtcdV3) -> None:
+    """While nothing hangs on a lease nobody renews it, and it is still there."""
+    registry = registry_at(good, TTL)
+    results(registry, create(KEY))
+    results(registry, change(Action.DELETE, read(registry)[KEY]))
+    lease = {"ID": str(TTL.lease_id(PREFIX, OWNER))}
+    wait_until(lambda: int(v3.call("lease/timetolive", lease)["TTL"]) < 99, 10, "the lease to grow old")
+    assert results(registry, create(KEY)) == [Result.APPLIED]
+    assert int(v3.call("lease/timetolive", lease)["TTL"]) >= 99
 
 
 def test_a_key_on_no_lease_of_ours_is_told_from_one_that_is(good: EtcdServer, v3: EtcdV3) -> None:
@@ -409,7 +483,7 @@ class Full(EtcdServer):
 
 
 def test_an_etcd_that_is_full_says_what_to_do() -> None:
-    """It can be read; every change fails with what etcd's operator has to do, all of them in one request."""
+    """It can be read; every change fails with what etcd's operator has to do. Creates are asked for in one request."""
     server = Full().start()
     try:
         v3, gateway = EtcdV3(server.endpoint), tapped(server)
@@ -424,7 +498,12 @@ def test_an_etcd_that_is_full_says_what_to_do() -> None:
             "etcdserver: mvcc: database space exceeded "
             "(etcd is full; compact and defragment it, then disarm the alarm: etcdctl alarm disarm)"
         )
-        assert set(read(registry, consistent=True)) == {KEY}
+        stored = read(registry, consistent=True)
+        assert set(stored) == {KEY}
+        gateway.calls()
+        ended = list(registry.apply_all(OWNER, [create("/services/9"), change(Action.DELETE, stored[KEY])], soon()))
+        assert gateway.calls() == ["kv/txn"] * 3, "the deletes are tried by themselves, as other versions take those"
+        assert {each.result for each in ended} == {Result.FAILED}
     finally:
         server.close()
 
@@ -435,6 +514,8 @@ def fill(v3: EtcdV3) -> int:
         try:
             v3.put(f"/filler/{number}", "x" * 50_000)
         except RuntimeError:
+            # It says no to what is too large first, and a moment later to everything.
+            wait_until(lambda: "alarms" in v3.call("maintenance/alarm", {}), 10, "the alarm")
             return number
     return 0
 

@@ -71,12 +71,12 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 
 def dns_name(key: str) -> str:
     """The name under which the record of a key is found; raises ValueError where nobody could ask for it: questions
-    come in small letters, and have no label over 63 characters and 253 in all."""
+    come in small letters, and have no label over 63 characters and 253 in all; and ``any`` asks for all of them."""
     root, *labels = key.removeprefix("/").split("/")
     if root != "skydns" or not labels:
         raise ValueError(f"CoreDNS does not look at {key!r}")
     for label in labels:
-        if not (_LABEL.fullmatch(label) and len(label) <= 63):
+        if not (_LABEL.fullmatch(label) and len(label) <= 63) or label == "any":
             raise ValueError(f"no label: {label!r} in {key!r}")
     name = ".".join(reversed(labels))
     if len(name) > 253:

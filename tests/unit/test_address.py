@@ -105,6 +105,14 @@ def test_the_address(given: Container, peers: list[Container], rules: dict[str, 
         pytest.param(WEB, [], {"guessed": "0.0.0.0"}, "no-address", "0.0.0.0", id="unspecified"),
         pytest.param(WEB, [HOLDER], {"guessed": "172.28.0.5"}, "no-address", "container's", id="agent-in-a-container"),
         pytest.param(
+            WEB,
+            [container("agent", networks={"front": "172.28.0.2", "back": "172.28.1.2"}, network_mode="front")],
+            {"guessed": "172.28.1.2"},
+            "no-address",
+            "container's",
+            id="agent-in-a-container-on-its-second-network",
+        ),
+        pytest.param(
             container(publish={"80/tcp": ""}, labels={"my.ip": "0.0.0.0"}),
             [],
             {"label": "my.ip", "internal": True},
@@ -296,3 +304,15 @@ def test_a_containers_own_address(mode: str, default: str, networks: dict[str, s
 def test_what_can_be_an_address(text: str, good: bool) -> None:
     """IP addresses and host names; nothing unspecified, nothing that only looks like one."""
     assert (address_problem(text) is None) is good
+
+
+def test_of_the_network_it_was_started_on_either_family_goes_before_other_networks() -> None:
+    """One that has only IPv6 there is not reached by way of another network."""
+    web = container(
+        network_mode="front",
+        networks={"front": "", "back": "172.28.1.9"},
+        networks_ipv6={"front": "fd00:29::2"},
+        address="",
+    )
+    assert own_address(web) == "fd00:29::2"
+    assert own_address(web, Family.IPV4) == "172.28.1.9"

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from model.container import Container
 from model.desired import Desired, Snapshot, UnknownContainer, desired
 from model.entry import ContainerRef, RefusalReason
-from model.fit import fitted
+from model.fit import ROOM, fitted
 from model.layout import PlainLayout, ValueFormat
+from model.record import claim_size
 from model.skydns import SkyDnsLayout
 from tests.support.builders import container, entry, rules
 
@@ -134,3 +135,21 @@ def test_no_two_keys_exclude_each_other(containers: list[Container], chance: Ran
     assert fitted(cut, DNS) == cut
     chance.shuffle(containers)
     assert fitted(wanted(*containers), DNS) == cut
+
+
+def test_the_owner_record_has_room_for_so_many_custom_ids() -> None:
+    """A record that etcd does not take would hold up all of them: the younger containers' ids are refused, and default
+    ids, which need no room, are not."""
+    name = "n" * 200
+    many = [
+        entry(f"{name}/{number}/{name}/{name}/{name}", f"custom-{number}" if number % 2 else f"core-01:c{number}:80")
+        for number in range(2000)
+    ]
+    result = fitted(Desired(tuple(many)), PLAIN)
+    kept = [each for each in result.entries if each.id.startswith("custom")]
+    assert len([each for each in result.entries if each.id.startswith("core-01")]) == 1000
+    assert 0 < len(kept) < 1000
+    assert sum(claim_size(PLAIN.key(each)) for each in kept) <= ROOM
+    assert {each.reason for each in result.refusals} == {RefusalReason.BAD_ID}
+    assert len(kept) + len(result.refusals) == 1000
+    assert {each.id for each in kept} == {each.id for each in many[1 : 2 * len(kept) : 2]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from attrs import evolve
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model.guard import OFF, GuardRule, guard
 from model.plan import Action, Change, Plan
+from model.stored import Lifetime
 from tests.support.reports import added, altered, removed, renewed
 
 RULE = GuardRule(percent=50, spared=3, passes=3)
@@ -143,3 +144,25 @@ def test_law_no_delete_is_held_back_for_ever(plans: list[Plan], rule: GuardRule)
         result, suspects = guard(evolve(plan, changes=(*plan.changes, steady)), suspects, rule)
         gone = gone or steady in result.changes
     assert gone
+
+
+@pytest.mark.parametrize(
+    ("left", "renewable", "renewed_too"), [(30, True, False), (20, True, True), (0, True, True), (0, False, False)]
+)
+def test_what_is_held_back_is_renewed_where_that_is_due(left: int, renewable: bool, renewed_too: bool) -> None:
+    """It must not go by itself while the guard looks again. What can only be written anew is let be."""
+    plan = Plan(changes=tuple(map(_with_lifetime(left, renewable), map(removed, keys(4)))), own=4)
+    result, _ = guard(plan, {}, RULE, Lifetime(30, 10))
+    assert {change.key for change in result.held_back} == set(keys(4))
+    assert [(each.action, each.key) for each in result.changes] == (
+        [(Action.RENEW, key) for key in keys(4)] if renewed_too else []
+    )
+    assert {each.value for each in result.changes} <= {each.before.value for each in plan.changes if each.before}
+
+
+def _with_lifetime(left: int, renewable: bool) -> Callable[[Change], Change]:
+    def change(delete: Change) -> Change:
+        assert delete.before
+        return evolve(delete, before=evolve(delete.before, ttl=left, renewable=renewable))
+
+    return change

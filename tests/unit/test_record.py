@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.record import ROOT, Claim, OwnerRecord, Shelf, claimed_keys
+from model.record import ROOT, Claim, OwnerRecord, Shelf, claim_size, claimed_keys
 
 TEXTS = st.text(max_size=12)
 CLAIMS = st.dictionaries(TEXTS, st.builds(Claim.of, TEXTS, st.lists(TEXTS, max_size=3)), max_size=4)
@@ -129,3 +129,25 @@ def test_what_others_claim_is_the_union() -> None:
     records = [OwnerRecord("a", {"/k": Claim("1", ())}), OwnerRecord("b"), OwnerRecord("c", {"/l": Claim("2", ("v",))})]
     assert claimed_keys(records) == {"/k", "/l"}
     assert claimed_keys([]) == frozenset()
+
+
+def test_a_long_value_is_told_by_its_digest() -> None:
+    """The record stays small, and still tells the values apart; one that is read back is the same claim."""
+    long, other = "x" * 100_000, "x" * 100_001
+    claim = Claim.of("id-web", [long, "192.0.2.1:80"])
+    assert (claim.holds(long), claim.holds(other), claim.holds("192.0.2.1:80"), claim.holds("")) == (
+        True,
+        False,
+        True,
+        False,
+    )
+    record = OwnerRecord("e", {"/services/redis/redis-1": claim})
+    assert OwnerRecord.decode(record.encode()) == record
+    assert Claim.of("id-web", claim.values) == claim
+
+
+@given(st.text(max_size=300), st.lists(st.text(max_size=200), max_size=2))
+def test_no_claim_is_larger_than_it_is_said_to_be(key: str, values: list[str]) -> None:
+    """Whatever the key and the values are made of."""
+    whole = OwnerRecord("", {key: Claim.of("0" * 64, values)}).encode()
+    assert len(whole.encode()) - len(OwnerRecord("").encode()) <= claim_size(key)

@@ -402,7 +402,7 @@ def test_all_problems_are_told_at_once() -> None:
 def test_json_is_for_plain_values(scheme: str) -> None:
     """A flag that can have no effect is a mistake; its default is none."""
     uri = f"{scheme}://10.0.0.1/cluster.local"
-    expected = f"--value-format json is for etcd://; the values of {scheme}:// are what CoreDNS reads"
+    expected = f"--value-format json is for etcd:// and etcd3://; what {scheme}:// writes is for CoreDNS"
     assert problems(uri=uri, value_format="json") == [expected]
     assert read(uri, value_format="hostport").value_format is ValueFormat.HOSTPORT
 

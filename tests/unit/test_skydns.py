@@ -211,6 +211,7 @@ def test_a_default_id_can_be_read_back(entry_id: str, label: str) -> None:
         (f"a:{'b' * 57}:80", f"a-{'b' * 39}"),
         ("core-01--web--80", "core-01-web-80"),
         ("web--0123456789abcdef0123", "web-0123456789abcdef0123"),
+        ("any", "any"),
     ],
 )
 def test_any_other_id_is_told_by_its_hash(entry_id: str, slug: str) -> None:

@@ -55,3 +55,13 @@ def test_the_id_of_a_lease_can_be_worked_out_again() -> None:
     }
     assert len(others | {one}) == 4
     assert all(0 < each < 2**63 for each in others)
+
+
+@pytest.mark.parametrize("ttl", [2, 30, 2**32 + 5])
+def test_where_coredns_reads_the_lease_says_how_long_an_answer_is_good_for(ttl: int) -> None:
+    """In its low 32 bits, which CoreDNS before 1.12.4 takes for seconds; hosts have their own leases all the same."""
+    ids = {Lifetime(ttl, 1).lease_id("/skydns/local/cluster", f"core-{number}") for number in range(50)}
+    assert {each & 0xFFFFFFFF for each in ids} == {min(ttl, 2**32 - 1)}
+    assert len(ids) == 50
+    assert all(0 < each < 2**63 for each in ids)
+    assert Lifetime(ttl, 1).lease_id("/services", "core-1") & 0xFFFFFFFF != ttl

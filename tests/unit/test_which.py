@@ -181,6 +181,10 @@ def test_the_order_of_decisions_under_a_family() -> None:
             {"": "172.17.8.101:8081", ":8080": "172.17.8.101:8080"},
             id="of-two-that-are-one-the-shorter-mark",
         ),
+        pytest.param(
+            "0.0.0.0:8080 :::8081", ALL, {"": "172.17.8.101:8080"}, id="nobody-listens-there-under-the-other-family"
+        ),
+        pytest.param(":::8081", rules(), {"": "172.17.8.101:8081"}, id="off-and-only-the-other-family"),
         pytest.param("0.0.0.0:8081 0.0.0.0:8080", rules(), {"": "172.17.8.101:8081"}, id="off"),
         pytest.param(
             "0.0.0.0:8081 0.0.0.0:8080",
@@ -226,6 +230,17 @@ def test_what_is_wrong_with_several_bindings_is_said_once() -> None:
     result = of(web, by=evolve(rules(ip="", guessed="127.0.0.1"), all_bindings=True))
     assert places(result) == {"core-01:web:80:10.0.0.2-8082": "10.0.0.2:8082"}
     assert [(str(each.port), each.reason) for each in result.refusals] == [("80/tcp", RefusalReason.NO_ADDRESS)]
+
+
+def test_a_port_that_is_published_in_the_other_family_alone_is_refused() -> None:
+    """Whoever dialled it would find nobody."""
+    result = of(container(publish={"80/tcp": ":::8080 :::8081"}), by=ALL)
+    assert (places(result), [each.detail for each in result.refusals]) == (
+        {},
+        ["it is published on :: alone, and not on 172.17.8.101"],
+    )
+    result = of(container(publish={"80/tcp": "0.0.0.0:8080"}), by=evolve(rules(ip="2001:db8::1"), all_bindings=True))
+    assert [each.reason for each in result.refusals] == [RefusalReason.NO_ADDRESS]
 
 
 ADDRESSES = st.sampled_from(["", "0.0.0.0", "::", "10.0.0.2", "10.0.0.3", "fd00::3", "::1"])

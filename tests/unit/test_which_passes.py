@@ -81,7 +81,9 @@ def test_a_container_that_cannot_be_described_keeps_its_entries() -> None:
 def test_further_bindings_come_and_go_with_the_flag(all_bindings: bool) -> None:
     """Their entries are this host's by their ids; another host's are let alone."""
     web, registry = inspected("web"), RecordingRegistry()
-    web["NetworkSettings"]["Ports"]["80/tcp"] += [{"HostIp": "::", "HostPort": port} for port in ("8080", "8081")]
+    web["NetworkSettings"]["Ports"]["80/tcp"] += [
+        {"HostIp": address, "HostPort": port} for port in ("8080", "8081") for address in ("0.0.0.0", "::")
+    ]
     further, theirs = f"{WEB}:8081", "/services/nginx/core-02:web:80:8081"
     registry.put(theirs, "192.0.2.2:8081")
     registry.put(f"{WEB}:9999", "192.0.2.1:9999")

@@ -64,6 +64,7 @@ def test_what_makes_sense(convert: Callable[[str], object], text: str, value: ob
         (words.family, "IPv6", "it must be one of any, ipv4, ipv6"),
         (words.docker_filter, "label", "it should be NAME=VALUE"),
         (words.docker_filter, "", "it should be NAME=VALUE"),
+        (words.docker_filter, " =x", "it should be NAME=VALUE"),
         (words.listen, "80", "it should be HOST:PORT or :PORT"),
         (words.listen, "a b:80", "its host is neither"),
         (words.readable, "/nowhere/file", "it cannot be read"),
