@@ -160,6 +160,7 @@ class _Pass:
             view.owner,
             plan=planned,
             unknown=view.snapshot.unknown,
+            passed_over=wanted.passed_over,
             suspects=suspects,
             mark=mark,
             replaced=replaced,

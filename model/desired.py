@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 
 from attrs import evolve, field, frozen
 
 from model.address import AddressBook, AddressRules, Unaddressed
+from model.clashes import first_come
 from model.container import Container
 from model.entry import (
     ContainerRef,
@@ -15,10 +16,10 @@ from model.entry import (
     Entry,
     Refusal,
     RefusalReason,
-    ancestors,
     key_part_problem,
     quoted,
 )
+from model.frozen import frozen_dict
 from model.metadata import Metadata, metadata_for, split_tags
 from model.ports import ServicePort, service_ports
 
@@ -78,16 +79,25 @@ class Snapshot:
         return self.selected is None or container.id in self.selected
 
 
+class PassedOver(Enum):
+    """Why a container that runs is to have no entries."""
+
+    UNHEALTHY = "unhealthy"
+    FILTERED = "filtered"
+
+
 @frozen
 class Desired:
     """``entries`` sorted by identity, with no identity twice; ``refusals`` in order of container and port; ``held``
     are containers whose entries stay as they are, whatever those may be. ``decisions`` is what was decided of each
-    port by itself, the older container's first: which of them exclude each other is a question of the layout, too."""
+    port by itself, the older container's first: which of them exclude each other is a question of the layout, too.
+    ``passed_over`` are the containers that run, and are to have no entries."""
 
     entries: tuple[Entry, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     held: frozenset[ContainerRef] = frozenset()
     decisions: tuple[Entry | Refusal, ...] = field()
+    passed_over: Mapping[ContainerRef, PassedOver] = field(factory=dict, converter=frozen_dict)
 
     @decisions.default
     def _of_the_rest(self) -> tuple[Entry | Refusal, ...]:
@@ -115,11 +125,18 @@ def desired(snapshot: Snapshot, rules: Rules) -> Desired:
     held = _held(snapshot, rules)
     peers = {each.id: each for each in snapshot.containers if each.serving}
     book = AddressBook.of(rules.address, peers)
-    fit = (each for each in peers.values() if snapshot.selects(each) and rules.health.admits(each))
-    serving = sorted((each for each in fit if _ref(each) not in held), key=lambda each: each.age)
+    passed_over = {_ref(each): why for each in peers.values() if (why := _passed_over(each, snapshot, rules))}
+    left_out = held | passed_over.keys()
+    serving = sorted((each for each in peers.values() if _ref(each) not in left_out), key=lambda each: each.age)
     decisions = tuple(_decide(serving, rules, book))
     entries, refusals = first_come(decisions, lambda entry: entry.path)
-    return Desired(entries, refusals, held, decisions)
+    return Desired(entries, refusals, held, decisions, passed_over)
+
+
+def _passed_over(container: Container, snapshot: Snapshot, rules: Rules) -> PassedOver | None:
+    if not snapshot.selects(container):
+        return PassedOver.FILTERED
+    return None if rules.health.admits(container) else PassedOver.UNHEALTHY
 
 
 def _ref(container: Container) -> ContainerRef:
@@ -247,32 +264,3 @@ def _check(name: str, entry_id: str, metadata: Metadata, owner: str) -> None:
     if claimed and claimed.owner != owner:
         detail = f"SERVICE_ID {quoted(entry_id)} has the form of an id of host {claimed.owner!r}, which would remove it"
         raise _Unfit(RefusalReason.BAD_ID, detail)
-
-
-def first_come(
-    decisions: Iterable[Entry | Refusal], path: Callable[[Entry], str]
-) -> tuple[tuple[Entry, ...], tuple[Refusal, ...]]:
-    """Of several entries that exclude each other the first stays, and the others are refused: those with one path, and
-    those of which one's path is a directory of the other's."""
-    entries: dict[str, Entry] = {}
-    directories: dict[str, Entry] = {}
-    refusals: list[Refusal] = []
-    for decision in decisions:
-        if isinstance(decision, Refusal):
-            refusals.append(decision)
-            continue
-        own = path(decision)
-        above = tuple(ancestors(own))
-        holders = (*map(entries.get, (own, *above)), directories.get(own))
-        if holder := next(filter(None, holders), None):
-            refusals.append(_duplicate(decision, own, holder, path(holder)))
-            continue
-        entries[own] = decision
-        directories |= dict.fromkeys(above, decision)
-    return tuple(sorted(entries.values(), key=lambda each: each.identity)), tuple(refusals)
-
-
-def _duplicate(entry: Entry, path: str, holder: Entry, held: str) -> Refusal:
-    instead = "" if held == path else f", which leaves no room for {path}"
-    detail = f"container {holder.container.name!r} already has {held}{instead}"
-    return Refusal(entry.container, entry.container_port, RefusalReason.DUPLICATE, detail)

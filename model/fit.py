@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from attrs import evolve
 
-from model.desired import Desired, first_come
+from model.clashes import first_come
+from model.desired import Desired
 from model.entry import DefaultId, Entry, Refusal, RefusalReason, quoted
 from model.layout import Layout
 from model.record import claim_size

@@ -37,6 +37,8 @@ class Reason(Enum):
     OVERWRITTEN = "overwritten"
     GONE = "gone"
     ORPHAN = "orphan"
+    UNHEALTHY = "unhealthy"
+    FILTERED = "filtered"
     TTL_DUE = "ttl-due"
     TTL_UNWANTED = "ttl-unwanted"
     CLAIMS = "claims"
@@ -101,6 +103,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     an entry    another value       ours                        update (``changed``; ``overwritten`` if known)
     an entry    another value       cannot be shown to be ours  refusal (``conflict``)
     no entry    present             ours, container held        nothing; ``renew`` or ``update`` for its ttl
+    no entry    present             ours, container runs        delete (``unhealthy``, ``filtered``)
     no entry    present             ours                        delete (``gone`` if known; ``orphan``)
     no entry    present             cannot be shown to be ours  nothing, ever
     ==========  ==================  ==========================  ============================================
@@ -110,7 +113,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     """
     entries = by_key(wanted, ownership)
     own = {key: stored for key, stored in actual.stored.items() if ownership.owns(stored)}
-    planner = _Planner(ownership, lifetime, actual)
+    planner = _Planner(ownership, lifetime, actual, wanted)
     for key, stored in own.items():
         if key not in entries:
             planner.drop(stored, held=_is_held(key, wanted, ownership))
@@ -154,11 +157,12 @@ def _is_held(key: str, wanted: Desired, ownership: Ownership) -> bool:
 class _Planner:
     """Collects the changes of one plan, a row of the table at a time."""
 
-    def __init__(self, ownership: Ownership, lifetime: Lifetime, actual: Actual) -> None:
+    def __init__(self, ownership: Ownership, lifetime: Lifetime, actual: Actual, wanted: Desired) -> None:
         self.ownership = ownership
         self.lifetime = lifetime
         self.stored = actual.stored
         self.flat = actual.flat
+        self.passed_over = {each: why for ref, why in wanted.passed_over.items() for each in (ref.id, ref.name)}
         self.changes: list[Change] = []
         self.conflicts: list[Refusal] = []
         self.settled: dict[str, Known] = {}
@@ -228,12 +232,14 @@ class _Planner:
 
     def drop(self, stored: Stored, *, held: bool) -> None:
         """The rows of an own key that is not wanted."""
-        container_id, _ = self.ownership.container_of(stored.key)
+        container_id, name = self.ownership.container_of(stored.key)
         if held:
             self.settled[stored.key] = Known(stored.value, container_id)
             self._keep(stored, container_id)
         else:
             reason = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN
+            if why := self.passed_over.get(container_id) or self.passed_over.get(name):
+                reason = Reason(why.value)
             self.changes.append(Change(Action.DELETE, stored.key, "", stored, reason, container_id))
 
 

@@ -7,7 +7,8 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from model.desired import UnknownContainer
+from model.desired import PassedOver, UnknownContainer
+from model.entry import ContainerRef
 from model.frozen import frozen_dict
 from model.ownership import Known
 from model.plan import Action, Change, Plan, remember
@@ -77,7 +78,8 @@ class Memory:
 class PassReport:
     """What one pass saw and did. ``seconds`` tells how long each stage took that was reached. ``replaced`` says that
     the registry is not the one of the pass before: another cluster, or one that was wiped or restored; ``consistent``
-    that what it read cannot have lagged behind."""
+    that what it read cannot have lagged behind. ``passed_over`` are the containers that run, and are to have no
+    entries."""
 
     result: PassResult
     owner: str = ""
@@ -85,6 +87,7 @@ class PassReport:
     plan: Plan = Plan()
     outcomes: tuple[Outcome, ...] = ()
     unknown: tuple[UnknownContainer, ...] = ()
+    passed_over: Mapping[ContainerRef, PassedOver] = field(factory=dict, converter=frozen_dict)
     seconds: Mapping[Stage, float] = field(factory=dict, converter=frozen_dict)
     suspects: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
     mark: Mark | None = None

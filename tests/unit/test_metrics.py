@@ -8,13 +8,15 @@ from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+from attrs import evolve
 from prometheus_client import parser as prometheus
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.samples import Sample
 
 from controller.metrics import Metrics
-from model.entry import RefusalReason
+from model.desired import PassedOver
+from model.entry import ContainerRef, RefusalReason
 from model.plan import Action, Reason
 from model.report import PassReport, PassResult, Result, Stage
 from tests.support.fakes import EPOCH
@@ -183,8 +185,11 @@ BUSY = planned(
 
 def test_the_gauges_show_what_the_last_pass_saw(metrics: Metrics) -> None:
     """Counts of entries, refusals by reason, and containers that nobody would describe."""
-    metrics.of("etcd").ended(BUSY, EPOCH, 1.0)
+    over = {ContainerRef("1", "a"): PassedOver.UNHEALTHY, ContainerRef("2", "b"): PassedOver.UNHEALTHY}
+    metrics.of("etcd").ended(evolve(BUSY, passed_over=over), EPOCH, 1.0)
     assert {name: value(metrics, f"entries_{name}", **OF_ETCD) for name in COUNTS} == COUNTS
+    assert value(metrics, "containers_passed_over", reason="unhealthy", **OF_ETCD) == 2
+    assert value(metrics, "containers_passed_over", reason="filtered", **OF_ETCD) == 0
     assert value(metrics, "entries_refused", reason="bad-name", **OF_ETCD) == 2
     assert value(metrics, "entries_refused", reason="conflict", **OF_ETCD) == 1
     assert value(metrics, "containers_unknown", **OF_ETCD) == 1

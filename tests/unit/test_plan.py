@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.clock import Clock, Deadline
-from model.desired import Desired
+from model.desired import Desired, PassedOver
 from model.entry import ContainerRef, Entry, RefusalReason
 from model.layout import PlainLayout
 from model.ownership import Known, Ownership
-from model.plan import Action, Change, Plan, Reason, by_key, in_apply_order, plan, remember, with_record
+from model.plan import DRIFT, Action, Change, Plan, Reason, by_key, in_apply_order, plan, remember, with_record
 from model.record import Claim, OwnerRecord, Shelf, claimed_keys
 from model.stored import Actual, Lifetime, Stored
 from tests.support.builders import HOST_IP, OWNER, entry
@@ -216,6 +216,20 @@ def test_a_flat_registry_has_room_above_and_below_a_key(there: str) -> None:
     below = Actual({there: Stored(there, "theirs", 7)}, flat=True)
     assert [each.action for each in decide(WANT, below).changes] == [Action.CREATE]
     assert decide(WANT, actual({there: "theirs"})).changes == ()
+
+
+@pytest.mark.parametrize("why", PassedOver)
+@pytest.mark.parametrize("before", [{}, known(OURS)], ids=["at the start", "known"])
+def test_the_reason_of_a_container_that_was_passed_over_is_its_own(why: PassedOver, before: dict[str, Known]) -> None:
+    """It runs, so its entry is neither gone nor an orphan: nobody has done anything to the registry."""
+    wanted = Desired(passed_over={ContainerRef("id-web", "web"): why})
+    (delete,) = decide(wanted, actual({OURS: VALUE}), before).changes
+    assert (delete.action, delete.reason.value) == (Action.DELETE, why.value)
+    assert delete.reason not in DRIFT
+    custom = decide(wanted, actual({CUSTOM: VALUE}), claims=claimed(CUSTOM)).changes
+    assert [each.reason.value for each in custom] == [why.value]
+    other = Desired(passed_over={ContainerRef("id-db", "db"): why})
+    assert [each.reason for each in decide(other, actual({OURS: VALUE})).changes] == [Reason.ORPHAN]
 
 
 def test_deletes_come_last() -> None:
@@ -431,6 +445,8 @@ def test_reasons_are_a_closed_list() -> None:
         "overwritten",
         "gone",
         "orphan",
+        "unhealthy",
+        "filtered",
         "ttl-due",
         "ttl-unwanted",
         "claims",

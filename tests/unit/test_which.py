@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from model.address import AddressRules
 from model.container import Container
-from model.desired import Deregister, Desired, Health, Rules, Snapshot, UnknownContainer, desired
+from model.desired import Deregister, Desired, Health, PassedOver, Rules, Snapshot, UnknownContainer, desired
 from model.entry import ContainerRef, DefaultId, RefusalReason
 from model.family import Family
 from tests.support.builders import OWNER, container, rules
@@ -63,7 +63,8 @@ def test_who_is_healthy(health: str, any_has: bool, healthy_has: bool) -> None:
     """A container without a HEALTHCHECK counts as healthy; by default nobody asks."""
     web = container(publish=WEB, health=health)
     assert registered(of(web)) == ({"web"} if any_has else set())
-    assert of(web, by=HEALTHY) == (of(web) if healthy_has else Desired())
+    over = Desired(passed_over={ref("web"): PassedOver.UNHEALTHY})
+    assert of(web, by=HEALTHY) == (of(web) if healthy_has else over)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,9 @@ def test_only_what_is_selected_has_entries() -> None:
     both = container("web", publish=WEB), container("db", publish={"5432/tcp": "0.0.0.0:5432"})
     assert registered(of(*both)) == {"web", "db"}
     assert registered(of(*both, selected={"web", "gone"})) == {"web"}
-    assert of(*both, selected=set()) == Desired()
+    assert of(*both, selected=set()) == Desired(
+        passed_over={ref("web"): PassedOver.FILTERED, ref("db"): PassedOver.FILTERED}
+    )
 
 
 def test_what_is_not_selected_is_not_held_and_refuses_nothing() -> None:
@@ -101,7 +104,9 @@ def test_what_is_not_selected_is_not_held_and_refuses_nothing() -> None:
     side = container("side", expose=("80/tcp",), network_mode="container:id-net")
     evil = container("evil", publish=WEB, env=("SERVICE_NAME=../evil",))
     by = evolve(rules(), deregister=Deregister.ON_SUCCESS)
-    assert of(failed, side, evil, by=by, unknown=("net",), selected=set()) == Desired(held=frozenset({ref("net")}))
+    over = {ref("side"): PassedOver.FILTERED, ref("evil"): PassedOver.FILTERED}
+    result = of(failed, side, evil, by=by, unknown=("net",), selected=set())
+    assert result == Desired(held=frozenset({ref("net")}), passed_over=over)
     held = of(failed, side, evil, by=by, unknown=("net",), selected={"failed", "side"}).held
     assert held == {ref("net"), ref("failed"), ref("side")}
 

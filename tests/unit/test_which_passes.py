@@ -42,7 +42,7 @@ def test_a_container_that_is_selected_no_more_loses_its_entries() -> None:
     registry.put("/services/nginx/core-01:db:80", PLACE)
     report = one_pass(engine, registry)
     assert (report.result, registry.keys()) == (PassResult.SUCCESS, {WEB: PLACE})
-    assert [change.reason for change in of_entries(report)] == [Reason.ORPHAN, Reason.NEW]
+    assert [change.reason for change in of_entries(report)] == [Reason.FILTERED, Reason.NEW]
 
 
 def test_a_container_that_is_replaced_between_the_two_lists_keeps_its_entry() -> None:
