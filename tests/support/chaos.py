@@ -165,11 +165,19 @@ class Chaos:
         seen, right = self.keys(), self.expected()
         return {key: (seen.get(key), right.get(key)) for key in seen | right if seen.get(key) != right.get(key)}
 
+    def _is_right(self) -> bool:
+        """Whether nothing is wrong. A member that has just come back may not find its quorum at once, and then it
+        answers us no more than it answers the agent: that is not right yet."""
+        try:
+            return not self.wrong()
+        except GONE_WRONG:
+            return False
+
     def wait_until_right(self, timeout: float) -> float:
         """Wait until nothing is wrong; returns the seconds that it took."""
         begin = time.monotonic()
         try:
-            wait_until(lambda: not self.wrong(), timeout)
+            wait_until(self._is_right, timeout)
         except WaitTimeout:
             raise AssertionError(f"seed {self.seed}: wrong after {timeout:.1f} s: {self.wrong()}") from None
         return time.monotonic() - begin
