@@ -14,7 +14,7 @@ from controller.signals import hold_signals
 def main() -> int:
     """Run the program; returns its exit code."""
     hold_signals()
-    from controller import cli  # noqa: PLC0415 - see above
+    from controller import cli  # noqa: PLC0415 - signals are held before the rest is imported
 
     return cli.main()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from controller.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.etcd3_reader import Etcd3Reader, coded, mark_of, plain_text
+from controller.etcd3_reader import Etcd3Reader, coded, mark_of, plain_text, seconds_in
 from controller.gateway import NOT_FOUND, PRECONDITION, Document, Refused
 from controller.registry import overtaken, skipped
 from model.plan import Action, Change
@@ -78,8 +78,8 @@ class Etcd3Registry(Etcd3Reader):
 
     def _keep_alive(self, lease: int, deadline: Deadline) -> int:
         """Seconds that the lease has now; 0 if it is gone."""
-        read = lambda answer: int(answer["result"].get("TTL", 0))  # noqa: E731 - as short as what it does
-        return self._gateway.call("lease/keepalive", {"ID": str(lease)}, read, deadline)
+        asked = {"ID": str(lease)}
+        return self._gateway.call("lease/keepalive", asked, lambda answer: seconds_in(answer["result"]), deadline)
 
     def _write(self, owner: str, batch: Sequence[Change], deadline: Deadline) -> list[Outcome]:
         """One transaction. One that etcd refuses as a whole, for a part of it or for its size, is made in two halves,

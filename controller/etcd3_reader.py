@@ -106,7 +106,9 @@ class Etcd3Reader:
         asked = {**_below(self._prefix), **which, "revision": str(now.mark.index)}
         page = self._range(asked, now.lease, deadline)
         if not page.mark.succeeds(now.mark):
-            raise RegistryUnavailable("another store answered than a moment before")
+            raise RegistryUnavailable(
+                "different stores answered one read; are all endpoints of one cluster?"
+            )
         return page
 
     def _actual(self, owner: str, about: _Page, seen: _Seen, deadline: Deadline) -> Actual:
@@ -124,9 +126,7 @@ class Etcd3Reader:
     def _left(self, lease: int, deadline: Deadline) -> int:
         """Seconds that are left of the lease, 0 in its last one or if it is gone. It can be more than was asked for:
         etcd gives no less than its members need to elect a leader."""
-        left = self._gateway.call(
-            "lease/timetolive", {"ID": str(lease)}, lambda answer: int(answer.get("TTL", 0)), deadline
-        )
+        left = self._gateway.call("lease/timetolive", {"ID": str(lease)}, seconds_in, deadline)
         return min(max(left, 0), self._lifetime.ttl)
 
     def _range(self, keys: Document, lease: int, deadline: Deadline) -> _Page:
@@ -149,6 +149,11 @@ def plain_text(code: str) -> str:
 
 def mark_of(answer: Document) -> Mark:
     return Mark(str(answer["header"]["cluster_id"]), int(answer["header"]["revision"]))
+
+
+def seconds_in(answer: Document) -> int:
+    """What an answer about a lease says is left of it; the gateway leaves out a 0."""
+    return int(answer.get("TTL", 0))
 
 
 def _page(mark: Mark, answer: Document, lease: int) -> _Page:

@@ -160,8 +160,7 @@ class _Member:
         self._signed_in = True
 
     def _post(self, path: str, document: Document, deadline: Deadline) -> Any:
-        # etcd3gw hands what it was given to requests, which takes a pair as well.
-        self._client.timeout = timeouts(deadline)  # type: ignore[assignment]
+        self._client.timeout = timeouts(deadline)  # type: ignore[assignment] # requests gets it, and takes a pair, too
         try:
             return self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
         except ConnectionTimeoutError as error:

@@ -40,7 +40,7 @@ def _with_room(decisions: Iterable[Entry | Refusal], layout: Layout) -> Iterator
     for decision in decisions:
         size = _in_record(decision, layout)
         if isinstance(decision, Entry) and size > room:
-            detail = f"the owner record has no room for the custom id {quoted(decision.id)}: this host has too many"
+            detail = f"the owner record has no room for the id {quoted(decision.id)}; use fewer SERVICE_IDs here"
             yield Refusal(decision.container, decision.container_port, RefusalReason.BAD_ID, detail)
         else:
             room -= size

@@ -101,7 +101,7 @@ class PlainLayout:
         name, _, entry_id = key.removeprefix(f"{self.prefix}/").rpartition("/")
         if not key.startswith(f"{self.prefix}/") or not name:
             return Unreadable(f"the key {quoted(key)} is not <prefix>/<name>/<id>")
-        found = _read_json(value) if value.startswith("{") else _read_hostport(value)
+        found = place_in(value, "address") if value.startswith("{") else _read_hostport(value)
         return found if isinstance(found, Unreadable) else Decoded(name, entry_id, *found)
 
 
@@ -129,13 +129,14 @@ def _read_hostport(value: str) -> tuple[str, int] | Unreadable:
     return address[1:-1] if bracketed else address, int(port)
 
 
-def _read_json(value: str) -> tuple[str, int] | Unreadable:
+def place_in(value: str, host: str) -> tuple[str, int] | Unreadable:
+    """What a JSON value says of where to dial; ``host`` is the field that has the address."""
     document = json_object(value)
     if document is None:
         return Unreadable(f"the value {quoted(value)} is no JSON object")
-    address, port = document.get("address"), document.get("port")
+    address, port = document.get(host), document.get("port")
     if not (isinstance(address, str) and address and is_port(port)):
-        return Unreadable(f"the value {quoted(value)} has no address and port")
+        return Unreadable(f"the value {quoted(value)} has no {host} and port")
     return address, port
 
 

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from model.dns import NAME_LIMIT, label_problem
 from model.entry import DefaultId, Entry, Refusal, RefusalReason, quoted
-from model.layout import Decoded, Unreadable, compact_json, is_port, json_object
+from model.layout import Decoded, Unreadable, compact_json, place_in
 from model.stored import SKYDNS
 
 
@@ -68,13 +68,8 @@ class SkyDnsLayout:
         name, _, label = key.removeprefix(f"{self.prefix}/").rpartition("/")
         if not key.startswith(f"{self.prefix}/") or not name:
             return Unreadable(f"the key {quoted(key)} is not <prefix>/<name>/<id>")
-        document = json_object(value)
-        if document is None:
-            return Unreadable(f"the value {quoted(value)} is no JSON object")
-        host, port = document.get("host"), document.get("port")
-        if not (isinstance(host, str) and host and is_port(port)):
-            return Unreadable(f"the value {quoted(value)} has no host and port")
-        return Decoded(name, id_of_label(label), host, port)
+        found = place_in(value, "host")
+        return found if isinstance(found, Unreadable) else Decoded(name, id_of_label(label), *found)
 
 
 # An id has to become one label, and no two ids the same one:
