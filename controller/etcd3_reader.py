@@ -106,9 +106,7 @@ class Etcd3Reader:
         asked = {**_below(self._prefix), **which, "revision": str(now.mark.index)}
         page = self._range(asked, now.lease, deadline)
         if not page.mark.succeeds(now.mark):
-            raise RegistryUnavailable(
-                "different stores answered one read; are all endpoints of one cluster?"
-            )
+            raise RegistryUnavailable("different stores answered one read; are all endpoints of one cluster?")
         return page
 
     def _actual(self, owner: str, about: _Page, seen: _Seen, deadline: Deadline) -> Actual:
