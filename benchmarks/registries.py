@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 
 from controller.clock import Clock, Deadline
-from controller.etcd2 import Endpoints, Etcd2Registry
-from controller.etcd3 import Etcd3Registry
-from controller.gateway import Gateway
-from controller.registry import Registry
+from controller.registry.base import Registry
+from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.etcd_v3.client import EtcdV3Client
+from controller.registry.etcd_v3.registry import EtcdV3Registry
 from model.plan import Action, Change, Reason
 from model.report import Result
 from model.stored import Lifetime
@@ -51,8 +51,8 @@ def registries(server: EtcdServer) -> dict[str, Registry]:
     """One of each."""
     host, _, port = server.endpoint.rpartition(":")
     return {
-        "v2": Etcd2Registry(Endpoints([(host, int(port))]), PREFIX, Lifetime()),
-        "v3": Etcd3Registry(Gateway([(host, int(port))]), PREFIX, Lifetime()),
+        "v2": EtcdV2Registry(EtcdV2Client([(host, int(port))]), PREFIX, Lifetime()),
+        "v3": EtcdV3Registry(EtcdV3Client([(host, int(port))]), PREFIX, Lifetime()),
     }
 
 

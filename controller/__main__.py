@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 
-from controller.signals import hold_signals
+from controller.signals import block_signals
 
 
 def main() -> int:
     """Run the program; returns its exit code."""
-    hold_signals()
+    block_signals()
     from controller import cli  # noqa: PLC0415 - signals are held before the rest is imported
 
     return cli.main()

@@ -10,13 +10,16 @@ from typing import Any
 
 import click
 
-from controller import deregistering, logs, oneshot, running
+from controller import logs
+from controller.commands import deregister as deregistering
+from controller.commands import reconcile as oneshot
+from controller.commands import run as running
+from controller.commands.exit_codes import IN_SYNC, WRONG
+from controller.commands.health import ask, default_url
+from controller.config.flags import connection_options, options, rewrite
+from controller.config.settings import Settings, WrongUsage, parse, parse_owner
 from controller.errors import RegistryUnavailable, Stop
-from controller.exits import IN_SYNC, WRONG
-from controller.options import connection_options, options, rewrite
-from controller.probe import ask, default_url
-from controller.settings import Settings, WrongUsage, parse, parse_owner
-from controller.signals import release_signals
+from controller.signals import unblock_signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +55,7 @@ def cli(context: click.Context) -> None:
     """
     # The loop waits for them; whatever else runs is to end by them.
     if context.invoked_subcommand != "run":
-        release_signals()
+        unblock_signals()
 
 
 @cli.command("run")
@@ -83,7 +86,7 @@ def reconcile_once(words: dict[str, str], uris: tuple[str, ...], **how: Any) -> 
 
     The exit code is 3 when deletes were held back, which one pass alone cannot make sure of: see --delete-guard.
     """
-    return oneshot.reconcile_once(_begin(words, uris), oneshot.How(**how), colour=_colour(sys.stdout))
+    return oneshot.reconcile_once(_begin(words, uris), oneshot.ReconcileOptions(**how), colour=_colour(sys.stdout))
 
 
 @cli.command("deregister")
@@ -102,7 +105,7 @@ def deregister(words: dict[str, str], uris: tuple[str, ...], hostname: str, **ho
     """
     settings = parse_owner({**words, "hostname": hostname}, uris)
     logs.configure("text", "warning", colour=_colour(sys.stderr))
-    return deregistering.deregister(settings, deregistering.How(**how))
+    return deregistering.deregister(settings, deregistering.DeregisterOptions(**how))
 
 
 @cli.command("health")

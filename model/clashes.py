@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from model.entry import Entry, Refusal, RefusalReason, ancestors
 
 
-def first_come(
+def resolve_conflicts(
     decisions: Iterable[Entry | Refusal], path: Callable[[Entry], str]
 ) -> tuple[tuple[Entry, ...], tuple[Refusal, ...]]:
     """Of several entries that exclude each other the first stays, and the others are refused: those with one path, and

@@ -8,7 +8,7 @@ from enum import Enum
 from attrs import evolve, field, frozen
 
 from model.address import AddressBook, AddressRules, Unaddressed
-from model.clashes import first_come
+from model.clashes import resolve_conflicts
 from model.container import Container
 from model.entry import (
     ContainerRef,
@@ -31,7 +31,7 @@ class Deregister(Enum):
     ON_SUCCESS = "on-success"
 
 
-class Health(Enum):
+class HealthRule(Enum):
     """Whose HEALTHCHECK counts. The engine's own retries do the damping, so nothing is counted here."""
 
     ANY = "any"
@@ -39,7 +39,7 @@ class Health(Enum):
 
     def admits(self, container: Container) -> bool:
         """Whether the container may have entries."""
-        return self is Health.ANY or container.healthy
+        return self is HealthRule.ANY or container.healthy
 
 
 @frozen
@@ -52,7 +52,7 @@ class Rules:
     explicit: bool = False
     tags: tuple[str, ...] = ()
     deregister: Deregister = Deregister.ALWAYS
-    health: Health = Health.ANY
+    health: HealthRule = HealthRule.ANY
     all_bindings: bool = False
 
 
@@ -79,7 +79,7 @@ class Snapshot:
         return self.selected is None or container.id in self.selected
 
 
-class PassedOver(Enum):
+class ExclusionReason(Enum):
     """Why a container that runs is to have no entries."""
 
     UNHEALTHY = "unhealthy"
@@ -91,13 +91,13 @@ class Desired:
     """``entries`` sorted by identity, with no identity twice; ``refusals`` in order of container and port; ``held``
     are containers whose entries stay as they are, whatever those may be. ``decisions`` is what was decided of each
     port by itself, the older container's first: which of them exclude each other is a question of the layout, too.
-    ``passed_over`` are the containers that run, and are to have no entries."""
+    ``excluded`` are the containers that run, and are to have no entries."""
 
     entries: tuple[Entry, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     held: frozenset[ContainerRef] = frozenset()
     decisions: tuple[Entry | Refusal, ...] = field()
-    passed_over: Mapping[ContainerRef, PassedOver] = field(factory=dict, converter=frozen_dict)
+    excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
 
     @decisions.default
     def _of_the_rest(self) -> tuple[Entry | Refusal, ...]:
@@ -125,18 +125,18 @@ def desired(snapshot: Snapshot, rules: Rules) -> Desired:
     held = _held(snapshot, rules)
     peers = {each.id: each for each in snapshot.containers if each.serving}
     book = AddressBook.of(rules.address, peers)
-    passed_over = {_ref(each): why for each in peers.values() if (why := _passed_over(each, snapshot, rules))}
-    left_out = held | passed_over.keys()
+    excluded = {_ref(each): why for each in peers.values() if (why := _excluded(each, snapshot, rules))}
+    left_out = held | excluded.keys()
     serving = sorted((each for each in peers.values() if _ref(each) not in left_out), key=lambda each: each.age)
     decisions = tuple(_decide(serving, rules, book))
-    entries, refusals = first_come(decisions, lambda entry: entry.path)
-    return Desired(entries, refusals, held, decisions, passed_over)
+    entries, refusals = resolve_conflicts(decisions, lambda entry: entry.path)
+    return Desired(entries, refusals, held, decisions, excluded)
 
 
-def _passed_over(container: Container, snapshot: Snapshot, rules: Rules) -> PassedOver | None:
+def _excluded(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
     if not snapshot.selects(container):
-        return PassedOver.FILTERED
-    return None if rules.health.admits(container) else PassedOver.UNHEALTHY
+        return ExclusionReason.FILTERED
+    return None if rules.health.admits(container) else ExclusionReason.UNHEALTHY
 
 
 def _ref(container: Container) -> ContainerRef:
@@ -194,7 +194,7 @@ class _Service:
     def id(self, owner: str) -> str:
         """The entry's id: given, or registrator's; with a mark behind it for a further binding."""
         first = self.metadata.get("id") or str(DefaultId.of(owner, self.container.name, self.port.port))
-        return f"{first}:{self.port.mark}" if self.port.mark else first
+        return f"{first}:{self.port.id_suffix}" if self.port.id_suffix else first
 
     def tags(self, forced: tuple[str, ...]) -> tuple[str, ...]:
         """The entry's tags, those of every entry behind its own."""

@@ -79,7 +79,7 @@ _DEFAULT_ID = re.compile(
 )
 
 
-def binding_mark(binding: Binding) -> str:
+def binding_suffix(binding: Binding) -> str:
     """What stands behind an id, after a colon, to tell a port's further binding from its first: ``8081``, or with a
     concrete address ``10.0.0.2-8081`` and ``fd00--1-8081``, as a colon separates the parts of an id."""
     return str(binding.port) if binding.unspecified else f"{binding.address.replace(':', '-')}-{binding.port}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import evolve
 
-from model.clashes import first_come
+from model.clashes import resolve_conflicts
 from model.desired import Desired
 from model.entry import DefaultId, Entry, Refusal, RefusalReason, quoted
 from model.layout import Layout
@@ -24,7 +24,7 @@ def fitted(wanted: Desired, layout: Layout) -> Desired:
     def path(entry: Entry) -> str:
         return layout.key(entry).removeprefix(f"{layout.prefix}/")
 
-    entries, refusals = first_come(_with_room(map(decide, wanted.decisions), layout), path)
+    entries, refusals = resolve_conflicts(_with_room(map(decide, wanted.decisions), layout), path)
     return evolve(wanted, entries=entries, refusals=refusals)
 
 

@@ -25,7 +25,7 @@ OFF = GuardRule(percent=0)
 
 
 def guard(
-    planned: Plan, suspects: Mapping[str, int], rule: GuardRule, lifetime: Lifetime = FOREVER
+    planned: Plan, held_delete_counts: Mapping[str, int], rule: GuardRule, lifetime: Lifetime = FOREVER
 ) -> tuple[Plan, Mapping[str, int]]:
     """The plan without the deletes that have to wait, and the suspects for the next pass. What waits is renewed where
     its lifetime is due: it must not go by itself.
@@ -42,9 +42,9 @@ def guard(
     ==============================  ====================================================
     """
     deletes = [change for change in planned.changes if change.action is Action.DELETE]
-    if not _is_suspicious(len(deletes), planned.own, rule):
+    if not _is_mass_delete(len(deletes), planned.own, rule):
         return planned, {}
-    seen = {change.key: suspects.get(change.key, 0) + 1 for change in deletes}
+    seen = {change.key: held_delete_counts.get(change.key, 0) + 1 for change in deletes}
     waiting = tuple(change for change in deletes if seen[change.key] < rule.passes)
     held = {change.key for change in waiting}
     going = []
@@ -65,5 +65,5 @@ def _renewal(delete: Change) -> Change:
     return evolve(delete, action=Action.RENEW, value=value, reason=Reason.TTL_DUE)
 
 
-def _is_suspicious(deletes: int, own: int, rule: GuardRule) -> bool:
+def _is_mass_delete(deletes: int, own: int, rule: GuardRule) -> bool:
     return rule.percent > 0 and deletes > rule.spared and deletes * 100 > own * rule.percent

@@ -49,14 +49,14 @@ class Ownership:
     known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
     contested: frozenset[str] = frozenset()
 
-    def tells(self, key: str) -> bool:
+    def id_is_ours(self, key: str) -> bool:
         """Whether the key's id itself says that it is this host's."""
         key_id = self.layout.id_of(key)
         return key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id) is not None
 
     def owns(self, stored: Stored) -> bool:
         """Whether the key can be shown to be this host's."""
-        if self.tells(stored.key):
+        if self.id_is_ours(stored.key):
             return True
         claim = self.claims.get(stored.key)
         return claim is not None and (claim.holds(stored.value) or stored.key not in self.contested)
@@ -71,15 +71,17 @@ class Ownership:
         container_id = claim.container_id if claim else known.container_id if known else ""
         return container_id, default.container if default else ""
 
-    def doubts(
+    def keys_needing_other_records(
         self, wanted: Mapping[str, Entry], actual: Actual, held: Collection[str] = frozenset()
     ) -> frozenset[str]:
         """The keys about which the other hosts' records must be read: claimed by us but wanted no more, or with a value
         that we did not write; or not claimed by us but already there with the value that we want. ``held`` are the ids
         of containers whose keys stay as they are, so that nothing need be known about those."""
-        return frozenset(self._doubts(wanted, actual, held))
+        return frozenset(self._keys_needing_other_records(wanted, actual, held))
 
-    def _doubts(self, wanted: Mapping[str, Entry], actual: Actual, held: Collection[str]) -> Iterator[str]:
+    def _keys_needing_other_records(
+        self, wanted: Mapping[str, Entry], actual: Actual, held: Collection[str]
+    ) -> Iterator[str]:
         for key, claim in self.claims.items():
             stored = actual.stored.get(key)
             settled = key in wanted or claim.container_id in held
@@ -87,21 +89,26 @@ class Ownership:
                 yield key
         for key, entry in wanted.items():
             stored = actual.stored.get(key)
-            if stored and key not in self.claims and not self.tells(key) and stored.value == self.layout.value(entry):
+            if (
+                stored
+                and key not in self.claims
+                and not self.id_is_ours(key)
+                and stored.value == self.layout.value(entry)
+            ):
                 yield key
 
-    def among(self, others: Collection[OwnerRecord], wanted: Mapping[str, Entry], actual: Actual) -> Self:
+    def with_other_records(self, others: Collection[OwnerRecord], wanted: Mapping[str, Entry], actual: Actual) -> Self:
         """The same, knowing the other hosts' records. A key that is wanted no more, and holds what another host has
         written down, too, is that host's by now: it waited for us to let go."""
         theirs = {key for record in others for key, claim in record.claims.items() if _holds(actual, key, claim)}
         claims = {key: claim for key, claim in self.claims.items() if key in wanted or key not in theirs}
         return evolve(self, claims=claims, contested=claimed_keys(others))
 
-    def remembering(self, actual: Actual) -> Self:
+    def with_remembered_claims(self, actual: Actual) -> Self:
         """The same, with what this agent saw in order under custom ids, and still is there, claimed again: a second
         agent on this host may have taken it out of the record before the entry was written."""
         seen = {key: Claim.of(known.container_id, [known.value]) for key, known in self.known.items()}
-        lost = {key: claim for key, claim in seen.items() if not self.tells(key) and _holds(actual, key, claim)}
+        lost = {key: claim for key, claim in seen.items() if not self.id_is_ours(key) and _holds(actual, key, claim)}
         return evolve(self, claims={**lost, **self.claims})
 
     def next_claims(self, wanted: Mapping[str, Entry], actual: Actual) -> dict[str, Claim]:
@@ -110,7 +117,7 @@ class Ownership:
         claims = {key: claim for key, claim in self.claims.items() if self._still_held(key, actual)}
         for key, entry in wanted.items():
             stored = actual.stored.get(key)
-            if self.tells(key) or (stored and not self._may_write(stored, self.layout.value(entry))):
+            if self.id_is_ours(key) or (stored and not self._may_write(stored, self.layout.value(entry))):
                 continue
             claims[key] = self._claim(entry, stored)
         return claims

@@ -13,7 +13,7 @@ from model.entry import Entry, Refusal, RefusalReason, ancestors, quoted
 from model.frozen import frozen_dict
 from model.layout import Unreadable
 from model.ownership import Known, Ownership
-from model.record import OwnerRecord, Shelf
+from model.record import OwnerRecord, RecordKeys
 from model.stored import FOREVER, Actual, Lifetime, Stored
 
 
@@ -142,7 +142,7 @@ def with_record(planned: Plan, record: OwnerRecord, actual: Actual, ownership: O
     value = record.encode()
     if actual.record and actual.record.value == value:
         return planned
-    key = Shelf(ownership.layout.prefix).record(ownership.owner)
+    key = RecordKeys(ownership.layout.prefix).record(ownership.owner)
     change = Change(Action.RECORD, key, value, actual.record, Reason.CLAIMS)
     return evolve(planned, changes=(change, *planned.changes))
 
@@ -161,8 +161,8 @@ class _Planner:
         self.ownership = ownership
         self.lifetime = lifetime
         self.stored = actual.stored
-        self.flat = actual.flat
-        self.passed_over = {each: why for ref, why in wanted.passed_over.items() for each in (ref.id, ref.name)}
+        self.has_directories = actual.has_directories
+        self.excluded = {each: why for ref, why in wanted.excluded.items() for each in (ref.id, ref.name)}
         self.changes: list[Change] = []
         self.conflicts: list[Refusal] = []
         self.settled: dict[str, Known] = {}
@@ -192,7 +192,7 @@ class _Planner:
 
     def _obstacle(self, key: str) -> str | None:
         """A key that stays and excludes this one: where one of the two is, the other would need a directory."""
-        if self.flat:
+        if not self.has_directories:
             return None
         above = next((each for each in ancestors(key) if each in self._staying), None)
         return above or self._directories.get(key)
@@ -210,7 +210,7 @@ class _Planner:
 
     def _write(self, action: Action, entry: Entry, stored: Stored | None, reason: Reason) -> None:
         key, value = self.ownership.layout.key(entry), self.ownership.layout.value(entry)
-        claimed = not self.ownership.tells(key)
+        claimed = not self.ownership.id_is_ours(key)
         self.changes.append(Change(action, key, value, stored, reason, entry.container.id, claimed))
 
     def _settle(self, stored: Stored, entry: Entry) -> None:
@@ -226,7 +226,7 @@ class _Planner:
             action, reason = Action.RENEW if stored.renewable else Action.UPDATE, Reason.TTL_DUE
         else:
             return True
-        claimed = action is Action.UPDATE and not self.ownership.tells(stored.key)
+        claimed = action is Action.UPDATE and not self.ownership.id_is_ours(stored.key)
         self.changes.append(Change(action, stored.key, stored.value, stored, reason, container_id, claimed))
         return action is Action.RENEW
 
@@ -238,7 +238,7 @@ class _Planner:
             self._keep(stored, container_id)
         else:
             reason = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN
-            if why := self.passed_over.get(container_id) or self.passed_over.get(name):
+            if why := self.excluded.get(container_id) or self.excluded.get(name):
                 reason = Reason(why.value)
             self.changes.append(Change(Action.DELETE, stored.key, "", stored, reason, container_id))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from model.container import Binding, Container, PortId
-from model.entry import binding_mark
+from model.entry import binding_suffix
 from model.family import Family
 
 
@@ -19,7 +19,7 @@ class ServicePort:
     port: PortId
     binding: Binding | None = None
     others: tuple[Binding, ...] = ()
-    mark: str = ""
+    id_suffix: str = ""
 
     @property
     def host_port(self) -> int:
@@ -30,7 +30,7 @@ class ServicePort:
         """The port itself, and as it is published by each of its further bindings, in an order of our own: the engine's
         order decides which is the first, and nothing else. Of two that come to the same always the same one counts."""
         others = sorted(set(self.others), key=_our_order)
-        return (self, *(evolve(self, binding=each, others=(), mark=binding_mark(each)) for each in others))
+        return (self, *(evolve(self, binding=each, others=(), id_suffix=binding_suffix(each)) for each in others))
 
 
 def service_ports(container: Container, *, internal: bool, family: Family = Family.ANY) -> tuple[ServicePort, ...]:

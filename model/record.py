@@ -22,7 +22,7 @@ ROOT = "/_wharfinger"
 
 
 @frozen
-class Shelf:
+class RecordKeys:
     """Where the records about one prefix are kept: ``/_wharfinger/<prefix, percent-encoded>``."""
 
     prefix: str
@@ -40,7 +40,7 @@ class Shelf:
         """The key of an owner's record."""
         return f"{self.folder(owner)}/record"
 
-    def question(self, owner: str) -> str:
+    def liveness_query(self, owner: str) -> str:
         """The key that somebody creates to learn whether the owner's agent is alive: a living one removes it."""
         return f"{self.folder(owner)}/question"
 
@@ -56,11 +56,11 @@ class Claim:
     @classmethod
     def of(cls, container_id: str, values: Iterable[str]) -> Self:
         """Without repetitions, sorted, so that equal claims are written alike."""
-        return cls(container_id, tuple(sorted(set(map(_told, values)))))
+        return cls(container_id, tuple(sorted(set(map(_inline_or_digest, values)))))
 
     def holds(self, value: str) -> bool:
         """Whether this host has written this value there, or was about to."""
-        return _told(value) in self.values
+        return _inline_or_digest(value) in self.values
 
 
 #: A value of more characters in the record is told by its digest, which has fewer. An address with a port is shorter.
@@ -70,7 +70,7 @@ _TOLD_WHOLE = 80
 _BESIDES = 64 + 2 * _TOLD_WHOLE + 50
 
 
-def _told(value: str) -> str:
+def _inline_or_digest(value: str) -> str:
     """The value, or what tells it from every other one. What is told so already stays as it is."""
     if len(json.dumps(value)) <= _TOLD_WHOLE:
         return value

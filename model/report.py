@@ -7,12 +7,12 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from model.desired import PassedOver, UnknownContainer
+from model.desired import ExclusionReason, UnknownContainer
 from model.entry import ContainerRef
 from model.frozen import frozen_dict
 from model.ownership import Known
 from model.plan import Action, Change, Plan, remember
-from model.stored import Mark
+from model.stored import StorePosition
 
 
 class Result(Enum):
@@ -69,9 +69,9 @@ class Memory:
     """
 
     known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
-    suspects: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
-    mark: Mark | None = None
-    unsure: int = 0
+    held_delete_counts: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
+    store_position: StorePosition | None = None
+    passes_since_consistent_read: int = 0
 
 
 @frozen
@@ -87,10 +87,10 @@ class PassReport:
     plan: Plan = Plan()
     outcomes: tuple[Outcome, ...] = ()
     unknown: tuple[UnknownContainer, ...] = ()
-    passed_over: Mapping[ContainerRef, PassedOver] = field(factory=dict, converter=frozen_dict)
+    excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
     seconds: Mapping[Stage, float] = field(factory=dict, converter=frozen_dict)
-    suspects: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
-    mark: Mark | None = None
+    held_delete_counts: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
+    store_position: StorePosition | None = None
     replaced: bool = False
     consistent: bool = False
 
@@ -124,9 +124,14 @@ class PassReport:
         applied = self.with_result(Result.APPLIED)
         left = [outcome.change for outcome in self.outcomes if outcome.result is not Result.APPLIED]
         recorded = all(change.action is not Action.RECORD for change in left)
-        mark = self.mark if recorded else memory.mark
-        unsure = 0 if self.consistent else memory.unsure + 1
-        return Memory(remember(known, self.plan, applied, left), self.suspects, mark, unsure)
+        store_position = self.store_position if recorded else memory.store_position
+        passes_since_consistent_read = 0 if self.consistent else memory.passes_since_consistent_read + 1
+        return Memory(
+            remember(known, self.plan, applied, left),
+            self.held_delete_counts,
+            store_position,
+            passes_since_consistent_read,
+        )
 
 
 def summary(plan: Plan) -> str:

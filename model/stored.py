@@ -28,14 +28,14 @@ class Stored:
 
 
 @frozen
-class Mark:
+class StorePosition:
     """Which store was read, and how far it had come: etcd's cluster id and index. The index never goes back, unless the
     store was wiped or restored."""
 
     cluster: str
     index: int
 
-    def succeeds(self, earlier: Mark) -> bool:
+    def succeeds(self, earlier: StorePosition) -> bool:
         """Whether this can be the same store, later."""
         return self.cluster == earlier.cluster and self.index >= earlier.index
 
@@ -47,9 +47,9 @@ class Actual:
 
     stored: Mapping[str, Stored] = field(factory=dict, converter=frozen_dict)
     record: Stored | None = None
-    question: Stored | None = None
-    mark: Mark | None = None
-    flat: bool = False
+    liveness_query: Stored | None = None
+    store_position: StorePosition | None = None
+    has_directories: bool = True
 
 
 @frozen

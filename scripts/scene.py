@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from model.record import Shelf
+from model.record import RecordKeys
 from scripts.servers import NAMES, RealServers, RecordedServers, Servers
 from scripts.terminal import Terminal
 from tests.support.agent import PROGRAM, Agent
@@ -104,4 +104,4 @@ def _forget(etcd: EtcdV2, prefix: str) -> None:
     """Remove the demo's keys and owner record, which nobody else writes below: it took an unused prefix."""
     with suppress(OSError, EtcdError):
         etcd.delete(prefix, recursive=True)
-        etcd.delete(Shelf(prefix).path, recursive=True)
+        etcd.delete(RecordKeys(prefix).path, recursive=True)

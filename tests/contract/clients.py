@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controller.clock import Clock, Deadline
-from controller.etcd2 import Endpoints, Etcd2Registry
-from controller.etcd3 import Etcd3Registry
-from controller.gateway import Gateway
-from controller.registry import Registry
+from controller.registry.base import Registry
+from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.etcd_v3.client import EtcdV3Client
+from controller.registry.etcd_v3.registry import EtcdV3Registry
 from model.stored import Lifetime
 from tests.support.etcd_server import EtcdServer
 
@@ -29,8 +29,8 @@ class Client:
 
 
 REGISTRIES: dict[int, Callable[[tuple[Address, ...], Callable[[], None]], Registry]] = {
-    2: lambda endpoints, on_error: Etcd2Registry(Endpoints(endpoints, on_error), PREFIX, Lifetime()),
-    3: lambda endpoints, on_error: Etcd3Registry(Gateway(endpoints, on_error), PREFIX, Lifetime()),
+    2: lambda endpoints, on_error: EtcdV2Registry(EtcdV2Client(endpoints, on_error), PREFIX, Lifetime()),
+    3: lambda endpoints, on_error: EtcdV3Registry(EtcdV3Client(endpoints, on_error), PREFIX, Lifetime()),
 }
 
 

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import pytest
 
-from controller.etcd2 import Endpoints, Etcd2Registry
-from controller.etcd3 import Etcd3Registry
-from controller.gateway import Gateway
-from controller.registry import Registry
+from controller.registry.base import Registry
+from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.etcd_v3.client import EtcdV3Client
+from controller.registry.etcd_v3.registry import EtcdV3Registry
 from model.record import ROOT
 from model.stored import Lifetime
 from tests.support.command_host import Host
@@ -78,7 +78,7 @@ class Etcd2Store:
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         host, _, port = self._server.endpoint.rpartition(":")
-        return Etcd2Registry(Endpoints([(host, int(port))], on_error=lambda: None), prefix, lifetime)
+        return EtcdV2Registry(EtcdV2Client([(host, int(port))], on_error=lambda: None), prefix, lifetime)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._server.put(key, value, ttl)
@@ -103,7 +103,7 @@ class Etcd3Store:
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         host, _, port = self._server.endpoint.rpartition(":")
-        return Etcd3Registry(Gateway([(host, int(port))]), prefix, lifetime)
+        return EtcdV3Registry(EtcdV3Client([(host, int(port))]), prefix, lifetime)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._v3.put(key, value, ttl)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.exits import HELD_BACK, IN_SYNC, PENDING, WRONG
-from model.record import Shelf
+from controller.commands.exit_codes import HELD_BACK, IN_SYNC, PENDING, WRONG
+from model.record import RecordKeys
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.command_host import OWNER, Host, on_a_terminal
 from tests.support.processes import free_ports
@@ -16,7 +16,7 @@ from tests.support.secure_etcd import TlsEtcd, authority
 from tests.support.waiting import wait_until
 
 SECRET = "correct horse"
-SHELF = Shelf("/services")
+SHELF = RecordKeys("/services")
 
 
 SIX = tuple("abcdef")
@@ -124,7 +124,7 @@ def test_deregister_refuses_an_owner_whose_agent_is_alive(host: Host) -> None:
         done = host.deregister("--yes", "--wait=20")
         assert (done.returncode, len(host.registered)) == (WRONG, 4)
         assert f"the agent of '{OWNER}' is alive" in done.stderr
-        assert host.etcd.get(SHELF.question(OWNER)) is None
+        assert host.etcd.get(SHELF.liveness_query(OWNER)) is None
         assert host.deregister("--yes", "--force").returncode in {IN_SYNC, WRONG}
         wait_until(lambda: len(host.registered) == 4, what="the agent to register them again")
     finally:

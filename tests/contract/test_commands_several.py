@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from controller.exits import HELD_BACK, IN_SYNC, PENDING, WRONG
-from model.record import Shelf
+from controller.commands.exit_codes import HELD_BACK, IN_SYNC, PENDING, WRONG
+from model.record import RecordKeys
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.command_host import OWNER, Host, on_a_terminal
 from tests.support.processes import free_ports
@@ -22,7 +22,7 @@ KEYS = ("/services/nginx", "/others/nginx")
 @pytest.fixture
 def others(host: Host) -> str:
     """Another prefix, empty."""
-    for path in ("/others", Shelf("/others").path):
+    for path in ("/others", RecordKeys("/others").path):
         host.etcd.delete(path, recursive=True)
     return f"etcd://{host.etcd.endpoint}/others"
 
@@ -82,7 +82,7 @@ def test_the_worst_of_them_is_the_exit_code(host: Host, others: str, down: str) 
 def test_another_engines_name_in_one_is_no_matter_to_the_other(host: Host, others: str) -> None:
     """Each has an owner record of its own."""
     host.runs("a")
-    host.etcd.put(Shelf("/others").record(OWNER), '{"engine":"ANOTHER","claims":{}}')
+    host.etcd.put(RecordKeys("/others").record(OWNER), '{"engine":"ANOTHER","claims":{}}')
     done = reconcile(host, others, host.uri)
     assert (done.returncode, host.registered) == (WRONG, {f"{OWNER}:a:80"})
     assert done.stderr.startswith(f"wharfinger: {others}: owner-conflict: ")

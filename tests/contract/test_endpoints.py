@@ -9,7 +9,7 @@ import pytest
 
 from controller.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.rotation import CONNECT_TIMEOUT, READ_TIMEOUT
+from controller.registry.failover import CONNECT_TIMEOUT, READ_TIMEOUT
 from model.report import Result
 from tests.contract.clients import Client, address, soon
 from tests.support.answering import fake

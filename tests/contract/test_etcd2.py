@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from controller.errors import RegistryUnavailable
-from controller.etcd2 import Endpoints, Etcd2Registry
+from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
 from model.plan import Action, Change, Reason
-from model.record import Shelf
+from model.record import RecordKeys
 from model.report import Result
 from model.stored import Lifetime
 from tests.contract.clients import Address, address, soon
@@ -20,9 +20,9 @@ from tests.support.etcd_server import EtcdServer
 KEY = "/services/nginx/core-01:web:80"
 
 
-def registry_at(*endpoints: Address) -> Etcd2Registry:
+def registry_at(*endpoints: Address) -> EtcdV2Registry:
     """A registry over these endpoints."""
-    return Etcd2Registry(Endpoints(endpoints), "/services", Lifetime())
+    return EtcdV2Registry(EtcdV2Client(endpoints), "/services", Lifetime())
 
 
 def test_reads_that_decide_deletes_are_quorum_reads() -> None:
@@ -33,7 +33,7 @@ def test_reads_that_decide_deletes_are_quorum_reads() -> None:
         registry.read(OWNER, soon())
         assert [urlsplit(each.split()[1]).query for each in etcd.asked] == ["recursive=true"] * 2
         etcd.asked.clear()
-        mark = registry.read(OWNER, soon(), consistent=True).mark
+        mark = registry.read(OWNER, soon(), consistent=True).store_position
         registry.others(OWNER, soon())
         assert {"quorum=true" in each for each in etcd.asked} == {True}
         assert len(etcd.asked) == 3
@@ -43,7 +43,7 @@ def test_reads_that_decide_deletes_are_quorum_reads() -> None:
 
 def test_records_are_hidden_from_every_listing(good: EtcdServer) -> None:
     """Consumers and ``etcdctl ls`` never see them; who knows the key can read it."""
-    record = Shelf("/services").record(OWNER)
+    record = RecordKeys("/services").record(OWNER)
     registry = registry_at(address(good))
     registry.apply(OWNER, Change(Action.RECORD, record, "mine", None, Reason.CLAIMS), soon())
     assert [key for key in good.keys("/") if "wharfinger" in key] == []
@@ -55,11 +55,11 @@ def test_a_prefix_is_one_part_of_the_records_key(good: EtcdServer) -> None:
     """Percent-encoded, and so it comes back: no shelf lies within another one."""
     host, port = address(good)
     for prefix in ("/services", "/services/a", "/servi%2Fces", "/日 本"):
-        registry = Etcd2Registry(Endpoints([(host, port)]), prefix, Lifetime())
-        change_of = Change(Action.RECORD, Shelf(prefix).record(OWNER), prefix, None, Reason.CLAIMS)
+        registry = EtcdV2Registry(EtcdV2Client([(host, port)]), prefix, Lifetime())
+        change_of = Change(Action.RECORD, RecordKeys(prefix).record(OWNER), prefix, None, Reason.CLAIMS)
         assert registry.apply(OWNER, change_of, soon()).result is Result.APPLIED
     for prefix in ("/services", "/services/a", "/servi%2Fces", "/日 本"):
-        registry = Etcd2Registry(Endpoints([(host, port)]), prefix, Lifetime())
+        registry = EtcdV2Registry(EtcdV2Client([(host, port)]), prefix, Lifetime())
         record = registry.read(OWNER, soon()).record
         assert record is not None
         assert record.value == prefix
@@ -82,9 +82,9 @@ def test_a_store_that_was_wiped_is_another_one() -> None:
     server = EtcdServer().start()
     try:
         server.put(KEY, "x:1")
-        before = registry_at(address(server)).read(OWNER, soon()).mark
+        before = registry_at(address(server)).read(OWNER, soon()).store_position
         server.lose_data()
-        after = registry_at(address(server)).read(OWNER, soon()).mark
+        after = registry_at(address(server)).read(OWNER, soon()).store_position
         assert before is not None
         assert after is not None
         assert not after.succeeds(before)
@@ -100,7 +100,7 @@ def test_a_client_notices_another_cluster_behind_its_endpoint() -> None:
         etcd.headers["X-Etcd-Cluster-Id"] = "c2"
         with pytest.raises(RegistryUnavailable, match="another cluster"):
             registry.read(OWNER, soon())
-        mark = registry.read(OWNER, soon()).mark
+        mark = registry.read(OWNER, soon()).store_position
         assert mark is not None
         assert mark.cluster == "c2"
 

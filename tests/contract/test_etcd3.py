@@ -10,10 +10,10 @@ from attrs import evolve
 
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
-from controller.etcd3 import BATCH, Etcd3Registry
-from controller.gateway import Document, Gateway
+from controller.registry.etcd_v3.client import Document, EtcdV3Client
+from controller.registry.etcd_v3.registry import BATCH, EtcdV3Registry
 from model.plan import Action, Change, Reason
-from model.record import Shelf
+from model.record import RecordKeys
 from model.report import Result
 from model.stored import Lifetime, Stored
 from tests.contract.clients import PREFIX, address, soon
@@ -25,19 +25,19 @@ from tests.support.waiting import wait_until
 
 KEY = "/services/nginx/core-01:web:80"
 FOREIGN = "/services/nginx/core-02:web:80"
-RECORD = Shelf(PREFIX).record(OWNER)
+RECORD = RecordKeys(PREFIX).record(OWNER)
 TTL = Lifetime(100, 10)
 
 T = TypeVar("T")
 
 
-class Tapped(Gateway):
+class Tapped(EtcdV3Client):
     """A gateway that keeps what it is asked."""
 
     asked: list[tuple[str, Document]]
 
     def call(self, path: str, document: Document, read: Callable[[Any], T], deadline: Deadline) -> T:
-        """See Gateway."""
+        """See EtcdV3Client."""
         self.asked.append((path, document))
         return super().call(path, document, read, deadline)
 
@@ -54,17 +54,17 @@ def tapped(server: EtcdServer) -> Tapped:
     return gateway
 
 
-def registry_at(server: EtcdServer, lifetime: Lifetime = Lifetime()) -> Etcd3Registry:
+def registry_at(server: EtcdServer, lifetime: Lifetime = Lifetime()) -> EtcdV3Registry:
     """A registry over this server."""
-    return Etcd3Registry(Gateway([address(server)]), PREFIX, lifetime)
+    return EtcdV3Registry(EtcdV3Client([address(server)]), PREFIX, lifetime)
 
 
-def read(registry: Etcd3Registry, *, consistent: bool = False) -> dict[str, Stored]:
+def read(registry: EtcdV3Registry, *, consistent: bool = False) -> dict[str, Stored]:
     """What is stored, by key."""
     return dict(registry.read(OWNER, soon(), consistent=consistent).stored)
 
 
-def results(registry: Etcd3Registry, *changes: Change) -> list[Result]:
+def results(registry: EtcdV3Registry, *changes: Change) -> list[Result]:
     """How these changes end."""
     return [each.result for each in registry.apply_all(OWNER, changes, soon())]
 
@@ -83,7 +83,7 @@ def test_a_batch_is_one_transaction(good: EtcdServer, v3: EtcdV3) -> None:
     for name in ("a", "b"):
         v3.put(f"/services/{name}", "old")
     gateway = tapped(good)
-    registry = Etcd3Registry(gateway, PREFIX, Lifetime())
+    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
     before = read(registry)
     gateway.calls()
     changes = [
@@ -106,7 +106,7 @@ def test_a_batch_is_as_large_as_etcd_takes(good: EtcdServer, number: int, transa
     """One more would be refused, and is the next one's."""
     gateway = tapped(good)
     changes = [create(f"/services/nginx/core-01:web{each}:80") for each in range(number)]
-    assert results(Etcd3Registry(gateway, PREFIX, Lifetime()), *changes) == [Result.APPLIED] * number
+    assert results(EtcdV3Registry(gateway, PREFIX, Lifetime()), *changes) == [Result.APPLIED] * number
     assert gateway.calls() == ["kv/txn"] * transactions
 
 
@@ -114,7 +114,7 @@ def test_a_create_that_comes_late_does_not_bring_back_what_went_since(good: Etcd
     """A member that stood still can pass a transaction on after it was asked for again elsewhere. Under a custom id
     nothing but the owner record would tell whose the key is, and that has changed by then."""
     gateway, custom = tapped(good), "/services/redis/redis-1"
-    registry = Etcd3Registry(gateway, PREFIX, Lifetime())
+    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
     read(registry)
     claim = Change(Action.RECORD, RECORD, "with a claim", None, Reason.CLAIMS)
     late = evolve(create(custom), claimed=True)
@@ -132,7 +132,7 @@ def test_what_cannot_be_had_in_parts_is_asked_for_once() -> None:
     """A password that is wrong is wrong for each change alone, too."""
     refusal = {"code": 3, "message": "etcdserver: authentication failed, invalid user ID or password"}
     with fake(400, refusal) as etcd:
-        registry = Etcd3Registry(Gateway([etcd.address]), PREFIX, Lifetime())
+        registry = EtcdV3Registry(EtcdV3Client([etcd.address]), PREFIX, Lifetime())
         assert results(registry, *(create(f"/services/{each}") for each in range(9))) == [Result.FAILED] * 9
         assert len(etcd.asked) == 1
 
@@ -171,7 +171,7 @@ def test_while_nobody_writes_a_read_asks_about_the_owner_alone(good: EtcdServer,
     """One small request; record and question are fresh, and what is kept of the keys is what is there."""
     v3.put(KEY, "x:1")
     gateway = tapped(good)
-    registry = Etcd3Registry(gateway, PREFIX, Lifetime())
+    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
     first = registry.read(OWNER, soon())
     assert gateway.calls() == ["kv/range"] * 2
     assert registry.read(OWNER, soon()) == first
@@ -183,13 +183,13 @@ def test_once_somebody_wrote_a_read_asks_for_what_is_newer(good: EtcdServer, v3:
     """Wherever in etcd it was."""
     v3.put(KEY, "x:1")
     gateway = tapped(good)
-    registry = Etcd3Registry(gateway, PREFIX, Lifetime())
+    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
     before = registry.read(OWNER, soon())
-    assert before.mark
+    assert before.store_position
     gateway.calls()
     v3.put(somewhere, "y:1")
     after = registry.read(OWNER, soon())
-    assert gateway.asked[1][1]["min_mod_revision"] == str(before.mark.index + 1)
+    assert gateway.asked[1][1]["min_mod_revision"] == str(before.store_position.index + 1)
     assert gateway.calls() == ["kv/range"] * 2
     assert {key: each.value for key, each in after.stored.items()} == v3.keys(PREFIX)
     assert (after.record.value if after.record else None) == v3.get(RECORD)
@@ -222,7 +222,7 @@ def test_who_wants_it_consistent_gets_everything_read_anew(good: EtcdServer, v3:
     """Whatever was seen before counts for nothing then."""
     v3.put(KEY, "x:1")
     gateway = tapped(good)
-    registry = Etcd3Registry(gateway, PREFIX, Lifetime())
+    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
     read(registry)
     gateway.calls()
     read(registry, consistent=True)
@@ -234,7 +234,7 @@ def test_a_compaction_does_not_matter(good: EtcdServer, v3: EtcdV3) -> None:
     """What was seen before it still counts, as nothing is asked about the past."""
     v3.put(KEY, "x:1")
     gateway = tapped(good)
-    registry = Etcd3Registry(gateway, PREFIX, Lifetime())
+    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
     before = read(registry)
     for number in range(5):
         v3.put(FOREIGN, f"y:{number}")
@@ -259,7 +259,7 @@ def test_a_moment_that_etcd_has_forgotten_is_no_answer(good: EtcdServer, v3: Etc
 
     gateway = Compacting([address(good)])
     gateway.asked = []
-    registry = Etcd3Registry(gateway, PREFIX, Lifetime())
+    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
     with pytest.raises(RegistryUnavailable, match="required revision has been compacted"):
         registry.read(OWNER, soon())
     assert set(read(registry)) == {KEY, FOREIGN}
@@ -272,12 +272,12 @@ def test_a_store_that_was_wiped_is_another_one() -> None:
         v3, registry = EtcdV3(server.endpoint), registry_at(server)
         v3.put(KEY, "x:1")
         v3.put(FOREIGN, "x:1")
-        before = registry.read(OWNER, soon()).mark
+        before = registry.read(OWNER, soon()).store_position
         server.lose_data()
         after = registry.read(OWNER, soon())
         assert before
-        assert after.mark
-        assert not after.mark.succeeds(before)
+        assert after.store_position
+        assert not after.store_position.succeeds(before)
         assert after.stored == {}
     finally:
         server.close()
@@ -329,7 +329,7 @@ def test_all_of_a_hosts_keys_hang_on_one_lease(good: EtcdServer, v3: EtcdV3) -> 
 def test_renewing_is_one_call_and_wakes_no_watcher(good: EtcdServer, v3: EtcdV3) -> None:
     """However many keys there are, and a hundred times over."""
     gateway = tapped(good)
-    registry = Etcd3Registry(gateway, PREFIX, TTL)
+    registry = EtcdV3Registry(gateway, PREFIX, TTL)
     assert set(results(registry, *(create(f"/services/{each}/core-01:web:80") for each in range(50)))) == {
         Result.APPLIED
     }
@@ -347,7 +347,7 @@ def test_renewing_is_one_call_and_wakes_no_watcher(good: EtcdServer, v3: EtcdV3)
 def test_what_is_left_is_asked_for_once_whatever_hangs_on_it(good: EtcdServer) -> None:
     """And not at all where nothing does."""
     gateway = tapped(good)
-    registry = Etcd3Registry(gateway, PREFIX, TTL)
+    registry = EtcdV3Registry(gateway, PREFIX, TTL)
     read(registry)
     assert "lease/timetolive" not in gateway.calls()
     results(registry, *(create(f"/services/{each}/core-01:web:80") for each in range(5)))
@@ -450,7 +450,7 @@ def test_a_key_may_lie_above_or_below_another(good: EtcdServer) -> None:
         results(registry, create("/services/a"), create("/services/a/b"), create("/services/a/b/c"))
         == [Result.APPLIED] * 3
     )
-    assert registry.read(OWNER, soon()).flat
+    assert not registry.read(OWNER, soon()).has_directories
 
 
 def test_neighbours_of_the_prefix_are_not_below_it(good: EtcdServer, v3: EtcdV3) -> None:
@@ -487,7 +487,7 @@ def test_an_etcd_that_is_full_says_what_to_do() -> None:
     server = Full().start()
     try:
         v3, gateway = EtcdV3(server.endpoint), tapped(server)
-        registry = Etcd3Registry(gateway, PREFIX, Lifetime())
+        registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
         results(registry, create(KEY))
         assert fill(v3) > 0
         gateway.calls()

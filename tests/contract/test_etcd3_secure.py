@@ -10,11 +10,11 @@ import pytest
 from attrs import evolve, frozen
 from structlog.testing import capture_logs
 
-from controller.credentials import Credentials
 from controller.errors import RegistryUnavailable
-from controller.registry import Registry
+from controller.registry.base import Registry
+from controller.registry.credentials import Credentials
 from model.plan import Action, Change, Reason
-from model.record import ROOT, Shelf
+from model.record import ROOT, RecordKeys
 from model.report import Result
 from model.stored import Lifetime
 from tests.support.builders import OWNER, change, create
@@ -83,7 +83,7 @@ def test_the_role_needs_no_more_than_the_prefix_and_our_shelf(users: Guarded) ->
     """With a lifetime, too: a lease is granted, kept alive and asked about, and records are written and read."""
     registry = users.registry(lifetime=Lifetime(60, 50))
     assert registry.apply(OWNER, create("/services/leased/core-01:web:80"), soon()).result is Result.APPLIED
-    record = Change(Action.RECORD, Shelf("/services").record(OWNER), "record", None, Reason.CLAIMS)
+    record = Change(Action.RECORD, RecordKeys("/services").record(OWNER), "record", None, Reason.CLAIMS)
     assert registry.apply(OWNER, record, soon()).result is Result.APPLIED
     actual = registry.read(OWNER, soon())
     leased = actual.stored["/services/leased/core-01:web:80"]

@@ -1,4 +1,4 @@
-"""What every registry promises; see controller.registry."""
+"""What every registry promises; see controller.registry.base."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry import DryRun, Registry
+from controller.registry.base import DryRun, Registry
 from model.plan import Action, Change, Reason
-from model.record import Shelf
+from model.record import RecordKeys
 from model.report import Result
-from model.stored import Lifetime, Mark, Stored
+from model.stored import Lifetime, Stored, StorePosition
 from tests.contract.conftest import PREFIX, Store
 from tests.support.builders import OWNER, change, create
 
@@ -158,7 +158,9 @@ def test_several_changes_stand_for_themselves(store: Store) -> None:
         change(Action.UPDATE, before["/services/b"], "new"),
         change(Action.DELETE, before["/services/c"]),
         change(Action.DELETE, before["/services/d"]),
-        create("/services/a/e", "new") if registry.read(OWNER, soon()).flat else create("/services/e", "new"),
+        create("/services/a/e", "new")
+        if not registry.read(OWNER, soon()).has_directories
+        else create("/services/e", "new"),
         create("/services/b", "new"),
     ]
     outcomes = list(registry.apply_all(OWNER, changes[:5], soon())) + list(
@@ -234,8 +236,8 @@ def test_a_dry_run_shows_what_is_there_and_writes_nothing(store: Store) -> None:
 
 # What is kept about an owner, outside the prefix.
 
-SHELF = Shelf(PREFIX)
-RECORD, QUESTION = SHELF.record(OWNER), SHELF.question(OWNER)
+SHELF = RecordKeys(PREFIX)
+RECORD, QUESTION = SHELF.record(OWNER), SHELF.liveness_query(OWNER)
 
 
 def recording(value: str, before: Stored | None = None) -> Change:
@@ -248,13 +250,13 @@ def test_the_record_and_the_question_are_read_beside_the_keys(store: Store, cons
     """This owner's, and nobody else's; they are not among the keys."""
     for owner in (OWNER, "core-011", "core-0"):
         store.put(SHELF.record(owner), f"record of {owner}")
-        store.put(SHELF.question(owner), f"question to {owner}")
-    store.put(Shelf("/elsewhere").record(OWNER), "of another prefix")
+        store.put(SHELF.liveness_query(owner), f"question to {owner}")
+    store.put(RecordKeys("/elsewhere").record(OWNER), "of another prefix")
     store.put(KEY, "10.0.0.1:80")
     actual = store.registry().read(OWNER, soon(), consistent=consistent)
     assert actual.record is not None
-    assert actual.question is not None
-    assert (actual.record.value, actual.question.value) == (f"record of {OWNER}", f"question to {OWNER}")
+    assert actual.liveness_query is not None
+    assert (actual.record.value, actual.liveness_query.value) == (f"record of {OWNER}", f"question to {OWNER}")
     assert set(actual.stored) == {KEY}
 
 
@@ -262,7 +264,7 @@ def test_an_owner_of_whom_nothing_is_kept_has_no_record(store: Store) -> None:
     """An answer, not an error."""
     store.put(KEY, "10.0.0.1:80")
     actual = store.registry().read(OWNER, soon())
-    assert (actual.record, actual.question) == (None, None)
+    assert (actual.record, actual.liveness_query) == (None, None)
     assert store.registry().others(OWNER, soon()) == ()
 
 
@@ -270,8 +272,8 @@ def test_others_are_the_records_of_all_other_owners_of_this_prefix(store: Store)
     """No questions, and not our own."""
     for owner in (OWNER, "core-02", "core-011", "record"):
         store.put(SHELF.record(owner), f"record of {owner}")
-    store.put(SHELF.question("core-03"), "question")
-    store.put(Shelf("/elsewhere").record("core-04"), "of another prefix")
+    store.put(SHELF.liveness_query("core-03"), "question")
+    store.put(RecordKeys("/elsewhere").record("core-04"), "of another prefix")
     others = store.registry().others(OWNER, soon())
     assert {each.key: each.value for each in others} == {
         SHELF.record(owner): f"record of {owner}" for owner in ("core-02", "core-011", "record")
@@ -281,7 +283,7 @@ def test_others_are_the_records_of_all_other_owners_of_this_prefix(store: Store)
 def test_records_of_all_of_the_registry_have_a_shelf_too(store: Store) -> None:
     """An empty prefix is all of it; what is hidden is no key under it."""
     registry = store.registry(prefix="")
-    change = Change(Action.RECORD, Shelf("").record(OWNER), "mine", None, Reason.CLAIMS)
+    change = Change(Action.RECORD, RecordKeys("").record(OWNER), "mine", None, Reason.CLAIMS)
     assert registry.apply(OWNER, change, soon()).result is Result.APPLIED
     store.put(KEY, "10.0.0.1:80")
     actual = registry.read(OWNER, soon())
@@ -313,9 +315,9 @@ def test_the_record_never_expires(store: Store) -> None:
     registry.apply(OWNER, create(QUESTION, "?"), soon())
     actual = registry.read(OWNER, soon())
     assert actual.record is not None
-    assert actual.question is not None
+    assert actual.liveness_query is not None
     assert (actual.record.value, actual.record.ttl) == ("two", None)
-    assert actual.question.ttl in range(95, 101)
+    assert actual.liveness_query.ttl in range(95, 101)
 
 
 def test_a_question_can_be_put_and_answered(store: Store) -> None:
@@ -323,19 +325,19 @@ def test_a_question_can_be_put_and_answered(store: Store) -> None:
     registry = store.registry()
     registry.apply(OWNER, recording("one"), soon())
     registry.apply(OWNER, create(QUESTION, "?"), soon())
-    question = registry.read(OWNER, soon()).question
+    question = registry.read(OWNER, soon()).liveness_query
     assert question is not None
     assert registry.apply(OWNER, change(Action.DELETE, question), soon()).result is Result.APPLIED
     actual = registry.read(OWNER, soon())
-    assert (actual.question, actual.record is not None) == (None, True)
+    assert (actual.liveness_query, actual.record is not None) == (None, True)
 
 
 def test_the_mark_tells_the_store_and_how_far_it_has_come(store: Store) -> None:
     """It moves with every write, whosever, and stands still without; the same store goes on to be the same."""
     registry = store.registry()
 
-    def mark() -> Mark:
-        found = registry.read(OWNER, soon(), consistent=True).mark
+    def mark() -> StorePosition:
+        found = registry.read(OWNER, soon(), consistent=True).store_position
         assert found is not None
         return found
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve, field, frozen
 
-from controller.credentials import Credentials
 from controller.errors import RegistryUnavailable, Stop
+from controller.registry.credentials import Credentials
 from model.report import Result
 from tests.support.builders import OWNER, create
 from tests.support.etcd_server import EtcdServer

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.metrics import Metrics
+from controller.observe.metrics import Metrics
 from tests.support.processes import REPOSITORY
 from tests.support.tools import run_tool
 

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from controller.rotation import READ_TIMEOUT
+from controller.registry.failover import READ_TIMEOUT
 from tests.support.agent import Agent
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v2 import EtcdV2

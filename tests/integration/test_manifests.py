@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from controller.cli import cli
-from controller.options import FLAGS, SWITCHES, environment_variable, rewrite
-from controller.uri import parse_uri
+from controller.config.flags import FLAGS, SWITCHES, environment_variable, rewrite
+from controller.registry.uri import parse_uri
 from model.backoff import SEQUENCE
 from tests.support.processes import REPOSITORY
 from tests.support.tools import run_tool

@@ -12,8 +12,8 @@ import docker.errors
 import requests
 
 from controller.clock import Clock, Deadline
-from controller.engine import EngineIdentity
 from controller.errors import EngineUnavailable
+from controller.source.docker import EngineIdentity
 from model.container import Container
 from model.desired import Snapshot, UnknownContainer
 from model.report import PassReport

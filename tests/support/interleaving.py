@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 
 from controller.clock import Deadline
-from controller.reconcile import Task, reconcile
-from controller.registry import OneByOne
+from controller.reconcile.one_pass import Task, reconcile
+from controller.registry.base import OneByOne
 from model.plan import Change
 from model.report import Memory, Outcome
 from model.stored import Actual, Stored
@@ -32,7 +32,7 @@ class Player(OneByOne):
         self, task: Task, source: FakeSource, registry: MemoryRegistry, told: Callable[[Change, Outcome], None]
     ) -> None:
         self.source = source
-        self._task, self._registry, self._told = task, registry, told
+        self._task, self._registry, self._inline_or_digest = task, registry, told
         self._order: type[BaseException] | None = None
         self._broken: BaseException | None = None
         self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
@@ -77,7 +77,7 @@ class Player(OneByOne):
         """See Registry."""
         self._stand()
         outcome = self._registry.apply(owner, change, deadline)
-        self._told(change, outcome)
+        self._inline_or_digest(change, outcome)
         return outcome
 
     def _wait(self) -> None:

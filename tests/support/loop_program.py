@@ -1,4 +1,4 @@
-"""A program around `controller.service`, to be sent signals: `python -m tests.support.loop_program MODE [MODE...]`.
+"""A program around `controller.commands.service`, to be sent signals: `python -m tests.support.loop_program MODE [MODE...]`.
 
 It has a loop for each MODE, prints a line for each pass, and its passes come an hour apart. MODE is calm, stuck (a pass
 never ends), broken (an observer has a mistake in it) or mistaken (the pass has one).
@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable
 
 from controller import logs
-from controller.loop import Loop, Pace
-from controller.service import run_until_signalled
+from controller.commands.service import run_until_signalled
+from controller.reconcile.loop import Loop, Pace
 from model.report import Memory, PassReport, PassResult
 
 

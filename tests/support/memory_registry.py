@@ -8,11 +8,11 @@ from attrs import evolve
 
 from controller.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry import OneByOne, overtaken
+from controller.registry.base import OneByOne, overtaken
 from model.plan import Action, Change
-from model.record import Shelf
+from model.record import RecordKeys
 from model.report import Outcome, Result
-from model.stored import FOREVER, Actual, Lifetime, Mark, Stored
+from model.stored import FOREVER, Actual, Lifetime, Stored, StorePosition
 
 
 class MemoryRegistry(OneByOne):
@@ -43,14 +43,14 @@ class MemoryRegistry(OneByOne):
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
         self._answer()
-        shelf = Shelf(self._prefix)
-        record, question = self.stored.get(shelf.record(owner)), self.stored.get(shelf.question(owner))
-        return Actual(self._under(self._prefix), record, question, Mark(self.cluster, self.version))
+        shelf = RecordKeys(self._prefix)
+        record, question = self.stored.get(shelf.record(owner)), self.stored.get(shelf.liveness_query(owner))
+        return Actual(self._under(self._prefix), record, question, StorePosition(self.cluster, self.version))
 
     def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
         self._answer()
-        shelf = Shelf(self._prefix)
+        shelf = RecordKeys(self._prefix)
         records = {key: each for key, each in self._under(shelf.path).items() if key.endswith("/record")}
         return tuple(each for key, each in records.items() if key != shelf.record(owner))
 

@@ -9,7 +9,7 @@ from model.container import PortId
 from model.desired import UnknownContainer
 from model.entry import ContainerRef, Refusal, RefusalReason
 from model.plan import Action, Change, Plan, Reason
-from model.record import Shelf
+from model.record import RecordKeys
 from model.report import Outcome, PassReport, PassResult, Result, Stage
 from model.stored import Stored
 
@@ -40,7 +40,7 @@ def renewed(key: str, value: str = "10.0.0.1:8000") -> Change:
 
 def recorded(before: str | None = None) -> Change:
     """A write of the owner record."""
-    key = Shelf("/services").record("core-01")
+    key = RecordKeys("/services").record("core-01")
     stored = None if before is None else Stored(key, before, 7)
     return Change(Action.RECORD, key, '{"claims":{},"engine":"E"}', stored, Reason.CLAIMS)
 

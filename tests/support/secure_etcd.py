@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from controller.clock import Clock, Deadline
-from controller.credentials import Credentials
 from controller.errors import RegistryUnavailable
-from controller.etcd2 import Endpoints, Etcd2Registry
-from controller.etcd3 import Etcd3Registry
-from controller.gateway import UNAUTHENTICATED, Gateway
-from controller.registry import Registry
+from controller.registry.base import Registry
+from controller.registry.credentials import Credentials
+from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.etcd_v3.client import UNAUTHENTICATED, EtcdV3Client
+from controller.registry.etcd_v3.registry import EtcdV3Registry
 from model.report import Result
 from model.stored import Lifetime
 from tests.support.builders import OWNER, create
@@ -105,8 +105,8 @@ class Setting:
         address, _, port = self.server.endpoint.rpartition(":")
         endpoints = [(host or address, int(port))]
         if self.api == 3:
-            return Etcd3Registry(Gateway(endpoints, credentials=credentials), "/services", lifetime)
-        return Etcd2Registry(Endpoints(endpoints, credentials=credentials), "/services", lifetime)
+            return EtcdV3Registry(EtcdV3Client(endpoints, credentials=credentials), "/services", lifetime)
+        return EtcdV2Registry(EtcdV2Client(endpoints, credentials=credentials), "/services", lifetime)
 
 
 def soon() -> Deadline:

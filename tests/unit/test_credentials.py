@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from controller.credentials import Credentials
 from controller.errors import Stop
+from controller.registry.credentials import Credentials
 from tests.support.secure_etcd import authority
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from controller.deregister import Owner, is_alive, leaving, remove
 from controller.errors import RegistryUnavailable
-from controller.reconcile import Task, reconcile
+from controller.reconcile.deregister import Owner, is_alive, leaving, remove
+from controller.reconcile.one_pass import Task, reconcile
 from model.address import AddressRules
 from model.container import Container
 from model.desired import Rules
 from model.layout import PlainLayout
 from model.plan import Action
-from model.record import Claim, OwnerRecord, Shelf
+from model.record import Claim, OwnerRecord, RecordKeys
 from model.report import Memory, Result
 from model.stored import Lifetime
 from tests.support.builders import container
@@ -20,9 +20,9 @@ from tests.support.fakes import FakeSource, FakeTime
 from tests.support.memory_registry import RecordingRegistry
 
 LAYOUT = PlainLayout("/services")
-SHELF = Shelf("/services")
+SHELF = RecordKeys("/services")
 WEB, REDIS = "/services/nginx/core-01:web:80", "/services/nginx/redis-1"
-RECORD, QUESTION = SHELF.record("core-01"), SHELF.question("core-01")
+RECORD, QUESTION = SHELF.record("core-01"), SHELF.liveness_query("core-01")
 
 #: What others have there: a host of almost the same name, custom ids of nobody and of another host, and rubbish.
 FOREIGN = {

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from controller.clock import Clock, Deadline
-from controller.engine import Engine, EngineIdentity, EngineSettings, connect
 from controller.errors import EngineUnavailable
+from controller.source.docker import Engine, EngineIdentity, EngineSettings, connect
 from model.container import Container
 from model.desired import Snapshot, UnknownContainer
 from model.entry import ContainerRef

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.container import Binding, PortId
-from model.entry import PART_LIMIT, DefaultId, binding_mark, key_part_problem
+from model.entry import PART_LIMIT, DefaultId, binding_suffix, key_part_problem
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_ids_of_further_bindings_tell_their_owner(text: str, port: str) -> None:
 def test_every_mark_reads_as_it_writes(protocol: str, number: int, address: str, host_port: int) -> None:
     """Whatever the binding is."""
     first = DefaultId.of("core-01", "web", PortId(number, protocol))
-    text = f"{first}:{binding_mark(Binding(address, host_port))}"
+    text = f"{first}:{binding_suffix(Binding(address, host_port))}"
     found = DefaultId.parse(text)
     assert found is not None
     assert (found.owner, found.container, str(found)) == ("core-01", "web", text)

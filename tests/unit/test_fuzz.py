@@ -18,12 +18,13 @@ from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller import logs, words
+from controller import logs
+from controller.config import converters as words
 from controller.errors import plain
-from controller.uri import parse_uri, split_port
+from controller.registry.uri import parse_uri, split_port
 from model.address import AddressRules, address_problem
 from model.container import MalformedContainer, PortId, agrees_with_list, from_inspect, shown_in_list
-from model.desired import Health, Rules, Snapshot, desired
+from model.desired import HealthRule, Rules, Snapshot, desired
 from model.entry import DefaultId, key_part_problem, quoted
 from model.family import Family
 from model.layout import Decoded, PlainLayout, Unreadable
@@ -105,7 +106,7 @@ def test_from_inspect_of_a_good_answer_with_anything_in_it(path: Path, value: An
         return
     assert all(isinstance(each, str) for each in (container.id, container.name, container.image, *container.env))
     rules = Rules("core-01", AddressRules(ip="192.0.2.1"))
-    for each in (rules, evolve(rules, all_bindings=True), evolve(rules, health=Health.HEALTHY, address=IPV6_ONLY)):
+    for each in (rules, evolve(rules, all_bindings=True), evolve(rules, health=HealthRule.HEALTHY, address=IPV6_ONLY)):
         assert desired(Snapshot((container,)), each).held == frozenset()
 
 

@@ -53,8 +53,8 @@ def deletes(plan: Plan) -> set[str]:
 )
 def test_the_table(gone: int, own: int, seen: int, rule: GuardRule, held: bool) -> None:
     """Each row of the table in guard's docstring, at its edges."""
-    suspects = dict.fromkeys(keys(gone), seen) if seen else {}
-    result, after = guard(deleting(*keys(gone), own=own), suspects, rule)
+    held_delete_counts = dict.fromkeys(keys(gone), seen) if seen else {}
+    result, after = guard(deleting(*keys(gone), own=own), held_delete_counts, rule)
     assert deletes(result) == (set() if held else set(keys(gone)))
     assert {change.key for change in result.held_back} == (set(keys(gone)) if held else set())
     assert after == (dict.fromkeys(keys(gone), seen + 1) if held else {})
@@ -103,10 +103,10 @@ def others(changes: tuple[Change, ...]) -> list[Change]:
 
 @given(PLANS, SUSPECTS, RULES)
 def test_law_only_deletes_are_held_back_and_nothing_is_lost(
-    plan: Plan, suspects: Mapping[str, int], rule: GuardRule
+    plan: Plan, held_delete_counts: Mapping[str, int], rule: GuardRule
 ) -> None:
     """Creates, updates and renewals go on in their order; every delete goes or is held back, and is counted if so."""
-    result, after = guard(plan, suspects, rule)
+    result, after = guard(plan, held_delete_counts, rule)
     assert others(result.changes) == others(plan.changes)
     assert sorted((*result.changes, *result.held_back), key=str) == sorted(plan.changes, key=str)
     assert after.keys() == {change.key for change in result.held_back}
@@ -115,17 +115,17 @@ def test_law_only_deletes_are_held_back_and_nothing_is_lost(
 
 
 @given(PLANS, SUSPECTS)
-def test_law_without_a_guard_everything_goes(plan: Plan, suspects: Mapping[str, int]) -> None:
+def test_law_without_a_guard_everything_goes(plan: Plan, held_delete_counts: Mapping[str, int]) -> None:
     """Off with 0."""
-    assert guard(plan, suspects, OFF) == (plan, {})
+    assert guard(plan, held_delete_counts, OFF) == (plan, {})
 
 
 @given(PLANS, RULES)
 def test_law_a_delete_that_is_seen_often_enough_goes(plan: Plan, rule: GuardRule) -> None:
     """After as many passes in a row as the rule says, and in none before, if it is held back at all."""
-    suspects: Mapping[str, int] = {}
+    held_delete_counts: Mapping[str, int] = {}
     for number in range(1, rule.passes + 1):
-        result, suspects = guard(plan, suspects, rule)
+        result, held_delete_counts = guard(plan, held_delete_counts, rule)
         if number == 1:
             held = bool(result.held_back)
         if held and number < rule.passes:
@@ -137,11 +137,11 @@ def test_law_a_delete_that_is_seen_often_enough_goes(plan: Plan, rule: GuardRule
 def test_law_no_delete_is_held_back_for_ever(plans: list[Plan], rule: GuardRule) -> None:
     """Whatever comes and goes beside it, one that stands in every plan goes in time."""
     steady = removed("/services/web/core-01:steady:80")
-    suspects: Mapping[str, int] = {}
+    held_delete_counts: Mapping[str, int] = {}
     gone = False
     for number in range(rule.passes):
         plan = plans[number % 3]
-        result, suspects = guard(evolve(plan, changes=(*plan.changes, steady)), suspects, rule)
+        result, held_delete_counts = guard(evolve(plan, changes=(*plan.changes, steady)), held_delete_counts, rule)
         gone = gone or steady in result.changes
     assert gone
 

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from controller.clock import Deadline
-from controller.reconcile import Task, reconcile
+from controller.reconcile.one_pass import Task, reconcile
 from model.address import AddressRules
 from model.container import Container
 from model.desired import Rules
@@ -16,7 +16,7 @@ from model.guard import OFF
 from model.layout import PlainLayout
 from model.plan import Reason
 from model.report import Memory, PassReport
-from model.stored import Actual, Mark
+from model.stored import Actual, StorePosition
 from tests.support.builders import container
 from tests.support.fakes import FakeSource, FakeTime
 from tests.support.memory_registry import MemoryRegistry
@@ -96,7 +96,7 @@ def test_containers_that_come_back_in_time_lose_nothing(host: Host) -> None:
     host.has_a_pass()
     host.runs(*SIX)
     host.has_a_pass()
-    assert (host.registry.version, dict(host.memory.suspects)) == (version, {})
+    assert (host.registry.version, dict(host.memory.held_delete_counts)) == (version, {})
     host.runs()
     assert [len(host.has_a_pass().plan.held_back) for _ in range(3)] == [6, 6, 0]
 
@@ -190,7 +190,7 @@ def test_a_restored_store_starts_the_guards_count_anew(host: Host) -> None:
     host.has_a_pass()
     host.registry.version -= 1
     report = host.has_a_pass()
-    assert (report.replaced, len(report.plan.held_back), dict(host.memory.suspects)) == (
+    assert (report.replaced, len(report.plan.held_back), dict(host.memory.held_delete_counts)) == (
         True,
         5,
         {f"/services/nginx/core-01:{name}:80": 1 for name in "bcdef"},
@@ -204,7 +204,7 @@ class Lagging(MemoryRegistry):
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
         actual = super().read(owner, deadline, consistent=consistent)
-        return actual if consistent else evolve(actual, mark=Mark(self.cluster, self.version - 1))
+        return actual if consistent else evolve(actual, store_position=StorePosition(self.cluster, self.version - 1))
 
 
 def test_an_answer_that_lags_behind_is_no_other_store(host: Host) -> None:

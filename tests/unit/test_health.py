@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.health import Answer, Health, Together
+from controller.observe.health import AllRegistries, Answer, Health
 from model.plan import Plan
 from model.report import PassReport, PassResult
 from tests.support.fakes import FakeTime
@@ -120,7 +120,7 @@ def both(time: FakeTime) -> dict[str, Health]:
 
 def test_one_registry_speaks_for_itself(health: Health, time: FakeTime) -> None:
     """To the letter."""
-    alone = Together({"etcd": health})
+    alone = AllRegistries({"etcd": health})
     for report in (planned(in_sync=3), failed()):
         health.ended(report, 0.0, 1.0)
         assert (alone.ready(), alone.alive()) == (health.ready(), health.alive())
@@ -130,7 +130,7 @@ def test_one_registry_speaks_for_itself(health: Health, time: FakeTime) -> None:
 
 def test_several_are_ready_when_each_is(both: dict[str, Health]) -> None:
     """A line for each says which is not, and why; a problem does not break out of its line."""
-    together = Together(both)
+    together = AllRegistries(both)
     assert together.ready() == Answer(False, "etcd: no pass has ended yet\netcd-2: no pass has ended yet")
     both["etcd"].ended(planned(in_sync=3), 0.0, 1.0)
     both["etcd-2"].ended(failed(problem="nobody\nanswers"), 0.0, 1.0)
@@ -145,7 +145,7 @@ def test_several_are_ready_when_each_is(both: dict[str, Health]) -> None:
 
 def test_one_loop_that_hangs_is_enough(both: dict[str, Health], time: FakeTime) -> None:
     """The other's passes do not hide it."""
-    together = Together(both)
+    together = AllRegistries(both)
     assert together.alive() == Answer(True, "etcd: ok\netcd-2: ok")
     time.advance(SLACK + 1)
     both["etcd"].ended(planned(), 0.0, INTERVAL)

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 from structlog.testing import capture_logs
 
-from controller.journal import Journal
+from controller.observe.pass_log import PassLog
 from model.entry import RefusalReason
 from model.plan import Change
 from model.report import PassReport, PassResult, Result
@@ -35,7 +35,7 @@ class Reading:
     """A journal, and what it says of each pass that it is told of."""
 
     def __init__(self) -> None:
-        self._journal = Journal()
+        self._journal = PassLog()
 
     def of(self, report: PassReport, wait: float = 1.0) -> list[Line]:
         """The lines about this pass."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.last import Last
+from controller.reconcile.memo import Memo
 
 
 def test_the_same_question_is_answered_once() -> None:
@@ -13,6 +13,6 @@ def test_the_same_question_is_answered_once() -> None:
         asked.append((one, other))
         return one + other
 
-    last = Last(add)
+    last = Memo(add)
     assert [last(1, 2), last(1, 2), last(2, 2), last(1, 2)] == [3, 3, 4, 3]
     assert asked == [(1, 2), (2, 2), (1, 2)]

@@ -6,15 +6,15 @@ import json
 
 import pytest
 
-from controller.deregister import Owner, leaving
-from controller.reconcile import Task, reconcile
+from controller.reconcile.deregister import Owner, leaving
+from controller.reconcile.one_pass import Task, reconcile
 from model.address import AddressRules
 from model.container import Container
 from model.desired import Rules, UnknownContainer
 from model.entry import ContainerRef
 from model.layout import Layout, PlainLayout, ValueFormat
 from model.plan import Action, Reason
-from model.record import OwnerRecord, Shelf
+from model.record import OwnerRecord, RecordKeys
 from model.report import Memory, PassReport
 from model.skydns import SkyDnsLayout, label_of
 from tests.support.builders import container
@@ -56,7 +56,7 @@ def dns() -> RecordingRegistry:
 
 def claims(registry: MemoryRegistry, prefix: str, owner: str = "core-01") -> set[str]:
     """The keys that a host wrote down."""
-    record = OwnerRecord.decode(registry.stored[Shelf(prefix).record(owner)].value)
+    record = OwnerRecord.decode(registry.stored[RecordKeys(prefix).record(owner)].value)
     assert record is not None
     return set(record.claims)
 
@@ -87,7 +87,7 @@ def test_an_id_that_became_a_hash_is_claimed(dns: RecordingRegistry) -> None:
 def test_an_agent_that_is_killed_leaves_no_orphan(dns: RecordingRegistry) -> None:
     """The claim is written before the record that it is about."""
     run(dns, DNS, named("Web"))
-    assert dns.writes == [f"record {Shelf(DNS.prefix).record('core-01')}", f"create {HASHED}"]
+    assert dns.writes == [f"record {RecordKeys(DNS.prefix).record('core-01')}", f"create {HASHED}"]
 
 
 def test_another_hosts_records_are_let_be(dns: RecordingRegistry) -> None:

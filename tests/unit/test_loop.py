@@ -9,11 +9,11 @@ from queue import SimpleQueue
 import pytest
 from structlog.testing import capture_logs
 
-from controller.loop import Loop, Pace
+from controller.reconcile.loop import Loop, Pace
 from model.ownership import Known
 from model.plan import Plan
 from model.report import Memory, PassReport, PassResult
-from model.stored import Mark
+from model.stored import StorePosition
 from tests.support.fakes import EPOCH, FakeTime, Watcher
 from tests.support.reports import failed, planned
 
@@ -185,8 +185,8 @@ def test_a_mistake_in_a_pass_does_not_end_the_loop() -> None:
 
 SETTLED = {"/services/web/core-01:web:80": Known("10.0.0.1:80", "id-web")}
 SUSPECTS = {"/services/db/core-01:db:80": 1}
-MARK = Mark("c1", 7)
-SAW_IT = PassReport(PassResult.SUCCESS, plan=Plan(settled=SETTLED), suspects=SUSPECTS, mark=MARK)
+MARK = StorePosition("c1", 7)
+SAW_IT = PassReport(PassResult.SUCCESS, plan=Plan(settled=SETTLED), held_delete_counts=SUSPECTS, store_position=MARK)
 
 
 @pytest.mark.parametrize("between", [BAD, failed(PassResult.ENGINE_ERROR), ValueError()], ids=repr)
@@ -194,5 +194,5 @@ def test_what_a_pass_saw_is_given_to_the_next(between: PassReport | Exception) -
     """A pass that saw nothing, or broke, leaves it as it was; one that saw otherwise replaces it."""
     with capture_logs():
         script = Script(SAW_IT, between, GOOD, GOOD).run()
-    seen = Memory(SETTLED, SUSPECTS, MARK, unsure=1)
-    assert script.memories == [Memory(), seen, seen, Memory(unsure=2)]
+    seen = Memory(SETTLED, SUSPECTS, MARK, passes_since_consistent_read=1)
+    assert script.memories == [Memory(), seen, seen, Memory(passes_since_consistent_read=2)]

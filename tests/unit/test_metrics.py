@@ -14,8 +14,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.samples import Sample
 
-from controller.metrics import Metrics
-from model.desired import PassedOver
+from controller.observe.metrics import Metrics
+from model.desired import ExclusionReason
 from model.entry import ContainerRef, RefusalReason
 from model.plan import Action, Reason
 from model.report import PassReport, PassResult, Result, Stage
@@ -185,11 +185,11 @@ BUSY = planned(
 
 def test_the_gauges_show_what_the_last_pass_saw(metrics: Metrics) -> None:
     """Counts of entries, refusals by reason, and containers that nobody would describe."""
-    over = {ContainerRef("1", "a"): PassedOver.UNHEALTHY, ContainerRef("2", "b"): PassedOver.UNHEALTHY}
-    metrics.of("etcd").ended(evolve(BUSY, passed_over=over), EPOCH, 1.0)
+    over = {ContainerRef("1", "a"): ExclusionReason.UNHEALTHY, ContainerRef("2", "b"): ExclusionReason.UNHEALTHY}
+    metrics.of("etcd").ended(evolve(BUSY, excluded=over), EPOCH, 1.0)
     assert {name: value(metrics, f"entries_{name}", **OF_ETCD) for name in COUNTS} == COUNTS
-    assert value(metrics, "containers_passed_over", reason="unhealthy", **OF_ETCD) == 2
-    assert value(metrics, "containers_passed_over", reason="filtered", **OF_ETCD) == 0
+    assert value(metrics, "containers_excluded", reason="unhealthy", **OF_ETCD) == 2
+    assert value(metrics, "containers_excluded", reason="filtered", **OF_ETCD) == 0
     assert value(metrics, "entries_refused", reason="bad-name", **OF_ETCD) == 2
     assert value(metrics, "entries_refused", reason="conflict", **OF_ETCD) == 1
     assert value(metrics, "containers_unknown", **OF_ETCD) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.notify import Notifier
+from controller.observe.systemd import SystemdNotifier
 from model.report import PassReport, PassResult
 from tests.support.reports import added, failed, planned
 
@@ -41,7 +41,7 @@ def heard(line: socket.socket) -> list[str]:
 def test_each_pass_that_ends_is_told(manager: tuple[str, socket.socket], report: PassReport, status: str) -> None:
     """Ready, alive, and what it ended in, on one line: waiting for etcd is no reason to be killed."""
     name, line = manager
-    passes = Notifier(name, "etcd").of("etcd")
+    passes = SystemdNotifier(name, "etcd").of("etcd")
     passes.begun(0.0)
     passes.ended(report, 0.0, 1.0)
     assert heard(line) == ["READY=1", "WATCHDOG=1", f"STATUS={status}"]
@@ -55,7 +55,7 @@ OK = "ok: Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused."
 
 def test_several_registries_are_ready_when_each_has_had_a_pass(manager: tuple[str, socket.socket]) -> None:
     """One that never has leaves the program unready, whatever the other does; what is known is said meanwhile."""
-    notifier = Notifier(manager[0], "etcd", "etcd-2")
+    notifier = SystemdNotifier(manager[0], "etcd", "etcd-2")
     for _ in range(2):
         notifier.of("etcd").ended(planned(), 0.0, 1.0)
         assert heard(manager[1]) == [f"STATUS=etcd: {OK}; etcd-2: no pass has ended yet"]
@@ -66,7 +66,7 @@ def test_several_registries_are_ready_when_each_has_had_a_pass(manager: tuple[st
 
 def test_a_loop_that_hangs_is_not_hidden_by_its_neighbour(manager: tuple[str, socket.socket]) -> None:
     """The watchdog is fed each time that every loop has ended a pass, and not by one that ends many."""
-    notifier = Notifier(manager[0], "etcd", "etcd-2")
+    notifier = SystemdNotifier(manager[0], "etcd", "etcd-2")
     fed = []
     for label in ("etcd-2", "etcd", "etcd", "etcd", "etcd-2", "etcd", "etcd", "etcd"):
         notifier.of(label).ended(planned(), 0.0, 1.0)
@@ -77,27 +77,27 @@ def test_a_loop_that_hangs_is_not_hidden_by_its_neighbour(manager: tuple[str, so
 def test_the_end_is_told(manager: tuple[str, socket.socket]) -> None:
     """So that systemd knows that it was asked for."""
     name, line = manager
-    Notifier(name).stopping()
+    SystemdNotifier(name).stopping()
     assert heard(line) == ["STOPPING=1"]
 
 
 def test_without_a_manager_nobody_is_told() -> None:
     """Not under systemd."""
-    Notifier("", "etcd").of("etcd").ended(planned(), 0.0, 1.0)
-    Notifier("").stopping()
+    SystemdNotifier("", "etcd").of("etcd").ended(planned(), 0.0, 1.0)
+    SystemdNotifier("").stopping()
 
 
 def test_a_manager_that_is_gone_is_no_matter(tmp_path: Path) -> None:
     """Nor one whose socket is none."""
-    Notifier(str(tmp_path / "nowhere"), "etcd").of("etcd").ended(planned(), 0.0, 1.0)
+    SystemdNotifier(str(tmp_path / "nowhere"), "etcd").of("etcd").ended(planned(), 0.0, 1.0)
     (tmp_path / "file").touch()
-    Notifier(str(tmp_path / "file")).stopping()
-    Notifier("x" * 500).stopping()
+    SystemdNotifier(str(tmp_path / "file")).stopping()
+    SystemdNotifier("x" * 500).stopping()
 
 
 def test_a_manager_that_does_not_read_holds_nothing_up(manager: tuple[str, socket.socket]) -> None:
     """Its queue is full: what does not fit is not said."""
-    passes = Notifier(manager[0], "etcd").of("etcd")
+    passes = SystemdNotifier(manager[0], "etcd").of("etcd")
     for _ in range(2000):
         passes.ended(planned(), 0.0, 1.0)
     assert heard(manager[1])[0] == "READY=1"

@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from controller.options import (
+from controller.config.converters import BETWEEN
+from controller.config.flags import (
     CONNECTION,
     ETCDCTL,
     FLAGS,
@@ -19,8 +20,7 @@ from controller.options import (
     options,
     rewrite,
 )
-from controller.settings import WrongUsage
-from controller.words import BETWEEN
+from controller.config.settings import WrongUsage
 
 URI = "etcd://10.0.0.1:2379/services"
 

@@ -58,7 +58,7 @@ def test_whose_a_key_is(
 
 
 @pytest.mark.parametrize(
-    ("key", "tells"),
+    ("key", "id_is_ours"),
     [
         (OURS, True),
         (f"{OURS}:udp", True),
@@ -71,9 +71,9 @@ def test_whose_a_key_is(
         ("/services/core-01:web:80/custom", False),
     ],
 )
-def test_ids_that_tell_their_owner(key: str, tells: bool) -> None:
+def test_ids_that_tell_their_owner(key: str, id_is_ours: bool) -> None:
     """Only the last part of the key counts, and only in registrator's form."""
-    assert ownership().tells(key) is tells
+    assert ownership().id_is_ours(key) is id_is_ours
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,15 @@ def test_when_other_hosts_records_must_be_read(
 ) -> None:
     """Only then: an idle pass must not cost what everybody's records cost."""
     entries = {CUSTOM: ENTRY} if wanted else {}
-    assert ownership(claims).doubts(entries, actual(held)) == (frozenset({CUSTOM}) if doubtful else frozenset())
+    assert ownership(claims).keys_needing_other_records(entries, actual(held)) == (
+        frozenset({CUSTOM}) if doubtful else frozenset()
+    )
 
 
 def test_ids_that_tell_their_owner_are_never_in_doubt() -> None:
     """Whatever they hold."""
     held = Actual({OURS: Stored(OURS, VALUE, 7)})
-    assert ownership().doubts({OURS: entry()}, held) == frozenset()
+    assert ownership().keys_needing_other_records({OURS: entry()}, held) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controller.uri import parse_uri
-from controller.wiring import layout_for
+from controller.commands.build import layout_for
+from controller.registry.uri import parse_uri
 from model.address import AddressRules
 from model.container import from_inspect
 from model.desired import Deregister, Desired, Rules, Snapshot, desired

@@ -8,15 +8,15 @@ import pytest
 from attrs import evolve
 
 from controller.clock import Deadline
-from controller.reconcile import Task, reconcile
-from controller.registry import DryRun
+from controller.reconcile.one_pass import Task, reconcile
+from controller.registry.base import DryRun
 from model.address import AddressRules
 from model.container import Container
 from model.desired import Rules, UnknownContainer
 from model.entry import ContainerRef, RefusalReason
 from model.layout import PlainLayout
 from model.plan import Action
-from model.record import Claim, OwnerRecord, Shelf
+from model.record import Claim, OwnerRecord, RecordKeys
 from model.report import Memory, PassReport, PassResult, Result
 from model.stored import Actual
 from tests.support.builders import container
@@ -25,7 +25,7 @@ from tests.support.memory_registry import Killed, MemoryRegistry, RecordingRegis
 
 WEB = "/services/nginx/core-01:web:80"
 REDIS, MYSQL = "/services/nginx/redis-1", "/services/nginx/mysql-1"
-SHELF = Shelf("/services")
+SHELF = RecordKeys("/services")
 RECORD, OTHER_RECORD = SHELF.record("core-01"), SHELF.record("core-02")
 IP = {"core-01": "10.0.0.1", "core-02": "10.0.0.2"}
 OTHER_ENGINE = "9XYZ:ENGINE:TWO"
@@ -341,7 +341,7 @@ def test_a_take_over_that_could_not_be_written_down_is_tried_again() -> None:
 
 # Questions.
 
-QUESTION = SHELF.question("core-01")
+QUESTION = SHELF.liveness_query("core-01")
 
 
 @pytest.mark.parametrize(
@@ -357,10 +357,10 @@ def test_a_pass_answers_the_question_whether_its_agent_is_alive(source: FakeSour
     registry = RecordingRegistry()
     run(registry)
     registry.put(QUESTION, "?")
-    registry.put(SHELF.question("core-02"), "?")
+    registry.put(SHELF.liveness_query("core-02"), "?")
     assert reconcile(task(), source, registry, Memory()).result is result
     assert QUESTION not in registry.stored
-    assert SHELF.question("core-02") in registry.stored
+    assert SHELF.liveness_query("core-02") in registry.stored
 
 
 def test_a_question_is_answered_even_when_the_containers_cannot_be_read() -> None:

@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.clock import Clock, Deadline
-from model.desired import Desired, PassedOver
+from model.desired import Desired, ExclusionReason
 from model.entry import ContainerRef, Entry, RefusalReason
 from model.layout import PlainLayout
 from model.ownership import Known, Ownership
 from model.plan import DRIFT, Action, Change, Plan, Reason, by_key, in_apply_order, plan, remember, with_record
-from model.record import Claim, OwnerRecord, Shelf, claimed_keys
+from model.record import Claim, OwnerRecord, RecordKeys, claimed_keys
 from model.stored import Actual, Lifetime, Stored
 from tests.support.builders import HOST_IP, OWNER, entry
 from tests.support.memory_registry import MemoryRegistry
 
 LAYOUT = PlainLayout.under("/services")
-SHELF = Shelf("/services")
+SHELF = RecordKeys("/services")
 OURS = "/services/nginx/core-01:web:80"
 CUSTOM = "/services/nginx/custom"
 THEIRS = "/services/nginx/core-02:web:80"
@@ -197,7 +197,7 @@ def test_a_key_that_hangs_on_no_lease_of_ours_is_written_to_be_renewed(
     wanted: Desired, lifetime: Lifetime, left: int | None, expected: list[str]
 ) -> None:
     """Where lifetimes belong to leases, only a write hangs a key on another one; its value stays."""
-    read = Actual({OURS: Stored(OURS, VALUE, 7, left, renewable=False)}, flat=True)
+    read = Actual({OURS: Stored(OURS, VALUE, 7, left, renewable=False)}, has_directories=False)
     result = decide(wanted, read, lifetime=lifetime)
     assert [f"{each.action.value} {each.reason.value}" for each in result.changes] == expected
     assert {each.value for each in result.changes} <= {VALUE}
@@ -213,22 +213,22 @@ def test_held_keys_are_renewed() -> None:
 @pytest.mark.parametrize("there", [f"{OURS}/below", "/services/nginx"])
 def test_a_flat_registry_has_room_above_and_below_a_key(there: str) -> None:
     """etcd v3 has no directories that a key could stand in the way of."""
-    below = Actual({there: Stored(there, "theirs", 7)}, flat=True)
+    below = Actual({there: Stored(there, "theirs", 7)}, has_directories=False)
     assert [each.action for each in decide(WANT, below).changes] == [Action.CREATE]
     assert decide(WANT, actual({there: "theirs"})).changes == ()
 
 
-@pytest.mark.parametrize("why", PassedOver)
+@pytest.mark.parametrize("why", ExclusionReason)
 @pytest.mark.parametrize("before", [{}, known(OURS)], ids=["at the start", "known"])
-def test_the_reason_of_a_container_that_was_passed_over_is_its_own(why: PassedOver, before: dict[str, Known]) -> None:
+def test_the_reason_of_a_container_that_was_excluded_is_its_own(why: ExclusionReason, before: dict[str, Known]) -> None:
     """It runs, so its entry is neither gone nor an orphan: nobody has done anything to the registry."""
-    wanted = Desired(passed_over={ContainerRef("id-web", "web"): why})
+    wanted = Desired(excluded={ContainerRef("id-web", "web"): why})
     (delete,) = decide(wanted, actual({OURS: VALUE}), before).changes
     assert (delete.action, delete.reason.value) == (Action.DELETE, why.value)
     assert delete.reason not in DRIFT
     custom = decide(wanted, actual({CUSTOM: VALUE}), claims=claimed(CUSTOM)).changes
     assert [each.reason.value for each in custom] == [why.value]
-    other = Desired(passed_over={ContainerRef("id-db", "db"): why})
+    other = Desired(excluded={ContainerRef("id-db", "db"): why})
     assert [each.reason for each in decide(other, actual({OURS: VALUE})).changes] == [Reason.ORPHAN]
 
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from model.container import Container
-from model.entry import binding_mark
+from model.entry import binding_suffix
 from model.family import Family
 from model.ports import service_ports
 from tests.support.builders import binding, container
@@ -78,7 +78,7 @@ def test_further_bindings_come_in_an_order_of_our_own() -> None:
             ":::8081",
             "::1:8081",
         ]
-        assert [each.mark for each in ways] == ["", "8080", "8080", "8081", "8081", "--1-8081"]
+        assert [each.id_suffix for each in ways] == ["", "8080", "8080", "8081", "8081", "--1-8081"]
 
 
 def test_a_port_that_is_not_mapped_stands_for_itself() -> None:
@@ -88,7 +88,7 @@ def test_a_port_that_is_not_mapped_stands_for_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mark"),
+    ("text", "id_suffix"),
     [
         (":8081", "8081"),
         ("0.0.0.0:8081", "8081"),
@@ -98,6 +98,6 @@ def test_a_port_that_is_not_mapped_stands_for_itself() -> None:
         ("2001:db8::7:8080", "2001-db8--7-8080"),
     ],
 )
-def test_marks_of_bindings(text: str, mark: str) -> None:
+def test_marks_of_bindings(text: str, id_suffix: str) -> None:
     """The port alone on all addresses; an address without colons, which separate the parts of an id."""
-    assert binding_mark(binding(text)) == mark
+    assert binding_suffix(binding(text)) == id_suffix

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from controller.health import Answer
-from controller.probe import ask, default_url
+from controller.commands.health import ask, default_url
+from controller.observe.health import Answer
 from tests.support.processes import free_ports
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.reconcile import Task
+from controller.reconcile.one_pass import Task
 from model.address import AddressRules
 from model.container import Container
 from model.desired import Rules
 from model.layout import PlainLayout
 from model.plan import Action, Change
-from model.record import OwnerRecord, Shelf
+from model.record import OwnerRecord, RecordKeys
 from model.report import Outcome, Result
 from tests.support.builders import container
 from tests.support.fakes import FakeSource, FakeTime
@@ -109,7 +109,8 @@ def test_of_two_hosts_that_start_at_once_exactly_one_gets_the_id(turns: tuple[in
         come_to_rest(players, registry)
         assert registry.stored[KEY].value == winner
         claims = [
-            OwnerRecord.decode(registry.stored[Shelf("/services").record(f"core-0{each}")].value) for each in (1, 2)
+            OwnerRecord.decode(registry.stored[RecordKeys("/services").record(f"core-0{each}")].value)
+            for each in (1, 2)
         ]
         assert sorted(KEY in claim.claims for claim in claims if claim) == [False, True]
 

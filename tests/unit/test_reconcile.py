@@ -9,16 +9,16 @@ import pytest
 from attrs import evolve
 
 from controller.clock import Deadline
-from controller.engine import EngineIdentity
-from controller.reconcile import Task, reconcile
-from controller.registry import DryRun, OneByOne
+from controller.reconcile.one_pass import Task, reconcile
+from controller.registry.base import DryRun, OneByOne
+from controller.source.docker import EngineIdentity
 from model.address import AddressRules
 from model.desired import Rules, Snapshot, UnknownContainer
 from model.entry import ContainerRef
 from model.layout import PlainLayout
 from model.ownership import Known
 from model.plan import Action, Change, Reason
-from model.record import Shelf
+from model.record import RecordKeys
 from model.report import Memory, Outcome, PassReport, PassResult, Result, Stage
 from model.stored import Actual, Stored
 from tests.support.builders import HOST_IP, container
@@ -27,7 +27,7 @@ from tests.support.memory_registry import MemoryRegistry
 
 WEB, DB = "/services/nginx/core-01:web:80", "/services/nginx/core-01:db:80"
 ORPHAN = "/services/nginx/core-01:gone:80"
-RECORD = Shelf("/services").record("core-01")
+RECORD = RecordKeys("/services").record("core-01")
 SECONDS = 10.0
 
 
@@ -297,6 +297,6 @@ def test_a_pass_that_deletes_is_sure_and_the_counting_begins_anew() -> None:
     """It has read everything twice."""
     registry = MemoryRegistry()
     registry.put(ORPHAN, f"{HOST_IP}:1")
-    report = reconcile(task(), host("web"), registry, Memory(unsure=20))
+    report = reconcile(task(), host("web"), registry, Memory(passes_since_consistent_read=20))
     assert report.consistent
-    assert report.memory_after(Memory(unsure=20)).unsure == 0
+    assert report.memory_after(Memory(passes_since_consistent_read=20)).passes_since_consistent_read == 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.record import ROOT, Claim, OwnerRecord, Shelf, claim_size, claimed_keys
+from model.record import ROOT, Claim, OwnerRecord, RecordKeys, claim_size, claimed_keys
 
 TEXTS = st.text(max_size=12)
 CLAIMS = st.dictionaries(TEXTS, st.builds(Claim.of, TEXTS, st.lists(TEXTS, max_size=3)), max_size=4)
@@ -28,17 +28,17 @@ RECORDS = st.builds(OwnerRecord, TEXTS, CLAIMS)
 )
 def test_each_prefix_has_a_shelf_of_its_own(prefix: str, path: str) -> None:
     """One key part for the whole prefix, so that no shelf lies inside another; hidden from every listing."""
-    shelf = Shelf(prefix)
+    shelf = RecordKeys(prefix)
     assert shelf.path == path
     assert shelf.folder("core-01") == f"{path}/core-01"
     assert shelf.record("core-01") == f"{path}/core-01/record"
-    assert shelf.question("core-01") == f"{path}/core-01/question"
+    assert shelf.liveness_query("core-01") == f"{path}/core-01/question"
 
 
 @given(TEXTS, TEXTS)
 def test_shelves_of_different_prefixes_are_different(one: str, other: str) -> None:
     """And none is outside the hidden root, or below another one."""
-    first, second = Shelf(f"/{one}").path, Shelf(f"/{other}").path
+    first, second = RecordKeys(f"/{one}").path, RecordKeys(f"/{other}").path
     assert (first == second) is (one == other)
     assert first.removeprefix(f"{ROOT}/").count("/") == 0
     assert ROOT.startswith("/_")

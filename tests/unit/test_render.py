@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from controller.render import as_json, as_text, removal
+from controller.commands.render import as_json, as_text, removal
 from model.entry import RefusalReason
 from model.plan import Plan, Reason
 from model.report import PassReport, PassResult, Result

@@ -8,7 +8,7 @@ from attrs import evolve
 from model.ownership import Known
 from model.plan import Action, Change, Plan, Reason
 from model.report import Memory, Outcome, PassReport, PassResult, Result, summary, verdict
-from model.stored import Mark, Stored
+from model.stored import Stored, StorePosition
 from tests.support.builders import create
 
 STORED = Stored("/services/b", "x", 1)
@@ -60,7 +60,7 @@ def test_the_verdict(results: list[Result], result: PassResult, pending: int) ->
 )
 def test_a_pass_that_saw_nothing_forgets_nothing(result: PassResult) -> None:
     """Unknown is not absent."""
-    memory = Memory({"/services/a": Known("x", "id")}, {"/services/b": 2}, Mark("c1", 7))
+    memory = Memory({"/services/a": Known("x", "id")}, {"/services/b": 2}, StorePosition("c1", 7))
     assert PassReport(result).memory_after(memory) == memory
     assert not PassReport(result).planned
 
@@ -84,9 +84,9 @@ def test_a_delete_that_failed_is_still_ours() -> None:
 
 def test_what_the_guard_suspects_and_which_store_it_was_is_handed_on() -> None:
     """As this pass saw it, whatever the one before did."""
-    now = PassReport(PassResult.SUCCESS, suspects={"/services/x": 2}, mark=Mark("c1", 9))
-    after = now.memory_after(Memory({}, {"/services/y": 1}, Mark("c1", 7)))
-    assert after == Memory({}, {"/services/x": 2}, Mark("c1", 9), unsure=1)
+    now = PassReport(PassResult.SUCCESS, held_delete_counts={"/services/x": 2}, store_position=StorePosition("c1", 9))
+    after = now.memory_after(Memory({}, {"/services/y": 1}, StorePosition("c1", 7)))
+    assert after == Memory({}, {"/services/x": 2}, StorePosition("c1", 9), passes_since_consistent_read=1)
 
 
 @pytest.mark.parametrize(("replaced", "kept"), [(False, {"/services/c"}), (True, set())], ids=["same", "replaced"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.route import Route, local_address_towards
+from controller.source.local_address import Route, local_address_towards
 
 #: A name that no resolver is even asked for, and an address that no datagram socket may connect to.
 NO_NAME, NO_ROUTE = ("a" * 64, 2379), ("255.255.255.255", 2379)

@@ -10,9 +10,9 @@ from wsgiref.validate import validator
 import pytest
 from attrs import frozen
 
-from controller.health import Health
-from controller.metrics import Metrics
-from controller.server import App, router
+from controller.observe.health import Health
+from controller.observe.http_server import App, router
+from controller.observe.metrics import Metrics
 from tests.support.fakes import FakeTime
 from tests.support.reports import failed, planned
 

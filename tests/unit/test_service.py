@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.service import GRACE
+from controller.commands.service import GRACE
 from tests.support.agent import Agent
 from tests.support.processes import REPOSITORY, Child, free_ports
 from tests.support.waiting import wait_until

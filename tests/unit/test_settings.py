@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from controller.credentials import Credentials
-from controller.options import CONNECTION, FLAGS, SWITCHES
-from controller.server import Address
-from controller.settings import OwnerSettings, Settings, WrongUsage, parse, parse_owner
-from controller.targets import RegistrySettings
-from controller.uri import RegistryUri, parse_uri
+from controller.config.flags import CONNECTION, FLAGS, SWITCHES
+from controller.config.registry_settings import RegistrySettings
+from controller.config.settings import OwnerSettings, Settings, WrongUsage, parse, parse_owner
+from controller.observe.http_server import Address
+from controller.registry.credentials import Credentials
+from controller.registry.uri import RegistryUri, parse_uri
 from model.address import AddressRules
-from model.desired import Deregister, Health, Rules
+from model.desired import Deregister, HealthRule, Rules
 from model.family import Family
 from model.guard import GuardRule
 from model.layout import ValueFormat
@@ -134,7 +134,7 @@ def test_every_flag_is_heard() -> None:
         all_bindings="true",
     )
     address = AddressRules("10.1.1.1", "", "addr", internal=True, network="backend", family=Family.IPV4)
-    expected = Rules("core-02", address, True, ("a", "b"), Deregister.ON_SUCCESS, Health.HEALTHY, all_bindings=True)
+    expected = Rules("core-02", address, True, ("a", "b"), Deregister.ON_SUCCESS, HealthRule.HEALTHY, all_bindings=True)
     assert settings.rules == expected
     assert settings.filters == (("label", "a=b c"), ("name", "x"))
     assert (settings.lifetime, settings.interval, settings.pass_timeout) == (Lifetime(30, 10), 2.5, 3.0)

@@ -32,7 +32,7 @@ def others(value: str) -> list[OwnerRecord]:
 def test_what_we_want_no_more_is_the_one_who_wrote_the_same(theirs: str, deletes: int) -> None:
     """A claim with another value is one that came too late: the key is still ours to remove."""
     actual = holding(VALUE)
-    ownership = Ownership("core-01", LAYOUT, {CUSTOM: CLAIM}).among(others(theirs), {}, actual)
+    ownership = Ownership("core-01", LAYOUT, {CUSTOM: CLAIM}).with_other_records(others(theirs), {}, actual)
     result = plan(Desired(), actual, ownership)
     assert (result.count(Action.DELETE), result.foreign) == (deletes, 1 - deletes)
     assert len(ownership.next_claims({}, actual)) == deletes
@@ -41,7 +41,7 @@ def test_what_we_want_no_more_is_the_one_who_wrote_the_same(theirs: str, deletes
 def test_what_we_want_and_hold_stays_ours() -> None:
     """Whoever claims it, too."""
     wanted = {CUSTOM: entry("web", "shared")}
-    ownership = Ownership("core-01", LAYOUT, {CUSTOM: CLAIM}).among(others(VALUE), wanted, holding(VALUE))
+    ownership = Ownership("core-01", LAYOUT, {CUSTOM: CLAIM}).with_other_records(others(VALUE), wanted, holding(VALUE))
     assert ownership.claims == {CUSTOM: CLAIM}
     assert ownership.contested == {CUSTOM}
 
@@ -50,7 +50,9 @@ def test_what_we_want_and_hold_stays_ours() -> None:
 def test_what_we_have_just_written_is_claimed_again(value: str, claimed: bool) -> None:
     """Another agent of this host may have taken the claim out of the record in between; what holds another value by
     now is not what we have written."""
-    ownership = Ownership("core-01", LAYOUT, known={CUSTOM: Known(VALUE, "id-web")}).remembering(holding(value))
+    ownership = Ownership("core-01", LAYOUT, known={CUSTOM: Known(VALUE, "id-web")}).with_remembered_claims(
+        holding(value)
+    )
     assert ownership.claims == ({CUSTOM: CLAIM} if claimed else {})
     assert plan(Desired(), holding(value), ownership).count(Action.DELETE) == claimed
 
@@ -60,13 +62,13 @@ def test_a_claim_that_is_in_the_record_is_not_touched_by_memory() -> None:
     claim = Claim("id-new", (VALUE, "192.0.2.2:80"))
     known = {CUSTOM: Known(VALUE, "id-web"), DEFAULT: Known(VALUE, "id-web")}
     before = Ownership("core-01", LAYOUT, {CUSTOM: claim}, known)
-    assert before.remembering(holding(VALUE)).claims == {CUSTOM: claim}
-    assert before.remembering(holding(VALUE, DEFAULT)).claims == {CUSTOM: claim}
+    assert before.with_remembered_claims(holding(VALUE)).claims == {CUSTOM: claim}
+    assert before.with_remembered_claims(holding(VALUE, DEFAULT)).claims == {CUSTOM: claim}
 
 
 @pytest.mark.parametrize(("held", "doubts"), [((), {CUSTOM}), (("id-web",), set()), (("id-other",), {CUSTOM})])
 def test_others_need_not_be_asked_about_what_stays_as_it_is(held: tuple[str, ...], doubts: set[str]) -> None:
     """A failed container can be held for days: its passes cost no more than others."""
     ownership = Ownership("core-01", LAYOUT, {CUSTOM: CLAIM})
-    assert ownership.doubts({}, holding(VALUE), held) == doubts
-    assert ownership.doubts({}, holding("192.0.2.2:80"), held) == {CUSTOM}
+    assert ownership.keys_needing_other_records({}, holding(VALUE), held) == doubts
+    assert ownership.keys_needing_other_records({}, holding("192.0.2.2:80"), held) == {CUSTOM}

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from model.stored import Lifetime, Mark
+from model.stored import Lifetime, StorePosition
 
-MARK = Mark("c1", 7)
+MARK = StorePosition("c1", 7)
 
 
 @pytest.mark.parametrize(
     ("now", "same"),
     [
-        (Mark("c1", 7), True),
-        (Mark("c1", 8), True),
-        (Mark("c1", 6), False),
-        (Mark("c1", 0), False),
-        (Mark("c2", 7), False),
-        (Mark("c2", 8), False),
+        (StorePosition("c1", 7), True),
+        (StorePosition("c1", 8), True),
+        (StorePosition("c1", 6), False),
+        (StorePosition("c1", 0), False),
+        (StorePosition("c2", 7), False),
+        (StorePosition("c2", 8), False),
     ],
     ids=str,
 )
-def test_whether_it_can_be_the_same_store_later(now: Mark, same: bool) -> None:
+def test_whether_it_can_be_the_same_store_later(now: StorePosition, same: bool) -> None:
     """The same cluster, whose index never goes back."""
     assert now.succeeds(MARK) is same
 

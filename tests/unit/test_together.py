@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.together import side_by_side
+from controller.commands.parallel import side_by_side
 from tests.support.processes import REPOSITORY, Child
 from tests.support.waiting import wait_until
 
@@ -56,7 +56,7 @@ def test_one_alone_is_done_right_here(count: int, here: bool) -> None:
 #: A program that waits for what never ends.
 WAITING = """
 import threading
-from controller.together import side_by_side
+from controller.commands.parallel import side_by_side
 side_by_side([lambda: print("one", flush=True), threading.Event().wait])
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.uri import KINDS, SCHEMES, RegistryUri, masked, parse_uri, split_port
+from controller.registry.uri import KINDS, SCHEMES, RegistryUri, masked, parse_uri, split_port
 
 ROOT = Path(__file__).parents[2]
 

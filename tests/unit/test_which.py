@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from model.address import AddressRules
 from model.container import Container
-from model.desired import Deregister, Desired, Health, PassedOver, Rules, Snapshot, UnknownContainer, desired
+from model.desired import Deregister, Desired, ExclusionReason, HealthRule, Rules, Snapshot, UnknownContainer, desired
 from model.entry import ContainerRef, DefaultId, RefusalReason
 from model.family import Family
 from tests.support.builders import OWNER, container, rules
 
 WEB = {"80/tcp": "0.0.0.0:8000"}
-HEALTHY = evolve(rules(), health=Health.HEALTHY)
+HEALTHY = evolve(rules(), health=HealthRule.HEALTHY)
 ALL = evolve(rules(), all_bindings=True)
 
 #: Without -ip, from an address of this host's.
@@ -63,7 +63,7 @@ def test_who_is_healthy(health: str, any_has: bool, healthy_has: bool) -> None:
     """A container without a HEALTHCHECK counts as healthy; by default nobody asks."""
     web = container(publish=WEB, health=health)
     assert registered(of(web)) == ({"web"} if any_has else set())
-    over = Desired(passed_over={ref("web"): PassedOver.UNHEALTHY})
+    over = Desired(excluded={ref("web"): ExclusionReason.UNHEALTHY})
     assert of(web, by=HEALTHY) == (of(web) if healthy_has else over)
 
 
@@ -94,7 +94,7 @@ def test_only_what_is_selected_has_entries() -> None:
     assert registered(of(*both)) == {"web", "db"}
     assert registered(of(*both, selected={"web", "gone"})) == {"web"}
     assert of(*both, selected=set()) == Desired(
-        passed_over={ref("web"): PassedOver.FILTERED, ref("db"): PassedOver.FILTERED}
+        excluded={ref("web"): ExclusionReason.FILTERED, ref("db"): ExclusionReason.FILTERED}
     )
 
 
@@ -104,9 +104,9 @@ def test_what_is_not_selected_is_not_held_and_refuses_nothing() -> None:
     side = container("side", expose=("80/tcp",), network_mode="container:id-net")
     evil = container("evil", publish=WEB, env=("SERVICE_NAME=../evil",))
     by = evolve(rules(), deregister=Deregister.ON_SUCCESS)
-    over = {ref("side"): PassedOver.FILTERED, ref("evil"): PassedOver.FILTERED}
+    over = {ref("side"): ExclusionReason.FILTERED, ref("evil"): ExclusionReason.FILTERED}
     result = of(failed, side, evil, by=by, unknown=("net",), selected=set())
-    assert result == Desired(held=frozenset({ref("net")}), passed_over=over)
+    assert result == Desired(held=frozenset({ref("net")}), excluded=over)
     held = of(failed, side, evil, by=by, unknown=("net",), selected={"failed", "side"}).held
     assert held == {ref("net"), ref("failed"), ref("side")}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from controller.engine import Engine
-from controller.reconcile import Task, reconcile
-from controller.registry import Registry
+from controller.reconcile.one_pass import Task, reconcile
+from controller.registry.base import Registry
+from controller.source.docker import Engine
 from model.address import AddressRules
-from model.desired import Health, Rules
+from model.desired import HealthRule, Rules
 from model.layout import PlainLayout
 from model.plan import Action, Change, Reason
 from model.report import Memory, PassReport, PassResult
@@ -100,8 +100,8 @@ def test_a_health_that_flips_takes_the_entry_along() -> None:
     engine = selecting(docker)
     for health, keys in (("starting", {}), ("healthy", {WEB: PLACE}), ("unhealthy", {}), ("healthy", {WEB: PLACE})):
         docker.documents["web"] = inspected("web", health=health)
-        one_pass(engine, registry, health=Health.HEALTHY)
+        one_pass(engine, registry, health=HealthRule.HEALTHY)
         assert registry.keys() == keys
         writes = len(registry.writes)
-        one_pass(selecting(docker), registry, health=Health.HEALTHY)
+        one_pass(selecting(docker), registry, health=HealthRule.HEALTHY)
         assert (registry.keys(), len(registry.writes)) == (keys, writes)

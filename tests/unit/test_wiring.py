@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from controller.clock import Clock
-from controller.settings import parse
-from controller.uri import parse_uri
-from controller.wiring import layout_for, task_for
+from controller.commands.build import layout_for, task_for
+from controller.config.settings import parse
+from controller.registry.uri import parse_uri
 from model.desired import Snapshot
 from model.layout import Layout, PlainLayout, ValueFormat
 from model.skydns import SkyDnsLayout

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from controller import words
-from controller.server import Address
-from model.desired import Deregister, Health
+from controller.config import converters as words
+from controller.observe.http_server import Address
+from model.desired import Deregister, HealthRule
 from model.family import Family
 
 
@@ -28,7 +28,7 @@ from model.family import Family
         (words.tags, "b,a", ("b", "a")),
         (words.deregister, "on-success", Deregister.ON_SUCCESS),
         (words.one_of(("a", "b")), "b", "b"),
-        (words.health, "healthy", Health.HEALTHY),
+        (words.health, "healthy", HealthRule.HEALTHY),
         (words.family, "ipv6", Family.IPV6),
         (words.docker_filter, "label=tier=web", ("label", "tier=web")),
         (words.docker_filter, "label=a b,c", ("label", "a b,c")),

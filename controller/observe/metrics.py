@@ -23,7 +23,7 @@ from prometheus_client import (
     make_wsgi_app,
 )
 
-from model.desired import PassedOver
+from model.desired import ExclusionReason
 from model.entry import RefusalReason
 from model.plan import DRIFT, Action
 from model.report import PassReport, PassResult, Result, Stage
@@ -60,8 +60,8 @@ class Metrics:
         self.held_back = self._gauge("deletes_held_back", "Deletes that wait to be seen again.", "registry")
         self.guarded = self._counter("guarded_passes", "Passes that held deletes back.", "registry")
         self.unknown = self._gauge("containers_unknown", "Containers that the engine would not describe.", "registry")
-        self.passed_over = self._gauge(
-            "containers_passed_over", "Containers that run, and are to have no entries.", "registry", "reason"
+        self.excluded = self._gauge(
+            "containers_excluded", "Containers that run, and are to have no entries.", "registry", "reason"
         )
         self.attempt = self._gauge("last_attempt_timestamp_seconds", "When the last pass began.", "registry")
         self.success = self._gauge("last_success_timestamp_seconds", "When the last successful pass ended.", "registry")
@@ -126,7 +126,7 @@ class PassMetrics:
         self._touch(shown.seconds, Stage)
         self._touch(shown.refused, RefusalReason)
         self._touch(shown.drift, DRIFT)
-        self._touch(shown.passed_over, PassedOver)
+        self._touch(shown.excluded, ExclusionReason)
         for action in Action:
             for result in _RESULTS:
                 shown.operations.labels(self._label, action.value, result.value)
@@ -164,8 +164,8 @@ class PassMetrics:
         shown.held_back.labels(label).set(len(plan.held_back))
         shown.guarded.labels(label).inc(bool(plan.held_back))
         shown.unknown.labels(label).set(len(report.unknown))
-        for why in PassedOver:
-            shown.passed_over.labels(label, why.value).set([*report.passed_over.values()].count(why))
+        for why in ExclusionReason:
+            shown.excluded.labels(label, why.value).set([*report.excluded.values()].count(why))
         refused = [refusal.reason for refusal in plan.refusals]
         for reason in RefusalReason:
             shown.refused.labels(label, reason.value).set(refused.count(reason))

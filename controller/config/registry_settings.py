@@ -8,8 +8,8 @@ from itertools import combinations
 
 from attrs import frozen
 
-from controller.credentials import Credentials
-from controller.uri import RegistryUri
+from controller.registry.credentials import Credentials
+from controller.registry.uri import RegistryUri
 
 
 @frozen

@@ -66,7 +66,7 @@ class Health:
 
 
 @frozen
-class Together:
+class AllRegistries:
     """The loops of one agent, by the labels of their registries: as good as the worst of them, with a line for each.
     One alone speaks for itself."""
 

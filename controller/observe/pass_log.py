@@ -16,7 +16,7 @@ log = logs.logger("wharfinger.pass")
 VALUE_LIMIT = 300
 
 
-class Journal:
+class PassLog:
     """An observer of the loop that writes to the log."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 R = TypeVar("R")
 
 
-class Last(Generic[R]):
+class Memo(Generic[R]):
     """Calls ``function`` only when its arguments are not equal to those of the call before. It can change what a pass
     costs, and never what it decides."""
 

@@ -11,11 +11,11 @@ import threading
 from attrs import frozen
 
 from controller.errors import plain
-from controller.health import describe
+from controller.observe.health import describe
 from model.report import PassReport
 
 
-class Notifier:
+class SystemdNotifier:
     """Tells systemd how the passes end. Once a pass over each registry has ended the agent is ready, and each time that
     this has happened again the watchdog is fed: a loop that hangs is to be killed, whatever the others do, and one that
     waits for etcd is not."""
@@ -68,7 +68,7 @@ class Notifier:
 class Passes:
     """Hears of the passes over one registry, for the notifier."""
 
-    notifier: Notifier
+    notifier: SystemdNotifier
     label: str
 
     def begun(self, now: float) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controller.errors import one_line
-from controller.server import Address
-from controller.uri import split_port
+from controller.observe.http_server import Address
+from controller.registry.uri import split_port
 from model.address import address_problem
-from model.desired import Deregister, Health
+from model.desired import Deregister, HealthRule
 from model.entry import key_part_problem
 from model.family import UNSPECIFIED, Family
 from model.layout import ValueFormat
@@ -103,9 +103,9 @@ def value_format(text: str) -> ValueFormat:
     return ValueFormat(one_of([each.value for each in ValueFormat])(text))
 
 
-def health(text: str) -> Health:
+def health(text: str) -> HealthRule:
     """Whose HEALTHCHECK counts."""
-    return Health(one_of([each.value for each in Health])(text))
+    return HealthRule(one_of([each.value for each in HealthRule])(text))
 
 
 def family(text: str) -> Family:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from controller import logs
-from controller.loop import Loop
-from controller.signals import SIGNALS, hold_signals
+from controller.reconcile.loop import Loop
+from controller.signals import SIGNALS, block_signals
 
 log = logs.logger("wharfinger")
 
@@ -25,7 +25,7 @@ def run_until_signalled(loops: Mapping[str, Loop], on_stop: Callable[[], None] =
 
     The signals are blocked and waited for, so that they interrupt nothing, and reach the program as PID 1, too.
     """
-    hold_signals()
+    block_signals()
     broke = threading.Event()
     threads = []
     for label, loop in loops.items():

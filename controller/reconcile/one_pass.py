@@ -11,9 +11,9 @@ from typing import Protocol, TypeVar
 from attrs import evolve, field, frozen
 
 from controller.clock import Clock, Deadline
-from controller.engine import EngineIdentity
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
-from controller.registry import Registry
+from controller.registry.base import Registry
+from controller.source.docker import EngineIdentity
 from model.desired import Desired, Rules, Snapshot, desired
 from model.fit import fitted
 from model.guard import GuardRule, guard
@@ -25,7 +25,7 @@ from model.report import Memory, Outcome, PassReport, PassResult, Result, Stage,
 from model.stored import FOREVER, Actual, Lifetime
 
 #: So many passes in a row may read what lags behind. A consistent answer costs etcd a round of its quorum.
-UNSURE_AT_MOST = 29
+MAX_PASSES_WITHOUT_CONSISTENT_READ = 29
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class _Pass:
     def run(self) -> PassReport:
         """What may lag behind decides no delete: before one, everything is read again, consistently. So it is now and
         then without one: a member that was cut off from the others goes on to answer, with what it knew."""
-        sure = self.memory.unsure >= UNSURE_AT_MOST
+        sure = self.memory.passes_since_consistent_read >= MAX_PASSES_WITHOUT_CONSISTENT_READ
         planned, report = self._consider(consistent=sure)
         deletes = any(change.action is Action.DELETE for change in (*planned.changes, *planned.held_back))
         if not sure and (report.replaced or deletes):
@@ -135,24 +135,26 @@ class _Pass:
 
     def _answer(self, actual: Actual) -> None:
         """Somebody asks whether this owner's agent is alive: removing the question says so."""
-        if question := actual.question:
+        if question := actual.liveness_query:
             change = Change(Action.DELETE, question.key, "", question, Reason.ASKED)
             self.registry.apply(self.owner, change, self.deadline)
 
     def _decide(self, view: _View) -> tuple[Plan, PassReport]:
         record = self._record(view)
-        mark, before = view.actual.mark, self.memory.mark
+        mark, before = view.actual.store_position, self.memory.store_position
         replaced = bool(mark and before and not mark.succeeds(before))
         memory = Memory() if replaced else self.memory
         wanted = self.task.desired(view.snapshot, self.task.rules_for(view.owner))
         wanted = self.task.fitted(wanted, self.task.layout)
-        ownership = Ownership(view.owner, self.task.layout, record.claims, memory.known).remembering(view.actual)
+        ownership = Ownership(view.owner, self.task.layout, record.claims, memory.known).with_remembered_claims(
+            view.actual
+        )
         entries = by_key(wanted, ownership)
-        if ownership.doubts(entries, view.actual, {each.id for each in wanted.held}):
-            ownership = ownership.among(self._others(), entries, view.actual)
+        if ownership.keys_needing_other_records(entries, view.actual, {each.id for each in wanted.held}):
+            ownership = ownership.with_other_records(self._others(), entries, view.actual)
         lifetime = self.task.lifetime
         planned = plan(wanted, view.actual, ownership, lifetime)
-        planned, suspects = guard(planned, memory.suspects, self.task.guard, lifetime)
+        planned, suspects = guard(planned, memory.held_delete_counts, self.task.guard, lifetime)
         record = OwnerRecord(view.engine or record.engine, ownership.next_claims(entries, view.actual))
         planned = with_record(planned, record, view.actual, ownership)
         report = PassReport(
@@ -160,9 +162,9 @@ class _Pass:
             view.owner,
             plan=planned,
             unknown=view.snapshot.unknown,
-            passed_over=wanted.passed_over,
-            suspects=suspects,
-            mark=mark,
+            excluded=wanted.excluded,
+            held_delete_counts=suspects,
+            store_position=mark,
             replaced=replaced,
         )
         return planned, report
@@ -172,7 +174,7 @@ class _Pass:
         word counts once a run, or two hosts with it would take the name from each other for ever."""
         stored = view.actual.record
         record = (OwnerRecord.decode(stored.value) if stored else None) or OwnerRecord()
-        if record.belongs_to(view.engine) or (self.task.take_over and self.memory.mark is None):
+        if record.belongs_to(view.engine) or (self.task.take_over and self.memory.store_position is None):
             return record
         raise OwnerConflict(
             f"the owner name {view.owner!r} belongs to the engine {record.engine} and this is {view.engine}: "

@@ -8,18 +8,18 @@ from importlib.metadata import version
 
 from controller import logs
 from controller.clock import Clock
-from controller.health import Health, Together
-from controller.journal import Journal
-from controller.loop import Loop, Observer, Pace
-from controller.metrics import Metrics
-from controller.notify import Notifier
-from controller.reconcile import reconcile
-from controller.server import router, serve
-from controller.service import run_until_signalled
-from controller.settings import Settings
-from controller.signals import hold_signals
-from controller.targets import RegistrySettings
-from controller.wiring import engine_for, registry_for, task_for
+from controller.commands.build import engine_for, registry_for, task_for
+from controller.commands.service import run_until_signalled
+from controller.config.registry_settings import RegistrySettings
+from controller.config.settings import Settings
+from controller.observe.health import AllRegistries, Health
+from controller.observe.http_server import router, serve
+from controller.observe.metrics import Metrics
+from controller.observe.pass_log import PassLog
+from controller.observe.systemd import SystemdNotifier
+from controller.reconcile.loop import Loop, Observer, Pace
+from controller.reconcile.one_pass import reconcile
+from controller.signals import block_signals
 
 log = logs.logger("wharfinger")
 
@@ -29,14 +29,14 @@ def run(settings: Settings) -> int:
     labels = [each.label for each in settings.registries]
     metrics, clock = Metrics(*labels), Clock()
     health = {label: Health(settings.interval, settings.pass_timeout, clock) for label in labels}
-    notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""), *labels)
+    notifier = SystemdNotifier(os.environ.get("NOTIFY_SOCKET", ""), *labels)
     loops = {}
     for each in settings.registries:
-        watching = (metrics.of(each.label), health[each.label], Journal(), notifier.of(each.label))
+        watching = (metrics.of(each.label), health[each.label], PassLog(), notifier.of(each.label))
         loops[each.label] = _loop(settings, each, metrics, watching)
-    hold_signals()
+    block_signals()
     if settings.listen:
-        serve(router(Together(health), metrics.app()), settings.listen)
+        serve(router(AllRegistries(health), metrics.app()), settings.listen)
     _greet(settings)
     return run_until_signalled(loops, notifier.stopping)
 

@@ -7,7 +7,7 @@ import urllib.request
 from http.client import HTTPException
 
 from controller.errors import one_line, plain
-from controller.health import Answer
+from controller.observe.health import Answer
 
 TIMEOUT = 5.0
 

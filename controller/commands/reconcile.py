@@ -8,13 +8,13 @@ import click
 from attrs import evolve, frozen
 
 from controller.clock import Clock
-from controller.exits import HELD_BACK, IN_SYNC, PENDING, WRONG
-from controller.reconcile import reconcile
-from controller.render import as_json, as_text
-from controller.settings import Settings
-from controller.targets import RegistrySettings
-from controller.together import side_by_side
-from controller.wiring import dry_registry_for, engine_for, registry_for, task_for
+from controller.commands.build import dry_registry_for, engine_for, registry_for, task_for
+from controller.commands.exit_codes import HELD_BACK, IN_SYNC, PENDING, WRONG
+from controller.commands.parallel import side_by_side
+from controller.commands.render import as_json, as_text
+from controller.config.registry_settings import RegistrySettings
+from controller.config.settings import Settings
+from controller.reconcile.one_pass import reconcile
 from model.guard import OFF
 from model.report import Memory, PassReport
 
@@ -23,7 +23,7 @@ _WORST_FIRST = (WRONG, HELD_BACK, PENDING, IN_SYNC)
 
 
 @frozen
-class How:
+class ReconcileOptions:
     """What the command line says of the one pass. ``output`` is ``text`` or ``json``."""
 
     dry_run: bool
@@ -32,7 +32,7 @@ class How:
     force: bool
 
 
-def reconcile_once(settings: Settings, how: How, *, colour: bool) -> int:
+def reconcile_once(settings: Settings, how: ReconcileOptions, *, colour: bool) -> int:
     """Do exactly one pass over each registry, all at once, and print them in the order of the command line; returns the
     exit code. Raises Stop for what cannot be had."""
     reports = side_by_side([_pass_over(each, settings, how) for each in settings.registries])
@@ -49,7 +49,7 @@ def reconcile_once(settings: Settings, how: How, *, colour: bool) -> int:
     return min((_exit_code(report, asked=how.exit_code) for report in reports), key=_WORST_FIRST.index)
 
 
-def _pass_over(each: RegistrySettings, settings: Settings, how: How) -> partial[PassReport]:
+def _pass_over(each: RegistrySettings, settings: Settings, how: ReconcileOptions) -> partial[PassReport]:
     """The pass, with a client of the engine of its own."""
     make = dry_registry_for if how.dry_run else registry_for
     registry = make(each.uri, each.credentials, settings.lifetime)

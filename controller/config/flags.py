@@ -11,8 +11,8 @@ import click
 from attrs import frozen
 from click.core import ParameterSource
 
-from controller.settings import WrongUsage
-from controller.words import BETWEEN
+from controller.config.converters import BETWEEN
+from controller.config.settings import WrongUsage
 
 
 @frozen

@@ -32,7 +32,7 @@ M = TypeVar("M", bound=Member)
 T = TypeVar("T")
 
 
-class Rotation(Generic[M]):
+class EndpointFailover(Generic[M]):
     """A request goes to the members in turn, beginning with the one that answered last. The client libraries' own
     failover is not used: it sticks to dead nodes and multiplies timeouts."""
 

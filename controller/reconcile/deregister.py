@@ -8,12 +8,12 @@ from attrs import frozen
 
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry import Reader, Registry
+from controller.registry.base import Reader, Registry
 from model.desired import Desired
 from model.layout import Layout
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, plan
-from model.record import OwnerRecord, Shelf, decode_all
+from model.record import OwnerRecord, RecordKeys, decode_all
 from model.report import Outcome, Result
 
 #: Seconds for one reading or writing of everything.
@@ -40,7 +40,9 @@ def leaving(owner: Owner, registry: Reader) -> Plan:
     actual = registry.read(owner.name, owner.deadline, consistent=True)
     record = (OwnerRecord.decode(actual.record.value) if actual.record else None) or OwnerRecord()
     others = decode_all(each.value for each in registry.others(owner.name, owner.deadline))
-    return plan(Desired(), actual, Ownership(owner.name, owner.layout, record.claims).among(others, {}, actual))
+    return plan(
+        Desired(), actual, Ownership(owner.name, owner.layout, record.claims).with_other_records(others, {}, actual)
+    )
 
 
 def has_record(owner: Owner, registry: Reader) -> bool:
@@ -52,17 +54,17 @@ def is_alive(owner: Owner, registry: Registry, wait: Callable[[float], None], se
     """Whether an agent of this owner removes a question that is put to it, within ``seconds``. ``wait`` sleeps. The
     registry's lifetime should be a little longer than that, so that the question goes by itself if this program is
     killed, and not before. Raises RegistryUnavailable."""
-    key = Shelf(owner.layout.prefix).question(owner.name)
+    key = RecordKeys(owner.layout.prefix).liveness_query(owner.name)
     question = Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED)
     asked = registry.apply(owner.name, question, owner.deadline)
     if asked.result is Result.FAILED:
         raise RegistryUnavailable(f"cannot ask whether the agent is alive: {asked.detail}")
     until = Deadline.after(seconds, owner.clock)
     while not until.passed:
-        if registry.read(owner.name, owner.deadline, consistent=True).question is None:
+        if registry.read(owner.name, owner.deadline, consistent=True).liveness_query is None:
             return True
         wait(0.2)
-    unanswered = registry.read(owner.name, owner.deadline, consistent=True).question
+    unanswered = registry.read(owner.name, owner.deadline, consistent=True).liveness_query
     if unanswered:
         registry.apply(owner.name, Change(Action.DELETE, key, "", unanswered, Reason.ASKED), owner.deadline)
     return unanswered is None

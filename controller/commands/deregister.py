@@ -11,14 +11,14 @@ import click
 from attrs import frozen
 
 from controller.clock import Clock
-from controller.deregister import Owner, has_record, is_alive, leaving, remove
+from controller.commands.build import layout_for, registry_for
+from controller.commands.exit_codes import IN_SYNC, WRONG
+from controller.commands.parallel import side_by_side
+from controller.commands.render import removal
+from controller.config.registry_settings import RegistrySettings
+from controller.config.settings import OwnerSettings
 from controller.errors import RegistryUnavailable, Stop
-from controller.exits import IN_SYNC, WRONG
-from controller.render import removal
-from controller.settings import OwnerSettings
-from controller.targets import RegistrySettings
-from controller.together import side_by_side
-from controller.wiring import layout_for, registry_for
+from controller.reconcile.deregister import Owner, has_record, is_alive, leaving, remove
 from model.plan import Plan
 from model.report import Outcome, Result, summary
 from model.stored import Lifetime
@@ -28,7 +28,7 @@ LINGER = 60
 
 
 @frozen
-class How:
+class DeregisterOptions:
     """What the command line says of it. ``wait`` is in seconds."""
 
     dry_run: bool
@@ -72,7 +72,7 @@ class _Place:
         return not self.problem and all(outcome.result is Result.APPLIED for outcome in self.outcomes)
 
 
-def deregister(settings: OwnerSettings, how: How) -> int:
+def deregister(settings: OwnerSettings, how: DeregisterOptions) -> int:
     """Show what there is of the owner, and remove it where it is safe and meant: each registry on its own, so that one
     which is away keeps none of the others from being emptied. Returns the exit code. Raises Stop, or click's Abort,
     when nobody said yes."""
@@ -110,7 +110,7 @@ def _try(place: _Place, step: Callable[[_Place], None]) -> None:
         place.problem = str(error)
 
 
-def _show(place: _Place, how: How) -> None:
+def _show(place: _Place, how: DeregisterOptions) -> None:
     if place.where:
         click.echo(place.where.rstrip())
     for change in place.planned.changes:
@@ -119,7 +119,7 @@ def _show(place: _Place, how: How) -> None:
         click.echo(summary(place.planned))
 
 
-def _confirm(owner: str, entries: int, how: How) -> None:
+def _confirm(owner: str, entries: int, how: DeregisterOptions) -> None:
     """Once for all of them. Raises Stop when there is nobody to ask."""
     if how.yes:
         return

@@ -7,15 +7,15 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from controller import words as read
-from controller.credentials import Credentials
+from controller.config import converters as read
+from controller.config.registry_settings import RegistrySettings, clashes, labels
 from controller.errors import Stop
 from controller.logs import FORMATS, LEVELS
-from controller.server import Address
-from controller.targets import RegistrySettings, clashes, labels
-from controller.uri import masked, parse_uri
+from controller.observe.http_server import Address
+from controller.registry.credentials import Credentials
+from controller.registry.uri import masked, parse_uri
 from model.address import AddressRules
-from model.desired import Deregister, Health, Rules
+from model.desired import Deregister, HealthRule, Rules
 from model.family import Family
 from model.guard import GuardRule
 from model.layout import ValueFormat
@@ -122,7 +122,7 @@ def _rules(reader: _Reader) -> Rules:
         explicit=bool(words["explicit"]),
         tags=reader.get("tags", read.tags, ()),
         deregister=reader.get("deregister", read.deregister, Deregister.ALWAYS),
-        health=reader.get("health", read.health, Health.ANY),
+        health=reader.get("health", read.health, HealthRule.ANY),
         all_bindings=bool(words["all-bindings"]),
     )
 

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from functools import partial
 
 from controller.clock import Clock
-from controller.credentials import Credentials
-from controller.engine import Engine, EngineSettings, connect, url_of
-from controller.etcd2 import Endpoints, Etcd2Reader, Etcd2Registry
-from controller.etcd3 import Etcd3Registry
-from controller.etcd3_reader import Etcd3Reader
-from controller.gateway import Gateway
-from controller.last import Last
-from controller.reconcile import Task
-from controller.registry import DryRun, Registry
-from controller.route import Route
-from controller.settings import Settings
-from controller.uri import RegistryUri
+from controller.config.settings import Settings
+from controller.reconcile.memo import Memo
+from controller.reconcile.one_pass import Task
+from controller.registry.base import DryRun, Registry
+from controller.registry.credentials import Credentials
+from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Reader, EtcdV2Registry
+from controller.registry.etcd_v3.client import EtcdV3Client
+from controller.registry.etcd_v3.reader import EtcdV3Reader
+from controller.registry.etcd_v3.registry import EtcdV3Registry
+from controller.registry.uri import RegistryUri
+from controller.source.docker import Engine, EngineSettings, connect, url_of
+from controller.source.local_address import Route
 from model.desired import Deregister, desired
 from model.fit import fitted
 from model.layout import Layout, PlainLayout, ValueFormat
@@ -26,27 +26,27 @@ from model.skydns import SkyDnsLayout
 from model.stored import Lifetime
 
 
-def nobody() -> None:
+def ignore() -> None:
     """Who hears of failed requests when nobody counts them."""
 
 
 def registry_for(
-    uri: RegistryUri, credentials: Credentials, lifetime: Lifetime, on_error: Callable[[], None] = nobody
+    uri: RegistryUri, credentials: Credentials, lifetime: Lifetime, on_error: Callable[[], None] = ignore
 ) -> Registry:
     """A registry that can be written."""
     if uri.api == 3:
-        return Etcd3Registry(Gateway(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
-    return Etcd2Registry(Endpoints(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
+        return EtcdV3Registry(EtcdV3Client(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
+    return EtcdV2Registry(EtcdV2Client(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
 
 
 def dry_registry_for(uri: RegistryUri, credentials: Credentials, lifetime: Lifetime) -> Registry:
     """A registry that cannot."""
     if uri.api == 3:
-        return DryRun(Etcd3Reader(Gateway(uri.endpoints, nobody, credentials), uri.prefix, lifetime))
-    return DryRun(Etcd2Reader(Endpoints(uri.endpoints, nobody, credentials), uri.prefix))
+        return DryRun(EtcdV3Reader(EtcdV3Client(uri.endpoints, ignore, credentials), uri.prefix, lifetime))
+    return DryRun(EtcdV2Reader(EtcdV2Client(uri.endpoints, ignore, credentials), uri.prefix))
 
 
-def engine_for(settings: Settings, on_error: Callable[[], None] = nobody) -> Engine:
+def engine_for(settings: Settings, on_error: Callable[[], None] = ignore) -> Engine:
     """This host's engine, connected to when it is first asked."""
     where = EngineSettings(settings.docker_host, os.environ)
     stopped_too = settings.rules.deregister is Deregister.ON_SUCCESS
@@ -75,6 +75,6 @@ def task_for(settings: Settings, uri: RegistryUri, clock: Clock) -> Task:
         guess_address=Route(uri.endpoints).local_address,
         seconds=settings.pass_timeout,
         clock=clock,
-        desired=Last(desired),
-        fitted=Last(fitted),
+        desired=Memo(desired),
+        fitted=Memo(fitted),
     )

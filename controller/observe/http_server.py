@@ -10,7 +10,7 @@ from attrs import frozen
 from waitress.server import create_server
 
 from controller.errors import Stop, one_line
-from controller.health import Answer, Condition
+from controller.observe.health import Answer, Condition
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]

@@ -10,9 +10,9 @@ from typing import Any
 
 from controller.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.etcd3_reader import Etcd3Reader, coded, mark_of, plain_text, seconds_in
-from controller.gateway import NOT_FOUND, PRECONDITION, Document, Refused
-from controller.registry import overtaken, skipped
+from controller.registry.base import overtaken, skipped
+from controller.registry.etcd_v3.client import NOT_FOUND, PRECONDITION, Document, Refused
+from controller.registry.etcd_v3.reader import EtcdV3Reader, coded, plain_text, seconds_in, store_position_in
 from model.plan import Action, Change
 from model.report import Outcome, Result
 
@@ -21,7 +21,7 @@ from model.report import Outcome, Result
 BATCH = 127
 
 
-class Etcd3Registry(Etcd3Reader):
+class EtcdV3Registry(EtcdV3Reader):
     """Reads and writes one prefix. Each write is guarded by what was read, and can safely be made twice."""
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
@@ -107,7 +107,7 @@ class Etcd3Registry(Etcd3Reader):
         }
 
         def read(answer: Any) -> list[tuple[Outcome, int]]:
-            revision = mark_of(answer).index
+            revision = store_position_in(answer).index
             answers = (each["response_txn"] for each in answer["responses"])
             return [_outcome(change, each, revision) for change, each in zip(batch, answers, strict=True)]
 

@@ -12,17 +12,17 @@ from attrs import evolve, field, frozen
 
 from controller.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.gateway import Document, Gateway, Refused
+from controller.registry.etcd_v3.client import Document, EtcdV3Client, Refused
 from model.frozen import frozen_dict
-from model.record import ROOT, Shelf
-from model.stored import Actual, Lifetime, Mark, Stored
+from model.record import ROOT, RecordKeys
+from model.stored import Actual, Lifetime, Stored, StorePosition
 
 
 @frozen
 class _Page:
     """What etcd said of a range of keys at one moment. ``count`` is how many there are, shown or not."""
 
-    mark: Mark
+    store_position: StorePosition
     kvs: tuple[Stored, ...]
     count: int
 
@@ -32,7 +32,7 @@ class _Seen:
     """Everything under the prefix at one moment. ``leased`` are the keys that hang on our lease. ``record`` is the
     version of the owner record then, 0 for none, and ``failures`` how many requests had failed by then."""
 
-    mark: Mark
+    store_position: StorePosition
     lease: int
     record: int
     failures: int
@@ -40,7 +40,7 @@ class _Seen:
     leased: tuple[str, ...]
 
 
-class Etcd3Reader:
+class EtcdV3Reader:
     """Reads one prefix through etcd's v3 API. It has no way to write.
 
     Every answer comes through the quorum, which costs little here: a member that was cut off from it misleads nobody.
@@ -48,13 +48,13 @@ class Etcd3Reader:
     answer. Who wants it ``consistent`` gets everything read anew.
     """
 
-    def __init__(self, gateway: Gateway, prefix: str, lifetime: Lifetime) -> None:
+    def __init__(self, gateway: EtcdV3Client, prefix: str, lifetime: Lifetime) -> None:
         """``prefix`` begins with a slash and does not end in one; an empty one is all of etcd. By ``lifetime`` this
         host's lease is known."""
         self._gateway = gateway
         self._prefix = prefix
         self._lifetime = lifetime
-        self._shelf = Shelf(prefix)
+        self._shelf = RecordKeys(prefix)
         self._seen: _Seen | None = None
         self._record_version: dict[str, int] = {}
 
@@ -87,25 +87,25 @@ class Etcd3Reader:
         about = self._range(_below(self._shelf.folder(owner)), lease, deadline)
         record = next((each.version for each in about.kvs if each.key == self._shelf.record(owner)), 0)
         self._record_version[owner] = record
-        now = _Seen(about.mark, lease, record, self._gateway.failures, {}, ())
+        now = _Seen(about.store_position, lease, record, self._gateway.failures, {}, ())
         if not (before and _is_later(now, before)):
             return about, _with(now, self._at(now, {}, deadline).kvs)
-        if now.mark == before.mark:
+        if now.store_position == before.store_position:
             return about, before
         return about, self._newer(now, before, deadline) or _with(now, self._at(now, {}, deadline).kvs)
 
     def _newer(self, now: _Seen, before: _Seen, deadline: Deadline) -> _Seen | None:
         """All keys, from those seen before and those written since; None if keys went, as their number tells."""
-        changed = self._at(now, {"min_mod_revision": str(before.mark.index + 1)}, deadline)
+        changed = self._at(now, {"min_mod_revision": str(before.store_position.index + 1)}, deadline)
         stored = {**before.stored, **{each.key: each for each in changed.kvs}}
         return _with(now, stored.values()) if len(stored) == changed.count else None
 
     def _at(self, now: _Seen, which: Document, deadline: Deadline) -> _Page:
         """The keys under the prefix as they were at that moment. Two ranges in a transaction would do as well, but an
         etcd that is full takes none."""
-        asked = {**_below(self._prefix), **which, "revision": str(now.mark.index)}
+        asked = {**_below(self._prefix), **which, "revision": str(now.store_position.index)}
         page = self._range(asked, now.lease, deadline)
-        if not page.mark.succeeds(now.mark):
+        if not page.store_position.succeeds(now.store_position):
             raise RegistryUnavailable("different stores answered one read; are all endpoints of one cluster?")
         return page
 
@@ -118,8 +118,8 @@ class Etcd3Reader:
             kept = {key: evolve(each, ttl=left) if each.renewable else each for key, each in kept.items()}
         if not self._prefix:
             stored = {key: each for key, each in stored.items() if not key.startswith(f"{ROOT}/")}
-        record, question = kept.get(self._shelf.record(owner)), kept.get(self._shelf.question(owner))
-        return Actual(stored, record, question, about.mark, flat=True)
+        record, question = kept.get(self._shelf.record(owner)), kept.get(self._shelf.liveness_query(owner))
+        return Actual(stored, record, question, about.store_position, has_directories=False)
 
     def _left(self, lease: int, deadline: Deadline) -> int:
         """Seconds that are left of the lease, 0 in its last one or if it is gone. It can be more than was asked for:
@@ -128,7 +128,9 @@ class Etcd3Reader:
         return min(max(left, 0), self._lifetime.ttl)
 
     def _range(self, keys: Document, lease: int, deadline: Deadline) -> _Page:
-        return self._gateway.call("kv/range", keys, lambda answer: _page(mark_of(answer), answer, lease), deadline)
+        return self._gateway.call(
+            "kv/range", keys, lambda answer: _page(store_position_in(answer), answer, lease), deadline
+        )
 
 
 def _below(path: str) -> dict[str, str]:
@@ -145,8 +147,8 @@ def plain_text(code: str) -> str:
     return base64.b64decode(code).decode(errors="surrogateescape")
 
 
-def mark_of(answer: Document) -> Mark:
-    return Mark(str(answer["header"]["cluster_id"]), int(answer["header"]["revision"]))
+def store_position_in(answer: Document) -> StorePosition:
+    return StorePosition(str(answer["header"]["cluster_id"]), int(answer["header"]["revision"]))
 
 
 def seconds_in(answer: Document) -> int:
@@ -154,7 +156,7 @@ def seconds_in(answer: Document) -> int:
     return int(answer.get("TTL", 0))
 
 
-def _page(mark: Mark, answer: Document, lease: int) -> _Page:
+def _page(mark: StorePosition, answer: Document, lease: int) -> _Page:
     # The gateway leaves out what is empty or 0.
     return _Page(mark, tuple(_stored(each, lease) for each in answer.get("kvs", ())), int(answer.get("count", 0)))
 
@@ -174,7 +176,11 @@ def _stored(document: Document, lease: int) -> Stored:
 def _is_later(now: _Seen, before: _Seen) -> bool:
     """Whether what was seen before can be believed to be the same store's, and with the same lease. A store that was
     wiped or restored was stopped in between, which a request that failed may tell, or the owner record."""
-    same_store = now.mark.succeeds(before.mark) and now.record >= before.record and now.failures == before.failures
+    same_store = (
+        now.store_position.succeeds(before.store_position)
+        and now.record >= before.record
+        and now.failures == before.failures
+    )
     return same_store and now.lease == before.lease
 
 

@@ -18,9 +18,9 @@ from etcd3gw.exceptions import ConnectionFailedError, ConnectionTimeoutError, Et
 from requests.adapters import HTTPAdapter
 
 from controller.clock import Deadline
-from controller.credentials import Credentials
 from controller.errors import one_line
-from controller.rotation import Rotation, Unusable, timeouts
+from controller.registry.credentials import Credentials
+from controller.registry.failover import EndpointFailover, Unusable, timeouts
 
 #: Where etcd serves the API, since 3.4.
 API = "/v3/"
@@ -81,7 +81,7 @@ class Refused(Exception):
         return any(text in self.detail for text in STALE_TOKEN)
 
 
-class Gateway:
+class EtcdV3Client:
     """The members of one etcd cluster, asked in rotation. ``failures`` counts the requests without a usable answer."""
 
     def __init__(
@@ -95,7 +95,7 @@ class Gateway:
         context = credentials.context()
         members = [_Member(host, port, credentials, context) for host, port in endpoints]
         self._on_error = on_error
-        self._rotation = Rotation(members, self._failed)
+        self._rotation = EndpointFailover(members, self._failed)
         self.failures = 0
 
     def _failed(self) -> None:

@@ -1,4 +1,4 @@
-"""The door to etcd's v2 API, and to python-etcd. Its own reconnecting is not used; see ``controller.rotation``."""
+"""The door to etcd's v2 API, and to python-etcd. Its own reconnecting is not used; see ``controller.registry.failover``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import urllib3
 from attrs import frozen
 
 from controller.clock import Deadline
-from controller.credentials import Credentials
 from controller.errors import RegistryUnavailable, one_line
-from controller.registry import OneByOne, overtaken
-from controller.rotation import Rotation, Unusable, timeouts
+from controller.registry.base import OneByOne, overtaken
+from controller.registry.credentials import Credentials
+from controller.registry.failover import EndpointFailover, Unusable, timeouts
 from model.plan import Action, Change
-from model.record import Shelf
+from model.record import RecordKeys
 from model.report import Outcome, Result
-from model.stored import Actual, Lifetime, Mark, Stored
+from model.stored import Actual, Lifetime, Stored, StorePosition
 
 #: etcd's v2 error codes: https://etcd.io/docs/v2.3/errorcode/
 KEY_NOT_FOUND, COMPARE_FAILED, NOT_A_FILE, NOT_A_DIRECTORY, KEY_EXISTS = 100, 101, 102, 104, 105
@@ -38,7 +38,7 @@ class Refused(Exception):
 
     code: int
     detail: str
-    mark: Mark
+    store_position: StorePosition
 
 
 @frozen
@@ -46,10 +46,10 @@ class Answer:
     """What etcd said: the node that was asked about, and how far the store had come."""
 
     node: Mapping[str, Any]
-    mark: Mark
+    store_position: StorePosition
 
 
-class Endpoints:
+class EtcdV2Client:
     """The members of one etcd cluster, asked in rotation."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Endpoints:
         Stop for credentials that cannot be used."""
         context = credentials.context()
         members = [_Member(_client(host, port, credentials, context)) for host, port in endpoints]
-        self._rotation = Rotation(members, on_error)
+        self._rotation = EndpointFailover(members, on_error)
 
     def request(self, method: str, key: str, params: Params, deadline: Deadline) -> Answer:
         """The answer to a request about ``key``. Raises Refused, or RegistryUnavailable when no endpoint gave
@@ -109,7 +109,7 @@ def _request(client: etcd.Client, method: str, key: str, params: Params, deadlin
     try:
         # python-etcd does not encode keys, and would have etcd cut them at a question mark.
         response = client.api_execute(f"/v2/keys{quote(key, safe='/:')}", method, dict(params), timeout=timeout)
-        mark = Mark(client.expected_cluster_id or "", int(response.headers["X-Etcd-Index"]))
+        mark = StorePosition(client.expected_cluster_id or "", int(response.headers["X-Etcd-Index"]))
         return Answer(json.loads(response.data)["node"], mark)
     except etcd.EtcdConnectionFailed as error:
         raise Unusable(_cause(error)) from error
@@ -142,26 +142,26 @@ def _translated(error: etcd.EtcdException, client: etcd.Client) -> Exception:
     code = payload.get("errorCode")
     if isinstance(code, int) and code < 300:
         detail = f"{payload.get('message', '')}: {payload.get('cause', '')} (etcd error {code})"
-        return Refused(code, detail, Mark(client.expected_cluster_id or "", int(payload.get("index", 0))))
+        return Refused(code, detail, StorePosition(client.expected_cluster_id or "", int(payload.get("index", 0))))
     if "404 page not found" in str(error):
         return Unusable("it does not serve the v2 API; start etcd with --enable-v2")
     return Unusable(one_line(error))
 
 
-class Etcd2Reader:
+class EtcdV2Reader:
     """Reads one prefix through etcd's v2 API. It has no way to write."""
 
-    def __init__(self, endpoints: Endpoints, prefix: str) -> None:
+    def __init__(self, endpoints: EtcdV2Client, prefix: str) -> None:
         """``prefix`` begins with a slash and does not end in one; an empty one is all of etcd."""
         self._endpoints = endpoints
         self._prefix = prefix
-        self._shelf = Shelf(prefix)
+        self._shelf = RecordKeys(prefix)
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """All keys under the prefix, and what is kept about the owner. What does not exist has none."""
         stored, mark = self._tree(self._prefix or "/", deadline, consistent=consistent)
         about, _ = self._tree(self._shelf.folder(owner), deadline, consistent=consistent)
-        record, question = about.get(self._shelf.record(owner)), about.get(self._shelf.question(owner))
+        record, question = about.get(self._shelf.record(owner)), about.get(self._shelf.liveness_query(owner))
         return Actual(stored, record, question, mark)
 
     def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
@@ -170,16 +170,16 @@ class Etcd2Reader:
         own = self._shelf.record(owner)
         return tuple(each for key, each in stored.items() if key.endswith("/record") and key != own)
 
-    def _tree(self, key: str, deadline: Deadline, *, consistent: bool) -> tuple[dict[str, Stored], Mark]:
+    def _tree(self, key: str, deadline: Deadline, *, consistent: bool) -> tuple[dict[str, Stored], StorePosition]:
         """All keys in a directory and below it; none if it does not exist."""
         params = {"recursive": "true"} | ({"quorum": "true"} if consistent else {})
         try:
             answer = self._endpoints.request("GET", key, params, deadline)
         except Refused as refused:
             if refused.code == KEY_NOT_FOUND:
-                return {}, refused.mark
+                return {}, refused.store_position
             raise RegistryUnavailable(f"cannot read {key}: {refused.detail}") from refused
-        return {node["key"]: _stored(node) for node in _leaves(answer.node)}, answer.mark
+        return {node["key"]: _stored(node) for node in _leaves(answer.node)}, answer.store_position
 
 
 def _leaves(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -193,10 +193,10 @@ def _stored(node: Mapping[str, Any]) -> Stored:
     return Stored(node["key"], node["value"], node["modifiedIndex"], node.get("ttl"))
 
 
-class Etcd2Registry(OneByOne, Etcd2Reader):
+class EtcdV2Registry(OneByOne, EtcdV2Reader):
     """Reads and writes one prefix. Each write is guarded by what was read, and can safely be made twice."""
 
-    def __init__(self, endpoints: Endpoints, prefix: str, lifetime: Lifetime) -> None:
+    def __init__(self, endpoints: EtcdV2Client, prefix: str, lifetime: Lifetime) -> None:
         super().__init__(endpoints, prefix)
         self._lifetime = lifetime
 

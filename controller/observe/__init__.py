@@ -1,0 +1,1 @@
+"""What looks at the report of a pass: metrics, health, the pass log, systemd, HTTP."""

@@ -1,0 +1,1 @@
+"""What this host runs: the Docker engine, and this host's address."""
