@@ -8,6 +8,7 @@ from functools import partial
 
 from controller.clock import Clock
 from controller.config.settings import Settings
+from controller.network import Network
 from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import Task
 from controller.registry.base import DryRun, Registry
@@ -18,7 +19,7 @@ from controller.registry.etcd_v3.reader import EtcdV3Reader
 from controller.registry.etcd_v3.registry import EtcdV3Registry
 from controller.registry.uri import RegistryUri
 from controller.source.docker import Engine, EngineSettings, connect, url_of
-from controller.source.local_address import Route
+from controller.source.local_address import LocalAddress
 from model.desired import Deregister, desired
 from model.fit import fitted
 from model.layout import Layout, PlainLayout, ValueFormat
@@ -72,7 +73,7 @@ def task_for(settings: Settings, uri: RegistryUri, clock: Clock) -> Task:
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,
-        guess_address=Route(uri.endpoints).local_address,
+        guess_address=LocalAddress(uri.endpoints, Network()),
         seconds=settings.pass_timeout,
         clock=clock,
         desired=Memo(desired),

@@ -57,7 +57,7 @@ def _greet(settings: Settings) -> None:
             "started",
             version=version("wharfinger"),
             registry=each.label,
-            endpoints=[f"{host}:{port}" for host, port in each.uri.endpoints],
+            endpoints=[*map(str, each.uri.endpoints)],
             prefix=each.uri.prefix or "/",
             interval=settings.interval,
             listen=str(settings.listen) if settings.listen else "none",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controller.errors import one_line
-from controller.observe.http_server import Address
-from controller.registry.uri import split_port
+from controller.host_port import HostPort
 from model.address import address_problem
 from model.desired import Deregister, HealthRule
 from model.entry import key_part_problem
@@ -132,11 +131,11 @@ def one_of(choices: list[str] | tuple[str, ...]) -> Callable[[str], str]:
     return convert
 
 
-def listen(text: str) -> Address:
+def listen(text: str) -> HostPort:
     """Where to listen."""
     if ":" not in text:
         raise ValueError("it should be HOST:PORT or :PORT")
-    host, port = split_port(text, "")
+    host, port = HostPort.parse(text, "")
     if host not in UNSPECIFIED and (problem := address_problem(host)):
         raise ValueError(f"its host {problem}")
-    return Address(host or EVERYWHERE, port)
+    return HostPort(host or EVERYWHERE, port)

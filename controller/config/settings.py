@@ -10,8 +10,8 @@ from attrs import evolve, frozen
 from controller.config import converters as read
 from controller.config.registry_settings import RegistrySettings, clashes, labels
 from controller.errors import Stop
+from controller.host_port import HostPort
 from controller.logs import FORMATS, LEVELS
-from controller.observe.http_server import Address
 from controller.registry.credentials import Credentials
 from controller.registry.uri import masked, parse_uri
 from model.address import AddressRules
@@ -46,7 +46,7 @@ class Settings:
     take_over: bool
     interval: float
     pass_timeout: float
-    listen: Address | None
+    listen: HostPort | None
     docker_host: str
     log_format: str
     log_level: str

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from attrs import frozen
 from waitress.server import create_server
 
 from controller.errors import Stop, one_line
+from controller.host_port import HostPort
 from controller.observe.health import Answer, Condition
 
 Environ = dict[str, Any]
@@ -64,18 +64,7 @@ def _reply(
     return [body]
 
 
-@frozen
-class Address:
-    """Where to listen. An empty host is every interface."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def serve(app: App, address: Address) -> None:
+def serve(app: App, address: HostPort) -> None:
     """Serve from threads of its own until the program ends. Raises Stop when the address cannot be had."""
     try:
         # Slow clients wait among a thousand connections and hold no thread.

@@ -1,1 +1,1 @@
-"""What etcd holds: the interface of a registry, its URI and credentials, failover, owner records, and one package for each of etcd's APIs."""
+"""What etcd holds: the registry interface, its URI and credentials, failover, owner records, one package an API."""

@@ -1,4 +1,4 @@
-"""Registry URIs, and addresses with ports."""
+"""Registry URIs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
+from controller.host_port import HostPort
 from model.address import address_problem
 from model.dns import domain_problem
 from model.entry import key_part_problem, quoted
@@ -26,7 +27,7 @@ class RegistryUri:
     scheme for TLS. ``prefix`` is where the entries are, without a slash at its end, and empty for all of etcd."""
 
     scheme: str
-    endpoints: tuple[tuple[str, int], ...]
+    endpoints: tuple[HostPort, ...]
     prefix: str
 
     @property
@@ -62,7 +63,7 @@ def parse_uri(text: str) -> RegistryUri:
         raise ValueError("a user, a query or a fragment has no place in it")
     below = _below_domain if scheme.startswith("skydns") else _below_prefix
     prefix = below(unquote(path).strip("/"))
-    endpoints = tuple(_endpoint(each) for each in hosts.split(",")) if hosts else (("127.0.0.1", DEFAULT_PORT),)
+    endpoints = tuple(_endpoint(each) for each in hosts.split(",")) if hosts else (HostPort("127.0.0.1", DEFAULT_PORT),)
     return RegistryUri(scheme, endpoints, prefix)
 
 
@@ -88,24 +89,10 @@ def masked(text: str) -> str:
     return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else text
 
 
-def _endpoint(text: str) -> tuple[str, int]:
-    host, port = split_port(text, str(DEFAULT_PORT))
+def _endpoint(text: str) -> HostPort:
+    host, port = HostPort.parse(text, str(DEFAULT_PORT))
     if not host:
         raise ValueError(f"the endpoint {text!r} has no host")
     if problem := address_problem(host):
         raise ValueError(f"the host of endpoint {text!r} {problem}")
-    return host, port
-
-
-def split_port(text: str, default: str) -> tuple[str, int]:
-    """Host and port of ``host:port``, an IPv6 host in brackets."""
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, default
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError(f"the IPv6 address in {text!r} needs brackets, as in [::1]:2379")
-    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
-        raise ValueError(f"{port!r} is not a port number")
-    return host, int(port)
+    return HostPort(host, port)

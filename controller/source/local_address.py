@@ -1,35 +1,36 @@
-"""Which address of this host faces the registry."""
+"""The address of this host that faces the registry. It is registered where the operator gave none with ``-ip``."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 
+from controller.host_port import HostPort
+from controller.network import Network
 
-class Route:
-    """The way to the registry. A look-up that fails, as when no name server answers, says nothing new about this host:
-    what the last good one said goes on to hold."""
 
-    def __init__(self, endpoints: Sequence[tuple[str, int]]) -> None:
-        """``endpoints`` are hosts and ports."""
+class LocalAddress:
+    """Finds the address of the interface through which this host reaches the registry.
+
+    A look-up that fails, as when no name server answers, says nothing new about this host. The address that the last
+    good look-up found goes on to hold.
+    """
+
+    def __init__(self, endpoints: Sequence[HostPort], network: Network) -> None:
         self._endpoints = endpoints
-        self._address = ""
+        self._network = network
+        self._last_found = ""
 
-    def local_address(self) -> str:
-        """See ``local_address_towards``; an empty string if there never was one."""
-        self._address = local_address_towards(self._endpoints) or self._address
-        return self._address
+    def __call__(self) -> str:
+        """The address; an empty string if no look-up ever found one."""
+        self._last_found = self._look_up() or self._last_found
+        return self._last_found
 
-
-def local_address_towards(endpoints: Sequence[tuple[str, int]]) -> str:
-    """The address of the interface through which this host would reach the first endpoint that there is a route to;
-    an empty string if there is none. Nothing is sent: connecting a datagram socket only looks up the route."""
-    for host, port in endpoints:
-        try:
-            for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM):
-                with socket.socket(family, kind, protocol) as probe:
-                    probe.connect(address)
-                    return str(probe.getsockname()[0])
-        except (OSError, UnicodeError):  # A name that is none raises the latter.
-            continue
-    return ""
+    def _look_up(self) -> str:
+        """The address towards the first endpoint that there is a route to."""
+        for endpoint in self._endpoints:
+            try:
+                for address in self._network.source_addresses(endpoint.host, endpoint.port):
+                    return address
+            except (OSError, UnicodeError):  # A name that is no host name raises UnicodeError.
+                continue
+        return ""

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from controller import logs
 from controller.config import converters as words
 from controller.errors import plain
-from controller.registry.uri import parse_uri, split_port
+from controller.host_port import HostPort
+from controller.registry.uri import parse_uri
 from model.address import AddressRules, address_problem
 from model.container import MalformedContainer, PortId, agrees_with_list, from_inspect, shown_in_list
 from model.desired import HealthRule, Rules, Snapshot, desired
@@ -275,7 +276,7 @@ READERS: list[Callable[[str], object]] = [
     words.health,
     words.family,
     words.docker_filter,
-    lambda text: split_port(text, "2379"),
+    lambda text: HostPort.parse(text, "2379"),
 ]
 
 

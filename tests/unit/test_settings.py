@@ -9,7 +9,7 @@ import pytest
 from controller.config.flags import CONNECTION, FLAGS, SWITCHES
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import OwnerSettings, Settings, WrongUsage, parse, parse_owner
-from controller.observe.http_server import Address
+from controller.host_port import HostPort
 from controller.registry.credentials import Credentials
 from controller.registry.uri import RegistryUri, parse_uri
 from model.address import AddressRules
@@ -22,7 +22,7 @@ from model.stored import Lifetime
 URI = "etcd://10.0.0.1:2379/services"
 
 #: What it says.
-PARSED = RegistryUri("etcd", (("10.0.0.1", 2379),), "/services")
+PARSED = RegistryUri("etcd", (HostPort("10.0.0.1", 2379),), "/services")
 
 #: The word that each flag stands at when nobody gives it. A promise to operators: a change here is one for them.
 DEFAULTS = {
@@ -91,7 +91,7 @@ def test_the_defaults_mean_what_they_say() -> None:
         take_over=False,
         interval=1.0,
         pass_timeout=10.0,
-        listen=Address("0.0.0.0", 9119),
+        listen=HostPort("0.0.0.0", 9119),
         docker_host="",
         log_format="text",
         log_level="info",
@@ -265,14 +265,14 @@ def test_other_places_are_beside_each_other(other: str) -> None:
     ("text", "address", "shown"),
     [
         ("", None, "None"),
-        (":9119", Address("0.0.0.0", 9119), "0.0.0.0:9119"),
-        ("127.0.0.1:80", Address("127.0.0.1", 80), "127.0.0.1:80"),
-        ("localhost:80", Address("localhost", 80), "localhost:80"),
-        ("[::]:9119", Address("::", 9119), "[::]:9119"),
-        ("[::1]:9119", Address("::1", 9119), "[::1]:9119"),
+        (":9119", HostPort("0.0.0.0", 9119), "0.0.0.0:9119"),
+        ("127.0.0.1:80", HostPort("127.0.0.1", 80), "127.0.0.1:80"),
+        ("localhost:80", HostPort("localhost", 80), "localhost:80"),
+        ("[::]:9119", HostPort("::", 9119), "[::]:9119"),
+        ("[::1]:9119", HostPort("::1", 9119), "[::1]:9119"),
     ],
 )
-def test_where_to_listen_is_read(text: str, address: Address | None, shown: str) -> None:
+def test_where_to_listen_is_read(text: str, address: HostPort | None, shown: str) -> None:
     """Nothing is nowhere; a port alone is every interface; IPv6 goes in brackets, and is shown so."""
     assert read(listen=text).listen == address
     assert str(address) == shown

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.registry.uri import KINDS, SCHEMES, RegistryUri, masked, parse_uri, split_port
+from controller.host_port import HostPort
+from controller.registry.uri import KINDS, SCHEMES, RegistryUri, masked, parse_uri
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[2]
         ("etcd://", (("127.0.0.1", 2379),), ""),
     ],
 )
-def test_a_registry_uri_is_read(text: str, endpoints: tuple[tuple[str, int], ...], prefix: str) -> None:
+def test_a_registry_uri_is_read(text: str, endpoints: tuple[HostPort, ...], prefix: str) -> None:
     """Several endpoints, IPv6 in brackets, 2379 where no port is given, slashes at the end for nothing."""
     assert parse_uri(text) == RegistryUri("etcd", endpoints, prefix)
 
@@ -91,7 +92,9 @@ def test_a_registry_uri_that_makes_no_sense_is_refused(text: str, problem: str) 
 
 def test_tls_has_a_scheme_of_its_own() -> None:
     """The rest reads alike."""
-    assert parse_uri("etcds://a:1,b/services") == RegistryUri("etcds", (("a", 1), ("b", 2379)), "/services")
+    assert parse_uri("etcds://a:1,b/services") == RegistryUri(
+        "etcds", (HostPort("a", 1), HostPort("b", 2379)), "/services"
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_what_a_scheme_means(scheme: str, kind: str, api: int, tls: bool, skydns
 )
 def test_a_domain_is_read(domain: str) -> None:
     """In any case, and with the root's dot at its end; its path is registrator's."""
-    expected = RegistryUri("skydns2", (("a", 2379), ("b", 1)), "/skydns/local/cluster")
+    expected = RegistryUri("skydns2", (HostPort("a", 2379), HostPort("b", 1)), "/skydns/local/cluster")
     assert parse_uri(f"skydns2://a,b:1/{domain}") == expected
 
 
@@ -138,14 +141,14 @@ def test_a_domain_is_read(domain: str) -> None:
 )
 def test_host_and_port_are_split(text: str, expected: tuple[str, int]) -> None:
     """The default stands in for a port that is not given."""
-    assert split_port(text, "80") == expected
+    assert HostPort.parse(text, "80") == expected
 
 
 @pytest.mark.parametrize("text", ["a:", "a:x", "a:0", "a:65536", "a:1000000000000", "a:-1", "a:\u0663", "::1:80"])
 def test_what_is_no_host_and_port_is_refused(text: str) -> None:
     """With the part that is wrong."""
     with pytest.raises(ValueError, match=r"not a port number|needs brackets"):
-        split_port(text, "80")
+        HostPort.parse(text, "80")
 
 
 @pytest.mark.parametrize(

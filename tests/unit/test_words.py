@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.config import converters as words
-from controller.observe.http_server import Address
+from controller.host_port import HostPort
 from model.desired import Deregister, HealthRule
 from model.family import Family
 
@@ -34,8 +34,8 @@ from model.family import Family
         (words.docker_filter, "label=a b,c", ("label", "a b,c")),
         (words.docker_filter, " Label = x ", ("label", "x")),
         (words.docker_filter, "name=", ("name", "")),
-        (words.listen, ":80", Address("0.0.0.0", 80)),
-        (words.listen, "[::1]:80", Address("::1", 80)),
+        (words.listen, ":80", HostPort("0.0.0.0", 80)),
+        (words.listen, "[::1]:80", HostPort("::1", 80)),
     ],
     ids=str,
 )
