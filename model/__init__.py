@@ -1,6 +1,6 @@
 """What wharfinger decides: values and functions of values, without I/O, clock or randomness.
 
-Read from the bottom up: ``container`` -> ``metadata``, ``ports``, ``address`` -> ``entry`` -> ``layout`` ->
-``desired``; then ``stored``, ``record`` -> ``ownership`` -> ``plan`` -> ``guard`` -> ``report``, and ``backoff`` beside
-them.
+In the order of the data flow: ``container``, ``listing``, ``snapshot`` -> ``rules`` -> ``entry``, ``refusal`` ->
+``address``, ``ports``, ``metadata`` -> ``layout``, ``skydns`` -> ``desired`` -> ``stored``, ``record``, ``ownership``
+-> ``plan`` -> ``guard`` -> ``report``, ``memory``; and ``backoff`` beside them.
 """

@@ -10,40 +10,20 @@ from typing import Self
 from attrs import frozen
 
 from model.container import Container
-from model.entry import RefusalReason, quoted
 from model.family import Family
+from model.keys import quoted
 from model.ports import ServicePort
+from model.refusal import RefusalReason, RefusedPort
+from model.rules import AddressRules
 
 _HOSTNAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
 
 
-@frozen
-class Unaddressed(Exception):
-    """There is no address to register a port under: why, in the list's word and in a person's."""
-
-    reason: RefusalReason
-    detail: str
-
-
-@frozen
-class AddressRules:
-    """``ip`` is what the operator gave (``-ip``); ``guessed`` the address of the interface through which this host
-    reaches etcd; either may be empty. ``label`` names the label of ``-useIpFromLabel``. ``network`` is the one on which
-    ``internal`` looks for a container's address, if the container names no other. ``family``: only such addresses."""
-
-    ip: str = ""
-    guessed: str = ""
-    label: str = ""
-    internal: bool = False
-    network: str = ""
-    family: Family = Family.ANY
-
-
 def address_problem(text: str) -> str | None:
-    """Why ``text`` cannot be registered as an address, or None when it can: an IP address (loopback is its giver's
-    business) or a host name."""
+    """Return why ``text`` cannot be registered as an address, or None when it can: an IP address or a host name. A
+    loopback address can: whoever gives one may mean it."""
     if "%" in text:
         return "has a zone or a percent sign, which mean nothing to other hosts"
     try:
@@ -55,60 +35,65 @@ def address_problem(text: str) -> str | None:
 
 @frozen
 class AddressBook:
-    """The addresses of one pass: the rules, and this host's serving containers by id."""
+    """Finds the addresses of one pass."""
 
     rules: AddressRules
-    peers: Mapping[str, Container]
+    #: This host's containers that run, by id.
+    containers: Mapping[str, Container]
+    #: Why ``rules.guessed`` must not be registered; None when it may be.
     guess_problem: str | None
 
     @classmethod
-    def of(cls, rules: AddressRules, peers: Mapping[str, Container]) -> Self:
-        """The guessed address is judged once, not once a port."""
-        return cls(rules, peers, _guess_problem(rules, peers.values()))
+    def of(cls, rules: AddressRules, containers: Mapping[str, Container]) -> Self:
+        """Make the book of one pass. The guessed address is judged here, once, and not once for each port."""
+        return cls(rules, containers, _guess_problem(rules, containers.values()))
 
     def address_of(self, container: Container, port: ServicePort, network: str = "") -> str:
-        """The address under which this port of the container is reached; raises Unaddressed. In order:
+        """Return the address under which this port of the container is reached. ``network`` is the one that the
+        container asks for with ``SERVICE_NETWORK``; empty for none. Raises RefusedPort. The first row that applies
+        decides:
 
         ========================================  ===================================================================
         where the container is                    address
         ========================================  ===================================================================
         it has the label of ``-useIpFromLabel``   the label's, without a mask
         it joins another container's network      the other container's own
-        ``-internal``                             the container's own: on ``network`` (``SERVICE_NETWORK``) or
-                                                  ``rules.network`` where one of them is given; with host networking
-                                                  the host's, as below, unless another network was asked for
+        ``-internal``                             the container's own: on ``network`` or ``rules.network`` where one of
+                                                  them is given; with host networking the host's, as below, unless
+                                                  another network was asked for
         anywhere else                             ``-ip``; else the binding's own host address if it is a concrete
                                                   one; else, for a port the engine does not map, the container's
                                                   own; else the guessed one
         ========================================  ===================================================================
 
         Of a container's own addresses an IPv4 one goes before an IPv6 one, unless ``rules.family`` asks for one of
-        them: then only addresses of that family are taken, and only ports published on such are registered.
+        them. Then only addresses of that family are taken, and only ports published on such addresses are registered.
         """
         rules = self.rules
         if port.binding and not (rules.internal or rules.family.has(port.binding.address)):
             detail = f"it is not published on an {rules.family.name_for_people} address"
-            raise Unaddressed(RefusalReason.NO_ADDRESS, detail)
+            raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
         if label := container.labels.get(rules.label, "") if rules.label else "":
-            return _labelled(rules, label)
+            return _address_in_label(rules, label)
         if container.network_mode == "none":
-            raise Unaddressed(RefusalReason.NO_ADDRESS, "the container has no network")
-        home = self._network_holder(container)
-        named = (network or rules.network) if rules.internal else ""
-        if home.network_mode == "host" and named in {"", "host"}:
+            raise RefusedPort(RefusalReason.NO_ADDRESS, "the container has no network")
+        holder = self._network_holder(container)
+        asked_for = (network or rules.network) if rules.internal else ""
+        if holder.network_mode == "host" and asked_for in {"", "host"}:
             return rules.ip or self._guessed()
-        if rules.internal or home is not container:
-            return _own(home, rules.family, named)
-        return rules.ip or _bound(port) or _unmapped(container, port, rules.family) or self._guessed()
+        if rules.internal or holder is not container:
+            return _required_own_address(holder, rules.family, asked_for)
+        return rules.ip or _published_on(port) or _unmapped(container, port, rules.family) or self._guessed()
 
     def _network_holder(self, container: Container) -> Container:
-        """The container whose network this one uses: itself, or the one at the end of its ``container:`` links."""
+        """Return the container whose network this one uses: itself, or the one at the end of its ``container:``
+        links."""
         seen = {container.id}
         while target := container.joined:
-            holder = self.peers.get(target)
+            holder = self.containers.get(target)
             if holder is None or holder.id in seen:
                 detail = f"it joins the network of container {target[:12]}, which is not running"
-                raise Unaddressed(RefusalReason.NO_ADDRESS, detail)
+                raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
             seen.add(holder.id)
             container = holder
         return container
@@ -116,40 +101,44 @@ class AddressBook:
     def _guessed(self) -> str:
         if self.guess_problem:
             detail = f"{self.guess_problem}; give the host's address with -ip"
-            raise Unaddressed(RefusalReason.NO_ADDRESS, detail)
+            raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
         return self.rules.guessed
 
 
 def own_address(container: Container, family: Family = Family.ANY, network: str = "") -> str:
-    """The container's own address, or an empty string: on this network where one is given, else on the one it was
-    started on, else on the default bridge, else on the first of its networks by name that gave it one. Of a network's
-    addresses the IPv6 one is taken where there is no IPv4 one, or where only it is of the family."""
-    for ipv4, ipv6 in _pairs(container, network):
+    """Return the container's own address, or an empty string if it has none.
+
+    Only ``network`` is looked at where it is given. Otherwise the order is: the network that the container was started
+    on, the default bridge, then its networks by name. On each network the families are taken in their order, IPv4 first
+    unless ``family`` asks for one of them.
+    """
+    for ipv4, ipv6 in _address_pairs(container, network):
         for each in family.in_order:
             if address := ipv6 if each is Family.IPV6 else ipv4:
                 return address
     return ""
 
 
-def _pairs(container: Container, network: str) -> Iterator[tuple[str, str]]:
-    """The IPv4 and the IPv6 address of each network that may be looked at, in order."""
+def _address_pairs(container: Container, network: str) -> Iterator[tuple[str, str]]:
+    """Yield the IPv4 and the IPv6 address on each network that may be looked at, in order."""
     on_bridge = container.address, container.address_ipv6
     for name in [network] if network else [container.network_mode, "", *sorted(container.networks)]:
         on_network = container.networks.get(name, ""), container.networks_ipv6.get(name, "")
         yield on_network if name else on_bridge
 
 
-def _labelled(rules: AddressRules, value: str) -> str:
+def _address_in_label(rules: AddressRules, value: str) -> str:
     address = value.rpartition("/")[0] if "/" in value else value
     problem = address_problem(address)
     if not problem and not rules.family.has(address):
         problem = f"is not an {rules.family.name_for_people} address"
     if problem:
-        raise Unaddressed(RefusalReason.BAD_ADDRESS, f"label {rules.label}={quoted(value)} {problem}")
+        raise RefusedPort(RefusalReason.BAD_ADDRESS, f"label {rules.label}={quoted(value)} {problem}")
     return address
 
 
-def _own(container: Container, family: Family, network: str) -> str:
+def _required_own_address(container: Container, family: Family, network: str) -> str:
+    """Return the container's own address, as ``own_address`` does. Raises RefusedPort where it has none."""
     if address := own_address(container, family, network):
         return address
     if network and network not in container.networks:
@@ -157,36 +146,35 @@ def _own(container: Container, family: Family, network: str) -> str:
     else:
         kind = f"{family.name_for_people} address".lstrip()
         missing = f"has no {kind} on the network {quoted(network)}" if network else f"has no {kind} of its own"
-    raise Unaddressed(RefusalReason.NO_ADDRESS, f"container {container.name!r} {missing}")
+    raise RefusedPort(RefusalReason.NO_ADDRESS, f"container {container.name!r} {missing}")
 
 
-def _bound(port: ServicePort) -> str:
-    """The binding's host address, if whoever published the port chose a concrete one (loopback is a choice, too)."""
+def _published_on(port: ServicePort) -> str:
+    """Return the binding's host address if whoever published the port chose a concrete one, be it a loopback one."""
     return port.binding.address if port.binding and not port.binding.unspecified else ""
 
 
 def _unmapped(container: Container, port: ServicePort, family: Family) -> str:
-    """The container's own address for a port that the engine does not map. The host's is no substitute for one of
-    another family."""
-    return _own(container, family, "") if not port.binding and own_address(container) else ""
+    """Return the container's own address for a port that the engine does not map; an empty string for other ports, and
+    where the container has no address at all. One of the wrong family is refused: the host's address would not do."""
+    return _required_own_address(container, family, "") if not port.binding and own_address(container) else ""
 
 
-def _every_address(container: Container) -> frozenset[str]:
-    """On whichever network."""
-    on_networks = (*container.networks.values(), *container.networks_ipv6.values())
-    return frozenset({container.address, container.address_ipv6, *on_networks})
-
-
-def _guess_problem(rules: AddressRules, peers: Iterable[Container]) -> str | None:
-    """Why the guessed address can only be wrong, if so: nobody else can dial this host's loopback, and an address of
-    a container (the agent's own, when it runs in one without ``--net=host``) is not the host's."""
+def _guess_problem(rules: AddressRules, containers: Iterable[Container]) -> str | None:
+    """Return why the guessed address can only be wrong, or None. Nobody else can dial this host's loopback, and an
+    address of a container (the agent's own, when it runs in one without ``--net=host``) is not the host's."""
     guess = rules.guessed
     if not guess:
         return "no address of this host is known"
     if ip_address(guess).is_loopback or ip_address(guess).is_unspecified:
         return f"this host reaches etcd from {guess}, which nobody else can dial"
-    if any(guess in _every_address(peer) for peer in peers):
+    if any(guess in _every_address(each) for each in containers):
         return f"this host reaches etcd from {guess}, which is a container's address"
     if not rules.family.has(guess):
         return f"this host reaches etcd from {guess}, which is not an {rules.family.name_for_people} address"
     return None
+
+
+def _every_address(container: Container) -> frozenset[str]:
+    on_networks = (*container.networks.values(), *container.networks_ipv6.values())
+    return frozenset({container.address, container.address_ipv6, *on_networks})

@@ -23,7 +23,7 @@ _TIMESTAMP = re.compile(r"(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fr
 
 
 class MalformedContainer(ValueError):
-    """The engine described a container in a way that cannot be understood; the message names the field."""
+    """The engine described a container in a way that cannot be understood. The message names the field."""
 
 
 @frozen(order=True)
@@ -35,7 +35,7 @@ class PortId:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``80/tcp`` or ``80`` (tcp); raises MalformedContainer."""
+        """Read ``80/tcp``, or ``80`` for tcp. Raises MalformedContainer."""
         number, _, protocol = text.partition("/")
         return cls(port_number(number), protocol or "tcp")
 
@@ -43,10 +43,19 @@ class PortId:
         return f"{self.number}/{self.protocol}"
 
 
+@frozen(order=True)
+class ContainerRef:
+    """Names one container."""
+
+    id: str
+    name: str
+
+
 @frozen
 class Binding:
     """Where on the host the engine publishes a port."""
 
+    #: An IP address of the host; empty, ``0.0.0.0`` or ``::`` for all of them.
     address: str
     port: int
 
@@ -56,41 +65,55 @@ class Binding:
         return self.address in UNSPECIFIED
 
     def reaches(self, address: str) -> bool:
-        """Whether it is on this address of the host, as far as their families tell."""
+        """Whether it may be on this address of the host. Of a binding on all addresses only the family can exclude it;
+        of one on a concrete address nothing is known, as ``-ip`` may be an address that is translated."""
         return not self.unspecified or (Family.IPV6 if self.address == "::" else Family.IPV4).has(address)
 
 
 @frozen
 class Container:
-    """One container of this host.
-
-    ``published`` maps each port the engine manages to its bindings in the engine's order, none when it is not
-    published. A port that is exposed but missing from ``published`` is one the engine does not map at all: host
-    networking, a joined network, or a network driver without port mapping. ``networks`` has the IPv4 address on each
-    network, empty where there is none; ``networks_ipv6`` only the networks with an IPv6 address. ``address`` and
-    ``address_ipv6`` are those on the default bridge. ``health`` is what its HEALTHCHECK says.
-    """
+    """One container of this host."""
 
     id: str
+    #: Without the slash that the engine puts before it.
     name: str
+    #: The image as it was given to ``docker run``.
     image: str
+    #: When it was created, in a form that sorts as text.
     created: str
+    #: The engine's word for its state: ``running``, ``paused``, ``restarting``, ``exited`` and so on.
     status: str = "running"
     exit_code: int = 0
+    #: The lines of its environment, ``NAME=value``, in the engine's order.
     env: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
+    #: The ports that its image or its creator exposed.
     exposed: tuple[PortId, ...] = ()
+    #: Each port that the engine manages, with its bindings in the engine's order; none when it is not published. A port
+    #: that is exposed and missing here is one that the engine does not map at all: host networking, a joined network,
+    #: or a network driver without port mapping.
     published: Mapping[PortId, tuple[Binding, ...]] = field(factory=dict, converter=frozen_dict)
+    #: The network that it was started on: ``default``, ``host``, ``none``, ``container:<id>`` or a network's name.
     network_mode: str = "default"
+    #: Its IPv4 address on the default bridge; empty where it has none.
     address: str = ""
+    #: Its IPv4 address on each network, by the network's name; empty where it has none there.
     networks: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
+    #: What its HEALTHCHECK says: ``starting``, ``healthy``, ``unhealthy``; see NO_HEALTHCHECK.
     health: str = ""
+    #: Its IPv6 address on the default bridge; empty where it has none.
     address_ipv6: str = ""
+    #: Its IPv6 address on each network that gave it one, by the network's name.
     networks_ipv6: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
 
     @property
+    def ref(self) -> ContainerRef:
+        """What names it in refusals, plans and logs."""
+        return ContainerRef(self.id, self.name)
+
+    @property
     def serving(self) -> bool:
-        """Whether its ports are to be registered."""
+        """Whether it is in a state in which its ports are to be registered."""
         return self.status in SERVING
 
     @property
@@ -100,25 +123,25 @@ class Container:
 
     @property
     def joined(self) -> str:
-        """The id of the container whose network this one joins, or an empty string."""
+        """The id of the container whose network this one joins; an empty string if it joins none."""
         kind, _, target = self.network_mode.partition(":")
         return target if kind == "container" else ""
 
     @property
     def age(self) -> tuple[str, str]:
-        """Sort key: the older container first, and a stable order among equals."""
+        """Sort key: the older container first, and a stable order among containers of one age."""
         return self.created, self.id
 
 
 def port_number(text: str) -> int:
-    """Read a port number from 1 to 65535; raises MalformedContainer."""
+    """Read a port number from 1 to 65535. Raises MalformedContainer."""
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         raise MalformedContainer(f"port number {text!r}")
     return int(text)
 
 
 def from_inspect(document: Mapping[str, Any]) -> Container:
-    """Read the answer of ``GET /containers/<id>/json``; raises MalformedContainer naming what is wrong."""
+    """Read the answer of ``GET /containers/<id>/json``. Raises MalformedContainer, which names what is wrong."""
     try:
         return _from_inspect(document)
     except MalformedContainer:
@@ -129,7 +152,7 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
 
 def _from_inspect(document: Mapping[str, Any]) -> Container:
     config, network, state = document["Config"], document["NetworkSettings"], document["State"]
-    ends = network.get("Networks") or {}
+    networks = network.get("Networks") or {}
     return Container(
         id=_text(document["Id"]),
         name=_text(document["Name"]).lstrip("/"),
@@ -140,13 +163,16 @@ def _from_inspect(document: Mapping[str, Any]) -> Container:
         env=tuple(map(_text, config.get("Env") or ())),
         labels={_text(key): _text(value) for key, value in (config.get("Labels") or {}).items()},
         exposed=tuple(sorted(PortId.parse(port) for port in config.get("ExposedPorts") or ())),
-        published=_published(network.get("Ports") or {}),
+        published={
+            PortId.parse(port): tuple(_bindings(bindings or ()))
+            for port, bindings in (network.get("Ports") or {}).items()
+        },
         network_mode=_text(document["HostConfig"].get("NetworkMode") or "default"),
         address=_text(network.get("IPAddress") or ""),
-        networks={_text(name): _text(end.get("IPAddress") or "") for name, end in ends.items()},
+        networks={_text(name): _text(each.get("IPAddress") or "") for name, each in networks.items()},
         health=_text((state.get("Health") or {}).get("Status") or ""),
         address_ipv6=_text(network.get("GlobalIPv6Address") or ""),
-        networks_ipv6=_ipv6_in(ends),
+        networks_ipv6=ipv6_addresses(networks),
     )
 
 
@@ -156,25 +182,21 @@ def _text(value: Any) -> str:
     return value
 
 
-def _ipv6_in(ends: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The networks, by name, that gave the container an IPv6 address."""
-    found = {_text(name): _text(end.get("GlobalIPv6Address") or "") for name, end in ends.items()}
+def ipv6_addresses(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the IPv6 addresses in an engine's ``Networks``, by the names of the networks that have one."""
+    found = {_text(name): _text(each.get("GlobalIPv6Address") or "") for name, each in networks.items()}
     return {name: address for name, address in found.items() if address}
 
 
-def _published(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> dict[PortId, tuple[Binding, ...]]:
-    """The bindings of each port, of which the engine lists one per address family."""
-    return {PortId.parse(port): tuple(_bindings(bindings or ())) for port, bindings in ports.items()}
-
-
 def _bindings(bindings: Sequence[Mapping[str, str]]) -> Iterator[Binding]:
+    """Yield the bindings of a port, of which the engine lists one for each address family."""
     for each in bindings:
         if each.get("HostPort"):
             yield Binding(_host_address(_text(each.get("HostIp") or "")), port_number(_text(each["HostPort"])))
 
 
 def _host_address(text: str) -> str:
-    """A binding's address as the engine writes it: an IP address, or nothing for all of them."""
+    """Return a binding's address as the engine writes it: an IP address, or nothing for all of them."""
     try:
         if text:
             ip_address(text)
@@ -184,60 +206,8 @@ def _host_address(text: str) -> str:
 
 
 def _sortable(timestamp: str) -> str:
-    """The engine cuts trailing zeros off its nanoseconds, so its timestamps do not sort as text; these do."""
+    """Return a timestamp that sorts as text. The engine cuts trailing zeros off its nanoseconds, so its own do not."""
     match = _TIMESTAMP.fullmatch(timestamp)
     if not match:
         raise MalformedContainer(f"creation time {timestamp!r}")
     return f"{match['seconds']}.{match['fraction'] or '':0<9}Z"
-
-
-#: What the list of containers shows and what can change in a container's life.
-_SHOWN = ("Names", "State", "Ports", "NetworkSettings")
-
-_HEALTH = re.compile(r"\((?:health: )?(?P<health>starting|healthy|unhealthy)\)$")
-
-
-def shown_in_list(listed: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a container's line in ``GET /containers/json`` that tells whether its inspect answer is still
-    good: two equal ones, and what the inspect said holds. Of the status text only an exit code and the health count;
-    the rest of it ("Up 3 minutes") changes by itself, and so does the order of the ports."""
-    shown = {key: listed.get(key) for key in _SHOWN}
-    shown["Ports"] = sorted(sorted(port.items()) for port in listed.get("Ports") or ())
-    status = listed.get("Status") or ""
-    ended = status.partition(")")[0] if status.startswith(("Exited", "Restarting")) else ""
-    return {**shown, "exit": ended, "health": _health_in(status)}
-
-
-def _health_in(status: str) -> str:
-    """The health that a status text ends in: ``starting`` for ``Up 3 seconds (health: starting)``."""
-    match = _HEALTH.search(status)
-    return match["health"] if match else ""
-
-
-def agrees_with_list(container: Container, listed: Mapping[str, Any]) -> bool:
-    """Whether an inspect saw what the list showed just before. A container that is restarting in between can be seen
-    with empty ports, and must not be taken for what the list will show again a moment later."""
-    ends = (listed.get("NetworkSettings") or {}).get("Networks") or {}
-    return (
-        container.status == listed.get("State")
-        and f"/{container.name}" in (listed.get("Names") or ())
-        and dict(container.networks) == {name: end.get("IPAddress") or "" for name, end in ends.items()}
-        and dict(container.networks_ipv6) == _ipv6_in(ends)
-        and _same_health(container, listed.get("Status") or "")
-        and _same_ports(container, listed.get("Ports") or ())
-    )
-
-
-def _same_health(container: Container, status: str) -> bool:
-    """The list tells the health of a running container alone: of a paused one it says so instead, and the engine does
-    not look after the health of that one, so that it cannot change either."""
-    health = "" if container.health in NO_HEALTHCHECK else container.health
-    return container.status != "running" or health == _health_in(status)
-
-
-def _same_ports(container: Container, listed: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether both show the same ports of the host. Their addresses cannot change in a container's life."""
-    shown = {
-        (PortId(each["PrivatePort"], each["Type"]), each["PublicPort"]) for each in listed if each.get("PublicPort")
-    }
-    return shown == {(port, each.port) for port, bindings in container.published.items() for each in bindings}

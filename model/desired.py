@@ -1,112 +1,56 @@
-"""The desired state: containers in; entries, refusals and holds out."""
+"""The desired state: containers in; entries by key, refusals, held and excluded containers out."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from enum import Enum
 
 from attrs import evolve, field, frozen
 
-from model.address import AddressBook, AddressRules, Unaddressed
-from model.clashes import resolve_conflicts
-from model.container import Container
-from model.entry import (
-    ContainerRef,
-    DefaultId,
-    Entry,
-    Refusal,
-    RefusalReason,
-    key_part_problem,
-    quoted,
-)
+from model.address import AddressBook
+from model.container import Container, ContainerRef, PortId
+from model.described import DescribedEnum
+from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
+from model.keys import ancestors, key_part_problem, quoted
+from model.layout import Layout
 from model.metadata import Metadata, metadata_for, split_tags
 from model.ports import ServicePort, service_ports
+from model.record import claim_size
+from model.refusal import Refusal, RefusalReason, RefusedPort
+from model.rules import Deregister, Rules
+from model.snapshot import Snapshot
 
 
-class Deregister(Enum):
-    """When a container that stopped loses its entries."""
-
-    ALWAYS = "always"
-    ON_SUCCESS = "on-success"
-
-
-class HealthRule(Enum):
-    """Whose HEALTHCHECK counts. The engine's own retries do the damping, so nothing is counted here."""
-
-    ANY = "any"
-    HEALTHY = "healthy"
-
-    def admits(self, container: Container) -> bool:
-        """Whether the container may have entries."""
-        return self is HealthRule.ANY or container.healthy
-
-
-@frozen
-class Rules:
-    """What the operator decided. ``owner`` is the Docker host that the entries belong to. ``all_bindings``: whether
-    every published binding of a port has an entry, and not only the first."""
-
-    owner: str
-    address: AddressRules = AddressRules()
-    explicit: bool = False
-    tags: tuple[str, ...] = ()
-    deregister: Deregister = Deregister.ALWAYS
-    health: HealthRule = HealthRule.ANY
-    all_bindings: bool = False
-
-
-@frozen
-class UnknownContainer:
-    """A container that is there, but that the engine would not describe. ``name`` is what the list calls it."""
-
-    ref: ContainerRef
-    problem: str
-
-
-@frozen
-class Snapshot:
-    """What the engine said in one pass. ``unknown`` containers exist; nothing else is known of them now. ``selected``
-    are the ids of those that the operator's filters let through; None where there are no filters. The others are here
-    all the same, as one of them may hold the network that a selected one joins."""
-
-    containers: tuple[Container, ...] = ()
-    unknown: tuple[UnknownContainer, ...] = ()
-    selected: frozenset[str] | None = None
-
-    def selects(self, container: Container) -> bool:
-        """Whether the container may have entries."""
-        return self.selected is None or container.id in self.selected
-
-
-class ExclusionReason(Enum):
+class ExclusionReason(DescribedEnum):
     """Why a container that runs is to have no entries."""
 
-    UNHEALTHY = "unhealthy"
-    FILTERED = "filtered"
+    UNHEALTHY = "unhealthy", "The container's HEALTHCHECK does not say healthy, and --health healthy is given."
+    FILTERED = "filtered", "--filter does not select the container."
 
 
 @frozen
 class Desired:
-    """``entries`` sorted by identity, with no identity twice; ``refusals`` in order of container and port; ``held``
-    are containers whose entries stay as they are, whatever those may be. ``decisions`` is what was decided of each
-    port by itself, the older container's first: which of them exclude each other is a question of the layout, too.
-    ``excluded`` are the containers that run, and are to have no entries."""
+    """What this host should have registered."""
 
-    entries: tuple[Entry, ...] = ()
+    #: The entries by their keys, sorted by name and id.
+    by_key: Mapping[str, Entry] = field(factory=dict, converter=frozen_dict)
+    #: The ports that are not registered, the older container's first.
     refusals: tuple[Refusal, ...] = ()
+    #: The containers whose entries stay as they are, whatever those are.
     held: frozenset[ContainerRef] = frozenset()
-    decisions: tuple[Entry | Refusal, ...] = field()
+    #: The containers that run and are to have no entries.
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
 
-    @decisions.default
-    def _of_the_rest(self) -> tuple[Entry | Refusal, ...]:
-        return *self.entries, *self.refusals
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries, sorted by name and id."""
+        return tuple(self.by_key.values())
 
 
-def desired(snapshot: Snapshot, rules: Rules) -> Desired:
-    """What this host should have registered. The order of the snapshot does not matter. The first line that is true of
-    a container counts:
+def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
+    """Return what this host should have registered. The order of the snapshot does not matter.
+
+    The first row that is true of a container decides:
 
     ================================================  =======================================
     container                                         its service ports
@@ -120,147 +64,195 @@ def desired(snapshot: Snapshot, rules: Rules) -> Desired:
     anything else                                     nothing
     ================================================  =======================================
 
-    Starting is not healthy, and a container without a HEALTHCHECK is.
+    A container that is starting is not healthy, and one without a HEALTHCHECK is healthy.
+
+    Each service port is decided by itself, checked against the layout, and then added to the entries of the older
+    containers if it excludes none of them and the owner record has room for it.
     """
     held = _held(snapshot, rules)
-    peers = {each.id: each for each in snapshot.containers if each.serving}
-    book = AddressBook.of(rules.address, peers)
-    excluded = {_ref(each): why for each in peers.values() if (why := _excluded(each, snapshot, rules))}
-    left_out = held | excluded.keys()
-    serving = sorted((each for each in peers.values() if _ref(each) not in left_out), key=lambda each: each.age)
-    decisions = tuple(_decide(serving, rules, book))
-    entries, refusals = resolve_conflicts(decisions, lambda entry: entry.path)
-    return Desired(entries, refusals, held, decisions, excluded)
+    running = {each.id: each for each in snapshot.containers if each.serving}
+    excluded = {each.ref: why for each in running.values() if (why := _exclusion(each, snapshot, rules))}
+    book = AddressBook.of(rules.address, running)
+    entries, refusals = _Entries(layout), []
+    for container in sorted(running.values(), key=lambda each: each.age):
+        if container.ref in held or container.ref in excluded:
+            continue
+        for port, decision in _decisions(container, rules, book):
+            try:
+                entries.add(decision)
+            except RefusedPort as refused:
+                refusals.append(refused.of(container.ref, port))
+    return Desired(entries.by_key(), tuple(refusals), held, excluded)
 
 
-def _excluded(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
+def _exclusion(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
     if not snapshot.selects(container):
         return ExclusionReason.FILTERED
     return None if rules.health.admits(container) else ExclusionReason.UNHEALTHY
 
 
-def _ref(container: Container) -> ContainerRef:
-    return ContainerRef(container.id, container.name)
-
-
 def _held(snapshot: Snapshot, rules: Rules) -> frozenset[ContainerRef]:
     unknown = {each.ref.id for each in snapshot.unknown}
-    selected = filter(snapshot.selects, snapshot.containers)
-    kept = (each for each in selected if _keeps_its_entries(each, unknown, rules))
-    return frozenset([*(each.ref for each in snapshot.unknown), *map(_ref, kept)])
+    described = (each.ref for each in snapshot.containers if snapshot.selects(each) and _is_held(each, unknown, rules))
+    return frozenset([*(each.ref for each in snapshot.unknown), *described])
 
 
-def _keeps_its_entries(container: Container, unknown: Collection[str], rules: Rules) -> bool:
-    """A container that ended is unhealthy in the engine's eyes, so its health says nothing about a failed one."""
+def _is_held(container: Container, unknown: Collection[str], rules: Rules) -> bool:
+    """Return whether a described container's entries are held. The engine calls a container that ended unhealthy, so
+    the health of a failed one says nothing."""
     failed = rules.deregister is Deregister.ON_SUCCESS and _failed(container)
     return failed or (container.joined in unknown and rules.health.admits(container))
 
 
 def _failed(container: Container) -> bool:
-    """Whether the container ended, or is being started again, after an exit that was neither a success nor a signal's
-    doing (an exit code with the bit 128 set). Source: registrator's ``shouldRemove``."""
+    """Return whether the container ended, or is being started again, after an exit that was neither a success nor
+    caused by a signal (an exit code with the bit 128 set). Source: registrator's ``shouldRemove``."""
     stopped = container.status in {"exited", "restarting"}
     return stopped and container.exit_code != 0 and not container.exit_code & 128
 
 
-def _decide(containers: Iterable[Container], rules: Rules, book: AddressBook) -> Iterator[Entry | Refusal]:
-    """The decisions about each service port, the older container's first."""
-    for container in containers:
-        ports = service_ports(container, internal=rules.address.internal, family=rules.address.family)
-        for port in ports:
-            metadata = metadata_for(port.port, container.env, container.labels)
-            ignored = metadata.get("ignore") or (rules.explicit and not metadata.get("name"))
-            if not ignored:
-                yield from _decide_port(_Service(container, port, metadata, grouped=len(ports) > 1), rules, book)
+# Deciding each port by itself.
 
 
 @frozen
 class _Service:
-    """A service port with what its container says about it; ``grouped`` if the container has several."""
+    """A service port with what its container says about it."""
 
     container: Container
     port: ServicePort
     metadata: Metadata
+    #: Whether the container has several service ports.
     grouped: bool
 
     @property
     def name(self) -> str:
-        """The service's name: given, or the last part of the image's name without its tag. One of several service
-        ports marks the name with its number, unless the name was given for that port."""
+        """The service's name: the given one, else the last part of the image's name without its tag. With several
+        service ports the port's number is added, unless the name was given for that port."""
         image = self.container.image.rstrip("/").rpartition("/")[2].partition(":")[0]
         suffix = f"-{self.port.port.number}" if self.grouped and "name" not in self.metadata.from_port else ""
         return (self.metadata.get("name") or image) + suffix
 
     def id(self, owner: str) -> str:
-        """The entry's id: given, or registrator's; with a mark behind it for a further binding."""
+        """Return the entry's id: the given one, else registrator's; with a suffix for a further binding."""
         first = self.metadata.get("id") or str(DefaultId.of(owner, self.container.name, self.port.port))
         return f"{first}:{self.port.id_suffix}" if self.port.id_suffix else first
 
     def tags(self, forced: tuple[str, ...]) -> tuple[str, ...]:
-        """The entry's tags, those of every entry behind its own."""
-        mark = ("udp",) if self.port.port.protocol == "udp" else ()
-        return split_tags(self.metadata.get("tags")) + forced + mark
+        """Return the entry's tags: its own, then those of every entry, then ``udp`` where it is."""
+        udp = ("udp",) if self.port.port.protocol == "udp" else ()
+        return split_tags(self.metadata.get("tags")) + forced + udp
 
 
-def _decide_port(service: _Service, rules: Rules, book: AddressBook) -> Iterable[Entry | Refusal]:
-    """One decision; with ``all_bindings`` one for each address and port that the port's bindings come to. Two that come
-    to the same are one entry, and what is wrong with both is said once. A binding on all addresses of one family does
-    not count where the address to register is of the other: nobody listens there."""
-    if not rules.all_bindings or rules.address.internal:
-        return (_decide_binding(service, rules, book),)
-    distinct: dict[object, Entry | Refusal] = {}
-    astray = []
+def _decisions(container: Container, rules: Rules, book: AddressBook) -> Iterator[tuple[PortId, Entry | RefusedPort]]:
+    """Yield what is decided about each service port of a container, each port by itself."""
+    ports = service_ports(container, internal=rules.address.internal, family=rules.address.family)
+    for port in ports:
+        metadata = metadata_for(port.port, container.env, container.labels)
+        if metadata.get("ignore") or (rules.explicit and not metadata.get("name")):
+            continue
+        service = _Service(container, port, metadata, grouped=len(ports) > 1)
+        if rules.all_bindings and not rules.address.internal:
+            decisions = _decide_each_binding(service, rules, book)
+        else:
+            decisions = (_decide_binding(service, rules, book),)
+        yield from ((port.port, decision) for decision in decisions)
+
+
+def _decide_each_binding(service: _Service, rules: Rules, book: AddressBook) -> Iterable[Entry | RefusedPort]:
+    """Return one decision for each address and port that the port's bindings come to, and each refusal once. A binding
+    on all addresses of one family does not count where the address to register is of the other family: nothing listens
+    there. If no other binding is left, that is the refusal."""
+    distinct: dict[tuple[object, object], Entry | RefusedPort] = {}
+    unreachable = []
     for port in service.port.each_binding():
         decision = _decide_binding(evolve(service, port=port), rules, book)
-        if isinstance(decision, Entry) and port.binding and not port.binding.reaches(decision.address):
+        if isinstance(decision, RefusedPort):
+            distinct.setdefault((decision.reason, decision.detail), decision)
+        elif port.binding and not port.binding.reaches(decision.address):
             detail = f"it is published on {port.binding.address or 'IPv4'} alone, and not on {decision.address}"
-            astray.append(Refusal(decision.container, port.port, RefusalReason.NO_ADDRESS, detail))
+            unreachable.append(RefusedPort(RefusalReason.NO_ADDRESS, detail))
         else:
-            distinct.setdefault(_place(decision), decision)
-    return tuple(distinct.values()) or astray[:1]
+            distinct.setdefault((decision.address, decision.port), decision)
+    return tuple(distinct.values()) or unreachable[:1]
 
 
-def _place(decision: Entry | Refusal) -> object:
-    return (decision.address, decision.port) if isinstance(decision, Entry) else decision
-
-
-def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry | Refusal:
-    container, port = service.container, service.port
+def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry | RefusedPort:
+    container, port, metadata = service.container, service.port, service.metadata
     name, entry_id = service.name, service.id(rules.owner)
     try:
-        _check(name, entry_id, service.metadata, rules.owner)
-        address = book.address_of(container, port, service.metadata.get("network"))
-    except (Unaddressed, _Unfit) as no:
-        return Refusal(_ref(container), port.port, no.reason, no.detail)
+        _check_name_and_id(name, entry_id, metadata, rules.owner)
+        address = book.address_of(container, port, metadata.get("network"))
+    except RefusedPort as refused:
+        return refused
     return Entry(
         name=name,
         id=entry_id,
         address=address,
         port=port.port.number if rules.address.internal else port.host_port,
-        container=_ref(container),
+        container=container.ref,
         container_port=port.port,
         tags=service.tags(rules.tags),
-        attributes=service.metadata.attributes,
+        attributes=metadata.attributes,
         image=container.image,
     )
 
 
-@frozen
-class _Unfit(Exception):
-    """A name or id that must not be written."""
-
-    reason: RefusalReason
-    detail: str
-
-
-def _check(name: str, entry_id: str, metadata: Metadata, owner: str) -> None:
-    """Raise _Unfit for a name or id that would land outside the prefix, be hidden, or pose as another host's."""
+def _check_name_and_id(name: str, entry_id: str, metadata: Metadata, owner: str) -> None:
+    """Raise RefusedPort for a name or id that would lie outside the prefix, be hidden, or pass for another host's."""
     if problem := key_part_problem(name):
         source = "SERVICE_NAME" if metadata.get("name") else "the image's name"
-        raise _Unfit(RefusalReason.BAD_NAME, f"{source} {quoted(name)} {problem}")
+        raise RefusedPort(RefusalReason.BAD_NAME, f"{source} {quoted(name)} {problem}")
     if problem := key_part_problem(entry_id):
-        raise _Unfit(RefusalReason.BAD_ID, f"SERVICE_ID {quoted(entry_id)} {problem}")
+        raise RefusedPort(RefusalReason.BAD_ID, f"SERVICE_ID {quoted(entry_id)} {problem}")
     claimed = DefaultId.parse(entry_id.rpartition("/")[2])
     if claimed and claimed.owner != owner:
         detail = f"SERVICE_ID {quoted(entry_id)} has the form of an id of host {claimed.owner!r}, which would remove it"
-        raise _Unfit(RefusalReason.BAD_ID, detail)
+        raise RefusedPort(RefusalReason.BAD_ID, detail)
+
+
+# Deciding which entries can be had together.
+
+#: The bytes of the owner record that may be about desired entries under custom ids. etcd takes a megabyte and a half in
+#: a request, and the record also holds what is no longer desired and not yet removed.
+RECORD_ROOM = 500_000
+
+
+class _Entries:
+    """Collects the entries that can be registered together."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._by_key: dict[str, Entry] = {}
+        #: Each directory that an entry lies in, with one such entry's key.
+        self._directories: dict[str, str] = {}
+        self._record_room = RECORD_ROOM
+
+    def by_key(self) -> Mapping[str, Entry]:
+        """Return the entries by their keys, sorted by name and id."""
+        return dict(sorted(self._by_key.items(), key=lambda item: item[1].identity))
+
+    def add(self, decision: Entry | RefusedPort) -> None:
+        """Add an entry. Raises RefusedPort for one that was refused already, that the layout cannot hold, that an
+        earlier entry excludes, or for which the owner record has no room."""
+        if isinstance(decision, RefusedPort):
+            raise decision
+        self._layout.check(decision)
+        key = self._layout.key(decision)
+        self._check_place(key)
+        size = 0 if DefaultId.parse(self._layout.id_of(key)) else claim_size(key)
+        if size > self._record_room:
+            detail = f"the owner record has no room for the id {quoted(decision.id)}; use fewer SERVICE_IDs here"
+            raise RefusedPort(RefusalReason.BAD_ID, detail)
+        self._by_key[key] = decision
+        self._directories |= dict.fromkeys(ancestors(key), key)
+        self._record_room -= size
+
+    def _check_place(self, key: str) -> None:
+        """Raise RefusedPort if an earlier entry has this key, or if the key of one is a directory of the other."""
+        taken = next((each for each in (key, *ancestors(key)) if each in self._by_key), self._directories.get(key))
+        if taken is None:
+            return
+        path, taken_path = (each.removeprefix(f"{self._layout.prefix}/") for each in (key, taken))
+        instead = "" if taken == key else f", which leaves no room for {path}"
+        detail = f"container {self._by_key[taken].container.name!r} already has {taken_path}{instead}"
+        raise RefusedPort(RefusalReason.DUPLICATE, detail)

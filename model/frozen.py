@@ -8,5 +8,6 @@ from typing import Any
 
 
 def frozen_dict(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """A read-only copy of ``mapping``. As an attrs converter it leaves the field's declared type in force."""
+    """Return a read-only copy of ``mapping``. It is an attrs converter that leaves the field's declared type as it
+    is."""
     return MappingProxyType(dict(mapping))

@@ -1,4 +1,4 @@
-"""The guard: holds back a suspicious mass delete until it has been seen several passes in a row."""
+"""The guard: holds back a suspicious mass delete until several passes in a row have called for it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from model.stored import FOREVER, Lifetime
 
 @frozen
 class GuardRule:
-    """``percent``: a pass is suspicious that would delete more than this part of the host's keys; 0 is no guard.
-    ``spared``: as many deletes are never suspicious. ``passes``: how often in a row a delete must be seen then."""
+    """When deletes are suspicious, and for how long they are held back then (``--delete-guard``)."""
 
+    #: A pass is suspicious that would delete more than this part of the host's keys, in percent; 0: no guard.
     percent: int = 50
+    #: So many deletes are never suspicious.
     spared: int = 3
+    #: In how many passes in a row a suspicious delete must be called for before it is made.
     passes: int = 3
 
 
@@ -27,41 +29,36 @@ OFF = GuardRule(percent=0)
 def guard(
     planned: Plan, held_delete_counts: Mapping[str, int], rule: GuardRule, lifetime: Lifetime = FOREVER
 ) -> tuple[Plan, Mapping[str, int]]:
-    """The plan without the deletes that have to wait, and the suspects for the next pass. What waits is renewed where
-    its lifetime is due: it must not go by itself.
+    """Return the plan without the deletes that have to wait, and the counts for the next pass.
 
-    ``suspects`` says of each key in how many passes in a row its delete was held back so far. Keys are counted one by
-    one, so that a host with much coming and going gets there, too. Creates, updates and renewals go on meanwhile.
+    ``held_delete_counts`` has for each key the number of passes in a row in which its delete was held back so far. Keys
+    are counted one by one, so that deletes get through on a host where containers come and go all the time. A key that
+    waits is renewed where its lifetime is due, as it must not expire meanwhile. Creates, updates and renewals go on.
 
     ==============================  ====================================================
     the deletes of the plan         result
     ==============================  ====================================================
-    few, or the guard is off        all of them, and nobody is suspected any more
-    many, seen often enough         those, at once
-    many, not seen often enough     held back, and counted
+    few, or the guard is off        all are made, and no count is kept
+    many, called for often enough   those are made
+    many, not often enough          held back, and counted
     ==============================  ====================================================
     """
     deletes = [change for change in planned.changes if change.action is Action.DELETE]
     if not _is_mass_delete(len(deletes), planned.own, rule):
         return planned, {}
-    seen = {change.key: held_delete_counts.get(change.key, 0) + 1 for change in deletes}
-    waiting = tuple(change for change in deletes if seen[change.key] < rule.passes)
-    held = {change.key for change in waiting}
+    counts = {change.key: held_delete_counts.get(change.key, 0) + 1 for change in deletes}
+    waiting = {change.key: change for change in deletes if counts[change.key] < rule.passes}
     going = []
     for change in planned.changes:
-        if change.key not in held:
+        if change.key not in waiting:
             going.append(change)
-        elif _is_due(change, lifetime):
-            going.append(_renewal(change))
-    return evolve(planned, changes=tuple(going), held_back=waiting), {key: seen[key] for key in held}
+        elif change.before and change.before.renewable and lifetime.due(change.before.ttl):
+            going.append(_renewal_of(change, change.before.value))
+    held_back = tuple(waiting.values())
+    return evolve(planned, changes=tuple(going), held_back=held_back), {key: counts[key] for key in waiting}
 
 
-def _is_due(delete: Change, lifetime: Lifetime) -> bool:
-    return delete.before is not None and delete.before.renewable and lifetime.due(delete.before.ttl)
-
-
-def _renewal(delete: Change) -> Change:
-    value = delete.before.value if delete.before else ""
+def _renewal_of(delete: Change, value: str) -> Change:
     return evolve(delete, action=Action.RENEW, value=value, reason=Reason.TTL_DUE)
 
 

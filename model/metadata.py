@@ -3,14 +3,14 @@
 The rules are registrator's:
 
 - labels override the environment, and a later environment line overrides an earlier one;
-- ``SERVICE_<port>_<KEY>`` speaks for that port alone and beats ``SERVICE_<KEY>`` wherever each of them stands;
+- ``SERVICE_<port>_<KEY>`` applies to that port only and beats ``SERVICE_<KEY>``, wherever each of them stands;
 - a key is case-insensitive behind its ``SERVICE_``.
 
-One is ours: ``SERVICE_<port>_<protocol>_<KEY>`` speaks for the port under that protocol alone, as where tcp and udp
-have one number, and beats ``SERVICE_<port>_<KEY>`` in the same way.
+One rule is ours: ``SERVICE_<port>_<protocol>_<KEY>`` applies to the port under that protocol only (tcp and udp can have
+one number), and beats ``SERVICE_<port>_<KEY>`` in the same way.
 
-Where registrator depends on the random order of a Go map (two labels that differ in case only), the last in sorted
-order counts here.
+Where registrator depends on the random order of a Go map (two labels that differ in case only), the last label in
+sorted order counts here.
 """
 
 from __future__ import annotations
@@ -32,36 +32,40 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 @frozen
 class Metadata:
-    """Values by lower-case key; ``from_port`` names the keys that were given for the port itself, with its protocol or
-    without."""
+    """What counts for one port."""
 
+    #: The values by lower-case key.
     values: Mapping[str, str] = field(converter=frozen_dict)
+    #: The keys that were given for the port itself, with its protocol or without.
     from_port: frozenset[str] = frozenset()
 
     def get(self, key: str) -> str:
-        """The value of ``key``, or an empty string."""
+        """Return the value of ``key``, or an empty string."""
         return self.values.get(key, "")
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What is left besides name, id and tags."""
+        """Everything besides name, id and tags."""
         return {key: value for key, value in self.values.items() if key not in {"name", "id", "tags"}}
 
 
 def metadata_for(port: PortId, env: Sequence[str], labels: Mapping[str, str]) -> Metadata:
-    """The metadata that counts for this port. Of what is said as closely the last counts."""
+    """Return the metadata that counts for this port. The closest key wins, and of equally close ones the last."""
     values: dict[str, str] = {}
     closeness: dict[str, int] = {}
     for text, value in _pairs(env, labels):
-        close, key = _meant(text, port)
+        close, key = _closeness(text, port)
         if key and close >= closeness.get(key, 0):
             values[key], closeness[key] = value, close
     return Metadata(values, frozenset(key for key, close in closeness.items() if close))
 
 
-def _meant(text: str, port: PortId) -> tuple[int, str]:
-    """How closely a key is about the port (0 for any port, 1 for its number, 2 for its protocol, too), and the key that
-    is left of it; an empty one when it is about another port. A number or protocol without a key behind it is a key."""
+def _closeness(text: str, port: PortId) -> tuple[int, str]:
+    """Return how closely a key is about the port, and what is left of the key.
+
+    The closeness is 0 for a key about all ports, 1 for one about the port's number, 2 for one about its protocol, too.
+    An empty key is left of one about another port. A number or protocol with nothing behind it is itself a key.
+    """
     number, _, rest = text.partition("_")
     if not rest or not _INTEGER.fullmatch(number):
         return 0, text
@@ -74,7 +78,7 @@ def _meant(text: str, port: PortId) -> tuple[int, str]:
 
 
 def _pairs(env: Sequence[str], labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Key (without ``SERVICE_``, in lower case) and value of each line that carries metadata, in order of reading."""
+    """Yield key (without ``SERVICE_``, in lower case) and value of each line with metadata, in the order of reading."""
     lines = [line.partition("=") for line in env if "=" in line]
     for key, _, value in lines + [(key, "=", labels[key]) for key in sorted(labels)]:
         if key.startswith(PREFIX):
@@ -82,5 +86,5 @@ def _pairs(env: Sequence[str], labels: Mapping[str, str]) -> Iterator[tuple[str,
 
 
 def split_tags(*texts: str) -> tuple[str, ...]:
-    """The tags of comma-separated texts, in order; an empty text has none."""
+    """Return the tags of comma-separated texts, in order. An empty text has none."""
     return tuple(tag for text in texts if text for tag in text.split(","))

@@ -1,129 +1,146 @@
-"""The plan: what is wanted and what the registry holds in, the changes that make up the difference out."""
+"""The plan: the changes that bring what the registry holds to what is desired."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from enum import Enum
 from functools import cached_property
 
 from attrs import evolve, field, frozen
 
-from model.desired import Desired
-from model.entry import Entry, Refusal, RefusalReason, ancestors, quoted
+from model.described import DescribedEnum
+from model.desired import Desired, ExclusionReason
+from model.entry import Entry
 from model.frozen import frozen_dict
+from model.keys import ancestors, quoted
 from model.layout import Unreadable
 from model.ownership import Known, Ownership
 from model.record import OwnerRecord, RecordKeys
+from model.refusal import Refusal, RefusalReason, RefusedPort
 from model.stored import FOREVER, Actual, Lifetime, Stored
 
 
-class Action(Enum):
-    """What a change does. ``renew`` gives a key its full lifetime again and wakes no watcher; ``record`` writes the
-    owner record."""
+class Action(DescribedEnum):
+    """What a change does."""
 
-    CREATE = "create"
-    UPDATE = "update"
-    DELETE = "delete"
-    RENEW = "renew"
-    RECORD = "record"
-
-
-class Reason(Enum):
-    """Why a change is made. A closed list: log, metrics, dry-run and tests share it."""
-
-    NEW = "new"
-    MISSING = "missing"
-    CHANGED = "changed"
-    OVERWRITTEN = "overwritten"
-    GONE = "gone"
-    ORPHAN = "orphan"
-    UNHEALTHY = "unhealthy"
-    FILTERED = "filtered"
-    TTL_DUE = "ttl-due"
-    TTL_UNWANTED = "ttl-unwanted"
-    CLAIMS = "claims"
-    ASKED = "asked"
+    CREATE = "create", "Writes a key that is not there."
+    UPDATE = "update", "Writes a key that is there."
+    DELETE = "delete", "Removes a key."
+    RENEW = "renew", "Gives a key its full lifetime again, without waking a watcher."
+    RECORD = "record", "Writes the owner record."
 
 
-#: The reasons that say: somebody or something changed the registry, not the containers.
+class Reason(DescribedEnum):
+    """Why a change is made. The list is closed: log, metrics, dry run and tests share it."""
+
+    NEW = "new", "The entry is desired and was never seen."
+    MISSING = "missing", "The entry was in order before, and somebody removed its key."
+    CHANGED = "changed", "The entry has another value than its key."
+    OVERWRITTEN = "overwritten", "The entry was in order before, and somebody wrote another value."
+    GONE = "gone", "The key was in order before, and no entry wants it any more."
+    ORPHAN = "orphan", "The key is this host's, no entry wants it, and this agent never found it in order."
+    UNHEALTHY = "unhealthy", "The container runs and is excluded by --health healthy."
+    FILTERED = "filtered", "The container runs and is excluded by --filter."
+    TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
+    TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
+    CLAIMS = "claims", "The owner record does not say what it has to say before the other changes."
+    ASKED = "asked", "Somebody asks whether the agent is alive, or has stopped asking."
+
+
+#: The reasons that mean drift: the registry was changed, and not by this agent.
 DRIFT = (Reason.MISSING, Reason.OVERWRITTEN, Reason.ORPHAN)
+
+
+#: Why a delete is made for a container that runs and is excluded.
+REASON_OF_EXCLUSION = {
+    ExclusionReason.UNHEALTHY: Reason.UNHEALTHY,
+    ExclusionReason.FILTERED: Reason.FILTERED,
+}
 
 
 @frozen
 class Change:
-    """One write. ``value`` is what the key shall hold (of a delete: nothing), ``before`` what was read and guards the
-    write (of a create: None, so nothing may be there), ``container_id`` for which container. A ``claimed`` one is about
-    a custom id, and must not be made before the owner record says so."""
+    """One write."""
 
     action: Action
     key: str
+    #: What the key shall hold; an empty string for a delete.
     value: str
+    #: What was read, and must still be there when the write is made; None for a create: nothing may be there.
     before: Stored | None
     reason: Reason
+    #: The id of the container that the key is about; empty where not known.
     container_id: str = ""
+    #: Whether it is about a key under a custom id, so that the owner record must be written first.
     claimed: bool = False
 
 
 @frozen
 class Plan:
-    """``changes`` sorted by key; ``held_back`` are deletes that the guard has taken out of them. ``in_sync`` counts the
-    wanted entries that need no create and no update, ``wanted`` all of them; ``settled`` are the keys found in order;
-    ``foreign`` and ``unreadable`` count the keys that are not ours and, among them, those that nobody could read."""
+    """What a pass has to do, and what it counted on the way."""
 
+    #: The changes, sorted by key; the owner record comes first.
     changes: tuple[Change, ...] = ()
+    #: The deletes that the guard has taken out of the changes.
     held_back: tuple[Change, ...] = ()
+    #: The ports that are not registered.
     refusals: tuple[Refusal, ...] = ()
+    #: How many entries are desired.
     wanted: int = 0
+    #: How many of those need no create and no update.
     in_sync: int = 0
+    #: How many keys under the prefix are this host's.
     own: int = 0
+    #: How many are not.
     foreign: int = 0
+    #: How many of the foreign ones cannot be read by the layout.
     unreadable: int = 0
+    #: The keys that were found in order.
     settled: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
 
     def count(self, action: Action) -> int:
-        """How many changes are of this action."""
+        """Return how many changes have this action."""
         return sum(change.action is action for change in self.changes)
 
     @property
     def visible(self) -> tuple[Change, ...]:
-        """The changes that a reader of the service prefix could see."""
+        """The changes that a reader of the prefix can see."""
         return tuple(change for change in self.changes if change.action not in {Action.RENEW, Action.RECORD})
 
 
 def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifetime = FOREVER) -> Plan:
-    """The changes that bring ``actual`` to ``wanted``, and nothing else.
+    """Return the changes that bring ``actual`` to ``wanted``, and nothing else:
 
-    ==========  ==================  ==========================  ============================================
-    wanted      actual              whose                       result
-    ==========  ==================  ==========================  ============================================
-    an entry    absent                                          create (``new``; ``missing`` if known)
-    an entry    a key above or below it                         refusal (``conflict``), unless it is about to go,
-                                                                or the registry is flat
-    an entry    the same value      anyone's                    nothing; ``renew`` or ``update`` for its ttl
-    an entry    another value       ours                        update (``changed``; ``overwritten`` if known)
-    an entry    another value       cannot be shown to be ours  refusal (``conflict``)
-    no entry    present             ours, container held        nothing; ``renew`` or ``update`` for its ttl
-    no entry    present             ours, container runs        delete (``unhealthy``, ``filtered``)
-    no entry    present             ours                        delete (``gone`` if known; ``orphan``)
-    no entry    present             cannot be shown to be ours  nothing, ever
-    ==========  ==================  ==========================  ============================================
+    ==========  ===============  ==========================  ==============================================
+    wanted      actual           owner                       result
+    ==========  ===============  ==========================  ==============================================
+    an entry    absent           nobody                      create (``new``; ``missing`` if known)
+    an entry    absent           a key above or below it     refusal (``conflict``), if that key stays and the
+                                 is there, anyone's          registry has directories; else create
+    an entry    the same value   we, or nobody claims it     nothing; ``renew`` or ``update`` for its ttl
+    an entry    another value    we                          update (``changed``; ``overwritten`` if known)
+    an entry    any value        cannot be shown to be us    refusal (``conflict``)
+    no entry    present          we, container held          nothing; ``renew`` or ``update`` for its ttl
+    no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``)
+    no entry    present          we                          delete (``gone`` if known; ``orphan``)
+    no entry    present          cannot be shown to be us    nothing, ever
+    ==========  ===============  ==========================  ==============================================
 
-    Laws, each a property test: applying the changes makes the next plan empty; so does applying any part of them and
-    then the next plan; foreign keys are in no change; the order of the inputs does not matter.
+    "Known" means that this agent found the key in order in an earlier pass. The laws of the plan, each of them a
+    property test: after the changes were applied the next plan is empty; the same holds if only a part of them was
+    applied and then the next plan; no change is about a foreign key; the order of the inputs does not matter.
     """
-    entries = by_key(wanted, ownership)
     own = {key: stored for key, stored in actual.stored.items() if ownership.owns(stored)}
     planner = _Planner(ownership, lifetime, actual, wanted)
     for key, stored in own.items():
-        if key not in entries:
-            planner.drop(stored, held=_is_held(key, wanted, ownership))
-    for key, entry in entries.items():
-        planner.want(key, entry, actual.stored.get(key))
+        if key not in wanted.by_key:
+            planner.plan_unwanted(stored)
+    for key, entry in wanted.by_key.items():
+        planner.plan_entry(key, entry)
     others = [stored for key, stored in actual.stored.items() if key not in own and key not in planner.settled]
     return Plan(
         changes=tuple(sorted(planner.changes, key=lambda change: change.key)),
         refusals=(*wanted.refusals, *planner.conflicts),
-        wanted=len(entries),
+        wanted=len(wanted.by_key),
         in_sync=planner.in_sync,
         own=len(actual.stored) - len(others),
         foreign=len(others),
@@ -132,13 +149,8 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     )
 
 
-def by_key(wanted: Desired, ownership: Ownership) -> dict[str, Entry]:
-    """The wanted entries by the keys that they will have."""
-    return {ownership.layout.key(entry): entry for entry in wanted.entries}
-
-
 def with_record(planned: Plan, record: OwnerRecord, actual: Actual, ownership: Ownership) -> Plan:
-    """The plan with a change of the owner record, if the registry does not hold it as it should be."""
+    """Return the plan with a change of the owner record, if the registry does not hold it as it should be."""
     value = record.encode()
     if actual.record and actual.record.value == value:
         return planned
@@ -147,65 +159,74 @@ def with_record(planned: Plan, record: OwnerRecord, actual: Actual, ownership: O
     return evolve(planned, changes=(change, *planned.changes))
 
 
-def _is_held(key: str, wanted: Desired, ownership: Ownership) -> bool:
-    if not wanted.held:
-        return False
-    container_id, name = ownership.container_of(key)
-    return any(each.id == container_id or (name and each.name == name) for each in wanted.held)
-
-
 class _Planner:
     """Collects the changes of one plan, a row of the table at a time."""
 
     def __init__(self, ownership: Ownership, lifetime: Lifetime, actual: Actual, wanted: Desired) -> None:
         self.ownership = ownership
         self.lifetime = lifetime
-        self.stored = actual.stored
-        self.has_directories = actual.has_directories
+        self.actual = actual
+        self.held = wanted.held
         self.excluded = {each: why for ref, why in wanted.excluded.items() for each in (ref.id, ref.name)}
         self.changes: list[Change] = []
         self.conflicts: list[Refusal] = []
         self.settled: dict[str, Known] = {}
         self.in_sync = 0
 
-    def want(self, key: str, entry: Entry, stored: Stored | None) -> None:
-        """The rows of a wanted entry."""
+    def plan_entry(self, key: str, entry: Entry) -> None:
+        """Plan for a wanted entry."""
+        stored = self.actual.stored.get(key)
         value, known = self.ownership.layout.value(entry), self.ownership.known.get(key)
-        if stored is None and (obstacle := self._obstacle(key)):
-            self._refuse(entry, f"there is no room for the key {key} while there is {quoted(obstacle)}")
-        elif stored is None:
-            self._write(Action.CREATE, entry, None, Reason.MISSING if known else Reason.NEW)
-        elif stored.value == value and self.ownership.adopts(stored):
-            self._settle(stored, entry)
-        elif self.ownership.owns(stored):
-            overwritten = known and known.value == value
-            self._write(Action.UPDATE, entry, stored, Reason.OVERWRITTEN if overwritten else Reason.CHANGED)
-        else:
-            self._refuse(
-                entry,
-                f"the key {key} holds {quoted(stored.value)} and cannot be shown to be this host's; "
-                "remove it by hand if no other host uses it",
-            )
+        try:
+            if stored is None:
+                self._check_room(key)
+                self._write(Action.CREATE, entry, None, Reason.MISSING if known else Reason.NEW)
+            elif stored.value == value and self.ownership.adopts(stored):
+                self.settled[key] = Known(value, entry.container.id)
+                self.in_sync += self._keep(stored, entry.container.id)
+            elif self.ownership.owns(stored):
+                overwritten = known and known.value == value
+                self._write(Action.UPDATE, entry, stored, Reason.OVERWRITTEN if overwritten else Reason.CHANGED)
+            else:
+                detail = (
+                    f"the key {key} holds {quoted(stored.value)} and cannot be shown to be this host's; "
+                    "remove it by hand if no other host uses it"
+                )
+                raise RefusedPort(RefusalReason.CONFLICT, detail)
+        except RefusedPort as refused:
+            self.conflicts.append(refused.of(entry.container, entry.container_port))
 
-    def _refuse(self, entry: Entry, detail: str) -> None:
-        self.conflicts.append(Refusal(entry.container, entry.container_port, RefusalReason.CONFLICT, detail))
+    def plan_unwanted(self, stored: Stored) -> None:
+        """Plan for an own key that no entry wants."""
+        container_id, name = self.ownership.container_of(stored.key)
+        if any(each.id == container_id or (name and each.name == name) for each in self.held):
+            self.settled[stored.key] = Known(stored.value, container_id)
+            self._keep(stored, container_id)
+            return
+        reason = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN
+        if why := self.excluded.get(container_id) or self.excluded.get(name):
+            reason = REASON_OF_EXCLUSION[why]
+        self.changes.append(Change(Action.DELETE, stored.key, "", stored, reason, container_id))
 
-    def _obstacle(self, key: str) -> str | None:
-        """A key that stays and excludes this one: where one of the two is, the other would need a directory."""
-        if not self.has_directories:
-            return None
+    def _check_room(self, key: str) -> None:
+        """Raise RefusedPort if a key that stays excludes this one: where one of the two is, the other would need a
+        directory."""
+        if not self.actual.has_directories:
+            return
         above = next((each for each in ancestors(key) if each in self._staying), None)
-        return above or self._directories.get(key)
+        if obstacle := above or self._directories.get(key):
+            detail = f"there is no room for the key {key} while there is {quoted(obstacle)}"
+            raise RefusedPort(RefusalReason.CONFLICT, detail)
 
     @cached_property
     def _staying(self) -> frozenset[str]:
-        """The keys that no delete is planned for; asked for when all deletes are."""
+        """The keys that no delete is planned for. All deletes are planned before this is asked for."""
         going = {change.key for change in self.changes if change.action is Action.DELETE}
-        return frozenset(self.stored.keys() - going)
+        return frozenset(self.actual.stored.keys() - going)
 
     @cached_property
     def _directories(self) -> Mapping[str, str]:
-        """Every directory with something in it that stays, and one such key."""
+        """Every directory with a key in it that stays, and one such key."""
         return {directory: key for key in sorted(self._staying) for directory in ancestors(key)}
 
     def _write(self, action: Action, entry: Entry, stored: Stored | None, reason: Reason) -> None:
@@ -213,13 +234,8 @@ class _Planner:
         claimed = not self.ownership.id_is_ours(key)
         self.changes.append(Change(action, key, value, stored, reason, entry.container.id, claimed))
 
-    def _settle(self, stored: Stored, entry: Entry) -> None:
-        """A wanted entry that holds the right value; its lifetime may be wrong."""
-        self.settled[stored.key] = Known(stored.value, entry.container.id)
-        self.in_sync += self._keep(stored, entry.container.id)
-
     def _keep(self, stored: Stored, container_id: str) -> bool:
-        """See to the lifetime of a key that keeps its value; returns whether that can be done without writing it."""
+        """Plan for the lifetime of a key that keeps its value. Return whether the key need not be written."""
         if self.lifetime.unwanted(stored.ttl):
             action, reason = Action.UPDATE, Reason.TTL_UNWANTED
         elif self.lifetime.due(stored.ttl):
@@ -230,32 +246,7 @@ class _Planner:
         self.changes.append(Change(action, stored.key, stored.value, stored, reason, container_id, claimed))
         return action is Action.RENEW
 
-    def drop(self, stored: Stored, *, held: bool) -> None:
-        """The rows of an own key that is not wanted."""
-        container_id, name = self.ownership.container_of(stored.key)
-        if held:
-            self.settled[stored.key] = Known(stored.value, container_id)
-            self._keep(stored, container_id)
-        else:
-            reason = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN
-            if why := self.excluded.get(container_id) or self.excluded.get(name):
-                reason = Reason(why.value)
-            self.changes.append(Change(Action.DELETE, stored.key, "", stored, reason, container_id))
-
 
 def in_apply_order(changes: Iterable[Change]) -> Iterator[Change]:
-    """The owner record first, as it is written ahead; deletes last: what moves from one key to another is never absent
-    from both."""
-    rank = {Action.RECORD: 0, Action.DELETE: 2}
-    return iter(sorted(changes, key=lambda change: (rank.get(change.action, 1), change.key)))
-
-
-def remember(
-    known: Mapping[str, Known], result: Plan, applied: Iterable[Change], failed: Iterable[Change]
-) -> Mapping[str, Known]:
-    """What the next pass shall know: what was found or put in order, and what could not be put in order but was known
-    before. What is wanted no more, and gone, is forgotten."""
-    lasting = {Action.CREATE, Action.UPDATE, Action.RENEW}
-    written = {each.key: Known(each.value, each.container_id) for each in applied if each.action in lasting}
-    still = {each.key: known[each.key] for each in (*failed, *result.held_back) if each.key in known}
-    return {**still, **result.settled, **written}
+    """Return the changes with the deletes last: what moves from one key to another is never absent from both."""
+    return iter(sorted(changes, key=lambda change: (change.action is Action.DELETE, change.key)))

@@ -11,14 +11,15 @@ from model.family import Family
 
 @frozen
 class ServicePort:
-    """A port to register. ``binding`` is where the host publishes it; None means that the engine does not map the
-    port, so that it answers under its own number at the container's (or, with host networking, the host's) address.
-    ``others`` are its further bindings. ``mark`` tells one that stands for such a binding from the others, in its id.
-    """
+    """A port to register, as it is published by one binding."""
 
     port: PortId
+    #: Where the host publishes it. None: the engine does not map the port, so it answers under its own number at the
+    #: container's address, or with host networking at the host's.
     binding: Binding | None = None
-    others: tuple[Binding, ...] = ()
+    #: Its further bindings.
+    other_bindings: tuple[Binding, ...] = ()
+    #: What tells it in its id from the same port under its first binding; empty for the first one.
     id_suffix: str = ""
 
     @property
@@ -27,27 +28,36 @@ class ServicePort:
         return self.binding.port if self.binding else self.port.number
 
     def each_binding(self) -> tuple[ServicePort, ...]:
-        """The port itself, and as it is published by each of its further bindings, in an order of our own: the engine's
-        order decides which is the first, and nothing else. Of two that come to the same always the same one counts."""
-        others = sorted(set(self.others), key=_our_order)
-        return (self, *(evolve(self, binding=each, others=(), id_suffix=binding_suffix(each)) for each in others))
+        """Return the port itself, and once more for each further binding.
+
+        The further ones are in an order of our own, so that of two that come to the same entry always the same one
+        counts. The engine's order decides only which binding is the first.
+        """
+        others = sorted(set(self.other_bindings), key=_binding_order)
+        return (
+            self,
+            *(evolve(self, binding=each, other_bindings=(), id_suffix=binding_suffix(each)) for each in others),
+        )
 
 
 def service_ports(container: Container, *, internal: bool, family: Family = Family.ANY) -> tuple[ServicePort, ...]:
-    """The container's service ports, sorted.
+    """Return the container's service ports, sorted.
 
     Published ports count, and exposed ports that the engine does not map (see ``Container.published``). With
-    ``internal``, every exposed port counts, published or not. Source: registrator's ``bridge.add``, which takes the
-    first binding of each.
+    ``internal`` every exposed port counts, published or not. Source: registrator's ``bridge.add``, which takes the
+    first binding of each port.
 
-    Only bindings of the ``family`` count; where the first is of the other one, our own order says which is. A port that
-    has none of them is a service port all the same, with the first one that it has: it has no address that could be
-    registered, and whoever asks for its address is told so.
+    Only bindings of the ``family`` count. Where the engine's first binding is of the other family, our own order says
+    which is the first. A port without a binding of the family is a service port all the same, with the first binding
+    that it has; whoever asks for its address is told that it has none.
     """
-    mapped = container.published
-    ports = [_published(port, bindings, family) for port, bindings in mapped.items() if bindings or internal]
-    if internal or _bypasses_mapping(container):
-        ports += [ServicePort(port) for port in container.exposed if port not in mapped]
+    ports = [
+        _published(port, bindings, family) for port, bindings in container.published.items() if bindings or internal
+    ]
+    # On the default bridge the engine lists every exposed port, so one that is missing there cannot be dialled. A
+    # container without a network is refused later, when its address is asked for.
+    if internal or container.network_mode not in {"default", "bridge"}:
+        ports += [ServicePort(port) for port in container.exposed if port not in container.published]
     return tuple(sorted(ports, key=lambda each: each.port))
 
 
@@ -55,16 +65,10 @@ def _published(port: PortId, bindings: tuple[Binding, ...], family: Family) -> S
     counted = [each for each in bindings if family.has(each.address)] or [*bindings[:1]]
     if not counted:
         return ServicePort(port)
-    first = bindings[0] if bindings[0] in counted else min(counted, key=_our_order)
+    first = bindings[0] if bindings[0] in counted else min(counted, key=_binding_order)
     return ServicePort(port, first, tuple(each for each in counted if each != first))
 
 
-def _our_order(binding: Binding) -> tuple[int, bool, str]:
-    """By port, and those on all addresses before those on one."""
+def _binding_order(binding: Binding) -> tuple[int, bool, str]:
+    """Sort by port, and bindings on all addresses before those on one."""
     return binding.port, not binding.unspecified, binding.address
-
-
-def _bypasses_mapping(container: Container) -> bool:
-    """Whether an unmapped exposed port can be dialled. On the default bridge the engine lists every exposed port, so
-    one that is missing there says nothing; a container without a network answers nobody."""
-    return container.network_mode not in {"default", "bridge"}

@@ -1,102 +1,93 @@
-"""The report of a pass: the one value that log, metrics, dry-run and health read."""
+"""The report of a pass: the one value that log, metrics, output and health read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 
 from attrs import field, frozen
 
-from model.desired import ExclusionReason, UnknownContainer
-from model.entry import ContainerRef
+from model.container import ContainerRef
+from model.described import DescribedEnum
+from model.desired import ExclusionReason
 from model.frozen import frozen_dict
-from model.ownership import Known
-from model.plan import Action, Change, Plan, remember
+from model.plan import Action, Change, Plan
+from model.snapshot import UnknownContainer
 from model.stored import StorePosition
 
 
-class Result(Enum):
-    """How a change ended.
+class Result(DescribedEnum):
+    """How a change ended."""
 
-    ``applied``: it is done. ``conflict``: the key had changed since it was read, the next pass looks again.
-    ``failed``: the registry refused it or did not answer. ``skipped``: the pass ran out of time. ``pending``: nobody
-    was to apply it, as in a dry run.
-    """
-
-    APPLIED = "applied"
-    CONFLICT = "conflict"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    PENDING = "pending"
+    APPLIED = "applied", "The change is made."
+    CONFLICT = "conflict", "The key changed after it was read, so nothing was written. The next pass decides again."
+    FAILED = "failed", "The registry refused the change or did not answer."
+    SKIPPED = "skipped", "The pass ran out of time before the change."
+    PENDING = "pending", "The change was not to be made, as in a dry run."
 
 
 @frozen
 class Outcome:
-    """A change and how it ended; ``detail`` is for people."""
+    """A change and how it ended."""
 
     change: Change
     result: Result
+    #: More about the result, for people; empty where there is nothing to say.
     detail: str = ""
 
 
-class PassResult(Enum):
-    """How a pass ended. Anything but ``success`` calls for back-off and makes the agent unready."""
+class PassResult(DescribedEnum):
+    """How a pass ended. Every result but ``success`` leads to back-off and makes the agent unready."""
 
-    SUCCESS = "success"
-    ENGINE_ERROR = "engine-error"
-    REGISTRY_ERROR = "registry-error"
-    OWNER_CONFLICT = "owner-conflict"
-    OPERATION_ERROR = "operation-error"
-    INTERNAL_ERROR = "internal-error"
+    SUCCESS = "success", "The pass did everything that it had to do."
+    ENGINE_ERROR = "engine-error", "The Docker engine did not answer, or not as it should. Nothing was written."
+    REGISTRY_ERROR = "registry-error", "The registry could not be read. Nothing was written."
+    OWNER_CONFLICT = (
+        "owner-conflict",
+        "Another engine has written the owner record under this name. Nothing was written.",
+    )
+    OPERATION_ERROR = "operation-error", "At least one change failed or was skipped."
+    INTERNAL_ERROR = "internal-error", "The pass broke on a mistake in wharfinger. The log has the traceback."
 
 
-class Stage(Enum):
+class Stage(DescribedEnum):
     """The parts of a pass that take time."""
 
-    REGISTRY_READ = "registry-read"
-    DOCKER = "docker"
-    PLAN = "plan"
-    APPLY = "apply"
-
-
-@frozen
-class Memory:
-    """What a pass hands to the next one. It tells drift from an ordinary change, counts what the guard holds back, and
-    notices another store; a pass without it ends in the same place.
-
-    ``known`` are the keys seen in order, ``suspects`` the passes in which a delete was held back, ``mark`` is the store
-    that was read, ``unsure`` counts the passes in a row that read what may lag behind.
-    """
-
-    known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
-    held_delete_counts: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
-    store_position: StorePosition | None = None
-    passes_since_consistent_read: int = 0
+    REGISTRY_READ = "registry-read", "Reading the registry."
+    DOCKER = "docker", "Reading the containers."
+    PLAN = "plan", "Deciding what to change."
+    APPLY = "apply", "Making the changes."
 
 
 @frozen
 class PassReport:
-    """What one pass saw and did. ``seconds`` tells how long each stage took that was reached. ``replaced`` says that
-    the registry is not the one of the pass before: another cluster, or one that was wiped or restored; ``consistent``
-    that what it read cannot have lagged behind. ``passed_over`` are the containers that run, and are to have no
-    entries."""
+    """What one pass saw and did."""
 
     result: PassResult
+    #: The owner of the entries; empty where the pass did not learn it.
     owner: str = ""
+    #: What went wrong, for people; empty after a success.
     problem: str = ""
     plan: Plan = Plan()
+    #: How each change of the plan ended.
     outcomes: tuple[Outcome, ...] = ()
+    #: The containers that the engine would not describe.
     unknown: tuple[UnknownContainer, ...] = ()
+    #: The containers that run and are to have no entries.
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
+    #: How long each stage took that was reached, in seconds.
     seconds: Mapping[Stage, float] = field(factory=dict, converter=frozen_dict)
+    #: For each key whose delete is held back, in how many passes in a row it was.
     held_delete_counts: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
+    #: The store that was read; None where the registry cannot tell.
     store_position: StorePosition | None = None
+    #: Whether the store is not the one of the pass before: another cluster, or one that was wiped or restored.
     replaced: bool = False
+    #: Whether what was read cannot have lagged behind.
     consistent: bool = False
 
     @property
     def succeeded(self) -> bool:
-        """Whether it did all it had to do."""
+        """Whether the pass did everything that it had to do."""
         return self.result is PassResult.SUCCESS
 
     @property
@@ -106,36 +97,17 @@ class PassReport:
 
     @property
     def pending(self) -> int:
-        """How many visible changes were planned and are not in force."""
+        """How many visible changes were planned and not made."""
         done = {outcome.change.key for outcome in self.outcomes if outcome.result is Result.APPLIED}
         return sum(change.key not in done for change in self.plan.visible)
 
     def with_result(self, result: Result) -> tuple[Change, ...]:
-        """The changes that ended so."""
+        """Return the changes that ended with this result."""
         return tuple(outcome.change for outcome in self.outcomes if outcome.result is result)
-
-    def memory_after(self, memory: Memory) -> Memory:
-        """What the next pass shall remember, ``memory`` being what this one did. A pass that saw nothing leaves it. The
-        store counts as seen once the owner record stands in it, so that a take-over that could not be written down is
-        tried again."""
-        if not self.planned:
-            return memory
-        known: Mapping[str, Known] = {} if self.replaced else memory.known
-        applied = self.with_result(Result.APPLIED)
-        left = [outcome.change for outcome in self.outcomes if outcome.result is not Result.APPLIED]
-        recorded = all(change.action is not Action.RECORD for change in left)
-        store_position = self.store_position if recorded else memory.store_position
-        passes_since_consistent_read = 0 if self.consistent else memory.passes_since_consistent_read + 1
-        return Memory(
-            remember(known, self.plan, applied, left),
-            self.held_delete_counts,
-            store_position,
-            passes_since_consistent_read,
-        )
 
 
 def summary(plan: Plan) -> str:
-    """The plan in one line: ``Plan: 2 to create, 1 to update, 1 to delete, 12 in sync, 1 refused.``"""
+    """Return the plan in one line: ``Plan: 2 to create, 1 to update, 1 to delete, 12 in sync, 1 refused.``"""
     return (
         f"Plan: {plan.count(Action.CREATE)} to create, {plan.count(Action.UPDATE)} to update, "
         f"{plan.count(Action.DELETE)} to delete, {plan.in_sync} in sync, {len(plan.refusals)} refused"
@@ -143,7 +115,8 @@ def summary(plan: Plan) -> str:
     )
 
 
-def verdict(outcomes: tuple[Outcome, ...]) -> PassResult:
-    """The result of a pass that got as far as applying: a lost race is the next pass's business, not a failure."""
+def result_of(outcomes: tuple[Outcome, ...]) -> PassResult:
+    """Return the result of a pass that got as far as making changes. A lost race is no failure: the next pass decides
+    again."""
     failed = any(outcome.result in {Result.FAILED, Result.SKIPPED} for outcome in outcomes)
     return PassResult.OPERATION_ERROR if failed else PassResult.SUCCESS

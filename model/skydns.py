@@ -1,8 +1,8 @@
-"""The layout that SkyDNS and CoreDNS read: records that they answer questions of the DNS from.
+"""The layout that SkyDNS and CoreDNS read: records from which they answer DNS queries.
 
-A key's path is a name of the DNS backwards: ``/skydns/local/cluster/redis/redis-1`` is ``redis-1.redis.cluster.local``.
-So names and ids have to be made of labels. A value is a record of CoreDNS's ``plugin/etcd/msg``; one that it cannot
-read breaks the answers to all who ask for a name above it, so none such is ever written.
+The path of a key is a DNS name backwards: ``/skydns/local/cluster/redis/redis-1`` is ``redis-1.redis.cluster.local``.
+So names and ids have to consist of DNS labels. A value is a record of CoreDNS's ``plugin/etcd/msg``. A record that
+CoreDNS cannot read breaks the answers to all queries for a name above it, so none such is ever written.
 """
 
 from __future__ import annotations
@@ -14,34 +14,38 @@ from hashlib import sha256
 from attrs import frozen
 
 from model.dns import NAME_LIMIT, label_problem
-from model.entry import DefaultId, Entry, Refusal, RefusalReason, quoted
-from model.layout import Decoded, Unreadable, compact_json, place_in
-from model.stored import SKYDNS
+from model.entry import DefaultId, Entry
+from model.keys import quoted
+from model.layout import Decoded, Unreadable, compact_json, read_address
+from model.refusal import RefusalReason, RefusedPort
+
+#: Where SkyDNS and CoreDNS look for records. Source: CoreDNS's etcd plugin, ``path``.
+SKYDNS = "/skydns"
 
 
 def prefix_of(domain: str) -> str:
-    """Where the records of a domain are: ``/skydns/local/cluster`` for ``cluster.local``. Source: registrator's
+    """Return where the records of a domain are: ``/skydns/local/cluster`` for ``cluster.local``. Source: registrator's
     ``domainPath``."""
     return "/".join([SKYDNS, *reversed(domain.split("."))])
 
 
 @frozen
 class SkyDnsLayout:
-    """``<prefix>/<name>/<id>`` = ``{"host":"192.0.2.1","port":80}``, as registrator writes it; behind the port comes
-    what CoreDNS knows more of, from ``SERVICE_PRIORITY`` and so on. The name is in small letters, as questions are."""
+    """``<prefix>/<name>/<id>`` = ``{"host":"192.0.2.1","port":80}``, as registrator writes it. Behind the port come the
+    other fields that CoreDNS knows, from ``SERVICE_PRIORITY`` and so on. The name is in small letters, as DNS servers
+    put queries into small letters."""
 
     prefix: str
 
-    def refusal(self, entry: Entry) -> Refusal | None:
-        """A name that the DNS cannot have, or an attribute that CoreDNS cannot read."""
+    def check(self, entry: Entry) -> None:
+        """Raise RefusedPort for a name that DNS cannot have, and for an attribute that CoreDNS cannot read."""
         if problem := self._name_problem(entry):
             detail = f"the service's name {quoted(entry.name)} {problem}; give it one with SERVICE_NAME"
-            return Refusal(entry.container, entry.container_port, RefusalReason.BAD_NAME, detail)
+            raise RefusedPort(RefusalReason.BAD_NAME, detail)
         try:
             _fields(entry.attributes)
         except ValueError as wrong:
-            return Refusal(entry.container, entry.container_port, RefusalReason.BAD_ATTRIBUTE, str(wrong))
-        return None
+            raise RefusedPort(RefusalReason.BAD_ATTRIBUTE, str(wrong)) from None
 
     def _name_problem(self, entry: Entry) -> str | None:
         for part in entry.name.split("/"):
@@ -52,27 +56,27 @@ class SkyDnsLayout:
         return None
 
     def key(self, entry: Entry) -> str:
-        """The entry's key."""
+        """Return the entry's key."""
         return f"{self.prefix}/{entry.name.lower()}/{label_of(entry.id)}"
 
     def value(self, entry: Entry) -> str:
-        """The entry's value; raises ValueError for what ``refusal`` refuses."""
+        """Return the entry's record. Raises ValueError for attributes that ``check`` refuses."""
         return compact_json({"host": entry.address, "port": entry.port, **_fields(entry.attributes)})
 
     def id_of(self, key: str) -> str:
-        """The id that tells whose the key is; of an id that became something else, what became of it."""
+        """Return the id that the key was made of, where its label tells; else the label."""
         return id_of_label(key.rpartition("/")[2])
 
     def decode(self, key: str, value: str) -> Decoded | Unreadable:
-        """The inverse of ``key`` and ``value``, as far as there is one."""
+        """Read a key and its record."""
         name, _, label = key.removeprefix(f"{self.prefix}/").rpartition("/")
         if not key.startswith(f"{self.prefix}/") or not name:
             return Unreadable(f"the key {quoted(key)} is not <prefix>/<name>/<id>")
-        found = place_in(value, "host")
+        found = read_address(value, "host")
         return found if isinstance(found, Unreadable) else Decoded(name, id_of_label(label), *found)
 
 
-# An id has to become one label, and no two ids the same one:
+# An id has to become one label, and no two ids may become the same one:
 #
 # =============================================  ==========================================  =========
 # id                                             label                                       ``--``
@@ -83,48 +87,46 @@ class SkyDnsLayout:
 # anything else                                  ``<what is readable>--<20 hex of SHA-256>`` one
 # =============================================  ==========================================  =========
 #
-# So a label tells which row it is of. None begins with ``xn--``, which would make it an encoded one. The last row's
-# does not tell its owner: whose such a key is says the owner record.
+# So a label tells which row it comes from. None begins with ``xn--``, which would make it an encoded one. A label of
+# the last row does not tell its owner; for those the owner record does.
 
 _DASHES = "--"
-_HEX, _SLUG = 20, 41
+_HEX_DIGITS, _READABLE_CHARACTERS = 20, 41
 
-#: A label in small letters without ``--``, and three to five of them with ``--`` between.
+#: A label in small letters without ``--``.
 _PART = r"[a-z0-9]+(?:(?:_|-(?!-))+[a-z0-9]+)*"
-_PLAIN = re.compile(rf"(?=.{{1,63}}\Z){_PART}")
-_DEFAULT = re.compile(rf"(?=.{{1,63}}\Z)(?!xn--){_PART}(?:--{_PART}){{2,4}}")
+_PLAIN_LABEL = re.compile(rf"(?=.{{1,63}}\Z){_PART}")
+#: Three to five such parts with ``--`` between them.
+_DEFAULT_ID_LABEL = re.compile(rf"(?=.{{1,63}}\Z)(?!xn--){_PART}(?:--{_PART}){{2,4}}")
 
 
 def label_of(entry_id: str) -> str:
-    """The label that an id becomes."""
-    if _PLAIN.fullmatch(entry_id) and not label_problem(entry_id):
+    """Return the DNS label that an id becomes."""
+    if _PLAIN_LABEL.fullmatch(entry_id) and not label_problem(entry_id):
         return entry_id
     label = entry_id.replace(":", _DASHES)
-    if _DASHES not in entry_id and _DEFAULT.fullmatch(label) and DefaultId.parse(entry_id):
+    if _DASHES not in entry_id and _DEFAULT_ID_LABEL.fullmatch(label) and DefaultId.parse(entry_id):
         return label
-    return f"{_slug(entry_id)}{_DASHES}{_digest(entry_id)}"
+    digest = sha256(entry_id.encode(errors="surrogatepass")).hexdigest()[:_HEX_DIGITS]
+    return f"{_readable(entry_id)}{_DASHES}{digest}"
 
 
 def id_of_label(label: str) -> str:
-    """The id that a label was made of, where it is one that tells its owner; else the label."""
+    """Return the id that a label was made of, where that id tells its owner; else the label."""
     entry_id = label.replace(_DASHES, ":")
-    return entry_id if _DEFAULT.fullmatch(label) and DefaultId.parse(entry_id) else label
+    return entry_id if _DEFAULT_ID_LABEL.fullmatch(label) and DefaultId.parse(entry_id) else label
 
 
-def _slug(entry_id: str) -> str:
-    """As much of an id as a label can hold, to be read by people."""
-    text = re.sub(r"[^a-z0-9_]+", "-", entry_id.lower()).strip("-_")[:_SLUG].rstrip("-_")
+def _readable(entry_id: str) -> str:
+    """Return as much of an id as a label can hold, for people to recognise it."""
+    text = re.sub(r"[^a-z0-9_]+", "-", entry_id.lower()).strip("-_")[:_READABLE_CHARACTERS].rstrip("-_")
     return "id" if text in {"", "xn"} else text
 
 
-def _digest(entry_id: str) -> str:
-    return sha256(entry_id.encode(errors="surrogatepass")).hexdigest()[:_HEX]
-
-
-#: Longer texts would not leave an answer of the DNS room for others.
+#: The longest text of a record, in bytes. A longer one would leave no room for others in a DNS answer.
 TEXT_LIMIT = 4096
 
-#: The words that Go's ``strconv.ParseBool`` knows.
+#: The words that Go's ``strconv.ParseBool`` accepts.
 _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
@@ -152,8 +154,9 @@ def _boolean(text: str) -> bool:
     return _BOOLEANS[text]
 
 
-#: What a record has besides host and port, in its order and with its types. Source: CoreDNS, ``plugin/etcd/msg``. A
-#: priority and a weight are 16 bits of an SRV record (RFC 2782), a lifetime 31 (RFC 2181), and no name has more labels.
+#: The fields of a record besides host and port, in its order, each with what reads its text. Source: CoreDNS,
+#: ``plugin/etcd/msg``. A priority and a weight have 16 bits in an SRV record (RFC 2782), a TTL has 31 (RFC 2181), and
+#: no name has more than 127 labels.
 _FIELDS: Mapping[str, Callable[[str], object]] = {
     "priority": _number(65535),
     "weight": _number(65535),
@@ -166,8 +169,8 @@ _FIELDS: Mapping[str, Callable[[str], object]] = {
 
 
 def _fields(attributes: Mapping[str, str]) -> dict[str, object]:
-    """The attributes that CoreDNS knows, in its types; an empty one is one not given. Raises ValueError that names the
-    first that is wrong."""
+    """Return the attributes that CoreDNS knows, in its types. An empty attribute counts as not given. Raises
+    ValueError, which names the first attribute that is wrong."""
     fields = {}
     for name, read in _FIELDS.items():
         if word := attributes.get(name, ""):

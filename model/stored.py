@@ -9,62 +9,69 @@ from attrs import field, frozen
 
 from model.frozen import frozen_dict
 
-#: Where SkyDNS and CoreDNS look for records. Source: CoreDNS's etcd plugin, ``path``.
-SKYDNS = "/skydns"
-
 
 @frozen
 class Stored:
-    """A key as the registry holds it. ``version`` guards a write against a change in between (etcd's modifiedIndex or
-    mod_revision). ``ttl`` is what is left of its lifetime in seconds: None for a key that does not expire, 0 where it
-    hangs on something that this host does not renew. ``renewable``: whether it can be given its full lifetime again
-    without being written."""
+    """A key as the registry holds it."""
 
     key: str
     value: str
+    #: Changes with each write of the key, so that a write can be made only if nothing was written in between. It is
+    #: etcd's modifiedIndex (v2) or mod_revision (v3).
     version: int
+    #: The seconds that are left of its lifetime. None: it does not expire. 0: it expires with something that this host
+    #: does not renew.
     ttl: int | None = None
+    #: Whether it can be given its full lifetime again without being written.
     renewable: bool = True
 
 
 @frozen
 class StorePosition:
-    """Which store was read, and how far it had come: etcd's cluster id and index. The index never goes back, unless the
-    store was wiped or restored."""
+    """Which store was read, and how far it had come."""
 
+    #: etcd's cluster id.
     cluster: str
+    #: etcd's index (v2) or revision (v3). It never goes back, unless the store was wiped or restored.
     index: int
 
     def succeeds(self, earlier: StorePosition) -> bool:
-        """Whether this can be the same store, later."""
+        """Return whether this can be the same store at a later time, or at the same time."""
         return self.cluster == earlier.cluster and self.index >= earlier.index
 
 
 @frozen
 class Actual:
-    """All keys under the prefix, everybody's; and beside it this host's owner record, and the question whether its
-    agent is alive, where somebody asks. ``flat``: whether a key may lie below another, as in etcd v3 and not in v2."""
+    """What a registry held at one moment."""
 
+    #: All keys under the prefix, of every owner.
     stored: Mapping[str, Stored] = field(factory=dict, converter=frozen_dict)
+    #: This owner's record, or None where there is none.
     record: Stored | None = None
+    #: The key by which somebody asks whether this owner's agent is alive; None while nobody asks.
     liveness_query: Stored | None = None
+    #: None where the registry cannot tell.
     store_position: StorePosition | None = None
+    #: Whether keys lie in directories, so that no key can lie below another one. True of etcd v2, false of v3.
     has_directories: bool = True
 
 
 @frozen
 class Lifetime:
-    """``-ttl`` and ``-ttl-refresh`` in seconds; a ``ttl`` of 0 means that keys do not expire."""
+    """For how long keys live, and how often they are renewed."""
 
+    #: Seconds that a key lives without being renewed (``-ttl``); 0: keys do not expire.
     ttl: int = 0
+    #: Seconds after which a key is renewed (``-ttl-refresh``).
     refresh: int = 0
 
     def due(self, left: int | None) -> bool:
-        """Whether a key with this much of its lifetime left needs it renewed: none, too much or too little of it."""
+        """Return whether a key with ``left`` seconds of its lifetime needs its full lifetime again: it has too little
+        left, more than a whole lifetime, or does not expire (None)."""
         return self.ttl > 0 and (left is None or not self.ttl - self.refresh < left <= self.ttl)
 
     def unwanted(self, left: int | None) -> bool:
-        """Whether a key expires that should not."""
+        """Return whether a key expires that should not."""
         return self.ttl == 0 and left is not None
 
     def lease_id(self, prefix: str, owner: str) -> int:
@@ -76,7 +83,7 @@ class Lifetime:
         (CVE-2025-58063). Where it reads, they are the ``-ttl``."""
         digest = hashlib.sha256(f"{prefix}\0{owner}\0{self.ttl}".encode()).digest()
         number = int.from_bytes(digest[:8], "big") >> 1 or 1
-        return number >> 32 << 32 | min(self.ttl, 2**32 - 1) if prefix.startswith(f"{SKYDNS}/") else number
+        return number >> 32 << 32 | min(self.ttl, 2**32 - 1) if prefix.startswith("/skydns/") else number
 
 
 #: Keys that do not expire.

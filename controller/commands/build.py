@@ -10,7 +10,7 @@ from controller.clock import Clock
 from controller.config.settings import Settings
 from controller.network import Network
 from controller.reconcile.memo import Memo
-from controller.reconcile.one_pass import Task
+from controller.reconcile.one_pass import PassSettings
 from controller.registry.base import DryRun, Registry
 from controller.registry.credentials import Credentials
 from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Reader, EtcdV2Registry
@@ -20,9 +20,9 @@ from controller.registry.etcd_v3.registry import EtcdV3Registry
 from controller.registry.uri import RegistryUri
 from controller.source.docker import Engine, EngineSettings, connect, url_of
 from controller.source.local_address import LocalAddress
-from model.desired import Deregister, desired
-from model.fit import fitted
+from model.desired import desired
 from model.layout import Layout, PlainLayout, ValueFormat
+from model.rules import Deregister
 from model.skydns import SkyDnsLayout
 from model.stored import Lifetime
 
@@ -65,17 +65,16 @@ def layout_for(uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPOR
     return SkyDnsLayout(uri.prefix) if uri.skydns else PlainLayout.under(uri.prefix, value_format)
 
 
-def task_for(settings: Settings, uri: RegistryUri, clock: Clock) -> Task:
+def task_for(settings: Settings, uri: RegistryUri, clock: Clock) -> PassSettings:
     """What is wanted of every pass over this registry."""
-    return Task(
+    return PassSettings(
         rules=settings.rules,
         layout=layout_for(uri, settings.value_format),
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,
-        guess_address=LocalAddress(uri.endpoints, Network()),
+        local_address=LocalAddress(uri.endpoints, Network()),
         seconds=settings.pass_timeout,
         clock=clock,
         desired=Memo(desired),
-        fitted=Memo(fitted),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -18,7 +17,7 @@ from controller.commands.render import removal
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import OwnerSettings
 from controller.errors import RegistryUnavailable, Stop
-from controller.reconcile.deregister import Owner, has_record, is_alive, leaving, remove
+from controller.reconcile.deregister import Owner, has_record, is_alive, removal_plan, remove
 from model.plan import Plan
 from model.report import Outcome, Result, summary
 from model.stored import Lifetime
@@ -53,12 +52,12 @@ class _Place:
 
     def look(self) -> None:
         """Find out what there is to remove."""
-        self.planned = leaving(self.owner, self.registry)
+        self.planned = removal_plan(self.owner, self.registry)
         self.recorded = bool(self.planned.changes) or has_record(self.owner, self.registry)
 
     def make_sure(self, wait: float) -> None:
         """Raise Stop if the owner's agent is alive."""
-        if is_alive(self.owner, self.registry, time.sleep, wait):
+        if is_alive(self.owner, self.registry, wait):
             name = self.owner.name
             raise Stop(f"the agent of {name!r} is alive and would register them again; stop it first, or use --force")
 

@@ -16,7 +16,8 @@ from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.reconcile.one_pass import reconcile
 from model.guard import OFF
-from model.report import Memory, PassReport
+from model.memory import Memory
+from model.report import PassReport
 
 #: Of several registries, the first of these that one of them calls for is the exit code.
 _WORST_FIRST = (WRONG, HELD_BACK, PENDING, IN_SYNC)

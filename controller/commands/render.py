@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controller.errors import plain
-from model.entry import Refusal
 from model.plan import Action, Change
+from model.refusal import Refusal
 from model.report import Outcome, PassReport, Result, summary
 
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 from functools import partial
 from importlib.metadata import version
 
 from controller import logs
+from controller.background import Threads
 from controller.clock import Clock
 from controller.commands.build import engine_for, registry_for, task_for
 from controller.commands.service import run_until_signalled
@@ -48,7 +50,7 @@ def _loop(settings: Settings, each: RegistrySettings, metrics: Metrics, watching
     on_error = metrics.of(each.label).registry_failed
     registry = registry_for(each.uri, each.credentials, settings.lifetime, on_error)
     run_pass = partial(reconcile, task_for(settings, each.uri, clock), engine, registry)
-    return Loop(run_pass, Pace(settings.interval, clock=clock), watching)
+    return Loop(run_pass, Pace(settings.interval, clock, random.random, Threads().waker()), watching)
 
 
 def _greet(settings: Settings) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from controller.errors import one_line
 from controller.host_port import HostPort
 from model.address import address_problem
-from model.desired import Deregister, HealthRule
-from model.entry import key_part_problem
 from model.family import UNSPECIFIED, Family
+from model.keys import key_part_problem
 from model.layout import ValueFormat
 from model.metadata import split_tags
+from model.rules import Deregister, HealthRule
 
 #: Stands between the words of a flag that was given several times: no command line or variable can hold it.
 BETWEEN = "\0"

@@ -14,11 +14,10 @@ from controller.host_port import HostPort
 from controller.logs import FORMATS, LEVELS
 from controller.registry.credentials import Credentials
 from controller.registry.uri import masked, parse_uri
-from model.address import AddressRules
-from model.desired import Deregister, HealthRule, Rules
 from model.family import Family
 from model.guard import GuardRule
 from model.layout import ValueFormat
+from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.stored import Lifetime
 
 T = TypeVar("T")

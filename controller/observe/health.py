@@ -14,35 +14,36 @@ from model.report import PassReport, PassResult, summary
 
 @frozen
 class Answer:
-    """``text`` is for people."""
+    """The answer to "are you well?"."""
 
     good: bool
+    #: Why, for people.
     text: str
 
 
 class Condition(Protocol):
-    """What can be asked how it is."""
+    """Something that can be asked whether it is well."""
 
     def alive(self) -> Answer:
-        """Good unless it should be started again."""
+        """Return a good answer unless it should be started again."""
 
     def ready(self) -> Answer:
-        """Good while it does its work."""
+        """Return a good answer while it does its work."""
 
 
 class Health:
-    """An observer of the loop. Alive: passes end when they should, whatever they end in. Ready: the last one
-    succeeded."""
+    """Observes one loop. The loop is alive while its passes end when they should, whatever their result. It is ready
+    while the last pass succeeded."""
 
     def __init__(self, interval: float, pass_seconds: float, clock: Clock) -> None:
-        """``pass_seconds`` is how long a pass may take."""
+        """``interval`` is the wait between passes, and ``pass_seconds`` how long a pass may take, both in seconds."""
         self._clock = clock
         self._slack = 3 * interval + pass_seconds
         self._due = clock.monotonic()
         self._last: PassReport | None = None
 
     def begun(self, now: float) -> None:
-        """A pass that begins proves nothing yet."""
+        """Do nothing: a pass that begins shows nothing yet."""
 
     def ended(self, report: PassReport, now: float, wait: float) -> None:
         """Note how the pass ended and when the next one is due."""
@@ -50,38 +51,37 @@ class Health:
         self._last = report
 
     def alive(self) -> Answer:
-        """Good unless the loop hangs: no pass ended for longer than the wait, a few intervals and a pass's deadline."""
+        """Return a good answer unless the loop hangs: no pass has ended although one was due three intervals and the
+        time of a pass ago."""
         late = self._clock.monotonic() - self._due
         if late > self._slack:
             return Answer(False, f"no pass has ended since one was due {late:.0f} s ago")
         return Answer(True, "ok")
 
     def ready(self) -> Answer:
-        """Good while the last pass succeeded."""
+        """Return a good answer while the last pass succeeded."""
         if self._last is None:
             return Answer(False, "no pass has ended yet")
-        if not self._last.succeeded:
-            return Answer(False, describe(self._last))
-        return Answer(True, describe(self._last))
+        return Answer(self._last.succeeded, describe(self._last))
 
 
 @frozen
 class AllRegistries:
-    """The loops of one agent, by the labels of their registries: as good as the worst of them, with a line for each.
-    One alone speaks for itself."""
+    """The loops of one agent. They are as well as the worst of them, and answer with a line for each."""
 
-    parts: Mapping[str, Condition]
+    #: The loops by the labels of their registries. One alone answers without its label.
+    loops: Mapping[str, Condition]
 
     def alive(self) -> Answer:
-        """Good while every loop is alive."""
-        return _together({label: part.alive() for label, part in self.parts.items()})
+        """Return a good answer while every loop is alive."""
+        return _worst({label: loop.alive() for label, loop in self.loops.items()})
 
     def ready(self) -> Answer:
-        """Good while the last pass over every registry succeeded."""
-        return _together({label: part.ready() for label, part in self.parts.items()})
+        """Return a good answer while the last pass over every registry succeeded."""
+        return _worst({label: loop.ready() for label, loop in self.loops.items()})
 
 
-def _together(answers: Mapping[str, Answer]) -> Answer:
+def _worst(answers: Mapping[str, Answer]) -> Answer:
     if len(answers) == 1:
         return next(iter(answers.values()))
     text = "\n".join(f"{label}: {plain(answer.text)}" for label, answer in answers.items())
@@ -89,7 +89,7 @@ def _together(answers: Mapping[str, Answer]) -> Answer:
 
 
 def describe(report: PassReport) -> str:
-    """How the pass ended, in a line."""
+    """Return in one line how the pass ended."""
     if report.result is PassResult.SUCCESS:
         return f"ok: {summary(report.plan)}"
     return f"{report.result.value}: {report.problem}"

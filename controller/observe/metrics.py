@@ -1,4 +1,4 @@
-"""The metrics, and the door to prometheus_client. docs/metrics.md lists them; a test holds it against this module.
+"""The metrics, and the door to prometheus_client. docs/metrics.md lists them, and a test holds it against this module.
 
 Every label value exists from the start, at 0, and none comes from a container.
 """
@@ -24,21 +24,21 @@ from prometheus_client import (
 )
 
 from model.desired import ExclusionReason
-from model.entry import RefusalReason
 from model.plan import DRIFT, Action
+from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result, Stage
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-#: Results that an operation of the loop can have; ``pending`` is the dry run's.
+#: The results that a change of the loop can have; only a dry run has ``pending``.
 _RESULTS = (Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.SKIPPED)
 
 
 class Metrics:
-    """All metrics of one agent, on a registry of the client library's own."""
+    """All metrics of one agent, in a collector registry of its own."""
 
     def __init__(self, *labels: str) -> None:
-        """``labels`` are those of the registries that the passes are about."""
+        """``labels`` are those of the registries that the agent keeps in step."""
         disable_created_metrics()  # type: ignore[no-untyped-call] # prometheus_client types only part of itself
         self.registry = CollectorRegistry()
         self.passes = self._counter("passes", "Passes by how they ended.", "registry", "result")
@@ -55,10 +55,12 @@ class Metrics:
         self.actual = self._gauge("entries_actual", "Entries of this host that the registry held.", "registry")
         self.in_sync = self._gauge("entries_in_sync", "Desired entries found in order.", "registry")
         self.refused = self._gauge("entries_refused", "Service ports that are not registered.", "registry", "reason")
-        self.foreign = self._gauge("entries_foreign", "Keys of others under the prefix.", "registry")
-        self.unreadable = self._gauge("entries_unreadable", "Keys of others that cannot be read.", "registry")
-        self.held_back = self._gauge("deletes_held_back", "Deletes that wait to be seen again.", "registry")
-        self.guarded = self._counter("guarded_passes", "Passes that held deletes back.", "registry")
+        self.foreign = self._gauge("entries_foreign", "Keys under the prefix that are not this host's.", "registry")
+        self.unreadable = self._gauge("entries_unreadable", "Foreign keys that cannot be read.", "registry")
+        self.held_back = self._gauge(
+            "deletes_held_back", "Deletes that the guard held back in the last pass.", "registry"
+        )
+        self.guarded = self._counter("guarded_passes", "Passes in which the guard held deletes back.", "registry")
         self.unknown = self._gauge("containers_unknown", "Containers that the engine would not describe.", "registry")
         self.excluded = self._gauge(
             "containers_excluded", "Containers that run, and are to have no entries.", "registry", "reason"
@@ -73,7 +75,7 @@ class Metrics:
         self._of = {label: PassMetrics(self, label) for label in labels}
 
     def _build_info(self) -> None:
-        """What is about the program as a whole."""
+        """Add the metrics about the program as a whole."""
         build = self._gauge("build_info", "Version of this program and of Python.", "version", "python")
         build.labels(version("wharfinger"), platform.python_version()).set(1)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -86,7 +88,7 @@ class Metrics:
         return Gauge(f"wharfinger_{name}", about, labels, registry=self.registry)
 
     def of(self, label: str) -> PassMetrics:
-        """An observer of the loop of this registry."""
+        """Return an observer for the loop of this registry."""
         return self._of[label]
 
     def engine_failed(self) -> None:
@@ -94,12 +96,12 @@ class Metrics:
         self.engine_errors.inc()
 
     def app(self) -> Any:
-        """A WSGI application that serves the metrics, in the Prometheus or the OpenMetrics format."""
+        """Return a WSGI application that serves the metrics in the Prometheus or the OpenMetrics format."""
         return make_wsgi_app(self.registry)
 
 
 class PassMetrics:
-    """What the passes over one registry count. An observer of the loop."""
+    """Observes the loop of one registry and counts its passes."""
 
     def __init__(self, metrics: Metrics, label: str) -> None:
         self._all = metrics
@@ -136,11 +138,11 @@ class PassMetrics:
             metric.labels(self._label, value.value)
 
     def begun(self, now: float) -> None:
-        """Note that a pass begins."""
+        """Note when a pass begins."""
         self._all.attempt.labels(self._label).set(now)
 
     def ended(self, report: PassReport, now: float, wait: float) -> None:
-        """Count a pass. The gauges keep what the last pass saw that got as far as a plan."""
+        """Count a pass. The gauges show the last pass that made a plan."""
         shown, label = self._all, self._label
         shown.passes.labels(label, report.result.value).inc()
         for stage, seconds in report.seconds.items():

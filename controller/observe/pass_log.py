@@ -1,23 +1,25 @@
-"""What the log says of each pass: what changed, and never the same news twice."""
+"""What the log says of each pass. It says what changed, and never the same news twice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from controller import logs
-from model.desired import UnknownContainer
-from model.entry import ContainerRef, Refusal
+from model.container import ContainerRef
 from model.plan import Action
+from model.refusal import Refusal
 from model.report import Outcome, PassReport, Result
+from model.snapshot import UnknownContainer
 
 log = logs.logger("wharfinger.pass")
 
-#: As many characters of a value are logged.
+#: As many characters of a value are logged. An owner record grows with its host, and what others write can be of any
+#: length.
 VALUE_LIMIT = 300
 
 
 class PassLog:
-    """An observer of the loop that writes to the log."""
+    """Observes one loop and writes to the log."""
 
     def __init__(self) -> None:
         self._refusals: dict[tuple[str, ...], Refusal] = {}
@@ -27,28 +29,28 @@ class PassLog:
         self._settled = False
 
     def begun(self, now: float) -> None:
-        """Nothing worth a line."""
+        """Do nothing: a pass that begins is not worth a line."""
 
     def ended(self, report: PassReport, now: float, wait: float) -> None:
-        """Log what this pass brought."""
+        """Log what is new since the last pass."""
         for outcome in report.outcomes:
             _log_outcome(outcome)
         if report.planned:
-            self._log_refusals({_where(each): each for each in report.plan.refusals})
+            self._log_refusals({_port_of(each): each for each in report.plan.refusals})
             self._log_unknown({each.ref: each for each in report.unknown})
             self._log_held_back(report)
         if report.replaced:
-            log.warning("registry is another one, or went back in time; starting afresh", owner=report.owner)
+            log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
         self._log_state(report, wait)
 
     def _log_refusals(self, now: dict[tuple[str, ...], Refusal]) -> None:
         before, self._refusals = self._refusals, now
-        for where in sorted(now):
-            if now[where] != before.get(where):
-                refusal = now[where]
-                log.warning("port refused", reason=refusal.reason.value, detail=refusal.detail, **_who(refusal))
-        for where in sorted(before.keys() - now.keys()):
-            log.info("port no longer refused", reason=before[where].reason.value, **_who(before[where]))
+        for port in sorted(now):
+            if now[port] != before.get(port):
+                refusal = now[port]
+                log.warning("port refused", reason=refusal.reason.value, detail=refusal.detail, **_fields(refusal))
+        for port in sorted(before.keys() - now.keys()):
+            log.info("port no longer refused", reason=before[port].reason.value, **_fields(before[port]))
 
     def _log_unknown(self, now: dict[ContainerRef, UnknownContainer]) -> None:
         before, self._unknown = self._unknown, now
@@ -82,11 +84,11 @@ class PassLog:
             self._failures, self._settled = 0, True
 
 
-def _where(refusal: Refusal) -> tuple[str, ...]:
+def _port_of(refusal: Refusal) -> tuple[str, ...]:
     return refusal.container.name, refusal.container.id, str(refusal.port)
 
 
-def _who(refusal: Refusal) -> dict[str, str]:
+def _fields(refusal: Refusal) -> dict[str, str]:
     return {
         "container": refusal.container.name,
         "container_id": refusal.container.id[:12],
@@ -112,5 +114,4 @@ def _log_outcome(outcome: Outcome) -> None:
 
 
 def _shortened(value: str) -> str:
-    """An owner record grows with its host, and what others write can be of any length."""
     return value if len(value) <= VALUE_LIMIT else f"{value[:VALUE_LIMIT]}…"

@@ -1,6 +1,6 @@
-"""What systemd is told: the readiness protocol of sd_notify(3), without a library.
+"""Telling systemd how the agent is: the readiness protocol of sd_notify(3), without a library.
 
-A native unit has ``Type=notify``; anywhere else NOTIFY_SOCKET is not set, and nobody is told anything.
+A native unit has ``Type=notify``. Anywhere else NOTIFY_SOCKET is not set, and nothing is sent.
 """
 
 from __future__ import annotations
@@ -16,64 +16,66 @@ from model.report import PassReport
 
 
 class SystemdNotifier:
-    """Tells systemd how the passes end. Once a pass over each registry has ended the agent is ready, and each time that
-    this has happened again the watchdog is fed: a loop that hangs is to be killed, whatever the others do, and one that
-    waits for etcd is not."""
+    """Tells systemd how the passes end.
+
+    Once a pass over each registry has ended the agent is ready. Each time that this has happened again the watchdog is
+    fed. So systemd kills an agent of which one loop hangs, whatever the others do, and not one that waits for etcd.
+    """
 
     def __init__(self, path: str, *labels: str) -> None:
-        """``path`` is NOTIFY_SOCKET; a leading ``@`` means an abstract socket; empty for nobody. ``labels`` are those
-        of the registries."""
+        """``path`` is NOTIFY_SOCKET: a leading ``@`` means an abstract socket, and an empty path that nothing is sent.
+        ``labels`` are those of the registries."""
         self._path = f"\0{path[1:]}" if path.startswith("@") else path
         self._status = dict.fromkeys(labels, "no pass has ended yet")
         self._awaited = {*labels}
         self._lock = threading.Lock()
 
-    def of(self, label: str) -> Passes:
-        """An observer of the loop of this registry."""
-        return Passes(self, label)
+    def of(self, label: str) -> PassNotifier:
+        """Return an observer for the loop of this registry."""
+        return PassNotifier(self, label)
 
-    def heard(self, label: str, report: PassReport) -> None:
-        """A pass over this registry has ended."""
+    def pass_ended(self, label: str, report: PassReport) -> None:
+        """Tell systemd that a pass over this registry has ended."""
         with self._lock:
             self._status[label] = plain(describe(report))
             self._awaited.discard(label)
             fed = "" if self._awaited else "READY=1\nWATCHDOG=1\n"
             if fed:
                 self._awaited = {*self._status}
-            self._send(f"{fed}STATUS={self._said()}")
+            self._send(f"{fed}STATUS={self._status_line()}")
 
-    def _said(self) -> str:
+    def stopping(self) -> None:
+        """Tell systemd that the program ends."""
+        self._send("STOPPING=1")
+
+    def _status_line(self) -> str:
         if len(self._status) == 1:
             return next(iter(self._status.values()))
         return "; ".join(f"{label}: {status}" for label, status in self._status.items())
-
-    def stopping(self) -> None:
-        """The program has been told to end."""
-        self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
         if not self._path:
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagrams:
                 # A manager that does not read must not hold up the loop.
-                line.setblocking(False)
-                line.connect(self._path)
-                line.send(message.encode())
+                datagrams.setblocking(False)
+                datagrams.connect(self._path)
+                datagrams.send(message.encode())
         except OSError:
-            return  # The watchdog then says it louder than a log line could.
+            return  # If systemd hears nothing, its watchdog acts, and that says more than a log line could.
 
 
 @frozen
-class Passes:
-    """Hears of the passes over one registry, for the notifier."""
+class PassNotifier:
+    """Observes the loop of one registry for the notifier."""
 
     notifier: SystemdNotifier
     label: str
 
     def begun(self, now: float) -> None:
-        """A pass that begins proves nothing yet."""
+        """Do nothing: a pass that begins shows nothing yet."""
 
     def ended(self, report: PassReport, now: float, wait: float) -> None:
-        """Whatever it ended in."""
-        self.notifier.heard(self.label, report)
+        """Pass the report on, whatever its result."""
+        self.notifier.pass_ended(self.label, report)

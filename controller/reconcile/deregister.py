@@ -1,8 +1,8 @@
-"""Taking a host out of service: remove the entries of one named owner, whoever runs this."""
+"""Removing the entries of one named owner from a registry, whoever runs this: a host is taken out of service."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from attrs import frozen
 
@@ -17,12 +17,15 @@ from model.record import OwnerRecord, RecordKeys, decode_all
 from model.report import Outcome, Result
 
 #: Seconds for one reading or writing of everything.
-PATIENCE = 30.0
+TIMEOUT = 30.0
+
+#: Seconds between two looks at whether the agent has answered.
+POLL_INTERVAL = 0.2
 
 
 @frozen
 class Owner:
-    """Whose entries are to go."""
+    """The owner whose entries are to be removed."""
 
     name: str
     layout: Layout
@@ -30,40 +33,41 @@ class Owner:
 
     @property
     def deadline(self) -> Deadline:
-        """From now on."""
-        return Deadline.after(PATIENCE, self.clock)
+        """A deadline for one reading or writing that begins now."""
+        return Deadline.after(TIMEOUT, self.clock)
 
 
-def leaving(owner: Owner, registry: Reader) -> Plan:
-    """The plan that removes every entry that can be shown to be the owner's: by its id, or by the owner's record.
+def removal_plan(owner: Owner, registry: Reader) -> Plan:
+    """Return the plan that removes every entry that can be shown to be the owner's, by its id or by the owner's record.
     Raises RegistryUnavailable."""
     actual = registry.read(owner.name, owner.deadline, consistent=True)
     record = (OwnerRecord.decode(actual.record.value) if actual.record else None) or OwnerRecord()
     others = decode_all(each.value for each in registry.others(owner.name, owner.deadline))
-    return plan(
-        Desired(), actual, Ownership(owner.name, owner.layout, record.claims).with_other_records(others, {}, actual)
-    )
+    ownership = Ownership(owner.name, owner.layout, record.claims).with_other_records(others, {}, actual)
+    return plan(Desired(), actual, ownership)
 
 
 def has_record(owner: Owner, registry: Reader) -> bool:
-    """Whether the owner has written anything down, entries or not. Raises RegistryUnavailable."""
+    """Return whether the owner has a record, with or without entries. Raises RegistryUnavailable."""
     return registry.read(owner.name, owner.deadline, consistent=True).record is not None
 
 
-def is_alive(owner: Owner, registry: Registry, wait: Callable[[float], None], seconds: float) -> bool:
-    """Whether an agent of this owner removes a question that is put to it, within ``seconds``. ``wait`` sleeps. The
-    registry's lifetime should be a little longer than that, so that the question goes by itself if this program is
-    killed, and not before. Raises RegistryUnavailable."""
+def is_alive(owner: Owner, registry: Registry, seconds: float) -> bool:
+    """Return whether an agent of this owner is alive: whether somebody removes the liveness query within ``seconds``.
+
+    The registry's lifetime should be a little longer than that, so that the query expires if this program is killed,
+    and not before. Raises RegistryUnavailable.
+    """
     key = RecordKeys(owner.layout.prefix).liveness_query(owner.name)
-    question = Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED)
-    asked = registry.apply(owner.name, question, owner.deadline)
+    query = Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED)
+    asked = registry.apply(owner.name, query, owner.deadline)
     if asked.result is Result.FAILED:
         raise RegistryUnavailable(f"cannot ask whether the agent is alive: {asked.detail}")
     until = Deadline.after(seconds, owner.clock)
     while not until.passed:
         if registry.read(owner.name, owner.deadline, consistent=True).liveness_query is None:
             return True
-        wait(0.2)
+        owner.clock.sleep(POLL_INTERVAL)
     unanswered = registry.read(owner.name, owner.deadline, consistent=True).liveness_query
     if unanswered:
         registry.apply(owner.name, Change(Action.DELETE, key, "", unanswered, Reason.ASKED), owner.deadline)
@@ -71,7 +75,8 @@ def is_alive(owner: Owner, registry: Registry, wait: Callable[[float], None], se
 
 
 def remove(owner: Owner, registry: Registry, planned: Plan) -> Iterator[Outcome]:
-    """Carry the plan out; the owner's record goes last, and only if nothing is left."""
+    """Make the changes of the plan, and yield how each ended. The owner's record is removed last, and only if all the
+    others are gone. Raises RegistryUnavailable."""
     outcomes = []
     for outcome in registry.apply_all(owner.name, planned.changes, owner.deadline):
         outcomes.append(outcome)

@@ -9,7 +9,7 @@ from attrs import frozen
 from controller.host_port import HostPort
 from model.address import address_problem
 from model.dns import domain_problem
-from model.entry import key_part_problem, quoted
+from model.keys import key_part_problem, quoted
 from model.skydns import prefix_of
 
 DEFAULT_PORT = 2379

@@ -19,9 +19,9 @@ from attrs import field, frozen
 
 from controller.clock import Deadline
 from controller.errors import EngineUnavailable, one_line
-from model.container import Container, agrees_with_list, from_inspect, shown_in_list
-from model.desired import Snapshot, UnknownContainer
-from model.entry import ContainerRef
+from model.container import Container, ContainerRef, from_inspect
+from model.listing import agrees_with_list, shown_in_list
+from model.snapshot import Snapshot, UnknownContainer
 
 #: Seconds for one answer. After a burst of deaths the engine was seen to hold an inspect back for 1.6 s.
 TIMEOUT = 5

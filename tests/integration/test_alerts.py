@@ -139,7 +139,7 @@ def test_the_runbook_speaks_of_metrics_that_exist() -> None:
     """And of log messages that the program has."""
     text = RUNBOOK.read_text()
     assert set(re.findall(r"\bwharfinger_\w*[a-z]\b", text)) <= served()
-    program = "".join(file.read_text() for file in REPOSITORY.glob("controller/*.py"))
+    program = "".join(file.read_text() for file in REPOSITORY.glob("controller/**/*.py"))
     assert [said for said in re.findall(r'`"([^"`]+)"`', text) if f'"{said}"' not in program] == []
 
 

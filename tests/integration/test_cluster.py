@@ -224,7 +224,7 @@ def test_a_cluster_that_lost_everything_is_noticed_and_filled_again(cluster: tup
     wait_for(host, lab.cabled, right | {theirs: "192.0.2.9:80"})
     for agent in agents.values():
         agent.wait_ready(RECOVERY)
-        assert agent.log().count("registry is another one, or went back in time; starting afresh") == 1
+        assert agent.log().count("registry was replaced, wiped or restored; earlier passes are forgotten") == 1
     endpoint = lab.any().endpoint
     assert {change["action"] for change in EtcdV2(endpoint).changes(host.prefix, 1)} == {"set", "create"}
     assert {event.kind for event in EtcdV3(endpoint).changes(host.prefix, 1)} == {"PUT"}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from model.address import AddressRules
-from model.container import Binding, Container, PortId
-from model.desired import Rules
-from model.entry import ContainerRef, Entry
+from model.container import Binding, Container, ContainerRef, PortId
+from model.desired import Desired
+from model.entry import Entry
+from model.layout import Layout, PlainLayout
 from model.plan import Action, Change, Reason
+from model.rules import AddressRules, Rules
 from model.stored import Stored
 
 OWNER = "core-01"
 HOST_IP = "172.17.8.101"
+
+#: registrator's layout below the prefix of most tests.
+PLAIN = PlainLayout.under("/services")
 
 
 def port(text: str) -> PortId:
@@ -54,6 +58,11 @@ def rules(**address: object) -> Rules:
 def entry(name: str = "nginx", entry_id: str = "core-01:web:80", address: str = HOST_IP, number: int = 8000) -> Entry:
     """An entry of container ``web``."""
     return Entry(name, entry_id, address, number, ContainerRef("id-web", "web"), PortId(80, "tcp"))
+
+
+def wanting(*entries: Entry, layout: Layout = PLAIN) -> Desired:
+    """A desired state with these entries and nothing else."""
+    return Desired({layout.key(each): each for each in entries})
 
 
 def create(key: str, value: str = "10.0.0.1:80") -> Change:

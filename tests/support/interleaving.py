@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable
 
 from controller.clock import Deadline
-from controller.reconcile.one_pass import Task, reconcile
+from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.base import OneByOne
+from model.memory import Memory, memory_after
 from model.plan import Change
-from model.report import Memory, Outcome
+from model.report import Outcome
 from model.stored import Actual, Stored
 from tests.support.fakes import FakeSource
 from tests.support.memory_registry import Killed, MemoryRegistry
@@ -29,10 +30,10 @@ class Player(OneByOne):
     """
 
     def __init__(
-        self, task: Task, source: FakeSource, registry: MemoryRegistry, told: Callable[[Change, Outcome], None]
+        self, task: PassSettings, source: FakeSource, registry: MemoryRegistry, told: Callable[[Change, Outcome], None]
     ) -> None:
         self.source = source
-        self._task, self._registry, self._inline_or_digest = task, registry, told
+        self._task, self._registry, self._told = task, registry, told
         self._order: type[BaseException] | None = None
         self._broken: BaseException | None = None
         self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
@@ -77,7 +78,7 @@ class Player(OneByOne):
         """See Registry."""
         self._stand()
         outcome = self._registry.apply(owner, change, deadline)
-        self._inline_or_digest(change, outcome)
+        self._told(change, outcome)
         return outcome
 
     def _wait(self) -> None:
@@ -98,7 +99,7 @@ class Player(OneByOne):
             while True:
                 try:
                     self._stand()
-                    memory = reconcile(self._task, self.source, self, memory).memory_after(memory)
+                    memory = memory_after(reconcile(self._task, self.source, self, memory), memory)
                 except Killed:
                     memory = Memory()
                 self._passes += 1

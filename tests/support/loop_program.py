@@ -1,4 +1,4 @@
-"""A program around `controller.commands.service`, to be sent signals: `python -m tests.support.loop_program MODE [MODE...]`.
+"""A program around `controller.commands.service`, to be sent signals: `python -m tests.support.loop_program MODE ...`.
 
 It has a loop for each MODE, prints a line for each pass, and its passes come an hour apart. MODE is calm, stuck (a pass
 never ends), broken (an observer has a mistake in it) or mistaken (the pass has one).
@@ -12,9 +12,12 @@ import threading
 from collections.abc import Callable
 
 from controller import logs
+from controller.background import Threads
+from controller.clock import Clock
 from controller.commands.service import run_until_signalled
 from controller.reconcile.loop import Loop, Pace
-from model.report import Memory, PassReport, PassResult
+from model.memory import Memory
+from model.report import PassReport, PassResult
 
 
 class Breaking:
@@ -63,7 +66,9 @@ def main() -> int:
 
 def loop(mode: str) -> Loop:
     """The loop of this mode."""
-    return Loop(PASSES[mode], Pace(interval=3600.0), (Breaking(),) if mode == "broken" else ())
+    return Loop(
+        PASSES[mode], Pace(3600.0, Clock(), lambda: 0.0, Threads().waker()), (Breaking(),) if mode == "broken" else ()
+    )
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from model.container import PortId
-from model.desired import UnknownContainer
-from model.entry import ContainerRef, Refusal, RefusalReason
+from model.container import ContainerRef, PortId
 from model.plan import Action, Change, Plan, Reason
 from model.record import RecordKeys
+from model.refusal import Refusal, RefusalReason
 from model.report import Outcome, PassReport, PassResult, Result, Stage
+from model.snapshot import UnknownContainer
 from model.stored import Stored
 
 DETAIL = "etcd says no"

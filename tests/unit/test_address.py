@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from model.address import AddressBook, AddressRules, Unaddressed, address_problem, own_address
+from model.address import AddressBook, address_problem, own_address
 from model.container import Container
-from model.entry import RefusalReason
 from model.family import Family
 from model.ports import service_ports
+from model.refusal import RefusalReason, RefusedPort
+from model.rules import AddressRules
 from tests.support.builders import container
 
 WEB = container(publish={"80/tcp": "0.0.0.0:8000"})
@@ -135,7 +136,7 @@ def test_the_address(given: Container, peers: list[Container], rules: dict[str, 
 )
 def test_no_address(given: Container, peers: list[Container], rules: dict[str, object], reason: str, word: str) -> None:
     """An address that would be wrong is refused with its reason, and the detail names the culprit or the cure."""
-    with pytest.raises(Unaddressed) as refused:
+    with pytest.raises(RefusedPort) as refused:
         address(given, *peers, **rules)
     assert refused.value.reason is RefusalReason(reason)
     assert word in refused.value.detail
@@ -187,7 +188,7 @@ def test_no_address_on_a_network(
     given: Container, peers: list[Container], network: str, rules: dict[str, object], detail: str
 ) -> None:
     """The container whose address it would have been is named, and the network."""
-    with pytest.raises(Unaddressed) as refused:
+    with pytest.raises(RefusedPort) as refused:
         address(given, *peers, asking=network, **{**INTERNAL, **rules})
     assert (refused.value.reason, refused.value.detail) == (RefusalReason.NO_ADDRESS, detail)
 
@@ -238,7 +239,7 @@ def test_the_address_of_a_family(given: Container, rules: dict[str, object], exp
 )
 def test_no_address_of_a_family(given: Container, rules: dict[str, object], reason: str, detail: str) -> None:
     """What is of the other family is refused, never replaced by another's address."""
-    with pytest.raises(Unaddressed) as refused:
+    with pytest.raises(RefusedPort) as refused:
         address(given, BOTH_ELSEWHERE, **rules)
     assert refused.value.reason is RefusalReason(reason)
     assert detail in refused.value.detail

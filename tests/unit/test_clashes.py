@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from model.container import Container
-from model.desired import Snapshot, desired
-from model.entry import RefusalReason, ancestors, key_part_problem, quoted
+from model.desired import desired
+from model.keys import ancestors, key_part_problem, quoted
 from model.layout import PlainLayout
 from model.ownership import Ownership
 from model.plan import Action, plan
+from model.refusal import RefusalReason
+from model.snapshot import Snapshot
 from model.stored import Actual, Stored
-from tests.support.builders import container, rules
+from tests.support.builders import PLAIN, container, rules
 
 LAYOUT = PlainLayout.under("/services")
 OURS = Ownership("core-01", LAYOUT)
@@ -51,7 +53,7 @@ def there(*keys: str) -> Actual:
 def test_of_two_containers_the_elder_has_it(first: tuple[str, str], second: tuple[str, str], turned: bool) -> None:
     """Whatever the order in which they are read."""
     both = asking("elder", 1, *first), asking("younger", 2, *second)
-    result = desired(Snapshot(both[::-1] if turned else both), rules())
+    result = desired(Snapshot(both[::-1] if turned else both), rules(), PLAIN)
     assert [entry.identity for entry in result.entries] == [first]
     (refusal,) = result.refusals
     assert (refusal.container.name, refusal.reason) == ("younger", RefusalReason.DUPLICATE)
@@ -62,13 +64,13 @@ def test_of_two_containers_the_elder_has_it(first: tuple[str, str], second: tupl
 def test_neighbours_exclude_nobody() -> None:
     """A name that begins like another is no directory of it."""
     both = asking("one", 1, "team", "app"), asking("two", 2, "team/apple", "x")
-    assert len(desired(Snapshot(both), rules()).entries) == 2
+    assert len(desired(Snapshot(both), rules(), PLAIN).entries) == 2
 
 
 @pytest.mark.parametrize("key", ["team", "team/app/x", "team/app/x/y"])
 def test_what_a_strangers_key_excludes_is_refused(key: str) -> None:
     """It is not tried either: it would fail in every pass."""
-    wanted = desired(Snapshot((asking("web", 1, "team", "app"),)), rules())
+    wanted = desired(Snapshot((asking("web", 1, "team", "app"),)), rules(), PLAIN)
     result = plan(wanted, there(key, "tea", "team/apple/x"), OURS)
     (refusal,) = result.refusals
     assert (refusal.reason, result.changes) == (RefusalReason.CONFLICT, ())
@@ -77,7 +79,7 @@ def test_what_a_strangers_key_excludes_is_refused(key: str) -> None:
 
 def test_a_key_that_is_about_to_go_excludes_nobody() -> None:
     """The write may still come too early: it then is overtaken, and the next pass makes it."""
-    wanted = desired(Snapshot((asking("web", 1, "worker/core-01:gone:80", "app"),)), rules())
+    wanted = desired(Snapshot((asking("web", 1, "worker/core-01:gone:80", "app"),)), rules(), PLAIN)
     result = plan(wanted, there("worker/core-01:gone:80"), OURS)
     assert {change.action for change in result.changes} == {Action.CREATE, Action.DELETE}
     assert result.refusals == ()

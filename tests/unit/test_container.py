@@ -7,15 +7,8 @@ from typing import Any
 
 import pytest
 
-from model.container import (
-    Binding,
-    Container,
-    MalformedContainer,
-    PortId,
-    agrees_with_list,
-    from_inspect,
-    shown_in_list,
-)
+from model.container import Binding, Container, MalformedContainer, PortId, from_inspect
+from model.listing import agrees_with_list, shown_in_list
 from tests.support.parity import load_cases
 
 CASE = next(case for case in load_cases() if case.name == "quickstart-nginx")

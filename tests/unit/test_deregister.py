@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from attrs import evolve
 
 from controller.errors import RegistryUnavailable
-from controller.reconcile.deregister import Owner, is_alive, leaving, remove
-from controller.reconcile.one_pass import Task, reconcile
-from model.address import AddressRules
+from controller.reconcile.deregister import Owner, is_alive, removal_plan, remove
+from controller.reconcile.one_pass import PassSettings, reconcile
 from model.container import Container
-from model.desired import Rules
 from model.layout import PlainLayout
+from model.memory import Memory
 from model.plan import Action
 from model.record import Claim, OwnerRecord, RecordKeys
-from model.report import Memory, Result
+from model.report import Result
+from model.rules import AddressRules, Rules
 from model.stored import Lifetime
 from tests.support.builders import container
 from tests.support.fakes import FakeSource, FakeTime
@@ -57,12 +60,12 @@ class Field:
     def agent_passes(self) -> None:
         """A pass of the owner's agent."""
         rules = Rules("core-01", AddressRules(ip="10.0.0.1"))
-        report = reconcile(Task(rules, LAYOUT, clock=self.time.clock), self.source, self.registry, Memory())
+        report = reconcile(PassSettings(rules, LAYOUT, clock=self.time.clock), self.source, self.registry, Memory())
         assert report.succeeded
 
     def removed(self) -> list[tuple[str, Result]]:
         """Remove what can be shown to be the owner's."""
-        planned = leaving(self.owner, self.registry)
+        planned = removal_plan(self.owner, self.registry)
         return [(each.change.key, each.result) for each in remove(self.owner, self.registry, planned)]
 
 
@@ -76,7 +79,7 @@ def test_what_leaves_is_what_can_be_shown_to_be_the_owners(field: Field) -> None
     """By its id or by its record; reading it changes nothing, and is consistent."""
     version = field.registry.version
     field.registry.reads.clear()
-    planned = leaving(field.owner, field.registry)
+    planned = removal_plan(field.owner, field.registry)
     assert [(each.action, each.key) for each in planned.changes] == [(Action.DELETE, WEB), (Action.DELETE, REDIS)]
     assert (planned.foreign, field.registry.version) == (len(FOREIGN), version)
     assert set(field.registry.reads) == {"consistent", "others"}
@@ -88,13 +91,13 @@ def test_the_entries_go_and_the_record_goes_last(field: Field) -> None:
     assert field.registry.writes == [f"delete {WEB}", f"delete {REDIS}", f"delete {RECORD}"]
     assert field.registry.keys() == FOREIGN
     assert SHELF.record("core-02") in field.registry.stored
-    assert leaving(field.owner, field.registry).changes == ()
+    assert removal_plan(field.owner, field.registry).changes == ()
 
 
 @pytest.mark.parametrize("why", ["refused", "changed"])
 def test_the_record_stays_while_anything_is_left(field: Field, why: str) -> None:
     """Without it nobody could tell whose the rest is."""
-    planned = leaving(field.owner, field.registry)
+    planned = removal_plan(field.owner, field.registry)
     if why == "refused":
         field.registry.failing = lambda change: change.key == REDIS
     else:
@@ -110,10 +113,10 @@ def test_the_record_stays_while_anything_is_left(field: Field, why: str) -> None
 def test_an_entry_overwritten_by_hand_goes_and_one_that_another_host_took_stays(field: Field) -> None:
     """As in a pass."""
     field.registry.put(REDIS, "6.6.6.6:6")
-    assert [each.key for each in leaving(field.owner, field.registry).changes] == [WEB, REDIS]
+    assert [each.key for each in removal_plan(field.owner, field.registry).changes] == [WEB, REDIS]
     claims = {REDIS: Claim.of("id", ["6.6.6.6:6"])}
     field.registry.put(SHELF.record("core-03"), OwnerRecord("third", claims).encode())
-    assert [each.key for each in leaving(field.owner, field.registry).changes] == [WEB]
+    assert [each.key for each in removal_plan(field.owner, field.registry).changes] == [WEB]
 
 
 @pytest.mark.parametrize("record", [None, "rubbish"], ids=["no record", "rubbish"])
@@ -129,14 +132,14 @@ def test_an_owner_without_a_record_loses_what_its_ids_tell(field: Field, record:
 
 def test_an_owner_of_whom_nobody_has_heard_has_nothing_to_lose(field: Field) -> None:
     """Not even those whose names begin alike."""
-    assert leaving(Owner("core-0", LAYOUT, field.time.clock), field.registry).changes == ()
+    assert removal_plan(Owner("core-0", LAYOUT, field.time.clock), field.registry).changes == ()
 
 
 def test_a_registry_that_does_not_answer_is_no_empty_one(field: Field) -> None:
     """It is an error, and not an owner without entries."""
     field.registry.down = True
     with pytest.raises(RegistryUnavailable):
-        leaving(field.owner, field.registry)
+        removal_plan(field.owner, field.registry)
 
 
 class Waiting:
@@ -154,17 +157,22 @@ class Waiting:
             self._field.agent_passes()
 
 
+def sleeping(owner: Owner, sleep: Callable[[float], None]) -> Owner:
+    """The owner with a clock that sleeps in this way."""
+    return evolve(owner, clock=evolve(owner.clock, sleep=sleep))
+
+
 def test_a_living_agent_answers(field: Field) -> None:
     """With its next pass; nobody waits longer than that."""
     waiting = Waiting(field)
-    assert is_alive(field.owner, field.registry, waiting, 10)
+    assert is_alive(sleeping(field.owner, waiting), field.registry, 10)
     assert waiting.waits == 3
     assert QUESTION not in field.registry.stored
 
 
 def test_an_agent_that_answers_at_the_last_moment_is_alive(field: Field) -> None:
     """The last look counts."""
-    assert is_alive(field.owner, field.registry, Waiting(field, at=1), 0.1)
+    assert is_alive(sleeping(field.owner, Waiting(field, at=1)), field.registry, 0.1)
 
 
 def test_a_dead_agent_does_not_and_the_question_goes(field: Field) -> None:
@@ -175,7 +183,7 @@ def test_a_dead_agent_does_not_and_the_question_goes(field: Field) -> None:
         asked.append(field.registry.stored[QUESTION].ttl)
         field.time.advance(seconds)
 
-    assert not is_alive(field.owner, field.registry, wait, 10)
+    assert not is_alive(sleeping(field.owner, wait), field.registry, 10)
     assert set(asked) == {70}
     assert 50 <= len(asked) <= 51
     assert QUESTION not in field.registry.stored
@@ -184,18 +192,18 @@ def test_a_dead_agent_does_not_and_the_question_goes(field: Field) -> None:
 def test_a_question_that_somebody_else_has_put_is_waited_for_too(field: Field) -> None:
     """Two operators at once: one answer does for both."""
     field.registry.put(QUESTION, "is your agent alive?", 30)
-    assert is_alive(field.owner, field.registry, Waiting(field), 10)
+    assert is_alive(sleeping(field.owner, Waiting(field)), field.registry, 10)
 
 
 def test_another_owners_agent_does_not_answer(field: Field) -> None:
     """Only whose question it is."""
     dead = Owner("core-02", LAYOUT, field.time.clock)
-    assert not is_alive(dead, field.registry, Waiting(field), 10)
+    assert not is_alive(sleeping(dead, Waiting(field)), field.registry, 10)
 
 
 def test_without_patience_nobody_is_alive(field: Field) -> None:
     """``--wait 0`` asks, and does not wait."""
-    assert not is_alive(field.owner, field.registry, Waiting(field), 0)
+    assert not is_alive(sleeping(field.owner, Waiting(field)), field.registry, 0)
     assert QUESTION not in field.registry.stored
 
 
@@ -203,11 +211,11 @@ def test_a_question_that_cannot_be_put_says_nothing(field: Field) -> None:
     """It is no sign of life."""
     field.registry.down = True
     with pytest.raises(RegistryUnavailable, match="cannot ask whether the agent is alive"):
-        is_alive(field.owner, field.registry, field.time.advance, 5)
+        is_alive(sleeping(field.owner, field.time.advance), field.registry, 5)
 
 
 def test_an_entry_that_another_host_writes_alike_is_that_hosts_by_now(field: Field) -> None:
     """A standby with the same address, which has written it down, keeps it."""
     claim = Claim.of("id", [field.registry.keys()[REDIS]])
     field.registry.put(SHELF.record("core-03"), OwnerRecord("third", {REDIS: claim}).encode())
-    assert [change.key for change in leaving(field.owner, field.registry).changes] == [WEB]
+    assert [change.key for change in removal_plan(field.owner, field.registry).changes] == [WEB]

@@ -7,17 +7,19 @@ from random import Random
 import pytest
 from attrs import evolve
 
-from model.container import Container
-from model.desired import Deregister, Desired, Rules, Snapshot, UnknownContainer, desired
-from model.entry import ContainerRef, RefusalReason
-from tests.support.builders import container, rules
+from model.container import Container, ContainerRef
+from model.desired import Desired, desired
+from model.refusal import RefusalReason
+from model.rules import Deregister, Rules
+from model.snapshot import Snapshot, UnknownContainer
+from tests.support.builders import PLAIN, container, rules
 
 WEB = {"80/tcp": "0.0.0.0:8000"}
 
 
 def of(*containers: Container, by: Rules | None = None, unknown: tuple[UnknownContainer, ...] = ()) -> Desired:
     """The desired state of these containers."""
-    return desired(Snapshot(containers, unknown), by or rules())
+    return desired(Snapshot(containers, unknown), by or rules(), PLAIN)
 
 
 def identities(result: Desired) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is wanted, cut to what a layout can hold."""
+"""The desired state in different layouts, and within the room of the owner record."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.container import Container
-from model.desired import Desired, Snapshot, UnknownContainer, desired
-from model.entry import ContainerRef, RefusalReason
-from model.fit import ROOM, fitted
-from model.layout import PlainLayout, ValueFormat
+from model.container import Container, ContainerRef
+from model.desired import RECORD_ROOM, Desired, desired
+from model.layout import Layout, PlainLayout, ValueFormat
 from model.record import claim_size
+from model.refusal import RefusalReason
 from model.skydns import SkyDnsLayout
-from tests.support.builders import container, entry, rules
+from model.snapshot import Snapshot, UnknownContainer
+from tests.support.builders import PLAIN, container, rules
 
-PLAIN = PlainLayout.under("/services")
 DNS = SkyDnsLayout("/skydns/local/cluster")
 
 
@@ -31,9 +30,9 @@ def asking(name: str, created: int, says: str, *ports: str) -> Container:
     )
 
 
-def wanted(*containers: Container) -> Desired:
-    """What these containers ask for, whatever the layout."""
-    return desired(Snapshot(containers, (UnknownContainer(ContainerRef("id-odd", "odd"), "odd"),)), rules())
+def wanted(*containers: Container, layout: Layout = PLAIN) -> Desired:
+    """What these containers should have in this layout, beside one that the engine would not describe."""
+    return desired(Snapshot(containers, (UnknownContainer(ContainerRef("id-odd", "odd"), "odd"),)), rules(), layout)
 
 
 def keys(result: Desired) -> list[str]:
@@ -46,69 +45,62 @@ def refusals(result: Desired) -> list[tuple[str, str, str]]:
     return [(each.container.name, str(each.port), each.reason.value) for each in result.refusals]
 
 
-def test_what_a_layout_cannot_hold_is_refused_and_the_rest_goes_on() -> None:
-    """Beside what was refused for every layout, in order of container and port; what is held stays so."""
-    result = wanted(
+def test_a_port_that_a_layout_cannot_hold_is_refused_and_the_others_are_registered() -> None:
+    """The refusals are in order of container and port, among those that every layout refuses."""
+    containers = (
         asking("last", 9, "NAME=a.b"),
         asking("first", 1, "NAME=x PRIORITY=high"),
         asking("good", 2, "NAME=good PRIORITY=10"),
         asking("hidden", 3, "NAME=_hidden"),
         asking("half", 4, "53_TTL=-1", "80/tcp", "53/udp"),
     )
-    assert refusals(result) == [("hidden", "80/tcp", "bad-name")]
-    cut = fitted(result, DNS)
-    assert keys(cut) == ["good/core-01--good--80", "nginx-80/core-01--half--80"]
-    assert refusals(cut) == [
+    plain, dns = wanted(*containers), wanted(*containers, layout=DNS)
+    assert refusals(plain) == [("hidden", "80/tcp", "bad-name")]
+    assert keys(dns) == ["good/core-01--good--80", "nginx-80/core-01--half--80"]
+    assert refusals(dns) == [
         ("first", "80/tcp", "bad-attribute"),
         ("hidden", "80/tcp", "bad-name"),
         ("half", "53/udp", "bad-attribute"),
         ("last", "80/tcp", "bad-name"),
     ]
-    assert cut.held == result.held == frozenset({ContainerRef("id-odd", "odd")})
-    assert len(fitted(result, PLAIN).entries) == 5
+    assert dns.held == plain.held == frozenset({ContainerRef("id-odd", "odd")})
+    assert len(plain.entries) == 5
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_of_two_names_that_differ_in_case_the_older_container_has_it(turned: bool) -> None:
-    """They are one name of the DNS; whatever the order in which they are read, and to be read in the refusal."""
-    both = asking("elder", 1, "NAME=web ID=x"), asking("younger", 2, "NAME=WEB ID=x")
-    result = wanted(*(both[::-1] if turned else both))
-    assert len(result.entries) == 2
-    cut = fitted(result, DNS)
-    assert [each.container.name for each in cut.entries] == ["elder"]
-    assert refusals(cut) == [("younger", "80/tcp", "duplicate")]
-    assert cut.refusals[0].detail == "container 'elder' already has web/x"
+def test_of_two_names_that_differ_in_case_the_older_container_has_the_dns_name(turned: bool) -> None:
+    """They are one name in DNS and two in the plain layout. The order of reading does not matter."""
+    both = asking("older", 1, "NAME=web ID=x"), asking("younger", 2, "NAME=WEB ID=x")
+    containers = both[::-1] if turned else both
+    assert len(wanted(*containers).entries) == 2
+    dns = wanted(*containers, layout=DNS)
+    assert [each.container.name for each in dns.entries] == ["older"]
+    assert refusals(dns) == [("younger", "80/tcp", "duplicate")]
+    assert dns.refusals[0].detail == "container 'older' already has web/x"
 
 
-def test_a_record_is_no_directory() -> None:
-    """Of two keys of which one lies below the other the older container's stays."""
-    cut = fitted(wanted(asking("elder", 1, "NAME=Team ID=db"), asking("younger", 2, "NAME=team/db ID=x")), DNS)
-    assert refusals(cut) == [("younger", "80/tcp", "duplicate")]
-    assert cut.refusals[0].detail == "container 'elder' already has team/db, which leaves no room for team/db/x"
+def test_of_two_keys_of_which_one_lies_below_the_other_the_older_containers_stays() -> None:
+    """A DNS record is no directory."""
+    dns = wanted(asking("older", 1, "NAME=Team ID=db"), asking("younger", 2, "NAME=team/db ID=x"), layout=DNS)
+    assert refusals(dns) == [("younger", "80/tcp", "duplicate")]
+    assert dns.refusals[0].detail == "container 'older' already has team/db, which leaves no room for team/db/x"
 
 
-def test_ids_that_exclude_each_other_elsewhere_need_not_here() -> None:
-    """An id is one label here, slashes and all."""
-    result = wanted(asking("elder", 1, "NAME=a ID=b"), asking("younger", 2, "NAME=a ID=b/c"))
-    assert refusals(result) == [("younger", "80/tcp", "duplicate")]
-    cut = fitted(result, DNS)
-    assert cut.refusals == ()
-    assert len(set(keys(cut))) == 2
+def test_ids_that_exclude_each_other_in_the_plain_layout_need_not_in_dns() -> None:
+    """In DNS an id is one label, slashes and all."""
+    containers = asking("older", 1, "NAME=a ID=b"), asking("younger", 2, "NAME=a ID=b/c")
+    assert refusals(wanted(*containers)) == [("younger", "80/tcp", "duplicate")]
+    dns = wanted(*containers, layout=DNS)
+    assert dns.refusals == ()
+    assert len(set(keys(dns))) == 2
 
 
-def test_what_is_refused_stands_in_nobodys_way() -> None:
-    """The younger container has what the older one asks for and cannot have."""
-    both = asking("elder", 1, "NAME=web ID=x TTL=soon"), asking("younger", 2, "NAME=web ID=x TTL=60")
-    cut = fitted(wanted(*both), DNS)
-    assert [each.container.name for each in cut.entries] == ["younger"]
-    assert refusals(cut) == [("elder", "80/tcp", "bad-attribute")]
-
-
-def test_what_was_made_by_hand_is_fitted_as_well() -> None:
-    """Without decisions there are the entries themselves."""
-    cut = fitted(Desired((entry(), entry("a.b"))), DNS)
-    assert [each.name for each in cut.entries] == ["nginx"]
-    assert [each.reason for each in cut.refusals] == [RefusalReason.BAD_NAME]
+def test_a_refused_port_excludes_no_other_one() -> None:
+    """The younger container gets what the older one asks for and cannot have."""
+    both = asking("older", 1, "NAME=web ID=x TTL=soon"), asking("younger", 2, "NAME=web ID=x TTL=60")
+    dns = wanted(*both, layout=DNS)
+    assert [each.container.name for each in dns.entries] == ["younger"]
+    assert refusals(dns) == [("older", "80/tcp", "bad-attribute")]
 
 
 NAMES = st.sampled_from(["web", "Web", "a/b", "a", "A/b", "b", "a.b", "any", "_x"])
@@ -123,33 +115,48 @@ ASKING = st.builds(
 
 @given(st.lists(ASKING, max_size=8, unique_by=lambda each: each.id), st.randoms())
 def test_no_two_keys_exclude_each_other(containers: list[Container], chance: Random) -> None:
-    """One entry or refusal a port; the same whatever the order, and once more; the plain layout holds everything."""
-    result = wanted(*containers)
-    for layout in (PLAIN, PlainLayout.under("", ValueFormat.JSON)):
-        assert fitted(result, layout) == result
-    cut = fitted(result, DNS)
-    assert len(cut.entries) + len(cut.refusals) == len(containers)
-    found = sorted(keys(cut))
+    """Each port has an entry or a refusal, whatever the order. JSON values change nothing about the keys."""
+    plain = wanted(*containers)
+    json = wanted(*containers, layout=PlainLayout.under("", ValueFormat.JSON))
+    assert (json.entries, json.refusals) == (plain.entries, plain.refusals)
+    dns = wanted(*containers, layout=DNS)
+    assert len(dns.entries) + len(dns.refusals) == len(containers)
+    found = sorted(keys(dns))
     assert len(set(found)) == len(found)
     assert not any(one.startswith(f"{other}/") for one in found for other in found)
-    assert fitted(cut, DNS) == cut
     chance.shuffle(containers)
-    assert fitted(wanted(*containers), DNS) == cut
+    assert wanted(*containers, layout=DNS) == dns
 
 
-def test_the_owner_record_has_room_for_so_many_custom_ids() -> None:
-    """A record that etcd does not take would hold up all of them: the younger containers' ids are refused, and default
-    ids, which need no room, are not."""
+def test_the_owner_record_has_room_for_a_limited_number_of_custom_ids() -> None:
+    """A record that etcd refuses would hold up all of them. So the younger containers' ids are refused. Default ids
+    need no room in the record, and are not."""
     name = "n" * 200
     many = [
-        entry(f"{name}/{number}/{name}/{name}/{name}", f"custom-{number}" if number % 2 else f"core-01:c{number}:80")
+        asking(
+            f"c{number:04}",
+            0,
+            f"NAME={name}/{number}/{name}/{name}/{name}" + (f" ID=custom-{number}" if number % 2 else ""),
+        )
         for number in range(2000)
     ]
-    result = fitted(Desired(tuple(many)), PLAIN)
+    result = wanted(*many)
     kept = [each for each in result.entries if each.id.startswith("custom")]
     assert len([each for each in result.entries if each.id.startswith("core-01")]) == 1000
     assert 0 < len(kept) < 1000
-    assert sum(claim_size(PLAIN.key(each)) for each in kept) <= ROOM
+    assert sum(claim_size(PLAIN.key(each)) for each in kept) <= RECORD_ROOM
     assert {each.reason for each in result.refusals} == {RefusalReason.BAD_ID}
     assert len(kept) + len(result.refusals) == 1000
-    assert {each.id for each in kept} == {each.id for each in many[1 : 2 * len(kept) : 2]}
+    assert {each.id for each in kept} == {f"custom-{number}" for number in range(1, 2 * len(kept), 2)}
+
+
+def test_a_duplicate_takes_no_room_in_the_owner_record() -> None:
+    """Only entries that will be written are claimed."""
+    name = "n" * 200
+    path = f"{name}/{name}/{name}/{name}"
+    claims = RECORD_ROOM // claim_size(f"/services/{path}/custom-0000")
+    same = [asking(f"a{number:04}", 0, f"NAME={path} ID=custom-0000") for number in range(claims)]
+    others = [asking(f"b{number:04}", 1, f"NAME={path} ID=custom-{number:04}") for number in range(1, claims)]
+    result = wanted(*same, *others)
+    assert len(result.entries) == claims
+    assert {each.reason for each in result.refusals} == {RefusalReason.DUPLICATE}

@@ -23,14 +23,19 @@ from controller.config import converters as words
 from controller.errors import plain
 from controller.host_port import HostPort
 from controller.registry.uri import parse_uri
-from model.address import AddressRules, address_problem
-from model.container import MalformedContainer, PortId, agrees_with_list, from_inspect, shown_in_list
-from model.desired import HealthRule, Rules, Snapshot, desired
-from model.entry import DefaultId, key_part_problem, quoted
+from model.address import address_problem
+from model.container import MalformedContainer, PortId, from_inspect
+from model.desired import desired
+from model.entry import DefaultId
 from model.family import Family
+from model.keys import key_part_problem, quoted
 from model.layout import Decoded, PlainLayout, Unreadable
+from model.listing import agrees_with_list, shown_in_list
 from model.metadata import metadata_for, split_tags
 from model.record import OwnerRecord
+from model.rules import AddressRules, HealthRule, Rules
+from model.snapshot import Snapshot
+from tests.support.builders import PLAIN
 from tests.support.nasty import ODD, OTHERS, STRANGE_KEYS, UNFIT, UNFIT_ADDRESSES
 
 LAYOUT = PlainLayout.under("/services")
@@ -108,7 +113,7 @@ def test_from_inspect_of_a_good_answer_with_anything_in_it(path: Path, value: An
     assert all(isinstance(each, str) for each in (container.id, container.name, container.image, *container.env))
     rules = Rules("core-01", AddressRules(ip="192.0.2.1"))
     for each in (rules, evolve(rules, all_bindings=True), evolve(rules, health=HealthRule.HEALTHY, address=IPV6_ONLY)):
-        assert desired(Snapshot((container,)), each).held == frozenset()
+        assert desired(Snapshot((container,)), each, PLAIN).held == frozenset()
 
 
 #: Rules under which a container's own IPv6 addresses count, and no others.
@@ -153,7 +158,7 @@ def test_whatever_a_container_says_its_keys_stay_in_their_place(labels: dict[str
     document = copy.deepcopy(INSPECT)
     document["Config"] |= {"Labels": labels, "Env": [f"{key}={value}" for key, value in env.items()]}
     rules = Rules("core-01", AddressRules(ip="192.0.2.1", label="ip"))
-    result = desired(Snapshot((from_inspect(document),)), rules)
+    result = desired(Snapshot((from_inspect(document),)), rules, PLAIN)
     assert len(result.entries) + len(result.refusals) == 1
     for entry in result.entries:
         key, value = LAYOUT.key(entry), LAYOUT.value(entry)

@@ -8,14 +8,14 @@ import pytest
 from attrs import evolve
 
 from controller.clock import Deadline
-from controller.reconcile.one_pass import Task, reconcile
-from model.address import AddressRules
+from controller.reconcile.one_pass import PassSettings, reconcile
 from model.container import Container
-from model.desired import Rules
 from model.guard import OFF
 from model.layout import PlainLayout
+from model.memory import Memory, memory_after
 from model.plan import Reason
-from model.report import Memory, PassReport
+from model.report import PassReport
+from model.rules import AddressRules, Rules
 from model.stored import Actual, StorePosition
 from tests.support.builders import container
 from tests.support.fakes import FakeSource, FakeTime
@@ -30,7 +30,7 @@ class Host:
         self.source = FakeSource()
         self.memory = Memory()
         rules = Rules("core-01", AddressRules(ip="10.0.0.1"))
-        self.task = Task(rules, PlainLayout("/services"), clock=FakeTime().clock)
+        self.task = PassSettings(rules, PlainLayout("/services"), clock=FakeTime().clock)
         self.runs(*names)
 
     def runs(self, *names: str) -> None:
@@ -41,7 +41,7 @@ class Host:
         """One pass; it must succeed."""
         report = reconcile(self.task, self.source, self.registry, self.memory)
         assert report.succeeded
-        self.memory = report.memory_after(self.memory)
+        self.memory = memory_after(report, self.memory)
         return report
 
     def restarts(self) -> None:
@@ -116,7 +116,7 @@ def test_a_pass_that_saw_nothing_interrupts_no_count(host: Host) -> None:
     host.has_a_pass()
     host.registry.down = True
     report = reconcile(host.task, host.source, host.registry, host.memory)
-    host.memory = report.memory_after(host.memory)
+    host.memory = memory_after(report, host.memory)
     host.registry.down = False
     host.has_a_pass()
     assert len(host.has_a_pass().outcomes) == 6

@@ -9,8 +9,8 @@ from attrs import evolve
 from structlog.testing import capture_logs
 
 from controller.observe.pass_log import PassLog
-from model.entry import RefusalReason
 from model.plan import Change
+from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result
 from tests.support.reports import (
     DETAIL,
@@ -228,7 +228,7 @@ def test_another_store_is_said(reading: Reading) -> None:
     """With whose entries are at stake."""
     (line,) = reading.of(evolve(planned(), replaced=True))
     assert (line["event"], line["log_level"], line["owner"]) == (
-        "registry is another one, or went back in time; starting afresh",
+        "registry was replaced, wiped or restored; earlier passes are forgotten",
         "warning",
         "core-01",
     )

@@ -10,8 +10,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.entry import RefusalReason
 from model.layout import VALUE_LIMIT, Decoded, PlainLayout, Unreadable, ValueFormat
+from model.refusal import RefusalReason, RefusedPort
 from tests.support.builders import entry
 
 LAYOUT = PlainLayout.under("/services")
@@ -114,10 +114,9 @@ def test_json_without_end_is_refused() -> None:
     given = evolve(entry(), attributes={"x": ""})
     room = VALUE_LIMIT - len(AS_JSON.value(given))
     longest, longer = (evolve(given, attributes={"x": "ü" * (room // 2) + each}) for each in ("", "xx"))
-    assert AS_JSON.refusal(longest) is None
-    assert LAYOUT.refusal(longer) is None
-    refusal = AS_JSON.refusal(longer)
-    assert refusal is not None
-    assert (refusal.container, refusal.port) == (longer.container, longer.container_port)
-    assert refusal.reason is RefusalReason.BAD_ATTRIBUTE
-    assert "SERVICE_ attributes and tags make a value of 6553" in refusal.detail
+    AS_JSON.check(longest)
+    LAYOUT.check(longer)
+    with pytest.raises(RefusedPort) as refused:
+        AS_JSON.check(longer)
+    assert refused.value.reason is RefusalReason.BAD_ATTRIBUTE
+    assert "SERVICE_ attributes and tags make a value of 6553" in refused.value.detail

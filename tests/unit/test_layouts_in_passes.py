@@ -6,17 +6,17 @@ import json
 
 import pytest
 
-from controller.reconcile.deregister import Owner, leaving
-from controller.reconcile.one_pass import Task, reconcile
-from model.address import AddressRules
-from model.container import Container
-from model.desired import Rules, UnknownContainer
-from model.entry import ContainerRef
+from controller.reconcile.deregister import Owner, removal_plan
+from controller.reconcile.one_pass import PassSettings, reconcile
+from model.container import Container, ContainerRef
 from model.layout import Layout, PlainLayout, ValueFormat
+from model.memory import Memory
 from model.plan import Action, Reason
 from model.record import OwnerRecord, RecordKeys
-from model.report import Memory, PassReport
+from model.report import PassReport
+from model.rules import AddressRules, Rules
 from model.skydns import SkyDnsLayout, label_of
+from model.snapshot import UnknownContainer
 from tests.support.builders import container
 from tests.support.coredns import dns_name, read_service
 from tests.support.fakes import ENGINE, FakeSource, FakeTime
@@ -35,7 +35,7 @@ def run(
     rules = Rules(owner, AddressRules(ip="192.0.2.1"))
     unknown = (UnknownContainer(ContainerRef(f"id-{odd}", odd), "odd"),) if odd else ()
     source = FakeSource(*containers, unknown=unknown, engine=ENGINE if owner == "core-01" else owner)
-    return reconcile(Task(rules, layout, clock=FakeTime().clock), source, registry, Memory())
+    return reconcile(PassSettings(rules, layout, clock=FakeTime().clock), source, registry, Memory())
 
 
 def named(name: str, *env: str, number: int = 8000) -> Container:
@@ -129,7 +129,7 @@ def test_a_whole_domain_can_be_deregistered(dns: RecordingRegistry) -> None:
     """By the ids that tell their owner, and by the record."""
     run(dns, DNS, named("Web"), named("app"))
     run(dns, DNS, named("web"), owner="core-02")
-    planned = leaving(Owner("core-01", DNS, FakeTime().clock), dns)
+    planned = removal_plan(Owner("core-01", DNS, FakeTime().clock), dns)
     assert {change.key for change in planned.changes} == {HASHED, f"{DNS.prefix}/nginx/core-01--app--80"}
 
 

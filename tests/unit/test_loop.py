@@ -9,10 +9,13 @@ from queue import SimpleQueue
 import pytest
 from structlog.testing import capture_logs
 
+from controller.background import Threads
+from controller.clock import Clock
 from controller.reconcile.loop import Loop, Pace
+from model.memory import Memory
 from model.ownership import Known
 from model.plan import Plan
-from model.report import Memory, PassReport, PassResult
+from model.report import PassReport, PassResult
 from model.stored import StorePosition
 from tests.support.fakes import EPOCH, FakeTime, Watcher
 from tests.support.reports import failed, planned
@@ -38,7 +41,7 @@ class Script:
         self._reports: Iterator[PassReport | Exception] = iter(reports)
         self._left = len(reports)
         self.watcher = Watcher(then=self._wake)
-        pace = Pace(interval, jitter=lambda: jitter, clock=self.time.clock)
+        pace = Pace(interval, self.time.clock, lambda: jitter, Threads().waker())
         self.loop = Loop(self._pass, pace, (self.watcher,))
 
     def run(self) -> Script:
@@ -68,7 +71,7 @@ class Running:
         self.passes: SimpleQueue[str] = SimpleQueue()
         self.may_end = threading.Event()
         self.may_end.set()
-        self.loop = Loop(self._pass, Pace(HOUR))
+        self.loop = Loop(self._pass, Pace(HOUR, Clock(), lambda: 0.0, Threads().waker()))
         self.thread = threading.Thread(target=self.loop.run, daemon=True)
         self.thread.start()
 

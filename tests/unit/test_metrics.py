@@ -15,9 +15,10 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.samples import Sample
 
 from controller.observe.metrics import Metrics
+from model.container import ContainerRef
 from model.desired import ExclusionReason
-from model.entry import ContainerRef, RefusalReason
 from model.plan import Action, Reason
+from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result, Stage
 from tests.support.fakes import EPOCH
 from tests.support.reports import added, altered, failed, planned, recorded, refused, removed, renewed, unreadable

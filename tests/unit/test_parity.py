@@ -6,12 +6,13 @@ import pytest
 
 from controller.commands.build import layout_for
 from controller.registry.uri import parse_uri
-from model.address import AddressRules
 from model.container import from_inspect
-from model.desired import Deregister, Desired, Rules, Snapshot, desired
-from model.fit import fitted
+from model.desired import Desired, desired
+from model.layout import Layout
 from model.ownership import Ownership
 from model.plan import Action, plan
+from model.rules import AddressRules, Deregister, Rules
+from model.snapshot import Snapshot
 from model.stored import Actual, Stored
 from tests.support.parity import Case, load_cases
 
@@ -28,10 +29,10 @@ def rules_of(case: Case) -> Rules:
     return Rules(case.hostname, address, explicit="-explicit" in flags, deregister=deregister)
 
 
-def wanted_in(case: Case) -> Desired:
+def wanted_in(case: Case, layout: Layout) -> Desired:
     """The desired state at the end of the case."""
     snapshot = Snapshot(tuple(from_inspect(document) for document in case.inspect.values()))
-    return desired(snapshot, rules_of(case))
+    return desired(snapshot, rules_of(case), layout)
 
 
 def carry_out(case: Case) -> dict[str, str]:
@@ -39,7 +40,7 @@ def carry_out(case: Case) -> dict[str, str]:
     layout = layout_for(parse_uri(case.registry))
     actual = Actual({key: Stored(key, value, 1) for key, value in case.before.items()})
     keys = dict(case.before)
-    for change in plan(fitted(wanted_in(case), layout), actual, Ownership(case.hostname, layout)).changes:
+    for change in plan(wanted_in(case, layout), actual, Ownership(case.hostname, layout)).changes:
         if change.action is Action.DELETE:
             del keys[change.key]
         else:

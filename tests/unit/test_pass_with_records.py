@@ -8,16 +8,17 @@ import pytest
 from attrs import evolve
 
 from controller.clock import Deadline
-from controller.reconcile.one_pass import Task, reconcile
+from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.base import DryRun
-from model.address import AddressRules
-from model.container import Container
-from model.desired import Rules, UnknownContainer
-from model.entry import ContainerRef, RefusalReason
+from model.container import Container, ContainerRef
 from model.layout import PlainLayout
+from model.memory import Memory, memory_after
 from model.plan import Action
 from model.record import Claim, OwnerRecord, RecordKeys
-from model.report import Memory, PassReport, PassResult, Result
+from model.refusal import RefusalReason
+from model.report import PassReport, PassResult, Result
+from model.rules import AddressRules, Rules
+from model.snapshot import UnknownContainer
 from model.stored import Actual
 from tests.support.builders import container
 from tests.support.fakes import ENGINE, FakeSource, FakeTime
@@ -40,10 +41,10 @@ def custom(entry_id: str, number: int = 8000) -> Container:
 WEB_CONTAINER = container("web", publish={"80/tcp": "0.0.0.0:8000"})
 
 
-def task(owner: str = "core-01", *, take_over: bool = False) -> Task:
+def task(owner: str = "core-01", *, take_over: bool = False) -> PassSettings:
     """What the operator of this host wants."""
     rules = Rules(owner, AddressRules(ip=IP[owner]))
-    return Task(rules, PlainLayout("/services"), take_over=take_over, clock=FakeTime().clock)
+    return PassSettings(rules, PlainLayout("/services"), take_over=take_over, clock=FakeTime().clock)
 
 
 def run(registry: MemoryRegistry, *containers: Container, owner: str = "core-01", engine: str = ENGINE) -> PassReport:
@@ -319,7 +320,7 @@ def test_a_take_over_works_once_a_run() -> None:
     assert (first.result, record_in(registry).engine) == (PassResult.SUCCESS, OTHER_ENGINE)
     assert registry.keys() == {WEB: "10.0.0.1:8000"}
     assert run(registry, WEB_CONTAINER).result is PassResult.OWNER_CONFLICT
-    memory = first.memory_after(Memory())
+    memory = memory_after(first, Memory())
     old = reconcile(taking, FakeSource(WEB_CONTAINER), registry, Memory())
     assert (old.result, record_in(registry).engine) == (PassResult.SUCCESS, ENGINE)
     again = reconcile(taking, new, registry, memory)
@@ -335,7 +336,7 @@ def test_a_take_over_that_could_not_be_written_down_is_tried_again() -> None:
     first = reconcile(taking, new, registry, Memory())
     assert first.result is PassResult.OPERATION_ERROR
     registry.failing = lambda change: False
-    assert reconcile(taking, new, registry, first.memory_after(Memory())).succeeded
+    assert reconcile(taking, new, registry, memory_after(first, Memory())).succeeded
     assert record_in(registry).engine == OTHER_ENGINE
 
 

@@ -12,14 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.clock import Clock, Deadline
+from model.container import ContainerRef
 from model.desired import Desired, ExclusionReason
-from model.entry import ContainerRef, Entry, RefusalReason
+from model.entry import Entry
 from model.layout import PlainLayout
+from model.memory import Memory, memory_after
 from model.ownership import Known, Ownership
-from model.plan import DRIFT, Action, Change, Plan, Reason, by_key, in_apply_order, plan, remember, with_record
+from model.plan import DRIFT, Action, Change, Plan, Reason, in_apply_order, plan, with_record
 from model.record import Claim, OwnerRecord, RecordKeys, claimed_keys
+from model.refusal import RefusalReason
+from model.report import Outcome, PassReport, PassResult, Result
 from model.stored import Actual, Lifetime, Stored
-from tests.support.builders import HOST_IP, OWNER, entry
+from tests.support.builders import HOST_IP, OWNER, entry, wanting
 from tests.support.memory_registry import MemoryRegistry
 
 LAYOUT = PlainLayout.under("/services")
@@ -57,8 +61,8 @@ def decide(
     return plan(wanted, held, Ownership(OWNER, LAYOUT, known=before or {}, **more), lifetime)
 
 
-WANT = Desired((entry(),))
-WANT_CUSTOM = Desired((entry(entry_id="custom"),))
+WANT = wanting(entry())
+WANT_CUSTOM = wanting(entry(entry_id="custom"))
 NOTHING = Desired()
 
 
@@ -146,7 +150,7 @@ def test_a_key_that_cannot_be_shown_to_be_ours_is_a_conflict() -> None:
 
 def test_changes_carry_what_guards_them() -> None:
     """A create expects nothing; an update and a delete expect what was read."""
-    result = decide(Desired((entry(), entry("new"))), actual({OURS: "x:1", "/services/old/core-01:web:80": VALUE}))
+    result = decide(wanting(entry(), entry("new")), actual({OURS: "x:1", "/services/old/core-01:web:80": VALUE}))
     guards = {change.action: change.before for change in result.changes}
     assert guards == {
         Action.CREATE: None,
@@ -157,7 +161,7 @@ def test_changes_carry_what_guards_them() -> None:
 
 def test_the_counts() -> None:
     """Wanted, in sync, own, foreign, and what nobody can read."""
-    wanted = Desired((entry(), entry("b"), entry(entry_id="custom")))
+    wanted = wanting(entry(), entry("b"), entry(entry_id="custom"))
     stored = {OURS: VALUE, CUSTOM: VALUE, THEIRS: VALUE, "/services/x/y": "?", "/services/old/core-01:web:80": VALUE}
     result = decide(wanted, actual(stored))
     assert (result.wanted, result.in_sync, result.own, result.foreign, result.unreadable) == (3, 2, 3, 2, 1)
@@ -234,7 +238,7 @@ def test_the_reason_of_a_container_that_was_excluded_is_its_own(why: ExclusionRe
 
 def test_deletes_come_last() -> None:
     """What moves to another key is never absent from both."""
-    result = decide(Desired((entry("z"),)), actual({"/services/a/core-01:web:80": VALUE}))
+    result = decide(wanting(entry("z")), actual({"/services/a/core-01:web:80": VALUE}))
     assert [each.action for each in result.changes] == [Action.DELETE, Action.CREATE]
     assert [each.action for each in in_apply_order(result.changes)] == [Action.CREATE, Action.DELETE]
 
@@ -243,9 +247,14 @@ def test_what_is_remembered() -> None:
     """What is in order or was put in order; and what was known and could not be."""
     before = known(OURS, "/services/gone/core-01:web:80", "/services/stuck/core-01:web:80")
     stored = {OURS: VALUE, "/services/gone/core-01:web:80": VALUE, "/services/stuck/core-01:web:80": VALUE}
-    result = decide(Desired((entry(), entry("new"))), actual(stored), before)
+    result = decide(wanting(entry(), entry("new")), actual(stored), before)
     changes = {change.key.split("/")[2]: change for change in result.changes}
-    after = remember(before, result, [changes["new"], changes["gone"]], [changes["stuck"]])
+    outcomes = (
+        Outcome(changes["new"], Result.APPLIED),
+        Outcome(changes["gone"], Result.APPLIED),
+        Outcome(changes["stuck"], Result.FAILED),
+    )
+    after = memory_after(PassReport(PassResult.SUCCESS, plan=result, outcomes=outcomes), Memory(before)).known
     assert set(after) == {OURS, "/services/new/core-01:web:80", "/services/stuck/core-01:web:80"}
 
 
@@ -257,7 +266,7 @@ CUSTOM_IDS = st.sampled_from(["redis-1", "core-01:odd"])
 FOREIGN_IDS = st.sampled_from(["core-02:a:80", "core-011:a:80", "manual", "x"])
 VALUES = st.sampled_from([f"{HOST_IP}:1", f"{HOST_IP}:2", "10.0.0.1:80", "", "rubbish"])
 ENTRIES = st.builds(entry, NAMES, IDS | CUSTOM_IDS, number=st.integers(1, 4))
-WANTED = st.lists(ENTRIES, max_size=8, unique_by=lambda each: each.identity).map(lambda all_of: Desired(tuple(all_of)))
+WANTED = st.lists(ENTRIES, max_size=8, unique_by=lambda each: each.identity).map(lambda all_of: wanting(*all_of))
 CUSTOM_KEYS = st.builds("/services/{}/{}".format, NAMES, CUSTOM_IDS)
 KEYS = st.builds("/services/{}/{}".format, NAMES, IDS | FOREIGN_IDS) | CUSTOM_KEYS
 CLAIMS = st.dictionaries(CUSTOM_KEYS, st.builds(Claim.of, st.just("id-web"), st.lists(VALUES, min_size=1, max_size=2)))
@@ -301,8 +310,7 @@ def plan_for(wanted: Desired, registry: MemoryRegistry, lifetime: Lifetime) -> P
     record = (OwnerRecord.decode(held.record.value) if held.record else None) or OwnerRecord()
     theirs = filter(None, (OwnerRecord.decode(each.value) for each in registry.others(OWNER, deadline)))
     ownership = Ownership(OWNER, LAYOUT, record.claims, contested=claimed_keys(theirs))
-    entries = by_key(wanted, ownership)
-    after = OwnerRecord("", ownership.next_claims(entries, held))
+    after = OwnerRecord("", ownership.next_claims(wanted.by_key, held))
     return with_record(plan(wanted, held, ownership, lifetime), after, held, ownership)
 
 
@@ -397,10 +405,10 @@ def test_law_order_does_not_matter(wanted: Desired, store: Store, seed: int) -> 
     """The same plan for every order of the same inputs."""
     entries, items, claims = list(wanted.entries), list(store.values.items()), list(store.ours.items())
     theirs = frozenset(store.theirs)
-    expected = decide(Desired(tuple(entries)), actual(dict(items)), claims=dict(claims), contested=theirs)
+    expected = decide(wanting(*entries), actual(dict(items)), claims=dict(claims), contested=theirs)
     for each in (entries, items, claims):
         Random(seed).shuffle(each)
-    shuffled = decide(Desired(tuple(entries)), actual(dict(items)), claims=dict(claims), contested=theirs)
+    shuffled = decide(wanting(*entries), actual(dict(items)), claims=dict(claims), contested=theirs)
     assert shuffled.changes == expected.changes
     assert sorted(map(str, shuffled.refusals)) == sorted(map(str, expected.refusals))
 
@@ -429,7 +437,7 @@ def test_law_custom_ids_are_kept_by_agents_that_remember_nothing(store: Store, i
 
 
 def _customs(ids: list[str], number: int) -> Desired:
-    return Desired(tuple(_custom(each, number) for each in ids))
+    return wanting(*[_custom(each, number) for each in ids])
 
 
 def _custom(entry_id: str, number: int) -> Entry:

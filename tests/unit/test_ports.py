@@ -54,13 +54,13 @@ SEVERAL = "192.0.2.7:8082 0.0.0.0:8081 :::8081 ::1:8081 0.0.0.0:8080 :::8080"
 def test_only_bindings_of_the_family_count(family: str, first: str, others: str) -> None:
     """The engine's first, if it is one of them, else the first in an order of our own, is the port's."""
     (port,) = service_ports(container(publish={"80/tcp": SEVERAL}), internal=False, family=Family(family))
-    assert (port.binding, port.others) == (binding(first), tuple(map(binding, others.split())))
+    assert (port.binding, port.other_bindings) == (binding(first), tuple(map(binding, others.split())))
 
 
 def test_a_port_without_a_binding_of_the_family_is_a_service_port_all_the_same() -> None:
     """So that it is refused with a reason, and the names of the other ports do not hang on it."""
     (port,) = service_ports(container(publish={"80/tcp": "0.0.0.0:1 10.0.0.1:2"}), internal=False, family=Family.IPV6)
-    assert (port.binding, port.others) == (binding("0.0.0.0:1"), ())
+    assert (port.binding, port.other_bindings) == (binding("0.0.0.0:1"), ())
 
 
 def test_further_bindings_come_in_an_order_of_our_own() -> None:

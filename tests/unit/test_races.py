@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.reconcile.one_pass import Task
-from model.address import AddressRules
+from controller.reconcile.one_pass import PassSettings
 from model.container import Container
-from model.desired import Rules
 from model.layout import PlainLayout
 from model.plan import Action, Change
 from model.record import OwnerRecord, RecordKeys
 from model.report import Outcome, Result
+from model.rules import AddressRules, Rules
 from tests.support.builders import container
 from tests.support.fakes import FakeSource, FakeTime
 from tests.support.interleaving import Player
@@ -55,10 +54,10 @@ class Witness:
         self.holder = None if change.action is Action.DELETE else number
 
 
-def task(number: int, owner: str) -> Task:
+def task(number: int, owner: str) -> PassSettings:
     """What the operator of a host wants."""
     rules = Rules(owner, AddressRules(ip=f"10.0.0.{number + 1}"))
-    return Task(rules, PlainLayout("/services"), clock=FakeTime().clock)
+    return PassSettings(rules, PlainLayout("/services"), clock=FakeTime().clock)
 
 
 @contextmanager

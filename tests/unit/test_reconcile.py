@@ -9,17 +9,18 @@ import pytest
 from attrs import evolve
 
 from controller.clock import Deadline
-from controller.reconcile.one_pass import Task, reconcile
+from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.base import DryRun, OneByOne
 from controller.source.docker import EngineIdentity
-from model.address import AddressRules
-from model.desired import Rules, Snapshot, UnknownContainer
-from model.entry import ContainerRef
+from model.container import ContainerRef
 from model.layout import PlainLayout
+from model.memory import Memory, memory_after
 from model.ownership import Known
 from model.plan import Action, Change, Reason
 from model.record import RecordKeys
-from model.report import Memory, Outcome, PassReport, PassResult, Result, Stage
+from model.report import Outcome, PassReport, PassResult, Result, Stage
+from model.rules import AddressRules, Rules
+from model.snapshot import Snapshot, UnknownContainer
 from model.stored import Actual, Stored
 from tests.support.builders import HOST_IP, container
 from tests.support.fakes import FakeSource, FakeTime
@@ -92,11 +93,11 @@ def host(*names: str) -> FakeSource:
     return FakeSource(*(container(name, publish={"80/tcp": "0.0.0.0:8000"}) for name in names))
 
 
-def task(time: FakeTime | None = None, **rules: object) -> Task:
+def task(time: FakeTime | None = None, **rules: object) -> PassSettings:
     """What the operator of core-01 wants."""
     address = AddressRules(ip=HOST_IP)
     wanted = Rules(**{"owner": "core-01", "address": address, **rules})  # type: ignore[arg-type] # any of the fields
-    return Task(wanted, PlainLayout("/services"), seconds=SECONDS, clock=(time or FakeTime()).clock)
+    return PassSettings(wanted, PlainLayout("/services"), seconds=SECONDS, clock=(time or FakeTime()).clock)
 
 
 def results(report: PassReport) -> dict[str, Result]:
@@ -231,7 +232,7 @@ def test_an_engine_that_does_not_know_its_name_needs_to_be_given_one() -> None:
 def test_the_hosts_address_is_looked_up_only_where_none_is_given(ip: str, address: str, looks: int) -> None:
     """Each pass anew: a host's address may change while the agent runs."""
     looked, registry = count(), MemoryRegistry()
-    wanted = evolve(task(address=AddressRules(ip=ip)), guess_address=lambda: f"10.7.7.{next(looked) + 7}")
+    wanted = evolve(task(address=AddressRules(ip=ip)), local_address=lambda: f"10.7.7.{next(looked) + 7}")
     reconcile(wanted, host("web"), registry, Memory())
     assert registry.keys() == {WEB: f"{address}:8000"}
     reconcile(wanted, host("web"), registry, Memory())
@@ -288,7 +289,7 @@ def test_every_thirtieth_pass_is_sure_of_what_it_reads() -> None:
     registry = MemoryRegistry()
     for _ in range(61):
         report = reconcile(task(), host("web"), registry, memory)
-        memory = report.memory_after(memory)
+        memory = memory_after(report, memory)
         sure.append(report.consistent)
     assert [number for number, each in enumerate(sure, start=1) if each] == [30, 60]
 
@@ -299,4 +300,4 @@ def test_a_pass_that_deletes_is_sure_and_the_counting_begins_anew() -> None:
     registry.put(ORPHAN, f"{HOST_IP}:1")
     report = reconcile(task(), host("web"), registry, Memory(passes_since_consistent_read=20))
     assert report.consistent
-    assert report.memory_after(Memory(passes_since_consistent_read=20)).passes_since_consistent_read == 0
+    assert memory_after(report, Memory(passes_since_consistent_read=20)).passes_since_consistent_read == 0

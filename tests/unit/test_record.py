@@ -135,7 +135,7 @@ def test_a_long_value_is_told_by_its_digest() -> None:
     """The record stays small, and still tells the values apart; one that is read back is the same claim."""
     long, other = "x" * 100_000, "x" * 100_001
     claim = Claim.of("id-web", [long, "192.0.2.1:80"])
-    assert (claim.holds(long), claim.holds(other), claim.holds("192.0.2.1:80"), claim.holds("")) == (
+    assert (claim.covers(long), claim.covers(other), claim.covers("192.0.2.1:80"), claim.covers("")) == (
         True,
         False,
         True,

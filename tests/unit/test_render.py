@@ -8,8 +8,8 @@ import re
 import pytest
 
 from controller.commands.render import as_json, as_text, removal
-from model.entry import RefusalReason
 from model.plan import Plan, Reason
+from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result
 from tests.support.reports import added, altered, failed, planned, recorded, refused, removed, renewed, unreadable
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from model.memory import Memory, memory_after
 from model.ownership import Known
 from model.plan import Action, Change, Plan, Reason
-from model.report import Memory, Outcome, PassReport, PassResult, Result, summary, verdict
+from model.report import Outcome, PassReport, PassResult, Result, result_of, summary
 from model.stored import Stored, StorePosition
 from tests.support.builders import create
 
@@ -24,7 +25,7 @@ CHANGES = (
 def report(*results: Result) -> PassReport:
     """A pass that ended its changes so."""
     outcomes = tuple(Outcome(change, result) for change, result in zip(CHANGES, results, strict=True))
-    return PassReport(verdict(outcomes), plan=Plan(CHANGES, in_sync=12), outcomes=outcomes)
+    return PassReport(result_of(outcomes), plan=Plan(CHANGES, in_sync=12), outcomes=outcomes)
 
 
 def test_the_summary() -> None:
@@ -45,7 +46,7 @@ def test_the_summary() -> None:
         ([*[Result.APPLIED] * 4, Result.FAILED], PassResult.OPERATION_ERROR, 0),
     ],
 )
-def test_the_verdict(results: list[Result], result: PassResult, pending: int) -> None:
+def test_the_result_of(results: list[Result], result: PassResult, pending: int) -> None:
     """A lost race is the next pass's business; what failed or was skipped makes the pass fail."""
     ended = report(*results)
     assert (ended.result, ended.pending) == (result, pending)
@@ -61,14 +62,14 @@ def test_the_verdict(results: list[Result], result: PassResult, pending: int) ->
 def test_a_pass_that_saw_nothing_forgets_nothing(result: PassResult) -> None:
     """Unknown is not absent."""
     memory = Memory({"/services/a": Known("x", "id")}, {"/services/b": 2}, StorePosition("c1", 7))
-    assert PassReport(result).memory_after(memory) == memory
+    assert memory_after(PassReport(result), memory) == memory
     assert not PassReport(result).planned
 
 
 def test_what_was_applied_is_known_afterwards() -> None:
     """And what is gone is forgotten."""
     known = {key: Known("x", "id") for key in ("/services/c", "/services/old")}
-    after = report(*[Result.APPLIED] * 5).memory_after(Memory(known)).known
+    after = memory_after(report(*[Result.APPLIED] * 5), Memory(known)).known
     assert {key: each.value for key, each in after.items()} == {
         "/services/a": "10.0.0.1:80",
         "/services/b": "y",
@@ -79,13 +80,13 @@ def test_what_was_applied_is_known_afterwards() -> None:
 def test_a_delete_that_failed_is_still_ours() -> None:
     """Otherwise nobody would try again where a custom id does not tell."""
     known = {"/services/c": Known("x", "id")}
-    assert "/services/c" in report(*[Result.FAILED] * 5).memory_after(Memory(known)).known
+    assert "/services/c" in memory_after(report(*[Result.FAILED] * 5), Memory(known)).known
 
 
 def test_what_the_guard_suspects_and_which_store_it_was_is_handed_on() -> None:
     """As this pass saw it, whatever the one before did."""
     now = PassReport(PassResult.SUCCESS, held_delete_counts={"/services/x": 2}, store_position=StorePosition("c1", 9))
-    after = now.memory_after(Memory({}, {"/services/y": 1}, StorePosition("c1", 7)))
+    after = memory_after(now, Memory({}, {"/services/y": 1}, StorePosition("c1", 7)))
     assert after == Memory({}, {"/services/x": 2}, StorePosition("c1", 9), passes_since_consistent_read=1)
 
 
@@ -94,7 +95,7 @@ def test_what_is_held_back_is_still_known_unless_the_store_was_replaced(replaced
     """The delete that comes at last is then said to be of something that went, not of an orphan."""
     delete = CHANGES[2]
     now = PassReport(PassResult.SUCCESS, plan=Plan(held_back=(delete,)), replaced=replaced)
-    assert set(now.memory_after(Memory({delete.key: Known("x", "id"), "/services/z": Known("x", "id")})).known) == kept
+    assert set(memory_after(now, Memory({delete.key: Known("x", "id"), "/services/z": Known("x", "id")})).known) == kept
 
 
 def test_the_summary_counts_what_is_held_back() -> None:

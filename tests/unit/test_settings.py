@@ -12,11 +12,10 @@ from controller.config.settings import OwnerSettings, Settings, WrongUsage, pars
 from controller.host_port import HostPort
 from controller.registry.credentials import Credentials
 from controller.registry.uri import RegistryUri, parse_uri
-from model.address import AddressRules
-from model.desired import Deregister, HealthRule, Rules
 from model.family import Family
 from model.guard import GuardRule
 from model.layout import ValueFormat
+from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.stored import Lifetime
 
 URI = "etcd://10.0.0.1:2379/services"

@@ -11,8 +11,9 @@ from attrs import evolve
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from model.entry import DefaultId, RefusalReason
+from model.entry import DefaultId
 from model.layout import Decoded, Unreadable
+from model.refusal import RefusalReason, RefusedPort
 from model.skydns import SkyDnsLayout, id_of_label, label_of, prefix_of
 from tests.support.builders import entry
 from tests.support.coredns import dns_name, read_service
@@ -22,8 +23,11 @@ LAYOUT = SkyDnsLayout("/skydns/local/cluster")
 
 def refused(name: str = "nginx", entry_id: str = "web-1", **attributes: str) -> tuple[RefusalReason, str] | None:
     """Why such an entry cannot be."""
-    refusal = LAYOUT.refusal(evolve(entry(name, entry_id), attributes=attributes))
-    return (refusal.reason, refusal.detail) if refusal else None
+    try:
+        LAYOUT.check(evolve(entry(name, entry_id), attributes=attributes))
+    except RefusedPort as refused:
+        return refused.reason, refused.detail
+    return None
 
 
 def value(address: str = "192.0.2.1", **attributes: str) -> str:
@@ -304,7 +308,9 @@ def test_what_is_written_can_be_read(
 ) -> None:
     """By CoreDNS, under a name that can be asked for, and by us."""
     given = evolve(entry(name, entry_id, address, port), attributes=attributes)
-    if LAYOUT.refusal(given):
+    try:
+        LAYOUT.check(given)
+    except RefusedPort:
         return
     key, value = LAYOUT.key(given), LAYOUT.value(given)
     assert dns_name(key).endswith(".cluster.local")

@@ -10,12 +10,14 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.address import AddressRules
-from model.container import Container
-from model.desired import Deregister, Desired, ExclusionReason, HealthRule, Rules, Snapshot, UnknownContainer, desired
-from model.entry import ContainerRef, DefaultId, RefusalReason
+from model.container import Container, ContainerRef
+from model.desired import Desired, ExclusionReason, desired
+from model.entry import DefaultId
 from model.family import Family
-from tests.support.builders import OWNER, container, rules
+from model.refusal import RefusalReason
+from model.rules import AddressRules, Deregister, HealthRule, Rules
+from model.snapshot import Snapshot, UnknownContainer
+from tests.support.builders import OWNER, PLAIN, container, rules
 
 WEB = {"80/tcp": "0.0.0.0:8000"}
 HEALTHY = evolve(rules(), health=HealthRule.HEALTHY)
@@ -31,7 +33,7 @@ def of(
     """The desired state of these containers; ``unknown`` and ``selected`` by name."""
     strangers = tuple(UnknownContainer(ref(name), "timed out") for name in unknown)
     ids = None if selected is None else frozenset(f"id-{name}" for name in selected)
-    return desired(Snapshot(containers, strangers, ids), by or rules())
+    return desired(Snapshot(containers, strangers, ids), by or rules(), PLAIN)
 
 
 def ref(name: str) -> ContainerRef:

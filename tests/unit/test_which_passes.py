@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from controller.reconcile.one_pass import Task, reconcile
+from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.base import Registry
 from controller.source.docker import Engine
-from model.address import AddressRules
-from model.desired import HealthRule, Rules
 from model.layout import PlainLayout
+from model.memory import Memory
 from model.plan import Action, Change, Reason
-from model.report import Memory, PassReport, PassResult
+from model.report import PassReport, PassResult
+from model.rules import AddressRules, HealthRule, Rules
 from tests.support.fakes import FakeDocker, FakeTime, inspected
 from tests.support.memory_registry import RecordingRegistry
 
@@ -22,7 +22,7 @@ PLACE = "192.0.2.1:8080"
 def one_pass(engine: Engine, registry: Registry, **rules: object) -> PassReport:
     """A pass of core-01's agent."""
     wanted = Rules("core-01", AddressRules(ip="192.0.2.1"), **rules)  # type: ignore[arg-type] # any of the fields
-    return reconcile(Task(wanted, PlainLayout("/services"), clock=FakeTime().clock), engine, registry, Memory())
+    return reconcile(PassSettings(wanted, PlainLayout("/services"), clock=FakeTime().clock), engine, registry, Memory())
 
 
 def of_entries(report: PassReport) -> list[Change]:

@@ -8,9 +8,9 @@ from controller.clock import Clock
 from controller.commands.build import layout_for, task_for
 from controller.config.settings import parse
 from controller.registry.uri import parse_uri
-from model.desired import Snapshot
 from model.layout import Layout, PlainLayout, ValueFormat
 from model.skydns import SkyDnsLayout
+from model.snapshot import Snapshot
 from tests.support.builders import container, rules
 from tests.unit.test_settings import WORDS
 
@@ -34,8 +34,7 @@ def test_the_same_containers_are_decided_about_once() -> None:
     uri = "skydns2://a/cluster.local"
     task = task_for(parse(WORDS, (uri,)), parse_uri(uri), Clock())
     before, after = (
-        task.fitted(task.desired(Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules()), task.layout)
-        for _ in range(2)
+        task.desired(Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules(), task.layout) for _ in range(2)
     )
     assert before is after
     assert len(before.entries) == 1

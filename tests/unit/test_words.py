@@ -9,8 +9,8 @@ import pytest
 
 from controller.config import converters as words
 from controller.host_port import HostPort
-from model.desired import Deregister, HealthRule
 from model.family import Family
+from model.rules import Deregister, HealthRule
 
 
 @pytest.mark.parametrize(

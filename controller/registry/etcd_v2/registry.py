@@ -1,4 +1,5 @@
-"""The door to etcd's v2 API, and to python-etcd. Its own reconnecting is not used; see ``controller.registry.failover``."""
+"""The door to etcd's v2 API, and to python-etcd. Its own reconnecting is not used; see
+``controller.registry.failover``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,58 @@
+"""Text that becomes a part of a key, and text of others that is shown in a message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+#: The longest part of a key, in bytes of UTF-8.
+MAX_PART_BYTES = 255
+#: The longest name or id, in bytes of UTF-8.
+MAX_BYTES = 1024
+#: The most parts that a name or id may have. No name that people use comes near it. A reader of etcd's JSON must not be
+#: led hundreds of levels deep.
+MAX_PARTS = 32
+
+#: As many characters of somebody else's text are shown in a message.
+_MAX_SHOWN = 100
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def quoted(text: str) -> str:
+    """Return somebody else's text as it is shown in a message: in quotes, escaped, and cut short where it is long."""
+    return repr(text) if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]!r}…"
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """Yield the directories that ``path`` lies in, the innermost first."""
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def key_part_problem(text: str) -> str | None:
+    """Return why ``text`` cannot be a name or an id, or None when it can be one.
+
+    The text may hold slashes, and its parts become parts of an etcd key. An empty part, ``.`` and ``..`` would lead to
+    another place, and etcd's v2 API hides a part that begins with ``_`` from every listing.
+    """
+    if not text:
+        return "is empty"
+    parts = text.split("/")
+    if len(parts) > MAX_PARTS:
+        return f"has more than {MAX_PARTS} parts"
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        return f"is longer than {MAX_BYTES} bytes"
+    return next(filter(None, map(_part_problem, parts)), None)
+
+
+def _part_problem(part: str) -> str | None:
+    if part in {"", ".", ".."}:
+        return f"has the path part {part!r}"
+    if part.startswith("_"):
+        return f"has a part that begins with '_', which etcd hides: {quoted(part)}"
+    if _CONTROL.search(part):
+        return f"has a control character: {quoted(part)}"
+    if len(part.encode()) > MAX_PART_BYTES:
+        return f"has a part longer than {MAX_PART_BYTES} bytes"
+    return None

@@ -1,0 +1,67 @@
+"""A container's line in the engine's list, compared with what an inspect said of it.
+
+The list is cheap and shows neither environment nor exposed ports, so each container is inspected once and what the
+inspect said is kept. These functions tell for how long it may be kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model.container import NO_HEALTHCHECK, Container, PortId, ipv6_addresses
+
+#: What the list shows and what can change in a container's life.
+_SHOWN = ("Names", "State", "Ports", "NetworkSettings")
+
+_HEALTH = re.compile(r"\((?:health: )?(?P<health>starting|healthy|unhealthy)\)$")
+
+
+def shown_in_list(listed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a container's line in ``GET /containers/json`` that tells whether an earlier inspect answer
+    still holds: it does while this part is equal to what it was then.
+
+    Of the status text only an exit code and the health count. The rest of it ("Up 3 minutes") changes by itself, and so
+    does the order of the ports.
+    """
+    shown = {key: listed.get(key) for key in _SHOWN}
+    shown["Ports"] = sorted(sorted(port.items()) for port in listed.get("Ports") or ())
+    status = listed.get("Status") or ""
+    ended = status.partition(")")[0] if status.startswith(("Exited", "Restarting")) else ""
+    return {**shown, "exit": ended, "health": _health_in(status)}
+
+
+def _health_in(status: str) -> str:
+    """Return the health that a status text ends in: ``starting`` for ``Up 3 seconds (health: starting)``."""
+    match = _HEALTH.search(status)
+    return match["health"] if match else ""
+
+
+def agrees_with_list(container: Container, listed: Mapping[str, Any]) -> bool:
+    """Return whether an inspect saw what the list had just shown. A container that restarts in between can be seen with
+    empty ports, and such an answer must not be kept: the list will soon show the container as before."""
+    networks = (listed.get("NetworkSettings") or {}).get("Networks") or {}
+    return (
+        container.status == listed.get("State")
+        and f"/{container.name}" in (listed.get("Names") or ())
+        and dict(container.networks) == {name: each.get("IPAddress") or "" for name, each in networks.items()}
+        and dict(container.networks_ipv6) == ipv6_addresses(networks)
+        and _same_health(container, listed.get("Status") or "")
+        and _same_ports(container, listed.get("Ports") or ())
+    )
+
+
+def _same_health(container: Container, status: str) -> bool:
+    """Return whether both show the same health. The list shows the health of running containers only. Of a paused one
+    it says "Paused" instead, and the engine does not check the health of a paused one, so it cannot change either."""
+    health = "" if container.health in NO_HEALTHCHECK else container.health
+    return container.status != "running" or health == _health_in(status)
+
+
+def _same_ports(container: Container, listed: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether both show the same ports of the host. Their addresses cannot change in a container's life."""
+    shown = {
+        (PortId(each["PrivatePort"], each["Type"]), each["PublicPort"]) for each in listed if each.get("PublicPort")
+    }
+    return shown == {(port, each.port) for port, bindings in container.published.items() for each in bindings}

@@ -1,0 +1,63 @@
+"""What a pass hands to the next one.
+
+A pass needs no memory except what etcd holds: one that starts with an empty memory ends in the same place. The memory
+tells drift from an ordinary change, counts the deletes that the guard holds back, and notices another store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from model.frozen import frozen_dict
+from model.ownership import Known
+from model.plan import Action
+from model.report import PassReport, Result
+from model.stored import StorePosition
+
+
+@frozen
+class Memory:
+    """What an agent remembers between two passes."""
+
+    #: The keys that were found or put in order.
+    known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
+    #: For each key whose delete is held back, in how many passes in a row it was.
+    held_delete_counts: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
+    #: The store that was read last; None before the first pass that wrote or found its owner record there.
+    store_position: StorePosition | None = None
+    #: How many passes in a row read what may have lagged behind.
+    passes_since_consistent_read: int = 0
+
+
+def memory_after(report: PassReport, memory: Memory) -> Memory:
+    """Return what the next pass shall remember; ``memory`` is what the reported pass remembered.
+
+    A pass that made no plan changes nothing. The store counts as seen once the owner record is in it, so that a
+    take-over that could not be written down is tried again.
+    """
+    if not report.planned:
+        return memory
+    unmade = [outcome.change for outcome in report.outcomes if outcome.result is not Result.APPLIED]
+    recorded = all(change.action is not Action.RECORD for change in unmade)
+    return Memory(
+        known=_known_after(report, {} if report.replaced else memory.known),
+        held_delete_counts=report.held_delete_counts,
+        store_position=report.store_position if recorded else memory.store_position,
+        passes_since_consistent_read=0 if report.consistent else memory.passes_since_consistent_read + 1,
+    )
+
+
+def _known_after(report: PassReport, known: Mapping[str, Known]) -> Mapping[str, Known]:
+    """Return the keys that were found or put in order, and those that could not be put in order but were known before.
+    A key that is desired no more and gone is forgotten."""
+    kept = {Action.CREATE, Action.UPDATE, Action.RENEW}
+    written = {
+        change.key: Known(change.value, change.container_id)
+        for change in report.with_result(Result.APPLIED)
+        if change.action in kept
+    }
+    unmade = [outcome.change for outcome in report.outcomes if outcome.result is not Result.APPLIED]
+    still = {each.key: known[each.key] for each in (*unmade, *report.plan.held_back) if each.key in known}
+    return {**still, **report.plan.settled, **written}

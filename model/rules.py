@@ -1,0 +1,68 @@
+"""What the operator decided about entries."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import frozen
+
+from model.container import Container
+from model.family import Family
+
+
+class Deregister(Enum):
+    """When a container that stopped loses its entries (``-deregister``)."""
+
+    #: In the next pass.
+    ALWAYS = "always"
+    #: In the next pass if it ended well; the entries of a container that failed are held.
+    ON_SUCCESS = "on-success"
+
+
+class HealthRule(Enum):
+    """Which containers may have entries by their health (``--health``). The engine's own retries damp the changes, so
+    nothing is counted here."""
+
+    #: All of them.
+    ANY = "any"
+    #: Those whose HEALTHCHECK says healthy, and those without one.
+    HEALTHY = "healthy"
+
+    def admits(self, container: Container) -> bool:
+        """Whether the container may have entries."""
+        return self is HealthRule.ANY or container.healthy
+
+
+@frozen
+class AddressRules:
+    """How the address of an entry is found."""
+
+    #: The address that the operator gave (``-ip``); empty if none.
+    ip: str = ""
+    #: The address of this host that faces etcd; empty if unknown. It counts where ``ip`` is empty.
+    guessed: str = ""
+    #: The label that holds a container's address (``-useIpFromLabel``); empty for none.
+    label: str = ""
+    #: Whether the containers' own addresses and exposed ports are registered (``-internal``).
+    internal: bool = False
+    #: The network whose address ``internal`` takes, if the container names no other (``--network``); empty for any.
+    network: str = ""
+    #: Which addresses may be registered (``--ip-family``).
+    family: Family = Family.ANY
+
+
+@frozen
+class Rules:
+    """Everything that the operator decided about entries."""
+
+    #: The Docker host that the entries belong to, as it stands in their ids.
+    owner: str
+    address: AddressRules = AddressRules()
+    #: Whether only ports with a SERVICE_NAME are registered (``-explicit``).
+    explicit: bool = False
+    #: Tags for every entry, behind its own (``-tags``).
+    tags: tuple[str, ...] = ()
+    deregister: Deregister = Deregister.ALWAYS
+    health: HealthRule = HealthRule.ANY
+    #: Whether every published binding of a port has an entry, and not only the first (``--all-bindings``).
+    all_bindings: bool = False

@@ -1,0 +1,33 @@
+"""What the engine said of this host's containers in one pass."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from model.container import Container, ContainerRef
+
+
+@frozen
+class UnknownContainer:
+    """A container that is there, and that the engine would not describe."""
+
+    #: Its id, and its name in the engine's list.
+    ref: ContainerRef
+    #: What went wrong, for people.
+    problem: str
+
+
+@frozen
+class Snapshot:
+    """This host's containers at one moment."""
+
+    containers: tuple[Container, ...] = ()
+    #: Containers that exist and of which nothing else is known now. What they have registered is held.
+    unknown: tuple[UnknownContainer, ...] = ()
+    #: The ids of the containers that ``--filter`` selects; None where there is no filter. The other containers are in
+    #: the snapshot all the same, as one of them may have the network that a selected one joins.
+    selected: frozenset[str] | None = None
+
+    def selects(self, container: Container) -> bool:
+        """Whether the filters let this container have entries."""
+        return self.selected is None or container.id in self.selected
