@@ -1,25 +1,26 @@
-# The image: the program in a virtual environment, on a Python that somebody else maintains.
+# The image has the program in a virtual environment, on top of a Python image that others maintain.
 #
 #   docker build --tag registry.example/wharfinger:0.1 .
 #
 # docs/deploy.md says how to run it.
 #
-# Without an index to install from, fill a folder beforehand, with a Python of the same version as the image's:
+# To build without a package index, first fill a folder with the dependencies, using the Python version of the image:
 #
 #   pip wheel --wheel-dir wheels . 'setuptools>=70.1'
 #
-# The dependencies are then taken from there, and from nowhere else; the program itself is always built from this tree.
+# All dependencies are then taken from this folder. The program itself is always built from this tree.
 
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 
-# .dockerignore lets through what the program is built from, and wheels/ where there is one.
+# .dockerignore excludes everything but the files that the program is built from, and wheels/ if it exists.
 COPY . /source
 WORKDIR /source
 
-# An environment without pip for the image, filled by the pip of another one. etcd3gw's pbr asks for setuptools, which only
-# builds of its own need: out again with what could install more.
+# The image's environment has no pip; the pip of a second environment fills it. pbr, a dependency of etcd3gw, requires
+# setuptools, but needs it only for builds of its own. setuptools is uninstalled again, so that nothing in the
+# environment can install packages.
 RUN set -e; \
     python -m venv --without-pip /opt/wharfinger; \
     python -m venv /tmp/tools; \
@@ -29,9 +30,10 @@ RUN set -e; \
         install --no-cache-dir --no-compile $only .; \
     /tmp/tools/bin/pip --python /opt/wharfinger/bin/python --disable-pip-version-check uninstall --yes setuptools
 
-# Bytecode of the environment, and of what it imports from the standard library: the official images come without, a
-# read-only container could never keep it, and each start, the health check's too, would compile 500 modules anew. In a
-# tree of its own, so that one COPY takes it along. The first run also shows that everything can be imported.
+# Compile the environment, and what it imports from the standard library, to bytecode. The official images come without
+# bytecode, and a read-only container could never store it, so each start (also of the health check) would compile 500
+# modules again. The bytecode is below /opt/wharfinger, so the COPY below includes it. The run of --help compiles the
+# imported modules of the standard library, and checks that everything can be imported.
 ENV PYTHONPYCACHEPREFIX=/opt/wharfinger/bytecode
 RUN set -e; \
     python -m compileall -q /opt/wharfinger/lib; \
@@ -47,15 +49,16 @@ ENV PATH=/opt/wharfinger/bin:${PATH} \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 
-# Root unless told otherwise, because the engine's socket is root's. Another user with the socket's group will do, a
-# read-only file system and no capabilities at all, too: docs/deploy.md.
+# There is no USER, so the default is root, because the engine's socket belongs to root. The agent also runs as another
+# user with the socket's group, with a read-only file system, and without capabilities: see docs/deploy.md.
 
-# No EXPOSE, on purpose: with host networking an exposed port is a service, and the agent would register itself.
+# There is no EXPOSE, because with host networking an exposed port is a service: the agent would register itself.
 
-# It finds the port by WHARFINGER_LISTEN; who sets --listen on the command line sets --no-healthcheck or this as well.
+# The check reads the port from WHARFINGER_LISTEN. If you set --listen on the command line, also set WHARFINGER_LISTEN
+# to the same value, or run the container with --no-healthcheck.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s CMD ["wharfinger", "health"]
 
-# As process 1 it handles TERM itself: it ends within a second and leaves the entries.
+# The agent handles TERM itself, also as process 1: it ends within a second and leaves the entries.
 ENTRYPOINT ["wharfinger"]
 
 ARG PYTHON_IMAGE

@@ -1,11 +1,11 @@
-"""What a host with many containers and nothing changing costs: CPU a pass, and memory.
+"""Measure the CPU for each pass and the memory on a host with many containers where nothing changes.
 
     .venv/bin/python -m benchmarks.idle [CONTAINERS]
 
-It starts a real engine (as root) with that many containers (100), a real etcd and the real agent, leaves it alone for
-half a minute of passes at the default interval, and prints what the agent's own counters say. They are asked for twice
-only, as answering costs CPU, too. Then the same for the other ways to use etcd: its v3 API, that with a lease, and both
-APIs at once.
+It starts a real engine (as root) with CONTAINERS containers (default: 100), a real etcd and the real agent, lets the
+agent run for half a minute at the default interval, and prints the agent's own counters. It reads them only twice,
+because answering costs the agent CPU, too. Then it does the same for the other ways to use etcd: the v3 API, the v3 API
+with a lease, and both APIs at once.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from tests.support.finding import find_engine
 from tests.support.host import Host
 from tests.support.images import build_test_images
 
+#: How long each way is measured.
 SECONDS = 30
 STAGES = ("registry-read", "docker", "plan", "apply")
 
-#: Flags and schemes of each way.
+#: Name of each way to use etcd -> the agent's flags and the schemes of its URIs.
 WAYS = {
     "etcd v2": ((), ("etcd",)),
     "etcd v3": ((), ("etcd3",)),
@@ -36,11 +37,11 @@ WAYS = {
 
 
 def main() -> int:
-    """Run the benchmark; returns the exit code."""
+    """Run the benchmark. Returns the exit code."""
     containers = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     engine = find_engine()
     if isinstance(engine, Unavailable):
-        print(f"No engine: {engine.reason}")
+        print(f"No Docker engine can be used: {engine.reason}")
         return 1
     etcd = EtcdServer().start()
     host = Host(engine, etcd, Path(tempfile.mkdtemp(prefix="wharfinger-benchmark-")))
@@ -59,13 +60,13 @@ def main() -> int:
 
 
 def report(host: Host, way: str) -> None:
-    """Measure an agent that has nothing to do, and print it."""
+    """Measure an agent that has nothing to do, and print the result."""
     flags, schemes = WAYS[way]
     uris = [f"{scheme}://{host.etcd.endpoint}{host.prefix}" for scheme in schemes]
     agent = host.run("-ip", host.engine.address, *flags, *uris).wait_ready(60)
     agent.wait_for_passes(2 * len(uris))
     before, written = agent.metrics(), _writes(host)
-    time.sleep(SECONDS)  # to look would cost the agent CPU, which is what is measured
+    time.sleep(SECONDS)  # reading metrics meanwhile would cost the agent CPU, which is measured
     after = agent.metrics()
     done = sum(after[name] - before[name] for name in after if _is_success(name))
     cpu = after["process_cpu_seconds_total"] - before["process_cpu_seconds_total"]
@@ -84,7 +85,7 @@ def _is_success(name: str) -> bool:
 
 
 def _writes(host: Host) -> int:
-    """How far both stores have come."""
+    """Return the sum of the indexes of etcd's v2 and v3 stores, which grows with each write."""
     return host.etcd.index() + EtcdV3(host.etcd.endpoint).index()
 
 

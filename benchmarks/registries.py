@@ -1,9 +1,9 @@
-"""What reading and writing cost through etcd's v2 and v3 APIs, with everybody's entries under one prefix.
+"""Measure reads and writes through etcd's v2 and v3 APIs, with the entries of many hosts under one prefix.
 
     .venv/bin/python -m benchmarks.registries
 
-It starts a real etcd, and prints CPU (this process's) and time of one reading among so many keys, and the time of so
-many creates. Both APIs are measured in turn, in one run.
+It starts a real etcd. It prints the CPU time (of this process) and the time of one read for several numbers of foreign
+keys, and the time of several numbers of creates. It measures both APIs in turn, in one run.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v3 import EtcdV3
 
 PREFIX, OWNER = "/services", "core-01"
+#: Numbers of foreign keys.
 KEYS = (200, 1000, 5000)
+#: Reads of which the average is printed.
 ROUNDS = 20
 
 Work = Callable[[], object]
 
 
 def main() -> int:
-    """Run the benchmark; returns the exit code."""
+    """Run the benchmark. Returns the exit code."""
     server = EtcdServer().start()
     try:
         for number in KEYS:
@@ -48,7 +50,7 @@ def main() -> int:
 
 
 def registries(server: EtcdServer) -> dict[str, Registry]:
-    """One of each."""
+    """Return a registry for each version of the API, by name."""
     host, _, port = server.endpoint.rpartition(":")
     return {
         "v2": EtcdV2Registry(EtcdV2Client([(host, int(port))]), PREFIX, Lifetime()),
@@ -57,7 +59,7 @@ def registries(server: EtcdServer) -> dict[str, Registry]:
 
 
 def fill(server: EtcdServer, number: int) -> None:
-    """Have so many entries of other hosts in both stores."""
+    """Create entries of other hosts in both stores until there are `number` of them."""
     for registry in registries(server).values():
         there = len(registry.read(OWNER, soon()).stored)
         changes = [new(f"{PREFIX}/nginx/core-{host}:web:80") for host in range(1000 + there, 1000 + number)]
@@ -65,14 +67,14 @@ def fill(server: EtcdServer, number: int) -> None:
 
 
 def readings(server: EtcdServer) -> dict[str, tuple[Work, Work]]:
-    """The ways to read everything, each with what happens before."""
+    """Return, for each way to read, a function to call before it and the function that reads."""
     both, others = registries(server), EtcdV3(server.endpoint)
 
     def read(api: str, consistent: bool) -> Work:
         return lambda: both[api].read(OWNER, soon(), consistent=consistent)
 
     def nothing() -> None:
-        """Nobody writes."""
+        """Do nothing before the read: nobody writes."""
 
     return {
         "v2": (nothing, read("v2", False)),
@@ -84,7 +86,7 @@ def readings(server: EtcdServer) -> dict[str, tuple[Work, Work]]:
 
 
 def cost(before: Work, work: Work) -> str:
-    """CPU and time of doing it once, on average."""
+    """Return the average CPU time and time of `work`, as text. `before` is called each time and is not measured."""
     work()
     cpu = wall = 0.0
     for _ in range(ROUNDS):
@@ -96,7 +98,7 @@ def cost(before: Work, work: Work) -> str:
 
 
 def create(registry: Registry, number: int) -> float:
-    """Milliseconds that it takes to write so many new entries."""
+    """Write `number` new entries, and return how many milliseconds it took."""
     changes = [new(f"{PREFIX}/made-{number}/core-01:web{each}:80") for each in range(number)]
     begun = time.perf_counter()
     outcomes = list(registry.apply_all(OWNER, changes, soon()))
@@ -105,12 +107,12 @@ def create(registry: Registry, number: int) -> float:
 
 
 def new(key: str) -> Change:
-    """A create."""
+    """Return the change that creates this key."""
     return Change(Action.CREATE, key, "192.0.2.10:8080", None, Reason.NEW)
 
 
 def soon() -> Deadline:
-    """Time enough."""
+    """Return a deadline in 60 seconds, which is more than any request needs."""
     return Deadline.after(60, Clock())
 
 

@@ -1,10 +1,11 @@
-"""How much it survives: the faults of the chaos test for longer, with figures.
+"""Run the faults of the chaos test for longer, and print how the agent survived them.
 
     .venv/bin/python -m benchmarks.soak [SECONDS [SEED [API]]]
 
-It starts a real engine (as root), a real etcd of three members on hosts of their own and the real agent, lets things
-happen for four minutes in rounds of a minute, and looks after each round, when it is quiet, at what is registered. API,
-2 or 3, is the version of etcd's that the agent speaks.
+It starts a real engine (as root), a real etcd with three members (each on a host of its own) and the real agent. It
+causes faults for SECONDS (default: 240), in rounds of a minute. After each round it stops causing faults, waits until
+it is quiet, and checks what is registered. SEED (default: random) sets which faults happen. API is the version of
+etcd's API that the agent uses, 2 (default) or 3.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from tests.support.images import build_test_images
 from tests.support.lab import Lab
 from tests.support.private_engine import private_engine
 
+#: Seconds of faults in a round.
 ROUND = 60.0
 
 
 def main() -> int:
-    """Run it; returns the exit code: 1 if anything was wrong."""
+    """Run the benchmark. Returns the exit code, which is 1 if anything was wrong."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 240.0
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(10**6)
     api = int(sys.argv[3]) if len(sys.argv) > 3 else 2
     engine = private_engine()
     if isinstance(engine, Unavailable):
-        print(f"No engine: {engine.reason}")
+        print(f"No Docker engine can be used: {engine.reason}")
         return 1
     with tempfile.TemporaryDirectory(prefix="wharfinger-soak-") as folder:
         lab = Lab(Path(folder))
@@ -47,7 +49,7 @@ def main() -> int:
 
 
 def run(chaos: Chaos, seconds: float) -> int:
-    """Rounds of faults and quiet; prints the figures."""
+    """Cause faults in rounds with quiet after each, and print the figures. Returns the exit code."""
     quiet: list[float] = []
     begin = time.monotonic()
     while (left := seconds - sum_of_faults(quiet)) > 0:
@@ -73,7 +75,7 @@ def run(chaos: Chaos, seconds: float) -> int:
 
 
 def sum_of_faults(quiet: list[float]) -> float:
-    """Seconds of faults in the rounds so far."""
+    """Return the seconds of faults in the rounds so far."""
     return ROUND * len(quiet)
 
 

@@ -1,1 +1,1 @@
-"""What people and CI run: `scripts/demo` and `scripts/test`."""
+"""The modules behind `scripts/demo`. People and CI run `scripts/demo` and `scripts/test`."""

@@ -1,4 +1,4 @@
-"""Keeping the demo: its process goes on in the background, and ends everything that it started when it is told to."""
+"""Run the demo in the background (`--keep`). On a signal, its process ends everything that it started."""
 
 from __future__ import annotations
 
@@ -19,26 +19,29 @@ Hold = Callable[[], None]
 
 
 def kept_pid() -> int | None:
-    """The pid of a demo that was kept and still runs."""
+    """Return the pid of a demo that was started with `--keep` and still runs, else None."""
     try:
         pid = int(PID_FILE.read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    # The number may be another process's by now, after a restart of the machine, say.
+    # Another process may have the pid by now, for example after a restart of the machine.
     return pid if b"scripts.demo" in command and is_alive(pid) else None
 
 
 def stop_kept(pid: int) -> None:
-    """Let a kept demo end, with everything that it started; returns when it has."""
+    """Tell the demo with this pid to end everything that it started, and wait until it has ended. Raises WaitTimeout if
+    it takes more than 60 seconds, and PermissionError if it runs as another user."""
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not is_alive(pid), 60, f"the demo (pid {pid}) to clean up")
 
 
 def run_in_background(story: Callable[[Hold], int]) -> int:
-    """Run `story` in a child process; returns when it calls the function that it is given, or else with its exit code.
+    """Run `story` in a child process, and pass it a function to call when everything is running.
 
-    That function returns only by a signal, so the story's own clean-up is what ends a kept demo, too.
+    Returns 0 as soon as the story calls that function, or the story's exit code if it ends without calling it. In the
+    child, the function blocks until a signal handler raises an exception. So the story's own clean-up also ends a demo
+    that was kept.
     """
     ours, childs = os.pipe()
     child = os.fork()
@@ -46,7 +49,7 @@ def run_in_background(story: Callable[[Hold], int]) -> int:
         os.close(ours)
         sys.exit(_finish(story, childs))
     os.close(childs)
-    # Ctrl-C reaches the child as well, and it is the child that has something to clean up.
+    # Ctrl-C reaches the child as well. Only the child has something to clean up, so the parent waits for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     with os.fdopen(ours, "rb") as pipe:
@@ -65,7 +68,7 @@ def _finish(story: Callable[[Hold], int], pipe: int) -> int:
 
 
 def _hold(pipe: int) -> NoReturn:
-    """Leave the terminal, say that we are ready, and wait for a signal, whose handler raises."""
+    """Detach from the terminal, report READY to the parent, and wait for a signal, whose handler raises."""
     os.setsid()
     PID_FILE.parent.mkdir(exist_ok=True)
     PID_FILE.write_text(f"{os.getpid()}\n")

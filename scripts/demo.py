@@ -1,4 +1,4 @@
-"""The demo: containers appear in etcd, and one that stops goes from it. Started by `scripts/demo`."""
+"""The demo: the ports of containers appear in etcd, and disappear when a container stops. `scripts/demo` starts it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Samples = dict[str, float]
 
 
 def main() -> int:
-    """Play, keep or stop the demo; returns the exit code."""
+    """Play, keep or stop the demo. Returns the exit code."""
     options = _options()
     terminal = Terminal()
     kept = kept_pid()
     if options.stop:
         return _stop(terminal, kept)
     if kept:
-        terminal.problem(f"A demo was kept and runs as pid {kept}; this ends it: scripts/demo --stop")
+        terminal.problem(f"A demo already runs in the background (pid {kept}). To end it, run: scripts/demo --stop")
         return 1
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
@@ -36,11 +36,12 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/demo", description="See wharfinger at work, from nothing.")
+    about = "Show wharfinger at work. Install what is missing first, and clean up at the end."
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=about)
     engines = ["auto", "real", "recorded"]
-    parser.add_argument("--engine", choices=engines, default="auto", help="which Docker engine (default: auto)")
-    parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
-    parser.add_argument("--stop", action="store_true", help="end a demo that was kept")
+    parser.add_argument("--engine", choices=engines, default="auto", help="Which Docker engine to use (default: auto).")
+    parser.add_argument("--keep", action="store_true", help="Leave everything running at the end.")
+    parser.add_argument("--stop", action="store_true", help="End a demo that was started with --keep.")
     return parser.parse_args()
 
 
@@ -51,14 +52,14 @@ def _stop(terminal: Terminal, kept: int | None) -> int:
     try:
         stop_kept(kept)
     except PermissionError:
-        terminal.problem(f"The demo runs as pid {kept}, of another user: sudo scripts/demo --stop")
+        terminal.problem(f"The demo (pid {kept}) belongs to another user. To end it, run: sudo scripts/demo --stop")
         return 1
     terminal.line(f"The demo (pid {kept}) has ended, with everything that it started.")
     return 0
 
 
 def play(terminal: Terminal, engine: str, hold: Hold | None = None) -> int:
-    """The whole demo, cleaned up after in any case; where there is a `hold`, it waits there before that."""
+    """Play the whole demo, and clean up in any case; `hold`, if given, is called before that. Returns the exit code."""
     began = time.monotonic()
     terminal.title("wharfinger keeps a part of etcd in step with the containers of a Docker host.")
     with ExitStack() as stack:
@@ -69,16 +70,16 @@ def play(terminal: Terminal, engine: str, hold: Hold | None = None) -> int:
                 _say_how_to_go_on(scene)
                 hold()
         except (OSError, RuntimeError) as error:
-            terminal.problem(f"The demo ends here: {error}")
+            terminal.problem(f"The demo failed: {error}")
             return 1
         except KeyboardInterrupt:
             terminal.problem("Interrupted; cleaning up.")
             return 130
         finally:
-            # A second Ctrl-C shall not interrupt the cleaning up that the first one began.
+            # A second Ctrl-C must not interrupt the clean-up that the first one began.
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
-    terminal.aside(f"\nCleaned up, nothing is left running; {time.monotonic() - began:.0f} s in all.")
+    terminal.aside(f"\nCleaned up: nothing is left running. The demo took {time.monotonic() - began:.0f} s.")
     return 0
 
 
@@ -90,30 +91,30 @@ def _show(scene: Scene) -> None:
     terminal.step("What would wharfinger do?")
     scene.wharfinger("reconcile", "--dry-run")
 
-    terminal.step("Let it, once a second")
+    terminal.step("Run wharfinger, with a pass every second")
     before = _start_agent(scene)
     scene.etcdctl("ls", "--recursive", "--sort", scene.prefix)
 
-    terminal.step("What etcd says is where they answer")
+    terminal.step("The servers answer at the addresses in etcd")
     scene.servers.visit(terminal, scene.keys())
 
-    terminal.step("A container stops, and its keys go")
+    terminal.step("A container stops, and its keys are deleted")
     _stop_one(scene, NAMES[1])
     scene.etcdctl("ls", "--recursive", "--sort", scene.prefix)
 
-    terminal.step("Metrics that moved")
-    terminal.aside(f"of http://{scene.agent.listen}/metrics, from the first pass to the last:")
+    terminal.step("Metrics that changed")
+    terminal.aside(f"http://{scene.agent.listen}/metrics after the first pass and after the last pass:")
     for line in _moved(before, _metrics_after_a_pass(scene)):
         terminal.line(line)
 
 
 def _start_agent(scene: Scene) -> Samples:
-    """Start the loop; returns the metrics after its first pass."""
+    """Start the agent, and return its metrics after its first pass."""
     words = ["wharfinger", "--listen", scene.agent.listen, *scene.address_and_uri]
     scene.terminal.command(f"{shlex.join(words)} &")
     began = time.monotonic()
     scene.agent.start().wait_ready()
-    scene.terminal.aside(f"Its first pass was done {time.monotonic() - began:.1f} s after its start.")
+    scene.terminal.aside(f"Its first pass ended {time.monotonic() - began:.1f} s after its start.")
     return scene.agent.metrics()
 
 
@@ -122,14 +123,15 @@ def _stop_one(scene: Scene, name: str) -> None:
     scene.servers.stop_one(scene.terminal, name)
     began = time.monotonic()
     try:
-        wait_until(lambda: not scene.keys(name), 10, f"the keys of {name} to go")
+        wait_until(lambda: not scene.keys(name), 10, f"the keys of {name} to be deleted")
     except WaitTimeout as error:
         raise RuntimeError(f"{error}; the log of wharfinger:\n{scene.agent.log()}") from None
-    scene.terminal.aside(f"Its {going} keys were gone {time.monotonic() - began:.1f} s later.")
+    scene.terminal.aside(f"Its {going} keys were deleted {time.monotonic() - began:.1f} s later.")
 
 
 def _metrics_after_a_pass(scene: Scene) -> Samples:
-    """The metrics after one more pass: the gauges of a pass show what it found, so this one shows what the last did."""
+    """Wait for one more pass and return the metrics. The gauges show what a pass found, not what it did: only the next
+    pass finds what the last one did."""
 
     def passes() -> float:
         return sum(value for name, value in scene.agent.metrics().items() if name.startswith("wharfinger_passes_total"))
@@ -140,7 +142,7 @@ def _metrics_after_a_pass(scene: Scene) -> Samples:
 
 
 def _moved(before: Samples, after: Samples) -> list[str]:
-    """Counters that are not 0, and entries' gauges that changed since the first pass, a line each."""
+    """Return a line for each counter that is not 0, and for each gauge of entries that changed since the first pass."""
     counters = {name: 0.0 for name in after if name.partition("{")[0].endswith("_total")}
     gauges = {name: value for name, value in before.items() if name.startswith("wharfinger_entries")}
     start = {name: was for name, was in (gauges | counters).items() if name.startswith("wharfinger_")}
@@ -149,13 +151,13 @@ def _moved(before: Samples, after: Samples) -> list[str]:
 
 def _say_how_to_go_on(scene: Scene) -> None:
     terminal = scene.terminal
-    terminal.step("It goes on; look around with")
+    terminal.step("Everything keeps running. To look around, run")
     for name in ("DOCKER_HOST", "ETCDCTL_API", "ETCDCTL_ENDPOINTS"):
         terminal.command(f"export {name}={scene.environment[name]}")
     terminal.command(f"docker start {NAMES[1]}")
     terminal.command(f".venv/bin/etcdctl ls --recursive {scene.prefix}")
     terminal.command(f"curl http://{scene.agent.listen}/readyz")
-    terminal.aside("and end it with")
+    terminal.aside("To end it, run")
     terminal.command("scripts/demo --stop")
 
 

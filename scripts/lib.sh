@@ -1,24 +1,24 @@
 # shellcheck shell=bash
-# What scripts/demo and scripts/test share; sourced with the repository's root as working directory.
+# Functions for scripts/demo, scripts/test and .ci/run, which source this file in the repository's root directory.
 
 note() { printf '%s\n' "$*" >&2; }
 
-# as_root COMMAND...: run it as root; fails where there is no way to.
+# as_root COMMAND...: run it as root, with sudo if needed. Fails if sudo cannot be used.
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
     "$@"
   elif can_sudo; then
     sudo "$@"
   else
-    note "This needs root, and sudo cannot be used: $*"
+    note "This command needs root, and sudo cannot be used. Run it as root: $*"
     return 1
   fi
 }
 
-# can_sudo: whether sudo is there, and may be used without a password or can ask for one.
+# can_sudo: whether sudo is installed, and either needs no password or can ask for one on the terminal.
 can_sudo() { command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; }
 
-# quietly COMMAND...: show its output only when it fails.
+# quietly COMMAND...: run it, and print the end of its output only if it fails.
 quietly() {
   local log status=0
   log=$(mktemp)
@@ -28,21 +28,21 @@ quietly() {
   return "$status"
 }
 
-# need_packages PACKAGE...: install Debian packages; without any, does nothing.
+# need_packages PACKAGE...: install these Debian packages. Without arguments it does nothing.
 need_packages() {
   [ "$#" -gt 0 ] || return 0
   local packages=("$@")
-  command -v apt-get >/dev/null || { note "Please install: ${packages[*]}"; return 1; }
+  command -v apt-get >/dev/null || { note "Please install these packages: ${packages[*]}"; return 1; }
   note "Installing ${packages[*]} (Debian packages) ..."
   quietly as_root apt-get update -q || return 1
-  # Since Debian 13 the docker command is a package of its own.
+  # Since Debian 13 the docker command is in a separate package.
   if [[ " ${packages[*]} " == *" docker.io "* ]] && apt-cache show docker-cli >/dev/null 2>&1; then
     packages+=(docker-cli)
   fi
   quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
 }
 
-# find_python: print the name of a Python that is new enough.
+# find_python: print the name of a Python that is 3.11 or later. Fails if there is none.
 find_python() {
   local python
   for python in python3 python3.13 python3.12 python3.11; do
@@ -51,15 +51,15 @@ find_python() {
       return
     fi
   done
-  note "Python 3.11 or later is needed, and none of python3, python3.13, python3.12, python3.11 is that."
+  note "Please install Python 3.11 or later. Looked for python3, python3.13, python3.12 and python3.11."
   return 1
 }
 
-# ensure_venv: make .venv with the project and its test tools in it; does nothing when it is up to date.
+# ensure_venv: create .venv with the project and its test tools. Does nothing if it is up to date.
 ensure_venv() {
   local python wanted
   python=$(find_python)
-  # A clone that was moved, another Python or other requirements: made anew.
+  # .venv is created again if the clone was moved, or if Python or the requirements changed.
   wanted=$({ pwd; "$python" -VV; cat setup.cfg pyproject.toml; } | sha256sum)
   if [ -x .venv/bin/python ] && [ "$(cat .venv/made-from 2>/dev/null)" = "$wanted" ]; then
     return
@@ -72,11 +72,12 @@ ensure_venv() {
   printf '%s\n' "$wanted" >.venv/made-from
 }
 
-# engine_answers: whether a Docker engine is there already that we may use.
+# engine_answers: whether there is already a Docker engine that can be used.
 engine_answers() { .venv/bin/python -m tests.support.finding; }
 
-# ensure_engine_packages: install what an engine needs: little where one is there, else a private one's daemon.
-# Fails where that cannot be; a container without privileges is spared the download.
+# ensure_engine_packages: install the packages that an engine needs: the client if there is an engine already, else also
+# the daemon of a private engine. Fails if that is not possible. In a container without privileges, where a private
+# engine cannot run, it fails before it downloads the daemon.
 ensure_engine_packages() {
   local missing
   if [ -n "${DOCKER_HOST:-}" ] || [ -S /var/run/docker.sock ]; then

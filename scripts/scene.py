@@ -1,4 +1,4 @@
-"""The parts of one demo: engine, etcd and agent, those that are there or our own, and what is looked at in them."""
+"""The parts of a demo: engine, etcd (each either found or started) and agent, and the commands that show them."""
 
 from __future__ import annotations
 
@@ -24,43 +24,47 @@ USUAL_ETCD = "http://127.0.0.1:2379"
 
 
 class NoEngine(RuntimeError):
-    """A real engine was asked for, and none can be had."""
+    """Raised if a real engine was asked for and none can be used."""
 
 
 @dataclass
 class Scene:
-    """What the demo plays with; `address_and_uri` is how every wharfinger command of it ends."""
+    """The parts of a running demo."""
 
     terminal: Terminal
     servers: Servers
     etcd: EtcdV2
     agent: Agent
     prefix: str
+    #: The arguments at the end of every wharfinger command of the demo: `-ip`, the address and the URI.
     address_and_uri: list[str]
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes docker, etcdctl and wharfinger talk to the parts of this scene."""
+        """The environment variables with which docker, etcdctl and wharfinger use the parts of this scene."""
         return self.servers.environment | {"ETCDCTL_API": "2", "ETCDCTL_ENDPOINTS": f"http://{self.etcd.endpoint}"}
 
     def keys(self, *names: str) -> dict[str, str]:
-        """The keys of those containers, else of all the demo's, with their values, sorted."""
+        """Return the keys of these containers (by default of all the demo's containers) with their values, sorted."""
         found = self.etcd.keys(self.prefix)
         parts = [f":{name}:" for name in names or NAMES]
         return {key: found[key] for key in sorted(found) if any(part in key for part in parts)}
 
     def etcdctl(self, *words: str) -> None:
-        """Run etcdctl and show it."""
+        """Print an etcdctl command and run it."""
         self.terminal.run(["etcdctl", *words], [etcd_binary("etcdctl"), *words], self.environment)
 
     def wharfinger(self, *words: str) -> None:
-        """Run wharfinger to its end and show it."""
+        """Print a wharfinger command, run it, and wait for its end."""
         words = (*words, *self.address_and_uri)
         self.terminal.run(["wharfinger", *words], [*PROGRAM, *words], self.environment)
 
 
 def set_up(terminal: Terminal, engine: str, stack: ExitStack) -> Scene:
-    """Find or start the parts (`engine` as on the command line); what was started is ended by `stack`."""
+    """Find or start the parts. `engine` is the value of `--engine`. `stack` ends what was started.
+
+    Raises NoEngine if a real engine was asked for and none can be used.
+    """
     servers = _servers(terminal, engine)
     stack.callback(servers.close)
     etcd, about = _etcd(stack)
@@ -83,13 +87,14 @@ def _servers(terminal: Terminal, engine: str) -> Servers:
     if not isinstance(found, Unavailable):
         return RealServers(found)
     if engine == "real":
-        raise NoEngine(f"no Docker engine: {found.reason}")
-    terminal.problem(f"No Docker engine, so a recorded one is shown: {found.reason}")
+        raise NoEngine(f"No Docker engine can be used: {found.reason}")
+    terminal.problem(f"No Docker engine can be used, so the demo uses a recorded one: {found.reason}")
     return RecordedServers()
 
 
 def _etcd(stack: ExitStack) -> tuple[EtcdV2, str]:
-    """The etcd of ETCDCTL_ENDPOINTS, else of the usual port, if its v2 API answers; else one of ours."""
+    """Return an etcd and a text that describes it. It is the etcd of ETCDCTL_ENDPOINTS (default: the usual port) if its
+    v2 API answers, else a new one that `stack` ends."""
     for url in os.environ.get("ETCDCTL_ENDPOINTS", USUAL_ETCD).split(","):
         parts = urlsplit(url if "//" in url else f"http://{url}")
         there = EtcdV2(parts.netloc)
@@ -101,7 +106,7 @@ def _etcd(stack: ExitStack) -> tuple[EtcdV2, str]:
 
 
 def _forget(etcd: EtcdV2, prefix: str) -> None:
-    """Remove the demo's keys and owner record, which nobody else writes below: it took an unused prefix."""
+    """Remove the demo's keys and owner record. Nobody else has keys there, because the prefix was unused."""
     with suppress(OSError, EtcdError):
         etcd.delete(prefix, recursive=True)
         etcd.delete(RecordKeys(prefix).path, recursive=True)

@@ -1,4 +1,4 @@
-"""The demo's three web servers: in containers of a real engine, or as a recorded engine tells of them."""
+"""The demo's three web servers: in containers of a real engine, or in the answers of a recorded engine."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Servers(ABC):
-    """Three web servers with two published ports each, of which one can be stopped."""
+    """Three web servers with two published ports each. Each can be stopped."""
 
-    #: What kind of engine they are on.
+    #: A description of the engine, for people.
     about: str
-    #: The engine, as DOCKER_HOST.
+    #: The URL of the engine, as in DOCKER_HOST.
     docker_host: str
     #: The address at which the published ports are to be registered.
     address: str
@@ -40,23 +40,23 @@ class Servers(ABC):
 
     @abstractmethod
     def start(self, terminal: Terminal) -> None:
-        """Start them, showing how."""
+        """Start the servers, and print how."""
 
     @abstractmethod
     def stop_one(self, terminal: Terminal, name: str) -> None:
-        """Stop one of them, showing how."""
+        """Stop one server, and print how."""
 
     @abstractmethod
     def visit(self, terminal: Terminal, addresses: dict[str, str]) -> None:
-        """Fetch a page from each registered address (key -> `ip:port`), and show it."""
+        """Fetch a page from each registered address (key -> `ip:port`), and print it."""
 
     @abstractmethod
     def close(self) -> None:
-        """Remove what `start()` made, and the engine where it is ours."""
+        """Remove what `start()` made, and end the engine if the demo started it."""
 
 
 class RealServers(Servers):
-    """Servers in containers, of which nothing stays on the user's engine."""
+    """Servers in containers of a real engine. Nothing of them stays on the user's engine."""
 
     def __init__(self, engine: DockerEngine) -> None:
         self._engine = engine
@@ -69,25 +69,26 @@ class RealServers(Servers):
         self.environment = engine.environment
 
     def start(self, terminal: Terminal) -> None:
-        """Build the image and run three containers of it; names and tag are the demo's own, so old ones may go."""
+        """Build the image and run three containers of it. Remove old containers with these names first, which is safe
+        because only the demo uses the names and the image's tag."""
         self._remove_containers()
         build(self._engine, IMAGE, WEB)
         for name in NAMES:
             self._docker(terminal, "run", "-d", "--name", name, "--hostname", name, "-P", IMAGE)
 
     def stop_one(self, terminal: Terminal, name: str) -> None:
-        """`docker stop`."""
+        """Stop it with `docker stop`."""
         self._docker(terminal, "stop", name)
 
     def visit(self, terminal: Terminal, addresses: dict[str, str]) -> None:
-        """GET from each, waiting for a server that has only just started."""
+        """GET from each address, and wait up to 10 seconds for a server that has only just started."""
         for address in addresses.values():
             url = f"http://{address}/"
             answer = wait_until(partial(_page, url), 10, f"an answer from {url}")
             terminal.line(f"GET {url:28} {answer}")
 
     def close(self) -> None:
-        """Remove containers and image, then the engine."""
+        """Remove the containers and the image, then close the engine."""
         self._remove_containers()
         with suppress(DockerError):
             self._engine.docker("rmi", IMAGE)
@@ -103,10 +104,10 @@ class RealServers(Servers):
 
 
 class RecordedServers(Servers):
-    """Servers that ran once: real JSON of a real engine, served again, with nothing behind the addresses."""
+    """Servers that ran once: the recorded JSON answers of a real engine, with no server at the addresses."""
 
-    about = "a recorded one: its answers are real, its containers are not"
-    address = "192.0.2.10"  # an address that is kept for documentation
+    about = "a recorded one: its answers come from a real engine, but no containers run"
+    address = "192.0.2.10"  # reserved for documentation (RFC 5737)
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="wharfinger-recorded-"))
@@ -117,7 +118,7 @@ class RecordedServers(Servers):
         self.environment = clean_environment(DOCKER_HOST=self.docker_host)
 
     def start(self, terminal: Terminal) -> None:
-        """Say what was recorded."""
+        """Print the recorded containers and their ports."""
         for name in NAMES:
             inspected = self._engine.inspected(name) or {}
             bindings = inspected["NetworkSettings"]["Ports"]
@@ -125,24 +126,24 @@ class RecordedServers(Servers):
             terminal.line(f"{name}  {ports}")
 
     def stop_one(self, terminal: Terminal, name: str) -> None:
-        """Let the recorded engine show it as stopped from now on."""
+        """Make the recorded engine report the container as stopped from now on."""
         self._engine.stop(name)
         terminal.line(f"{name} is stopped")
 
     def visit(self, terminal: Terminal, addresses: dict[str, str]) -> None:
-        """Show the addresses: nothing answers there."""
+        """Print the addresses only, because nothing answers there."""
         for key, address in addresses.items():
             terminal.line(f"{key:60} {address}")
 
     def close(self) -> None:
-        """Stop serving."""
+        """Stop the recorded engine and remove its socket."""
         self._server.shutdown()
         self._server.server_close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _page(url: str) -> str:
-    """The page there; empty while nobody answers."""
+    """Return the page at this URL, or an empty string if nothing answers."""
     try:
         with _opener.open(url, timeout=2) as response:
             return str(response.read().decode().strip())
