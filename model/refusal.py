@@ -26,7 +26,7 @@ class RefusalReason(DescribedEnum):
     DUPLICATE = "duplicate", "Another container of this host, or another port of this one, already has the key."
     CONFLICT = (
         "conflict",
-        ("The key, or one that excludes it, is in etcd already and cannot be shown to be this host's."),
+        "The key, or one that excludes it, is in etcd already and cannot be shown to be this host's.",
     )
 
 
