@@ -64,7 +64,7 @@ def _held_back(change: Change) -> str:
     return f"! {plain(change.key)}  {_values(change)}  ({change.reason.value})  held back: see --delete-guard"
 
 
-def removal(change: Change) -> str:
+def removal_line(change: Change) -> str:
     """The line of an entry that goes."""
     return f"- {plain(change.key)}  {_values(change)}"
 

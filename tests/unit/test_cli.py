@@ -219,7 +219,7 @@ def test_a_port_that_is_taken_is_a_clear_error_at_start() -> None:
         done = run_once("unix:///nowhere/docker.sock", "--listen", address, URI)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"wharfinger: cannot listen on {address}: ")
-    assert done.stderr.endswith("choose another with --listen\n")
+    assert done.stderr.endswith("choose another address with --listen\n")
 
 
 def test_at_its_start_it_says_what_it_is_about(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from controller.commands.render import as_json, as_text, removal
+from controller.commands.render import as_json, as_text, removal_line
 from model.entry import RefusalReason
 from model.plan import Plan, Reason
 from model.report import PassReport, PassResult, Result
@@ -241,4 +241,4 @@ def test_several_registries_have_a_document_each() -> None:
 
 def test_an_entry_that_goes_has_a_line() -> None:
     """Escaped as everything else."""
-    assert removal(removed(f"/{NASTY}", f"1{NASTY}")) == f"- /{ESCAPED}  1{ESCAPED}"
+    assert removal_line(removed(f"/{NASTY}", f"1{NASTY}")) == f"- /{ESCAPED}  1{ESCAPED}"

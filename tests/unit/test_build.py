@@ -1,11 +1,10 @@
-"""Settings to parts: which layout, and that an idle pass decides nothing anew."""
+"""The parts that are built from the settings."""
 
 from __future__ import annotations
 
 import pytest
 
-from controller.clock import Clock
-from controller.commands.build import layout_for, task_for
+from controller.commands.build import Effects, layout_for, task_for
 from controller.config.settings import parse
 from controller.registry.uri import parse_uri
 from model.desired import Snapshot
@@ -24,15 +23,15 @@ from tests.unit.test_settings import WORDS
         ("skydns3s://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
     ],
 )
-def test_the_scheme_says_which_layout(uri: str, layout: Layout) -> None:
-    """And the flag how plain values look, whatever the API."""
+def test_the_scheme_of_the_uri_selects_the_layout(uri: str, layout: Layout) -> None:
+    """The value format is that of --value-format, with either version of etcd's API."""
     assert layout_for(parse_uri(uri), ValueFormat.JSON) == layout
 
 
-def test_the_same_containers_are_decided_about_once() -> None:
-    """An idle pass asks the same again, and gets the same answer."""
+def test_unchanged_containers_are_not_decided_about_again() -> None:
+    """A pass over the same containers returns the decision of the pass before."""
     uri = "skydns2://a/cluster.local"
-    task = task_for(parse(WORDS, (uri,)), parse_uri(uri), Clock())
+    task = task_for(parse(WORDS, (uri,)), parse_uri(uri), Effects())
     before, after = (
         task.fitted(task.desired(Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules()), task.layout)
         for _ in range(2)
