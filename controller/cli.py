@@ -14,8 +14,8 @@ from controller import logs
 from controller.commands import deregister, health, reconcile, run
 from controller.commands.build import Effects
 from controller.commands.exit_codes import ExitCode
-from controller.config.flags import connection_options, options, rewrite
-from controller.config.settings import Settings, WrongUsage, parse, parse_owner
+from controller.config.flags import all_options, connection_options, rewrite
+from controller.config.settings import RawOptions, Settings, WrongUsage, parse_owner_settings, parse_settings
 from controller.errors import RegistryUnavailable, Stop
 from controller.signals import unblock_signals
 
@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None, effects: Effects | None = None)
     line is 1, as of every other failure: click's own 2 would mean here that changes are pending.
     """
     try:
-        words = rewrite(list(sys.argv[1:] if arguments is None else arguments), commands=cli.commands)
-        code = cli.main(words, prog_name="wharfinger", standalone_mode=False, obj=effects or Effects())
+        rewritten = rewrite(list(sys.argv[1:] if arguments is None else arguments), commands=cli.commands)
+        code = cli.main(rewritten, prog_name="wharfinger", standalone_mode=False, obj=effects or Effects())
     except click.ClickException as error:
         error.show()
         return ExitCode.FAILED
@@ -60,9 +60,9 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command("run")
-@options
+@all_options
 @click.pass_obj
-def run_command(effects: Effects, /, words: dict[str, str], uris: tuple[str, ...]) -> int:
+def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> int:
     """Keep the registry in step with this host's containers until told to stop.
 
     URI is etcd://HOST:PORT[,HOST:PORT...]/PREFIX for etcd's v2 API, or etcd3:// for its v3 API. skydns2:// and
@@ -70,7 +70,7 @@ def run_command(effects: Effects, /, words: dict[str, str], uris: tuple[str, ...
     as in etcds://, uses TLS. Several URIs are kept in step independently of each other. SIGTERM and SIGINT end the
     program and leave the entries in place. SIGHUP starts a pass at once.
     """
-    return run.run(_begin(words, uris), effects)
+    return run.run(_begin(raw, uris), effects)
 
 
 @cli.command("reconcile")
@@ -82,15 +82,15 @@ def run_command(effects: Effects, /, words: dict[str, str], uris: tuple[str, ...
     help="Exit with 0 if all is in sync, 2 if changes are pending, 3 if deletes are held back, 1 after any failure.",
 )
 @click.option("--force", is_flag=True, help="Make the deletes that --delete-guard would hold back.")
-@options
+@all_options
 @click.pass_obj
-def reconcile_command(effects: Effects, /, words: dict[str, str], uris: tuple[str, ...], **given: Any) -> int:
+def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], **given: Any) -> int:
     """Do exactly one pass over each registry, print what it did, and end.
 
     The exit code is 3 if deletes were held back. A single pass cannot see a delete several times in a row, as
     --delete-guard asks.
     """
-    settings = _begin(words, uris)
+    settings = _begin(raw, uris)
     return reconcile.reconcile_once(
         settings, reconcile.ReconcileOptions(**given), effects, colour=_wants_colour(sys.stdout)
     )
@@ -110,16 +110,14 @@ def reconcile_command(effects: Effects, /, words: dict[str, str], uris: tuple[st
 )
 @connection_options
 @click.pass_obj
-def deregister_command(
-    effects: Effects, /, words: dict[str, str], uris: tuple[str, ...], hostname: str, **given: Any
-) -> int:
+def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], hostname: str, **given: Any) -> int:
     """Remove the entries of one host that is taken out of service.
 
     The host is named as in the ids of its entries. It may also be a name that registrator left behind: registrator
     uses the random host name of its own container. Stop the host's agent first, or it would register the entries again
     at once. Several registries are emptied independently of each other.
     """
-    settings = parse_owner({**words, "hostname": hostname}, uris)
+    settings = parse_owner_settings({**raw, "hostname": hostname}, uris)
     logs.configure("text", "warning", colour=_wants_colour(sys.stderr))
     return deregister.deregister(settings, deregister.DeregisterOptions(**given), effects)
 
@@ -136,9 +134,9 @@ def health_command(url: str) -> int:
     return ExitCode.IN_SYNC if answer.good else ExitCode.FAILED
 
 
-def _begin(words: dict[str, str], uris: tuple[str, ...]) -> Settings:
+def _begin(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
     """Return the settings, once the log is set up as they say. Raises WrongUsage."""
-    settings = parse(words, uris)
+    settings = parse_settings(raw, uris)
     logs.configure(settings.log_format, settings.log_level, colour=_wants_colour(sys.stderr))
     return settings
 

@@ -48,8 +48,8 @@ def _log_start(settings: Settings) -> None:
             interval=settings.interval,
             listen=str(settings.listen) if settings.listen else "none",
         )
-    for name in settings.needless:
-        log.info("flag is needless here: every pass compares and repairs everything", flag=f"-{name}")
+    for name in settings.unneeded_flags:
+        log.info("flag is not needed: every pass compares and repairs everything", flag=f"-{name}")
 
 
 def run_until_signalled(
@@ -70,7 +70,7 @@ def run_until_signalled(
         for label, loop in loops.items()
     ]
     while (received := signal.sigwait(SIGNALS)) == signal.SIGHUP:
-        log.info("looking at once", signal="SIGHUP")
+        log.info("starting a pass at once", signal="SIGHUP")
         for loop in loops.values():
             loop.wake()
     log.info("stopping, the entries stay", signal=signal.Signals(received).name)

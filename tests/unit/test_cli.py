@@ -238,8 +238,8 @@ def test_at_its_start_it_says_what_it_is_about(tmp_path: Path) -> None:
         "interval": 1.0,
         "listen": "none",
     }
-    needless = "flag is needless here: every pass compares and repairs everything"
-    assert [line["flag"] for line in lines if line["event"] == needless] == ["-cleanup", "-resync", "-retry-attempts"]
+    not_needed = "flag is not needed: every pass compares and repairs everything"
+    assert [line["flag"] for line in lines if line["event"] == not_needed] == ["-cleanup", "-resync", "-retry-attempts"]
 
 
 def test_an_interrupted_pass_is_1_without_a_traceback(tmp_path: Path, engine: str) -> None:

@@ -97,7 +97,7 @@ def test_hup_starts_a_pass_of_every_loop(log: Path) -> None:
     program.child.signal(TERM)
     assert program.exit_code() == 0
     assert program.child.log().splitlines().count("pass") == 6
-    assert len(program.lines("looking at once")) == len(program.lines("stopping, the entries stay")) == 1
+    assert len(program.lines("starting a pass at once")) == len(program.lines("stopping, the entries stay")) == 1
 
 
 def test_all_loops_that_hang_share_one_grace(log: Path) -> None:
@@ -157,4 +157,4 @@ def test_signals_reach_a_program_with_other_threads(agent: Agent) -> None:
     for _ in range(30):
         os.kill(agent.pid, HUP)
     assert agent.terminate() == 0
-    assert agent.log().count("looking at once") >= 1
+    assert agent.log().count("starting a pass at once") >= 1
