@@ -31,8 +31,7 @@ from controller.registry.etcd_v3.client import EtcdV3Client
 from controller.registry.etcd_v3.reader import EtcdV3Reader
 from controller.registry.etcd_v3.registry import EtcdV3Registry
 from controller.registry.uri import RegistryUri
-from controller.source.docker import Client as EngineClient
-from controller.source.docker import Engine, EngineSettings, connect, url_of
+from controller.source.docker import Engine, EngineClient, EngineSettings, connect
 from controller.source.local_address import LocalAddress
 from model.desired import Deregister, desired
 from model.fit import fitted
@@ -91,7 +90,7 @@ def engine_for(settings: Settings, effects: Effects, on_error: Callable[[], None
         partial(effects.connect_engine, engine_settings),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,
-        where=url_of(engine_settings),
+        where=engine_settings.url,
         filters=settings.filters,
     )
 

@@ -91,7 +91,7 @@ def _run_loop(label: str, loop: Loop, broken: list[str], *, name_in_log: bool) -
     """
     try:
         if name_in_log:
-            logs.about(registry=label)
+            logs.add_to_each_line(registry=label)
         loop.run()
     except BaseException:
         broken.append(label)

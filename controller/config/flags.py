@@ -61,7 +61,8 @@ ETCDCTL_VARIABLES = {
     "password": ("ETCDCTL_PASSWORD",),
 }
 
-#: Without ``new``: registrator's flags, https://gliderlabs.github.io/registrator/latest/user/run/
+#: The flags of a pass and of the agent. Those that are not ``new`` are registrator's, as documented at
+#: https://gliderlabs.github.io/registrator/latest/user/run/
 FLAGS = (
     Flag(
         "ip",
@@ -72,7 +73,7 @@ FLAGS = (
     Flag(
         "useIpFromLabel",
         "LABEL",
-        "Register the address in this label of a container, if the container has the label. It has precedence over -ip.",
+        "Register the address in this label of a container, if it has the label. The label has precedence over -ip.",
     ),
     Flag("tags", "TAGS", "Add these tags, separated by commas, to every entry."),
     Flag(
@@ -194,6 +195,7 @@ CONNECTION_FLAGS = (
         new=True,
     ),
 )
+#: The switches of a pass and of the agent.
 SWITCHES = (
     Switch("internal", "Register the containers' own addresses and exposed ports."),
     Switch("explicit", "Register only ports to which a container gives a name with SERVICE_NAME."),
