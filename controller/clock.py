@@ -11,7 +11,7 @@ from attrs import frozen
 
 @frozen
 class Clock:
-    """Tells the time, and sleeps. By default it uses the machine's clock; a test or simulation passes other functions."""
+    """Tells the time, and sleeps: by the machine's clock by default, by other functions in tests and simulations."""
 
     #: Returns the seconds since 1970-01-01 UTC. They can jump when the machine's clock is set.
     wall: Callable[[], float] = time.time

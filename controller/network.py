@@ -30,7 +30,7 @@ def source_address(family: int, address: tuple[Any, ...]) -> str:
 
 @frozen
 class Network:
-    """Resolves names and looks up routes. By default it asks the machine; a test or simulation passes other functions."""
+    """Resolves names and looks up routes: on the machine by default, with other functions in tests and simulations."""
 
     #: Returns the addresses of a host and port. Raises OSError or UnicodeError.
     resolve: Callable[[str, int], Sequence[Resolved]] = resolve
@@ -38,6 +38,6 @@ class Network:
     source_address: Callable[[int, tuple[Any, ...]], str] = source_address
 
     def source_addresses(self, host: str, port: int) -> Iterator[str]:
-        """Yield, for each address of ``host``, the address of this host that faces it. Raises OSError or UnicodeError."""
+        """Yield this host's address that faces each address of ``host``, in order. Raises OSError or UnicodeError."""
         for family, address in self.resolve(host, port):
             yield self.source_address(family, address)
