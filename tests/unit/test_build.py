@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from controller.commands.build import Effects, layout_for, task_for
+from controller.background import Task, Threads, Waker
+from controller.clock import Clock
+from controller.commands.build import Effects, build_agent, engine_for, layout_for, task_for
 from controller.config.settings import parse_settings
+from controller.errors import EngineUnavailable
+from controller.network import Network
 from controller.registry.uri import parse_uri
+from controller.source.docker import EngineClient, EngineSettings
 from model.desired import Snapshot
 from model.layout import Layout, PlainLayout, ValueFormat
 from model.skydns import SkyDnsLayout
@@ -38,3 +46,48 @@ def test_unchanged_containers_are_not_decided_about_again() -> None:
     )
     assert before is after
     assert len(before.entries) == 1
+
+
+URI = "etcd://127.0.0.1:1/services"
+
+
+def test_building_the_agent_starts_nothing() -> None:
+    """There is a loop for each registry, but nothing runs, sleeps or connects yet."""
+
+    class NoBackground:
+        """A background that must not be used."""
+
+        def start(self, work: Callable[[], object], name: str) -> Task:
+            """See Background."""
+            raise AssertionError(f"{name} was started")
+
+        def waker(self) -> Waker:
+            """See Background."""
+            return Threads().waker()
+
+    def fail(*_: object) -> Any:
+        raise AssertionError("something was connected to, or slept")
+
+    effects = Effects(
+        clock=Clock(sleep=fail), background=NoBackground(), network=Network(fail, fail), connect_engine=fail
+    )
+    agent = build_agent(parse_settings(DEFAULT_OPTIONS, (URI, "etcd3://127.0.0.1:1/services")), effects)
+    assert [*agent.loops] == ["etcd", "etcd3"]
+    assert agent.health.alive().good
+    assert not agent.health.ready().good
+
+
+def test_the_engine_is_connected_to_through_the_effects() -> None:
+    """The environment is that of the effects, too, and a failure is counted."""
+    asked, failures = list[EngineSettings](), list[None]()
+
+    def connect(settings: EngineSettings) -> EngineClient:
+        asked.append(settings)
+        raise OSError("no engine here")
+
+    effects = Effects(connect_engine=connect, environment={"DOCKER_HOST": "tcp://engine.example:2375"})
+    engine = engine_for(parse_settings(DEFAULT_OPTIONS, (URI,)), effects, lambda: failures.append(None))
+    assert asked == []
+    with pytest.raises(EngineUnavailable, match=r"no engine here \(tcp://engine.example:2375\)"):
+        engine.identity()
+    assert ([each.url for each in asked], failures) == (["tcp://engine.example:2375"], [None])

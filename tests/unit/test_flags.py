@@ -291,3 +291,11 @@ def test_connection_options_are_the_flags_of_the_connection_alone() -> None:
     assert parse("deregister", "--etcd-ca", "ca.pem", URI) == ("deregister", expected, (URI,))
     with pytest.raises(click.UsageError):
         parse("deregister", "--interval=1", URI)
+
+
+def test_a_password_on_the_command_line_is_refused() -> None:
+    """etcdctl's ``name:password`` is accepted in the environment only. The message does not show the password."""
+    with pytest.raises(WrongUsage, match="--etcd-password-file") as wrong:
+        parse("--etcd-user", "agent:secret", URI)
+    assert "secret" not in str(wrong.value)
+    assert parse(URI, env={"WHARFINGER_ETCD_USER": "agent:secret"})[1]["etcd-user"] == "agent:secret"

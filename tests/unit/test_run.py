@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from controller.commands.run import GRACE
-from tests.support.agent import Agent
-from tests.support.processes import REPOSITORY, Child, free_ports
+from tests.support.agent import PROGRAM, Agent, run_once
+from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.waiting import wait_until
 
 #: Seconds that a slow machine may need on top to end a process.
@@ -158,3 +159,37 @@ def test_signals_reach_a_program_with_other_threads(agent: Agent) -> None:
         os.kill(agent.pid, HUP)
     assert agent.terminate() == 0
     assert agent.log().count("starting a pass at once") >= 1
+
+
+#: A registry that does not answer.
+URI = "etcd://127.0.0.1:1/services"
+
+
+def test_a_port_that_is_in_use_is_an_error_at_the_start() -> None:
+    """The message names the address and says what to do. No pass is run."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run_once("unix:///nowhere/docker.sock", "--listen", address, URI)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"wharfinger: cannot listen on {address}: ")
+    assert done.stderr.endswith("choose another address with --listen\n")
+
+
+def test_the_agent_logs_its_settings_at_the_start(tmp_path: Path) -> None:
+    """It logs the registry, the interval, where it listens, and each flag that is not needed."""
+    args = ["--listen=", "--log-format=json", "-cleanup", "-retry-attempts", "-1", "-resync", "60", URI]
+    child = Child([*PROGRAM, *args], tmp_path / "log", cwd=REPOSITORY, env=clean_environment())
+    child.start()
+    wait_until(lambda: "pass failed" in child.log(), what="the first pass")
+    assert child.stop() == 0
+    lines = [json.loads(line) for line in child.log().splitlines()]
+    started = {key: lines[0][key] for key in ("event", "endpoints", "prefix", "interval", "listen")}
+    assert started == {
+        "event": "started",
+        "endpoints": ["127.0.0.1:1"],
+        "prefix": "/services",
+        "interval": 1.0,
+        "listen": "none",
+    }
+    not_needed = "flag is not needed: every pass compares and repairs everything"
+    assert [line["flag"] for line in lines if line["event"] == not_needed] == ["-cleanup", "-resync", "-retry-attempts"]
