@@ -1,6 +1,6 @@
 """Build the parts of the program from its settings.
 
-The only module that knows every part. What acts on the world outside the program comes in through ``Effects``.
+This is the only module that knows every part. Everything outside the program is reached through ``Effects``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from model.stored import Lifetime
 
 @frozen
 class Effects:
-    """What the program needs from outside itself: time, threads, the network, chance and its environment.
+    """What the program needs from outside: time, threads, the network, randomness, the engine and the environment.
 
     Each command gets one and hands its parts on. A simulation replaces them all. No other module reads a clock, sleeps,
     starts a thread, resolves a name, draws a random number or connects to the engine on its own.
@@ -55,7 +55,7 @@ class Effects:
     background: Background = field(factory=Threads)
     #: Resolves the names of registry endpoints, and finds the address of this host that faces them.
     network: Network = field(factory=Network)
-    #: Returns a random number from 0 to 1, which spreads the waits of many hosts after a failure.
+    #: Returns a random number from 0 to 1. It spreads the waits after failures, so that not all hosts return at once.
     jitter: Callable[[], float] = random.random
     #: Opens a connection to the Docker engine.
     connect_engine: Callable[[EngineSettings], EngineClient] = connect

@@ -17,9 +17,9 @@ _RESET = "\x1b[0m"
 
 
 def as_text(report: PassReport, *, colour: bool) -> str:
-    """Return a line for each change, refusal and container that could not be read, and then the summary of the plan.
+    """Return a line for each change, delete that is held back, refusal and unreadable container, and then the summary.
 
-    Changes are in the order of the plan, by key. ``colour`` puts escape sequences for colours around the lines.
+    Changes are sorted by key. ``colour`` puts escape sequences for colours around the lines.
     """
     lines = [*_changes(report), *map(_held_back, report.plan.held_back), *map(_refusal, report.plan.refusals)]
     lines += [
