@@ -1,1 +1,2 @@
-"""wharfinger's effects, in the order of the data flow: engine, registries, pass, loop, metrics, HTTP, command line."""
+"""Everything in wharfinger that has effects. Its packages follow the data flow: source, registry, reconcile, observe,
+config, commands."""

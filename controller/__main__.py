@@ -1,7 +1,8 @@
-"""The program's entry: ``wharfinger``, and ``python -m controller``.
+"""The entry point of the program: ``wharfinger``, or ``python -m controller``.
 
-The signals are held before anything else is loaded. As process 1 of a container a program without handlers ignores
-them, and one that came while the libraries load would be lost: ``docker stop`` would then wait for ten seconds.
+The signals are blocked before anything else is loaded. In a container the program runs as process 1, and the kernel
+ignores signals for a process 1 that has no handlers. A signal that came while the libraries load would be lost, and
+``docker stop`` would wait for ten seconds.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from controller.signals import block_signals
 
 
 def main() -> int:
-    """Run the program; returns its exit code."""
+    """Run the program and return its exit code."""
     block_signals()
-    from controller import cli  # noqa: PLC0415 - signals are held before the rest is imported
+    from controller import cli  # noqa: PLC0415 - signals are blocked before the rest is imported
 
     return cli.main()
 

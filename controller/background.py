@@ -1,4 +1,4 @@
-"""Work that goes on beside the caller. No other module starts a thread or waits for one."""
+"""Work that runs beside the caller. No other module starts a thread or waits for one."""
 
 from __future__ import annotations
 
@@ -11,42 +11,44 @@ class Task(Protocol):
     """Work that was started in the background."""
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the work has ended, for ``timeout`` seconds at most; None: for as long as it takes."""
+        """Wait until the work has ended, for at most ``timeout`` seconds. None means as long as it takes."""
 
 
 class Waker(Protocol):
-    """Ends somebody's waiting before its time."""
+    """Lets one piece of work end the wait of another."""
 
     def set(self) -> None:
-        """End the waiting that goes on, or the next one."""
+        """End the current wait, or else the next one."""
 
     def clear(self) -> None:
         """Forget an earlier ``set``."""
 
     def wait(self, timeout: float) -> bool:
-        """Wait for a ``set``, for ``timeout`` seconds at most; returns whether one came."""
+        """Wait until ``set`` is called, for at most ``timeout`` seconds. Return whether it was called."""
 
 
 class Background(Protocol):
-    """Starts work in the background. A simulation passes one of its own, which decides who goes on and when."""
+    """Starts work in the background. A simulation passes its own, and so decides which work runs when."""
 
     def start(self, work: Callable[[], object], name: str) -> Task:
-        """Do the work beside the caller. What still runs when the program ends is cut off, so the work must be safe to
-        end anywhere. ``name`` is for debugging."""
+        """Run the work beside the caller. ``name`` is for debugging.
+
+        Work that still runs when the program ends is cut off, so it must be safe to end anywhere.
+        """
 
     def waker(self) -> Waker:
-        """Make a waker, not set."""
+        """Return a new waker, on which ``set`` has not been called."""
 
 
 class Threads:
-    """The background of the real program: a daemon thread for each piece of work."""
+    """The background of the real program. Each piece of work has a daemon thread."""
 
     def start(self, work: Callable[[], object], name: str) -> Task:
-        """Do the work in a thread of its own."""
+        """Run the work in a thread of its own."""
         thread = threading.Thread(target=work, name=name, daemon=True)
         thread.start()
         return thread
 
     def waker(self) -> Waker:
-        """Make a waker, not set."""
+        """Return a new waker, on which ``set`` has not been called."""
         return threading.Event()

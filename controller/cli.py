@@ -1,4 +1,4 @@
-"""The command line: what each command does, from its settings to its exit code."""
+"""The command line: it parses each command's options, runs the command, and turns the result into an exit code."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from typing import Any
 import click
 
 from controller import logs
-from controller.commands import deregister as deregistering
-from controller.commands import reconcile as oneshot
-from controller.commands import run as running
-from controller.commands.exit_codes import IN_SYNC, WRONG
-from controller.commands.health import ask, default_url
-from controller.config.flags import connection_options, options, rewrite
-from controller.config.settings import Settings, WrongUsage, parse, parse_owner
+from controller.commands import deregister, health, reconcile, run
+from controller.commands.build import Effects
+from controller.commands.exit_codes import ExitCode
+from controller.config.flags import all_options, connection_options, rewrite
+from controller.config.settings import RawOptions, Settings, WrongUsage, parse_owner_settings, parse_settings
 from controller.errors import RegistryUnavailable, Stop
 from controller.signals import unblock_signals
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit code. Anything wrong is 1, wrong usage included: 2 means that changes are
-    pending, as in diff and terraform, and 3 that deletes are held back."""
+def main(arguments: Sequence[str] | None = None, effects: Effects | None = None) -> int:
+    """Run the program and return its exit code, one of ``ExitCode``.
+
+    ``arguments`` are those after the program's name, by default those of this process. The exit code of a wrong command
+    line is 1, as of every other failure: click's own 2 would mean here that changes are pending.
+    """
     try:
-        words = rewrite(list(sys.argv[1:] if arguments is None else arguments), commands=cli.commands)
-        code = cli.main(words, prog_name="wharfinger", standalone_mode=False)
+        rewritten = rewrite(list(sys.argv[1:] if arguments is None else arguments), commands=cli.commands)
+        code = cli.main(rewritten, prog_name="wharfinger", standalone_mode=False, obj=effects or Effects())
     except click.ClickException as error:
         error.show()
-        return WRONG
+        return ExitCode.FAILED
     except WrongUsage as wrong:
         for problem in wrong.problems:
             click.echo(f"wharfinger: {problem}", err=True)
         click.echo("Try 'wharfinger --help'.", err=True)
-        return WRONG
+        return ExitCode.FAILED
     except (Stop, RegistryUnavailable) as stop:
         click.echo(f"wharfinger: {stop}", err=True)
-        return WRONG
+        return ExitCode.FAILED
     except (click.Abort, KeyboardInterrupt):
-        return WRONG
-    return code if isinstance(code, int) else IN_SYNC
+        return ExitCode.FAILED
+    return code if isinstance(code, int) else ExitCode.IN_SYNC
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -50,81 +51,96 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def cli(context: click.Context) -> None:
     """Keep a part of etcd in step with the containers of this Docker host.
 
-    'wharfinger [OPTIONS] URI' runs the loop, as 'wharfinger run' does; its options are registrator's own and a few
-    more: see 'wharfinger run --help'.
+    'wharfinger [OPTIONS] URI' does the same as 'wharfinger run [OPTIONS] URI'. 'wharfinger run --help' shows the
+    options: those of registrator, and some more.
     """
-    # The loop waits for them; whatever else runs is to end by them.
+    # 'run' waits for the signals itself. Every other command is to be ended by them.
     if context.invoked_subcommand != "run":
         unblock_signals()
 
 
 @cli.command("run")
-@options
-def run(words: dict[str, str], uris: tuple[str, ...]) -> int:
+@all_options
+@click.pass_obj
+def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> int:
     """Keep the registry in step with this host's containers until told to stop.
 
-    URI is etcd://HOST:PORT[,HOST:PORT...]/PREFIX for etcd's v2 API or etcd3:// for its v3 API; skydns2:// or skydns3://
-    and HOST:PORT/DOMAIN for records that SkyDNS and CoreDNS read; each with an s behind the scheme for TLS. More than
-    one are kept in step each on its own. SIGTERM and SIGINT end the program and leave the entries; SIGHUP makes it look
-    at once.
+    URI is etcd://HOST:PORT[,HOST:PORT...]/PREFIX for etcd's v2 API, or etcd3:// for its v3 API. skydns2:// and
+    skydns3://, followed by HOST:PORT/DOMAIN, write records that SkyDNS and CoreDNS read. A scheme with an s at its end,
+    as in etcds://, uses TLS. Several URIs are kept in step independently of each other. SIGTERM and SIGINT end the
+    program and leave the entries in place. SIGHUP starts a pass at once.
     """
-    return running.run(_begin(words, uris))
+    return run.run(_begin(raw, uris), effects)
 
 
 @cli.command("reconcile")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@click.option("--dry-run", is_flag=True, help="Print what a pass would change, and change nothing.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
 @click.option(
     "--exit-code",
     is_flag=True,
-    help="Exit with 0 when in sync, 2 when changes are pending, 3 when held back, 1 when wrong.",
+    help="Exit with 0 if all is in sync, 2 if changes are pending, 3 if deletes are held back, 1 after any failure.",
 )
-@click.option("--force", is_flag=True, help="Delete what the guard would hold back.")
-@options
-def reconcile_once(words: dict[str, str], uris: tuple[str, ...], **how: Any) -> int:
+@click.option("--force", is_flag=True, help="Make the deletes that --delete-guard would hold back.")
+@all_options
+@click.pass_obj
+def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], **given: Any) -> int:
     """Do exactly one pass over each registry, print what it did, and end.
 
-    The exit code is 3 when deletes were held back, which one pass alone cannot make sure of: see --delete-guard.
+    The exit code is 3 if deletes were held back. A single pass cannot see a delete several times in a row, as
+    --delete-guard asks.
     """
-    return oneshot.reconcile_once(_begin(words, uris), oneshot.ReconcileOptions(**how), colour=_colour(sys.stdout))
+    settings = _begin(raw, uris)
+    return reconcile.reconcile_once(
+        settings, reconcile.ReconcileOptions(**given), effects, colour=_wants_colour(sys.stdout)
+    )
 
 
 @cli.command("deregister")
-@click.option("--hostname", metavar="NAME", default="", help="Whose entries are to go.")
-@click.option("--dry-run", is_flag=True, help="Print what would be removed, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Do not find out first whether the owner's agent is alive.")
-@click.option("--wait", type=click.FloatRange(0, 600), default=5, show_default=True, help="Seconds to find out.")
+@click.option("--hostname", metavar="NAME", default="", help="Remove the entries of this host; required.")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Remove the entries without asking for confirmation.")
+@click.option("--force", is_flag=True, help="Do not check first whether the host's agent is alive.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 600),
+    default=5,
+    show_default=True,
+    help="Wait this many seconds for a sign that the host's agent is alive.",
+)
 @connection_options
-def deregister(words: dict[str, str], uris: tuple[str, ...], hostname: str, **how: Any) -> int:
-    """Remove the entries of one host, named as in their ids: a host that is taken out of service, or a name that
-    registrator's random container hostnames left behind.
+@click.pass_obj
+def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], hostname: str, **given: Any) -> int:
+    """Remove the entries of one host that is taken out of service.
 
-    Its agent must have been stopped: a living one would register them again at once. Of several registries each is
-    emptied on its own.
+    The host is named as in the ids of its entries. It may also be a name that registrator left behind: registrator
+    uses the random host name of its own container. Stop the host's agent first, or it would register the entries again
+    at once. Several registries are emptied independently of each other.
     """
-    settings = parse_owner({**words, "hostname": hostname}, uris)
-    logs.configure("text", "warning", colour=_colour(sys.stderr))
-    return deregistering.deregister(settings, deregistering.DeregisterOptions(**how))
+    settings = parse_owner_settings({**raw, "hostname": hostname}, uris)
+    logs.configure("text", "warning", colour=_wants_colour(sys.stderr))
+    return deregister.deregister(settings, deregister.DeregisterOptions(**given), effects)
 
 
 @cli.command("health")
 @click.argument("url", default="")
-def health_of(url: str) -> int:
-    """Ask the agent on this host whether it is alive; the exit code is 0 if it is.
+def health_command(url: str) -> int:
+    """Ask the agent on this host whether it is alive. The exit code is 0 if it is, and 1 if not.
 
-    URL is that of its /healthz, by default where WHARFINGER_LISTEN says that it listens.
+    URL is the agent's /healthz. By default it is derived from WHARFINGER_LISTEN, where the agent listens.
     """
-    answer = ask(url or default_url(os.environ.get("WHARFINGER_LISTEN", "")))
+    answer = health.fetch_health(url or health.health_url(os.environ.get("WHARFINGER_LISTEN", "")))
     click.echo(answer.text, err=not answer.good)
-    return IN_SYNC if answer.good else WRONG
+    return ExitCode.IN_SYNC if answer.good else ExitCode.FAILED
 
 
-def _begin(words: dict[str, str], uris: tuple[str, ...]) -> Settings:
-    settings = parse(words, uris)
-    logs.configure(settings.log_format, settings.log_level, colour=_colour(sys.stderr))
+def _begin(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
+    """Return the settings, once the log is set up as they say. Raises WrongUsage."""
+    settings = parse_settings(raw, uris)
+    logs.configure(settings.log_format, settings.log_level, colour=_wants_colour(sys.stderr))
     return settings
 
 
-def _colour(stream: Any) -> bool:
+def _wants_colour(stream: Any) -> bool:
+    """Whether to write colours to the stream: to a terminal, unless https://no-color.org says otherwise."""
     return bool(stream.isatty()) and not os.environ.get("NO_COLOR")

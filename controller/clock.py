@@ -1,4 +1,4 @@
-"""Time as an argument. No other module reads a clock or sleeps."""
+"""Time, as a value that is handed down. No other module reads a clock or sleeps."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from attrs import frozen
 
 @frozen
 class Clock:
-    """What tells the time, and waits. A test or a simulation passes functions of its own."""
+    """Tells the time, and sleeps: by the machine's clock by default, by other functions in tests and simulations."""
 
-    #: Seconds since the epoch.
+    #: Returns the seconds since 1970-01-01 UTC. They can jump when the machine's clock is set.
     wall: Callable[[], float] = time.time
-    #: Seconds that only ever grow.
+    #: Returns seconds since an arbitrary moment. They never decrease, so they measure durations.
     monotonic: Callable[[], float] = time.monotonic
-    #: Waits for this many seconds.
+    #: Sleeps for this many seconds.
     sleep: Callable[[float], None] = time.sleep
 
 
 @frozen
 class Deadline:
-    """The moment by which something has to end."""
+    """A moment by which something has to end."""
 
     clock: Clock
     #: The moment, in seconds of the monotonic clock.
@@ -31,7 +31,7 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float, clock: Clock) -> Self:
-        """The deadline this many seconds from now."""
+        """Return the deadline this many seconds from now."""
         return cls(clock, clock.monotonic() + seconds)
 
     @property

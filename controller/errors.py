@@ -1,13 +1,13 @@
-"""The errors that cross a door. Each client library's own are translated where the library is imported.
+"""The errors of the program. A module that imports a client library translates the library's errors into these.
 
-Trying again is the default. ``Stop`` is the exception that must be marked: nothing that waiting could mend.
+By default an error means that the program tries again later. ``Stop`` is for problems that waiting cannot solve.
 """
 
 from __future__ import annotations
 
 
 class WharfingerError(Exception):
-    """Any of ours; the message is for the operator."""
+    """The base of all errors of the program. The message is written for the operator."""
 
 
 class EngineUnavailable(WharfingerError):
@@ -23,15 +23,21 @@ class OwnerConflict(WharfingerError):
 
 
 class Stop(WharfingerError):
-    """The program cannot do what it was asked for, now or later: a wrong setting, a port that is taken."""
+    """The program cannot do what it was asked to do, now or later: a setting is wrong, or a port is in use."""
 
 
 def one_line(error: BaseException) -> str:
-    """The error's message on one line, or its type where it has none: libraries' messages can hold whole pages."""
+    """Return the error's message on one line, or its type if it has no message.
+
+    It is cut after 300 characters, because messages of libraries can hold whole web pages.
+    """
     text = " ".join(str(error).split())
     return text[:300] or type(error).__name__
 
 
 def plain(text: str) -> str:
-    """Text of others on one line, its control characters escaped, so that it cannot play with the terminal."""
+    """Return the text on one line, with control characters escaped.
+
+    Text that comes from containers, or from anybody else, must not be able to control the terminal.
+    """
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -6,15 +6,19 @@ from typing import NamedTuple, Self
 
 
 class HostPort(NamedTuple):
-    """A place to listen at or to connect to. ``host`` is a name or an IP address, an IPv6 one without brackets."""
+    """An address to listen at or to connect to."""
 
+    #: A name or an IP address. An IPv6 address has no brackets.
     host: str
+    #: From 1 to 65535.
     port: int
 
     @classmethod
     def parse(cls, text: str, default_port: str = "") -> Self:
-        """Read ``HOST:PORT``, an IPv6 address in brackets. ``default_port`` counts where the text has no port. The host
-        may be empty. Raises ValueError with a message for the operator."""
+        """Parse ``HOST:PORT``. An IPv6 address must be in brackets, and the host may be empty.
+
+        ``default_port`` is used if the text has no port. Raises ValueError with a message for the operator.
+        """
         host, colon, port = text.rpartition(":")
         if not colon or text.endswith("]"):
             host, port = text, default_port
@@ -28,7 +32,7 @@ class HostPort(NamedTuple):
 
     @property
     def url_host(self) -> str:
-        """The host as it stands in a URL: an IPv6 address in brackets."""
+        """The host in the form for URLs, with brackets around an IPv6 address."""
         return f"[{self.host}]" if ":" in self.host else self.host
 
     def __str__(self) -> str:

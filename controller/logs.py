@@ -1,5 +1,4 @@
-"""How the log looks. The libraries' own logs go the same way, the noisy ones from errors that we do not report
-ourselves."""
+"""Set up the log. What the libraries log goes there too, except what some of them log about each failed request."""
 
 from __future__ import annotations
 
@@ -13,15 +12,20 @@ from attrs import frozen
 
 from controller.errors import plain
 
+#: The levels of --log-level, the least severe first.
 LEVELS = ("debug", "info", "warning", "error")
+#: The formats of --log-format.
 FORMATS = ("text", "json")
 
-#: These report every failed request at error level; the pass reports it once, in our words.
+#: These log every failed request as an error. The pass already reports it once.
 _NOISY = ("etcd.client", "urllib3", "waitress.queue")
 
 
-def configure(form: str, level: str, *, colour: bool) -> None:
-    """Log to standard error from ``level`` on. Values are escaped: containers choose some of them."""
+def configure(log_format: str, level: str, *, colour: bool) -> None:
+    """Log to standard error in one of FORMATS, from ``level`` on, which is one of LEVELS.
+
+    Control characters in values are escaped, because containers choose some of the values.
+    """
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -44,7 +48,7 @@ def configure(form: str, level: str, *, colour: bool) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                *(_text(colour) if form == "text" else [structlog.processors.JSONRenderer()]),
+                *(_text(colour) if log_format == "text" else [structlog.processors.JSONRenderer()]),
             ],
         )
     )
@@ -56,14 +60,14 @@ def configure(form: str, level: str, *, colour: bool) -> None:
 def _text(colour: bool) -> list[Any]:
     tracebacks = structlog.dev.plain_traceback
     return [
-        _on_one_line,
+        _escape,
         structlog.dev.ConsoleRenderer(colors=colour, pad_event_to=0, sort_keys=False, exception_formatter=tracebacks),
     ]
 
 
 @frozen(repr=False)
 class _Quoted:
-    """Text that must not be printed as it is."""
+    """A text whose control characters must be escaped, which its ``repr`` does."""
 
     text: str
 
@@ -71,9 +75,12 @@ class _Quoted:
         return repr(self.text)
 
 
-def _on_one_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The renderer for text quotes what has spaces, and prints control characters otherwise. A traceback has lines of
-    its own; indented, none can pass for a message."""
+def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape control characters in the values of a line, and indent its traceback.
+
+    The renderer for text quotes values that have spaces, but prints control characters as they are. The lines of a
+    traceback are indented, so that none of them can be mistaken for a message.
+    """
     traceback = event.pop("exception", None)
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
@@ -83,11 +90,11 @@ def _on_one_line(_logger: object, _method: str, event: MutableMapping[str, Any])
     return event
 
 
-def about(**fields: str) -> None:
-    """From now on each line of this thread has these fields, whoever writes it."""
+def add_to_each_line(**fields: str) -> None:
+    """Add these fields to each line that this thread logs from now on."""
     structlog.contextvars.bind_contextvars(**fields)
 
 
 def logger(name: str) -> Any:
-    """A logger whose messages are constants and whose facts are fields."""
+    """Return a logger. Its messages should be constants, with all facts in fields."""
     return structlog.get_logger(name)

@@ -1,4 +1,4 @@
-"""Taking a host out of every registry that is named, with a word to the operator: ``wharfinger deregister``."""
+"""Remove the entries of one host from each registry: ``wharfinger deregister``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from functools import partial
 import click
 from attrs import frozen
 
-from controller.clock import Clock
-from controller.commands.build import layout_for, registry_for
-from controller.commands.exit_codes import IN_SYNC, WRONG
-from controller.commands.parallel import side_by_side
-from controller.commands.render import removal
+from controller.commands.build import Effects, layout_for, registry_for
+from controller.commands.exit_codes import ExitCode
+from controller.commands.parallel import run_in_parallel
+from controller.commands.render import removal_line
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import OwnerSettings
 from controller.errors import RegistryUnavailable, Stop
@@ -22,116 +21,132 @@ from model.plan import Plan
 from model.report import Outcome, Result, summary
 from model.stored import Lifetime
 
-#: A question that nobody answers goes by itself so many seconds after the waiting for an answer is over.
-LINGER = 60
+#: Seconds that the key which asks whether the agent is alive outlives the wait for an answer. The key expires by itself
+#: if this program is killed while it waits.
+QUERY_LINGER = 60
 
 
 @frozen
 class DeregisterOptions:
-    """What the command line says of it. ``wait`` is in seconds."""
+    """The command line options of ``wharfinger deregister`` alone."""
 
+    #: Whether to print the plan and change nothing.
     dry_run: bool
+    #: Whether to remove the entries without asking for confirmation.
     yes: bool
+    #: Whether to remove the entries without checking that the owner's agent has stopped.
     force: bool
+    #: Seconds to wait for a sign that the owner's agent is alive.
     wait: float
 
 
-class _Place:
-    """One registry, and how far the host has been taken out of it. ``where`` is what its lines begin with, empty where
-    there is but one; a ``problem`` is the end of it."""
+class _RegistryRemoval:
+    """The removal of one owner's entries from one registry.
 
-    def __init__(self, each: RegistrySettings, owner: str, wait: float, where: str) -> None:
-        question = Lifetime(ttl=LINGER + round(wait), refresh=LINGER)
-        self.where = where
+    ``line_start`` names the registry at the start of each line of output; it is empty if there is only one registry.
+    """
+
+    def __init__(
+        self, settings: RegistrySettings, owner: str, options: DeregisterOptions, effects: Effects, line_start: str
+    ) -> None:
+        query_lifetime = Lifetime(ttl=QUERY_LINGER + round(options.wait), refresh=QUERY_LINGER)
+        self.line_start = line_start
+        #: Why the removal cannot go on; empty while it can.
         self.problem = ""
-        self.owner = Owner(owner, layout_for(each.uri), Clock())
-        self.registry = registry_for(each.uri, each.credentials, question)
-        self.planned = Plan()
-        self.recorded = False
+        self.plan = Plan()
+        #: Whether the registry holds entries of the owner, or its owner record.
+        self.has_something_to_remove = False
         self.outcomes: tuple[Outcome, ...] = ()
+        self._wait = options.wait
+        self._owner = Owner(owner, layout_for(settings.uri), effects.clock)
+        self._registry = registry_for(settings.uri, settings.credentials, query_lifetime)
 
-    def look(self) -> None:
-        """Find out what there is to remove."""
-        self.planned = removal_plan(self.owner, self.registry)
-        self.recorded = bool(self.planned.changes) or has_record(self.owner, self.registry)
+    def read_plan(self) -> None:
+        """Find out what there is to remove. Raises RegistryUnavailable."""
+        self.plan = removal_plan(self._owner, self._registry)
+        self.has_something_to_remove = bool(self.plan.changes) or has_record(self._owner, self._registry)
 
-    def make_sure(self, wait: float) -> None:
-        """Raise Stop if the owner's agent is alive."""
-        if is_alive(self.owner, self.registry, wait):
-            name = self.owner.name
+    def check_agent_has_stopped(self) -> None:
+        """Raise Stop if the owner's agent is alive. Raises RegistryUnavailable."""
+        if is_alive(self._owner, self._registry, self._wait):
+            name = self._owner.name
             raise Stop(f"the agent of {name!r} is alive and would register them again; stop it first, or use --force")
 
-    def empty(self) -> None:
-        """Remove it."""
-        self.outcomes = tuple(remove(self.owner, self.registry, self.planned))
+    def remove_entries(self) -> None:
+        """Carry out the plan. Raises RegistryUnavailable."""
+        self.outcomes = tuple(remove(self._owner, self._registry, self.plan))
 
     @property
-    def emptied(self) -> bool:
-        """Whether nothing is left of what there was."""
+    def complete(self) -> bool:
+        """Whether none of the owner's entries is left."""
         return not self.problem and all(outcome.result is Result.APPLIED for outcome in self.outcomes)
 
 
-def deregister(settings: OwnerSettings, how: DeregisterOptions) -> int:
-    """Show what there is of the owner, and remove it where it is safe and meant: each registry on its own, so that one
-    which is away keeps none of the others from being emptied. Returns the exit code. Raises Stop, or click's Abort,
-    when nobody said yes."""
+def deregister(settings: OwnerSettings, options: DeregisterOptions, effects: Effects) -> ExitCode:
+    """Print the owner's entries, remove them where that is safe and confirmed, and return the exit code.
+
+    Each registry is handled on its own: one that does not answer does not keep the others from being emptied. Raises
+    Stop when there is no terminal to ask on, and click's Abort when the operator does not confirm.
+    """
     several = len(settings.registries) > 1
-    places = [
-        _Place(each, settings.owner, how.wait, f"{each.given}: " if several else "") for each in settings.registries
+    removals = [
+        _RegistryRemoval(each, settings.owner, options, effects, f"{each.given}: " if several else "")
+        for each in settings.registries
     ]
-    _at_each(places, _Place.look)
-    there = [place for place in places if not place.problem]
-    for place in there:
-        _show(place, how)
-    left = [place for place in there if place.recorded and not how.dry_run]
-    if not how.force:
-        _at_each(left, partial(_Place.make_sure, wait=how.wait))
-    if left := [place for place in left if not place.problem]:
-        _confirm(settings.owner, sum(len(place.planned.changes) for place in left), how)
-        _at_each(left, _Place.empty)
-    for place in left:
-        _tell(place)
-    return IN_SYNC if all(place.emptied for place in places) else WRONG
+    run_step = partial(_run_step, effects=effects)
+    run_step(removals, _RegistryRemoval.read_plan)
+    readable = [each for each in removals if not each.problem]
+    for each in readable:
+        _print_plan(each, options)
+    remaining = [each for each in readable if each.has_something_to_remove and not options.dry_run]
+    if not options.force:
+        run_step(remaining, _RegistryRemoval.check_agent_has_stopped)
+    if remaining := [each for each in remaining if not each.problem]:
+        _confirm(settings.owner, sum(len(each.plan.changes) for each in remaining), options)
+        run_step(remaining, _RegistryRemoval.remove_entries)
+    for each in remaining:
+        _print_result(settings.owner, each)
+    return ExitCode.IN_SYNC if all(each.complete for each in removals) else ExitCode.FAILED
 
 
-def _at_each(places: Sequence[_Place], step: Callable[[_Place], None]) -> None:
-    """Take this step at each of them, all at once, and say where it could not be taken."""
-    side_by_side([partial(_try, place, step) for place in places])
-    for place in places:
-        if place.problem:
-            click.echo(f"wharfinger: {place.where}{place.problem}", err=True)
+def _run_step(removals: Sequence[_RegistryRemoval], step: Callable[[_RegistryRemoval], None], effects: Effects) -> None:
+    """Take this step of all removals at the same time, and print the problem of each that could not take it."""
+
+    def attempt(removal: _RegistryRemoval) -> None:
+        try:
+            step(removal)
+        except (Stop, RegistryUnavailable) as error:
+            removal.problem = str(error)
+
+    run_in_parallel([partial(attempt, each) for each in removals], effects.background)
+    for each in removals:
+        if each.problem:
+            click.echo(f"wharfinger: {each.line_start}{each.problem}", err=True)
 
 
-def _try(place: _Place, step: Callable[[_Place], None]) -> None:
-    try:
-        step(place)
-    except (Stop, RegistryUnavailable) as error:
-        place.problem = str(error)
+def _print_plan(planned: _RegistryRemoval, options: DeregisterOptions) -> None:
+    if planned.line_start:
+        click.echo(planned.line_start.rstrip())
+    for change in planned.plan.changes:
+        click.echo(removal_line(change))
+    if options.dry_run or not planned.has_something_to_remove:
+        click.echo(summary(planned.plan))
 
 
-def _show(place: _Place, how: DeregisterOptions) -> None:
-    if place.where:
-        click.echo(place.where.rstrip())
-    for change in place.planned.changes:
-        click.echo(removal(change))
-    if how.dry_run or not place.recorded:
-        click.echo(summary(place.planned))
-
-
-def _confirm(owner: str, entries: int, how: DeregisterOptions) -> None:
-    """Once for all of them. Raises Stop when there is nobody to ask."""
-    if how.yes:
+def _confirm(owner: str, entries: int, options: DeregisterOptions) -> None:
+    """Ask once for all registries. Raises Stop when there is no terminal, and click's Abort when the answer is no."""
+    if options.yes:
         return
     if not sys.stdin.isatty():
         raise Stop("nobody is there to confirm; say --yes if these entries are to go")
     click.confirm(f"Remove these {entries} entries of {owner!r}?", abort=True)
 
 
-def _tell(place: _Place) -> None:
-    if place.problem:
+def _print_result(owner: str, done: _RegistryRemoval) -> None:
+    if done.problem:
         return
-    for outcome in place.outcomes:
+    for outcome in done.outcomes:
         if outcome.result is not Result.APPLIED:
-            click.echo(f"wharfinger: {place.where}{outcome.change.key} stays: {outcome.detail}", err=True)
-    removed = sum(outcome.result is Result.APPLIED for outcome in place.outcomes)
-    click.echo(f"{place.where}Removed {removed} of {len(place.outcomes)} entries of {place.owner.name!r}.")
+            click.echo(f"wharfinger: {done.line_start}{outcome.change.key} stays: {outcome.detail}", err=True)
+    removed = sum(outcome.result is Result.APPLIED for outcome in done.outcomes)
+    click.echo(f"{done.line_start}Removed {removed} of {len(done.outcomes)} entries of {owner!r}.")

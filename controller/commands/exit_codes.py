@@ -1,5 +1,18 @@
-"""The exit codes of the commands."""
+"""The exit codes of the commands. 2 for pending changes follows ``diff`` and ``terraform plan -detailed-exitcode``."""
 
 from __future__ import annotations
 
-IN_SYNC, WRONG, PENDING, HELD_BACK = 0, 1, 2, 3
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    #: The command did what it was asked to do.
+    IN_SYNC = 0
+    #: Something went wrong: a wrong command line, no answer from the engine or a registry, or a change that failed.
+    FAILED = 1
+    #: ``reconcile --exit-code`` found changes and did not make them all.
+    PENDING = 2
+    #: ``reconcile`` held deletes back, as ``--delete-guard`` asks.
+    HELD_BACK = 3

@@ -7,10 +7,9 @@ from functools import partial
 import click
 from attrs import evolve, frozen
 
-from controller.clock import Clock
-from controller.commands.build import dry_registry_for, engine_for, registry_for, task_for
-from controller.commands.exit_codes import HELD_BACK, IN_SYNC, PENDING, WRONG
-from controller.commands.parallel import side_by_side
+from controller.commands.build import Effects, dry_registry_for, engine_for, pass_settings, registry_for
+from controller.commands.exit_codes import ExitCode
+from controller.commands.parallel import run_in_parallel
 from controller.commands.render import as_json, as_text
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
@@ -19,60 +18,70 @@ from model.guard import OFF
 from model.memory import Memory
 from model.report import PassReport
 
-#: Of several registries, the first of these that one of them calls for is the exit code.
-_WORST_FIRST = (WRONG, HELD_BACK, PENDING, IN_SYNC)
+#: With several registries, the first of these that any of them calls for is the exit code.
+_WORST_FIRST = (ExitCode.FAILED, ExitCode.HELD_BACK, ExitCode.PENDING, ExitCode.IN_SYNC)
 
 
 @frozen
 class ReconcileOptions:
-    """What the command line says of the one pass. ``output`` is ``text`` or ``json``."""
+    """The command line options of ``wharfinger reconcile`` alone."""
 
+    #: Whether to print the plan and change nothing.
     dry_run: bool
+    #: How to print the reports: ``text`` or ``json``.
     output: str
+    #: Whether pending changes have an exit code of their own.
     exit_code: bool
+    #: Whether to make the deletes that the guard would hold back.
     force: bool
 
 
-def reconcile_once(settings: Settings, how: ReconcileOptions, *, colour: bool) -> int:
-    """Do exactly one pass over each registry, all at once, and print them in the order of the command line; returns the
-    exit code. Raises Stop for what cannot be had."""
-    reports = side_by_side([_pass_over(each, settings, how) for each in settings.registries])
-    if how.output == "json":
+def reconcile_once(settings: Settings, options: ReconcileOptions, effects: Effects, *, colour: bool) -> ExitCode:
+    """Do one pass over each registry, all at the same time; print the reports, and return the exit code.
+
+    The reports are printed in the order of the command line. Raises Stop when a registry cannot be used as configured.
+    """
+    passes = [_pass_over(each, settings, options, effects) for each in settings.registries]
+    reports = run_in_parallel(passes, effects.background)
+    if options.output == "json":
         labels = [each.label for each in settings.registries]
         click.echo(as_json(dict(zip(labels, reports, strict=True))))
     for each, report in zip(settings.registries, reports, strict=True):
-        where = each.given if len(reports) > 1 else ""
-        if how.output == "text":
-            _print(where, report, colour=colour)
+        heading = each.given if len(reports) > 1 else ""
+        if options.output == "text":
+            _print(heading, report, colour=colour)
         if not report.succeeded:
-            before = f"{where}: " if where else ""
+            before = f"{heading}: " if heading else ""
             click.echo(f"wharfinger: {before}{report.result.value}: {report.problem}", err=True)
-    return min((_exit_code(report, asked=how.exit_code) for report in reports), key=_WORST_FIRST.index)
+    exit_codes = [_exit_code(report, tell_pending=options.exit_code) for report in reports]
+    return min(exit_codes, key=_WORST_FIRST.index)
 
 
-def _pass_over(each: RegistrySettings, settings: Settings, how: ReconcileOptions) -> partial[PassReport]:
-    """The pass, with a client of the engine of its own."""
-    make = dry_registry_for if how.dry_run else registry_for
-    registry = make(each.uri, each.credentials, settings.lifetime)
-    task = task_for(settings, each.uri, Clock())
-    if how.force:
+def _pass_over(
+    each: RegistrySettings, settings: Settings, options: ReconcileOptions, effects: Effects
+) -> partial[PassReport]:
+    """Return the pass over one registry. It has an engine client of its own, so that no pass waits for another."""
+    make_registry = dry_registry_for if options.dry_run else registry_for
+    registry = make_registry(each.uri, each.credentials, settings.lifetime)
+    task = pass_settings(settings, each.uri, effects)
+    if options.force:
         task = evolve(task, guard=OFF)
-    return partial(reconcile, task, engine_for(settings), registry, Memory())
+    return partial(reconcile, task, engine_for(settings, effects), registry, Memory())
 
 
-def _print(where: str, report: PassReport, *, colour: bool) -> None:
-    """``where`` is the registry's heading; empty where there is but one."""
-    if where:
-        click.echo(f"{where}:")
+def _print(heading: str, report: PassReport, *, colour: bool) -> None:
+    """Print one report. ``heading`` names the registry; it is empty if there is only one."""
+    if heading:
+        click.echo(f"{heading}:")
     if report.planned:
         click.echo(as_text(report, colour=colour))
-    elif where:
+    elif heading:
         click.echo(f"No plan: {report.result.value}.")
 
 
-def _exit_code(report: PassReport, *, asked: bool) -> int:
+def _exit_code(report: PassReport, *, tell_pending: bool) -> ExitCode:
     if not report.succeeded:
-        return WRONG
+        return ExitCode.FAILED
     if report.plan.held_back:
-        return HELD_BACK
-    return PENDING if asked and report.pending else IN_SYNC
+        return ExitCode.HELD_BACK
+    return ExitCode.PENDING if tell_pending and report.pending else ExitCode.IN_SYNC

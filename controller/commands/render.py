@@ -1,4 +1,4 @@
-"""A pass's report for people and for programs."""
+"""Render the report of a pass, as text for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _RESET = "\x1b[0m"
 
 
 def as_text(report: PassReport, *, colour: bool) -> str:
-    """One line a change, sorted by key; one a refusal; one a container that could not be read; the summary."""
+    """Return a line for each change, delete that is held back, refusal and unreadable container, and then the summary.
+
+    Changes are sorted by key. ``colour`` puts escape sequences for colours around the lines.
+    """
     lines = [*_changes(report), *map(_held_back, report.plan.held_back), *map(_refusal, report.plan.refusals)]
     lines += [
         f"! {plain(each.ref.name)} cannot be read, its entries stay: {plain(each.problem)}" for each in report.unknown
@@ -28,7 +31,7 @@ def as_text(report: PassReport, *, colour: bool) -> str:
 
 
 def _applied(report: PassReport) -> list[str]:
-    """How much of the plan was carried out; of a dry run there is nothing to say."""
+    """Return the line that says how much of the plan was applied, if anything was tried: a dry run tries nothing."""
     visible = set(report.plan.visible)
     tried = [each for each in report.outcomes if each.result is not Result.PENDING and each.change in visible]
     if not tried:
@@ -40,7 +43,7 @@ def _changes(report: PassReport) -> Iterator[str]:
     results = {outcome.change.key: outcome for outcome in report.outcomes}
     for change in report.plan.visible:
         line = f"{_SIGNS[change.action]} {plain(change.key)}  {_values(change)}  ({change.reason.value})"
-        yield line + _ending(results.get(change.key))
+        yield line + _result_text(results.get(change.key))
 
 
 def _values(change: Change) -> str:
@@ -54,7 +57,7 @@ def _values(change: Change) -> str:
             return plain(change.value)
 
 
-def _ending(outcome: Outcome | None) -> str:
+def _result_text(outcome: Outcome | None) -> str:
     if outcome is None or outcome.result in {Result.APPLIED, Result.PENDING}:
         return ""
     return f"  {outcome.result.value}: {plain(outcome.detail)}"
@@ -64,8 +67,8 @@ def _held_back(change: Change) -> str:
     return f"! {plain(change.key)}  {_values(change)}  ({change.reason.value})  held back: see --delete-guard"
 
 
-def removal(change: Change) -> str:
-    """The line of an entry that goes."""
+def removal_line(change: Change) -> str:
+    """Return the line for an entry that is to be removed."""
     return f"- {plain(change.key)}  {_values(change)}"
 
 
@@ -74,8 +77,10 @@ def _refusal(refusal: Refusal) -> str:
 
 
 def as_json(reports: Mapping[str, PassReport]) -> str:
-    """The same as one JSON document, the reports being given by their registries' labels: that of the one there is, or
-    one for each under ``registries``."""
+    """Return one JSON document for the reports, which are given by the labels of their registries.
+
+    The report of a single registry is the document itself. Several reports are a list under ``registries``.
+    """
     documents = [_document(label, report) for label, report in reports.items()]
     document = documents[0] if len(documents) == 1 else {"registries": documents}
     return json.dumps(document, indent=2, sort_keys=True)

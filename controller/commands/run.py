@@ -1,59 +1,43 @@
-"""The agent: a loop for each registry, and what looks at them."""
+"""The agent: ``wharfinger run``. The loops run in the background, and the main thread waits for signals."""
 
 from __future__ import annotations
 
 import os
-import random
+import signal
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 
 from controller import logs
-from controller.background import Threads
-from controller.clock import Clock
-from controller.commands.build import engine_for, registry_for, task_for
-from controller.commands.service import run_until_signalled
-from controller.config.registry_settings import RegistrySettings
+from controller.clock import Deadline
+from controller.commands.build import Effects, build_agent
+from controller.commands.exit_codes import ExitCode
 from controller.config.settings import Settings
-from controller.observe.health import AllRegistries, Health
 from controller.observe.http_server import router, serve
-from controller.observe.metrics import Metrics
-from controller.observe.pass_log import PassLog
-from controller.observe.systemd import SystemdNotifier
-from controller.reconcile.loop import Loop, Observer, Pace
-from controller.reconcile.one_pass import reconcile
-from controller.signals import block_signals
+from controller.reconcile.loop import Loop
+from controller.signals import SIGNALS, block_signals
 
 log = logs.logger("wharfinger")
 
+#: Seconds that the passes which run when the stop signal comes may go on, all of them together. A pass can be cut off
+#: anywhere: the first pass of the next agent finds what it left.
+GRACE = 0.8
 
-def run(settings: Settings) -> int:
-    """Keep every registry in step until told to stop; returns the exit code. Raises Stop for what cannot be had."""
-    labels = [each.label for each in settings.registries]
-    metrics, clock = Metrics(*labels), Clock()
-    health = {label: Health(settings.interval, settings.pass_timeout, clock) for label in labels}
-    notifier = SystemdNotifier(os.environ.get("NOTIFY_SOCKET", ""), *labels)
-    loops = {}
-    for each in settings.registries:
-        watching = (metrics.of(each.label), health[each.label], PassLog(), notifier.of(each.label))
-        loops[each.label] = _loop(settings, each, metrics, watching)
+
+def run(settings: Settings, effects: Effects) -> ExitCode:
+    """Keep every registry in step until SIGTERM or SIGINT, and return the exit code.
+
+    Raises Stop when the HTTP server cannot listen or a registry cannot be used as configured.
+    """
+    agent = build_agent(settings, effects)
     block_signals()
     if settings.listen:
-        serve(router(AllRegistries(health), metrics.app()), settings.listen)
-    _greet(settings)
-    return run_until_signalled(loops, notifier.stopping)
+        serve(router(agent.health, agent.metrics.app()), settings.listen, effects.background)
+    _log_start(settings)
+    return run_until_signalled(agent.loops, effects, on_stop=agent.notifier.stopping)
 
 
-def _loop(settings: Settings, each: RegistrySettings, metrics: Metrics, watching: tuple[Observer, ...]) -> Loop:
-    """The loop of one registry. It shares nothing that it could wait for: its client of the engine is its own, too."""
-    clock = Clock()
-    engine = engine_for(settings, metrics.engine_failed)
-    on_error = metrics.of(each.label).registry_failed
-    registry = registry_for(each.uri, each.credentials, settings.lifetime, on_error)
-    run_pass = partial(reconcile, task_for(settings, each.uri, clock), engine, registry)
-    return Loop(run_pass, Pace(settings.interval, clock, random.random, Threads().waker()), watching)
-
-
-def _greet(settings: Settings) -> None:
+def _log_start(settings: Settings) -> None:
     for each in settings.registries:
         log.info(
             "started",
@@ -64,5 +48,52 @@ def _greet(settings: Settings) -> None:
             interval=settings.interval,
             listen=str(settings.listen) if settings.listen else "none",
         )
-    for name in settings.needless:
-        log.info("flag is needless here: every pass compares and repairs everything", flag=f"-{name}")
+    for name in settings.unneeded_flags:
+        log.info("flag is not needed: every pass compares and repairs everything", flag=f"-{name}")
+
+
+def run_until_signalled(
+    loops: Mapping[str, Loop], effects: Effects, on_stop: Callable[[], None] = lambda: None
+) -> ExitCode:
+    """Run the loops, given by their registries' labels, until SIGTERM or SIGINT, and return the exit code.
+
+    SIGHUP makes every loop run a pass at once. ``on_stop`` is called when a stop signal has come, before the loops are
+    stopped. The signals are blocked and waited for, so that they interrupt nothing, and so that they also reach a
+    program that runs as process 1.
+    """
+    block_signals()
+    broken: list[str] = []
+    tasks = [
+        effects.background.start(
+            partial(_run_loop, label, loop, broken, name_in_log=len(loops) > 1), name=f"loop {label}"
+        )
+        for label, loop in loops.items()
+    ]
+    while (received := signal.sigwait(SIGNALS)) == signal.SIGHUP:
+        log.info("starting a pass at once", signal="SIGHUP")
+        for loop in loops.values():
+            loop.wake()
+    log.info("stopping, the entries stay", signal=signal.Signals(received).name)
+    on_stop()
+    for loop in loops.values():
+        loop.stop()
+    deadline = Deadline.after(GRACE, effects.clock)
+    for task in tasks:
+        task.join(deadline.left)
+    return ExitCode.FAILED if broken else ExitCode.IN_SYNC
+
+
+def _run_loop(label: str, loop: Loop, broken: list[str], *, name_in_log: bool) -> None:
+    """Run the loop until it is stopped. ``name_in_log`` puts the registry's label on each line of its log.
+
+    No error of a pass ends a loop. If anything else does, the label is added to ``broken`` and the whole program is
+    ended: it must not go on without one of its loops, and whatever started it can start it again.
+    """
+    try:
+        if name_in_log:
+            logs.add_to_each_line(registry=label)
+        loop.run()
+    except BaseException:
+        broken.append(label)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise

@@ -1,1 +1,1 @@
-"""What the operator asked for: flags, their conversion, settings."""
+"""The command line flags, the conversion of their values, and the settings that come out."""

@@ -1,4 +1,8 @@
-"""Words of the command line to values. Each raises ValueError in plain words for what makes no sense."""
+"""Convert the text of each option to its value.
+
+Each converter raises ValueError for a text that makes no sense. The message continues a sentence that names the option,
+as in "--interval '0': it must be from 0.05 to 86400 seconds".
+"""
 
 from __future__ import annotations
 
@@ -13,15 +17,16 @@ from model.layout import ValueFormat
 from model.metadata import split_tags
 from model.rules import Deregister, HealthRule
 
-#: Stands between the words of a flag that was given several times: no command line or variable can hold it.
-BETWEEN = "\0"
+#: Separates the values of an option that was given several times. No command line and no environment variable can
+#: contain this character.
+SEPARATOR = "\0"
 
-#: Metrics are for scraping from another host, as those of other exporters.
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - to be scraped from another host
+#: The host of ``--listen :PORT``: every interface, so that Prometheus can scrape from another host.
+ALL_INTERFACES = "0.0.0.0"  # noqa: S104 - to be scraped from another host
 
 
 def whole(text: str) -> int:
-    """A whole number."""
+    """Convert to a whole number."""
     try:
         return int(text)
     except ValueError:
@@ -29,14 +34,14 @@ def whole(text: str) -> int:
 
 
 def not_negative(text: str) -> int:
-    """A whole number from 0 up."""
+    """Convert to a whole number that is 0 or more."""
     if (number := whole(text)) < 0:
         raise ValueError("it must not be negative")
     return number
 
 
-def positive(text: str) -> float:
-    """Seconds, from 0.05 to a day."""
+def seconds(text: str) -> float:
+    """Convert to a number of seconds, from 0.05 to a day."""
     try:
         number = float(text)
     except ValueError:
@@ -47,20 +52,20 @@ def positive(text: str) -> float:
 
 
 def percent(text: str) -> int:
-    """A whole number from 0 to 100."""
+    """Convert to a whole number from 0 to 100."""
     if not 0 <= whole(text) <= 100:
         raise ValueError("it must be from 0 to 100")
     return int(text)
 
 
-def readable(text: str) -> str:
-    """The path of a file that can be read."""
+def readable_file(text: str) -> str:
+    """Return the path if it is that of a text file that can be read."""
     first_line(text)
     return text
 
 
 def first_line(path: str) -> str:
-    """The first line of the file at this path."""
+    """Return the first line of the file at this path, without the end of the line."""
     try:
         with open(path, encoding="utf-8") as file:
             return file.readline().rstrip("\r\n")
@@ -69,14 +74,14 @@ def first_line(path: str) -> str:
 
 
 def address(text: str) -> str:
-    """An address that can be registered."""
+    """Return the text if it is an IP address or host name that can be registered."""
     if problem := address_problem(text):
         raise ValueError(f"it {problem}")
     return text
 
 
 def owner(text: str) -> str:
-    """A host's name that can stand in an id."""
+    """Return the text if it is a host's name that can be part of an entry's id."""
     problem = (
         "has a ':' or '/', which separate the parts of a key" if {":", "/"} & set(text) else key_part_problem(text)
     )
@@ -86,34 +91,34 @@ def owner(text: str) -> str:
 
 
 def tags(text: str) -> tuple[str, ...]:
-    """Plain tags, separated by commas."""
+    """Convert to the tags between the commas. registrator's templates are refused."""
     if "{{" in text:
         raise ValueError("templates are not supported; give plain tags, separated by commas")
     return split_tags(text)
 
 
 def deregister(text: str) -> Deregister:
-    """When a stopped container loses its entries."""
+    """Convert to the rule for the entries of stopped containers."""
     return Deregister(one_of([each.value for each in Deregister])(text))
 
 
 def value_format(text: str) -> ValueFormat:
-    """How plain values look."""
+    """Convert to the format of values in the plain layout."""
     return ValueFormat(one_of([each.value for each in ValueFormat])(text))
 
 
 def health(text: str) -> HealthRule:
-    """Whose HEALTHCHECK counts."""
+    """Convert to the rule about HEALTHCHECKs."""
     return HealthRule(one_of([each.value for each in HealthRule])(text))
 
 
 def family(text: str) -> Family:
-    """Which addresses may be registered."""
+    """Convert to the families of addresses that may be registered."""
     return Family(one_of([each.value for each in Family])(text))
 
 
 def docker_filter(text: str) -> tuple[str, str]:
-    """Name and value of a filter of ``docker ps``, read as that does; what they mean is the engine's business."""
+    """Split a filter as ``docker ps --filter`` does, into name and value. The engine checks what they mean."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ValueError("it should be NAME=VALUE, as in label=com.example.public or label=tier=web")
@@ -121,7 +126,7 @@ def docker_filter(text: str) -> tuple[str, str]:
 
 
 def one_of(choices: list[str] | tuple[str, ...]) -> Callable[[str], str]:
-    """A reader of one of these words."""
+    """Return a converter that accepts these texts only."""
 
     def convert(text: str) -> str:
         if text not in choices:
@@ -132,10 +137,10 @@ def one_of(choices: list[str] | tuple[str, ...]) -> Callable[[str], str]:
 
 
 def listen(text: str) -> HostPort:
-    """Where to listen."""
+    """Convert to the address to listen at. A text without a host means every interface."""
     if ":" not in text:
         raise ValueError("it should be HOST:PORT or :PORT")
     host, port = HostPort.parse(text, "")
     if host not in UNSPECIFIED and (problem := address_problem(host)):
         raise ValueError(f"its host {problem}")
-    return HostPort(host or EVERYWHERE, port)
+    return HostPort(host or ALL_INTERFACES, port)

@@ -1,9 +1,12 @@
-"""The flags: registrator's own, in Go's spelling too, and ours. Each has an environment variable."""
+"""The command line flags. Each flag has an environment variable.
+
+registrator's flags have the same names and defaults here, and can be spelled as Go's flag package allows.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -11,36 +14,46 @@ import click
 from attrs import frozen
 from click.core import ParameterSource
 
-from controller.config.converters import BETWEEN
+from controller.config.converters import SEPARATOR
 from controller.config.settings import WrongUsage
 
 
 @frozen
 class Flag:
-    """One flag that takes a word. ``ours`` have two dashes only, registrator's one or two. ``also`` are environment
-    variables of other programs that mean the same. One that is ``repeated`` may be given several times; its variable
-    then holds several words, separated by whitespace."""
+    """A flag that takes a value."""
 
+    #: The name without dashes. The environment variable is made from it.
     name: str
+    #: What stands for the value in the help text.
     metavar: str
-    about: str
+    #: The help text.
+    help: str
+    #: The text of a flag that is not given; empty by default.
     default: str = ""
-    ours: bool = False
-    also: tuple[str, ...] = ()
-    repeated: bool = False
+    #: Whether registrator does not have this flag. Such a flag is written with two dashes, registrator's flags with one
+    #: or two.
+    new: bool = False
+    #: Environment variables of other programs that mean the same. The flag's own variable has precedence.
+    other_variables: tuple[str, ...] = ()
+    #: Whether the flag may be given several times. Its environment variable then holds several values, separated by
+    #: whitespace.
+    repeatable: bool = False
 
 
 @frozen
 class Switch:
-    """One flag that is on or off."""
+    """A flag that is on or off. It is off by default."""
 
+    #: The name without dashes. The environment variable is made from it.
     name: str
-    about: str
-    ours: bool = False
+    #: The help text.
+    help: str
+    #: Whether registrator does not have this flag, as in ``Flag``.
+    new: bool = False
 
 
-#: etcdctl's own names for the same, of its v3 and its v2.
-ETCDCTL = {
+#: The environment variables in which etcdctl has the same, first those of its v3 and then those of its v2.
+ETCDCTL_VARIABLES = {
     "ca": ("ETCDCTL_CACERT", "ETCDCTL_CA_FILE"),
     "cert": ("ETCDCTL_CERT", "ETCDCTL_CERT_FILE"),
     "key": ("ETCDCTL_KEY", "ETCDCTL_KEY_FILE"),
@@ -48,179 +61,275 @@ ETCDCTL = {
     "password": ("ETCDCTL_PASSWORD",),
 }
 
-#: registrator's flags: https://gliderlabs.github.io/registrator/latest/user/run/
+#: The flags of a pass and of the agent. Those that are not ``new`` are registrator's, as documented at
+#: https://gliderlabs.github.io/registrator/latest/user/run/
 FLAGS = (
-    Flag("ip", "ADDRESS", "The address to register; else a binding's own, else the one that faces etcd."),
-    Flag("useIpFromLabel", "LABEL", "Take the address from this label of the container, where it has it."),
-    Flag("tags", "TAGS", "Tags for every entry, separated by commas."),
-    Flag("deregister", "WHEN", "Remove a stopped container's entries: always, or on-success.", "always"),
-    Flag("ttl", "SECONDS", "Let keys expire this long after their last renewal; 0 for never.", "0"),
-    Flag("ttl-refresh", "SECONDS", "How often to renew them; less than -ttl.", "0"),
-    Flag("resync", "SECONDS", "Look at least this often. Every pass is a resync."),
-    Flag("retry-attempts", "N", "Accepted, and needless: it never gives up."),
-    Flag("retry-interval", "MS", "Accepted, and needless: it backs off by itself."),
-    Flag("interval", "SECONDS", "Time between passes.", "1", ours=True),
     Flag(
-        "delete-guard", "PERCENT", "Hold back deletes of more than this part of the entries; 0: never.", "50", ours=True
+        "ip",
+        "ADDRESS",
+        "Register this address. By default it is the address on which the port is published, or else the address of "
+        "the interface through which this host reaches etcd.",
     ),
-    Flag("pass-timeout", "SECONDS", "How long a pass may take.", "10", ours=True),
-    Flag("hostname", "NAME", "Owner of the entries; else the engine's name.", ours=True),
-    Flag("listen", "HOST:PORT", "Serve metrics and health here; empty for none.", "0.0.0.0:9119", ours=True),
-    Flag("docker-host", "URL", "The engine; else DOCKER_HOST, else a socket that is there.", ours=True),
-    Flag("log-format", "FORMAT", "text or json.", "text", ours=True),
-    Flag("log-level", "LEVEL", "debug, info, warning or error.", "info", ours=True),
-    Flag("value-format", "FORMAT", "Values of etcd:// and etcd3://: hostport or json.", "hostport", ours=True),
-    Flag("health", "WHICH", "Register any container, or only those that are healthy.", "any", ours=True),
+    Flag(
+        "useIpFromLabel",
+        "LABEL",
+        "Register the address in this label of a container, if it has the label. The label has precedence over -ip.",
+    ),
+    Flag("tags", "TAGS", "Add these tags, separated by commas, to every entry."),
+    Flag(
+        "deregister",
+        "WHEN",
+        "Remove the entries of a stopped container: always, or on-success, which means unless the container failed.",
+        "always",
+    ),
+    Flag("ttl", "SECONDS", "Let keys expire this long after they were last renewed. With 0 they never expire.", "0"),
+    Flag("ttl-refresh", "SECONDS", "Renew keys that expire this often. It must be less than -ttl.", "0"),
+    Flag("resync", "SECONDS", "Run a pass at least this often. Every pass compares and repairs everything."),
+    Flag("retry-attempts", "N", "Accepted for compatibility and ignored: the agent never gives up."),
+    Flag("retry-interval", "MS", "Accepted for compatibility and ignored: the wait grows with each failed pass."),
+    Flag("interval", "SECONDS", "Wait this long between passes.", "1", new=True),
+    Flag(
+        "delete-guard",
+        "PERCENT",
+        "Hold back deletes of more than this part of the host's entries until three passes in a row ask for them. "
+        "0 turns the guard off.",
+        "50",
+        new=True,
+    ),
+    Flag("pass-timeout", "SECONDS", "Let a pass take this long at most.", "10", new=True),
+    Flag(
+        "hostname",
+        "NAME",
+        "Register entries with this name as their owner. By default it is the host's name as the engine reports it.",
+        new=True,
+    ),
+    Flag(
+        "listen",
+        "HOST:PORT",
+        "Serve metrics and health at this address. With an empty value there is no HTTP server.",
+        "0.0.0.0:9119",
+        new=True,
+    ),
+    Flag(
+        "docker-host",
+        "URL",
+        "Connect to the Docker engine at this URL. By default it is DOCKER_HOST, or else a socket in one of the usual "
+        "places.",
+        new=True,
+    ),
+    Flag("log-format", "FORMAT", "Write the log as text or json.", "text", new=True),
+    Flag("log-level", "LEVEL", "Log from this level on: debug, info, warning or error.", "info", new=True),
+    Flag(
+        "value-format",
+        "FORMAT",
+        "Write the values of etcd:// and etcd3:// as hostport (HOST:PORT) or json.",
+        "hostport",
+        new=True,
+    ),
+    Flag(
+        "health",
+        "WHICH",
+        "Register any container, or only those that are healthy or have no HEALTHCHECK.",
+        "any",
+        new=True,
+    ),
     Flag(
         "filter",
         "FILTER",
-        "Register only what docker ps --filter shows; repeatable. Whitespace separates several in the variable.",
-        ours=True,
-        repeated=True,
+        "Register only containers that docker ps --filter shows. The flag may be given several times. The environment "
+        "variable may hold several filters, separated by whitespace.",
+        new=True,
+        repeatable=True,
     ),
-    Flag("network", "NAME", "Which network's address -internal takes; SERVICE_NETWORK beats it.", ours=True),
     Flag(
-        "ip-family", "FAMILY", "Register only addresses that are ipv4 or ipv6; any: IPv4, else IPv6.", "any", ours=True
+        "network",
+        "NAME",
+        "Register the address that a container has in this network; needs -internal. SERVICE_NETWORK of a container "
+        "has precedence.",
+        new=True,
+    ),
+    Flag(
+        "ip-family",
+        "FAMILY",
+        "Register only ipv4 addresses or only ipv6 addresses. With any, IPv4 is preferred to IPv6.",
+        "any",
+        new=True,
     ),
 )
 
-#: How to reach etcd. The password is never a flag: command lines can be read by everybody on the host.
-CONNECTION = (
-    Flag("etcd-ca", "FILE", "Verify etcd by this CA; else by the system's.", ours=True, also=ETCDCTL["ca"]),
-    Flag("etcd-cert", "FILE", "Client certificate.", ours=True, also=ETCDCTL["cert"]),
-    Flag("etcd-key", "FILE", "Its key.", ours=True, also=ETCDCTL["key"]),
+#: How to connect to etcd. The password is never a flag, because every user of the host can read command lines.
+CONNECTION_FLAGS = (
+    Flag(
+        "etcd-ca",
+        "FILE",
+        "Verify the certificate of etcd with the CA certificate in this file. By default the system's CAs are used.",
+        new=True,
+        other_variables=ETCDCTL_VARIABLES["ca"],
+    ),
+    Flag(
+        "etcd-cert",
+        "FILE",
+        "Authenticate to etcd with the client certificate in this file; needs --etcd-key.",
+        new=True,
+        other_variables=ETCDCTL_VARIABLES["cert"],
+    ),
+    Flag(
+        "etcd-key",
+        "FILE",
+        "Use the private key in this file for the client certificate of --etcd-cert.",
+        new=True,
+        other_variables=ETCDCTL_VARIABLES["key"],
+    ),
     Flag(
         "etcd-user",
         "NAME",
-        "User name; the password is in WHARFINGER_ETCD_PASSWORD, or",
-        ours=True,
-        also=ETCDCTL["user"],
+        "Log in to etcd as this user. The password is taken from --etcd-password-file, or else from the environment "
+        "variable WHARFINGER_ETCD_PASSWORD.",
+        new=True,
+        other_variables=ETCDCTL_VARIABLES["user"],
     ),
-    Flag("etcd-password-file", "FILE", "in the first line of this file.", ours=True),
+    Flag(
+        "etcd-password-file",
+        "FILE",
+        "Read the password of --etcd-user from the first line of this file.",
+        new=True,
+    ),
 )
+#: The switches of a pass and of the agent.
 SWITCHES = (
     Switch("internal", "Register the containers' own addresses and exposed ports."),
-    Switch("explicit", "Register only what SERVICE_NAME names."),
-    Switch("cleanup", "Accepted, and needless: orphans always go."),
-    Switch("take-over", "Take the owner name from another engine, once.", ours=True),
-    Switch("all-bindings", "An entry for each published binding of a port, not only the first.", ours=True),
+    Switch("explicit", "Register only ports to which a container gives a name with SERVICE_NAME."),
+    Switch("cleanup", "Accepted for compatibility and ignored: orphans are always removed."),
+    Switch(
+        "take-over",
+        "Take the owner name from another engine. This applies until the first pass that writes the owner record.",
+        new=True,
+    ),
+    Switch("all-bindings", "Register an entry for each published binding of a port, not only for the first.", new=True),
 )
 
-PASSWORD_VARIABLES = ("WHARFINGER_ETCD_PASSWORD", *ETCDCTL["password"])
+#: The environment variables that may hold the password for etcd. The first one that is set is used.
+PASSWORD_VARIABLES = ("WHARFINGER_ETCD_PASSWORD", *ETCDCTL_VARIABLES["password"])
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 def environment_variable(name: str) -> str:
-    """``WHARFINGER_TTL_REFRESH`` for ``ttl-refresh``, ``WHARFINGER_USE_IP_FROM_LABEL`` for ``useIpFromLabel``."""
+    """Return the environment variable of a flag: ``WHARFINGER_TTL_REFRESH`` for ``ttl-refresh``, and
+    ``WHARFINGER_USE_IP_FROM_LABEL`` for ``useIpFromLabel``."""
     spaced = "".join(f"_{char}" if char.isupper() else char for char in name)
     return f"WHARFINGER_{spaced.replace('-', '_').upper()}"
 
 
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command all flags and the registry's URI. It is called with ``words``, a word for each flag by name (an
-    empty one for a flag not given, those of a repeated one with BETWEEN between them), and ``uris``."""
+def all_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a click command all flags and the registry URIs.
 
-    @wraps(command)
-    def gather(uris: tuple[str, ...], **given: Any) -> Any:
-        words = {flag.name: _one_word(given.pop(_variable(flag.name))) for flag in (*FLAGS, *CONNECTION)}
-        words |= {"etcd-password": _first_set(PASSWORD_VARIABLES) or ""}
-        _keep_passwords_off_the_command_line()
-        words |= {switch.name: "true" if given.pop(_variable(switch.name)) else "" for switch in SWITCHES}
-        return command(words=words, uris=uris, **given)
-
-    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI...")(gather)
-    for switch in reversed(SWITCHES):
-        decorated = _switch(switch)(decorated)
-    for flag in reversed((*FLAGS, *CONNECTION)):
-        decorated = _flag(flag)(decorated)
-    return decorated
+    The command is called with ``raw``, as described at ``controller.config.settings.RawOptions``, and with ``uris``.
+    """
+    return _with_options(command, (*FLAGS, *CONNECTION_FLAGS), SWITCHES)
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the flags of the connection and the registry's URI, as ``options`` does."""
+    """Give a click command the flags of the connection and the registry URIs, as ``all_options`` does."""
+    return _with_options(command, CONNECTION_FLAGS, ())
 
+
+def _with_options(command: Callable[..., Any], flags: Sequence[Flag], switches: Sequence[Switch]) -> Callable[..., Any]:
     @wraps(command)
-    def gather(uris: tuple[str, ...], **given: Any) -> Any:
-        words = {flag.name: given.pop(_variable(flag.name)) for flag in CONNECTION}
-        words |= {"etcd-password": _first_set(PASSWORD_VARIABLES) or ""}
-        _keep_passwords_off_the_command_line()
-        return command(words=words, uris=uris, **given)
+    def collect(uris: tuple[str, ...], **given: Any) -> Any:
+        raw = {"etcd-password": _first_set(PASSWORD_VARIABLES) or ""}
+        for flag in flags:
+            value = given.pop(_parameter(flag.name))
+            raw[flag.name] = SEPARATOR.join(value) if flag.repeatable else value
+        for switch in switches:
+            raw[switch.name] = "true" if given.pop(_parameter(switch.name)) else ""
+        _refuse_password_on_command_line()
+        return command(raw=raw, uris=uris, **given)
 
-    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI...")(gather)
-    for flag in reversed(CONNECTION):
-        decorated = _flag(flag)(decorated)
+    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI...")(collect)
+    # click shows the option first that was added last.
+    for switch in reversed(switches):
+        decorated = _switch_option(switch)(decorated)
+    for flag in reversed(flags):
+        decorated = _flag_option(flag)(decorated)
     return decorated
 
 
-def _keep_passwords_off_the_command_line() -> None:
-    """etcdctl's ``name:password`` is for its variables: everybody on the host can read command lines."""
-    context, name = click.get_current_context(), _variable("etcd-user")
+def _refuse_password_on_command_line() -> None:
+    """Refuse etcdctl's ``name:password`` as an argument: every user of the host can read command lines. It is accepted
+    in the environment variables."""
+    context, name = click.get_current_context(), _parameter("etcd-user")
     if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and ":" in context.params[name]:
-        raise WrongUsage(["--etcd-user: a password has no place on a command line; see --etcd-password-file"])
+        raise WrongUsage(
+            ["--etcd-user: a command line must not contain the password; put it in the file of --etcd-password-file"]
+        )
 
 
-def _one_word(given: str | tuple[str, ...]) -> str:
-    return given if isinstance(given, str) else BETWEEN.join(given)
-
-
-def _variable(name: str) -> str:
+def _parameter(name: str) -> str:
+    """Return the name by which click passes the flag's value on."""
     return f"option_{name.replace('-', '_')}"
 
 
 class _Option(click.Option):
-    """An option whose variable counts when it is set to nothing, too: ``WHARFINGER_LISTEN=`` is ``--listen ''``."""
+    """An option whose environment variable may be set to an empty text: ``WHARFINGER_LISTEN=`` means ``--listen ''``.
+
+    click itself takes such a variable for one that is not set.
+    """
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         return _first_set([self.envvar] if isinstance(self.envvar, str) else self.envvar or ())
 
 
 def _first_set(variables: Iterable[str]) -> str | None:
+    """Return the value of the first of these environment variables that is set, or None."""
     return next((os.environ[name] for name in variables if name in os.environ), None)
 
 
-def _flag(flag: Flag) -> Callable[..., Any]:
-    spellings = [f"--{flag.name}"] if flag.ours else [f"-{flag.name}", f"--{flag.name}"]
+def _flag_option(flag: Flag) -> Callable[..., Any]:
+    spellings = [f"--{flag.name}"] if flag.new else [f"-{flag.name}", f"--{flag.name}"]
     return click.option(
         *spellings,
-        _variable(flag.name),
+        _parameter(flag.name),
         cls=_Option,
         metavar=flag.metavar,
-        multiple=flag.repeated,
-        default=[] if flag.repeated else flag.default,
+        multiple=flag.repeatable,
+        default=[] if flag.repeatable else flag.default,
         show_default=bool(flag.default),
-        envvar=[environment_variable(flag.name), *flag.also],
-        help=flag.about,
+        envvar=[environment_variable(flag.name), *flag.other_variables],
+        help=flag.help,
     )
 
 
-def _switch(switch: Switch) -> Callable[..., Any]:
+def _switch_option(switch: Switch) -> Callable[..., Any]:
     spellings = [f"--{switch.name}/--no-{switch.name}"]
-    if not switch.ours:
+    if not switch.new:
         spellings.insert(0, f"-{switch.name}/-no-{switch.name}")
     return click.option(
         *spellings,
-        _variable(switch.name),
+        _parameter(switch.name),
         default=False,
         envvar=environment_variable(switch.name),
-        help=switch.about,
+        help=switch.help,
     )
 
 
-def rewrite(words: list[str], commands: Iterable[str]) -> list[str]:
-    """Make a registrator command line one of ours: ``run`` where no command is named, ``-internal=false`` (Go's
-    spelling) as ``--no-internal``. Raises WrongUsage."""
-    if not words or words[0] not in {*commands, "-h", "--help", "--version"}:
-        words = ["run", *words]
-    return [_from_go(word) for word in words]
+def rewrite(arguments: list[str], commands: Iterable[str]) -> list[str]:
+    """Rewrite a command line of registrator as one that click understands.
+
+    ``run`` is put in front if the first argument is none of ``commands``. A switch in Go's spelling is replaced:
+    ``-internal=false`` becomes ``--no-internal``. Raises WrongUsage if the value of such a switch is no truth value.
+    """
+    if not arguments or arguments[0] not in {*commands, "-h", "--help", "--version"}:
+        arguments = ["run", *arguments]
+    return [_rewrite_go_switch(argument) for argument in arguments]
 
 
-def _from_go(word: str) -> str:
-    name, equals, value = word.partition("=")
+def _rewrite_go_switch(argument: str) -> str:
+    name, equals, value = argument.partition("=")
     switch = name.lstrip("-")
     if not equals or not name.startswith("-") or switch not in {each.name for each in SWITCHES}:
-        return word
+        return argument
     if value in _TRUE:
         return f"--{switch}"
     if value in _FALSE:

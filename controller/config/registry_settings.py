@@ -1,4 +1,4 @@
-"""Which registries are meant: a value for each, with a label of its own."""
+"""The settings of each registry."""
 
 from __future__ import annotations
 
@@ -14,35 +14,43 @@ from controller.registry.uri import RegistryUri
 
 @frozen
 class RegistrySettings:
-    """One registry. ``label`` is its name in metrics, log and documents; ``given`` what the operator called it."""
+    """One registry that is kept in step."""
 
+    #: The registry's name in metrics, log and JSON output, as ``labels`` gives it.
     label: str
+    #: The URI as the operator wrote it, for messages.
     given: str
+    #: The same URI, parsed.
     uri: RegistryUri
+    #: How the program and the registry authenticate each other. Certificates and user are those of all registries;
+    #: whether TLS is used depends on the URI, too.
     credentials: Credentials
 
 
 def labels(uris: Sequence[RegistryUri]) -> Iterator[str]:
-    """A name for each, in order: the scheme, and for a second one of the same scheme ``etcd-2``, and so on."""
+    """Yield a label for each URI, in order: its scheme, with a number if the scheme came before, as in ``etcd-2``."""
     seen: Counter[str] = Counter()
     for uri in uris:
         seen[uri.scheme] += 1
         yield uri.scheme if seen[uri.scheme] == 1 else f"{uri.scheme}-{seen[uri.scheme]}"
 
 
-def clashes(registries: Sequence[RegistrySettings]) -> list[str]:
-    """Which of them cannot be kept beside each other, in plain words: the same keys would belong to both."""
-    return [problem for one, other in combinations(registries, 2) if (problem := _clash(one, other))]
+def overlapping_registries(registries: Sequence[RegistrySettings]) -> list[str]:
+    """Return a message for each two registries that have keys in common. Two loops must not own the same keys."""
+    return [problem for one, other in combinations(registries, 2) if (problem := _overlap(one, other))]
 
 
-def _clash(one: RegistrySettings, other: RegistrySettings) -> str:
-    """Who shares API and endpoint shares the store, however many more endpoints there are. Of two prefixes that lie one
-    in the other, the outer one's passes would take the inner one's keys for orphans of theirs."""
+def _overlap(one: RegistrySettings, other: RegistrySettings) -> str:
+    """Return how two registries overlap, or an empty string if they do not.
+
+    Two URIs with the same API and an endpoint in common mean the same store, whatever other endpoints they have. If one
+    prefix lies within the other, passes over the outer prefix would take the keys of the inner one for orphans.
+    """
     if one.uri.api != other.uri.api or not {*one.uri.endpoints} & {*other.uri.endpoints}:
         return ""
     if one.uri.prefix == other.uri.prefix:
         return f"registry URIs {one.given!r} and {other.given!r} are the same place: give it once"
     inner, outer = (one, other) if len(one.uri.prefix) > len(other.uri.prefix) else (other, one)
     if inner.uri.prefix.startswith(f"{outer.uri.prefix}/"):
-        return f"registry URI {inner.given!r} lies within {outer.given!r}: give prefixes beside each other"
+        return f"registry URI {inner.given!r} lies within {outer.given!r}: give prefixes that do not contain each other"
     return ""

@@ -1,4 +1,4 @@
-"""What the operator asked for: words in, one frozen value out, or all that is wrong with them at once."""
+"""The settings of a run: the texts of all options are parsed into one frozen value, or into a list of all problems."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from controller.config import converters as read
-from controller.config.registry_settings import RegistrySettings, clashes, labels
+from controller.config import converters
+from controller.config.registry_settings import RegistrySettings, labels, overlapping_registries
 from controller.errors import Stop
 from controller.host_port import HostPort
 from controller.logs import FORMATS, LEVELS
@@ -23,11 +23,17 @@ from model.stored import Lifetime
 T = TypeVar("T")
 D = TypeVar("D")
 
-Words = Mapping[str, str]
+#: The text of each option by the option's name, as ``controller.config.flags`` collects it. The text is empty if the
+#: option was not given, and ``true`` for a switch that is on.
+RawOptions = Mapping[str, str]
+
+#: registrator's flags that are not needed here, since every pass compares and repairs everything. They are accepted, so
+#: that nobody has to change a unit file. Of their values only -resync has an effect: see ``Settings.interval``.
+UNNEEDED_FLAGS = ("cleanup", "resync", "retry-attempts", "retry-interval")
 
 
 class WrongUsage(Stop):
-    """What was asked for makes no sense; ``problems`` in plain words."""
+    """The command line makes no sense. ``problems`` has a message for each mistake in it."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -36,188 +42,217 @@ class WrongUsage(Stop):
 
 @frozen
 class Settings:
-    """Everything a run needs, with at least one registry. Times are in seconds."""
+    """What ``wharfinger run`` and ``wharfinger reconcile`` need to know."""
 
+    #: The registries to keep in step, at least one, in the order of the command line.
     registries: tuple[RegistrySettings, ...]
+    #: Which containers have entries, and with which owner, address and tags. By default every published port has one.
     rules: Rules
+    #: How long keys live, and how often they are renewed (-ttl and -ttl-refresh). By default keys do not expire.
     lifetime: Lifetime
+    #: When deletes are held back (--delete-guard). By default if they are more than 50 percent of the host's entries,
+    #: because an engine that stops shows an empty list for about a second.
     guard: GuardRule
+    #: Whether the owner name may be taken from another engine (--take-over). Off by default, so that a host
+    #: that was given another host's name by mistake writes nothing.
     take_over: bool
+    #: Seconds between two passes: the least of --interval (1 by default), -resync and -ttl-refresh, since each of them
+    #: asks for a pass at least that often.
     interval: float
+    #: Seconds that a pass may take (--pass-timeout), 10 by default. What there is no time for is left to the next pass.
     pass_timeout: float
+    #: Where to serve metrics and health (--listen), by default port 9119 on every interface, so that Prometheus can
+    #: scrape from another host. None for no server.
     listen: HostPort | None
+    #: The URL of the Docker engine (--docker-host). Empty by default, which means DOCKER_HOST or the usual sockets.
     docker_host: str
+    #: How the log is written (--log-format): ``text`` by default, for people, or ``json``, for programs.
     log_format: str
+    #: The least severe level that is logged (--log-level), ``info`` by default.
     log_level: str
-    needless: tuple[str, ...]
+    #: The flags of UNNEEDED_FLAGS that were given. The log names them once at the start.
+    unneeded_flags: tuple[str, ...]
+    #: Names and values of ``docker ps`` filters (--filter). Only containers that all filters let through have entries.
     filters: tuple[tuple[str, str], ...]
+    #: The format of values of etcd:// and etcd3:// registries (--value-format): by default registrator's ``host:port``.
     value_format: ValueFormat = ValueFormat.HOSTPORT
 
 
-def parse(words: Words, uris: tuple[str, ...]) -> Settings:
-    """The settings that the command line's words mean, by option name as in ``controller.cli``; an empty word is an
-    option not given. Raises WrongUsage with every problem there is."""
-    reader = _Reader(words)
-    lifetime = Lifetime(reader.whole("ttl"), reader.whole("ttl-refresh"))
-    reader.problems += _lifetime_problems(lifetime)
-    resync = reader.whole("resync")
-    reader.check("retry-attempts", read.whole)
-    reader.check("retry-interval", read.whole)
-    registries = reader.registries(uris)
+def parse_settings(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
+    """Return the settings that these options and registry URIs mean. Raises WrongUsage with every problem there is."""
+    parser = _SettingsParser(raw)
+    lifetime = Lifetime(parser.whole("ttl"), parser.whole("ttl-refresh"))
+    parser.problems += _lifetime_problems(lifetime)
+    resync = parser.whole("resync")
+    parser.check("retry-attempts", converters.whole)
+    parser.check("retry-interval", converters.whole)
+    registries = parser.registries(uris)
     settings = Settings(
         registries=registries,
-        rules=_rules(reader),
+        rules=_rules(parser),
         lifetime=lifetime,
-        guard=GuardRule(percent=reader.get("delete-guard", read.percent, 50)),
-        take_over=bool(words["take-over"]),
-        interval=min(filter(None, (reader.seconds("interval", 1.0), resync, lifetime.refresh))),
-        pass_timeout=reader.seconds("pass-timeout", 10.0),
-        listen=reader.get("listen", read.listen, None),
-        docker_host=words["docker-host"],
-        log_format=reader.get("log-format", read.one_of(FORMATS), "text"),
-        log_level=reader.get("log-level", read.one_of(LEVELS), "info"),
-        needless=tuple(name for name in ("cleanup", "resync", "retry-attempts", "retry-interval") if words[name]),
-        value_format=reader.value_format(registries),
-        filters=reader.each("filter", read.docker_filter),
+        guard=GuardRule(percent=parser.get("delete-guard", converters.percent, 50)),
+        take_over=bool(raw["take-over"]),
+        interval=min(filter(None, (parser.seconds("interval", 1.0), resync, lifetime.refresh))),
+        pass_timeout=parser.seconds("pass-timeout", 10.0),
+        listen=parser.get("listen", converters.listen, None),
+        docker_host=raw["docker-host"],
+        log_format=parser.get("log-format", converters.one_of(FORMATS), "text"),
+        log_level=parser.get("log-level", converters.one_of(LEVELS), "info"),
+        unneeded_flags=tuple(name for name in UNNEEDED_FLAGS if raw[name]),
+        value_format=parser.value_format(registries),
+        filters=parser.get_all("filter", converters.docker_filter),
     )
-    if reader.problems:
-        raise WrongUsage(reader.problems)
+    if parser.problems:
+        raise WrongUsage(parser.problems)
     return settings
 
 
 @frozen
 class OwnerSettings:
-    """What it takes to speak about one owner's entries."""
+    """What ``wharfinger deregister`` needs to know."""
 
+    #: The registries to remove the owner's entries from, at least one, in the order of the command line.
     registries: tuple[RegistrySettings, ...]
+    #: The name of the host whose entries are removed (--hostname). It is never guessed.
     owner: str
 
 
-def parse_owner(words: Words, uris: tuple[str, ...]) -> OwnerSettings:
-    """The settings of ``wharfinger deregister``; ``words`` has ``hostname`` and the connection's options. Raises
-    WrongUsage with every problem there is."""
-    reader = _Reader(words)
-    settings = OwnerSettings(reader.registries(uris), reader.get("hostname", read.owner, ""))
-    if not words["hostname"]:
-        reader.problems.append("--hostname is needed: whose entries are to go")
-    if reader.problems:
-        raise WrongUsage(reader.problems)
+def parse_owner_settings(raw: RawOptions, uris: tuple[str, ...]) -> OwnerSettings:
+    """Return the settings of ``wharfinger deregister``. ``raw`` needs to hold ``hostname`` and the options of the
+    connection alone. Raises WrongUsage with every problem there is."""
+    parser = _SettingsParser(raw)
+    settings = OwnerSettings(parser.registries(uris), parser.get("hostname", converters.owner, ""))
+    if not raw["hostname"]:
+        parser.problems.append("--hostname is needed: give the name of the host whose entries are to be removed")
+    if parser.problems:
+        raise WrongUsage(parser.problems)
     return settings
 
 
-def _rules(reader: _Reader) -> Rules:
-    words = reader.words
+def _rules(parser: _SettingsParser) -> Rules:
+    raw = parser.raw
     address = AddressRules(
-        ip=reader.get("ip", read.address, ""),
-        label=words["useIpFromLabel"],
-        internal=bool(words["internal"]),
-        network=words["network"],
-        family=reader.get("ip-family", read.family, Family.ANY),
+        ip=parser.get("ip", converters.address, ""),
+        label=raw["useIpFromLabel"],
+        internal=bool(raw["internal"]),
+        network=raw["network"],
+        family=parser.get("ip-family", converters.family, Family.ANY),
     )
-    reader.problems += _address_problems(address)
+    parser.problems += _address_problems(address)
     return Rules(
-        owner=reader.get("hostname", read.owner, ""),
+        owner=parser.get("hostname", converters.owner, ""),
         address=address,
-        explicit=bool(words["explicit"]),
-        tags=reader.get("tags", read.tags, ()),
-        deregister=reader.get("deregister", read.deregister, Deregister.ALWAYS),
-        health=reader.get("health", read.health, HealthRule.ANY),
-        all_bindings=bool(words["all-bindings"]),
+        explicit=bool(raw["explicit"]),
+        tags=parser.get("tags", converters.tags, ()),
+        deregister=parser.get("deregister", converters.deregister, Deregister.ALWAYS),
+        health=parser.get("health", converters.health, HealthRule.ANY),
+        all_bindings=bool(raw["all-bindings"]),
     )
 
 
 def _address_problems(address: AddressRules) -> list[str]:
-    """What does not go together."""
+    """Return a message for each two address options that contradict each other."""
     problems = []
     if address.network and not address.internal:
-        problems.append(f"--network {address.network!r} says which address -internal takes: give -internal, too")
+        problems.append(f"--network {address.network!r} applies to addresses of -internal only: give -internal, too")
     if address.ip and not address.family.has(address.ip):
         kind = address.family.name_for_people
-        problems.append(f"-ip {address.ip!r} is not an {kind} address, and --ip-family asks for those")
+        problems.append(f"-ip {address.ip!r} is not an {kind} address, but --ip-family allows no others")
     return problems
 
 
-class _Reader:
-    """Reads words, and keeps what is wrong with them."""
+def _lifetime_problems(lifetime: Lifetime) -> list[str]:
+    """Return what is wrong with the lifetime, by registrator's own two rules."""
+    if bool(lifetime.ttl) != bool(lifetime.refresh):
+        return ["-ttl and -ttl-refresh go together: give both, or neither"]
+    if lifetime.ttl and lifetime.ttl <= lifetime.refresh:
+        return [
+            f"-ttl {lifetime.ttl} must be greater than -ttl-refresh {lifetime.refresh}, "
+            "or keys expire before they are renewed"
+        ]
+    return []
 
-    def __init__(self, words: Words) -> None:
-        self.words = words
+
+class _SettingsParser:
+    """Converts the texts of options, and collects the problems that it finds."""
+
+    def __init__(self, raw: RawOptions) -> None:
+        self.raw = raw
         self.problems: list[str] = []
 
     def get(self, name: str, convert: Callable[[str], T], default: T) -> T:
-        """The option's value; the default where it was not given or is wrong."""
-        word = self.words[name]
-        return self._convert(name, word, convert, default) if word else default
+        """Return the option's value, or the default if the option was not given or makes no sense."""
+        text = self.raw[name]
+        return self._convert(name, text, convert, default) if text else default
 
-    def each(self, name: str, convert: Callable[[str], T]) -> tuple[T, ...]:
-        """The values of an option that may be given several times, without those that are wrong."""
-        given = filter(None, self.words[name].split(read.BETWEEN))
-        values = (self._convert(name, word, convert, None) for word in given)
+    def get_all(self, name: str, convert: Callable[[str], T]) -> tuple[T, ...]:
+        """Return the values of an option that may be given several times, without those that make no sense."""
+        texts = filter(None, self.raw[name].split(converters.SEPARATOR))
+        values = (self._convert(name, text, convert, None) for text in texts)
         return tuple(value for value in values if value is not None)
 
-    def _convert(self, name: str, word: str, convert: Callable[[str], T], default: D) -> T | D:
+    def _convert(self, name: str, text: str, convert: Callable[[str], T], default: D) -> T | D:
         try:
-            return convert(word)
+            return convert(text)
         except ValueError as error:
-            self.problems.append(f"-{name} {word!r}: {error}" if len(name) < 4 else f"--{name} {word!r}: {error}")
+            self.problems.append(f"-{name} {text!r}: {error}" if len(name) < 4 else f"--{name} {text!r}: {error}")
             return default
 
     def check(self, name: str, convert: Callable[[str], object]) -> None:
-        """Read an option that has no use here, for its mistakes."""
+        """Find the problem of an option whose value is not needed."""
         self.get(name, convert, None)
 
     def whole(self, name: str) -> int:
-        return self.get(name, read.not_negative, 0)
+        """Return a whole number from 0 up; 0 if the option was not given or makes no sense."""
+        return self.get(name, converters.not_negative, 0)
 
     def seconds(self, name: str, default: float) -> float:
-        return self.get(name, read.positive, default)
+        """Return a number of seconds, or the default if the option was not given or makes no sense."""
+        return self.get(name, converters.seconds, default)
 
     def credentials(self) -> Credentials:
-        """How to be sure of etcd, and etcd of us, by the flags alone. etcdctl's ``name:password`` is understood."""
-        words = self.words
-        files = {name: self.get(f"etcd-{name}", read.readable, "") for name in ("ca", "cert", "key")}
+        """Return the credentials that the options give for every registry.
+
+        TLS is on here if any of its files was given. The password is that of --etcd-password-file, or else of the
+        environment variable, or else the one in etcdctl's form ``name:password`` of the user.
+        """
+        files = {name: self.get(f"etcd-{name}", converters.readable_file, "") for name in ("ca", "cert", "key")}
         if bool(files["cert"]) != bool(files["key"]):
             self.problems.append("--etcd-cert and --etcd-key go together: give both, or neither")
-        user, _, password = words["etcd-user"].partition(":")
-        password = self.get("etcd-password-file", read.first_line, "") or words["etcd-password"] or password
+        user, _, password = self.raw["etcd-user"].partition(":")
+        password = self.get("etcd-password-file", converters.first_line, "") or self.raw["etcd-password"] or password
         if bool(user) != bool(password):
             self.problems.append("a user name and a password go together: give both, or neither")
         return Credentials(any(files.values()), files["ca"], files["cert"], files["key"], user, password)
 
     def registries(self, uris: tuple[str, ...]) -> tuple[RegistrySettings, ...]:
-        """All that are given. None is a problem, and so are two that would have the same keys."""
+        """Return the registries that were given. It is a problem if there is none, or if two of them overlap."""
         if not uris:
             example = "etcd://127.0.0.1:2379/services"
             self.problems.append(f"at least one registry URI is needed, as in {example}; none was given")
-        found = []
-        for word in uris:
+        parsed = []
+        for text in uris:
             try:
-                found.append((word, parse_uri(word)))
+                parsed.append((text, parse_uri(text)))
             except ValueError as error:
-                self.problems.append(f"registry URI {masked(word)!r}: {error}")
+                self.problems.append(f"registry URI {masked(text)!r}: {error}")
         credentials = self.credentials()
         registries = tuple(
-            RegistrySettings(label, word, uri, evolve(credentials, tls=credentials.tls or uri.tls))
-            for label, (word, uri) in zip(labels([uri for _, uri in found]), found, strict=True)
+            RegistrySettings(label, text, uri, evolve(credentials, tls=credentials.tls or uri.tls))
+            for label, (text, uri) in zip(labels([uri for _, uri in parsed]), parsed, strict=True)
         )
-        self.problems += clashes(registries)
+        self.problems += overlapping_registries(registries)
         return registries
 
     def value_format(self, registries: tuple[RegistrySettings, ...]) -> ValueFormat:
-        """The form of plain values. Asked for where there are none it is a problem."""
-        form = self.get("value-format", read.value_format, ValueFormat.HOSTPORT)
-        if registries and all(each.uri.skydns for each in registries) and form is not ValueFormat.HOSTPORT:
+        """Return the value format. It is a problem to give one if every registry has the SkyDNS layout."""
+        value_format = self.get("value-format", converters.value_format, ValueFormat.HOSTPORT)
+        every_skydns = registries and all(each.uri.skydns for each in registries)
+        if every_skydns and value_format is not ValueFormat.HOSTPORT:
             scheme = registries[0].uri.scheme
             self.problems.append(
-                f"--value-format {form.value} is for etcd:// and etcd3://; what {scheme}:// writes is for CoreDNS"
+                f"--value-format {value_format.value} applies to etcd:// and etcd3:// only; "
+                f"the values of {scheme}:// are always records for CoreDNS"
             )
-        return form
-
-
-def _lifetime_problems(lifetime: Lifetime) -> list[str]:
-    """registrator's own two rules."""
-    if bool(lifetime.ttl) != bool(lifetime.refresh):
-        return ["-ttl and -ttl-refresh go together: give both, or neither"]
-    if lifetime.ttl and lifetime.ttl <= lifetime.refresh:
-        return [f"-ttl {lifetime.ttl} must be greater than -ttl-refresh {lifetime.refresh}, or keys expire before that"]
-    return []
+        return value_format

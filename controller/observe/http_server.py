@@ -1,13 +1,13 @@
-"""The HTTP server: ``/metrics``, ``/healthz``, ``/readyz``."""
+"""The HTTP server, and the only module that imports waitress: ``/metrics``, ``/healthz``, ``/readyz``."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from waitress.server import create_server
 
+from controller.background import Background
 from controller.errors import Stop, one_line
 from controller.host_port import HostPort
 from controller.observe.health import Answer, Condition
@@ -22,7 +22,7 @@ _INDEX = b"""<!doctype html><html lang="en"><title>wharfinger</title><h1>wharfin
 
 
 def router(health: Condition, metrics: App) -> App:
-    """A WSGI application over health and metrics. It only ever reads."""
+    """Return the WSGI application that serves health and metrics. It answers GET and HEAD, and changes nothing."""
     pages: dict[str, App] = {
         "/": lambda environ, start: _reply(start, "200 OK", _INDEX, "text/html; charset=utf-8"),
         "/metrics": metrics,
@@ -64,13 +64,16 @@ def _reply(
     return [body]
 
 
-def serve(app: App, address: HostPort) -> None:
-    """Serve from threads of its own until the program ends. Raises Stop when the address cannot be had."""
+def serve(app: App, address: HostPort, background: Background) -> None:
+    """Listen at the address, and serve in the background until the program ends.
+
+    Raises Stop when the program cannot listen there, for example because the port is in use.
+    """
     try:
-        # Slow clients wait among a thousand connections and hold no thread.
+        # Slow clients wait among up to a thousand connections, and do not occupy one of the threads.
         server = create_server(
             app, listen=str(address), threads=4, connection_limit=1000, channel_timeout=10, ident=None
         )
     except (OSError, ValueError) as error:
-        raise Stop(f"cannot listen on {address}: {one_line(error)}; choose another with --listen") from error
-    threading.Thread(target=server.run, name="http", daemon=True).start()
+        raise Stop(f"cannot listen on {address}: {one_line(error)}; choose another address with --listen") from error
+    background.start(server.run, name="http")

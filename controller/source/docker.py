@@ -1,7 +1,7 @@
-"""The door to the Docker engine, and to the docker SDK.
+"""The containers of this host, and the only module that imports the docker SDK.
 
-``GET /containers/json`` shows neither environment nor exposed ports, so each container that is new or looks changed in
-the list is inspected once; what the inspect said is kept for as long as the list shows the container unchanged.
+``GET /containers/json`` shows neither environment nor exposed ports. So each container that is new in this list, or
+that looks changed there, is inspected once. The answer is kept for as long as the list shows the container unchanged.
 """
 
 from __future__ import annotations
@@ -23,20 +23,27 @@ from model.container import Container, ContainerRef, from_inspect
 from model.listing import agrees_with_list, shown_in_list
 from model.snapshot import Snapshot, UnknownContainer
 
-#: Seconds for one answer. After a burst of deaths the engine was seen to hold an inspect back for 1.6 s.
+#: Seconds to wait for one answer. After many containers had died at once, the engine was seen to hold an inspect back
+#: for 1.6 s.
 TIMEOUT = 5
 
-#: Where to look when nobody says where the engine is: Docker's own place, and where registrator's users mount it.
+#: The sockets to try when nothing says where the engine is: Docker's own, and the one that registrator's users mount.
 SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # noqa: S108 - a place to look, not one to write
 
-#: What an answer raises that is JSON, but not what the API promises.
-_MISSHAPEN = (KeyError, TypeError, AttributeError)
+#: The errors of reading an answer that is JSON, but not as the API documents it.
+_UNEXPECTED_ANSWER = (KeyError, TypeError, AttributeError)
 
-_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError, ValueError, *_MISSHAPEN)
+_ERRORS = (
+    docker.errors.DockerException,
+    requests.exceptions.RequestException,
+    OSError,
+    ValueError,
+    *_UNEXPECTED_ANSWER,
+)
 
 
-class Client(Protocol):
-    """As much of docker.APIClient as is used."""
+class EngineClient(Protocol):
+    """The methods of ``docker.APIClient`` that are used."""
 
     timeout: int
 
@@ -51,28 +58,23 @@ class Client(Protocol):
 
 @frozen
 class EngineSettings:
-    """``host`` is a URL as in DOCKER_HOST; empty: from Docker's own variables in ``environment``, else the first of
-    ``sockets`` that is there."""
+    """Where the engine is."""
 
+    #: The engine's URL, in the form of DOCKER_HOST. Empty by default: ``environment`` and ``sockets`` decide.
     host: str = ""
+    #: The environment variables, of which Docker's own are used: DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.
+    #: Empty by default, so that nothing depends on the environment unless the caller says so.
     environment: Mapping[str, str] = field(factory=dict)
+    #: The sockets to try if neither of the above names the engine. The first one that exists is used.
     sockets: Sequence[str] = SOCKETS
 
-
-def connect(settings: EngineSettings) -> docker.APIClient:
-    """A client for the engine, its API version negotiated: newer engines refuse old versions."""
-    tls = docker.utils.kwargs_from_env(environment=dict(settings.environment)).get("tls", False)
-    return docker.APIClient(base_url=url_of(settings), version="auto", timeout=TIMEOUT, tls=tls)
-
-
-def url_of(settings: EngineSettings) -> str:
-    """Where the engine is looked for."""
-    return settings.host or settings.environment.get("DOCKER_HOST") or _found_socket(settings.sockets)
-
-
-def _found_socket(sockets: Sequence[str]) -> str:
-    there = [path for path in sockets if _is_socket(path)]
-    return f"unix://{there[0] if there else sockets[0]}"
+    @property
+    def url(self) -> str:
+        """The URL of the engine. If none of the sockets exists it is that of the first one."""
+        if given := self.host or self.environment.get("DOCKER_HOST"):
+            return given
+        existing = [path for path in self.sockets if _is_socket(path)]
+        return f"unix://{existing[0] if existing else self.sockets[0]}"
 
 
 def _is_socket(path: str) -> bool:
@@ -82,106 +84,129 @@ def _is_socket(path: str) -> bool:
         return False
 
 
+def connect(settings: EngineSettings) -> docker.APIClient:
+    """Return a client that is connected to the engine. Raises an error of the docker SDK or of requests.
+
+    The API version is negotiated, because newer engines refuse old versions.
+    """
+    tls = docker.utils.kwargs_from_env(environment=dict(settings.environment)).get("tls", False)
+    return docker.APIClient(base_url=settings.url, version="auto", timeout=TIMEOUT, tls=tls)
+
+
 @frozen
 class EngineIdentity:
-    """``name`` is the engine's name for its host, empty when it could not find out; ``id`` its own id, empty where an
-    engine has none."""
+    """What the engine says about itself."""
 
+    #: The engine's name for its host. It is the owner of this host's entries unless ``--hostname`` gives another. Empty
+    #: if the engine could not find out.
     name: str
+    #: The engine's own id, by which two hosts of the same name are told apart. Empty by default, and for an engine that
+    #: has none.
     id: str = ""
 
 
 @frozen
-class _Seen:
-    """What the list showed of a container when its inspect answer was taken."""
+class _CachedInspect:
+    """The container that an inspect returned, and what the list showed of it at that time."""
 
     shown: Mapping[str, Any]
     container: Container
 
 
 class Engine:
-    """The containers of this host, as the engine tells them."""
+    """The Docker engine of this host."""
 
     def __init__(
         self,
-        dial: Callable[[], Client],
+        dial: Callable[[], EngineClient],
         *,
         stopped_too: bool,
         on_error: Callable[[], None] = lambda: None,
         where: str = "",
         filters: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """``dial`` connects to the engine. ``stopped_too``: whether containers that are not running are wanted.
-        ``on_error`` is called for each request that got no usable answer. ``where`` the engine is, for messages.
-        ``filters`` are names and values as of ``docker ps --filter``."""
+        """Nothing is connected yet.
+
+        ``dial`` connects to the engine. ``stopped_too`` says whether ``read`` also returns stopped containers.
+        ``on_error`` is called for each request without a usable answer. ``where`` is the engine's URL, for messages.
+        ``filters`` are names and values as for ``docker ps --filter``.
+        """
         self._dial = dial
         self._where = f" ({where})" if where else ""
         self._stopped_too = stopped_too
         self._on_error = on_error
-        self._filters = _by_name(filters)
-        self._client: Client | None = None
+        self._filters = _for_api(filters)
+        self._client: EngineClient | None = None
         self._identity: EngineIdentity | None = None
-        self._seen: dict[str, _Seen] = {}
+        self._inspected: dict[str, _CachedInspect] = {}
 
     def identity(self) -> EngineIdentity:
-        """The engine's name for its host, and its id. Asked once a connection, as an engine cannot change them while it
-        runs. Raises EngineUnavailable."""
+        """Return the engine's name for its host, and its id. Raises EngineUnavailable.
+
+        The engine is asked once for each connection, because it cannot change them while it runs.
+        """
         if not self._identity:
-            self._identity = self._ask(lambda client: _identity_in(client.info()))
+            self._identity = self._ask(_ask_identity)
         return self._identity
 
     def read(self, deadline: Deadline) -> Snapshot:
-        """This host's containers. Raises EngineUnavailable; a container that alone cannot be read is ``unknown``.
+        """Return this host's containers. Raises EngineUnavailable.
 
-        With filters the engine is asked twice, and the filtered list comes first: the full one and the inspects have to
-        agree, so nothing comes between them. A container has entries only if both lists have it, so what starts or ends
-        in between has none, whichever comes first. One that is only in the second list is new, and is selected in the
-        next pass; where it took the place of one with entries, it looks like a delete, for which all is read again.
+        A container that cannot be read while others can is among the ``unknown`` ones.
+
+        With filters the engine is asked for two lists, first for the filtered one. The full list and the inspects have
+        to agree, so nothing comes between them. A container has entries only if both lists have it. So a container that
+        starts or ends between the lists has none, in either order of the lists. One that is only in the second list is
+        new, and is selected in the next pass. If it took the place of a container with entries, the plan has a delete,
+        and before a delete everything is read again.
         """
         if self._client:
-            # What is left of the pass bounds each answer; the client asks with the time-out that it has.
+            # Each answer may take what is left of the pass at most; the client uses the timeout that it has.
             self._client.timeout = max(1, min(TIMEOUT, round(deadline.left)))
-        selected = self._ask(self._selected_by) if self._filters else None
-        listed = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
-        seen: dict[str, _Seen] = {}
+        selected = self._ask(self._list_selected) if self._filters else None
+        lines = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
+        inspected: dict[str, _CachedInspect] = {}
         containers, unknown = [], []
-        for line in listed.values():
-            found = self._look_at(line, seen, deadline)
+        for line in lines.values():
+            found = self._read_container(line, inspected, deadline)
             if isinstance(found, Container):
                 containers.append(found)
             elif found:
                 unknown.append(found)
-        self._seen = seen
+        self._inspected = inspected
         return Snapshot(tuple(containers), tuple(unknown), selected)
 
-    def _selected_by(self, client: Client) -> frozenset[str]:
-        """The ids of the containers that the filters let through."""
+    def _list_selected(self, client: EngineClient) -> frozenset[str]:
+        """Return the ids of the containers that the filters let through."""
         try:
             return frozenset(line["Id"] for line in client.containers(all=self._stopped_too, filters=self._filters))
         except docker.errors.APIError as error:
             if not error.is_client_error():
                 raise
-            # The whole message begins with a long URL, and the engine's own words are what helps.
+            # The message of the error begins with a long URL. The engine's explanation is what helps.
             raise docker.errors.DockerException(f"it refuses --filter: {error.explanation}") from error
 
-    def _look_at(
-        self, line: Mapping[str, Any], seen: dict[str, _Seen], deadline: Deadline
+    def _read_container(
+        self, line: Mapping[str, Any], inspected: dict[str, _CachedInspect], deadline: Deadline
     ) -> Container | UnknownContainer | None:
-        """The container of a line of the list; None when it is gone since."""
+        """Return the container of a line of the list, or None if it is gone by now.
+
+        What is known from an inspect that agrees with the line is added to ``inspected``.
+        """
         try:
-            before, shown = self._seen.get(line["Id"]), shown_in_list(line)
+            before, shown = self._inspected.get(line["Id"]), shown_in_list(line)
             if before and before.shown == shown:
-                seen[line["Id"]] = before
+                inspected[line["Id"]] = before
                 return before.container
             if deadline.passed:
                 return UnknownContainer(_ref(line), "the pass ran out of time")
             container = self._inspect(line["Id"])
             if container and agrees_with_list(container, line):
-                seen[container.id] = _Seen(shown, container)
+                inspected[container.id] = _CachedInspect(shown, container)
             return container
         except _ERRORS as error:
             self._on_error()
-            return UnknownContainer(_ref(line), _plain(error))
+            return UnknownContainer(_ref(line), _message(error))
 
     def _inspect(self, container_id: str) -> Container | None:
         assert self._client
@@ -190,54 +215,62 @@ class Engine:
         except docker.errors.NotFound:
             return None
 
-    def _ask(self, question: Callable[[Client], Any]) -> Any:
+    def _ask(self, request: Callable[[EngineClient], Any]) -> Any:
+        """Return what ``request`` returns, over a connection that is opened if there is none. An error closes it.
+
+        Raises EngineUnavailable for every error of the libraries.
+        """
         try:
             self._client = self._client or self._dial()
-            return question(self._client)
+            return request(self._client)
         except _ERRORS as error:
             self._on_error()
             self.close()
-            raise EngineUnavailable(f"cannot read the Docker engine: {_plain(error)}{self._where}") from error
+            raise EngineUnavailable(f"cannot read the Docker engine: {_message(error)}{self._where}") from error
 
     def close(self) -> None:
-        """Let go of the connection; the next question makes a new one."""
+        """Close the connection. The next request opens another one."""
         if self._client:
             self._client.close()
         self._client, self._identity = None, None
 
 
-def _by_name(filters: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    """The filters as the engine's API takes them."""
+def _for_api(filters: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the filters as the engine's API takes them: the values by name."""
     names = dict.fromkeys(name for name, _ in filters)
     return {name: [value for other, value in filters if other == name] for name in names}
 
 
-def _identity_in(info: Mapping[str, Any]) -> EngineIdentity:
+def _ask_identity(client: EngineClient) -> EngineIdentity:
+    info = client.info()
     return EngineIdentity(str(info["Name"] or ""), str(info.get("ID") or ""))
 
 
 def _ref(line: Mapping[str, Any]) -> ContainerRef:
+    """Return id and name of the container of a line of the list."""
     names: Sequence[str] = line.get("Names") or ()
-    # A link gives a container a second name, /other/alias; its own has one slash.
+    # A link gives a container a second name, as in /other/alias. Its own name has one slash.
     own = [name[1:] for name in names if name.count("/") == 1]
     return ContainerRef(line["Id"], own[0] if own else "")
 
 
-def _plain(error: BaseException) -> str:
-    """The libraries wrap the socket's own error several times over; the innermost says it best."""
-    for cause in _chain(error):
+def _message(error: BaseException) -> str:
+    """Return what is wrong, for the operator. The libraries wrap the error of the socket several times, and the
+    innermost error has the best message."""
+    for cause in _causes(error):
         if isinstance(cause, requests.exceptions.Timeout):
             return "no answer in time"
         if isinstance(cause, FileNotFoundError | ConnectionRefusedError | PermissionError):
             return one_line(cause)
-    return f"unexpected answer: {error!r}" if isinstance(error, _MISSHAPEN) else one_line(error)
+    return f"unexpected answer: {error!r}" if isinstance(error, _UNEXPECTED_ANSWER) else one_line(error)
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
-    chain: list[BaseException] = []
-    while error and error not in chain:
-        chain.append(error)
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """Return the error and the errors that it wraps, the innermost last."""
+    causes: list[BaseException] = []
+    while error and error not in causes:
+        causes.append(error)
         error = (
             error.__cause__ or error.__context__ or next((a for a in error.args if isinstance(a, BaseException)), None)
         )
-    return chain
+    return causes

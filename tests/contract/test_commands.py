@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.commands.exit_codes import HELD_BACK, IN_SYNC, PENDING, WRONG
+from controller.commands.exit_codes import ExitCode
 from model.record import RecordKeys
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.command_host import OWNER, Host, on_a_terminal
@@ -18,6 +18,8 @@ from tests.support.waiting import wait_until
 SECRET = "correct horse"
 SHELF = RecordKeys("/services")
 
+
+IN_SYNC, WRONG, PENDING, HELD_BACK = ExitCode
 
 SIX = tuple("abcdef")
 

@@ -7,11 +7,13 @@ import subprocess
 
 import pytest
 
-from controller.commands.exit_codes import HELD_BACK, IN_SYNC, PENDING, WRONG
+from controller.commands.exit_codes import ExitCode
 from model.record import RecordKeys
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.command_host import OWNER, Host, on_a_terminal
 from tests.support.processes import free_ports
+
+IN_SYNC, WRONG, PENDING, HELD_BACK = ExitCode
 
 SIX = tuple("abcdef")
 

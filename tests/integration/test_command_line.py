@@ -44,12 +44,12 @@ def test_registrators_command_lines_work_unchanged(host: Host, line: str) -> Non
     assert host.keys() == {host.key("one"): COMMAND_LINES[line].replace("OWN", own)}
 
 
-def test_needless_flags_are_accepted_and_said_once(host: Host) -> None:
-    """What every pass does anyway: the log says so at the start, and never again."""
+def test_flags_that_are_not_needed_are_accepted_and_logged_once(host: Host) -> None:
+    """The log names them at the start, and never again."""
     flags = "-cleanup -retry-attempts -1 -retry-interval 2000 -resync 60"
     agent = host.agent(*flags.split()).wait_ready()
     agent.wait_for_passes(3)
-    said = [line.rpartition("=")[2] for line in agent.log().splitlines() if "needless" in line]
+    said = [line.rpartition("=")[2] for line in agent.log().splitlines() if "flag is not needed" in line]
     assert said == ["-cleanup", "-resync", "-retry-attempts", "-retry-interval"]
 
 

@@ -160,7 +160,7 @@ def test_the_network_is_only_for_internal_addresses(networks: Host) -> None:
     networks.start("web", flags="-e SERVICE_NETWORK=back")
     done = networks.reconcile("--network", "back")
     assert done.returncode == 1
-    assert "--network 'back' says which address -internal takes: give -internal, too" in done.stderr
+    assert "--network 'back' applies to addresses of -internal only: give -internal, too" in done.stderr
     assert networks.reconcile().returncode == 0
     assert networks.keys() == networks.expected()
 

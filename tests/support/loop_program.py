@@ -1,7 +1,7 @@
-"""A program around `controller.commands.service`, to be sent signals: `python -m tests.support.loop_program MODE ...`.
+"""A program with loops that a test can send signals to: `python -m tests.support.loop_program MODE [MODE...]`.
 
-It has a loop for each MODE, prints a line for each pass, and its passes come an hour apart. MODE is calm, stuck (a pass
-never ends), broken (an observer has a mistake in it) or mistaken (the pass has one).
+It runs a loop for each MODE through `controller.commands.run`, and prints a line for each pass. Passes are an hour
+apart. MODE is calm, stuck (a pass never ends), broken (an observer raises an error) or mistaken (the pass raises one).
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections.abc import Callable
 from controller import logs
 from controller.background import Threads
 from controller.clock import Clock
-from controller.commands.service import run_until_signalled
+from controller.commands.build import Effects
+from controller.commands.run import run_until_signalled
 from controller.reconcile.loop import Loop, Pace
 from model.memory import Memory
 from model.report import PassReport, PassResult
 
 
 class Breaking:
-    """An observer with a mistake in it, which no observer should have."""
+    """An observer that raises an error, which no observer should do."""
 
     def begun(self, now: float) -> None:
         """See Observer."""
@@ -41,11 +42,11 @@ def stuck(memory: Memory) -> PassReport:
     """A pass that does not end."""
     os.write(1, b"pass\n")
     threading.Event().wait()
-    raise AssertionError("nobody sets that event")
+    raise AssertionError("this event is never set")
 
 
 def mistaken(memory: Memory) -> PassReport:
-    """A pass with a mistake in it."""
+    """A pass that raises an error."""
     os.write(1, b"pass\n")
     raise RuntimeError("this pass breaks")
 
@@ -61,11 +62,13 @@ PASSES: dict[str, Callable[[Memory], PassReport]] = {
 def main() -> int:
     """Run until signalled."""
     logs.configure("json", "info", colour=False)
-    return run_until_signalled({f"{mode}-{number}": loop(mode) for number, mode in enumerate(sys.argv[1:], 1)})
+    return run_until_signalled(
+        {f"{mode}-{number}": loop(mode) for number, mode in enumerate(sys.argv[1:], 1)}, Effects()
+    )
 
 
 def loop(mode: str) -> Loop:
-    """The loop of this mode."""
+    """Return the loop of this mode."""
     return Loop(
         PASSES[mode], Pace(3600.0, Clock(), lambda: 0.0, Threads().waker()), (Breaking(),) if mode == "broken" else ()
     )

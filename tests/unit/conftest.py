@@ -1,13 +1,18 @@
-"""What several unit tests need."""
+"""Fixtures and settings of several unit tests."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
 from hypothesis import settings
+
+from controller.cli import main
+
+#: Runs a command line, and returns its exit code, standard output and standard error.
+Ran = Callable[..., tuple[int, str, str]]
 
 # How long an example takes says more about the machine than about the program.
 settings.register_profile("patient", deadline=None)
@@ -16,10 +21,21 @@ settings.load_profile("patient")
 
 @pytest.fixture
 def logging_restored() -> Iterator[None]:
-    """Logging belongs to the whole process: what a test sets up goes with it."""
+    """Restore the logging after the test, because it belongs to the whole process."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def ran(capsys: pytest.CaptureFixture[str]) -> Ran:
+    """Return a function that runs a command line and returns its exit code, standard output and standard error."""
+
+    def run(*args: str) -> tuple[int, str, str]:
+        code = main(args)
+        return code, *capsys.readouterr()
+
+    return run

@@ -1,4 +1,4 @@
-"""Deadlines."""
+"""The clock, and deadlines."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tests.support.fakes import FakeTime
     ids=["fresh", "nearly over", "over", "long over"],
 )
 def test_a_deadline_runs_out(passed: float, left: float, is_over: bool) -> None:
-    """What is left shrinks as time passes, and is never less than nothing."""
+    """The time that is left shrinks as time passes, and is never negative."""
     time = FakeTime()
     deadline = Deadline.after(10, time.clock)
     time.advance(passed)
     assert (deadline.left, deadline.passed) == (left, is_over)
 
 
-def test_the_real_clock_goes_on() -> None:
-    """A clock that nobody set tells the machine's time: seconds since 1970, and seconds that only grow."""
+def test_the_default_clock_is_that_of_the_machine() -> None:
+    """It tells the seconds since 1970, and seconds that never decrease."""
     clock = Clock()
     before = clock.monotonic()
     assert clock.monotonic() >= before

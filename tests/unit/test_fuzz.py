@@ -270,7 +270,7 @@ def test_registry_uris(text: str) -> None:
 READERS: list[Callable[[str], object]] = [
     words.whole,
     words.not_negative,
-    words.positive,
+    words.seconds,
     words.percent,
     words.address,
     words.owner,

@@ -1,4 +1,4 @@
-"""How the log looks, and that nobody else can write in it."""
+"""The format of the log, and that no text can forge a line of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from controller import logs
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
 
-#: What a container could put into its name, a label or its environment to play with the log or the terminal.
+#: Texts with which a container could try to forge a line of the log or control the terminal.
 NASTY = {
     "a new line": "web\n2026-01-01T00:00:00Z [info     ] forged",
     "carriage return": "web\rforged",
@@ -33,18 +33,18 @@ NASTY = {
 
 @pytest.fixture
 def written(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What was written to standard error since this was last asked."""
+    """Return a function that returns what was written to standard error since its last call."""
     return lambda: capsys.readouterr().err
 
 
 def configured(form: str, level: str = "info", *, colour: bool = False) -> Any:
-    """A logger after this configuration."""
+    """Configure the log, and return a logger."""
     logs.configure(form, level, colour=colour)
     return logs.logger("wharfinger.test")
 
 
 def test_a_line_of_text_has_time_level_message_logger_and_fields(written: Callable[[], str]) -> None:
-    """In this order, the fields in the order they were given, quoted where they have spaces."""
+    """They are in this order. Fields are in the given order, and are quoted if they have spaces."""
     configured("text").info("change applied", key="/a/b", value="x y", count=3)
     pattern = (
         r"\d{4}-\d\d-\d\dT[\d:.]+Z \[info     \] change applied \[wharfinger.test\] key=/a/b value='x y' count=3\n"
@@ -53,7 +53,7 @@ def test_a_line_of_text_has_time_level_message_logger_and_fields(written: Callab
 
 
 def test_a_line_of_json_has_the_same(written: Callable[[], str]) -> None:
-    """One document a line."""
+    """Each line is a JSON document."""
     configured("json").warning("port refused", port="80/tcp")
     line = json.loads(written())
     assert line.pop("timestamp").endswith("Z")
@@ -62,7 +62,7 @@ def test_a_line_of_json_has_the_same(written: Callable[[], str]) -> None:
 
 @pytest.mark.parametrize(("level", "count"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
 def test_lines_below_the_level_are_left_out(written: Callable[[], str], level: str, count: int) -> None:
-    """Each level and what is more serious."""
+    """A level includes the more severe ones."""
     log = configured("text", level)
     for say in (log.debug, log.info, log.warning, log.error):
         say("said")
@@ -70,18 +70,16 @@ def test_lines_below_the_level_are_left_out(written: Callable[[], str], level: s
 
 
 @pytest.mark.parametrize("colour", [False, True], ids=["plain", "coloured"])
-def test_colour_is_there_when_asked_for(written: Callable[[], str], colour: bool) -> None:
-    """And only then."""
+def test_the_log_has_colour_only_if_it_is_wanted(written: Callable[[], str], colour: bool) -> None:
+    """Without it there are no escape sequences."""
     configured("text", colour=colour).info("said")
     assert ("\x1b[" in written()) is colour
 
 
 @pytest.mark.parametrize("form", logs.FORMATS)
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
-def test_a_value_cannot_forge_a_line_or_play_with_the_terminal(
-    written: Callable[[], str], form: str, text: str
-) -> None:
-    """Whatever a container is called, it stays within its value, on the one line."""
+def test_a_value_cannot_forge_a_line_or_control_the_terminal(written: Callable[[], str], form: str, text: str) -> None:
+    """A container's name stays within its field, on one line."""
     configured(form).warning("port refused", container=text, port="80/tcp")
     line = written()
     assert line.endswith("\n")
@@ -93,8 +91,10 @@ def test_a_value_cannot_forge_a_line_or_play_with_the_terminal(
 
 
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
-def test_a_librarys_message_cannot_either(written: Callable[[], str], text: str) -> None:
-    """Their messages are no constants: waitress's, for one, hold the path that a client asked for."""
+def test_a_message_of_a_library_cannot_forge_a_line_or_control_the_terminal(
+    written: Callable[[], str], text: str
+) -> None:
+    """Such messages are not constants. Those of waitress, for example, hold the path that a client asked for."""
     configured("text")
     logging.getLogger("waitress").warning("Exception while serving %s", text)
     (line,) = written().split("\n")[:-1]
@@ -102,13 +102,13 @@ def test_a_librarys_message_cannot_either(written: Callable[[], str], text: str)
 
 
 def test_a_list_is_escaped_as_its_elements_are(written: Callable[[], str]) -> None:
-    """Other values are shown as in Python, which escapes."""
+    """Values that are not text are shown as Python shows them, which escapes."""
     configured("text").info("started", endpoints=["a\x1b[0m", "b\nc"])
     assert written().endswith("endpoints=['a\\x1b[0m', 'b\\nc']\n")
 
 
-def test_a_traceback_follows_its_line_indented(written: Callable[[], str]) -> None:
-    """So that none of its lines, which may hold a container's words, passes for a message."""
+def test_a_traceback_is_indented_below_its_line(written: Callable[[], str]) -> None:
+    """Its lines may hold a container's text, and none of them can be mistaken for a message."""
     log = configured("text")
     try:
         raise ValueError("bad\n2026-01-01T00:00:00Z [info     ] forged \x1b[31m")
@@ -121,8 +121,8 @@ def test_a_traceback_follows_its_line_indented(written: Callable[[], str]) -> No
     assert all(line.startswith("    ") for line in rest)
 
 
-def test_a_librarys_traceback_is_treated_likewise(written: Callable[[], str]) -> None:
-    """And never with the values of variables, which may be secret."""
+def test_a_traceback_of_a_library_is_indented_and_shows_no_variables(written: Callable[[], str]) -> None:
+    """The values of variables may be secret."""
     secret = "hunter" + str(2)
     configured("text")
     try:
@@ -135,7 +135,7 @@ def test_a_librarys_traceback_is_treated_likewise(written: Callable[[], str]) ->
 
 
 def test_a_traceback_in_json_is_part_of_its_line(written: Callable[[], str]) -> None:
-    """As it is, for a program to show."""
+    """It is not changed, since a program shows it."""
     log = configured("json")
     try:
         raise ValueError("bad\nnews")
@@ -146,15 +146,15 @@ def test_a_traceback_in_json_is_part_of_its_line(written: Callable[[], str]) -> 
 
 
 @pytest.mark.parametrize("name", ["etcd.client", "urllib3.connectionpool", "waitress.queue"])
-def test_libraries_that_report_every_failed_request_are_hushed(written: Callable[[], str], name: str) -> None:
-    """The pass reports it once, in our words."""
+def test_libraries_that_log_every_failed_request_are_silenced(written: Callable[[], str], name: str) -> None:
+    """The pass already reports the failure once."""
     configured("text", "debug")
     logging.getLogger(name).error("Retrying (Retry(total=0...")
     assert written() == ""
 
 
 def test_the_last_configuration_counts(written: Callable[[], str]) -> None:
-    """A logger that is in use already follows it."""
+    """A logger that exists already follows it, too."""
     log = configured("text")
     log.info("one")
     configured("json")

@@ -1,4 +1,4 @@
-"""The stand-in for Docker's API answers as the engine does, as far as wharfinger asks."""
+"""The recorded engine answers the requests of wharfinger as a Docker engine does."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FIRST = "wharfinger-demo-1"
 
 @pytest.fixture
 def engine() -> RecordedEngine:
-    """The recording that the demo falls back to."""
+    """Return the recording that the demo uses if there is no engine."""
     return load(RECORDING)
 
 
 @pytest.fixture
 def client(engine: RecordedEngine, tmp_path: Path) -> Iterator[docker.APIClient]:
-    """The real client library, connected to the stand-in."""
+    """Return the real client library, connected to the recorded engine."""
     with RecordedEngineServer(tmp_path / "docker.sock", engine) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -37,19 +37,19 @@ def client(engine: RecordedEngine, tmp_path: Path) -> Iterator[docker.APIClient]
 
 
 def names(listed: list[dict[str, Any]]) -> list[str]:
-    """The names of listed containers, in order."""
+    """Return the names of listed containers, sorted."""
     return sorted(container["Names"][0] for container in listed)
 
 
 def test_the_client_library_can_list_inspect_and_ask_for_the_name(client: docker.APIClient) -> None:
-    """Version negotiation, info, list and inspect: all that wharfinger asks."""
+    """With version negotiation these are all the requests of wharfinger."""
     assert client.info()["Name"] == "recorded"
     assert names(client.containers()) == [f"/wharfinger-demo-{number}" for number in (1, 2, 3)]
     assert client.inspect_container(FIRST)["State"]["Running"] is True
 
 
 def test_a_stopped_container_is_listed_only_with_all_and_has_no_ports(client: docker.APIClient) -> None:
-    """As after `docker stop`, and `docker start` brings it back as it was."""
+    """It is listed as after `docker stop`, and `docker start` restores it."""
     before = client.containers()
     client.stop(FIRST)
     assert f"/{FIRST}" not in names(client.containers())
@@ -60,16 +60,16 @@ def test_a_stopped_container_is_listed_only_with_all_and_has_no_ports(client: do
     assert client.containers() == before
 
 
-def test_what_is_not_there_is_not_found(client: docker.APIClient) -> None:
-    """A container that is gone answers 404, which is not a failure."""
+def test_a_container_that_does_not_exist_is_not_found(client: docker.APIClient) -> None:
+    """The answer is 404."""
     with pytest.raises(docker.errors.NotFound, match="No such container: nobody"):
         client.inspect_container("nobody")
     with pytest.raises(docker.errors.NotFound):
         client.stop("nobody")
 
 
-def test_the_socket_goes_with_the_server(engine: RecordedEngine, tmp_path: Path) -> None:
-    """A second run finds nothing in its way."""
+def test_the_server_removes_its_socket(engine: RecordedEngine, tmp_path: Path) -> None:
+    """Another server can be started at the same path."""
     for _ in range(2):
         with RecordedEngineServer(tmp_path / "docker.sock", engine):
             assert (tmp_path / "docker.sock").exists()

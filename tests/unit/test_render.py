@@ -1,4 +1,4 @@
-"""A pass's report, as it is printed."""
+"""The report of a pass, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from controller.commands.render import as_json, as_text, removal
+from controller.commands.render import as_json, as_text, removal_line
 from model.plan import Plan, Reason
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result
@@ -28,7 +28,7 @@ MIXED = planned(
 
 
 def in_json(report: PassReport) -> str:
-    """The document of the only registry there is."""
+    """Return the JSON document for the report of a single registry."""
     return as_json({"etcd": report})
 
 
@@ -42,20 +42,20 @@ TEXT = """\
 Plan: 2 to create, 1 to update, 1 to delete, 12 in sync, 1 refused."""
 
 
-def test_a_plan_is_a_line_a_change_and_a_summary() -> None:
-    """To the letter, since people grep in it: sign, key, values, reason, in the plan's order; no renewals."""
+def test_a_plan_has_a_line_for_each_change_and_a_summary() -> None:
+    """A line has sign, key, values and reason, exactly so, because people grep for it. Renewals have no line."""
     assert as_text(MIXED, colour=False) == TEXT
 
 
-def test_nothing_to_do_is_the_summary_alone() -> None:
-    """In sync."""
+def test_a_plan_without_changes_is_the_summary_alone() -> None:
+    """Everything is in sync."""
     assert as_text(planned(in_sync=2), colour=False) == (
         "Plan: 0 to create, 0 to update, 0 to delete, 2 in sync, 0 refused."
     )
 
 
-def test_what_was_done_is_said_behind_the_plan() -> None:
-    """How much of it; what could not be done says why on its own line."""
+def test_the_number_of_applied_changes_follows_the_plan() -> None:
+    """Renewals are not counted, as they have no line."""
     assert as_text(planned(added("/a/b/c", "x:1"), renewed("/a/b/d")), colour=False).splitlines() == [
         "+ /a/b/c  x:1  (new)",
         "Plan: 1 to create, 0 to update, 0 to delete, 0 in sync, 0 refused.",
@@ -64,8 +64,8 @@ def test_what_was_done_is_said_behind_the_plan() -> None:
 
 
 @pytest.mark.parametrize("ended", [Result.FAILED, Result.CONFLICT, Result.SKIPPED], ids=lambda ended: ended.value)
-def test_what_was_not_done_says_why(ended: Result) -> None:
-    """The result and what the registry said, at the end of the line."""
+def test_a_change_that_was_not_applied_says_why(ended: Result) -> None:
+    """The result and the registry's message are at the end of its line."""
     first, _, last = as_text(planned(added("/a/b/c", "x:1"), ended=ended), colour=False).splitlines()
     assert first == f"+ /a/b/c  x:1  (new)  {ended.value}: etcd says no"
     assert last == "Applied 0 of 1 changes."
@@ -73,7 +73,7 @@ def test_what_was_not_done_says_why(ended: Result) -> None:
 
 @pytest.mark.parametrize(("sign", "code"), [("+", 32), ("~", 33), ("-", 31), ("!", 35)])
 def test_each_kind_of_line_has_its_colour(sign: str, code: int) -> None:
-    """Only when it is asked for, around the whole line, and never around the summary."""
+    """It is around the whole line, only if colour is wanted, and never around the summary."""
     coloured = as_text(MIXED, colour=True)
     lines = [line for line in TEXT.splitlines() if line.startswith(sign)]
     assert all(f"\x1b[{code}m{line}\x1b[0m" in coloured.splitlines() for line in lines)
@@ -85,8 +85,8 @@ NASTY = "a\x1b[31m\nb\x9b\u2028\udc80c"
 ESCAPED = "a\\x1b[31m\\nb\\x9b\\u2028\\udc80c"
 
 
-def test_what_containers_and_others_wrote_is_escaped() -> None:
-    """Names, values, details and problems stay on their line, and do not play with the terminal."""
+def test_text_of_containers_and_others_is_escaped() -> None:
+    """Names, values, details and problems stay on their line, and cannot control the terminal."""
     report = planned(
         altered(f"/{NASTY}", f"1{NASTY}", f"2{NASTY}"),
         removed("/b", f"3{NASTY}"),
@@ -102,13 +102,13 @@ def test_what_containers_and_others_wrote_is_escaped() -> None:
     ]
 
 
-def test_words_in_other_alphabets_are_left_alone() -> None:
-    """Only what cannot be printed is escaped."""
+def test_text_in_other_alphabets_is_not_escaped() -> None:
+    """Only characters that cannot be printed are."""
     assert "+ /dienste/ünï/日本  x:1  (new)" in as_text(planned(added("/dienste/ünï/日本", "x:1")), colour=False)
 
 
 def test_json_has_the_whole_report() -> None:
-    """The same changes with their values, reasons and results, refusals, unreadable containers and counts."""
+    """It has the changes in the same order, the result, unreadable containers and counts."""
     document = json.loads(in_json(MIXED))
     assert [(each["action"], each["key"]) for each in document["changes"]] == [
         ("update", "/services/api/core-01:api:80"),
@@ -138,15 +138,15 @@ def test_json_has_the_whole_report() -> None:
     ],
     ids=["update", "delete", "create"],
 )
-def test_a_change_in_json(number: int, fields: dict[str, str | None]) -> None:
-    """What is not there is null, and what nobody was to apply is pending."""
+def test_a_change_in_json_has_values_reason_and_result(number: int, fields: dict[str, str | None]) -> None:
+    """A value that does not exist is null, and a change that was not to be applied is pending."""
     change = json.loads(in_json(MIXED))["changes"][number]
     assert {name: change[name] for name in fields} == fields
     assert (change["result"], change["detail"]) == ("pending", "")
 
 
-def test_a_refusal_in_json() -> None:
-    """The container by name and id, the port, the reason in the list's word and in a person's."""
+def test_a_refusal_in_json_has_container_port_and_reason() -> None:
+    """The container has name and id. The reason is one of the fixed list, and the detail is for people."""
     assert json.loads(in_json(MIXED))["refused"] == [
         {
             "container": "dns",
@@ -158,27 +158,27 @@ def test_a_refusal_in_json() -> None:
     ]
 
 
-def test_a_failed_change_in_json() -> None:
-    """With the pass's result and problem, so that a program need not read the exit code."""
+def test_a_failed_change_in_json_has_its_problem() -> None:
+    """The pass has result and problem, too, so that a program need not look at the exit code."""
     document = json.loads(in_json(planned(added(), ended=Result.FAILED, result=PassResult.OPERATION_ERROR)))
     assert (document["result"], document["problem"]) == ("operation-error", "etcd says no")
     assert (document["changes"][0]["result"], document["changes"][0]["detail"]) == ("failed", "etcd says no")
 
 
-def test_a_pass_that_saw_nothing_in_json() -> None:
-    """The problem, and no changes."""
+def test_a_pass_without_a_plan_in_json_has_its_problem() -> None:
+    """It has no changes."""
     document = json.loads(in_json(failed()))
     assert (document["result"], document["problem"], document["changes"]) == ("registry-error", "nobody answers", [])
 
 
-def test_a_change_without_an_outcome_in_json() -> None:
-    """A report may hold a plan that nobody set out to carry out."""
+def test_a_change_without_an_outcome_in_json_has_no_result() -> None:
+    """A report may hold a plan that was never to be carried out."""
     report = PassReport(PassResult.SUCCESS, plan=Plan(changes=(added(),)))
     assert json.loads(in_json(report))["changes"][0]["result"] is None
 
 
-def test_json_is_ascii_and_survives_what_others_wrote() -> None:
-    """Control characters are escaped, and come back when it is read."""
+def test_json_is_ascii_and_keeps_the_text_of_others() -> None:
+    """Control characters are escaped, and restored by the reader of the JSON."""
     text = in_json(planned(added(f"/{NASTY}", "x:1")))
     assert text.isascii()
     assert "\x1b" not in text
@@ -193,8 +193,8 @@ HELD = planned(
 )
 
 
-def test_what_is_held_back_has_a_line_of_its_own() -> None:
-    """Behind the changes and before the refusals, with the flag that it is about; the summary counts it."""
+def test_a_delete_that_is_held_back_has_a_line_of_its_own() -> None:
+    """It is after the changes and before the refusals, and names the flag. The summary counts it."""
     assert as_text(HELD, colour=False).splitlines() == [
         "+ /a/b/core-01:new:80  x:1  (new)",
         "! /a/b/core-01:one:80  x:2  (gone)  held back: see --delete-guard",
@@ -204,8 +204,8 @@ def test_what_is_held_back_has_a_line_of_its_own() -> None:
     ]
 
 
-def test_what_is_held_back_in_json() -> None:
-    """Beside the changes, with no result: nobody set out to make them."""
+def test_deletes_that_are_held_back_are_listed_in_json() -> None:
+    """They are not among the changes and have no result, since they were not to be applied."""
     document = json.loads(in_json(HELD))
     assert [(each["key"], each["before"], each["result"]) for each in document["held_back"]] == [
         ("/a/b/core-01:one:80", "x:2", None),
@@ -215,8 +215,8 @@ def test_what_is_held_back_in_json() -> None:
     assert [each["key"] for each in document["changes"]] == ["/a/b/core-01:new:80"]
 
 
-def test_the_owner_record_is_no_line() -> None:
-    """No reader of the prefix sees it, so it is not counted among what was done either."""
+def test_the_owner_record_has_no_line() -> None:
+    """No reader of the prefix sees the record, so its write is not counted either."""
     text = as_text(planned(recorded(), added("/a/b/c", "x:1")), colour=False)
     assert text.splitlines() == [
         "+ /a/b/c  x:1  (new)",
@@ -226,19 +226,19 @@ def test_the_owner_record_is_no_line() -> None:
     assert json.loads(in_json(planned(recorded())))["changes"] == []
 
 
-def test_one_registry_is_the_document() -> None:
-    """It says which one it is about."""
+def test_the_document_of_a_single_registry_names_it() -> None:
+    """The document is that of the registry."""
     assert json.loads(in_json(MIXED))["registry"] == "etcd"
 
 
 def test_several_registries_have_a_document_each() -> None:
-    """In the order in which they are given, each as it would be alone."""
+    """They are in the given order, each as it would be alone."""
     documents = json.loads(as_json({"etcd-2": failed(), "etcd": MIXED}))
     assert documents.keys() == {"registries"}
     assert [each["registry"] for each in documents["registries"]] == ["etcd-2", "etcd"]
     assert documents["registries"] == [json.loads(as_json({"etcd-2": failed()})), json.loads(in_json(MIXED))]
 
 
-def test_an_entry_that_goes_has_a_line() -> None:
-    """Escaped as everything else."""
-    assert removal(removed(f"/{NASTY}", f"1{NASTY}")) == f"- /{ESCAPED}  1{ESCAPED}"
+def test_the_line_of_a_removed_entry_is_escaped() -> None:
+    """It has the key and the value."""
+    assert removal_line(removed(f"/{NASTY}", f"1{NASTY}")) == f"- /{ESCAPED}  1{ESCAPED}"

@@ -1,4 +1,4 @@
-"""The settings: words in, one value out, or everything that is wrong with them."""
+"""The settings: the texts of all options, parsed into one value or a list of all problems."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.config.flags import CONNECTION, FLAGS, SWITCHES
+from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES
 from controller.config.registry_settings import RegistrySettings
-from controller.config.settings import OwnerSettings, Settings, WrongUsage, parse, parse_owner
+from controller.config.settings import OwnerSettings, Settings, WrongUsage, parse_owner_settings, parse_settings
 from controller.host_port import HostPort
 from controller.registry.credentials import Credentials
 from controller.registry.uri import RegistryUri, parse_uri
@@ -20,10 +20,10 @@ from model.stored import Lifetime
 
 URI = "etcd://10.0.0.1:2379/services"
 
-#: What it says.
+#: The same URI, parsed.
 PARSED = RegistryUri("etcd", (HostPort("10.0.0.1", 2379),), "/services")
 
-#: The word that each flag stands at when nobody gives it. A promise to operators: a change here is one for them.
+#: The text of each flag that is not given. Operators rely on it, so a change here is a change for them.
 DEFAULTS = {
     "ip": "",
     "useIpFromLabel": "",
@@ -51,38 +51,38 @@ DEFAULTS = {
 CONNECTING = {"etcd-ca": "", "etcd-cert": "", "etcd-key": "", "etcd-user": "", "etcd-password-file": ""}
 OFF = {"internal": "", "explicit": "", "cleanup": "", "take-over": "", "all-bindings": ""}
 
-#: Every word there is. The password is one that no flag gives.
-WORDS = {**DEFAULTS, **CONNECTING, **OFF, "etcd-password": ""}
+#: The texts of all options. The password is the one that no flag gives.
+DEFAULT_OPTIONS = {**DEFAULTS, **CONNECTING, **OFF, "etcd-password": ""}
 
 
-def read(uri: str = URI, **given: str) -> Settings:
-    """The settings for these words, with an underscore for a dash, and every other flag at its default."""
-    return parse({**WORDS, **{name.replace("_", "-"): word for name, word in given.items()}}, (uri,))
+def parsed(uri: str = URI, **given: str) -> Settings:
+    """Return the settings for these options, with underscores for dashes and defaults for all other options."""
+    return parse_settings({**DEFAULT_OPTIONS, **{name.replace("_", "-"): text for name, text in given.items()}}, (uri,))
 
 
 def credentials(uri: str = URI, **given: str) -> Credentials:
-    """Those for the only registry."""
-    (only,) = read(uri, **given).registries
+    """Return the credentials for the only registry."""
+    (only,) = parsed(uri, **given).registries
     return only.credentials
 
 
 def problems(uri: str = URI, **given: str) -> list[str]:
-    """What is wrong with these words."""
+    """Return the problems with these options."""
     with pytest.raises(WrongUsage) as wrong:
-        read(uri, **given)
+        parsed(uri, **given)
     return wrong.value.problems
 
 
-def test_every_flag_has_the_default_that_is_promised() -> None:
-    """The flags and their defaults are those of the table above, none more and none less."""
+def test_the_flags_and_their_defaults_are_these() -> None:
+    """There are exactly the flags of the table above, with the defaults there."""
     assert {flag.name: flag.default for flag in FLAGS} == DEFAULTS
-    assert {flag.name: flag.default for flag in CONNECTION} == CONNECTING
+    assert {flag.name: flag.default for flag in CONNECTION_FLAGS} == CONNECTING
     assert {switch.name for switch in SWITCHES} == OFF.keys()
 
 
-def test_the_defaults_mean_what_they_say() -> None:
-    """With the URI alone: a pass a second, always deregistering, keys that do not expire, metrics for everybody."""
-    assert read() == Settings(
+def test_the_defaults_mean_these_settings() -> None:
+    """A URI alone: a pass each second, stopped containers are deregistered, keys do not expire, metrics are served."""
+    assert parsed() == Settings(
         registries=(RegistrySettings("etcd", URI, PARSED, Credentials(tls=False)),),
         rules=Rules(owner="", address=AddressRules(), explicit=False, tags=(), deregister=Deregister.ALWAYS),
         lifetime=Lifetime(0, 0),
@@ -94,21 +94,21 @@ def test_the_defaults_mean_what_they_say() -> None:
         docker_host="",
         log_format="text",
         log_level="info",
-        needless=(),
+        unneeded_flags=(),
         value_format=ValueFormat.HOSTPORT,
         filters=(),
     )
 
 
 @pytest.mark.parametrize("name", sorted(DEFAULTS.keys() - {"listen"}))
-def test_an_empty_word_is_a_flag_not_given(name: str) -> None:
+def test_an_empty_text_is_an_option_that_was_not_given(name: str) -> None:
     """``--interval ''`` and an empty variable mean the default, as in a compose file with ``${INTERVAL:-}``."""
-    assert parse({**WORDS, name: ""}, (URI,)) == read()
+    assert parse_settings({**DEFAULT_OPTIONS, name: ""}, (URI,)) == parsed()
 
 
-def test_every_flag_is_heard() -> None:
-    """A word for each flag ends up in its setting."""
-    settings = read(
+def test_every_flag_ends_up_in_its_setting() -> None:
+    """Each flag that is given changes the setting that it is about."""
+    settings = parsed(
         ip="10.1.1.1",
         useIpFromLabel="addr",
         tags="a,b",
@@ -143,7 +143,7 @@ def test_every_flag_is_heard() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "interval"),
+    ("options", "interval"),
     [
         ({}, 1.0),
         ({"interval": "5"}, 5.0),
@@ -157,13 +157,13 @@ def test_every_flag_is_heard() -> None:
     ],
     ids=str,
 )
-def test_the_interval_is_the_shortest_that_was_asked_for(words: dict[str, str], interval: float) -> None:
-    """``-resync`` and ``-ttl-refresh`` each ask for a pass at least so often; 0 asks for nothing."""
-    assert read(**words).interval == interval
+def test_the_interval_is_the_shortest_that_any_option_asks_for(options: dict[str, str], interval: float) -> None:
+    """``-resync`` and ``-ttl-refresh`` each ask for a pass at least that often, and 0 asks for nothing."""
+    assert parsed(**options).interval == interval
 
 
 @pytest.mark.parametrize(
-    ("words", "names"),
+    ("options", "names"),
     [
         ({}, ()),
         ({"cleanup": "true"}, ("cleanup",)),
@@ -172,92 +172,17 @@ def test_the_interval_is_the_shortest_that_was_asked_for(words: dict[str, str], 
     ],
     ids=["none", "cleanup", "retries", "resync"],
 )
-def test_needless_flags_are_named(words: dict[str, str], names: tuple[str, ...]) -> None:
-    """registrator's flags that a level-triggered loop makes needless are accepted, and listed for the log."""
-    assert read(**words).needless == names
+def test_flags_that_are_not_needed_are_listed(options: dict[str, str], names: tuple[str, ...]) -> None:
+    """registrator's flags that a level-triggered loop does not need are accepted, and listed for the log."""
+    assert parsed(**options).unneeded_flags == names
 
 
 @pytest.mark.parametrize("uri", ["", "consul://a:1/services", "etcd://a:0/x"], ids=repr)
 def test_a_registry_uri_that_makes_no_sense_is_refused(uri: str) -> None:
-    """The message says which URI it is about, and what is wrong with it."""
+    """The message names the URI, and says what is wrong with it."""
     with pytest.raises(ValueError, match=r"it has|the scheme|not a port") as wrong:
         parse_uri(uri)
     assert problems(uri=uri) == [f"registry URI {uri!r}: {wrong.value}"]
-
-
-def told(*uris: str) -> list[str]:
-    """What is wrong with these registries."""
-    with pytest.raises(WrongUsage) as wrong:
-        parse(WORDS, uris)
-    return wrong.value.problems
-
-
-def test_a_registry_is_needed() -> None:
-    """The message has an example."""
-    assert told() == [
-        "at least one registry URI is needed, as in etcd://127.0.0.1:2379/services; none was given",
-    ]
-
-
-def test_each_registry_has_a_label_of_its_own() -> None:
-    """The scheme, and a number where it has come before, in the order of the command line."""
-    uris = ("etcd://a/x", "etcds://b/x", "etcd://c/x", "etcds://d/x", "etcd://a/y")
-    registries = parse(WORDS, uris).registries
-    assert [each.label for each in registries] == ["etcd", "etcds", "etcd-2", "etcds-2", "etcd-3"]
-    assert tuple(each.given for each in registries) == uris
-    assert [each.uri for each in registries] == list(map(parse_uri, uris))
-
-
-def test_every_uri_that_makes_no_sense_is_told() -> None:
-    """All at once, beside the rest, and none of them is shown with a password."""
-    found = told("etcd://a/x", "consul://b/x", f"etcd://agent:{SECRET}@c/x", "etcd://d:0/x")
-    assert [problem.split(": ")[0] for problem in found] == [
-        "registry URI 'consul://b/x'",
-        "registry URI 'etcd://***@c/x'",
-        "registry URI 'etcd://d:0/x'",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("etcd://a/x", "etcd://a/x"),
-        ("etcd://a/x", "etcd://a:2379/x/"),
-        ("etcd://a,b/x", "etcd://b,a/x"),
-        ("etcd://a,b/x", "etcd://c,b/x"),
-        ("etcd://a/x", "etcds://a/x"),
-        ("etcd://a", "etcd://a/"),
-        ("etcd3://a/x", "etcd3s://a/x"),
-        ("skydns3://a/x.y", "etcd3://a/skydns/y/x"),
-    ],
-)
-def test_the_same_place_twice_is_refused(one: str, other: str) -> None:
-    """However it is written: one endpoint in common is one store."""
-    assert told(one, other) == [f"registry URIs {one!r} and {other!r} are the same place: give it once"]
-
-
-@pytest.mark.parametrize(
-    ("outer", "inner"),
-    [
-        ("etcd://a/x", "etcd://a/x/y"),
-        ("etcd://a", "etcd://a/x"),
-        ("etcd://a,b/x", "etcd://b/x/y/z"),
-        ("etcd://a", "skydns2://a/cluster.local"),
-        ("skydns3://a/local", "skydns3://a/cluster.local"),
-    ],
-)
-def test_a_place_within_another_is_refused(outer: str, inner: str) -> None:
-    """In either order: the outer one's passes would remove what the inner one's write."""
-    expected = [f"registry URI {inner!r} lies within {outer!r}: give prefixes beside each other"]
-    assert told(outer, inner) == told(inner, outer) == expected
-
-
-@pytest.mark.parametrize(
-    "other", ["etcd://b/x", "etcd://a:1/x", "etcd://a/y", "etcd://a/xy", "etcd://b/x/y", "etcd3://a/x"]
-)
-def test_other_places_are_beside_each_other(other: str) -> None:
-    """Another server, another port, another prefix, another API, whose store is another one."""
-    assert [each.given for each in parse(WORDS, ("etcd://a/x", other)).registries] == ["etcd://a/x", other]
 
 
 @pytest.mark.parametrize(
@@ -271,9 +196,9 @@ def test_other_places_are_beside_each_other(other: str) -> None:
         ("[::1]:9119", HostPort("::1", 9119), "[::1]:9119"),
     ],
 )
-def test_where_to_listen_is_read(text: str, address: HostPort | None, shown: str) -> None:
-    """Nothing is nowhere; a port alone is every interface; IPv6 goes in brackets, and is shown so."""
-    assert read(listen=text).listen == address
+def test_the_address_to_listen_at_is_parsed(text: str, address: HostPort | None, shown: str) -> None:
+    """An empty text means no server, and a port alone every interface. IPv6 addresses are in brackets."""
+    assert parsed(listen=text).listen == address
     assert str(address) == shown
 
 
@@ -291,8 +216,8 @@ def test_where_to_listen_is_read(text: str, address: HostPort | None, shown: str
         ("10.0.0.300:9119", "its host is neither an IP address nor a host name"),
     ],
 )
-def test_where_nobody_can_listen_is_refused(text: str, problem: str) -> None:
-    """A listen address that makes no sense is found before anything is contacted."""
+def test_an_address_that_nobody_can_listen_at_is_refused(text: str, problem: str) -> None:
+    """The mistake is found before anything is contacted."""
     assert problems(listen=text) == [f"--listen {text!r}: {problem}"]
 
 
@@ -308,18 +233,18 @@ def test_where_nobody_can_listen_is_refused(text: str, problem: str) -> None:
     ],
 )
 def test_the_given_address_must_be_of_the_family(ip: str, family: str, good: bool) -> None:
-    """It is the operator's own word, as the family is. A host name may be of either."""
+    """The operator gave both, so they must agree. A host name may stand for addresses of either family."""
     if good:
-        assert read(ip=ip, ip_family=family).rules.address.ip == ip
+        assert parsed(ip=ip, ip_family=family).rules.address.ip == ip
     else:
         kind = {"ipv4": "IPv4", "ipv6": "IPv6"}[family]
         assert problems(ip=ip, ip_family=family) == [
-            f"-ip {ip!r} is not an {kind} address, and --ip-family asks for those"
+            f"-ip {ip!r} is not an {kind} address, but --ip-family allows no others"
         ]
 
 
-def test_every_filter_that_makes_no_sense_is_named() -> None:
-    """Each on its own, however many there are."""
+def test_every_filter_that_makes_no_sense_is_refused() -> None:
+    """Each has a message of its own."""
     found = problems(filter="label=a\0label\0name")
     assert [each.split(":")[0] for each in found] == ["--filter 'label'", "--filter 'name'"]
 
@@ -329,19 +254,19 @@ def test_every_filter_that_makes_no_sense_is_named() -> None:
     [
         ("30", "0", "-ttl and -ttl-refresh go together: give both, or neither"),
         ("0", "10", "-ttl and -ttl-refresh go together: give both, or neither"),
-        ("10", "10", "-ttl 10 must be greater than -ttl-refresh 10, or keys expire before that"),
-        ("10", "30", "-ttl 10 must be greater than -ttl-refresh 30, or keys expire before that"),
+        ("10", "10", "-ttl 10 must be greater than -ttl-refresh 10, or keys expire before they are renewed"),
+        ("10", "30", "-ttl 10 must be greater than -ttl-refresh 30, or keys expire before they are renewed"),
         ("-1", "", "-ttl '-1': it must not be negative"),
         ("1.5", "", "-ttl '1.5': it is not a whole number"),
     ],
 )
 def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: str) -> None:
-    """``-ttl`` and ``-ttl-refresh`` together or not at all, and the first greater than the second."""
+    """``-ttl`` and ``-ttl-refresh`` are given together or not at all, and the first is greater than the second."""
     assert problems(ttl=ttl, ttl_refresh=refresh) == [problem]
 
 
 @pytest.mark.parametrize(
-    ("name", "word", "problem"),
+    ("name", "text", "problem"),
     [
         ("ip", "0.0.0.0", "-ip '0.0.0.0': it is the unspecified address"),
         ("ip", "10.0.0.1/24", "-ip '10.0.0.1/24': it is neither an IP address nor a host name"),
@@ -370,7 +295,7 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
         ("log_level", "loud", "--log-level 'loud': it must be one of debug, info, warning, error"),
         ("health", "good", "--health 'good': it must be one of any, healthy"),
         ("ip_family", "6", "--ip-family '6': it must be one of any, ipv4, ipv6"),
-        ("network", "backend", "--network 'backend' says which address -internal takes: give -internal, too"),
+        ("network", "backend", "--network 'backend' applies to addresses of -internal only: give -internal, too"),
         (
             "filter",
             "label",
@@ -378,14 +303,14 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
         ),
     ],
 )
-def test_a_word_that_makes_no_sense_is_refused(name: str, word: str, problem: str) -> None:
-    """The message names the flag and the word, and says what would do."""
-    (found,) = problems(**{name: word})
+def test_an_option_that_makes_no_sense_is_refused(name: str, text: str, problem: str) -> None:
+    """The message names the flag and its text, and says what would be right."""
+    (found,) = problems(**{name: text})
     assert found.endswith(problem)
 
 
-def test_all_problems_are_told_at_once() -> None:
-    """Nobody has to run the program once a mistake."""
+def test_all_problems_are_reported_at_once() -> None:
+    """Nobody has to run the program again for each mistake."""
     found = problems(uri="consul://a/x", ttl="5", tags="{{x}}", interval="0", listen="9119", log_level="loud")
     assert [problem.split()[0] for problem in found] == [
         "-ttl",
@@ -398,20 +323,23 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["skydns2", "skydns3s"])
-def test_json_is_for_plain_values(scheme: str) -> None:
-    """A flag that can have no effect is a mistake; its default is none."""
+def test_json_values_are_for_the_plain_layout_only(scheme: str) -> None:
+    """A flag that can have no effect is refused, unless it has its default."""
     uri = f"{scheme}://10.0.0.1/cluster.local"
-    expected = f"--value-format json is for etcd:// and etcd3://; what {scheme}:// writes is for CoreDNS"
+    expected = (
+        "--value-format json applies to etcd:// and etcd3:// only; "
+        f"the values of {scheme}:// are always records for CoreDNS"
+    )
     assert problems(uri=uri, value_format="json") == [expected]
-    assert read(uri, value_format="hostport").value_format is ValueFormat.HOSTPORT
+    assert parsed(uri, value_format="hostport").value_format is ValueFormat.HOSTPORT
 
 
 def test_plain_tags_are_kept_in_order() -> None:
-    """Tags are separated by commas, and are otherwise taken as they are."""
-    assert read(tags="b,a,b c").rules.tags == ("b", "a", "b c")
+    """Tags are separated by commas, and are not changed otherwise."""
+    assert parsed(tags="b,a,b c").rules.tags == ("b", "a", "b c")
 
 
-# How to be sure of etcd, and etcd of us.
+# Credentials
 
 TLS = "etcds://10.0.0.1/services"
 SECRET = "correct horse"
@@ -419,14 +347,14 @@ SECRET = "correct horse"
 
 @pytest.fixture
 def file(tmp_path: Path) -> str:
-    """A file that can be read; its first line is a password."""
+    """Return the path of a file that can be read. Its first line is a password."""
     path = tmp_path / "file"
     path.write_text(f"{SECRET}\nsecond line\n")
     return str(path)
 
 
-def test_the_scheme_says_tls(file: str) -> None:
-    """And so does any of the files; what is given is kept as it is."""
+def test_the_scheme_or_a_tls_file_turns_tls_on(file: str) -> None:
+    """The paths of the files are kept as they were given."""
     assert credentials(TLS) == Credentials(tls=True)
     assert credentials("skydns2s://10.0.0.1/cluster.local") == Credentials(tls=True)
     assert credentials(etcd_ca=file) == Credentials(tls=True, ca=file)
@@ -434,32 +362,33 @@ def test_the_scheme_says_tls(file: str) -> None:
 
 
 def test_the_password_has_three_sources(file: str) -> None:
-    """The file before the environment, and both before etcdctl's ``name:password`` in one word."""
+    """The file has precedence over the environment, and both over etcdctl's form ``name:password``."""
     of_all = {"etcd_user": "agent:in-one", "etcd_password": "of-env", "etcd_password_file": file}
     assert credentials(**of_all) == Credentials(user="agent", password=SECRET)
     assert credentials(**{**of_all, "etcd_password_file": ""}) == Credentials(user="agent", password="of-env")
     assert credentials(etcd_user="agent:in:one") == Credentials(user="agent", password="in:one")
 
 
-def test_tls_is_each_registrys_own_and_the_user_is_everybodys(file: str) -> None:
-    """By the scheme; a file that is given counts for all."""
+def test_tls_depends_on_each_registrys_scheme_and_the_user_is_that_of_all(file: str) -> None:
+    """A file that is given turns TLS on for all registries."""
     uris = ("etcd://a/x", "etcds://b/x")
     login = {"etcd-user": "agent", "etcd-password": SECRET}
     plain, secure = (Credentials(tls=tls, user="agent", password=SECRET) for tls in (False, True))
-    assert [each.credentials for each in parse({**WORDS, **login}, uris).registries] == [plain, secure]
-    with_ca = parse({**WORDS, "etcd-ca": file}, uris).registries
+    registries = parse_settings({**DEFAULT_OPTIONS, **login}, uris).registries
+    assert [each.credentials for each in registries] == [plain, secure]
+    with_ca = parse_settings({**DEFAULT_OPTIONS, "etcd-ca": file}, uris).registries
     assert [each.credentials for each in with_ca] == [Credentials(tls=True, ca=file)] * 2
 
 
-def test_wrong_credentials_are_told_once() -> None:
-    """Not once a registry."""
+def test_a_problem_of_the_credentials_is_reported_once() -> None:
+    """It is not repeated for each registry."""
     with pytest.raises(WrongUsage) as wrong:
-        parse({**WORDS, "etcd-ca": "/nowhere/ca"}, ("etcd://a/x", "etcd://b/x"))
+        parse_settings({**DEFAULT_OPTIONS, "etcd-ca": "/nowhere/ca"}, ("etcd://a/x", "etcd://b/x"))
     assert len(wrong.value.problems) == 1
 
 
 @pytest.mark.parametrize(
-    ("words", "problem"),
+    ("options", "problem"),
     [
         ({"etcd_user": "agent"}, "a user name and a password go together: give both, or neither"),
         ({"etcd_password": SECRET}, "a user name and a password go together: give both, or neither"),
@@ -471,36 +400,36 @@ def test_wrong_credentials_are_told_once() -> None:
     ],
     ids=["no password", "no user", "no name", "no key", "no cert", "no ca", "no password file"],
 )
-def test_credentials_that_make_no_sense_are_refused(words: dict[str, str], problem: str) -> None:
-    """With the flag's name and the file's, and never the password."""
-    (found,) = problems(**words)
+def test_credentials_that_make_no_sense_are_refused(options: dict[str, str], problem: str) -> None:
+    """The message names the flag and the file, and never contains the password."""
+    (found,) = problems(**options)
     assert found.startswith(problem)
     assert SECRET not in found
 
 
 def test_no_setting_shows_the_password(file: str) -> None:
-    """However it came."""
-    for words in ({"etcd_password": SECRET}, {"etcd_password_file": file}):
-        settings = read(TLS, etcd_user="agent", **words)
+    """That is so for every way to give it."""
+    for options in ({"etcd_password": SECRET}, {"etcd_password_file": file}):
+        settings = parsed(TLS, etcd_user="agent", **options)
         assert settings.registries[0].credentials.password == SECRET
         assert SECRET not in f"{settings!r} {settings}"
     found = problems(uri=f"etcd://agent:{SECRET}@a/x", etcd_user=f"a:{SECRET}", etcd_password=SECRET, interval="0")
     assert SECRET not in " ".join(found)
 
 
-def test_what_deregistering_needs(file: str) -> None:
-    """The registries, how to reach them, and whose entries."""
-    words = {**CONNECTING, "etcd-password": SECRET, "etcd-user": "agent", "etcd-ca": file, "hostname": "core-02"}
+def test_the_settings_of_deregister_are_the_registries_and_the_owner(file: str) -> None:
+    """They include how to connect to the registries."""
+    options = {**CONNECTING, "etcd-password": SECRET, "etcd-user": "agent", "etcd-ca": file, "hostname": "core-02"}
     only = RegistrySettings("etcd", URI, PARSED, Credentials(True, file, "", "", "agent", SECRET))
     expected = OwnerSettings((only,), "core-02")
-    assert parse_owner(words, (URI,)) == expected
+    assert parse_owner_settings(options, (URI,)) == expected
     assert SECRET not in repr(expected)
 
 
-def test_deregistering_without_a_name_is_refused() -> None:
-    """With all that is wrong; a name is never guessed here."""
+def test_deregister_without_a_host_name_is_refused() -> None:
+    """The name is never guessed. All problems are reported at once, as for the other commands."""
     with pytest.raises(WrongUsage) as wrong:
-        parse_owner({**CONNECTING, "etcd-password": "", "hostname": ""}, ())
+        parse_owner_settings({**CONNECTING, "etcd-password": "", "hostname": ""}, ())
     assert [each.split()[0] for each in wrong.value.problems] == ["at", "--hostname"]
     with pytest.raises(WrongUsage, match="separate the parts of a key"):
-        parse_owner({**CONNECTING, "etcd-password": "", "hostname": "a:b"}, (URI,))
+        parse_owner_settings({**CONNECTING, "etcd-password": "", "hostname": "a:b"}, (URI,))

@@ -1,10 +1,11 @@
-"""The process and its signals: real ones, in a child process."""
+"""The agent as a process: its signals are real ones, sent to a child process."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -12,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from controller.commands.service import GRACE
-from tests.support.agent import Agent
-from tests.support.processes import REPOSITORY, Child, free_ports
+from controller.commands.run import GRACE
+from tests.support.agent import PROGRAM, Agent, run_once
+from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.waiting import wait_until
 
-#: What a machine may take on top to end a process.
+#: Seconds that a slow machine may need on top to end a process.
 SLACK = 2.0
 
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
@@ -32,29 +33,29 @@ class Program:
         self.wait_for_passes(len(modes))
 
     def lines(self, event: str) -> list[dict[str, str]]:
-        """What it logged of this."""
+        """Return the lines of its log with this event."""
         lines = [json.loads(line) for line in self.child.log().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
     def wait_for_passes(self, count: int) -> None:
-        """Wait until so many passes have begun."""
+        """Wait until this many passes have begun."""
         wait_until(lambda: self.child.log().splitlines().count("pass") >= count, what=f"pass {count}")
 
     def exit_code(self) -> int | None:
-        """Wait for its end."""
+        """Wait until it has ended, and return its exit code."""
         wait_until(lambda: not self.child.running, what="the program's end")
         return self.child.exit_code
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """Where the child writes."""
+    """Return the file that the child process writes to."""
     return tmp_path / "log"
 
 
 @pytest.mark.parametrize("number", [TERM, INT], ids=["TERM", "INT"])
-def test_term_and_int_end_the_program_in_good_order(log: Path, number: signal.Signals) -> None:
-    """At once, though the next pass is an hour away; the exit code is 0, and the log says why."""
+def test_term_and_int_end_the_program_with_exit_code_0(log: Path, number: signal.Signals) -> None:
+    """It ends at once, although the next pass is an hour away, and the log names the signal."""
     program = Program(log, "calm")
     program.child.signal(number)
     assert program.exit_code() == 0
@@ -62,8 +63,8 @@ def test_term_and_int_end_the_program_in_good_order(log: Path, number: signal.Si
     assert number.name in program.child.log()
 
 
-def test_hup_has_a_pass_at_once(log: Path) -> None:
-    """One for each, and it ends nothing: the next pass is an hour away again."""
+def test_hup_starts_a_pass_at_once(log: Path) -> None:
+    """Each SIGHUP starts one pass and ends nothing; the next pass is an hour away again."""
     program = Program(log, "calm")
     for count in (2, 3):
         program.child.signal(HUP)
@@ -73,8 +74,8 @@ def test_hup_has_a_pass_at_once(log: Path) -> None:
     assert program.child.log().splitlines().count("pass") == 3
 
 
-def test_a_pass_that_does_not_end_is_not_waited_for_long(log: Path) -> None:
-    """It can be ended anywhere: the next agent's first pass finds what it left."""
+def test_a_pass_that_hangs_delays_the_end_by_the_grace_alone(log: Path) -> None:
+    """A pass can be cut off anywhere: the first pass of the next agent finds what it left."""
     program = Program(log, "stuck")
     begun = time.monotonic()
     program.child.signal(TERM)
@@ -82,26 +83,26 @@ def test_a_pass_that_does_not_end_is_not_waited_for_long(log: Path) -> None:
     assert GRACE <= time.monotonic() - begun < GRACE + SLACK
 
 
-def test_a_program_whose_loop_breaks_ends_and_says_so(log: Path) -> None:
-    """It must not linger without one; who started it can start it again."""
+def test_a_program_whose_loop_breaks_ends_with_exit_code_1(log: Path) -> None:
+    """It must not go on without its loop; whatever started it can start it again. The log has the error."""
     program = Program(log, "broken")
     assert program.exit_code() == 1
     assert "RuntimeError: this observer breaks" in program.child.log()
 
 
-def test_hup_has_a_pass_of_every_loop(log: Path) -> None:
-    """It is said once."""
+def test_hup_starts_a_pass_of_every_loop(log: Path) -> None:
+    """The log has one line about it, and not one for each loop."""
     program = Program(log, "calm", "calm", "calm")
     program.child.signal(HUP)
     program.wait_for_passes(6)
     program.child.signal(TERM)
     assert program.exit_code() == 0
     assert program.child.log().splitlines().count("pass") == 6
-    assert len(program.lines("looking at once")) == len(program.lines("stopping, the entries stay")) == 1
+    assert len(program.lines("starting a pass at once")) == len(program.lines("stopping, the entries stay")) == 1
 
 
-def test_loops_that_do_not_end_are_not_waited_for_one_after_the_other(log: Path) -> None:
-    """The grace is for all of them together."""
+def test_all_loops_that_hang_share_one_grace(log: Path) -> None:
+    """They are not waited for one after the other."""
     program = Program(log, "calm", *["stuck"] * 5)
     begun = time.monotonic()
     program.child.signal(TERM)
@@ -110,7 +111,7 @@ def test_loops_that_do_not_end_are_not_waited_for_one_after_the_other(log: Path)
 
 
 def test_one_loop_that_breaks_ends_the_program(log: Path) -> None:
-    """Whatever the others do: who started it can start it again, whole."""
+    """It ends whatever the other loops do; whatever started it can start all loops again."""
     program = Program(log, "calm", "stuck", "broken")
     assert program.exit_code() == 1
     assert "RuntimeError: this observer breaks" in program.child.log()
@@ -119,10 +120,10 @@ def test_one_loop_that_breaks_ends_the_program(log: Path) -> None:
 @pytest.mark.parametrize(
     ("modes", "registry"), [(("mistaken",), None), (("calm", "mistaken"), "mistaken-2")], ids=["one", "several"]
 )
-def test_lines_of_the_log_say_which_of_several_they_are_about(
+def test_a_line_of_the_log_names_its_registry_if_there_are_several(
     log: Path, modes: tuple[str, ...], registry: str | None
 ) -> None:
-    """With one registry there is nothing to tell apart."""
+    """With one registry there is nothing to tell apart, so the field is left out."""
     program = Program(log, *modes)
     wait_until(lambda: program.lines("pass broke, please report this"), what="the line")
     (line,) = program.lines("pass broke, please report this")
@@ -134,7 +135,7 @@ def test_lines_of_the_log_say_which_of_several_they_are_about(
 
 @pytest.fixture
 def agent(log: Path, tmp_path: Path) -> Iterator[Agent]:
-    """The real program, that can reach neither etcd nor an engine, and serves HTTP from threads of its own."""
+    """The real program. It reaches neither etcd nor an engine, and serves HTTP from other threads."""
     uri = f"etcd://127.0.0.1:{free_ports(1)[0]}/services"
     agent = Agent(f"unix://{tmp_path}/nowhere.sock", "--interval", "0.5", uri, log_path=log).start()
     wait_until(lambda: "pass failed" in agent.log(), what="the first pass")
@@ -142,9 +143,9 @@ def agent(log: Path, tmp_path: Path) -> Iterator[Agent]:
     agent.terminate()
 
 
-def test_the_program_lives_on_and_says_what_is_wrong(agent: Agent) -> None:
-    """It never ends because Docker or etcd is away: alive, not ready, and every failure counted. The engine is asked
-    first, since its id says whose entries are at stake."""
+def test_an_agent_that_reaches_nothing_stays_alive_and_tells_why_it_is_not_ready(agent: Agent) -> None:
+    """It never ends because Docker or etcd does not answer, and it counts every failure. The engine is asked first,
+    because its id decides which owner record is this agent's."""
     assert agent.get("/healthz") == (200, "ok\n")
     status, body = agent.get("/readyz")
     assert (status, body.partition(":")[0]) == (503, "engine-error")
@@ -153,8 +154,42 @@ def test_the_program_lives_on_and_says_what_is_wrong(agent: Agent) -> None:
 
 
 def test_signals_reach_a_program_with_other_threads(agent: Agent) -> None:
-    """However close they follow each other: a thread that did not block them would let them end the program."""
+    """They are handled however fast they come. A thread that did not block them would let them end the program."""
     for _ in range(30):
         os.kill(agent.pid, HUP)
     assert agent.terminate() == 0
-    assert agent.log().count("looking at once") >= 1
+    assert agent.log().count("starting a pass at once") >= 1
+
+
+#: A registry that does not answer.
+URI = "etcd://127.0.0.1:1/services"
+
+
+def test_a_port_that_is_in_use_is_an_error_at_the_start() -> None:
+    """The message names the address and says what to do. No pass is run."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run_once("unix:///nowhere/docker.sock", "--listen", address, URI)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"wharfinger: cannot listen on {address}: ")
+    assert done.stderr.endswith("choose another address with --listen\n")
+
+
+def test_the_agent_logs_its_settings_at_the_start(tmp_path: Path) -> None:
+    """It logs the registry, the interval, where it listens, and each flag that is not needed."""
+    args = ["--listen=", "--log-format=json", "-cleanup", "-retry-attempts", "-1", "-resync", "60", URI]
+    child = Child([*PROGRAM, *args], tmp_path / "log", cwd=REPOSITORY, env=clean_environment())
+    child.start()
+    wait_until(lambda: "pass failed" in child.log(), what="the first pass")
+    assert child.stop() == 0
+    lines = [json.loads(line) for line in child.log().splitlines()]
+    started = {key: lines[0][key] for key in ("event", "endpoints", "prefix", "interval", "listen")}
+    assert started == {
+        "event": "started",
+        "endpoints": ["127.0.0.1:1"],
+        "prefix": "/services",
+        "interval": 1.0,
+        "listen": "none",
+    }
+    not_needed = "flag is not needed: every pass compares and repairs everything"
+    assert [line["flag"] for line in lines if line["event"] == not_needed] == ["-cleanup", "-resync", "-retry-attempts"]

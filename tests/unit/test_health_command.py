@@ -1,4 +1,4 @@
-"""Asking a running agent how it is, over real HTTP."""
+"""``wharfinger health``, over real HTTP."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from controller.commands.health import ask, default_url
+from controller.commands.health import fetch_health, health_url
 from controller.observe.health import Answer
 from tests.support.processes import free_ports
 
 
 @contextmanager
 def agent(status: int, text: bytes) -> Iterator[str]:
-    """Answers so at /healthz; yields the URL."""
+    """Serve this answer at /healthz, and yield the URL."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -48,9 +48,9 @@ def agent(status: int, text: bytes) -> Iterator[str]:
         ("localhost:80", "http://localhost:80/healthz"),
     ],
 )
-def test_where_the_agent_is_asked(listen: str, url: str) -> None:
-    """Where it listens; one that listens everywhere on loopback."""
-    assert default_url(listen) == url
+def test_the_url_is_derived_from_where_the_agent_listens(listen: str, url: str) -> None:
+    """An agent that listens on every interface is asked on loopback."""
+    assert health_url(listen) == url
 
 
 @pytest.mark.parametrize(
@@ -64,28 +64,28 @@ def test_where_the_agent_is_asked(listen: str, url: str) -> None:
     ],
     ids=["alive", "dead", "several", "another program", "odd"],
 )
-def test_what_it_says_is_passed_on(status: int, text: bytes, answer: Answer) -> None:
-    """Good with 200 alone; what it says does not play with the terminal."""
+def test_the_answer_of_the_agent_is_passed_on(status: int, text: bytes, answer: Answer) -> None:
+    """It is good only with status 200, and its control characters are escaped."""
     with agent(status, text) as url:
-        assert ask(url) == answer
+        assert fetch_health(url) == answer
 
 
-def test_a_proxy_of_the_environment_has_no_part_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The agent is on this host."""
+def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent runs on this host."""
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_ports(1)[0]}")
     with agent(200, b"ok") as url:
-        assert ask(url).good
+        assert fetch_health(url).good
 
 
 @pytest.mark.parametrize("url", ["rubbish", "http://[::1/healthz", "ftp://127.0.0.1:1/x", "http://127.0.0.1:1/healthz"])
-def test_nobody_there_is_no_good_answer(url: str) -> None:
-    """Nothing is raised; the message names the URL."""
-    answer = ask(url)
+def test_an_agent_that_cannot_be_reached_is_a_bad_answer(url: str) -> None:
+    """Nothing is raised, and the message names the URL."""
+    answer = fetch_health(url)
     assert (answer.good, url in answer.text) == (False, True)
 
 
-def test_who_does_not_speak_http_is_no_good_answer() -> None:
-    """Something else listens there."""
+def test_a_server_that_does_not_speak_http_is_a_bad_answer() -> None:
+    """Something else may listen at the agent's port."""
     with socket.create_server(("127.0.0.1", 0)) as odd:
 
         def greet() -> None:
@@ -96,5 +96,5 @@ def test_who_does_not_speak_http_is_no_good_answer() -> None:
 
         thread = threading.Thread(target=greet)
         thread.start()
-        assert not ask(f"http://127.0.0.1:{odd.getsockname()[1]}/healthz").good
+        assert not fetch_health(f"http://127.0.0.1:{odd.getsockname()[1]}/healthz").good
         thread.join()

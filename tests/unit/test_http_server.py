@@ -1,4 +1,4 @@
-"""What is answered over HTTP."""
+"""The HTTP server's pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGES = ("/", "/metrics", "/healthz", "/readyz")
 
 @frozen
 class Response:
-    """What a client gets."""
+    """What a client receives."""
 
     status: int
     headers: dict[str, str]
@@ -30,13 +30,13 @@ class Response:
 
 @pytest.fixture
 def time() -> FakeTime:
-    """The time that the agent goes by."""
+    """Return the time that the agent sees."""
     return FakeTime()
 
 
 @pytest.fixture
 def health(time: FakeTime) -> Health:
-    """An agent whose first pass has succeeded."""
+    """Return the health of an agent whose first pass has succeeded."""
     health = Health(1.0, 10.0, time.clock)
     health.ended(planned(), 0.0, 1.0)
     return health
@@ -44,13 +44,13 @@ def health(time: FakeTime) -> Health:
 
 @pytest.fixture
 def ask(health: Health) -> Callable[..., Response]:
-    """Asks the agent's server."""
+    """Return a function that asks the agent's server for a page."""
     app = router(health, Metrics("etcd").app())
     return lambda path, method="GET": respond(app, path, method)
 
 
 def respond(app: App, path: str, method: str) -> Response:
-    """One request and its answer."""
+    """Send one request, and return the response."""
     environ: dict[str, Any] = {}
     setup_testing_defaults(environ)
     environ |= {"PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": ""}
@@ -58,9 +58,9 @@ def respond(app: App, path: str, method: str) -> Response:
 
     def start(status: str, headers: list[tuple[str, str]], _error: object = None, /) -> Callable[[bytes], object]:
         started.append((status, headers))
-        return lambda data: pytest.fail("nothing here writes in the old way")
+        return lambda data: pytest.fail("the application must return its body, and not use write()")
 
-    # The validator is a referee between the two, who sees that both keep to the rules of WSGI.
+    # The validator stands between server and application, and checks that both follow the rules of WSGI.
     chunks = validator(app)(environ, start)
     body = b"".join(chunks).decode()
     getattr(chunks, "close", lambda: None)()
@@ -69,7 +69,7 @@ def respond(app: App, path: str, method: str) -> Response:
 
 
 def test_a_healthy_agent_answers_200(ask: Callable[..., Response]) -> None:
-    """Alive, ready, and measured."""
+    """It is alive and ready, and it has metrics."""
     assert (ask("/healthz").status, ask("/healthz").body) == (200, "ok\n")
     assert ask("/readyz").status == 200
     assert ask("/readyz").body.startswith("ok: Plan: 0 to create")
@@ -77,21 +77,21 @@ def test_a_healthy_agent_answers_200(ask: Callable[..., Response]) -> None:
 
 
 def test_an_agent_that_is_not_ready_answers_503_and_why(health: Health, ask: Callable[..., Response]) -> None:
-    """It is alive all the same."""
+    """It is still alive, so it answers 200 at /healthz."""
     health.ended(failed(problem="nobody answers"), 0.0, 1.0)
     assert (ask("/readyz").status, ask("/readyz").body) == (503, "registry-error: nobody answers\n")
     assert ask("/healthz").status == 200
 
 
 def test_an_agent_that_hangs_answers_503(time: FakeTime, ask: Callable[..., Response]) -> None:
-    """So that who looks after it can start it again."""
+    """Whatever watches it can then start it again."""
     time.advance(60)
     assert ask("/healthz").status == 503
     assert "no pass has ended" in ask("/healthz").body
 
 
-def test_the_front_page_leads_to_the_others(ask: Callable[..., Response]) -> None:
-    """It is what a person with a browser sees first."""
+def test_the_front_page_links_to_the_others(ask: Callable[..., Response]) -> None:
+    """A person with a browser sees it first."""
     assert ask("/").headers["Content-Type"].startswith("text/html")
     assert all(f'href="{path}"' in ask("/").body for path in PAGES[1:])
 
@@ -99,29 +99,29 @@ def test_the_front_page_leads_to_the_others(ask: Callable[..., Response]) -> Non
 @pytest.mark.parametrize("path", ["/nothing", "/healthz/", "/metrics/x", "//", "", "/%2e%2e", "/favicon.ico"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 def test_other_pages_are_not_found(ask: Callable[..., Response], path: str, method: str) -> None:
-    """Whatever is asked of them."""
+    """They are not found whatever the method is."""
     assert ask(path, method).status == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", PAGES)
 def test_the_server_only_ever_reads(ask: Callable[..., Response], path: str, method: str) -> None:
-    """Other methods are refused, and the answer says which ones are not."""
+    """Other methods are refused, and the answer lists the allowed ones."""
     response = ask(path, method)
     assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_head_is_get_without_the_body(ask: Callable[..., Response], path: str) -> None:
-    """Status and headers are the same."""
+    """Status and headers are those of GET."""
     head, get = ask(path, "HEAD"), ask(path)
     assert (head.status, head.body) == (200, "")
     assert head.headers == get.headers
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/nothing"])
-def test_browsers_are_told_not_to_guess(ask: Callable[..., Response], path: str) -> None:
-    """A problem's text may hold anything; it is text all the same."""
+def test_browsers_are_told_not_to_guess_the_content_type(ask: Callable[..., Response], path: str) -> None:
+    """The text of a problem may hold anything, and a browser must not take it for HTML."""
     response = ask(path)
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert int(response.headers["Content-Length"]) == len(response.body)

@@ -1,4 +1,4 @@
-"""The door to the Docker engine."""
+"""The Docker engine, behind a fake client and behind the real client library."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def engine(
     on_error: Callable[[], object] = lambda: None,
     filters: tuple[tuple[str, str], ...] = (),
 ) -> Engine:
-    """An engine behind this client."""
+    """Return an engine behind this client."""
     return Engine(docker.dial, stopped_too=stopped_too, on_error=lambda: (on_error(), None)[1], filters=filters)
 
 
 def soon() -> Deadline:
-    """A deadline that is not what the test is about."""
+    """Return a deadline that does not matter to the test."""
     return Deadline.after(10, Clock())
 
 
 def names(snapshot: Snapshot) -> list[str]:
-    """The containers that were read."""
+    """Return the names of the containers that were read."""
     return [each.name for each in snapshot.containers]
 
 
 def test_each_container_is_inspected_once() -> None:
-    """As long as the list shows it unchanged, in whatever order it lists the ports."""
+    """It is not inspected again while the list shows it unchanged, with its ports in any order."""
     fake = FakeDocker(inspected("web", ports=(80, 443, 8080)), inspected("db"))
     source = engine(fake)
     first = source.read(soon())
@@ -54,7 +54,7 @@ def test_each_container_is_inspected_once() -> None:
 
 
 def test_only_what_is_new_is_inspected() -> None:
-    """Not those that were there before."""
+    """Containers that were there before are not inspected again."""
     fake = FakeDocker(inspected("web"))
     source = engine(fake)
     source.read(soon())
@@ -64,19 +64,19 @@ def test_only_what_is_new_is_inspected() -> None:
 
 
 def with_name(document: Json, name: str) -> Json:
-    """The container after ``docker rename``."""
+    """Return the container after ``docker rename``."""
     return {**document, "Name": f"/{name}"}
 
 
 def with_network(document: Json) -> Json:
-    """The container after ``docker network connect``."""
+    """Return the container after ``docker network connect``."""
     network = document["NetworkSettings"]
     more = {**network["Networks"], "backend": {"IPAddress": "10.5.0.2"}}
     return {**document, "NetworkSettings": {**network, "Networks": more}}
 
 
 def with_ipv6(document: Json) -> Json:
-    """The container with an IPv6 address on its network."""
+    """Return the container with an IPv6 address on its network."""
     network = document["NetworkSettings"]
     ends = {name: {**end, "GlobalIPv6Address": "fd00::2"} for name, end in network["Networks"].items()}
     return {**document, "NetworkSettings": {**network, "Networks": ends}}
@@ -95,7 +95,7 @@ def with_ipv6(document: Json) -> Json:
     ids=["renamed", "on another network", "other ports", "paused", "other health", "an IPv6 address"],
 )
 def test_a_container_that_looks_changed_is_inspected_again(change: Callable[[Json], Json]) -> None:
-    """And once more kept."""
+    """The new answer is then kept, as the one before was."""
     fake = FakeDocker(inspected("web"))
     source = engine(fake)
     before = source.read(soon())
@@ -108,7 +108,7 @@ def test_a_container_that_looks_changed_is_inspected_again(change: Callable[[Jso
 
 
 def test_a_container_that_went_away_and_came_back_is_inspected_again() -> None:
-    """What is not listed is forgotten, so the memory does not grow."""
+    """A container that is not listed is forgotten, so the memory does not grow."""
     fake = FakeDocker(inspected("web"))
     source = engine(fake)
     source.read(soon())
@@ -120,8 +120,8 @@ def test_a_container_that_went_away_and_came_back_is_inspected_again() -> None:
     assert fake.inspects() == ["web"]
 
 
-def test_a_container_that_is_gone_at_the_inspect_is_gone() -> None:
-    """404 is an answer, and no error."""
+def test_a_container_that_ends_before_its_inspect_is_left_out() -> None:
+    """The answer 404 is not counted as an error."""
     fake = FakeDocker(inspected("web"), inspected("db"))
     fake.then = lambda: fake.documents.pop("web", None)
     errors: list[None] = []
@@ -129,8 +129,8 @@ def test_a_container_that_is_gone_at_the_inspect_is_gone() -> None:
     assert errors == []
 
 
-def test_a_container_that_restarts_between_list_and_inspect_is_not_remembered_so() -> None:
-    """The list shows it running in the next pass again, just as before: what the inspect saw must not last."""
+def test_an_inspect_of_a_container_that_restarts_after_the_list_is_not_kept() -> None:
+    """The next list shows the container as this one does, so what the inspect saw in between would be used for ever."""
     fake = FakeDocker(inspected("web"))
     source = engine(fake)
     fake.then = lambda: fake.documents.update(web=inspected("web", status="restarting", exit_code=1))
@@ -145,8 +145,8 @@ def test_a_container_that_restarts_between_list_and_inspect_is_not_remembered_so
     assert fake.inspects() == []
 
 
-def test_a_health_that_flips_between_list_and_inspect_is_not_remembered() -> None:
-    """The list shows it as it was before, in each pass the same: what the inspect saw must not last."""
+def test_a_health_that_changes_between_list_and_inspect_is_not_kept() -> None:
+    """The next list shows the health as this one does, so what the inspect saw in between would be used for ever."""
     fake = FakeDocker(inspected("web", health="healthy"))
     source = engine(fake)
     fake.then = lambda: fake.documents.update(web=inspected("web", health="unhealthy"))
@@ -159,8 +159,8 @@ def test_a_health_that_flips_between_list_and_inspect_is_not_remembered() -> Non
     assert fake.inspects() == []
 
 
-def test_each_flip_of_the_health_is_seen_and_no_look_is_wasted() -> None:
-    """One inspect a flip; a paused container, whose health the list does not tell, is inspected once, too."""
+def test_each_change_of_the_health_is_seen_with_a_single_inspect() -> None:
+    """A paused container is inspected once, too, although the list does not show its health."""
     fake = FakeDocker(inspected("web", health="starting"))
     source = engine(fake)
     for health in ("starting", "healthy", "unhealthy", "healthy"):
@@ -192,7 +192,7 @@ PUBLIC = {"com.example.public": "yes", "team": "a b,c"}
 def test_the_engine_says_which_containers_are_selected(
     filters: tuple[tuple[str, str], ...], selected: set[str] | None
 ) -> None:
-    """All are read: one that is not selected may hold the network of one that is."""
+    """All containers are read: one that is not selected may own the network of one that is."""
     web = inspected("web", labels=PUBLIC)
     fake = FakeDocker(web, inspected("db", health="unhealthy"), inspected("dns", labels={"com.example.public": "yes"}))
     snapshot = engine(fake, filters=filters).read(soon())
@@ -201,14 +201,14 @@ def test_the_engine_says_which_containers_are_selected(
 
 @pytest.mark.parametrize(("stopped_too", "asked"), [(False, "list"), (True, "list all")])
 def test_with_filters_the_engine_is_asked_twice_and_the_full_list_comes_last(stopped_too: bool, asked: str) -> None:
-    """The inspects have to agree with that one, so nothing comes between. Both are about the same containers."""
+    """The inspects have to agree with the full list, so nothing comes between. Both lists cover the same states."""
     fake = FakeDocker(inspected("web"))
     engine(fake, stopped_too=stopped_too, filters=(("name", "web"),)).read(soon())
     assert fake.asked == ["dial", f"{asked} filtered", asked, "inspect web"]
 
 
 def test_a_container_that_starts_between_the_two_lists_is_selected_in_the_next_pass() -> None:
-    """It has no entries that could be lost; the one that ends there is not in the snapshot."""
+    """It has no entries yet that could be lost. A container that ends between the lists is not in the snapshot."""
     fake = FakeDocker(inspected("old"))
     source = engine(fake, filters=(("name", "."),))
     fake.then = lambda: setattr(fake, "documents", {"new": inspected("new")})
@@ -217,8 +217,8 @@ def test_a_container_that_starts_between_the_two_lists_is_selected_in_the_next_p
     assert source.read(soon()).selected == frozenset({"new"})
 
 
-def test_a_filter_that_the_engine_refuses_is_told_in_its_own_words() -> None:
-    """Not behind the URL, which is longer than a message may be. The failed request is counted."""
+def test_a_filter_that_the_engine_refuses_is_reported_in_the_words_of_the_engine() -> None:
+    """The long URL before them is left out. The failed request is counted."""
     errors = list[None]()
     source = engine(FakeDocker(inspected("web")), on_error=lambda: errors.append(None), filters=(("bogus", "x"),))
     with pytest.raises(EngineUnavailable) as unavailable:
@@ -227,8 +227,8 @@ def test_a_filter_that_the_engine_refuses_is_told_in_its_own_words() -> None:
     assert len(errors) == 1
 
 
-def test_an_engine_that_fails_at_the_filtered_list_refuses_no_filter() -> None:
-    """An error of its own is told as such."""
+def test_an_engine_that_fails_at_the_filtered_list_does_not_blame_the_filter() -> None:
+    """A server error is reported as one."""
     fake = FakeDocker(inspected("web"))
     fake.errors["list filtered"] = refusal(500, "out of disk")
     with pytest.raises(EngineUnavailable, match="cannot read the Docker engine: 500 Server Error"):
@@ -238,15 +238,15 @@ def test_an_engine_that_fails_at_the_filtered_list_refuses_no_filter() -> None:
 @pytest.mark.parametrize(
     ("stopped_too", "asked", "seen"), [(False, "list", ["web"]), (True, "list all", ["web", "old"])]
 )
-def test_stopped_containers_are_asked_for_only_where_they_count(stopped_too: bool, asked: str, seen: list[str]) -> None:
-    """That is, with ``-deregister on-success``: the list of all that ever ran can be long."""
+def test_stopped_containers_are_asked_for_only_if_they_matter(stopped_too: bool, asked: str, seen: list[str]) -> None:
+    """They matter with ``-deregister on-success``. The list of all containers that ever ran can be long."""
     fake = FakeDocker(inspected("web"), inspected("old", status="exited", exit_code=1))
     snapshot = engine(fake, stopped_too=stopped_too).read(soon())
     assert (names(snapshot), fake.asked[1]) == (seen, asked)
 
 
 def test_a_stopped_container_is_inspected_again_when_its_exit_code_changes() -> None:
-    """It ran in between, however shortly."""
+    """It must have run in between, even if only shortly."""
     fake = FakeDocker(inspected("job", status="exited", exit_code=1))
     source = engine(fake, stopped_too=True)
     source.read(soon())
@@ -254,7 +254,7 @@ def test_a_stopped_container_is_inspected_again_when_its_exit_code_changes() -> 
     assert source.read(soon()).containers[0].exit_code == 0
 
 
-#: One of each family of errors that the client library lets out, and answers that are not what was asked for.
+#: One of each kind of error that the client library raises, and errors of reading an unexpected answer.
 ERRORS: Mapping[str, tuple[Exception, str]] = {
     "docker": (docker.errors.DockerException("no such host"), "no such host"),
     "docker API": (docker.errors.APIError("500 Server Error"), "500 Server Error"),
@@ -273,8 +273,8 @@ EACH_ERROR = pytest.mark.parametrize(("error", "message"), ERRORS.values(), ids=
 
 @EACH_ERROR
 @pytest.mark.parametrize("question", ["dial", "list filtered", "list"])
-def test_an_engine_that_cannot_be_read_says_so_in_our_words(question: str, error: Exception, message: str) -> None:
-    """Nothing of the libraries' gets through; each failed request is counted; the next read begins anew."""
+def test_every_error_of_a_read_becomes_engine_unavailable(question: str, error: Exception, message: str) -> None:
+    """No error of a library gets through. Each failed request is counted, and the next read opens a new connection."""
     fake, errors = FakeDocker(inspected("web")), list[None]()
     source = engine(fake, on_error=lambda: errors.append(None), filters=(("name", "web"),))
     fake.errors[question] = error
@@ -288,8 +288,8 @@ def test_an_engine_that_cannot_be_read_says_so_in_our_words(question: str, error
 
 
 @EACH_ERROR
-def test_an_engine_whose_name_cannot_be_read_says_so_in_our_words(error: Exception, message: str) -> None:
-    """As with the list."""
+def test_every_error_of_reading_the_identity_becomes_engine_unavailable(error: Exception, message: str) -> None:
+    """No error of a library gets through."""
     fake = FakeDocker()
     fake.errors["info"] = error
     with pytest.raises(EngineUnavailable) as unavailable:
@@ -299,7 +299,7 @@ def test_an_engine_whose_name_cannot_be_read_says_so_in_our_words(error: Excepti
 
 @EACH_ERROR
 def test_a_container_that_cannot_be_inspected_is_unknown(error: Exception, message: str) -> None:
-    """The others go on, the failure is counted, and the next pass asks again."""
+    """Other containers are read, the failure is counted, and the next pass asks again."""
     fake, errors = FakeDocker(inspected("web"), inspected("db")), list[None]()
     source = engine(fake, on_error=lambda: errors.append(None))
     fake.errors["inspect web"] = error
@@ -314,8 +314,8 @@ def test_a_container_that_cannot_be_inspected_is_unknown(error: Exception, messa
 @pytest.mark.parametrize(
     "answer", [None, {"message": "page not found"}, [None], [{"Names": ["/web"]}], ["web"]], ids=repr
 )
-def test_a_list_that_is_none_is_no_list(answer: object) -> None:
-    """It must not be taken for an engine that runs nothing."""
+def test_an_answer_that_is_not_a_list_of_containers_is_an_error(answer: object) -> None:
+    """It must not be taken for the list of an engine that runs nothing."""
 
     class Odd(FakeDocker):
         """An engine, or what stands before it, that answers in JSON of its own."""
@@ -333,7 +333,7 @@ def test_a_list_that_is_none_is_no_list(answer: object) -> None:
     ids=repr,
 )
 def test_a_line_of_the_list_that_cannot_be_understood_makes_its_container_unknown(damage: Json) -> None:
-    """And no other."""
+    """Other containers are read."""
 
     class Damaged(FakeDocker):
         """An engine that lists one container in a way of its own."""
@@ -346,7 +346,7 @@ def test_a_line_of_the_list_that_cannot_be_understood_makes_its_container_unknow
 
 
 def test_an_inspect_answer_that_cannot_be_understood_makes_its_container_unknown() -> None:
-    """With the culprit's name."""
+    """The container is named, and other containers are read."""
     fake = FakeDocker({**inspected("web"), "Created": "yesterday"}, inspected("db"))
     fake.errors.clear()
     snapshot = engine(fake).read(soon())
@@ -354,8 +354,8 @@ def test_an_inspect_answer_that_cannot_be_understood_makes_its_container_unknown
     assert names(snapshot) == ["db"]
 
 
-def test_what_does_not_fit_into_the_time_is_unknown() -> None:
-    """What is remembered costs none, so it is still known."""
+def test_a_container_that_there_is_no_time_to_inspect_is_unknown() -> None:
+    """A container whose inspect was kept takes no time, so it is still known."""
     time = FakeTime()
     fake = FakeDocker(inspected("web"))
     source = engine(fake)
@@ -383,8 +383,8 @@ def test_what_does_not_fit_into_the_time_is_unknown() -> None:
     ],
     ids=str,
 )
-def test_an_unknown_container_goes_by_its_own_name(shown: list[str] | None, name: str) -> None:
-    """A link gives it a second name, ``/other/alias``; by its own its entries are found."""
+def test_an_unknown_container_has_its_own_name_and_not_that_of_a_link(shown: list[str] | None, name: str) -> None:
+    """A link gives it a second name, as in ``/other/alias``. Its entries are found by its own name."""
 
     class Linked(FakeDocker):
         """An engine with links between its containers."""
@@ -398,8 +398,8 @@ def test_an_unknown_container_goes_by_its_own_name(shown: list[str] | None, name
     assert unknown.ref == ContainerRef("web", name)
 
 
-def test_the_identity_is_asked_once_a_connection() -> None:
-    """An engine cannot change it while it runs, but the one behind the socket may be another after an error."""
+def test_the_identity_is_asked_for_once_in_each_connection() -> None:
+    """An engine cannot change it while it runs, but after an error another engine may be behind the socket."""
     fake = FakeDocker(name="engine-1", engine="ID:1")
     source = engine(fake)
     assert [source.identity(), source.identity()] == [EngineIdentity("engine-1", "ID:1")] * 2
@@ -412,14 +412,14 @@ def test_the_identity_is_asked_once_a_connection() -> None:
 
 
 @pytest.mark.parametrize("unknown", ["", None], ids=repr)
-def test_an_engine_that_does_not_know_its_name_or_id_says_so(unknown: object) -> None:
-    """Neither is made up; it is the pass that cannot do without a name."""
+def test_an_engine_that_does_not_know_its_name_or_id_has_empty_ones(unknown: object) -> None:
+    """Neither is made up. It is the pass that needs a name."""
     assert engine(FakeDocker(name=unknown, engine=unknown)).identity() == EngineIdentity("", "")
 
 
 @pytest.mark.parametrize(("left", "timeout"), [(0.2, 1), (3.4, 3), (100.0, 5)], ids=str)
-def test_an_answer_takes_no_longer_than_is_left_of_the_pass(left: float, timeout: int) -> None:
-    """The client's time-out is in whole seconds, and never more than its own."""
+def test_the_timeout_of_an_answer_is_what_is_left_of_the_pass(left: float, timeout: int) -> None:
+    """It is in whole seconds, at least 1 s, and at most the timeout that the client has otherwise."""
     fake = FakeDocker(inspected("web"))
     source = engine(fake)
     source.identity()
@@ -428,7 +428,7 @@ def test_an_answer_takes_no_longer_than_is_left_of_the_pass(left: float, timeout
 
 
 def test_one_connection_serves_all_passes() -> None:
-    """Negotiating a version costs more than a list. It is let go of when asked to."""
+    """Negotiating the API version costs more than a list. ``close`` closes the connection."""
     fake = FakeDocker(inspected("web"))
     source = engine(fake)
     for _ in range(3):
@@ -442,7 +442,7 @@ def test_one_connection_serves_all_passes() -> None:
 
 @pytest.fixture
 def socket_path(tmp_path: Path) -> Iterator[Path]:
-    """The socket of an engine that runs one container."""
+    """Return the socket of an engine that runs one container."""
     document = inspected("web")
     state = RecordedEngine([FakeDocker(document).containers(all=True)[0]], {"web": document}, name="core-07")
     with RecordedEngineServer(tmp_path / "docker.sock", state) as server:
@@ -454,7 +454,7 @@ def socket_path(tmp_path: Path) -> Iterator[Path]:
 
 
 def read_through(settings: EngineSettings) -> tuple[str, list[Container]]:
-    """Name and containers, through the real client library."""
+    """Return the engine's name and its containers, read through the real client library."""
     source = Engine(lambda: connect(settings), stopped_too=False)
     try:
         return source.identity().name, list(source.read(soon()).containers)
@@ -464,7 +464,7 @@ def read_through(settings: EngineSettings) -> tuple[str, list[Container]]:
 
 @pytest.mark.parametrize("given", ["flag", "DOCKER_HOST", "usual socket", "flag over DOCKER_HOST"])
 def test_the_engine_is_found(socket_path: Path, tmp_path: Path, given: str) -> None:
-    """By the flag, else by Docker's own variable, else at the first of the usual sockets that is there."""
+    """It is found by the flag, or else by DOCKER_HOST, or else at the first of the usual sockets that exists."""
     url, nowhere = f"unix://{socket_path}", f"unix://{tmp_path}/nowhere.sock"
     (tmp_path / "file.sock").touch()
     sockets = [str(tmp_path / "nowhere.sock"), str(tmp_path / "file.sock"), str(socket_path)]
@@ -490,7 +490,7 @@ def test_the_engine_is_found(socket_path: Path, tmp_path: Path, given: str) -> N
     ids=["no socket", "none of the usual ones", "nobody listens", "no such protocol", "no certificates"],
 )
 def test_an_engine_that_is_not_there_is_unavailable(settings: EngineSettings, message: str) -> None:
-    """In a few words, whatever the libraries make of it."""
+    """The message is short, however the libraries wrap the error."""
     with pytest.raises(EngineUnavailable, match=message) as unavailable:
         read_through(settings)
     assert len(str(unavailable.value)) < 350

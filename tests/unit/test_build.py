@@ -1,0 +1,93 @@
+"""The parts that are built from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from controller.background import Task, Threads, Waker
+from controller.clock import Clock
+from controller.commands.build import Effects, build_agent, engine_for, layout_for, pass_settings
+from controller.config.settings import parse_settings
+from controller.errors import EngineUnavailable
+from controller.network import Network
+from controller.registry.uri import parse_uri
+from controller.source.docker import EngineClient, EngineSettings
+from model.layout import Layout, PlainLayout, ValueFormat
+from model.skydns import SkyDnsLayout
+from model.snapshot import Snapshot
+from tests.support.builders import container, rules
+from tests.unit.test_settings import DEFAULT_OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("uri", "layout"),
+    [
+        ("etcd://a/services", PlainLayout("/services", ValueFormat.JSON)),
+        ("etcd3s://a", PlainLayout("", ValueFormat.JSON)),
+        ("skydns2://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
+        ("skydns3s://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
+    ],
+)
+def test_the_scheme_of_the_uri_selects_the_layout(uri: str, layout: Layout) -> None:
+    """The value format is that of --value-format, with either version of etcd's API."""
+    assert layout_for(parse_uri(uri), ValueFormat.JSON) == layout
+
+
+def test_unchanged_containers_are_not_decided_about_again() -> None:
+    """A pass over the same containers returns the decision of the pass before."""
+    uri = "skydns2://a/cluster.local"
+    settings = pass_settings(parse_settings(DEFAULT_OPTIONS, (uri,)), parse_uri(uri), Effects())
+    before, after = (
+        settings.desired(Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules(), settings.layout)
+        for _ in range(2)
+    )
+    assert before is after
+    assert len(before.entries) == 1
+
+
+URI = "etcd://127.0.0.1:1/services"
+
+
+def test_building_the_agent_starts_nothing() -> None:
+    """There is a loop for each registry, but nothing runs, sleeps or connects yet."""
+
+    class NoBackground:
+        """A background that must not be used."""
+
+        def start(self, work: Callable[[], object], name: str) -> Task:
+            """See Background."""
+            raise AssertionError(f"{name} was started")
+
+        def waker(self) -> Waker:
+            """See Background."""
+            return Threads().waker()
+
+    def fail(*_: object) -> Any:
+        raise AssertionError("something was connected to, or slept")
+
+    effects = Effects(
+        clock=Clock(sleep=fail), background=NoBackground(), network=Network(fail, fail), connect_engine=fail
+    )
+    agent = build_agent(parse_settings(DEFAULT_OPTIONS, (URI, "etcd3://127.0.0.1:1/services")), effects)
+    assert [*agent.loops] == ["etcd", "etcd3"]
+    assert agent.health.alive().good
+    assert not agent.health.ready().good
+
+
+def test_the_engine_is_connected_to_through_the_effects() -> None:
+    """The environment is that of the effects, too, and a failure is counted."""
+    asked, failures = list[EngineSettings](), list[None]()
+
+    def connect(settings: EngineSettings) -> EngineClient:
+        asked.append(settings)
+        raise OSError("no engine here")
+
+    effects = Effects(connect_engine=connect, environment={"DOCKER_HOST": "tcp://engine.example:2375"})
+    engine = engine_for(parse_settings(DEFAULT_OPTIONS, (URI,)), effects, lambda: failures.append(None))
+    assert asked == []
+    with pytest.raises(EngineUnavailable, match=r"no engine here \(tcp://engine.example:2375\)"):
+        engine.identity()
+    assert ([each.url for each in asked], failures) == (["tcp://engine.example:2375"], [None])

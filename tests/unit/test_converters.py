@@ -1,0 +1,99 @@
+"""The converters of single options. test_settings is about whole command lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from controller.config import converters
+from controller.host_port import HostPort
+from model.family import Family
+from model.rules import Deregister, HealthRule
+
+
+@pytest.mark.parametrize(
+    ("convert", "text", "value"),
+    [
+        (converters.whole, "-1", -1),
+        (converters.not_negative, "0", 0),
+        (converters.seconds, "0.05", 0.05),
+        (converters.seconds, "86400", 86400.0),
+        (converters.percent, "0", 0),
+        (converters.percent, "100", 100),
+        (converters.address, "10.0.0.1", "10.0.0.1"),
+        (converters.address, "host.example", "host.example"),
+        (converters.owner, "core-01.example", "core-01.example"),
+        (converters.tags, "b,a", ("b", "a")),
+        (converters.deregister, "on-success", Deregister.ON_SUCCESS),
+        (converters.one_of(("a", "b")), "b", "b"),
+        (converters.health, "healthy", HealthRule.HEALTHY),
+        (converters.family, "ipv6", Family.IPV6),
+        (converters.docker_filter, "label=tier=web", ("label", "tier=web")),
+        (converters.docker_filter, "label=a b,c", ("label", "a b,c")),
+        (converters.docker_filter, " Label = x ", ("label", "x")),
+        (converters.docker_filter, "name=", ("name", "")),
+        (converters.listen, ":80", HostPort("0.0.0.0", 80)),
+        (converters.listen, "[::1]:80", HostPort("::1", 80)),
+    ],
+    ids=str,
+)
+def test_a_text_is_converted_to_its_value(convert: Callable[[str], object], text: str, value: object) -> None:
+    """Each converter returns the value that the text means."""
+    assert convert(text) == value
+
+
+@pytest.mark.parametrize(
+    ("convert", "text", "problem"),
+    [
+        (converters.whole, "1.5", "it is not a whole number"),
+        (converters.not_negative, "-1", "it must not be negative"),
+        (converters.seconds, "soon", "it is not a number of seconds"),
+        (converters.seconds, "0.04", "it must be from 0.05 to 86400 seconds"),
+        (converters.seconds, "nan", "it must be from 0.05 to 86400 seconds"),
+        (converters.percent, "-1", "it must be from 0 to 100"),
+        (converters.percent, "101", "it must be from 0 to 100"),
+        (converters.percent, "half", "it is not a whole number"),
+        (converters.address, "0.0.0.0", "it is the unspecified address"),
+        (converters.owner, "a/b", "which separate the parts of a key"),
+        (converters.owner, "..", "it has the path part"),
+        (converters.tags, "{{x}}", "templates are not supported"),
+        (converters.deregister, "never", "it must be one of always, on-success"),
+        (converters.health, "starting", "it must be one of any, healthy"),
+        (converters.family, "IPv6", "it must be one of any, ipv4, ipv6"),
+        (converters.docker_filter, "label", "it should be NAME=VALUE"),
+        (converters.docker_filter, "", "it should be NAME=VALUE"),
+        (converters.docker_filter, " =x", "it should be NAME=VALUE"),
+        (converters.listen, "80", "it should be HOST:PORT or :PORT"),
+        (converters.listen, "a b:80", "its host is neither"),
+        (converters.readable_file, "/nowhere/file", "it cannot be read"),
+        (converters.readable_file, "/", "it cannot be read"),
+    ],
+    ids=str,
+)
+def test_a_text_that_makes_no_sense_is_refused(convert: Callable[[str], object], text: str, problem: str) -> None:
+    """The message says what is wrong with it."""
+    with pytest.raises(ValueError, match=problem):
+        convert(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [(b"secret", "secret"), (b"secret\n", "secret"), (b"secret\r\nmore\n", "secret"), (b" a b \n", " a b "), (b"", "")],
+    ids=str,
+)
+def test_the_first_line_of_a_file_is_returned_without_its_end(tmp_path: Path, content: bytes, line: str) -> None:
+    """Spaces at either end of the line are kept."""
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    assert converters.first_line(str(file)) == line
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    """The message does not show its content, which may be secret."""
+    file = tmp_path / "file"
+    file.write_bytes(b"\xff\xfesecret")
+    with pytest.raises(ValueError, match="it cannot be read") as wrong:
+        converters.first_line(str(file))
+    assert "secret" not in str(wrong.value)
