@@ -31,3 +31,15 @@ class Snapshot:
     def selects(self, container: Container) -> bool:
         """Whether the filters let this container have entries."""
         return self.selected is None or container.id in self.selected
+
+
+@frozen
+class EngineIdentity:
+    """What the engine says about itself."""
+
+    #: The engine's name for its host. It is the owner of this host's entries unless ``--hostname`` gives another. Empty
+    #: if the engine could not find out.
+    name: str
+    #: The engine's own id, by which two hosts of the same name are told apart. Empty by default, and for an engine that
+    #: has none.
+    id: str = ""

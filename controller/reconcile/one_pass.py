@@ -15,7 +15,6 @@ from attrs import evolve, field, frozen
 from controller.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
 from controller.registry.base import Registry
-from controller.source.docker import EngineIdentity
 from model.desired import Desired, desired
 from model.guard import GuardRule, guard
 from model.layout import Layout
@@ -25,7 +24,7 @@ from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_
 from model.record import OwnerRecord, decode_all
 from model.report import Outcome, PassReport, PassResult, Result, Stage, result_of
 from model.rules import Rules
-from model.snapshot import Snapshot
+from model.snapshot import EngineIdentity, Snapshot
 from model.stored import FOREVER, Actual, Lifetime
 
 #: Maximum consecutive passes with possibly stale reads. A consistent read costs etcd a round of its quorum.

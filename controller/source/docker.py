@@ -21,7 +21,7 @@ from controller.clock import Deadline
 from controller.errors import EngineUnavailable, one_line
 from model.container import Container, ContainerRef, from_inspect
 from model.listing import agrees_with_list, shown_in_list
-from model.snapshot import Snapshot, UnknownContainer
+from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 
 #: Seconds to wait for one answer. After many containers had died at once, the engine was seen to hold an inspect back
 #: for 1.6 s.
@@ -91,18 +91,6 @@ def connect(settings: EngineSettings) -> docker.APIClient:
     """
     tls = docker.utils.kwargs_from_env(environment=dict(settings.environment)).get("tls", False)
     return docker.APIClient(base_url=settings.url, version="auto", timeout=TIMEOUT, tls=tls)
-
-
-@frozen
-class EngineIdentity:
-    """What the engine says about itself."""
-
-    #: The engine's name for its host. It is the owner of this host's entries unless ``--hostname`` gives another. Empty
-    #: if the engine could not find out.
-    name: str
-    #: The engine's own id, by which two hosts of the same name are told apart. Empty by default, and for an engine that
-    #: has none.
-    id: str = ""
 
 
 @frozen

@@ -13,10 +13,9 @@ import requests
 
 from controller.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
-from controller.source.docker import EngineIdentity
 from model.container import Container
 from model.report import PassReport
-from model.snapshot import Snapshot, UnknownContainer
+from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 
 #: What a fake wall clock shows when it is made.
 EPOCH = 1_700_000_000.0

@@ -14,9 +14,9 @@ import requests
 
 from controller.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
-from controller.source.docker import Engine, EngineIdentity, EngineSettings, connect
+from controller.source.docker import Engine, EngineSettings, connect
 from model.container import Container, ContainerRef
-from model.snapshot import Snapshot, UnknownContainer
+from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 from tests.support.fakes import FakeDocker, FakeTime, Json, inspected, refusal
 from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer
 

@@ -11,7 +11,6 @@ from attrs import evolve
 from controller.clock import Deadline
 from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.base import DryRun, OneByOne
-from controller.source.docker import EngineIdentity
 from model.container import ContainerRef
 from model.layout import PlainLayout
 from model.memory import Memory, memory_after
@@ -20,7 +19,7 @@ from model.plan import Action, Change, Reason
 from model.record import RecordKeys
 from model.report import Outcome, PassReport, PassResult, Result, Stage
 from model.rules import AddressRules, Rules
-from model.snapshot import Snapshot, UnknownContainer
+from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 from model.stored import Actual, Stored
 from tests.support.builders import HOST_IP, container
 from tests.support.fakes import FakeSource, FakeTime
