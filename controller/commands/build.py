@@ -11,40 +11,16 @@ from controller.config.settings import Settings
 from controller.network import Network
 from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import Task
-from controller.registry.base import DryRun, Registry
-from controller.registry.credentials import Credentials
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Reader, EtcdV2Registry
-from controller.registry.etcd_v3.client import EtcdV3Client
-from controller.registry.etcd_v3.reader import EtcdV3Reader
-from controller.registry.etcd_v3.registry import EtcdV3Registry
+from controller.registry.factory import layout_for
 from controller.registry.uri import RegistryUri
 from controller.source.docker import Engine, EngineSettings, connect, url_of
 from controller.source.local_address import LocalAddress
 from model.desired import Deregister, desired
 from model.fit import fitted
-from model.layout import Layout, PlainLayout, ValueFormat
-from model.skydns import SkyDnsLayout
-from model.stored import Lifetime
 
 
 def ignore() -> None:
     """Who hears of failed requests when nobody counts them."""
-
-
-def registry_for(
-    uri: RegistryUri, credentials: Credentials, lifetime: Lifetime, on_error: Callable[[], None] = ignore
-) -> Registry:
-    """A registry that can be written."""
-    if uri.api == 3:
-        return EtcdV3Registry(EtcdV3Client(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
-    return EtcdV2Registry(EtcdV2Client(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
-
-
-def dry_registry_for(uri: RegistryUri, credentials: Credentials, lifetime: Lifetime) -> Registry:
-    """A registry that cannot."""
-    if uri.api == 3:
-        return DryRun(EtcdV3Reader(EtcdV3Client(uri.endpoints, ignore, credentials), uri.prefix, lifetime))
-    return DryRun(EtcdV2Reader(EtcdV2Client(uri.endpoints, ignore, credentials), uri.prefix))
 
 
 def engine_for(settings: Settings, on_error: Callable[[], None] = ignore) -> Engine:
@@ -58,11 +34,6 @@ def engine_for(settings: Settings, on_error: Callable[[], None] = ignore) -> Eng
         where=url_of(where),
         filters=settings.filters,
     )
-
-
-def layout_for(uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPORT) -> Layout:
-    """How entries are written."""
-    return SkyDnsLayout(uri.prefix) if uri.skydns else PlainLayout.under(uri.prefix, value_format)
 
 
 def task_for(settings: Settings, uri: RegistryUri, clock: Clock) -> Task:

@@ -11,7 +11,6 @@ import click
 from attrs import frozen
 
 from controller.clock import Clock
-from controller.commands.build import layout_for, registry_for
 from controller.commands.exit_codes import IN_SYNC, WRONG
 from controller.commands.parallel import side_by_side
 from controller.commands.render import removal
@@ -19,6 +18,7 @@ from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import OwnerSettings
 from controller.errors import RegistryUnavailable, Stop
 from controller.reconcile.deregister import Owner, has_record, is_alive, leaving, remove
+from controller.registry.factory import layout_for, open_registry
 from model.plan import Plan
 from model.report import Outcome, Result, summary
 from model.stored import Lifetime
@@ -46,7 +46,7 @@ class _Place:
         self.where = where
         self.problem = ""
         self.owner = Owner(owner, layout_for(each.uri), Clock())
-        self.registry = registry_for(each.uri, each.credentials, question)
+        self.registry = open_registry(each.uri, each.credentials, question)
         self.planned = Plan()
         self.recorded = False
         self.outcomes: tuple[Outcome, ...] = ()

@@ -8,13 +8,14 @@ import click
 from attrs import evolve, frozen
 
 from controller.clock import Clock
-from controller.commands.build import dry_registry_for, engine_for, registry_for, task_for
+from controller.commands.build import engine_for, task_for
 from controller.commands.exit_codes import HELD_BACK, IN_SYNC, PENDING, WRONG
 from controller.commands.parallel import side_by_side
 from controller.commands.render import as_json, as_text
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.reconcile.one_pass import reconcile
+from controller.registry.factory import open_registry
 from model.guard import OFF
 from model.report import Memory, PassReport
 
@@ -51,8 +52,7 @@ def reconcile_once(settings: Settings, how: ReconcileOptions, *, colour: bool) -
 
 def _pass_over(each: RegistrySettings, settings: Settings, how: ReconcileOptions) -> partial[PassReport]:
     """The pass, with a client of the engine of its own."""
-    make = dry_registry_for if how.dry_run else registry_for
-    registry = make(each.uri, each.credentials, settings.lifetime)
+    registry = open_registry(each.uri, each.credentials, settings.lifetime, dry_run=how.dry_run)
     task = task_for(settings, each.uri, Clock())
     if how.force:
         task = evolve(task, guard=OFF)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from controller import logs
 from controller.clock import Clock
-from controller.commands.build import engine_for, registry_for, task_for
+from controller.commands.build import engine_for, task_for
 from controller.commands.service import run_until_signalled
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
@@ -19,6 +19,7 @@ from controller.observe.pass_log import PassLog
 from controller.observe.systemd import SystemdNotifier
 from controller.reconcile.loop import Loop, Observer, Pace
 from controller.reconcile.one_pass import reconcile
+from controller.registry.factory import open_registry
 from controller.signals import block_signals
 
 log = logs.logger("wharfinger")
@@ -46,7 +47,7 @@ def _loop(settings: Settings, each: RegistrySettings, metrics: Metrics, watching
     clock = Clock()
     engine = engine_for(settings, metrics.engine_failed)
     on_error = metrics.of(each.label).registry_failed
-    registry = registry_for(each.uri, each.credentials, settings.lifetime, on_error)
+    registry = open_registry(each.uri, each.credentials, settings.lifetime, on_error)
     run_pass = partial(reconcile, task_for(settings, each.uri, clock), engine, registry)
     return Loop(run_pass, Pace(settings.interval, clock=clock), watching)
 

@@ -39,7 +39,7 @@ def leaving(owner: Owner, registry: Reader) -> Plan:
     Raises RegistryUnavailable."""
     actual = registry.read(owner.name, owner.deadline, consistent=True)
     record = (OwnerRecord.decode(actual.record.value) if actual.record else None) or OwnerRecord()
-    others = decode_all(each.value for each in registry.others(owner.name, owner.deadline))
+    others = decode_all(each.value for each in registry.other_records(owner.name, owner.deadline))
     return plan(
         Desired(), actual, Ownership(owner.name, owner.layout, record.claims).with_other_records(others, {}, actual)
     )

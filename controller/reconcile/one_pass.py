@@ -182,7 +182,7 @@ class _Pass:
         )
 
     def _others(self) -> tuple[OwnerRecord, ...]:
-        return decode_all(each.value for each in self.registry.others(self.owner, self.deadline))
+        return decode_all(each.value for each in self.registry.other_records(self.owner, self.deadline))
 
     def _apply(self, planned: Plan) -> Iterator[Outcome]:
         """Each change stands for itself: one that fails stops none of the others. Only the owner record, which is

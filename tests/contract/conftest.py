@@ -10,9 +10,10 @@ from typing import Protocol
 import pytest
 
 from controller.registry.base import Registry
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client
-from controller.registry.etcd_v3.registry import EtcdV3Registry
+from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.record import ROOT
 from model.stored import Lifetime
 from tests.support.command_host import Host
@@ -78,7 +79,7 @@ class Etcd2Store:
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         host, _, port = self._server.endpoint.rpartition(":")
-        return EtcdV2Registry(EtcdV2Client([(host, int(port))], on_error=lambda: None), prefix, lifetime)
+        return etcd_v2_registry(EtcdV2Client([(host, int(port))], on_error=lambda: None), prefix, lifetime)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._server.put(key, value, ttl)
@@ -103,7 +104,7 @@ class Etcd3Store:
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         host, _, port = self._server.endpoint.rpartition(":")
-        return EtcdV3Registry(EtcdV3Client([(host, int(port))]), prefix, lifetime)
+        return etcd_v3_registry(EtcdV3Client([(host, int(port))]), prefix, lifetime)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._v3.put(key, value, ttl)

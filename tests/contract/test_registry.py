@@ -6,7 +6,7 @@ import pytest
 
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.base import DryRun, Registry
+from controller.registry.base import PendingWriter, ReadWriteRegistry, Registry
 from model.plan import Action, Change, Reason
 from model.record import RecordKeys
 from model.report import Result
@@ -228,7 +228,7 @@ def test_a_store_that_is_down_is_unknown_not_empty(store: Store) -> None:
 def test_a_dry_run_shows_what_is_there_and_writes_nothing(store: Store) -> None:
     """The registry of a dry run reads like the one below it and leaves each change pending."""
     store.put(KEY, "here")
-    dry = DryRun(store.registry())
+    dry = ReadWriteRegistry(store.registry(), PendingWriter())
     assert read(dry)[KEY].value == "here"
     assert dry.apply(OWNER, change(Action.DELETE, read(dry)[KEY]), soon()).result is Result.PENDING
     assert store.keys() == {KEY: "here"}
@@ -265,7 +265,7 @@ def test_an_owner_of_whom_nothing_is_kept_has_no_record(store: Store) -> None:
     store.put(KEY, "10.0.0.1:80")
     actual = store.registry().read(OWNER, soon())
     assert (actual.record, actual.liveness_query) == (None, None)
-    assert store.registry().others(OWNER, soon()) == ()
+    assert store.registry().other_records(OWNER, soon()) == ()
 
 
 def test_others_are_the_records_of_all_other_owners_of_this_prefix(store: Store) -> None:
@@ -274,7 +274,7 @@ def test_others_are_the_records_of_all_other_owners_of_this_prefix(store: Store)
         store.put(SHELF.record(owner), f"record of {owner}")
     store.put(SHELF.liveness_query("core-03"), "question")
     store.put(RecordKeys("/elsewhere").record("core-04"), "of another prefix")
-    others = store.registry().others(OWNER, soon())
+    others = store.registry().other_records(OWNER, soon())
     assert {each.key: each.value for each in others} == {
         SHELF.record(owner): f"record of {owner}" for owner in ("core-02", "core-011", "record")
     }
@@ -358,7 +358,7 @@ def test_a_consistent_read_shows_what_was_written_before(store: Store) -> None:
         store.put(KEY, f"10.0.0.1:{number}")
         store.put(SHELF.record("core-02"), f"{number}")
         assert registry.read(OWNER, soon(), consistent=True).stored[KEY].value == f"10.0.0.1:{number}"
-        assert [each.value for each in registry.others(OWNER, soon())] == [f"{number}"]
+        assert [each.value for each in registry.other_records(OWNER, soon())] == [f"{number}"]
 
 
 def test_a_store_that_is_down_has_no_records_either(store: Store) -> None:
@@ -366,14 +366,14 @@ def test_a_store_that_is_down_has_no_records_either(store: Store) -> None:
     registry = store.registry()
     store.break_down()
     with pytest.raises(RegistryUnavailable):
-        registry.others(OWNER, soon())
+        registry.other_records(OWNER, soon())
     assert registry.apply(OWNER, recording("one"), soon()).result is Result.FAILED
 
 
 def test_a_dry_run_reads_records_and_writes_none(store: Store) -> None:
     """As with the keys."""
     store.put(SHELF.record("core-02"), "theirs")
-    dry = DryRun(store.registry())
-    assert [each.value for each in dry.others(OWNER, soon())] == ["theirs"]
+    dry = ReadWriteRegistry(store.registry(), PendingWriter())
+    assert [each.value for each in dry.other_records(OWNER, soon())] == ["theirs"]
     assert dry.apply(OWNER, recording("one"), soon()).result is Result.PENDING
     assert dry.read(OWNER, soon(), consistent=True).record is None

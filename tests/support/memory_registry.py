@@ -47,7 +47,7 @@ class MemoryRegistry(OneByOne):
         record, question = self.stored.get(shelf.record(owner)), self.stored.get(shelf.liveness_query(owner))
         return Actual(self._under(self._prefix), record, question, StorePosition(self.cluster, self.version))
 
-    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+    def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
         self._answer()
         shelf = RecordKeys(self._prefix)
@@ -103,10 +103,10 @@ class RecordingRegistry(MemoryRegistry):
         self.reads.append("consistent" if consistent else "any")
         return super().read(owner, deadline, consistent=consistent)
 
-    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+    def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
         self.reads.append("others")
-        return super().others(owner, deadline)
+        return super().other_records(owner, deadline)
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Registry."""

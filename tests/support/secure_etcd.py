@@ -22,9 +22,10 @@ from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Registry
 from controller.registry.credentials import Credentials
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
-from controller.registry.etcd_v3.client import UNAUTHENTICATED, EtcdV3Client
-from controller.registry.etcd_v3.registry import EtcdV3Registry
+from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v2.registry import etcd_v2_registry
+from controller.registry.etcd_v3.client import EtcdV3Client, GrpcStatus
+from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.report import Result
 from model.stored import Lifetime
 from tests.support.builders import OWNER, create
@@ -105,8 +106,8 @@ class Setting:
         address, _, port = self.server.endpoint.rpartition(":")
         endpoints = [(host or address, int(port))]
         if self.api == 3:
-            return EtcdV3Registry(EtcdV3Client(endpoints, credentials=credentials), "/services", lifetime)
-        return EtcdV2Registry(EtcdV2Client(endpoints, credentials=credentials), "/services", lifetime)
+            return etcd_v3_registry(EtcdV3Client(endpoints, credentials=credentials), "/services", lifetime)
+        return etcd_v2_registry(EtcdV2Client(endpoints, credentials=credentials), "/services", lifetime)
 
 
 def soon() -> Deadline:
@@ -224,7 +225,7 @@ class V3Users:
         try:
             somebody.node(KEY)
         except EtcdV3Error as error:
-            if error.code != UNAUTHENTICATED:
+            if error.code != GrpcStatus.UNAUTHENTICATED:
                 raise
             return False
         return True

@@ -299,7 +299,7 @@ def plan_for(wanted: Desired, registry: MemoryRegistry, lifetime: Lifetime) -> P
     deadline = Deadline.after(10, Clock())
     held = registry.read(OWNER, deadline)
     record = (OwnerRecord.decode(held.record.value) if held.record else None) or OwnerRecord()
-    theirs = filter(None, (OwnerRecord.decode(each.value) for each in registry.others(OWNER, deadline)))
+    theirs = filter(None, (OwnerRecord.decode(each.value) for each in registry.other_records(OWNER, deadline)))
     ownership = Ownership(OWNER, LAYOUT, record.claims, contested=claimed_keys(theirs))
     entries = by_key(wanted, ownership)
     after = OwnerRecord("", ownership.next_claims(entries, held))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from controller.clock import Clock
-from controller.commands.build import layout_for, task_for
+from controller.commands.build import task_for
 from controller.config.settings import parse
+from controller.registry.factory import layout_for
 from controller.registry.uri import parse_uri
 from model.desired import Snapshot
 from model.layout import Layout, PlainLayout, ValueFormat

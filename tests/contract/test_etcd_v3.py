@@ -10,8 +10,12 @@ from attrs import evolve
 
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.etcd_v3.client import Document, EtcdV3Client
-from controller.registry.etcd_v3.registry import BATCH, EtcdV3Registry
+from controller.registry.base import Registry
+from controller.registry.etcd_v3.client import EtcdV3Client
+from controller.registry.etcd_v3.documents import Document
+from controller.registry.etcd_v3.lease import lease_id
+from controller.registry.etcd_v3.registry import etcd_v3_registry
+from controller.registry.etcd_v3.writer import BATCH
 from model.plan import Action, Change, Reason
 from model.record import RecordKeys
 from model.report import Result
@@ -54,17 +58,17 @@ def tapped(server: EtcdServer) -> Tapped:
     return gateway
 
 
-def registry_at(server: EtcdServer, lifetime: Lifetime = Lifetime()) -> EtcdV3Registry:
+def registry_at(server: EtcdServer, lifetime: Lifetime = Lifetime()) -> Registry:
     """A registry over this server."""
-    return EtcdV3Registry(EtcdV3Client([address(server)]), PREFIX, lifetime)
+    return etcd_v3_registry(EtcdV3Client([address(server)]), PREFIX, lifetime)
 
 
-def read(registry: EtcdV3Registry, *, consistent: bool = False) -> dict[str, Stored]:
+def read(registry: Registry, *, consistent: bool = False) -> dict[str, Stored]:
     """What is stored, by key."""
     return dict(registry.read(OWNER, soon(), consistent=consistent).stored)
 
 
-def results(registry: EtcdV3Registry, *changes: Change) -> list[Result]:
+def results(registry: Registry, *changes: Change) -> list[Result]:
     """How these changes end."""
     return [each.result for each in registry.apply_all(OWNER, changes, soon())]
 
@@ -83,7 +87,7 @@ def test_a_batch_is_one_transaction(good: EtcdServer, v3: EtcdV3) -> None:
     for name in ("a", "b"):
         v3.put(f"/services/{name}", "old")
     gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    registry = etcd_v3_registry(gateway, PREFIX, Lifetime())
     before = read(registry)
     gateway.calls()
     changes = [
@@ -106,7 +110,7 @@ def test_a_batch_is_as_large_as_etcd_takes(good: EtcdServer, number: int, transa
     """One more would be refused, and is the next one's."""
     gateway = tapped(good)
     changes = [create(f"/services/nginx/core-01:web{each}:80") for each in range(number)]
-    assert results(EtcdV3Registry(gateway, PREFIX, Lifetime()), *changes) == [Result.APPLIED] * number
+    assert results(etcd_v3_registry(gateway, PREFIX, Lifetime()), *changes) == [Result.APPLIED] * number
     assert gateway.calls() == ["kv/txn"] * transactions
 
 
@@ -114,7 +118,7 @@ def test_a_create_that_comes_late_does_not_bring_back_what_went_since(good: Etcd
     """A member that stood still can pass a transaction on after it was asked for again elsewhere. Under a custom id
     nothing but the owner record would tell whose the key is, and that has changed by then."""
     gateway, custom = tapped(good), "/services/redis/redis-1"
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    registry = etcd_v3_registry(gateway, PREFIX, Lifetime())
     read(registry)
     claim = Change(Action.RECORD, RECORD, "with a claim", None, Reason.CLAIMS)
     late = evolve(create(custom), claimed=True)
@@ -132,7 +136,7 @@ def test_what_cannot_be_had_in_parts_is_asked_for_once() -> None:
     """A password that is wrong is wrong for each change alone, too."""
     refusal = {"code": 3, "message": "etcdserver: authentication failed, invalid user ID or password"}
     with fake(400, refusal) as etcd:
-        registry = EtcdV3Registry(EtcdV3Client([etcd.address]), PREFIX, Lifetime())
+        registry = etcd_v3_registry(EtcdV3Client([etcd.address]), PREFIX, Lifetime())
         assert results(registry, *(create(f"/services/{each}") for each in range(9))) == [Result.FAILED] * 9
         assert len(etcd.asked) == 1
 
@@ -171,7 +175,7 @@ def test_while_nobody_writes_a_read_asks_about_the_owner_alone(good: EtcdServer,
     """One small request; record and question are fresh, and what is kept of the keys is what is there."""
     v3.put(KEY, "x:1")
     gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    registry = etcd_v3_registry(gateway, PREFIX, Lifetime())
     first = registry.read(OWNER, soon())
     assert gateway.calls() == ["kv/range"] * 2
     assert registry.read(OWNER, soon()) == first
@@ -183,7 +187,7 @@ def test_once_somebody_wrote_a_read_asks_for_what_is_newer(good: EtcdServer, v3:
     """Wherever in etcd it was."""
     v3.put(KEY, "x:1")
     gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    registry = etcd_v3_registry(gateway, PREFIX, Lifetime())
     before = registry.read(OWNER, soon())
     assert before.store_position
     gateway.calls()
@@ -222,7 +226,7 @@ def test_who_wants_it_consistent_gets_everything_read_anew(good: EtcdServer, v3:
     """Whatever was seen before counts for nothing then."""
     v3.put(KEY, "x:1")
     gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    registry = etcd_v3_registry(gateway, PREFIX, Lifetime())
     read(registry)
     gateway.calls()
     read(registry, consistent=True)
@@ -234,7 +238,7 @@ def test_a_compaction_does_not_matter(good: EtcdServer, v3: EtcdV3) -> None:
     """What was seen before it still counts, as nothing is asked about the past."""
     v3.put(KEY, "x:1")
     gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    registry = etcd_v3_registry(gateway, PREFIX, Lifetime())
     before = read(registry)
     for number in range(5):
         v3.put(FOREIGN, f"y:{number}")
@@ -259,7 +263,7 @@ def test_a_moment_that_etcd_has_forgotten_is_no_answer(good: EtcdServer, v3: Etc
 
     gateway = Compacting([address(good)])
     gateway.asked = []
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    registry = etcd_v3_registry(gateway, PREFIX, Lifetime())
     with pytest.raises(RegistryUnavailable, match="required revision has been compacted"):
         registry.read(OWNER, soon())
     assert set(read(registry)) == {KEY, FOREIGN}
@@ -319,7 +323,7 @@ def test_all_of_a_hosts_keys_hang_on_one_lease(good: EtcdServer, v3: EtcdV3) -> 
     record = Change(Action.RECORD, RECORD, "mine", None, Reason.CLAIMS)
     assert results(registry_at(good, TTL), record, create(KEY)) == [Result.APPLIED] * 2
     assert results(registry_at(good, TTL), create(f"{KEY}1")) == [Result.APPLIED]
-    lease = TTL.lease_id(PREFIX, OWNER)
+    lease = lease_id(PREFIX, OWNER, TTL.ttl)
     assert {lease_of(v3, KEY), lease_of(v3, f"{KEY}1")} == {lease}
     assert lease_of(v3, RECORD) == 0
     list(registry_at(good, TTL).apply_all("core-02", [create(FOREIGN)], soon()))
@@ -329,7 +333,7 @@ def test_all_of_a_hosts_keys_hang_on_one_lease(good: EtcdServer, v3: EtcdV3) -> 
 def test_renewing_is_one_call_and_wakes_no_watcher(good: EtcdServer, v3: EtcdV3) -> None:
     """However many keys there are, and a hundred times over."""
     gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, TTL)
+    registry = etcd_v3_registry(gateway, PREFIX, TTL)
     assert set(results(registry, *(create(f"/services/{each}/core-01:web:80") for each in range(50)))) == {
         Result.APPLIED
     }
@@ -347,7 +351,7 @@ def test_renewing_is_one_call_and_wakes_no_watcher(good: EtcdServer, v3: EtcdV3)
 def test_what_is_left_is_asked_for_once_whatever_hangs_on_it(good: EtcdServer) -> None:
     """And not at all where nothing does."""
     gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, TTL)
+    registry = etcd_v3_registry(gateway, PREFIX, TTL)
     read(registry)
     assert "lease/timetolive" not in gateway.calls()
     results(registry, *(create(f"/services/{each}/core-01:web:80") for each in range(5)))
@@ -362,7 +366,7 @@ def test_a_lease_that_ended_takes_the_keys_along_and_is_granted_again(good: Etcd
     registry = registry_at(good, TTL)
     results(registry, create(KEY))
     before = read(registry)[KEY]
-    v3.revoke(TTL.lease_id(PREFIX, OWNER))
+    v3.revoke(lease_id(PREFIX, OWNER, TTL.ttl))
     outcome = registry.apply(OWNER, change(Action.RENEW, before, before.value), soon())
     assert (outcome.result, outcome.detail) == (Result.CONFLICT, "the lease has expired, and its keys with it")
     assert read(registry) == {}
@@ -383,7 +387,7 @@ def test_the_last_second_of_a_lease_can_be_read(good: EtcdServer, v3: EtcdV3) ->
     lifetime = Lifetime(2, 1)
     registry = registry_at(good, lifetime)
     results(registry, create(KEY))
-    lease = {"ID": str(lifetime.lease_id(PREFIX, OWNER))}
+    lease = {"ID": str(lease_id(PREFIX, OWNER, lifetime.ttl))}
     wait_until(lambda: "TTL" not in v3.call("lease/timetolive", lease), 10, "the last second")
     stored = read(registry)[KEY]
     assert (stored.ttl, lifetime.due(stored.ttl)) == (0, True)
@@ -396,7 +400,7 @@ def test_a_new_key_has_the_whole_lifetime_whatever_is_left_of_an_old_lease(good:
     registry = registry_at(good, TTL)
     results(registry, create(KEY))
     results(registry, change(Action.DELETE, read(registry)[KEY]))
-    lease = {"ID": str(TTL.lease_id(PREFIX, OWNER))}
+    lease = {"ID": str(lease_id(PREFIX, OWNER, TTL.ttl))}
     wait_until(lambda: int(v3.call("lease/timetolive", lease)["TTL"]) < 99, 10, "the lease to grow old")
     assert results(registry, create(KEY)) == [Result.APPLIED]
     assert int(v3.call("lease/timetolive", lease)["TTL"]) >= 99
@@ -427,7 +431,7 @@ def test_another_lifetime_hangs_the_keys_elsewhere(
     registry = registry_at(good, after)
     stored = read(registry)[KEY]
     assert results(registry, change(Action.UPDATE, stored, stored.value)) == [Result.APPLIED]
-    assert lease_of(v3, KEY) == (after.lease_id(PREFIX, OWNER) if after.ttl else 0)
+    assert lease_of(v3, KEY) == (lease_id(PREFIX, OWNER, after.ttl) if after.ttl else 0)
 
 
 def test_a_lifetime_shorter_than_etcd_gives_is_no_reason_to_renew_at_once(small: EtcdServer) -> None:
@@ -435,7 +439,7 @@ def test_a_lifetime_shorter_than_etcd_gives_is_no_reason_to_renew_at_once(small:
     lifetime = Lifetime(2, 1)
     registry = registry_at(small, lifetime)
     results(registry, create(KEY))
-    left = EtcdV3(small.endpoint).call("lease/timetolive", {"ID": str(lifetime.lease_id(PREFIX, OWNER))})
+    left = EtcdV3(small.endpoint).call("lease/timetolive", {"ID": str(lease_id(PREFIX, OWNER, lifetime.ttl))})
     assert int(left["grantedTTL"]) > lifetime.ttl
     assert read(registry)[KEY].ttl in {1, 2}
 
@@ -487,7 +491,7 @@ def test_an_etcd_that_is_full_says_what_to_do() -> None:
     server = Full().start()
     try:
         v3, gateway = EtcdV3(server.endpoint), tapped(server)
-        registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+        registry = etcd_v3_registry(gateway, PREFIX, Lifetime())
         results(registry, create(KEY))
         assert fill(v3) > 0
         gateway.calls()

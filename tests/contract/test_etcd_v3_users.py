@@ -90,7 +90,7 @@ def test_the_role_needs_no_more_than_the_prefix_and_our_shelf(users: Guarded) ->
     assert leased.ttl in range(50, 61)
     assert actual.record is not None
     assert registry.apply(OWNER, change(Action.RENEW, leased, leased.value), soon()).result is Result.APPLIED
-    assert registry.others(OWNER, soon()) == ()
+    assert registry.other_records(OWNER, soon()) == ()
 
 
 @pytest.mark.parametrize(

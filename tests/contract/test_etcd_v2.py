@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from controller.errors import RegistryUnavailable
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.base import Registry
+from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v2.registry import etcd_v2_registry
 from model.plan import Action, Change, Reason
 from model.record import RecordKeys
 from model.report import Result
@@ -20,9 +22,9 @@ from tests.support.etcd_server import EtcdServer
 KEY = "/services/nginx/core-01:web:80"
 
 
-def registry_at(*endpoints: Address) -> EtcdV2Registry:
+def registry_at(*endpoints: Address) -> Registry:
     """A registry over these endpoints."""
-    return EtcdV2Registry(EtcdV2Client(endpoints), "/services", Lifetime())
+    return etcd_v2_registry(EtcdV2Client(endpoints), "/services", Lifetime())
 
 
 def test_reads_that_decide_deletes_are_quorum_reads() -> None:
@@ -34,7 +36,7 @@ def test_reads_that_decide_deletes_are_quorum_reads() -> None:
         assert [urlsplit(each.split()[1]).query for each in etcd.asked] == ["recursive=true"] * 2
         etcd.asked.clear()
         mark = registry.read(OWNER, soon(), consistent=True).store_position
-        registry.others(OWNER, soon())
+        registry.other_records(OWNER, soon())
         assert {"quorum=true" in each for each in etcd.asked} == {True}
         assert len(etcd.asked) == 3
         assert mark is not None
@@ -55,15 +57,15 @@ def test_a_prefix_is_one_part_of_the_records_key(good: EtcdServer) -> None:
     """Percent-encoded, and so it comes back: no shelf lies within another one."""
     host, port = address(good)
     for prefix in ("/services", "/services/a", "/servi%2Fces", "/日 本"):
-        registry = EtcdV2Registry(EtcdV2Client([(host, port)]), prefix, Lifetime())
+        registry = etcd_v2_registry(EtcdV2Client([(host, port)]), prefix, Lifetime())
         change_of = Change(Action.RECORD, RecordKeys(prefix).record(OWNER), prefix, None, Reason.CLAIMS)
         assert registry.apply(OWNER, change_of, soon()).result is Result.APPLIED
     for prefix in ("/services", "/services/a", "/servi%2Fces", "/日 本"):
-        registry = EtcdV2Registry(EtcdV2Client([(host, port)]), prefix, Lifetime())
+        registry = etcd_v2_registry(EtcdV2Client([(host, port)]), prefix, Lifetime())
         record = registry.read(OWNER, soon()).record
         assert record is not None
         assert record.value == prefix
-        assert registry.others("another", soon()) == (record,)
+        assert registry.other_records("another", soon()) == (record,)
 
 
 def test_a_delete_leaves_no_empty_directory_and_no_other_key(good: EtcdServer) -> None:
