@@ -1,4 +1,4 @@
-"""Registry URIs, and addresses with ports."""
+"""Registry URIs, and the schemes that they may have."""
 
 from __future__ import annotations
 
@@ -137,30 +137,6 @@ def test_a_domain_is_read(domain: str) -> None:
     """In any case, and with the root's dot at its end; its path is registrator's."""
     expected = RegistryUri("skydns2", (HostPort("a", 2379), HostPort("b", 1)), "/skydns/local/cluster")
     assert parse_uri(f"skydns2://a,b:1/{domain}") == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a", ("a", 80)),
-        ("a:1", ("a", 1)),
-        (":1", ("", 1)),
-        ("", ("", 80)),
-        ("[::1]", ("::1", 80)),
-        ("[::1]:1", ("::1", 1)),
-        ("10.0.0.1:65535", ("10.0.0.1", 65535)),
-    ],
-)
-def test_host_and_port_are_split(text: str, expected: tuple[str, int]) -> None:
-    """The default stands in for a port that is not given."""
-    assert HostPort.parse(text, "80") == expected
-
-
-@pytest.mark.parametrize("text", ["a:", "a:x", "a:0", "a:65536", "a:1000000000000", "a:-1", "a:\u0663", "::1:80"])
-def test_what_is_no_host_and_port_is_refused(text: str) -> None:
-    """With the part that is wrong."""
-    with pytest.raises(ValueError, match=r"not a port number|needs brackets"):
-        HostPort.parse(text, "80")
 
 
 @pytest.mark.parametrize(
