@@ -1,4 +1,4 @@
-"""Registries over several endpoints, through either API of etcd."""
+"""Registries over several endpoints, through both APIs of etcd."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def soon(seconds: float = 10) -> Deadline:
 
 
 def address(server: EtcdServer) -> Address:
-    """Where it serves its clients."""
+    """The host and port at which a server serves its clients."""
     host, _, port = server.endpoint.rpartition(":")
     return host, int(port)

@@ -1,4 +1,4 @@
-"""Every registry behind one face, so that the same tests hold for all of them."""
+"""One interface to the stores of all registries, so that the same tests run over each of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PREFIX = "/services"
 
 
 class Store(Protocol):
-    """A registry's store, as somebody else than the program sees it."""
+    """The store of a registry, to be read and written without the program."""
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         """The registry under test, over this store."""
@@ -41,11 +41,11 @@ class Store(Protocol):
         """Every key under the prefix and its value."""
 
     def break_down(self) -> None:
-        """Have it answer nobody."""
+        """Make it answer no request."""
 
 
 class MemoryStore:
-    """The in-memory registry."""
+    """The store of the in-memory registry."""
 
     def __init__(self) -> None:
         self._memory = MemoryRegistry(PREFIX)
@@ -69,8 +69,8 @@ class MemoryStore:
         self._memory.down = True
 
 
-class Etcd2Store:
-    """A real etcd's v2 API."""
+class EtcdV2Store:
+    """A real etcd, through its v2 API."""
 
     def __init__(self, server: EtcdServer) -> None:
         self._server = server
@@ -94,8 +94,8 @@ class Etcd2Store:
         self._server.kill()
 
 
-class Etcd3Store:
-    """A real etcd's v3 API."""
+class EtcdV3Store:
+    """A real etcd, through its v3 API."""
 
     def __init__(self, server: EtcdServer) -> None:
         self._server = server
@@ -121,26 +121,26 @@ class Etcd3Store:
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[EtcdServer]:
-    """An etcd for the tests of this session."""
+    """An etcd that all tests of a session share."""
     server = EtcdServer().start()
     yield server
     server.close()
 
 
-@pytest.fixture(params=["memory", "etcd2", "etcd3"])
+@pytest.fixture(params=["memory", "etcd_v2", "etcd_v3"])
 def store(request: pytest.FixtureRequest) -> Store:
-    """An empty store of each kind."""
+    """An empty store; each test runs over every kind."""
     if request.param == "memory":
         return MemoryStore()
     server: EtcdServer = request.getfixturevalue("shared_server")
     if not server.answers():
         server.start()
-    return Etcd2Store(server) if request.param == "etcd2" else Etcd3Store(server)
+    return EtcdV2Store(server) if request.param == "etcd_v2" else EtcdV3Store(server)
 
 
 @pytest.fixture
 def good(shared_server: EtcdServer) -> EtcdServer:
-    """An etcd in good health, and empty."""
+    """An etcd that is well and empty."""
     if not shared_server.answers():
         shared_server.start()
     for path in (PREFIX, ROOT):

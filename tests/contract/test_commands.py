@@ -16,7 +16,7 @@ from tests.support.secure_etcd import TlsEtcd, authority
 from tests.support.waiting import wait_until
 
 SECRET = "correct horse"
-SHELF = RecordKeys("/services")
+RECORD_KEYS = RecordKeys("/services")
 
 
 SIX = tuple("abcdef")
@@ -51,7 +51,7 @@ def test_without_a_guard_nothing_is_held_back(host: Host) -> None:
 def test_another_engines_name_is_1_with_what_cures_it(host: Host) -> None:
     """And it writes nothing; with --take-over it does."""
     host.runs("a")
-    host.etcd.put(SHELF.record(OWNER), '{"engine":"ANOTHER","claims":{}}')
+    host.etcd.put(RECORD_KEYS.record(OWNER), '{"engine":"ANOTHER","claims":{}}')
     done = host.reconcile()
     assert (done.returncode, host.registered) == (WRONG, set())
     assert done.stderr.startswith("wharfinger: owner-conflict: ")
@@ -84,7 +84,7 @@ def test_deregister_removes_what_is_the_owners_and_prints_it(host: Host) -> None
         f"Removed 2 of 2 entries of '{OWNER}'.",
     ]
     assert host.etcd.keys("/services") == foreign
-    assert host.etcd.get(SHELF.record(OWNER)) is None
+    assert host.etcd.get(RECORD_KEYS.record(OWNER)) is None
     again = host.deregister("--yes")
     assert (again.returncode, "0 to delete" in again.stdout) == (IN_SYNC, True)
 
@@ -124,7 +124,7 @@ def test_deregister_refuses_an_owner_whose_agent_is_alive(host: Host) -> None:
         done = host.deregister("--yes", "--wait=20")
         assert (done.returncode, len(host.registered)) == (WRONG, 4)
         assert f"the agent of '{OWNER}' is alive" in done.stderr
-        assert host.etcd.get(SHELF.liveness_query(OWNER)) is None
+        assert host.etcd.get(RECORD_KEYS.liveness_query(OWNER)) is None
         assert host.deregister("--yes", "--force").returncode in {IN_SYNC, WRONG}
         wait_until(lambda: len(host.registered) == 4, what="the agent to register them again")
     finally:

@@ -20,12 +20,12 @@ from controller.host_port import HostPort
     ],
 )
 def test_host_and_port_are_split(text: str, expected: tuple[str, int]) -> None:
-    """The default stands in for a port that is not given."""
+    """The default port is used where none is given."""
     assert HostPort.parse(text, "80") == expected
 
 
 @pytest.mark.parametrize("text", ["a:", "a:x", "a:0", "a:65536", "a:1000000000000", "a:-1", "a:\u0663", "::1:80"])
-def test_what_is_no_host_and_port_is_refused(text: str) -> None:
-    """With the part that is wrong."""
+def test_a_text_that_is_no_host_and_port_is_refused(text: str) -> None:
+    """The message names the part that is wrong."""
     with pytest.raises(ValueError, match=r"not a port number|needs brackets"):
         HostPort.parse(text, "80")

@@ -37,7 +37,8 @@ IN_THE_CLEAR = [name for name, scheme in SCHEMES.items() if not scheme.tls]
     ],
 )
 def test_a_registry_uri_is_read(text: str, endpoints: tuple[HostPort, ...], prefix: str) -> None:
-    """Several endpoints, IPv6 in brackets, 2379 where no port is given, slashes at the end for nothing."""
+    """There may be several endpoints. IPv6 addresses are in brackets, the default port is 2379, and slashes at the end
+    are ignored."""
     assert parse_uri(text) == RegistryUri("etcd", endpoints, prefix)
 
 
@@ -94,14 +95,14 @@ def test_a_registry_uri_is_read(text: str, endpoints: tuple[HostPort, ...], pref
         (f"skydns2://a:1/{'a.' * 127}b", "is longer than 253 characters"),
     ],
 )
-def test_a_registry_uri_that_makes_no_sense_is_refused(text: str, problem: str) -> None:
-    """The message says what is wrong, in plain words."""
+def test_an_invalid_registry_uri_is_refused(text: str, problem: str) -> None:
+    """The message says what is wrong."""
     with pytest.raises(ValueError, match=re.escape(problem)):
         parse_uri(text)
 
 
-def test_tls_has_a_scheme_of_its_own() -> None:
-    """The rest reads alike."""
+def test_a_scheme_for_tls_ends_in_an_s() -> None:
+    """The rest of the URI is the same."""
     assert parse_uri("etcds://a:1,b/services") == RegistryUri(
         "etcds", (HostPort("a", 1), HostPort("b", 2379)), "/services"
     )
@@ -120,8 +121,8 @@ def test_tls_has_a_scheme_of_its_own() -> None:
         ("skydns3s", "skydns3", 3, True, True),
     ],
 )
-def test_what_a_scheme_means(scheme: str, kind: str, api: int, tls: bool, skydns: bool) -> None:
-    """It stands for an API, a layout, and TLS or not. ``kind`` is the scheme without TLS. There are no others."""
+def test_a_scheme_stands_for_an_api_a_layout_and_tls(scheme: str, kind: str, api: int, tls: bool, skydns: bool) -> None:
+    """``kind`` is the scheme for the same API and layout without TLS. There are eight schemes."""
     uri = parse_uri(f"{scheme}://a:1/cluster")
     assert (uri.api, uri.tls, uri.skydns) == (api, tls, skydns)
     without_tls = parse_uri(f"{kind}://a:1/cluster")
@@ -134,7 +135,7 @@ def test_what_a_scheme_means(scheme: str, kind: str, api: int, tls: bool, skydns
     "domain", ["cluster.local", "Cluster.LOCAL", "cluster.local.", "cluster.local/", "cluster%2elocal"]
 )
 def test_a_domain_is_read(domain: str) -> None:
-    """In any case, and with the root's dot at its end; its path is registrator's."""
+    """It may have capital letters, and a dot at its end for the DNS root. The prefix is the same as registrator's."""
     expected = RegistryUri("skydns2", (HostPort("a", 2379), HostPort("b", 1)), "/skydns/local/cluster")
     assert parse_uri(f"skydns2://a,b:1/{domain}") == expected
 
@@ -150,12 +151,12 @@ def test_a_domain_is_read(domain: str) -> None:
     ],
 )
 def test_a_uri_is_shown_without_a_password(text: str, shown: str) -> None:
-    """It has no place there, and people put one there all the same."""
+    """A URI must not contain one, but some people write one into it."""
     assert masked(text) == shown
 
 
-def test_the_docs_show_every_scheme() -> None:
-    """docs/registries.md and README know all of them, and the former runs one of each kind."""
+def test_the_documentation_shows_every_scheme() -> None:
+    """docs/registries.md has all of them, and an example of each one without TLS. The README has those without TLS."""
     page = (ROOT / "docs" / "registries.md").read_text()
     assert [scheme for scheme in SCHEMES if f"{scheme}://" not in page] == []
     assert [kind for kind in IN_THE_CLEAR if f"$ wharfinger reconcile {kind}://" not in page] == []
