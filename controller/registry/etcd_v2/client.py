@@ -160,7 +160,7 @@ class _Member:
             raise NoUsableAnswer(one_line(error)) from error
 
     def _translated(self, error: etcd.EtcdException) -> Exception:
-        """Return EtcdV2Error for a refusal, which every member would give alike and whose code is below 300. Return
+        """Return EtcdV2Error where etcd refused the request, as every member would: its code is below 300. Return
         NoUsableAnswer for a member in trouble (300 to 499: Raft, no leader) and for what does not come from etcd."""
         payload = getattr(error, "payload", None) or {}
         code = payload.get("errorCode")

@@ -254,7 +254,7 @@ def _connection_problem(error: BaseException) -> str:
 
 
 def _translated(text: str) -> Exception:
-    """Return EtcdV3Error for a refusal, which every member would give alike. Return NoUsableAnswer for a member in
+    """Return EtcdV3Error where etcd refused the request, as every member would. Return NoUsableAnswer for a member in
     trouble and for what does not come from etcd. ``text`` is the answer: a JSON document, if it comes from etcd."""
     try:
         document = json.loads(text)
@@ -266,8 +266,8 @@ def _translated(text: str) -> Exception:
             )
         return NoUsableAnswer(one_line(ValueError(text)))
     hint = next((hint for says, hint in HINTS.items() if says in message), "")
-    refused = EtcdV3Error(code, f"{message} ({hint})" if hint else message)
+    error = EtcdV3Error(code, f"{message} ({hint})" if hint else message)
     overloaded = "too many requests" in message
-    if overloaded or not (code in list(GrpcStatus) or refused.stale_token):
-        return NoUsableAnswer(one_line(ValueError(refused.detail)))
-    return refused
+    if overloaded or not (code in list(GrpcStatus) or error.stale_token):
+        return NoUsableAnswer(one_line(ValueError(error.detail)))
+    return error
