@@ -20,8 +20,8 @@ def lease_id(prefix: str, owner: str, ttl: int) -> int:
     """Return the id of the lease on which this owner's keys under this prefix hang: a positive number of 63 bits. 0,
     which stands for no lease, where keys do not expire (a ``ttl`` of 0 seconds).
 
-    The id follows from the arguments alone. So an agent that was started again goes on with the lease that is there, two
-    agents of one host share it, and another ``-ttl`` means another lease.
+    The id follows from the arguments alone. So an agent that was started again goes on with the lease that is there,
+    two agents of one host share it, and another ``-ttl`` means another lease.
 
     CoreDNS before 1.12.4 answers with the low 32 bits of the id as the seconds that its answer is good for
     (CVE-2025-58063). Under the prefixes where CoreDNS reads, they are therefore the ``-ttl``.
