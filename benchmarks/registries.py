@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 from controller.clock import Clock, Deadline
 from controller.registry.base import Registry
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client
-from controller.registry.etcd_v3.registry import EtcdV3Registry
+from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.plan import Action, Change, Reason
 from model.report import Result
 from model.stored import Lifetime
@@ -53,8 +54,8 @@ def registries(server: EtcdServer) -> dict[str, Registry]:
     """Return a registry for each version of the API, by name."""
     host, _, port = server.endpoint.rpartition(":")
     return {
-        "v2": EtcdV2Registry(EtcdV2Client([(host, int(port))]), PREFIX, Lifetime()),
-        "v3": EtcdV3Registry(EtcdV3Client([(host, int(port))]), PREFIX, Lifetime()),
+        "v2": etcd_v2_registry(EtcdV2Client([(host, int(port))]), PREFIX, Lifetime()),
+        "v3": etcd_v3_registry(EtcdV3Client([(host, int(port))]), PREFIX, Lifetime()),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 from attrs import field, frozen
@@ -73,17 +72,6 @@ class Lifetime:
     def unwanted(self, left: int | None) -> bool:
         """Return whether a key expires that should not."""
         return self.ttl == 0 and left is not None
-
-    def lease_id(self, prefix: str, owner: str) -> int:
-        """The id of the one lease on which this owner's keys under this prefix hang, in a registry that has leases: a
-        positive number of 63 bits. It can be worked out again, so that an agent that was started anew goes on with the
-        lease that is there, and two agents of one host share it; another ``-ttl`` is another lease.
-
-        CoreDNS before 1.12.4 answers with the low 32 bits of the id as the seconds that its answer is good for
-        (CVE-2025-58063). Where it reads, they are the ``-ttl``."""
-        digest = hashlib.sha256(f"{prefix}\0{owner}\0{self.ttl}".encode()).digest()
-        number = int.from_bytes(digest[:8], "big") >> 1 or 1
-        return number >> 32 << 32 | min(self.ttl, 2**32 - 1) if prefix.startswith("/skydns/") else number
 
 
 #: Keys that do not expire.

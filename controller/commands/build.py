@@ -24,22 +24,14 @@ from controller.observe.systemd import SystemdNotifier
 from controller.reconcile.loop import Loop, Pace
 from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import PassSettings, reconcile
-from controller.registry.base import DryRun, Registry
-from controller.registry.credentials import Credentials
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Reader, EtcdV2Registry
-from controller.registry.etcd_v3.client import EtcdV3Client
-from controller.registry.etcd_v3.reader import EtcdV3Reader
-from controller.registry.etcd_v3.registry import EtcdV3Registry
+from controller.registry.factory import Transports, layout_for, open_registry
 from controller.registry.uri import RegistryUri
 from controller.source.docker import Engine, EngineClient, EngineSettings, connect
 from controller.source.local_address import LocalAddress
 from model.desired import desired
-from model.layout import Layout, PlainLayout, ValueFormat
 from model.memory import Memory
 from model.report import PassReport
 from model.rules import Deregister
-from model.skydns import SkyDnsLayout
-from model.stored import Lifetime
 
 
 @frozen
@@ -60,31 +52,13 @@ class Effects:
     jitter: Callable[[], float] = random.random
     #: Opens a connection to the Docker engine.
     connect_engine: Callable[[EngineSettings], EngineClient] = connect
+    #: Carry the requests to etcd.
+    transports: Transports = Transports()
     #: The environment variables that other programs define: DOCKER_HOST and those that belong to it, NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 
 
-def ignore() -> None:
-    """Who hears of failed requests when nobody counts them."""
-
-
-def registry_for(
-    uri: RegistryUri, credentials: Credentials, lifetime: Lifetime, on_error: Callable[[], None] = ignore
-) -> Registry:
-    """A registry that can be written."""
-    if uri.api == 3:
-        return EtcdV3Registry(EtcdV3Client(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
-    return EtcdV2Registry(EtcdV2Client(uri.endpoints, on_error, credentials), uri.prefix, lifetime)
-
-
-def dry_registry_for(uri: RegistryUri, credentials: Credentials, lifetime: Lifetime) -> Registry:
-    """A registry that cannot."""
-    if uri.api == 3:
-        return DryRun(EtcdV3Reader(EtcdV3Client(uri.endpoints, ignore, credentials), uri.prefix, lifetime))
-    return DryRun(EtcdV2Reader(EtcdV2Client(uri.endpoints, ignore, credentials), uri.prefix))
-
-
-def engine_for(settings: Settings, effects: Effects, on_error: Callable[[], None] = ignore) -> Engine:
+def engine_for(settings: Settings, effects: Effects, on_error: Callable[[], None] = lambda: None) -> Engine:
     """Return this host's engine. It connects at the first request, and calls ``on_error`` for each failed one."""
     engine_settings = EngineSettings(settings.docker_host, effects.environment)
     return Engine(
@@ -94,11 +68,6 @@ def engine_for(settings: Settings, effects: Effects, on_error: Callable[[], None
         where=engine_settings.url,
         filters=settings.filters,
     )
-
-
-def layout_for(uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPORT) -> Layout:
-    """How entries are written."""
-    return SkyDnsLayout(uri.prefix) if uri.skydns else PlainLayout.under(uri.prefix, value_format)
 
 
 def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> PassSettings:
@@ -152,5 +121,11 @@ def _pass_over(
 ) -> Callable[[Memory], PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no loop waits for another."""
     engine = engine_for(settings, effects, metrics.engine_failed)
-    registry = registry_for(each.uri, each.credentials, settings.lifetime, metrics.of(each.label).registry_failed)
+    registry = open_registry(
+        each.uri,
+        each.credentials,
+        settings.lifetime,
+        metrics.of(each.label).registry_failed,
+        transports=effects.transports,
+    )
     return partial(reconcile, pass_settings(settings, each.uri, effects), engine, registry)

@@ -9,7 +9,7 @@ from functools import partial
 import click
 from attrs import frozen
 
-from controller.commands.build import Effects, layout_for, registry_for
+from controller.commands.build import Effects
 from controller.commands.exit_codes import ExitCode
 from controller.commands.parallel import run_in_parallel
 from controller.commands.render import removal_line
@@ -17,6 +17,7 @@ from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import OwnerSettings
 from controller.errors import RegistryUnavailable, Stop
 from controller.reconcile.deregister import Owner, has_record, is_alive, removal_plan, remove
+from controller.registry.factory import layout_for, open_registry
 from model.plan import Plan
 from model.report import Outcome, Result, summary
 from model.stored import Lifetime
@@ -59,7 +60,9 @@ class _RegistryRemoval:
         self.outcomes: tuple[Outcome, ...] = ()
         self._wait = options.wait
         self._owner = Owner(owner, layout_for(settings.uri), effects.clock)
-        self._registry = registry_for(settings.uri, settings.credentials, query_lifetime)
+        self._registry = open_registry(
+            settings.uri, settings.credentials, query_lifetime, transports=effects.transports
+        )
 
     def read_plan(self) -> None:
         """Find out what there is to remove. Raises RegistryUnavailable."""

@@ -7,13 +7,14 @@ from functools import partial
 import click
 from attrs import evolve, frozen
 
-from controller.commands.build import Effects, dry_registry_for, engine_for, pass_settings, registry_for
+from controller.commands.build import Effects, engine_for, pass_settings
 from controller.commands.exit_codes import ExitCode
 from controller.commands.parallel import run_in_parallel
 from controller.commands.render import as_json, as_text
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.reconcile.one_pass import reconcile
+from controller.registry.factory import open_registry
 from model.guard import OFF
 from model.memory import Memory
 from model.report import PassReport
@@ -61,12 +62,13 @@ def _pass_over(
     each: RegistrySettings, settings: Settings, options: ReconcileOptions, effects: Effects
 ) -> partial[PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no pass waits for another."""
-    make_registry = dry_registry_for if options.dry_run else registry_for
-    registry = make_registry(each.uri, each.credentials, settings.lifetime)
-    task = pass_settings(settings, each.uri, effects)
+    registry = open_registry(
+        each.uri, each.credentials, settings.lifetime, dry_run=options.dry_run, transports=effects.transports
+    )
+    of_pass = pass_settings(settings, each.uri, effects)
     if options.force:
-        task = evolve(task, guard=OFF)
-    return partial(reconcile, task, engine_for(settings, effects), registry, Memory())
+        of_pass = evolve(of_pass, guard=OFF)
+    return partial(reconcile, of_pass, engine_for(settings, effects), registry, Memory())
 
 
 def _print(heading: str, report: PassReport, *, colour: bool) -> None:

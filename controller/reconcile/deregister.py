@@ -9,11 +9,12 @@ from attrs import frozen
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Reader, Registry
+from controller.registry.owner_records import record_in
 from model.desired import Desired
 from model.layout import Layout
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, plan
-from model.record import OwnerRecord, RecordKeys, decode_all
+from model.record import RecordKeys, decode_all
 from model.report import Outcome, Result
 
 #: Seconds for one reading or writing of everything.
@@ -41,8 +42,8 @@ def removal_plan(owner: Owner, registry: Reader) -> Plan:
     """Return the plan that removes every entry that can be shown to be the owner's, by its id or by the owner's record.
     Raises RegistryUnavailable."""
     actual = registry.read(owner.name, owner.deadline, consistent=True)
-    record = (OwnerRecord.decode(actual.record.value) if actual.record else None) or OwnerRecord()
-    others = decode_all(each.value for each in registry.others(owner.name, owner.deadline))
+    record = record_in(actual.record)
+    others = decode_all(each.value for each in registry.other_records(owner.name, owner.deadline))
     ownership = Ownership(owner.name, owner.layout, record.claims).with_other_records(others, {}, actual)
     return plan(Desired(), actual, ownership)
 

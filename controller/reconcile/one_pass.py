@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 from controller.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
 from controller.registry.base import Registry
+from controller.registry.owner_records import record_in
 from model.desired import Desired, desired
 from model.guard import GuardRule, guard
 from model.layout import Layout
@@ -190,7 +191,7 @@ class _Pass:
         --take-over applies until the first pass that writes the record: two hosts that keep it would take the name from
         each other for ever."""
         stored = view.actual.record
-        record = (OwnerRecord.decode(stored.value) if stored else None) or OwnerRecord()
+        record = record_in(stored)
         if record.belongs_to(view.engine_id) or (self.settings.take_over and self.memory.store_position is None):
             return record
         raise OwnerConflict(
@@ -212,7 +213,7 @@ class _Pass:
         held = {each.id for each in wanted.held}
         if not ownership.keys_needing_other_records(wanted.by_key, actual, held):
             return ownership
-        others = decode_all(each.value for each in self.registry.others(self.owner, self.deadline))
+        others = decode_all(each.value for each in self.registry.other_records(self.owner, self.deadline))
         return ownership.with_other_records(others, wanted.by_key, actual)
 
     def _apply(self, planned: Plan) -> tuple[Outcome, ...]:

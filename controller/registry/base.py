@@ -1,4 +1,8 @@
-"""What a pass needs of a registry, and the registry of a dry run."""
+"""What the rest of the program asks of a registry, and the one class that puts a registry together.
+
+A registry is a reader and a writer of one prefix. Each API of etcd brings one of each; a dry run has the same reader
+and a writer that writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,69 +19,105 @@ from model.stored import Actual, Stored
 
 
 class Reader(Protocol):
-    """A registry that can be read and has no way to write."""
+    """The half of a registry that reads. It has no way to write."""
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
-        """All keys under the prefix, and what is kept about the owner. A ``consistent`` answer shows every write that
-        was made before; another one may lag behind. Raises RegistryUnavailable; an empty answer is an answer."""
+        """Return all keys under the prefix, this owner's record and a liveness query to it.
 
-    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
-        """The records of all other owners of entries under the prefix, consistent. Raises RegistryUnavailable."""
+        A ``consistent`` answer shows every write that was made before the call. Any other answer may lag behind. Raises
+        RegistryUnavailable; an empty answer is an answer.
+        """
+
+    def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+        """Return the owner records of all other owners under the prefix; the answer is always consistent. Raises
+        RegistryUnavailable."""
 
 
-class Registry(Reader, Protocol):
-    """A registry that a pass can bring in order."""
+class Writer(Protocol):
+    """The half of a registry that writes."""
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
-        """Make one change for this owner, if what it was decided on still holds. Never raises for what the registry
-        answers: losing the race is ``conflict``, anything else that went wrong is ``failed``, each with a detail."""
+        """Make one change for this owner, provided that its key is still as it was read.
+
+        Never raises for what the registry answers: the outcome is ``conflict`` where the key changed after it was read,
+        and ``failed`` for anything else that went wrong. Both come with a detail.
+        """
 
     def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:
-        """Make several, no two of them about one key; in this order where order can be seen. Each stands for itself:
-        one that fails or loses its race stops none of the others. What there is no time for is ``skipped``."""
+        """Make several changes, at most one for each key, and return one outcome for each.
+
+        Where the order can be seen from outside, the changes are made in the given order. A change that fails or
+        conflicts does not keep the others from being made. Changes that the deadline leaves no time for are
+        ``skipped``.
+        """
 
 
-def skipped(change: Change) -> Outcome:
-    """How a change ends for which there was no time."""
-    return Outcome(change, Result.SKIPPED, "the pass ran out of time")
+class Registry(Reader, Writer, Protocol):
+    """One prefix in one etcd, to be read and written."""
 
 
-def overtaken(change: Change, now: str | None) -> Outcome:
-    """How a change ends whose key was not as it was read; ``now`` is the key's value, None where there is no key. It
-    may be our own doing: the answer to an earlier try got lost, and the next one finds the change made."""
-    wanted = None if change.action is Action.DELETE else change.value
-    if now == wanted and change.action is not Action.RENEW:
-        return Outcome(change, Result.APPLIED)
-    return Outcome(change, Result.CONFLICT, "it changed after it was read")
+@frozen
+class ReadWriteRegistry:
+    """A registry that is put together from a reader and a writer of the same prefix. With a PendingWriter it is the
+    registry of a dry run."""
+
+    reader: Reader
+    writer: Writer
+
+    def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
+        """See Reader."""
+        return self.reader.read(owner, deadline, consistent=consistent)
+
+    def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+        """See Reader."""
+        return self.reader.other_records(owner, deadline)
+
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
+        """See Writer."""
+        return self.writer.apply(owner, change, deadline)
+
+    def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:
+        """See Writer."""
+        return self.writer.apply_all(owner, changes, deadline)
 
 
 class OneByOne(ABC):
-    """Several changes, for a registry that makes each with a request of its own."""
+    """The ``apply_all`` of a writer that makes each change with a request of its own."""
 
     @abstractmethod
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
-        """See Registry."""
+        """See Writer."""
 
     def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:
-        """See Registry."""
+        """See Writer."""
         for change in changes:
             yield skipped(change) if deadline.passed else self.apply(owner, change, deadline)
 
 
-@frozen
-class DryRun:
-    """A registry over a reader: it shows what is there and leaves every change pending."""
-
-    reader: Reader
-
-    def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
-        return self.reader.read(owner, deadline, consistent=consistent)
-
-    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
-        return self.reader.others(owner, deadline)
+class PendingWriter:
+    """The writer of a dry run: it writes nothing, and every outcome is ``pending``."""
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
+        """See Writer."""
         return Outcome(change, Result.PENDING)
 
     def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:
+        """See Writer."""
         return (self.apply(owner, change, deadline) for change in changes)
+
+
+def skipped(change: Change) -> Outcome:
+    """Return the outcome of a change that was not tried because the deadline had passed: ``skipped``."""
+    return Outcome(change, Result.SKIPPED, "the pass ran out of time")
+
+
+def overtaken(change: Change, now: str | None) -> Outcome:
+    """Return the outcome of a change whose key was not as it was read; ``now`` is the key's value, None for no key.
+
+    It is ``applied`` where the key is as the change was to leave it: an earlier try was carried out, and its answer was
+    lost. Otherwise it is ``conflict``. For a renewal it always is, as a renewal leaves no value to compare.
+    """
+    wanted = None if change.action is Action.DELETE else change.value
+    if now == wanted and change.action is not Action.RENEW:
+        return Outcome(change, Result.APPLIED)
+    return Outcome(change, Result.CONFLICT, "it changed after it was read")

@@ -1,4 +1,4 @@
-"""How the program and a registry are sure of each other."""
+"""How the program authenticates itself to a registry, and how it verifies the registry's servers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from controller.errors import Stop, one_line
 
 @frozen
 class Credentials:
-    """``ca``, ``cert`` and ``key`` are paths of files in PEM; ``ca`` empty: the system's. ``user`` and ``password`` may
-    be empty."""
+    """The TLS files and the etcd user of one registry."""
 
+    #: Whether connections use TLS.
     tls: bool = False
+    #: Path of a PEM file with the only certificate authorities to trust; empty: the system's.
     ca: str = ""
+    #: Path of a PEM file with the client certificate; empty: none is shown.
     cert: str = ""
+    #: Path of a PEM file with the private key of ``cert``.
     key: str = ""
+    #: The name of the etcd user; empty: no authentication by user.
     user: str = ""
+    #: The password of ``user``. It is left out of ``repr``.
     password: str = field(default="", repr=False)
 
     def context(self) -> ssl.SSLContext | None:
-        """The TLS context: the server's certificate and name are always verified. None without TLS. Raises Stop for
-        files that are no certificates."""
+        """Return the TLS context, which always verifies the server's certificate and name; None without TLS. Raises
+        Stop when a file cannot be read or does not hold what it should."""
         if not self.tls:
             return None
         try:

@@ -7,74 +7,70 @@ from urllib.parse import unquote
 from attrs import frozen
 
 from controller.host_port import HostPort
+from controller.registry.schemes import SCHEMES, Api, LayoutKind
 from model.address import address_problem
 from model.dns import domain_problem
 from model.keys import key_part_problem, quoted
 from model.skydns import prefix_of
 
+#: The port of an endpoint that is given without one: etcd's own default.
 DEFAULT_PORT = 2379
-
-#: etcd's v2 and v3 API, in the plain layout and in SkyDNS'.
-KINDS = ("etcd", "etcd3", "skydns2", "skydns3")
-
-#: Each of them in the clear and over TLS.
-SCHEMES = tuple(f"{kind}{tls}" for kind in KINDS for tls in ("", "s"))
 
 
 @frozen
 class RegistryUri:
-    """``etcd://HOST:PORT[,HOST:PORT…]/PREFIX`` or ``skydns2://HOST:PORT[,HOST:PORT…]/DOMAIN``; with an ``s`` behind the
-    scheme for TLS. ``prefix`` is where the entries are, without a slash at its end, and empty for all of etcd."""
+    """Which registry is meant: ``SCHEME://HOST:PORT[,HOST:PORT…]/PREFIX`` or, for the SkyDNS layout,
+    ``SCHEME://HOST:PORT[,HOST:PORT…]/DOMAIN``."""
 
+    #: One of SCHEMES, by its name.
     scheme: str
+    #: The members of one etcd cluster, at least one.
     endpoints: tuple[HostPort, ...]
+    #: The path of the service entries, without a slash at its end; empty for all of etcd.
     prefix: str
 
     @property
-    def kind(self) -> str:
-        """The scheme without its mark for TLS."""
-        return self.scheme.removesuffix("s")
+    def api(self) -> Api:
+        """The API that the scheme stands for."""
+        return SCHEMES[self.scheme].api
 
     @property
     def tls(self) -> bool:
         """Whether the scheme asks for TLS."""
-        return self.scheme.endswith("s")
-
-    @property
-    def api(self) -> int:
-        """The version of etcd's API: 2 or 3."""
-        return 3 if self.kind.endswith("3") else 2
+        return SCHEMES[self.scheme].tls
 
     @property
     def skydns(self) -> bool:
-        """Whether the entries are records of a DNS domain."""
-        return self.kind.startswith("skydns")
+        """Whether the service entries are records of a DNS domain."""
+        return SCHEMES[self.scheme].layout is LayoutKind.SKYDNS
 
 
 def parse_uri(text: str) -> RegistryUri:
-    """Read a registry URI; raises ValueError in plain words."""
+    """Return the registry URI that a text is. Raises ValueError with a message for the operator."""
     scheme, separator, rest = text.partition("://")
     if not separator:
         raise ValueError("it has no scheme; it should look like etcd://HOST:PORT/PREFIX")
     if scheme not in SCHEMES:
-        raise ValueError(f"the scheme {scheme!r} is not supported; {', '.join(KINDS)} are, with an s behind for TLS")
+        names = ", ".join(each.name for each in SCHEMES.values() if not each.tls)
+        raise ValueError(f"the scheme {scheme!r} is not supported; {names} are, each also with an s at its end for TLS")
     hosts, _, path = rest.partition("/")
     if {"?", "#"} & set(rest) or "@" in hosts:
-        raise ValueError("a user, a query or a fragment has no place in it")
-    below = _below_domain if scheme.startswith("skydns") else _below_prefix
-    prefix = below(unquote(path).strip("/"))
+        raise ValueError("it must not contain a user, a query or a fragment; give the user with --etcd-user")
+    path = unquote(path).strip("/")
+    prefix = _domain_prefix(path) if SCHEMES[scheme].layout is LayoutKind.SKYDNS else _plain_prefix(path)
     endpoints = tuple(_endpoint(each) for each in hosts.split(",")) if hosts else (HostPort("127.0.0.1", DEFAULT_PORT),)
     return RegistryUri(scheme, endpoints, prefix)
 
 
-def _below_prefix(path: str) -> str:
+def _plain_prefix(path: str) -> str:
     if path and (problem := key_part_problem(path)):
         raise ValueError(f"the prefix {problem}")
     return f"/{path}" if path else ""
 
 
-def _below_domain(path: str) -> str:
-    """Names of the DNS are asked for in small letters, and may end in the dot that is the root of all."""
+def _domain_prefix(path: str) -> str:
+    """Return the prefix of a DNS domain. The domain may have capital letters, which DNS servers look up as small ones,
+    and may end in the dot that stands for the DNS root."""
     domain = path.removesuffix(".")
     if not domain:
         raise ValueError("a DNS domain is needed behind the host, as in HOST:PORT/cluster.local")
@@ -84,7 +80,8 @@ def _below_domain(path: str) -> str:
 
 
 def masked(text: str) -> str:
-    """A URI that can be shown: without the user and the password that have no place in it."""
+    """Return a registry URI as it may be shown: with ``***`` for the user and password that some people write into it,
+    although it must not contain any."""
     scheme, separator, rest = text.partition("://")
     return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else text
 

@@ -1,4 +1,4 @@
-"""Registries over several endpoints, through either API of etcd."""
+"""Registries over several endpoints, through both APIs of etcd."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from controller.clock import Clock, Deadline
 from controller.registry.base import Registry
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client
-from controller.registry.etcd_v3.registry import EtcdV3Registry
+from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.stored import Lifetime
 from tests.support.etcd_server import EtcdServer
 
@@ -29,8 +30,8 @@ class Client:
 
 
 REGISTRIES: dict[int, Callable[[tuple[Address, ...], Callable[[], None]], Registry]] = {
-    2: lambda endpoints, on_error: EtcdV2Registry(EtcdV2Client(endpoints, on_error), PREFIX, Lifetime()),
-    3: lambda endpoints, on_error: EtcdV3Registry(EtcdV3Client(endpoints, on_error), PREFIX, Lifetime()),
+    2: lambda endpoints, on_error: etcd_v2_registry(EtcdV2Client(endpoints, on_error), PREFIX, Lifetime()),
+    3: lambda endpoints, on_error: etcd_v3_registry(EtcdV3Client(endpoints, on_error), PREFIX, Lifetime()),
 }
 
 
@@ -40,6 +41,6 @@ def soon(seconds: float = 10) -> Deadline:
 
 
 def address(server: EtcdServer) -> Address:
-    """Where it serves its clients."""
+    """The host and port at which a server serves its clients."""
     host, _, port = server.endpoint.rpartition(":")
     return host, int(port)

@@ -1,4 +1,4 @@
-"""Every registry behind one face, so that the same tests hold for all of them."""
+"""One interface to the stores of all registries, so that the same tests run over each of them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Protocol
 import pytest
 
 from controller.registry.base import Registry
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client
-from controller.registry.etcd_v3.registry import EtcdV3Registry
+from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.record import ROOT
 from model.stored import Lifetime
 from tests.support.command_host import Host
@@ -25,7 +26,7 @@ PREFIX = "/services"
 
 
 class Store(Protocol):
-    """A registry's store, as somebody else than the program sees it."""
+    """The store of a registry, to be read and written without the program."""
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         """The registry under test, over this store."""
@@ -40,11 +41,11 @@ class Store(Protocol):
         """Every key under the prefix and its value."""
 
     def break_down(self) -> None:
-        """Have it answer nobody."""
+        """Make it answer no request."""
 
 
 class MemoryStore:
-    """The in-memory registry."""
+    """The store of the in-memory registry."""
 
     def __init__(self) -> None:
         self._memory = MemoryRegistry(PREFIX)
@@ -68,8 +69,8 @@ class MemoryStore:
         self._memory.down = True
 
 
-class Etcd2Store:
-    """A real etcd's v2 API."""
+class EtcdV2Store:
+    """A real etcd, through its v2 API."""
 
     def __init__(self, server: EtcdServer) -> None:
         self._server = server
@@ -78,7 +79,7 @@ class Etcd2Store:
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         host, _, port = self._server.endpoint.rpartition(":")
-        return EtcdV2Registry(EtcdV2Client([(host, int(port))], on_error=lambda: None), prefix, lifetime)
+        return etcd_v2_registry(EtcdV2Client([(host, int(port))], on_error=lambda: None), prefix, lifetime)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._server.put(key, value, ttl)
@@ -93,8 +94,8 @@ class Etcd2Store:
         self._server.kill()
 
 
-class Etcd3Store:
-    """A real etcd's v3 API."""
+class EtcdV3Store:
+    """A real etcd, through its v3 API."""
 
     def __init__(self, server: EtcdServer) -> None:
         self._server = server
@@ -103,7 +104,7 @@ class Etcd3Store:
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         host, _, port = self._server.endpoint.rpartition(":")
-        return EtcdV3Registry(EtcdV3Client([(host, int(port))]), prefix, lifetime)
+        return etcd_v3_registry(EtcdV3Client([(host, int(port))]), prefix, lifetime)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._v3.put(key, value, ttl)
@@ -120,26 +121,26 @@ class Etcd3Store:
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[EtcdServer]:
-    """An etcd for the tests of this session."""
+    """An etcd that all tests of a session share."""
     server = EtcdServer().start()
     yield server
     server.close()
 
 
-@pytest.fixture(params=["memory", "etcd2", "etcd3"])
+@pytest.fixture(params=["memory", "etcd_v2", "etcd_v3"])
 def store(request: pytest.FixtureRequest) -> Store:
-    """An empty store of each kind."""
+    """An empty store; each test runs over every kind."""
     if request.param == "memory":
         return MemoryStore()
     server: EtcdServer = request.getfixturevalue("shared_server")
     if not server.answers():
         server.start()
-    return Etcd2Store(server) if request.param == "etcd2" else Etcd3Store(server)
+    return EtcdV2Store(server) if request.param == "etcd_v2" else EtcdV3Store(server)
 
 
 @pytest.fixture
 def good(shared_server: EtcdServer) -> EtcdServer:
-    """An etcd in good health, and empty."""
+    """An etcd that is well and empty."""
     if not shared_server.answers():
         shared_server.start()
     for path in (PREFIX, ROOT):

@@ -16,7 +16,7 @@ from tests.support.secure_etcd import TlsEtcd, authority
 from tests.support.waiting import wait_until
 
 SECRET = "correct horse"
-SHELF = RecordKeys("/services")
+RECORD_KEYS = RecordKeys("/services")
 
 
 IN_SYNC, WRONG, PENDING, HELD_BACK = ExitCode
@@ -24,8 +24,8 @@ IN_SYNC, WRONG, PENDING, HELD_BACK = ExitCode
 SIX = tuple("abcdef")
 
 
-def test_deletes_that_are_held_back_are_3_and_force_makes_them(host: Host) -> None:
-    """One pass alone cannot be sure; who is says so."""
+def test_held_back_deletes_give_exit_code_3_and_force_makes_them(host: Host) -> None:
+    """One pass alone does not make that many deletes. With --force, it does."""
     host.runs(*SIX)
     assert host.reconcile().returncode == IN_SYNC
     host.runs("a")
@@ -42,7 +42,7 @@ def test_deletes_that_are_held_back_are_3_and_force_makes_them(host: Host) -> No
 
 
 def test_without_a_guard_nothing_is_held_back(host: Host) -> None:
-    """``--delete-guard 0``."""
+    """``--delete-guard 0`` turns the guard off."""
     host.runs(*SIX)
     host.reconcile()
     host.runs()
@@ -50,10 +50,10 @@ def test_without_a_guard_nothing_is_held_back(host: Host) -> None:
     assert host.registered == set()
 
 
-def test_another_engines_name_is_1_with_what_cures_it(host: Host) -> None:
-    """And it writes nothing; with --take-over it does."""
+def test_the_owner_name_of_another_engine_gives_exit_code_1_and_a_remedy(host: Host) -> None:
+    """Nothing is written, unless --take-over is given."""
     host.runs("a")
-    host.etcd.put(SHELF.record(OWNER), '{"engine":"ANOTHER","claims":{}}')
+    host.etcd.put(RECORD_KEYS.record(OWNER), '{"engine":"ANOTHER","claims":{}}')
     done = host.reconcile()
     assert (done.returncode, host.registered) == (WRONG, set())
     assert done.stderr.startswith("wharfinger: owner-conflict: ")
@@ -66,7 +66,7 @@ def test_another_engines_name_is_1_with_what_cures_it(host: Host) -> None:
 
 
 def leftovers(host: Host) -> dict[str, str]:
-    """Register two containers of this host beside another host's, and return what is not this host's."""
+    """Register two containers of this host beside those of two other hosts; return the entries of the others."""
     host.runs("a", b="custom-b")
     assert host.reconcile().returncode == IN_SYNC
     foreign = {"/services/nginx/core-08:a:80": "10.0.0.8:80", "/services/nginx/core-071:a:80": "10.0.0.9:80"}
@@ -75,8 +75,8 @@ def leftovers(host: Host) -> dict[str, str]:
     return foreign
 
 
-def test_deregister_removes_what_is_the_owners_and_prints_it(host: Host) -> None:
-    """Its record, too; and nothing else."""
+def test_deregister_removes_and_prints_the_owners_entries(host: Host) -> None:
+    """It also removes the owner record, and nothing else."""
     foreign = leftovers(host)
     done = host.deregister("--yes")
     assert (done.returncode, done.stderr) == (IN_SYNC, "")
@@ -86,13 +86,13 @@ def test_deregister_removes_what_is_the_owners_and_prints_it(host: Host) -> None
         f"Removed 2 of 2 entries of '{OWNER}'.",
     ]
     assert host.etcd.keys("/services") == foreign
-    assert host.etcd.get(SHELF.record(OWNER)) is None
+    assert host.etcd.get(RECORD_KEYS.record(OWNER)) is None
     again = host.deregister("--yes")
     assert (again.returncode, "0 to delete" in again.stdout) == (IN_SYNC, True)
 
 
-def test_a_dry_deregister_removes_and_asks_nothing(host: Host) -> None:
-    """Not even whether an agent lives."""
+def test_a_dry_run_of_deregister_writes_nothing(host: Host) -> None:
+    """It does not create a liveness query either."""
     leftovers(host)
     before = host.etcd.index()
     done = host.deregister("--dry-run")
@@ -101,7 +101,7 @@ def test_a_dry_deregister_removes_and_asks_nothing(host: Host) -> None:
 
 
 def test_deregister_without_a_terminal_needs_yes(host: Host) -> None:
-    """A script must have meant it."""
+    """Without a terminal nobody can confirm, so --yes has to."""
     leftovers(host)
     done = host.deregister()
     assert (done.returncode, len(host.registered)) == (WRONG, 4)
@@ -110,7 +110,7 @@ def test_deregister_without_a_terminal_needs_yes(host: Host) -> None:
 
 @pytest.mark.parametrize(("word", "left"), [("y", 2), ("n", 4), ("", 4)], ids=["yes", "no", "nothing"])
 def test_deregister_asks_on_a_terminal(host: Host, word: str, left: int) -> None:
-    """After it has shown what would go; no is the default."""
+    """It shows first which entries would be removed. The default answer is no."""
     leftovers(host)
     code, shown = on_a_terminal([*PROGRAM, "deregister", f"--hostname={OWNER}", "--wait=0.2", host.uri], word)
     assert f"Remove these 2 entries of '{OWNER}'? [y/N]" in shown
@@ -119,14 +119,14 @@ def test_deregister_asks_on_a_terminal(host: Host, word: str, left: int) -> None
 
 
 def test_deregister_refuses_an_owner_whose_agent_is_alive(host: Host) -> None:
-    """Unless it is forced; then the agent registers them again at once."""
+    """With --force it removes them all the same, and the agent registers them again at once."""
     leftovers(host)
     agent = host.agent().wait_ready()
     try:
         done = host.deregister("--yes", "--wait=20")
         assert (done.returncode, len(host.registered)) == (WRONG, 4)
         assert f"the agent of '{OWNER}' is alive" in done.stderr
-        assert host.etcd.get(SHELF.liveness_query(OWNER)) is None
+        assert host.etcd.get(RECORD_KEYS.liveness_query(OWNER)) is None
         assert host.deregister("--yes", "--force").returncode in {IN_SYNC, WRONG}
         wait_until(lambda: len(host.registered) == 4, what="the agent to register them again")
     finally:
@@ -135,16 +135,16 @@ def test_deregister_refuses_an_owner_whose_agent_is_alive(host: Host) -> None:
     assert len(host.registered) == 2
 
 
-def test_deregister_of_an_etcd_that_is_away_is_1(host: Host) -> None:
-    """It is not taken for one without entries."""
+def test_deregister_of_an_etcd_that_is_down_gives_exit_code_1(host: Host) -> None:
+    """It must not look like an etcd without entries."""
     uri = f"etcd://127.0.0.1:{free_ports(1)[0]}/services"
     done = run_once("", "deregister", "--hostname=x", "--yes", uri)
     assert (done.returncode, done.stdout) == (WRONG, "")
     assert "Connection refused" in done.stderr
 
 
-def test_deregister_needs_to_know_whose(host: Host) -> None:
-    """Never this host's own by mistake."""
+def test_deregister_needs_an_owner(host: Host) -> None:
+    """The owner is never taken from the environment, so that no host removes its own entries by mistake."""
     done = host.command("deregister", "--yes", WHARFINGER_HOSTNAME=OWNER)
     assert done.returncode == WRONG
     assert "--hostname is needed" in done.stderr
@@ -154,7 +154,7 @@ def test_deregister_needs_to_know_whose(host: Host) -> None:
 
 
 def test_health_asks_the_agent_on_this_host(host: Host) -> None:
-    """Where WHARFINGER_LISTEN says that it listens, or at a URL that is given."""
+    """It asks at the address in WHARFINGER_LISTEN, or at a URL that is given."""
     agent = host.agent().wait_ready()
     try:
         for done in (
@@ -173,7 +173,7 @@ def test_health_asks_the_agent_on_this_host(host: Host) -> None:
 
 
 def test_the_program_speaks_tls_with_etcdctls_own_variables(host: Host, tmp_path: Path) -> None:
-    """CA and client certificate from the environment, over etcds://."""
+    """The CA and the client certificate come from the environment, and the scheme is etcds://."""
     ours = authority(tmp_path / "ours")
     client = ours.issue("agent@core-07.example")
     server = TlsEtcd(ours, ours.issue("127.0.0.1")).start()
@@ -195,7 +195,7 @@ def _has_had_a_pass(agent: Agent) -> bool:
 
 
 def test_the_password_is_in_no_log_and_no_metric(host: Host) -> None:
-    """At the most talkative, while all goes well and while nothing does."""
+    """This holds with the log level debug, both while the registry works and while it is down."""
     host.runs("a")
     for uri in (host.uri, f"etcd://127.0.0.1:{free_ports(1)[0]}/services"):
         agent = Agent(

@@ -31,12 +31,12 @@ def others(host: Host) -> str:
 
 @pytest.fixture
 def down() -> str:
-    """A registry that is not there."""
+    """A registry that is down."""
     return f"etcd://127.0.0.1:{free_ports(1)[0]}/services"
 
 
 def reconcile(host: Host, *args: str) -> subprocess.CompletedProcess[str]:
-    """One pass over the registries among the arguments."""
+    """Run one pass over the registries among the arguments."""
     return run_once(f"unix://{host.socket}", "reconcile", "-ip=10.0.0.1", *args)
 
 
@@ -45,8 +45,9 @@ def deregister(*args: str) -> subprocess.CompletedProcess[str]:
     return run_once("", "deregister", f"--hostname={OWNER}", "--wait=0.5", *args)
 
 
-def test_each_plan_is_under_its_registrys_name(host: Host, others: str) -> None:
-    """As it was given, in the order of the command line; below it is what there would be alone."""
+def test_each_plan_is_printed_under_its_registry(host: Host, others: str) -> None:
+    """The heading is the URI as it was given. Below it is what one registry alone would print. The order is that of the
+    command line."""
     host.runs("a")
     alone = reconcile(host, "--dry-run", others).stdout
     assert reconcile(host, host.uri).returncode == IN_SYNC
@@ -56,7 +57,7 @@ def test_each_plan_is_under_its_registrys_name(host: Host, others: str) -> None:
 
 
 def test_each_document_has_its_registrys_label(host: Host, others: str) -> None:
-    """Alone it is the whole answer; of several it is one in a list."""
+    """With one registry the document is all of the output. With several, each is an item of a list."""
     host.runs("a")
     alone = json.loads(reconcile(host, "--dry-run", "-o", "json", others).stdout)
     assert alone["registry"] == "etcd"
@@ -66,8 +67,8 @@ def test_each_document_has_its_registrys_label(host: Host, others: str) -> None:
     assert both[1] == {**alone, "registry": "etcd-2"}
 
 
-def test_the_worst_of_them_is_the_exit_code(host: Host, others: str, down: str) -> None:
-    """1 before 3 before 2 before 0, wherever it stands on the command line."""
+def test_the_worst_exit_code_of_several_registries_is_returned(host: Host, others: str, down: str) -> None:
+    """1 is worse than 3, 3 than 2, and 2 than 0, in any order on the command line."""
     ask = ("--dry-run", "--exit-code")
     host.runs(*SIX)
     assert reconcile(host, host.uri).returncode == IN_SYNC
@@ -81,8 +82,8 @@ def test_the_worst_of_them_is_the_exit_code(host: Host, others: str, down: str) 
     assert reconcile(host, *ask, host.uri, others).returncode == IN_SYNC
 
 
-def test_another_engines_name_in_one_is_no_matter_to_the_other(host: Host, others: str) -> None:
-    """Each has an owner record of its own."""
+def test_an_owner_conflict_in_one_registry_does_not_affect_the_other(host: Host, others: str) -> None:
+    """Each registry has an owner record of its own."""
     host.runs("a")
     host.etcd.put(RecordKeys("/others").record(OWNER), '{"engine":"ANOTHER","claims":{}}')
     done = reconcile(host, others, host.uri)
@@ -103,12 +104,12 @@ def registered(host: Host, others: str) -> tuple[str, str]:
 
 
 def left(host: Host) -> tuple[int, int]:
-    """How many entries there still are in either."""
+    """The number of entries in each of the two registries."""
     return len(host.etcd.keys("/services")), len(host.etcd.keys("/others"))
 
 
-def test_each_is_emptied_and_told_of(host: Host, registered: tuple[str, str]) -> None:
-    """What goes under its registry's name, and then what has gone."""
+def test_deregister_empties_each_registry_and_prints_what_it_removed(host: Host, registered: tuple[str, str]) -> None:
+    """The entries to be removed are listed under their registry, and then the numbers of those that were removed."""
     first, second = registered
     done = deregister("--yes", first, second)
     assert (done.returncode, done.stderr, left(host)) == (IN_SYNC, "", (0, 0))
@@ -122,16 +123,16 @@ def test_each_is_emptied_and_told_of(host: Host, registered: tuple[str, str]) ->
     assert again.stdout.splitlines() == [f"{first}:", PLAN.format(0, 0, 0), f"{second}:", PLAN.format(0, 0, 0)]
 
 
-def test_a_dry_deregister_of_several_removes_nothing(host: Host, registered: tuple[str, str]) -> None:
-    """A plan for each."""
+def test_a_dry_run_of_deregister_removes_nothing(host: Host, registered: tuple[str, str]) -> None:
+    """It prints a plan for each registry."""
     before = host.etcd.index()
     done = deregister("--dry-run", *registered)
     assert (done.returncode, host.etcd.index()) == (IN_SYNC, before)
     assert done.stdout.splitlines().count(PLAN.format(0, 2, 0)) == 2
 
 
-def test_one_that_is_away_keeps_no_other_from_being_emptied(host: Host, registered: tuple[str, str], down: str) -> None:
-    """The exit code is 1, and the message says which."""
+def test_the_others_are_emptied_while_one_registry_is_down(host: Host, registered: tuple[str, str], down: str) -> None:
+    """The exit code is 1, and the message says which registry is down."""
     first, second = registered
     done = deregister("--yes", first, down, second)
     assert (done.returncode, left(host)) == (WRONG, (0, 0))
@@ -140,8 +141,10 @@ def test_one_that_is_away_keeps_no_other_from_being_emptied(host: Host, register
 
 
 @pytest.mark.parametrize(("word", "after"), [("y", (0, 0)), ("n", (2, 2))], ids=["yes", "no"])
-def test_it_asks_once_for_all(host: Host, registered: tuple[str, str], word: str, after: tuple[int, int]) -> None:
-    """After it has shown what would go from each."""
+def test_deregister_asks_once_for_all_registries(
+    host: Host, registered: tuple[str, str], word: str, after: tuple[int, int]
+) -> None:
+    """It shows first what would be removed from each."""
     argv = [*PROGRAM, "deregister", f"--hostname={OWNER}", "--wait=0.2", *registered]
     code, shown = on_a_terminal(argv, word)
     assert (code, left(host)) == (IN_SYNC if word == "y" else WRONG, after)
@@ -150,8 +153,8 @@ def test_it_asks_once_for_all(host: Host, registered: tuple[str, str], word: str
     assert all(shown.index(f"- {key}/custom-b") < question for key in KEYS)
 
 
-def test_an_agent_that_is_alive_in_one_is_let_be_there(host: Host, registered: tuple[str, str]) -> None:
-    """An agent that no longer feeds the other does not keep it from being emptied."""
+def test_a_registry_with_a_running_agent_is_left_alone(host: Host, registered: tuple[str, str]) -> None:
+    """The agent does not write to the other registry any more, so that one is emptied."""
     fed, old = registered
     log = host.folder / "agent.log"
     agent = Agent(f"unix://{host.socket}", "-ip=10.0.0.1", "--interval=0.1", fed, log_path=log).start().wait_ready()

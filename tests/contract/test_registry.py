@@ -1,4 +1,4 @@
-"""What every registry promises; see controller.registry.base."""
+"""What every registry promises: the in-memory one, and etcd through both of its APIs. See controller.registry.base."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.base import DryRun, Registry
+from controller.registry.base import PendingWriter, ReadWriteRegistry, Registry
 from model.plan import Action, Change, Reason
 from model.record import RecordKeys
 from model.report import Result
@@ -16,7 +16,7 @@ from tests.support.builders import OWNER, change, create
 
 KEY = "/services/nginx/core-01:web:80"
 
-#: Characters that a careless client would cut at, decode, or take for a path.
+#: Parts of keys that a careless client would cut off, decode, or take for a path.
 AWKWARD = (
     "a b",
     "q?x=1",
@@ -45,17 +45,17 @@ def read(registry: Registry) -> dict[str, Stored]:
 
 
 def renewal(before: Stored) -> Change:
-    """What the plan makes of a lifetime that is due."""
+    """The change that a plan has for a key whose lifetime is due."""
     return change(Action.RENEW if before.renewable else Action.UPDATE, before, before.value)
 
 
 def test_an_empty_store_reads_as_no_keys(store: Store) -> None:
-    """A prefix that does not exist is an answer, not an error."""
+    """An etcd without the prefix gives an answer and no error."""
     assert read(store.registry()) == {}
 
 
 def test_reading_shows_values_and_lifetimes(store: Store) -> None:
-    """Keys of everybody below the prefix are read, and whether they expire; keys outside are not."""
+    """All keys below the prefix are read, whoever wrote them, and whether they expire. Keys outside it are not read."""
     store.put(KEY, "10.0.0.1:80")
     store.put("/services/team/db/other:db:5432", "10.0.0.2:5432", ttl=100)
     store.put("/elsewhere/x", "1")
@@ -68,15 +68,15 @@ def test_reading_shows_values_and_lifetimes(store: Store) -> None:
     assert stored["/services/team/db/other:db:5432"].ttl is not None
 
 
-def test_create_writes_a_key_that_is_absent(store: Store) -> None:
-    """A create is applied and read back."""
+def test_a_create_writes_a_key_that_is_absent(store: Store) -> None:
+    """Its outcome is applied, and the key can be read."""
     registry = store.registry()
     assert registry.apply(OWNER, create(KEY), soon()).result is Result.APPLIED
     assert read(registry)[KEY].value == "10.0.0.1:80"
 
 
-def test_create_never_overwrites(store: Store) -> None:
-    """Who comes second loses the race, and the first one's value stays."""
+def test_a_create_never_overwrites(store: Store) -> None:
+    """Where the key exists, the outcome is a conflict, and the key keeps its value."""
     store.put(KEY, "theirs")
     outcome = store.registry().apply(OWNER, create(KEY), soon())
     assert outcome.result is Result.CONFLICT
@@ -85,13 +85,13 @@ def test_create_never_overwrites(store: Store) -> None:
 
 
 def test_a_create_that_is_already_done_counts_as_applied(store: Store) -> None:
-    """The answer to a first try may have been lost."""
+    """The answer to an earlier try may have been lost."""
     store.put(KEY, "10.0.0.1:80")
     assert store.registry().apply(OWNER, create(KEY), soon()).result is Result.APPLIED
 
 
-def test_update_changes_what_was_read(store: Store) -> None:
-    """An update of an unchanged key is applied."""
+def test_an_update_changes_a_key_that_is_as_it_was_read(store: Store) -> None:
+    """Its outcome is applied."""
     store.put(KEY, "old")
     registry = store.registry()
     outcome = registry.apply(OWNER, change(Action.UPDATE, read(registry)[KEY], "new"), soon())
@@ -101,7 +101,7 @@ def test_update_changes_what_was_read(store: Store) -> None:
 
 @pytest.mark.parametrize("action", [Action.UPDATE, Action.DELETE, Action.RENEW])
 def test_a_key_changed_since_it_was_read_is_left_alone(store: Store, action: Action) -> None:
-    """Every change is guarded by what was read: another value, or the same key written anew, is a lost race."""
+    """Every change is guarded by what was read: if the key was written since, the outcome is a conflict."""
     store.put(KEY, "old")
     registry = store.registry(Lifetime(60, 20))
     before = read(registry)[KEY]
@@ -111,8 +111,8 @@ def test_a_key_changed_since_it_was_read_is_left_alone(store: Store, action: Act
 
 
 @pytest.mark.parametrize("action", [Action.UPDATE, Action.RENEW])
-def test_a_key_that_went_since_it_was_read_is_not_written(store: Store, action: Action) -> None:
-    """An update is no create."""
+def test_a_key_deleted_since_it_was_read_is_not_written(store: Store, action: Action) -> None:
+    """An update or a renewal never creates a key."""
     store.put(KEY, "old")
     registry = store.registry(Lifetime(60, 20))
     before = read(registry)[KEY]
@@ -121,8 +121,8 @@ def test_a_key_that_went_since_it_was_read_is_not_written(store: Store, action: 
     assert store.keys() == {}
 
 
-def test_delete_removes_what_was_read_and_can_be_repeated(store: Store) -> None:
-    """A delete is applied; so is the delete of what is gone already."""
+def test_a_delete_removes_what_was_read_and_can_be_repeated(store: Store) -> None:
+    """Its outcome is applied, also where the key is already gone."""
     store.put(KEY, "old")
     registry = store.registry()
     delete = change(Action.DELETE, read(registry)[KEY])
@@ -130,8 +130,8 @@ def test_delete_removes_what_was_read_and_can_be_repeated(store: Store) -> None:
     assert store.keys() == {}
 
 
-def test_a_lifetime_is_given_renewed_and_taken_away(store: Store) -> None:
-    """With a ttl, keys are written with one and renewed to it; without, an update makes a key permanent."""
+def test_a_lifetime_is_set_renewed_and_removed(store: Store) -> None:
+    """With a ttl, keys are written with it and renewed to it. Without, an update makes a key permanent."""
     with_ttl = store.registry(Lifetime(100, 10))
     with_ttl.apply(OWNER, create(KEY), soon())
     assert read(with_ttl)[KEY].ttl in range(95, 101)
@@ -145,8 +145,8 @@ def test_a_lifetime_is_given_renewed_and_taken_away(store: Store) -> None:
     assert (read(without)[KEY].value, read(without)[KEY].ttl) == ("10.0.0.1:80", None)
 
 
-def test_several_changes_stand_for_themselves(store: Store) -> None:
-    """One that loses its race stops none of the others, whatever they are; each ends as it would alone."""
+def test_a_change_that_conflicts_does_not_stop_the_others(store: Store) -> None:
+    """Each of several changes has the outcome that it would have alone."""
     registry = store.registry()
     for name in ("a", "b", "c", "d"):
         store.put(f"/services/{name}", "old")
@@ -177,8 +177,8 @@ def test_several_changes_stand_for_themselves(store: Store) -> None:
     assert store.keys() == {"/services/a": "new", "/services/b": "theirs", changes[4].key: "new"}
 
 
-def test_as_many_changes_as_there_are(store: Store) -> None:
-    """No limit of the registry's shows."""
+def test_any_number_of_changes_can_be_made_at_once(store: Store) -> None:
+    """The registry's limits for one request do not show."""
     registry = store.registry(Lifetime(100, 10))
     keys = [f"/services/nginx/core-01:web{number}:80" for number in range(300)]
     outcomes = list(registry.apply_all(OWNER, map(create, keys), soon()))
@@ -188,8 +188,8 @@ def test_as_many_changes_as_there_are(store: Store) -> None:
     assert ({each.result for each in outcomes}, len(outcomes)) == ({Result.APPLIED}, 300)
 
 
-def test_what_there_is_no_time_for_is_skipped(store: Store) -> None:
-    """And not made."""
+def test_changes_after_the_deadline_are_skipped(store: Store) -> None:
+    """They are not made."""
     registry = store.registry(Lifetime(100, 10))
     registry.apply(OWNER, create(KEY), soon())
     over = Deadline.after(0, Clock())
@@ -198,8 +198,8 @@ def test_what_there_is_no_time_for_is_skipped(store: Store) -> None:
     assert set(store.keys()) == {KEY}
 
 
-def test_no_changes_are_no_outcomes(store: Store) -> None:
-    """A store that is down does not matter then."""
+def test_no_changes_give_no_outcomes(store: Store) -> None:
+    """Then it does not matter that the store is down."""
     registry = store.registry()
     store.break_down()
     assert list(registry.apply_all(OWNER, [], soon())) == []
@@ -207,7 +207,7 @@ def test_no_changes_are_no_outcomes(store: Store) -> None:
 
 @pytest.mark.parametrize("part", AWKWARD)
 def test_every_character_survives_the_round_trip(store: Store, part: str) -> None:
-    """A key comes back as it was written, and can be updated and deleted under that name."""
+    """A key is read as it was written, and can be deleted by that name."""
     key = f"/services/{part}/{part}"
     registry = store.registry()
     assert registry.apply(OWNER, create(key, part), soon()).result is Result.APPLIED
@@ -216,8 +216,8 @@ def test_every_character_survives_the_round_trip(store: Store, part: str) -> Non
     assert read(registry) == {}
 
 
-def test_a_store_that_is_down_is_unknown_not_empty(store: Store) -> None:
-    """Reading raises; a change fails, each on its own."""
+def test_reading_a_store_that_is_down_raises(store: Store) -> None:
+    """It must not look like an empty store. A change fails."""
     registry = store.registry()
     store.break_down()
     with pytest.raises(RegistryUnavailable):
@@ -226,9 +226,9 @@ def test_a_store_that_is_down_is_unknown_not_empty(store: Store) -> None:
 
 
 def test_a_dry_run_shows_what_is_there_and_writes_nothing(store: Store) -> None:
-    """The registry of a dry run reads like the one below it and leaves each change pending."""
+    """The registry of a dry run reads what is there and leaves each change pending."""
     store.put(KEY, "here")
-    dry = DryRun(store.registry())
+    dry = ReadWriteRegistry(store.registry(), PendingWriter())
     assert read(dry)[KEY].value == "here"
     assert dry.apply(OWNER, change(Action.DELETE, read(dry)[KEY]), soon()).result is Result.PENDING
     assert store.keys() == {KEY: "here"}
@@ -236,8 +236,8 @@ def test_a_dry_run_shows_what_is_there_and_writes_nothing(store: Store) -> None:
 
 # What is kept about an owner, outside the prefix.
 
-SHELF = RecordKeys(PREFIX)
-RECORD, QUESTION = SHELF.record(OWNER), SHELF.liveness_query(OWNER)
+RECORD_KEYS = RecordKeys(PREFIX)
+RECORD, LIVENESS_QUERY = RECORD_KEYS.record(OWNER), RECORD_KEYS.liveness_query(OWNER)
 
 
 def recording(value: str, before: Stored | None = None) -> Change:
@@ -246,42 +246,42 @@ def recording(value: str, before: Stored | None = None) -> Change:
 
 
 @pytest.mark.parametrize("consistent", [False, True], ids=["any", "consistent"])
-def test_the_record_and_the_question_are_read_beside_the_keys(store: Store, consistent: bool) -> None:
-    """This owner's, and nobody else's; they are not among the keys."""
+def test_the_record_and_the_liveness_query_are_read_beside_the_keys(store: Store, consistent: bool) -> None:
+    """They are those of this owner and prefix alone, and they are not among the keys."""
     for owner in (OWNER, "core-011", "core-0"):
-        store.put(SHELF.record(owner), f"record of {owner}")
-        store.put(SHELF.liveness_query(owner), f"question to {owner}")
+        store.put(RECORD_KEYS.record(owner), f"record of {owner}")
+        store.put(RECORD_KEYS.liveness_query(owner), f"query to {owner}")
     store.put(RecordKeys("/elsewhere").record(OWNER), "of another prefix")
     store.put(KEY, "10.0.0.1:80")
     actual = store.registry().read(OWNER, soon(), consistent=consistent)
     assert actual.record is not None
     assert actual.liveness_query is not None
-    assert (actual.record.value, actual.liveness_query.value) == (f"record of {OWNER}", f"question to {OWNER}")
+    assert (actual.record.value, actual.liveness_query.value) == (f"record of {OWNER}", f"query to {OWNER}")
     assert set(actual.stored) == {KEY}
 
 
-def test_an_owner_of_whom_nothing_is_kept_has_no_record(store: Store) -> None:
-    """An answer, not an error."""
+def test_an_owner_without_a_record_has_none(store: Store) -> None:
+    """That is an answer and no error."""
     store.put(KEY, "10.0.0.1:80")
     actual = store.registry().read(OWNER, soon())
     assert (actual.record, actual.liveness_query) == (None, None)
-    assert store.registry().others(OWNER, soon()) == ()
+    assert store.registry().other_records(OWNER, soon()) == ()
 
 
-def test_others_are_the_records_of_all_other_owners_of_this_prefix(store: Store) -> None:
-    """No questions, and not our own."""
+def test_other_records_are_those_of_all_other_owners_of_this_prefix(store: Store) -> None:
+    """Neither liveness queries nor the own record are among them."""
     for owner in (OWNER, "core-02", "core-011", "record"):
-        store.put(SHELF.record(owner), f"record of {owner}")
-    store.put(SHELF.liveness_query("core-03"), "question")
+        store.put(RECORD_KEYS.record(owner), f"record of {owner}")
+    store.put(RECORD_KEYS.liveness_query("core-03"), "query")
     store.put(RecordKeys("/elsewhere").record("core-04"), "of another prefix")
-    others = store.registry().others(OWNER, soon())
+    others = store.registry().other_records(OWNER, soon())
     assert {each.key: each.value for each in others} == {
-        SHELF.record(owner): f"record of {owner}" for owner in ("core-02", "core-011", "record")
+        RECORD_KEYS.record(owner): f"record of {owner}" for owner in ("core-02", "core-011", "record")
     }
 
 
-def test_records_of_all_of_the_registry_have_a_shelf_too(store: Store) -> None:
-    """An empty prefix is all of it; what is hidden is no key under it."""
+def test_the_record_of_an_empty_prefix_is_not_among_the_keys(store: Store) -> None:
+    """An empty prefix is all of etcd, except for the owner records."""
     registry = store.registry(prefix="")
     change = Change(Action.RECORD, RecordKeys("").record(OWNER), "mine", None, Reason.CLAIMS)
     assert registry.apply(OWNER, change, soon()).result is Result.APPLIED
@@ -292,8 +292,8 @@ def test_records_of_all_of_the_registry_have_a_shelf_too(store: Store) -> None:
     assert not [key for key in actual.stored if key.startswith("/_")]
 
 
-def test_the_record_is_guarded_as_any_key_is(store: Store) -> None:
-    """Created where there is none, changed where it is as it was read, and otherwise a lost race."""
+def test_the_record_is_guarded_like_any_key(store: Store) -> None:
+    """It is created where it is absent, and changed where it is as it was read. Otherwise the outcome is a conflict."""
     registry = store.registry()
     assert registry.apply(OWNER, recording("one"), soon()).result is Result.APPLIED
     assert registry.apply(OWNER, recording("two"), soon()).result is Result.CONFLICT
@@ -308,11 +308,11 @@ def test_the_record_is_guarded_as_any_key_is(store: Store) -> None:
 
 
 def test_the_record_never_expires(store: Store) -> None:
-    """It outlives the entries, as it says whose they were; a question put with a lifetime does expire."""
+    """It outlives the entries to say which owner they belong to. A liveness query that has a lifetime does expire."""
     registry = store.registry(Lifetime(100, 10))
     registry.apply(OWNER, recording("one"), soon())
     registry.apply(OWNER, recording("two", registry.read(OWNER, soon()).record), soon())
-    registry.apply(OWNER, create(QUESTION, "?"), soon())
+    registry.apply(OWNER, create(LIVENESS_QUERY, "?"), soon())
     actual = registry.read(OWNER, soon())
     assert actual.record is not None
     assert actual.liveness_query is not None
@@ -320,31 +320,31 @@ def test_the_record_never_expires(store: Store) -> None:
     assert actual.liveness_query.ttl in range(95, 101)
 
 
-def test_a_question_can_be_put_and_answered(store: Store) -> None:
-    """Deleting it leaves the record, and no key under the prefix is touched."""
+def test_a_liveness_query_can_be_created_and_answered(store: Store) -> None:
+    """Deleting it answers it. The record stays."""
     registry = store.registry()
     registry.apply(OWNER, recording("one"), soon())
-    registry.apply(OWNER, create(QUESTION, "?"), soon())
-    question = registry.read(OWNER, soon()).liveness_query
-    assert question is not None
-    assert registry.apply(OWNER, change(Action.DELETE, question), soon()).result is Result.APPLIED
+    registry.apply(OWNER, create(LIVENESS_QUERY, "?"), soon())
+    query = registry.read(OWNER, soon()).liveness_query
+    assert query is not None
+    assert registry.apply(OWNER, change(Action.DELETE, query), soon()).result is Result.APPLIED
     actual = registry.read(OWNER, soon())
     assert (actual.liveness_query, actual.record is not None) == (None, True)
 
 
-def test_the_mark_tells_the_store_and_how_far_it_has_come(store: Store) -> None:
-    """It moves with every write, whosever, and stands still without; the same store goes on to be the same."""
+def test_the_store_position_moves_with_every_write(store: Store) -> None:
+    """It moves wherever in the store somebody writes, and only then. It shows that the store is still the same one."""
     registry = store.registry()
 
-    def mark() -> StorePosition:
+    def store_position() -> StorePosition:
         found = registry.read(OWNER, soon(), consistent=True).store_position
         assert found is not None
         return found
 
-    first = mark()
-    assert mark() == first
+    first = store_position()
+    assert store_position() == first
     store.put("/elsewhere/x", "1")
-    second = mark()
+    second = store_position()
     assert second != first
     assert second.succeeds(first)
     assert not first.succeeds(second)
@@ -352,28 +352,28 @@ def test_the_mark_tells_the_store_and_how_far_it_has_come(store: Store) -> None:
 
 
 def test_a_consistent_read_shows_what_was_written_before(store: Store) -> None:
-    """Keys, record and others alike."""
+    """That is true of the keys and of the records of other owners."""
     registry = store.registry()
     for number in range(5):
         store.put(KEY, f"10.0.0.1:{number}")
-        store.put(SHELF.record("core-02"), f"{number}")
+        store.put(RECORD_KEYS.record("core-02"), f"{number}")
         assert registry.read(OWNER, soon(), consistent=True).stored[KEY].value == f"10.0.0.1:{number}"
-        assert [each.value for each in registry.others(OWNER, soon())] == [f"{number}"]
+        assert [each.value for each in registry.other_records(OWNER, soon())] == [f"{number}"]
 
 
-def test_a_store_that_is_down_has_no_records_either(store: Store) -> None:
-    """Unknown is not absent."""
+def test_reading_the_records_of_a_store_that_is_down_raises(store: Store) -> None:
+    """It must not look as if there were none. Writing the record fails."""
     registry = store.registry()
     store.break_down()
     with pytest.raises(RegistryUnavailable):
-        registry.others(OWNER, soon())
+        registry.other_records(OWNER, soon())
     assert registry.apply(OWNER, recording("one"), soon()).result is Result.FAILED
 
 
 def test_a_dry_run_reads_records_and_writes_none(store: Store) -> None:
-    """As with the keys."""
-    store.put(SHELF.record("core-02"), "theirs")
-    dry = DryRun(store.registry())
-    assert [each.value for each in dry.others(OWNER, soon())] == ["theirs"]
+    """Records are treated like keys."""
+    store.put(RECORD_KEYS.record("core-02"), "theirs")
+    dry = ReadWriteRegistry(store.registry(), PendingWriter())
+    assert [each.value for each in dry.other_records(OWNER, soon())] == ["theirs"]
     assert dry.apply(OWNER, recording("one"), soon()).result is Result.PENDING
     assert dry.read(OWNER, soon(), consistent=True).record is None

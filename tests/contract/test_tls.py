@@ -1,4 +1,4 @@
-"""TLS, for both of etcd's APIs. Verification is never off."""
+"""TLS, through both APIs of etcd. Servers are always verified."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.secure_etcd import KEY, Setting, TlsEtcd, authority, problem,
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
-    """An etcd for 127.0.0.1, and for nothing else, that wants client certificates."""
+    """An etcd that asks for client certificates. Its own certificate is valid for 127.0.0.1 alone."""
     ours = authority(tmp_path_factory.mktemp("pki") / "ours")
     client = ours.issue("agent@core-01.example")
     server = TlsEtcd(ours, ours.issue("127.0.0.1")).start()
@@ -29,50 +29,50 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
 
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])
 def tls(secured: Setting, request: pytest.FixtureRequest) -> Setting:
-    """The same by each API."""
+    """The same etcd through each API."""
     return evolve(secured, api=request.param)
 
 
-def test_ca_and_client_certificate_are_what_it_takes(tls: Setting) -> None:
-    """Both sides know who the other one is."""
+def test_the_right_ca_and_client_certificate_are_accepted(tls: Setting) -> None:
+    """Both sides verify each other."""
     assert works(tls.registry(tls.good))
 
 
-def test_a_server_of_another_ca_is_refused(tls: Setting, tmp_path: Path) -> None:
-    """Whatever it answers would be believed."""
+def test_a_server_with_a_certificate_of_another_ca_is_not_trusted(tls: Setting, tmp_path: Path) -> None:
+    """The error says that verification failed."""
     theirs = authority(tmp_path / "theirs")
     assert "certificate verify failed" in problem(tls.registry(evolve(tls.good, ca=theirs.path)))
 
 
-def test_a_server_of_another_name_is_refused(tls: Setting) -> None:
-    """Its certificate is good, and somebody else's."""
+def test_a_server_with_a_certificate_for_another_name_is_not_trusted(tls: Setting) -> None:
+    """Its certificate is valid, but not for this name."""
     text = problem(tls.registry(tls.good, host="localhost"))
     assert "certificate verify failed" in text
     assert "localhost" in text
 
 
-def test_without_a_ca_the_systems_are_asked(tls: Setting) -> None:
-    """They do not know ours; verification is not off."""
+def test_without_a_ca_the_systems_are_trusted(tls: Setting) -> None:
+    """They did not sign the server's certificate, so verification fails."""
     assert "certificate verify failed" in problem(tls.registry(evolve(tls.good, ca="")))
     assert "certificate verify failed" in problem(tls.registry(Credentials(tls=True)))
 
 
 def test_a_client_without_a_certificate_is_refused_by_etcd(tls: Setting) -> None:
-    """And so is one whose certificate another CA has signed: the message names the endpoint and the cause."""
+    """The error names the endpoint and the cause."""
     text = problem(tls.registry(Credentials(True, tls.good.ca)))
     assert tls.server.endpoint in text
     assert "certificate required" in text or "bad certificate" in text
 
 
 def test_a_client_certificate_of_another_ca_is_refused_by_etcd(tls: Setting, tmp_path: Path) -> None:
-    """The server verifies, too."""
+    """The server verifies the client."""
     stranger = authority(tmp_path / "theirs").issue("agent@core-01.example")
     text = problem(tls.registry(Credentials(True, tls.good.ca, stranger.cert, stranger.key)))
     assert "unknown ca" in text or "bad certificate" in text
 
 
 def test_plain_http_to_a_tls_endpoint_fails(tls: Setting) -> None:
-    """It is no etcd to us. It says so, or hangs up before that is read."""
+    """The server answers with an error that is not etcd's, or closes the connection before that can be read."""
     registry = tls.registry(Credentials())
     with pytest.raises(RegistryUnavailable, match=f"http://{tls.server.endpoint}: "):
         registry.read(OWNER, soon())
@@ -80,7 +80,7 @@ def test_plain_http_to_a_tls_endpoint_fails(tls: Setting) -> None:
 
 
 def test_tls_to_a_plain_endpoint_fails(shared_server: EtcdServer, tls: Setting) -> None:
-    """Nothing falls back to talking in the clear."""
+    """The program never falls back to a connection without TLS."""
     if not shared_server.answers():
         shared_server.start()
     registry = evolve(tls, server=shared_server).registry(tls.good)
@@ -91,7 +91,7 @@ def test_tls_to_a_plain_endpoint_fails(shared_server: EtcdServer, tls: Setting) 
 
 @pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
 def test_a_server_without_client_certificates_needs_only_its_ca(tmp_path: Path, api: int) -> None:
-    """The client shows nothing."""
+    """The client shows no certificate of its own."""
     ours = authority(tmp_path / "ours")
     server = TlsEtcd(ours, ours.issue("127.0.0.1"), client_auth=False).start()
     try:
@@ -102,7 +102,7 @@ def test_a_server_without_client_certificates_needs_only_its_ca(tmp_path: Path, 
 
 @pytest.mark.parametrize("which", ["ca", "cert", "key"])
 def test_files_that_are_no_certificates_stop_the_program(tls: Setting, tmp_path: Path, which: str) -> None:
-    """At its start, with the files' names: waiting would not mend it."""
+    """The program stops at its start and names the files: trying again would not help."""
     rubbish = tmp_path / "rubbish.pem"
     rubbish.write_text("rubbish")
     files = {"ca": tls.good.ca, "cert": tls.good.cert, "key": tls.good.key} | {which: str(rubbish)}
@@ -112,17 +112,17 @@ def test_files_that_are_no_certificates_stop_the_program(tls: Setting, tmp_path:
 
 @frozen
 class Prepared(Credentials):
-    """Credentials whose TLS context the test keeps."""
+    """Credentials whose TLS context the test can look at."""
 
     made: ssl.SSLContext = field(factory=ssl.create_default_context)
 
     def context(self) -> ssl.SSLContext:
-        """The one that was made before."""
+        """Return the context of the test."""
         return self.made
 
 
-def test_no_other_ca_is_believed_after_a_request_than_before(tls: Setting) -> None:
-    """The client libraries have bundles of their own, and may add them to what they are given."""
+def test_a_request_adds_no_ca_to_those_that_are_trusted(tls: Setting) -> None:
+    """The client libraries have CA bundles of their own, and may add them to a context."""
     context = tls.good.context()
     assert context is not None
     before = context.get_ca_certs()

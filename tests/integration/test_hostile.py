@@ -15,7 +15,8 @@ import docker
 import pytest
 
 from controller.clock import Clock, Deadline
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v2.registry import etcd_v2_registry
 from model.plan import Action, Change, Reason
 from model.report import Result
 from model.stored import FOREVER
@@ -309,7 +310,7 @@ def test_every_other_character_survives_the_way_to_etcd_and_back(etcd: EtcdServe
     """As the program writes keys and values, and as it, and somebody else, reads them."""
     prefix = "/round-trip/%2f?#"
     host, _, port = etcd.endpoint.rpartition(":")
-    registry = EtcdV2Registry(EtcdV2Client([(host, int(port))]), prefix, FOREVER)
+    registry = etcd_v2_registry(EtcdV2Client([(host, int(port))]), prefix, FOREVER)
     wanted = {f"{prefix}/{text}": text for text in all_characters()}
     for key, value in wanted.items():
         change = Change(Action.CREATE, key, value, None, Reason.NEW)

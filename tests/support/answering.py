@@ -1,4 +1,4 @@
-"""Something that answers over HTTP as a test wants it to, whatever it is asked."""
+"""An HTTP server that gives every request the same answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Address = tuple[str, int]
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers everything alike, and keeps what it was asked."""
+    """Gives every request the server's answer, and adds it to the server's list."""
 
     protocol_version = "HTTP/1.1"
 
@@ -31,11 +31,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_PUT = do_DELETE = do_POST = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing of each request."""
+        """Log nothing."""
 
 
 class Answering(ThreadingHTTPServer):
-    """Something that answers over HTTP, and is no etcd, or an ill one."""
+    """Stands for an etcd that is ill, or for something that is no etcd. ``asked`` are the requests that it got."""
 
     def __init__(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -44,13 +44,13 @@ class Answering(ThreadingHTTPServer):
 
     @property
     def address(self) -> Address:
-        """Where it listens."""
+        """The host and port at which it listens."""
         return "127.0.0.1", self.server_port
 
 
 @contextmanager
 def fake(status: int = 200, body: object = None, **headers: str) -> Iterator[Answering]:
-    """A server that answers so."""
+    """Run a server with this answer. ``body`` is a text, or is sent as JSON; names of headers have ``_`` for ``-``."""
     text = body if isinstance(body, str) else json.dumps(body)
     with Answering(status, text.encode(), {name.replace("_", "-"): value for name, value in headers.items()}) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

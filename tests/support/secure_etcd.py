@@ -1,4 +1,4 @@
-"""A real etcd as it is run in production: TLS with client certificates, users with passwords, or without one API."""
+"""A real etcd with TLS, with users and passwords, or without one of its APIs, as etcd is run in production."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Registry
 from controller.registry.credentials import Credentials
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
-from controller.registry.etcd_v3.client import UNAUTHENTICATED, EtcdV3Client
-from controller.registry.etcd_v3.registry import EtcdV3Registry
+from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v2.registry import etcd_v2_registry
+from controller.registry.etcd_v3.client import EtcdV3Client, GrpcStatus
+from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.report import Result
 from model.stored import Lifetime
 from tests.support.builders import OWNER, create
 from tests.support.etcd_server import EtcdServer
-from tests.support.etcd_v3 import EtcdV3, EtcdV3Error, coded
+from tests.support.etcd_v3 import EtcdV3, EtcdV3Error, encoded
 
 KEY = "/services/nginx/core-01:web:80"
 
 
 @frozen
 class Pair:
-    """A certificate and its key, in files."""
+    """Paths of files with a certificate and its key."""
 
     cert: str
     key: str
@@ -44,20 +45,20 @@ class Pair:
 
 @frozen
 class Authority:
-    """A certificate authority that exists for a test; ``path`` is its certificate's file."""
+    """A certificate authority for a test, with its files in ``folder``."""
 
     ca: trustme.CA
     folder: Path
 
     @property
     def path(self) -> str:
-        """Its own certificate."""
+        """The path of a file with the authority's own certificate."""
         file = self.folder / "ca.pem"
         self.ca.cert_pem.write_to_path(str(file))
         return str(file)
 
     def issue(self, name: str) -> Pair:
-        """A certificate for this host name or address, or for a client of this name."""
+        """Issue a certificate for this host name or address, or for a client of this name."""
         issued, stem = self.ca.issue_cert(name), self.folder / name.replace("@", "-")
         cert, key = f"{stem}.pem", f"{stem}-key.pem"
         issued.private_key_pem.write_to_path(key)
@@ -66,7 +67,7 @@ class Authority:
         return Pair(cert, key)
 
     def issue_for_server_alone(self, address: str) -> Pair:
-        """A certificate for this address that is good for nothing but a server, as careful authorities issue them."""
+        """Issue a certificate for this address that is valid for a server alone, as careful authorities do."""
         key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
         issuer = x509.load_pem_x509_certificate(self.ca.cert_pem.bytes())
         builder = (
@@ -86,14 +87,14 @@ class Authority:
 
 
 def authority(folder: Path) -> Authority:
-    """A new authority with its files in this folder."""
+    """Create an authority with its files in this folder, which must not exist yet."""
     folder.mkdir()
     return Authority(trustme.CA(), folder)
 
 
 @frozen
 class Setting:
-    """A server, the credentials that it accepts, and the version of its API that the registry speaks."""
+    """A server, the credentials that it accepts, the authority that issued them, and the API that the registry uses."""
 
     server: EtcdServer
     good: Credentials
@@ -101,12 +102,12 @@ class Setting:
     api: int = 2
 
     def registry(self, credentials: Credentials, host: str = "", lifetime: Lifetime = Lifetime()) -> Registry:
-        """The registry with these credentials, under another name of the server's where one is given."""
+        """Return a registry with these credentials. ``host`` is another name of the server, empty for its address."""
         address, _, port = self.server.endpoint.rpartition(":")
         endpoints = [(host or address, int(port))]
         if self.api == 3:
-            return EtcdV3Registry(EtcdV3Client(endpoints, credentials=credentials), "/services", lifetime)
-        return EtcdV2Registry(EtcdV2Client(endpoints, credentials=credentials), "/services", lifetime)
+            return etcd_v3_registry(EtcdV3Client(endpoints, credentials=credentials), "/services", lifetime)
+        return etcd_v2_registry(EtcdV2Client(endpoints, credentials=credentials), "/services", lifetime)
 
 
 def soon() -> Deadline:
@@ -115,7 +116,7 @@ def soon() -> Deadline:
 
 
 def problem(registry: Registry) -> str:
-    """What a read fails with; a write fails alike."""
+    """Return the message with which a read fails. A write fails with the same message."""
     with pytest.raises(RegistryUnavailable) as unavailable:
         registry.read(OWNER, soon())
     outcome = registry.apply(OWNER, create(KEY), soon())
@@ -125,16 +126,16 @@ def problem(registry: Registry) -> str:
 
 
 def works(registry: Registry) -> bool:
-    """Whether what is written can be read."""
+    """Return whether a key can be written and read."""
     registry.apply(OWNER, create(KEY), soon())
     return KEY in registry.read(OWNER, soon(), consistent=True).stored
 
 
 class TlsEtcd(EtcdServer):
-    """An etcd that serves clients over TLS alone; with ``client_auth`` only those with a certificate of the CA."""
+    """An etcd that serves clients over TLS alone; with ``client_auth``, only clients with a certificate of the CA."""
 
     def __init__(self, of: Authority, server: Pair, *more: str, client_auth: bool = True) -> None:
-        """`more` are flags."""
+        """``more`` are further flags of etcd."""
         self._tls = [f"--cert-file={server.cert}", f"--key-file={server.key}", *more]
         if client_auth:
             self._tls += ["--client-cert-auth", f"--trusted-ca-file={of.path}"]
@@ -144,18 +145,18 @@ class TlsEtcd(EtcdServer):
         return [*super()._argv(client.replace("http:", "https:"), peer), *self._tls]
 
     def answers(self) -> bool:
-        """Whether it listens: who may speak to it is what the tests are about."""
+        """Return whether it listens. Whether it accepts a client is what the tests are about."""
         return _listens(self.endpoint)
 
 
 class WithoutV2(EtcdServer):
-    """An etcd as it comes since 3.4: without the v2 API."""
+    """An etcd without the v2 API, as is the default since 3.4."""
 
     def _argv(self, client: str, peer: str) -> list[str]:
         return [each for each in super()._argv(client, peer) if each != "--enable-v2"]
 
     def answers(self) -> bool:
-        """Whether it listens."""
+        """Return whether it listens."""
         return _listens(self.endpoint)
 
 
@@ -171,7 +172,7 @@ class Flagged(EtcdServer):
 
 
 def add_user(server: EtcdServer, name: str, password: str) -> None:
-    """Turn the v2 API's authentication on, with one user who may do everything and no guest."""
+    """Turn on the authentication of the v2 API, with one user who may do everything and without a guest."""
     root = ("root", "root's own")
     _auth(server, "users/root", {"user": root[0], "password": root[1]})
     _auth(server, "roles/all", {"role": "all", "permissions": {"kv": {"read": ["/*"], "write": ["/*"]}}})
@@ -181,13 +182,13 @@ def add_user(server: EtcdServer, name: str, password: str) -> None:
 
 
 class V3Users:
-    """The users of the v3 API of a server: ``root``, who may do everything, and whom a test adds."""
+    """The users of a server's v3 API: ``root``, who may do everything, and those that a test adds."""
 
     def __init__(self, server: EtcdServer) -> None:
         self._root = EtcdV3(server.endpoint)
 
     def add(self, name: str, password: str, *ranges: tuple[str, str]) -> None:
-        """A user with a role of the same name; ``ranges`` are pairs of READ, WRITE or READWRITE and a path."""
+        """Add a user with a role of the same name. ``ranges`` are pairs of READ, WRITE or READWRITE and a path."""
         self._root.call("auth/user/add", {"name": name, "password": password})
         self._root.call("auth/role/add", {"name": name})
         self._root.call("auth/user/grant", {"user": name, "role": name})
@@ -195,43 +196,43 @@ class V3Users:
             self.grant(name, kind, path)
 
     def grant(self, role: str, kind: str, path: str) -> None:
-        """Let a role do this below a path."""
+        """Give a role a permission for the keys below a path; ``kind`` is READ, WRITE or READWRITE."""
         self._root.call("auth/role/grant", {"name": role, "perm": {"permType": kind, **_below(path)}})
 
     def deny(self, role: str, path: str) -> None:
-        """Take that away."""
+        """Take a role's permissions for the keys below a path away."""
         self._root.call("auth/role/revoke", {"role": role, **_below(path)})
 
     def enable(self) -> None:
-        """From now on nobody does anything without having signed in."""
+        """Turn authentication on: from now on, etcd refuses all requests without a token."""
         self._root.call("auth/user/add", {"name": "root", "password": "root's own"})
         self._root.call("auth/user/grant", {"user": "root", "role": "root"})
         self._root.call("auth/enable", {})
         self._root.token = self.token("root", "root's own")
 
     def disable(self) -> None:
-        """From now on nobody needs to."""
+        """Turn authentication off."""
         self._root.call("auth/disable", {})
 
     def token(self, name: str, password: str) -> str:
-        """What etcd gives to who signs in."""
+        """Sign in as a user; return the token."""
         return str(EtcdV3(self._root.endpoint).call("auth/authenticate", {"name": name, "password": password})["token"])
 
     def knows(self, token: str) -> bool:
-        """Whether etcd still takes this token for somebody who may read the prefix."""
+        """Return whether etcd still accepts this token for reading the prefix."""
         somebody = EtcdV3(self._root.endpoint)
         somebody.token = token
         try:
             somebody.node(KEY)
         except EtcdV3Error as error:
-            if error.code != UNAUTHENTICATED:
+            if error.code != GrpcStatus.UNAUTHENTICATED:
                 raise
             return False
         return True
 
 
 def _below(path: str) -> dict[str, str]:
-    return {"key": coded(f"{path}/"), "range_end": coded(f"{path}0")}
+    return {"key": encoded(f"{path}/"), "range_end": encoded(f"{path}0")}
 
 
 def _auth(server: EtcdServer, path: str, document: object, user: tuple[str, str] | None = None) -> None:

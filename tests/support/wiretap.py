@@ -1,4 +1,4 @@
-"""A man in the middle between an agent and a real etcd: passes everything on, unless the test wants to interfere."""
+"""A proxy between an agent and a real etcd. It passes all requests on unless the test interferes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from typing import Self
 
 METHODS = ("GET", "PUT", "DELETE", "POST")
 
-#: Told of a request, before it is passed on and again before its answer is; False lets the connection break off there.
+#: Called with a request before it is passed on, and again before its answer is. If it returns False, the connection is
+#: closed at that point.
 Meddler = Callable[["Moment"], bool]
 
 
 class Moment:
-    """A request on its way: `answered` once etcd has carried it out; `number` counts the writes from 1. With a `status`
-    set before that, it is answered so, with a page in HTML, and etcd never hears of it."""
+    """A request on its way.
+
+    `answered` is True once etcd has carried it out. `number` counts the writes from 1. If `status` is set before the
+    request is passed on, it is answered with this status and an HTML page, and is not passed on.
+    """
 
     def __init__(self, method: str, path: str, number: int) -> None:
         self.method, self.path, self.number = method, path, number
@@ -26,12 +30,12 @@ class Moment:
 
     @property
     def is_write(self) -> bool:
-        """Whether it can change the store, by the v2 API; by v3 every request may."""
+        """Whether it can change the store through the v2 API. Through the v3 API, any request may."""
         return self.method != "GET"
 
 
 class Wiretap:
-    """Listens on a loopback port of its own (`endpoint`) and passes requests on to `target`."""
+    """Listens at `endpoint`, a loopback port of its own, and passes requests on to `target`."""
 
     def __init__(self, target: str, meddle: Meddler) -> None:
         self._writes = 0
@@ -51,7 +55,7 @@ class Wiretap:
         self._server.server_close()
 
     def moment(self, method: str, path: str) -> Moment:
-        """Note a request that comes in."""
+        """Return a request that came in, with the number of writes so far."""
         with self._lock:
             self._writes += method != "GET"
             return Moment(method, path, self._writes)
@@ -62,7 +66,7 @@ def _handler(tap: Wiretap, target: str, meddle: Meddler) -> type[BaseHTTPRequest
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the agent's log is the one that counts."""
+            """Log nothing."""
 
         def pass_on(self) -> None:
             moment = tap.moment(self.command, self.path)

@@ -9,31 +9,15 @@ import pytest
 
 from controller.background import Task, Threads, Waker
 from controller.clock import Clock
-from controller.commands.build import Effects, build_agent, engine_for, layout_for, pass_settings
+from controller.commands.build import Effects, build_agent, engine_for, pass_settings
 from controller.config.settings import parse_settings
 from controller.errors import EngineUnavailable
 from controller.network import Network
 from controller.registry.uri import parse_uri
 from controller.source.docker import EngineClient, EngineSettings
-from model.layout import Layout, PlainLayout, ValueFormat
-from model.skydns import SkyDnsLayout
 from model.snapshot import Snapshot
 from tests.support.builders import container, rules
 from tests.unit.test_settings import DEFAULT_OPTIONS
-
-
-@pytest.mark.parametrize(
-    ("uri", "layout"),
-    [
-        ("etcd://a/services", PlainLayout("/services", ValueFormat.JSON)),
-        ("etcd3s://a", PlainLayout("", ValueFormat.JSON)),
-        ("skydns2://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
-        ("skydns3s://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
-    ],
-)
-def test_the_scheme_of_the_uri_selects_the_layout(uri: str, layout: Layout) -> None:
-    """The value format is that of --value-format, with either version of etcd's API."""
-    assert layout_for(parse_uri(uri), ValueFormat.JSON) == layout
 
 
 def test_unchanged_containers_are_not_decided_about_again() -> None:

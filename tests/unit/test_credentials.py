@@ -1,4 +1,4 @@
-"""How the program and a registry are sure of each other. Against a real etcd: contract/test_tls."""
+"""The TLS context and the user of a registry. Against a real etcd: contract/test_tls."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.support.secure_etcd import authority
 
 
 def test_without_tls_there_is_no_context() -> None:
-    """And with TLS both certificate and name are verified, with a CA or without."""
+    """Connections are made without TLS then."""
     assert Credentials().context() is None
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["the system's", "a CA"])
-def test_verification_is_never_off(tmp_path: Path, given: bool) -> None:
-    """Certificate and name, whoever vouches for them; a CA that is given is the only one."""
+def test_servers_are_always_verified(tmp_path: Path, given: bool) -> None:
+    """Both the certificate and the name are verified. A CA that is given is the only one that is trusted."""
     ca = authority(tmp_path / "ours").path if given else ""
     context = Credentials(tls=True, ca=ca).context()
     assert context is not None
@@ -31,7 +31,7 @@ def test_verification_is_never_off(tmp_path: Path, given: bool) -> None:
 
 
 def test_a_client_certificate_needs_its_own_key(tmp_path: Path) -> None:
-    """Another one's is found out at the start."""
+    """The program stops at its start if it is given the key of another certificate."""
     ours = authority(tmp_path / "ours")
     one, other = ours.issue("one.example"), ours.issue("other.example")
     good = Credentials(True, ours.path, one.cert, one.key)
@@ -40,8 +40,8 @@ def test_a_client_certificate_needs_its_own_key(tmp_path: Path) -> None:
         evolve(good, key=other.key).context()
 
 
-def test_the_password_is_not_shown() -> None:
-    """The name is."""
+def test_the_password_is_not_in_the_representation() -> None:
+    """The name of the user is."""
     shown = repr(Credentials(user="agent", password="secret"))
     assert "agent" in shown
     assert "secret" not in shown

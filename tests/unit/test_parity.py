@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.commands.build import layout_for
+from controller.registry.factory import layout_for
 from controller.registry.uri import parse_uri
 from model.container import from_inspect
 from model.desired import Desired, desired

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from controller.clock import Deadline
 from controller.reconcile.one_pass import PassSettings, reconcile
-from controller.registry.base import DryRun
+from controller.registry.base import PendingWriter, ReadWriteRegistry
 from model.container import Container, ContainerRef
 from model.layout import PlainLayout
 from model.memory import Memory, memory_after
@@ -394,7 +394,7 @@ def test_a_dry_run_answers_no_question_and_writes_no_record() -> None:
     """Nothing can tell that it was there."""
     registry = RecordingRegistry()
     registry.put(QUESTION, "?")
-    report = reconcile(task(), FakeSource(custom("redis-1")), DryRun(registry), Memory())
+    report = reconcile(task(), FakeSource(custom("redis-1")), ReadWriteRegistry(registry, PendingWriter()), Memory())
     assert {each.result for each in report.outcomes} == {Result.PENDING}
     assert [(each.action, each.key) for each in report.plan.visible] == [(Action.CREATE, REDIS)]
     assert (report.pending, registry.version, set(registry.stored)) == (1, 1, {QUESTION})

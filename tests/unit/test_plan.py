@@ -308,7 +308,7 @@ def plan_for(wanted: Desired, registry: MemoryRegistry, lifetime: Lifetime) -> P
     deadline = Deadline.after(10, Clock())
     held = registry.read(OWNER, deadline)
     record = (OwnerRecord.decode(held.record.value) if held.record else None) or OwnerRecord()
-    theirs = filter(None, (OwnerRecord.decode(each.value) for each in registry.others(OWNER, deadline)))
+    theirs = filter(None, (OwnerRecord.decode(each.value) for each in registry.other_records(OWNER, deadline)))
     ownership = Ownership(OWNER, LAYOUT, record.claims, contested=claimed_keys(theirs))
     after = OwnerRecord("", ownership.next_claims(wanted.by_key, held))
     return with_record(plan(wanted, held, ownership, lifetime), after, held, ownership)

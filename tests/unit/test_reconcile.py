@@ -10,7 +10,7 @@ from attrs import evolve
 
 from controller.clock import Deadline
 from controller.reconcile.one_pass import PassSettings, reconcile
-from controller.registry.base import DryRun, OneByOne
+from controller.registry.base import OneByOne, PendingWriter, ReadWriteRegistry
 from model.container import ContainerRef
 from model.layout import PlainLayout
 from model.memory import Memory, memory_after
@@ -61,10 +61,10 @@ class WritingDown(OneByOne):
         self._diary.asked.append("keys, consistent" if consistent else "keys")
         return self._diary.registry.read(owner, deadline, consistent=consistent)
 
-    def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+    def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """The other owners' records."""
         self._diary.asked.append("records")
-        return self._diary.registry.others(owner, deadline)
+        return self._diary.registry.other_records(owner, deadline)
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """Make a change."""
@@ -198,7 +198,7 @@ def test_a_dry_run_leaves_everything_pending() -> None:
     """It is given a registry that has no way to write."""
     registry = MemoryRegistry()
     registry.put(ORPHAN, f"{HOST_IP}:1")
-    report = reconcile(task(), host("web"), DryRun(registry), Memory())
+    report = reconcile(task(), host("web"), ReadWriteRegistry(registry, PendingWriter()), Memory())
     assert results(report) == {ORPHAN: Result.PENDING, WEB: Result.PENDING}
     assert (report.result, report.pending, registry.keys()) == (PassResult.SUCCESS, 2, {ORPHAN: f"{HOST_IP}:1"})
     assert registry.version == 1

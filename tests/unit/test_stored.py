@@ -42,26 +42,3 @@ def test_whether_it_can_be_the_same_store_later(now: StorePosition, same: bool) 
 def test_whether_a_lifetime_is_as_it_should_be(lifetime: Lifetime, left: int | None, due: bool, unwanted: bool) -> None:
     """Due from the refresh on, or when there is too much left; without a lifetime any is unwanted."""
     assert (lifetime.due(left), lifetime.unwanted(left)) == (due, unwanted)
-
-
-def test_the_id_of_a_lease_can_be_worked_out_again() -> None:
-    """Another prefix, owner or lifetime is another lease; etcd takes a positive number of 63 bits."""
-    one = Lifetime(30, 10).lease_id("/services", "core-01")
-    assert one == Lifetime(30, 20).lease_id("/services", "core-01")
-    others = {
-        Lifetime(31, 10).lease_id("/services", "core-01"),
-        Lifetime(30, 10).lease_id("/services", "core-02"),
-        Lifetime(30, 10).lease_id("/service", "score-01"),
-    }
-    assert len(others | {one}) == 4
-    assert all(0 < each < 2**63 for each in others)
-
-
-@pytest.mark.parametrize("ttl", [2, 30, 2**32 + 5])
-def test_where_coredns_reads_the_lease_says_how_long_an_answer_is_good_for(ttl: int) -> None:
-    """In its low 32 bits, which CoreDNS before 1.12.4 takes for seconds; hosts have their own leases all the same."""
-    ids = {Lifetime(ttl, 1).lease_id("/skydns/local/cluster", f"core-{number}") for number in range(50)}
-    assert {each & 0xFFFFFFFF for each in ids} == {min(ttl, 2**32 - 1)}
-    assert len(ids) == 50
-    assert all(0 < each < 2**63 for each in ids)
-    assert Lifetime(ttl, 1).lease_id("/services", "core-1") & 0xFFFFFFFF != ttl

@@ -1,4 +1,4 @@
-"""Registry URIs, and addresses with ports."""
+"""Registry URIs, and the schemes that they may have."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from controller.host_port import HostPort
-from controller.registry.uri import KINDS, SCHEMES, RegistryUri, masked, parse_uri
+from controller.registry.schemes import SCHEMES
+from controller.registry.uri import RegistryUri, masked, parse_uri
 
 ROOT = Path(__file__).parents[2]
+
+#: The schemes without TLS.
+IN_THE_CLEAR = [name for name, scheme in SCHEMES.items() if not scheme.tls]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +37,8 @@ ROOT = Path(__file__).parents[2]
     ],
 )
 def test_a_registry_uri_is_read(text: str, endpoints: tuple[HostPort, ...], prefix: str) -> None:
-    """Several endpoints, IPv6 in brackets, 2379 where no port is given, slashes at the end for nothing."""
+    """There may be several endpoints. IPv6 addresses are in brackets, the default port is 2379, and slashes at the end
+    are ignored."""
     assert parse_uri(text) == RegistryUri("etcd", endpoints, prefix)
 
 
@@ -46,9 +51,15 @@ def test_a_registry_uri_is_read(text: str, endpoints: tuple[HostPort, ...], pref
         ("consul://a:1/services", "the scheme 'consul' is not supported; etcd, etcd3, skydns2, skydns3 are"),
         ("http://a:1/services", "the scheme 'http' is not supported; etcd, etcd3, skydns2, skydns3 are"),
         ("ETCD://a:1/services", "the scheme 'ETCD' is not supported; etcd, etcd3, skydns2, skydns3 are"),
-        ("etcd://user:secret@a:1/services", "a user, a query or a fragment has no place in it"),
-        ("etcd://a:1/services?x=1", "a user, a query or a fragment has no place in it"),
-        ("etcd://a:1/services#x", "a user, a query or a fragment has no place in it"),
+        (
+            "etcd://user:secret@a:1/services",
+            "it must not contain a user, a query or a fragment",
+        ),
+        (
+            "etcd://a:1/services?x=1",
+            "it must not contain a user, a query or a fragment",
+        ),
+        ("etcd://a:1/services#x", "it must not contain a user, a query or a fragment"),
         ("etcd://a:1/../x", "the prefix has the path part '..'"),
         ("etcd://a:1/x/%2e%2e/y", "the prefix has the path part '..'"),
         ("etcd://a:1/x//y", "the prefix has the path part ''"),
@@ -84,14 +95,14 @@ def test_a_registry_uri_is_read(text: str, endpoints: tuple[HostPort, ...], pref
         (f"skydns2://a:1/{'a.' * 127}b", "is longer than 253 characters"),
     ],
 )
-def test_a_registry_uri_that_makes_no_sense_is_refused(text: str, problem: str) -> None:
-    """The message says what is wrong, in plain words."""
+def test_an_invalid_registry_uri_is_refused(text: str, problem: str) -> None:
+    """The message says what is wrong."""
     with pytest.raises(ValueError, match=re.escape(problem)):
         parse_uri(text)
 
 
-def test_tls_has_a_scheme_of_its_own() -> None:
-    """The rest reads alike."""
+def test_a_scheme_for_tls_ends_in_an_s() -> None:
+    """The rest of the URI is the same."""
     assert parse_uri("etcds://a:1,b/services") == RegistryUri(
         "etcds", (HostPort("a", 1), HostPort("b", 2379)), "/services"
     )
@@ -110,10 +121,12 @@ def test_tls_has_a_scheme_of_its_own() -> None:
         ("skydns3s", "skydns3", 3, True, True),
     ],
 )
-def test_what_a_scheme_means(scheme: str, kind: str, api: int, tls: bool, skydns: bool) -> None:
-    """The API, TLS and the layout; none besides these."""
+def test_a_scheme_stands_for_an_api_a_layout_and_tls(scheme: str, kind: str, api: int, tls: bool, skydns: bool) -> None:
+    """``kind`` is the scheme for the same API and layout without TLS. There are eight schemes."""
     uri = parse_uri(f"{scheme}://a:1/cluster")
-    assert (uri.kind, uri.api, uri.tls, uri.skydns) == (kind, api, tls, skydns)
+    assert (uri.api, uri.tls, uri.skydns) == (api, tls, skydns)
+    without_tls = parse_uri(f"{kind}://a:1/cluster")
+    assert (without_tls.api, without_tls.tls, without_tls.skydns) == (api, False, skydns)
     assert uri.prefix == ("/skydns/cluster" if skydns else "/cluster")
     assert len(SCHEMES) == 8
 
@@ -122,33 +135,9 @@ def test_what_a_scheme_means(scheme: str, kind: str, api: int, tls: bool, skydns
     "domain", ["cluster.local", "Cluster.LOCAL", "cluster.local.", "cluster.local/", "cluster%2elocal"]
 )
 def test_a_domain_is_read(domain: str) -> None:
-    """In any case, and with the root's dot at its end; its path is registrator's."""
+    """It may have capital letters, and a dot at its end for the DNS root. The prefix is the same as registrator's."""
     expected = RegistryUri("skydns2", (HostPort("a", 2379), HostPort("b", 1)), "/skydns/local/cluster")
     assert parse_uri(f"skydns2://a,b:1/{domain}") == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a", ("a", 80)),
-        ("a:1", ("a", 1)),
-        (":1", ("", 1)),
-        ("", ("", 80)),
-        ("[::1]", ("::1", 80)),
-        ("[::1]:1", ("::1", 1)),
-        ("10.0.0.1:65535", ("10.0.0.1", 65535)),
-    ],
-)
-def test_host_and_port_are_split(text: str, expected: tuple[str, int]) -> None:
-    """The default stands in for a port that is not given."""
-    assert HostPort.parse(text, "80") == expected
-
-
-@pytest.mark.parametrize("text", ["a:", "a:x", "a:0", "a:65536", "a:1000000000000", "a:-1", "a:\u0663", "::1:80"])
-def test_what_is_no_host_and_port_is_refused(text: str) -> None:
-    """With the part that is wrong."""
-    with pytest.raises(ValueError, match=r"not a port number|needs brackets"):
-        HostPort.parse(text, "80")
 
 
 @pytest.mark.parametrize(
@@ -162,13 +151,13 @@ def test_what_is_no_host_and_port_is_refused(text: str) -> None:
     ],
 )
 def test_a_uri_is_shown_without_a_password(text: str, shown: str) -> None:
-    """It has no place there, and people put one there all the same."""
+    """A URI must not contain one, but some people write one into it."""
     assert masked(text) == shown
 
 
-def test_the_docs_show_every_scheme() -> None:
-    """docs/registries.md and README know all of them, and the former runs one of each kind."""
+def test_the_documentation_shows_every_scheme() -> None:
+    """docs/registries.md has all of them, and an example of each one without TLS. The README has those without TLS."""
     page = (ROOT / "docs" / "registries.md").read_text()
     assert [scheme for scheme in SCHEMES if f"{scheme}://" not in page] == []
-    assert [kind for kind in KINDS if f"$ wharfinger reconcile {kind}://" not in page] == []
-    assert [kind for kind in KINDS if f"`{kind}://" not in (ROOT / "README.md").read_text()] == []
+    assert [kind for kind in IN_THE_CLEAR if f"$ wharfinger reconcile {kind}://" not in page] == []
+    assert [kind for kind in IN_THE_CLEAR if f"`{kind}://" not in (ROOT / "README.md").read_text()] == []

@@ -1,1 +1,1 @@
-"""etcd's v2 API as a registry."""
+"""A registry over etcd's v2 API: client, reader and writer, and the function that puts them together."""

@@ -1,1 +1,1 @@
-"""etcd's v3 API as a registry."""
+"""A registry over etcd's v3 API: client, lease, reader and writer, and the function that puts them together."""

@@ -1,14 +1,16 @@
-"""The door to etcd's v3 API, and to etcd3gw: one call of its JSON gateway at a time.
+"""The client of etcd's v3 API, and the only module of this room that imports etcd3gw and requests. It makes one call of
+etcd's JSON gateway at a time.
 
-etcd3gw makes the request and reads the answer. What it leaves out is added here: several endpoints, time limits that
-end with the pass, users, verification by the given CA alone, and errors in the operator's words.
+etcd3gw makes the request and reads the answer. What it lacks is added here: several endpoints, time limits that end
+with the pass, users, verification by the given CA alone, and errors in words that an operator can act on.
 """
 
 from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Any, TypeVar
 
 import requests
@@ -20,17 +22,39 @@ from requests.adapters import HTTPAdapter
 from controller.clock import Deadline
 from controller.errors import one_line
 from controller.registry.credentials import Credentials
-from controller.registry.failover import EndpointFailover, Unusable, timeouts
+from controller.registry.etcd_v3.documents import Document
+from controller.registry.failover import EndpointFailover, NoUsableAnswer, timeouts
+
+#: Makes the adapter through which one member is reached; called with the TLS context, None without TLS.
+EtcdV3Transport = Callable[[ssl.SSLContext | None], HTTPAdapter]
 
 #: Where etcd serves the API, since 3.4.
-API = "/v3/"
+_API_PATH = "/v3/"
 
-#: The gRPC status codes that say: etcd understood, and would say the same at every member.
-#: https://grpc.io/docs/guides/status-codes/
-INVALID, NOT_FOUND, DENIED, EXHAUSTED, PRECONDITION, OUT_OF_RANGE, UNAUTHENTICATED = 3, 5, 7, 8, 9, 11, 16
-REFUSALS = frozenset({INVALID, NOT_FOUND, DENIED, EXHAUSTED, PRECONDITION, OUT_OF_RANGE, UNAUTHENTICATED})
 
-#: What etcd says, and what that means for who runs it.
+class GrpcStatus(IntEnum):
+    """The gRPC status codes with which etcd refuses a request that it has understood. Every member would do the same.
+
+    Source: https://grpc.io/docs/guides/status-codes/
+    """
+
+    #: The request is malformed or too large, or the name or the password of a user is wrong.
+    INVALID_ARGUMENT = 3
+    #: What the request is about does not exist, such as a lease.
+    NOT_FOUND = 5
+    #: The user's role does not permit it.
+    PERMISSION_DENIED = 7
+    #: etcd's space is used up.
+    RESOURCE_EXHAUSTED = 8
+    #: etcd's state does not permit it: a lease to be granted exists, or somebody signs in where no user is asked for.
+    FAILED_PRECONDITION = 9
+    #: The revision that the request asks for was compacted, or is still to come.
+    OUT_OF_RANGE = 11
+    #: The token is not, or no longer, valid.
+    UNAUTHENTICATED = 16
+
+
+#: What etcd's message contains, and what the operator can do about it.
 HINTS = {
     "database space exceeded": "etcd is full; compact and defragment it, then disarm the alarm: etcdctl alarm disarm",
     "permission denied": "grant the user's role readwrite on the prefix and on /_wharfinger",
@@ -41,121 +65,149 @@ HINTS = {
     "too; or give etcd a --client-cert-file and --client-key-file",
 }
 
-#: The answers to a request without a token, with one that has expired, and with one from before a change of the users,
-#: which etcd 3.4 and the first of 3.5 word in the last way.
-STALE_TOKEN = (
+#: What etcd's message contains where signing in again may help: the request had no token, one that has expired, or one
+#: from before a change of the users, for which etcd 3.4 and the first releases of 3.5 have the last wording.
+_STALE_TOKEN = (
     "invalid auth token",
     "user name is empty",
     "revision of auth store is old",
     "revision in header is old",
 )
 
-#: The answers to more operations, or bytes, than etcd takes at once.
-TOO_MUCH = ("too many operations", "too large", "larger than max")
-
-Document = Mapping[str, Any]
+#: What etcd's message contains where the request had more operations, or more bytes, than etcd takes at once.
+_TOO_MUCH = ("too many operations", "too large", "larger than max")
 
 T = TypeVar("T")
 
 
 @frozen
-class Refused(Exception):
-    """etcd understood the request and said no."""
+class EtcdV3Error(Exception):
+    """etcd understood the request and refused it. Every member of the cluster would do the same."""
 
+    #: The gRPC status code, usually one of GrpcStatus.
     code: int
+    #: etcd's message, with a hint for the operator where there is one.
     detail: str
+
+    def __str__(self) -> str:
+        return self.detail
 
     @property
     def full(self) -> bool:
-        """Whether etcd takes no writes at all, its space being used up."""
+        """Whether etcd's space is used up, so that it takes no writes."""
         return "database space exceeded" in self.detail
 
     @property
     def divisible(self) -> bool:
-        """Whether parts of what was asked for may be had: it was too much at once, or not all of it is permitted."""
-        return self.code == DENIED or any(text in self.detail for text in TOO_MUCH)
+        """Whether parts of the request may succeed: it was too much at once, or only some of it is not permitted."""
+        return self.code == GrpcStatus.PERMISSION_DENIED or any(text in self.detail for text in _TOO_MUCH)
 
     @property
     def stale_token(self) -> bool:
-        """Whether signing in anew may help."""
-        return any(text in self.detail for text in STALE_TOKEN)
+        """Whether the request may succeed after signing in again."""
+        return any(text in self.detail for text in _STALE_TOKEN)
+
+
+def http_adapter(context: ssl.SSLContext | None) -> HTTPAdapter:
+    """Return an adapter of requests that opens sockets. With a TLS context it verifies by that context alone."""
+    return _VerifyingAdapter(context) if context else HTTPAdapter()
 
 
 class EtcdV3Client:
-    """The members of one etcd cluster, asked in rotation. ``failures`` counts the requests without a usable answer."""
+    """A client of the v3 API of one etcd cluster. ``failures`` counts the requests to a member that got no usable
+    answer."""
 
     def __init__(
         self,
         endpoints: Sequence[tuple[str, int]],
         on_error: Callable[[], None] = lambda: None,
         credentials: Credentials = Credentials(),
+        transport: EtcdV3Transport = http_adapter,
     ) -> None:
-        """``endpoints`` are hosts and ports; ``on_error`` is called for each request that got no usable answer. Raises
-        Stop for credentials that cannot be used."""
+        """``endpoints`` are the hosts and ports of the cluster's members; ``on_error`` is called for each request to a
+        member that got no usable answer. Raises Stop for credentials that cannot be used."""
         context = credentials.context()
-        members = [_Member(host, port, credentials, context) for host, port in endpoints]
+        protocol = "https" if context else "http"
+        members = [
+            _Member(_etcd3gw_client(protocol, host, port, transport(context)), credentials) for host, port in endpoints
+        ]
         self._on_error = on_error
-        self._rotation = EndpointFailover(members, self._failed)
+        self._failover = EndpointFailover(members, self._count_failure)
         self.failures = 0
 
-    def _failed(self) -> None:
+    def call(self, path: str, document: Document, read: Callable[[Any], T], deadline: Deadline) -> T:
+        """Call the gateway and return what ``read`` makes of the answer.
+
+        ``path`` is that of the gateway's call, such as ``kv/range``, and ``document`` its request. ``read`` is given
+        the JSON of the answer. It need not check its shape: an answer that it stumbles over counts as no usable answer.
+        Raises EtcdV3Error when etcd refuses the request, and RegistryUnavailable when no member gave a usable answer
+        before the deadline.
+        """
+        return self._failover.ask(lambda member: _usable(read, member.call(path, document, deadline)), deadline)
+
+    def _count_failure(self) -> None:
         self.failures += 1
         self._on_error()
 
-    def call(self, path: str, document: Document, read: Callable[[Any], T], deadline: Deadline) -> T:
-        """The answer to one call: ``path`` is that of the gateway, as in ``kv/range``; ``read`` makes something of the
-        JSON that came, and need not care whether it has the right shape. Raises Refused, or RegistryUnavailable when no
-        endpoint gave a usable answer before the deadline."""
-        return self._rotation.ask(lambda member: _understood(read, member.call(path, document, deadline)), deadline)
 
-
-def _understood(read: Callable[[Any], T], answer: Any) -> T:
+def _usable(read: Callable[[Any], T], answer: Any) -> T:
+    """Return what ``read`` makes of an answer; raise NoUsableAnswer if the answer does not have the shape for it."""
     try:
         return read(answer)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise Unusable(f"it does not answer as etcd does: {error!r}") from error
+        raise NoUsableAnswer(f"it does not answer as etcd does: {error!r}") from error
+
+
+def _etcd3gw_client(protocol: str, host: str, port: int, adapter: HTTPAdapter) -> Etcd3Client:
+    """Return etcd3gw's client of one member. It connects when it is first asked. Neither a proxy nor CAs nor a password
+    are taken from the environment."""
+    session = requests.Session()
+    session.trust_env = False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, adapter)
+    return Etcd3Client(host, port, protocol, api_path=_API_PATH, session=session)
 
 
 class _Member:
-    """One member, with a session of its own: no proxy, no CA bundle and no password comes from the environment."""
+    """One member of the cluster, which gives out tokens of its own where it asks for a user."""
 
-    def __init__(self, host: str, port: int, credentials: Credentials, context: ssl.SSLContext | None) -> None:
+    def __init__(self, client: Etcd3Client, credentials: Credentials) -> None:
+        self._client = client
         self._credentials = credentials
         self._signed_in = not credentials.user
-        self._session = requests.Session()
-        self._session.trust_env = False
-        protocol = "http"
-        if context:
-            protocol = "https"
-            self._session.mount("https://", _Verifying(context))
-        self._client = Etcd3Client(host, port, protocol, api_path=API, session=self._session)
 
     @property
     def url(self) -> str:
+        """See Member."""
         return self._client.base_url
 
     def call(self, path: str, document: Document, deadline: Deadline) -> Any:
-        """Raises Refused or Unusable. A token that etcd does not know any more is asked for again, once: it forgets one
-        that was not used for five minutes, and all of them when it restarts."""
+        """Return the JSON of the answer to a call. Raises EtcdV3Error and NoUsableAnswer.
+
+        Where etcd no longer knows the token, a new one is asked for, once. etcd forgets a token that was not used for
+        five minutes, and all of them when it restarts.
+        """
         if not self._signed_in:
             self._sign_in(deadline)
         try:
             return self._post(path, document, deadline)
-        except Refused as refused:
-            if not (self._credentials.user and refused.stale_token):
+        except EtcdV3Error as error:
+            if not (self._credentials.user and error.stale_token):
                 raise
         self._sign_in(deadline)
         return self._post(path, document, deadline)
 
     def _sign_in(self, deadline: Deadline) -> None:
-        self._session.headers.pop("Authorization", None)
+        headers = self._client.session.headers
+        headers.pop("Authorization", None)
         user = {"name": self._credentials.user, "password": self._credentials.password}
         try:
             answer = self._post("auth/authenticate", user, deadline)
-            self._session.headers["Authorization"] = _understood(lambda answer: str(answer["token"]), answer)
-        except Refused as refused:
-            # A user is no hindrance where etcd asks for none; it may begin to at any time.
-            if refused.code != PRECONDITION:
+            headers["Authorization"] = _usable(lambda answer: str(answer["token"]), answer)
+        except EtcdV3Error as error:
+            # etcd does not ask for users. Requests work without a token then; if it begins to ask, they fail as with a
+            # stale token.
+            if error.code != GrpcStatus.FAILED_PRECONDITION:
                 raise
         self._signed_in = True
 
@@ -164,34 +216,35 @@ class _Member:
         try:
             return self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
         except ConnectionTimeoutError as error:
-            raise Unusable("no answer in time") from error
+            raise NoUsableAnswer("no answer in time") from error
         except ConnectionFailedError as error:
-            raise Unusable(_cause(error)) from error
+            raise NoUsableAnswer(_connection_problem(error)) from error
         except Etcd3Exception as error:
             raise _translated(error.detail_text or str(error)) from error
         except (ValueError, RecursionError) as error:
-            raise Unusable(f"it does not answer as etcd does: {one_line(error)}") from error
+            raise NoUsableAnswer(f"it does not answer as etcd does: {one_line(error)}") from error
         except (requests.RequestException, OSError) as error:
-            raise Unusable(one_line(error)) from error
+            raise NoUsableAnswer(one_line(error)) from error
 
 
-class _Verifying(HTTPAdapter):
-    """Verifies servers by one TLS context alone. requests would add its own bundle to the CAs of that context."""
+class _VerifyingAdapter(HTTPAdapter):
+    """Verifies servers by one TLS context alone. requests would add its own bundle of CAs to that context."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        """Give the context to urllib3."""
         super().init_poolmanager(*args, **more, ssl_context=self._context)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Nothing to add: the context verifies certificate and name."""
+        """Add nothing: the context verifies the certificate and the name."""
 
 
-def _cause(error: BaseException) -> str:
-    """Why there was no answer. The libraries wrap the socket's own error several times over; the innermost says it
-    best. An answer with the status 503 comes this way, too."""
+def _connection_problem(error: BaseException) -> str:
+    """Return in a few words why there was no answer. The libraries wrap the socket's error several times over, and the
+    innermost error says it best. An answer with the HTTP status 503 is reported by etcd3gw in the same way."""
     text = getattr(error, "detail_text", None) or ""
     if text.startswith("{"):
         return str(_translated(text))
@@ -201,17 +254,20 @@ def _cause(error: BaseException) -> str:
 
 
 def _translated(text: str) -> Exception:
-    """What etcd's own error document says; anything else is no answer of etcd's."""
+    """Return EtcdV3Error where etcd refused the request, as every member would. Return NoUsableAnswer for a member in
+    trouble and for what does not come from etcd. ``text`` is the answer: a JSON document, if it comes from etcd."""
     try:
         document = json.loads(text)
         code, message = int(document["code"]), str(document.get("message") or document["error"])
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         if "not found" in text.lower():
-            return Unusable("it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false")
-        return Unusable(one_line(ValueError(text)))
+            return NoUsableAnswer(
+                "it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false"
+            )
+        return NoUsableAnswer(one_line(ValueError(text)))
     hint = next((hint for says, hint in HINTS.items() if says in message), "")
-    refused = Refused(code, f"{message} ({hint})" if hint else message)
+    error = EtcdV3Error(code, f"{message} ({hint})" if hint else message)
     overloaded = "too many requests" in message
-    if overloaded or (code not in REFUSALS and not refused.stale_token):
-        return Unusable(one_line(ValueError(refused.detail)))
-    return refused
+    if overloaded or not (code in list(GrpcStatus) or error.stale_token):
+        return NoUsableAnswer(one_line(ValueError(error.detail)))
+    return error

@@ -1,4 +1,4 @@
-"""What only etcd's v2 API has: hidden keys, directories, quorum reads, a lifetime for each key."""
+"""What only etcd's v2 API has: hidden keys, directories, quorum reads, and a lifetime for each key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from controller.errors import RegistryUnavailable
-from controller.registry.etcd_v2.registry import EtcdV2Client, EtcdV2Registry
+from controller.registry.base import Registry
+from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v2.registry import etcd_v2_registry
 from model.plan import Action, Change, Reason
 from model.record import RecordKeys
 from model.report import Result
@@ -20,29 +22,29 @@ from tests.support.etcd_server import EtcdServer
 KEY = "/services/nginx/core-01:web:80"
 
 
-def registry_at(*endpoints: Address) -> EtcdV2Registry:
-    """A registry over these endpoints."""
-    return EtcdV2Registry(EtcdV2Client(endpoints), "/services", Lifetime())
+def registry_at(*endpoints: Address) -> Registry:
+    """A registry over these endpoints, without a lifetime."""
+    return etcd_v2_registry(EtcdV2Client(endpoints), "/services", Lifetime())
 
 
 def test_reads_that_decide_deletes_are_quorum_reads() -> None:
-    """Keys, record, and other owners' records; the first look of a pass costs no quorum."""
+    """A consistent read and the reading of other owners' records go through the quorum. Other reads do not."""
     empty = {"node": {"dir": True}}
     with fake(200, empty, X_Etcd_Index="7", X_Etcd_Cluster_Id="c1") as etcd:
         registry = registry_at(etcd.address)
         registry.read(OWNER, soon())
         assert [urlsplit(each.split()[1]).query for each in etcd.asked] == ["recursive=true"] * 2
         etcd.asked.clear()
-        mark = registry.read(OWNER, soon(), consistent=True).store_position
-        registry.others(OWNER, soon())
+        position = registry.read(OWNER, soon(), consistent=True).store_position
+        registry.other_records(OWNER, soon())
         assert {"quorum=true" in each for each in etcd.asked} == {True}
         assert len(etcd.asked) == 3
-        assert mark is not None
-        assert (mark.cluster, mark.index) == ("c1", 7)
+        assert position is not None
+        assert (position.cluster, position.index) == ("c1", 7)
 
 
 def test_records_are_hidden_from_every_listing(good: EtcdServer) -> None:
-    """Consumers and ``etcdctl ls`` never see them; who knows the key can read it."""
+    """Consumers and ``etcdctl ls`` never see them. With its key, a record can be read."""
     record = RecordKeys("/services").record(OWNER)
     registry = registry_at(address(good))
     registry.apply(OWNER, Change(Action.RECORD, record, "mine", None, Reason.CLAIMS), soon())
@@ -51,23 +53,23 @@ def test_records_are_hidden_from_every_listing(good: EtcdServer) -> None:
     assert good.get(record) == "mine"
 
 
-def test_a_prefix_is_one_part_of_the_records_key(good: EtcdServer) -> None:
-    """Percent-encoded, and so it comes back: no shelf lies within another one."""
+def test_the_records_of_a_prefix_are_not_below_those_of_another_one(good: EtcdServer) -> None:
+    """The prefix is percent-encoded, which makes it one part of the record's key."""
     host, port = address(good)
     for prefix in ("/services", "/services/a", "/servi%2Fces", "/日 本"):
-        registry = EtcdV2Registry(EtcdV2Client([(host, port)]), prefix, Lifetime())
+        registry = etcd_v2_registry(EtcdV2Client([(host, port)]), prefix, Lifetime())
         change_of = Change(Action.RECORD, RecordKeys(prefix).record(OWNER), prefix, None, Reason.CLAIMS)
         assert registry.apply(OWNER, change_of, soon()).result is Result.APPLIED
     for prefix in ("/services", "/services/a", "/servi%2Fces", "/日 本"):
-        registry = EtcdV2Registry(EtcdV2Client([(host, port)]), prefix, Lifetime())
+        registry = etcd_v2_registry(EtcdV2Client([(host, port)]), prefix, Lifetime())
         record = registry.read(OWNER, soon()).record
         assert record is not None
         assert record.value == prefix
-        assert registry.others("another", soon()) == (record,)
+        assert registry.other_records("another", soon()) == (record,)
 
 
 def test_a_delete_leaves_no_empty_directory_and_no_other_key(good: EtcdServer) -> None:
-    """Up to the prefix, which stays."""
+    """The directories above the key are removed if they are empty, up to the prefix, which stays."""
     good.put("/services/team/a/core-01:web:80", "x:1")
     good.put("/services/team/core-02:web:80", "x:2")
     registry = registry_at(address(good))
@@ -77,8 +79,8 @@ def test_a_delete_leaves_no_empty_directory_and_no_other_key(good: EtcdServer) -
     assert good.keys("/services") == {"/services/team/core-02:web:80": "x:2"}
 
 
-def test_a_store_that_was_wiped_is_another_one() -> None:
-    """Its index went back, or it is another cluster: the mark says so."""
+def test_a_store_that_was_wiped_has_another_position() -> None:
+    """Its cluster id or its index shows it in the store position."""
     server = EtcdServer().start()
     try:
         server.put(KEY, "x:1")
@@ -93,20 +95,20 @@ def test_a_store_that_was_wiped_is_another_one() -> None:
 
 
 def test_a_client_notices_another_cluster_behind_its_endpoint() -> None:
-    """The first answer of the other one is no answer; the next read sees it as it is."""
+    """Its first answer counts as no usable answer. The next read shows what it holds."""
     with fake(200, {"node": {"dir": True}}, X_Etcd_Index="7", X_Etcd_Cluster_Id="c1") as etcd:
         registry = registry_at(etcd.address)
         registry.read(OWNER, soon())
         etcd.headers["X-Etcd-Cluster-Id"] = "c2"
         with pytest.raises(RegistryUnavailable, match="another cluster"):
             registry.read(OWNER, soon())
-        mark = registry.read(OWNER, soon()).store_position
-        assert mark is not None
-        assert mark.cluster == "c2"
+        position = registry.read(OWNER, soon()).store_position
+        assert position is not None
+        assert position.cluster == "c2"
 
 
-def test_what_is_left_of_anybodys_lifetime_shows(good: EtcdServer) -> None:
-    """Each key has its own here."""
+def test_the_rest_of_every_keys_lifetime_is_read(good: EtcdServer) -> None:
+    """Each key has a lifetime of its own, whoever wrote it."""
     good.put("/services/db/other:db:5432", "10.0.0.2:5432", ttl=100)
     stored = registry_at(address(good)).read(OWNER, soon()).stored
     assert stored["/services/db/other:db:5432"].ttl in range(95, 101)

@@ -1,4 +1,4 @@
-"""Users and passwords of etcd's v2 API, and what there is to say where it is not served. TLS: test_tls."""
+"""Users and passwords of etcd's v2 API, and the error where etcd does not serve it. TLS: test_tls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PASSWORD = "correct horse: battery/staple?ü€日"
 
 @pytest.fixture(scope="module")
 def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
-    """An etcd that wants a user name and a password."""
+    """An etcd that asks for a user name and a password."""
     server = EtcdServer().start()
     add_user(server, "agent", PASSWORD)
     ours = authority(tmp_path_factory.mktemp("pki") / "ours")
@@ -27,8 +27,8 @@ def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     server.close()
 
 
-def test_user_and_password_are_what_it_takes(users: Setting) -> None:
-    """Whatever characters the password has."""
+def test_the_right_user_and_password_are_accepted(users: Setting) -> None:
+    """The password may have any characters."""
     assert works(users.registry(users.good))
 
 
@@ -37,28 +37,28 @@ def test_user_and_password_are_what_it_takes(users: Setting) -> None:
     [Credentials(), Credentials(user="agent", password="wr0ng"), Credentials(user="nobody", password=PASSWORD)],
     ids=["none", "wrong password", "unknown user"],
 )
-def test_others_are_refused_with_a_clear_error(users: Setting, credentials: Credentials) -> None:
-    """Which says what is missing, and no password."""
+def test_other_credentials_are_refused_with_a_clear_error(users: Setting, credentials: Credentials) -> None:
+    """The error says what is missing, and does not contain the password."""
     text = problem(users.registry(credentials))
     assert "requires user authentication" in text
     assert [word for word in ("wr0ng", PASSWORD) if word in text] == []
 
 
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
-def test_the_password_is_never_told(users: Setting, right: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """In no log line of ours or the libraries', at any level, and in no representation."""
+def test_the_password_is_never_shown(users: Setting, right: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """It is in no log line of the program or of the libraries, at any level, and in no ``repr``."""
     caplog.set_level(0)
     secret = PASSWORD if right else "wr0ng"
     credentials = evolve(users.good, password=secret)
     with capture_logs() as lines:
         registry = users.registry(credentials)
         outcome = registry.apply(OWNER, create("/services/x/core-01:web:80"), soon())
-    told = [repr(credentials), str(credentials), repr(outcome), repr(lines), caplog.text]
-    assert [each for each in told if secret in each] == []
+    shown = [repr(credentials), str(credentials), repr(outcome), repr(lines), caplog.text]
+    assert [each for each in shown if secret in each] == []
 
 
 def test_an_etcd_without_the_v2_api_says_so(tmp_path: Path) -> None:
-    """And what to do: it is how etcd comes since 3.4."""
+    """The error also says what to do. Since 3.4, etcd does not serve it unless it is told to."""
     server = WithoutV2().start()
     try:
         text = problem(Setting(server, Credentials(), authority(tmp_path / "ours")).registry(Credentials()))

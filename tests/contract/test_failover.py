@@ -1,4 +1,4 @@
-"""Several endpoints, some of them ill, through either API of etcd."""
+"""Failover among several endpoints of which some are ill, through both APIs of etcd."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.support.processes import free_ports
 
 KEY = "/services/nginx/core-01:web:80"
 
-#: What a machine may take on top.
+#: Seconds that a busy machine may take in addition.
 SLACK = 1.5
 
 pytestmark = pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
 
 
-#: Answers of an endpoint that is ill, with a word of what is said about it.
+#: Answers of an endpoint that is ill: status, body, and for each API a part of the error message.
 ILL: dict[str, tuple[int, object, dict[int, str]]] = {
     "500": (500, "internal error", {2: "internal error", 3: "internal error"}),
     "503 from a proxy": (503, "<html>Service Unavailable</html>", {2: "Service Unavailable", 3: "Service Unavailable"}),
@@ -59,8 +59,8 @@ ILL: dict[str, tuple[int, object, dict[int, str]]] = {
 
 
 @pytest.mark.parametrize("ill", ILL)
-def test_an_endpoint_that_is_ill_is_passed_over(good: EtcdServer, api: int, ill: str) -> None:
-    """The next one answers, reads and writes alike; the ill one is not asked again while the other is well."""
+def test_another_endpoint_answers_for_one_that_is_ill(good: EtcdServer, api: int, ill: str) -> None:
+    """This holds for reads and writes. The ill one is not asked again while the other is well."""
     status, body, said = ILL[ill]
     with fake(status, body) as ill_one:
         client = Client(api, ill_one.address, address(good))
@@ -72,8 +72,8 @@ def test_an_endpoint_that_is_ill_is_passed_over(good: EtcdServer, api: int, ill:
         assert f"127.0.0.1:{ill_one.server_port}" in str(unavailable.value)
 
 
-def test_an_endpoint_that_refuses_is_passed_over_at_once(good: EtcdServer, api: int) -> None:
-    """Nobody listens there."""
+def test_an_endpoint_that_refuses_connections_costs_no_time(good: EtcdServer, api: int) -> None:
+    """The next endpoint is asked at once."""
     client = Client(api, ("127.0.0.1", free_ports(1)[0]), address(good))
     begun = time.monotonic()
     assert client.registry.read(OWNER, soon()).stored == {}
@@ -81,8 +81,8 @@ def test_an_endpoint_that_refuses_is_passed_over_at_once(good: EtcdServer, api: 
     assert client.errors == 1
 
 
-def test_an_endpoint_that_hangs_costs_one_time_out(good: EtcdServer, api: int) -> None:
-    """SIGSTOP: it takes the connection, and never answers. The pass goes on with the next, and stays there."""
+def test_an_endpoint_that_hangs_costs_one_timeout(good: EtcdServer, api: int) -> None:
+    """Stopped with SIGSTOP, it accepts connections and never answers. From then on, the next one is asked first."""
     frozen = EtcdServer().start()
     try:
         client = Client(api, address(frozen), address(good))
@@ -97,8 +97,8 @@ def test_an_endpoint_that_hangs_costs_one_time_out(good: EtcdServer, api: int) -
         frozen.close()
 
 
-def test_an_endpoint_that_takes_no_connection_costs_one_time_out(good: EtcdServer, api: int) -> None:
-    """A listener whose queue is full answers as a host does that is switched off: not at all."""
+def test_an_endpoint_that_accepts_no_connection_costs_one_timeout(good: EtcdServer, api: int) -> None:
+    """A listener whose queue is full does not answer at all, like a host that is switched off."""
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -112,8 +112,8 @@ def test_an_endpoint_that_takes_no_connection_costs_one_time_out(good: EtcdServe
         assert client.errors == 1
 
 
-def test_time_outs_keep_to_the_deadline(good: EtcdServer, api: int) -> None:
-    """However many endpoints hang, a pass does not take longer than it may."""
+def test_timeouts_keep_to_the_deadline(good: EtcdServer, api: int) -> None:
+    """However many endpoints hang, a read ends by its deadline."""
     frozen = EtcdServer().start()
     try:
         frozen.freeze()
@@ -126,15 +126,15 @@ def test_time_outs_keep_to_the_deadline(good: EtcdServer, api: int) -> None:
         frozen.close()
 
 
-def test_without_time_nobody_is_asked(good: EtcdServer, api: int) -> None:
-    """The deadline has passed."""
+def test_no_endpoint_is_asked_after_the_deadline(good: EtcdServer, api: int) -> None:
+    """The error says so."""
     gone = Deadline.after(0, FakeTime().clock)
     with pytest.raises(RegistryUnavailable, match="the pass ran out of time"):
         Client(api, address(good)).registry.read(OWNER, gone)
 
 
-def test_when_all_are_ill_each_says_why(good: EtcdServer, api: int) -> None:
-    """In their order."""
+def test_when_all_endpoints_are_ill_the_error_says_why_each_is(good: EtcdServer, api: int) -> None:
+    """They are in the order in which they were asked."""
     with fake(500, "one") as one, fake(500, "two") as two:
         with pytest.raises(RegistryUnavailable) as unavailable:
             Client(api, one.address, two.address).registry.read(OWNER, soon())
@@ -142,8 +142,8 @@ def test_when_all_are_ill_each_says_why(good: EtcdServer, api: int) -> None:
         assert (first.endswith("one"), second.endswith("two")) == (True, True)
 
 
-def test_what_etcd_itself_refuses_is_not_tried_elsewhere(good: EtcdServer, api: int) -> None:
-    """It would be the same at every member."""
+def test_a_request_that_etcd_refuses_is_not_sent_to_another_endpoint(good: EtcdServer, api: int) -> None:
+    """Every member would refuse it."""
     denied = {"errorCode": 110, "message": "The request requires user authentication", "cause": "no", "index": 7}
     denied["code"] = 7
     with fake(401, denied) as one, fake(401, denied) as two:

@@ -10,8 +10,12 @@ from attrs import evolve
 
 from controller.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.etcd_v3.client import Document, EtcdV3Client
-from controller.registry.etcd_v3.registry import BATCH, EtcdV3Registry
+from controller.registry.base import Registry
+from controller.registry.etcd_v3.client import EtcdV3Client
+from controller.registry.etcd_v3.documents import Document
+from controller.registry.etcd_v3.lease import lease_id
+from controller.registry.etcd_v3.registry import etcd_v3_registry
+from controller.registry.etcd_v3.writer import BATCH
 from model.plan import Action, Change, Reason
 from model.record import RecordKeys
 from model.report import Result
@@ -20,7 +24,7 @@ from tests.contract.clients import PREFIX, address, soon
 from tests.support.answering import fake
 from tests.support.builders import OWNER, change, create
 from tests.support.etcd_server import EtcdServer
-from tests.support.etcd_v3 import EtcdV3, coded
+from tests.support.etcd_v3 import EtcdV3, encoded
 from tests.support.waiting import wait_until
 
 KEY = "/services/nginx/core-01:web:80"
@@ -31,8 +35,8 @@ TTL = Lifetime(100, 10)
 T = TypeVar("T")
 
 
-class Tapped(EtcdV3Client):
-    """A gateway that keeps what it is asked."""
+class RecordingClient(EtcdV3Client):
+    """A client that keeps the calls which it makes, with their documents."""
 
     asked: list[tuple[str, Document]]
 
@@ -42,36 +46,36 @@ class Tapped(EtcdV3Client):
         return super().call(path, document, read, deadline)
 
     def calls(self) -> list[str]:
-        """The calls since this was last asked."""
+        """The paths of the calls since the last time that this was asked."""
         asked, self.asked = self.asked, []
         return [path for path, _ in asked]
 
 
-def tapped(server: EtcdServer) -> Tapped:
-    """To this server."""
-    gateway = Tapped([address(server)])
-    gateway.asked = []
-    return gateway
+def recording_client(server: EtcdServer) -> RecordingClient:
+    """A recording client of this server."""
+    client = RecordingClient([address(server)])
+    client.asked = []
+    return client
 
 
-def registry_at(server: EtcdServer, lifetime: Lifetime = Lifetime()) -> EtcdV3Registry:
-    """A registry over this server."""
-    return EtcdV3Registry(EtcdV3Client([address(server)]), PREFIX, lifetime)
+def registry_at(server: EtcdServer, lifetime: Lifetime = Lifetime()) -> Registry:
+    """A registry over this server, by default without a lifetime."""
+    return etcd_v3_registry(EtcdV3Client([address(server)]), PREFIX, lifetime)
 
 
-def read(registry: EtcdV3Registry, *, consistent: bool = False) -> dict[str, Stored]:
+def read(registry: Registry, *, consistent: bool = False) -> dict[str, Stored]:
     """What is stored, by key."""
     return dict(registry.read(OWNER, soon(), consistent=consistent).stored)
 
 
-def results(registry: EtcdV3Registry, *changes: Change) -> list[Result]:
-    """How these changes end."""
+def results(registry: Registry, *changes: Change) -> list[Result]:
+    """The results of these changes."""
     return [each.result for each in registry.apply_all(OWNER, changes, soon())]
 
 
 @pytest.fixture
 def v3(good: EtcdServer) -> EtcdV3:
-    """The same store, as somebody else sees it."""
+    """The same etcd, to be read and written without the program."""
     return EtcdV3(good.endpoint)
 
 
@@ -79,13 +83,13 @@ def v3(good: EtcdServer) -> EtcdV3:
 
 
 def test_a_batch_is_one_transaction(good: EtcdServer, v3: EtcdV3) -> None:
-    """Creates, updates and deletes at once: watchers see one revision."""
+    """Creates, updates and deletes are made at one revision."""
     for name in ("a", "b"):
         v3.put(f"/services/{name}", "old")
-    gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    client = recording_client(good)
+    registry = etcd_v3_registry(client, PREFIX, Lifetime())
     before = read(registry)
-    gateway.calls()
+    client.calls()
     changes = [
         create("/services/c"),
         change(Action.UPDATE, before["/services/a"], "new"),
@@ -93,7 +97,7 @@ def test_a_batch_is_one_transaction(good: EtcdServer, v3: EtcdV3) -> None:
     ]
     since = v3.index() + 1
     assert results(registry, *changes) == [Result.APPLIED] * 3
-    assert gateway.calls() == ["kv/txn"]
+    assert client.calls() == ["kv/txn"]
     assert {(each.kind, each.key, each.revision - since) for each in v3.changes(PREFIX, since)} == {
         ("PUT", "/services/c", 0),
         ("PUT", "/services/a", 0),
@@ -102,43 +106,43 @@ def test_a_batch_is_one_transaction(good: EtcdServer, v3: EtcdV3) -> None:
 
 
 @pytest.mark.parametrize(("number", "transactions"), [(BATCH, 1), (BATCH + 1, 2)])
-def test_a_batch_is_as_large_as_etcd_takes(good: EtcdServer, number: int, transactions: int) -> None:
-    """One more would be refused, and is the next one's."""
-    gateway = tapped(good)
+def test_a_transaction_has_as_many_changes_as_etcd_accepts(good: EtcdServer, number: int, transactions: int) -> None:
+    """One more would be refused, so it goes into the next transaction."""
+    client = recording_client(good)
     changes = [create(f"/services/nginx/core-01:web{each}:80") for each in range(number)]
-    assert results(EtcdV3Registry(gateway, PREFIX, Lifetime()), *changes) == [Result.APPLIED] * number
-    assert gateway.calls() == ["kv/txn"] * transactions
+    assert results(etcd_v3_registry(client, PREFIX, Lifetime()), *changes) == [Result.APPLIED] * number
+    assert client.calls() == ["kv/txn"] * transactions
 
 
 def test_a_create_that_comes_late_does_not_bring_back_what_went_since(good: EtcdServer, v3: EtcdV3) -> None:
-    """A member that stood still can pass a transaction on after it was asked for again elsewhere. Under a custom id
-    nothing but the owner record would tell whose the key is, and that has changed by then."""
-    gateway, custom = tapped(good), "/services/redis/redis-1"
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    """A member that stood still can pass a create on after it was asked for again elsewhere and its key was deleted.
+    Under a custom id, only the owner record tells which owner the key belongs to, and it has changed by then."""
+    client, custom = recording_client(good), "/services/redis/redis-1"
+    registry = etcd_v3_registry(client, PREFIX, Lifetime())
     read(registry)
     claim = Change(Action.RECORD, RECORD, "with a claim", None, Reason.CLAIMS)
     late = evolve(create(custom), claimed=True)
     assert results(registry, claim) == results(registry, late) == [Result.APPLIED]
-    path, document = gateway.asked[-1]
+    path, document = client.asked[-1]
     assert results(registry, change(Action.DELETE, read(registry)[custom])) == [Result.APPLIED]
     before = registry.read(OWNER, soon()).record
     assert results(registry, Change(Action.RECORD, RECORD, "without", before, Reason.CLAIMS)) == [Result.APPLIED]
     v3.call(path, dict(document))
     assert v3.keys(PREFIX) == {}
-    assert results(registry, late) == [Result.APPLIED], "decided anew, on the record as it is"
+    assert results(registry, late) == [Result.APPLIED], "a create that was decided on with the present record is made"
 
 
-def test_what_cannot_be_had_in_parts_is_asked_for_once() -> None:
-    """A password that is wrong is wrong for each change alone, too."""
-    refusal = {"code": 3, "message": "etcdserver: authentication failed, invalid user ID or password"}
-    with fake(400, refusal) as etcd:
-        registry = EtcdV3Registry(EtcdV3Client([etcd.address]), PREFIX, Lifetime())
+def test_a_batch_that_would_fail_in_parts_too_is_sent_once() -> None:
+    """A wrong password is wrong for each change."""
+    denied = {"code": 3, "message": "etcdserver: authentication failed, invalid user ID or password"}
+    with fake(400, denied) as etcd:
+        registry = etcd_v3_registry(EtcdV3Client([etcd.address]), PREFIX, Lifetime())
         assert results(registry, *(create(f"/services/{each}") for each in range(9))) == [Result.FAILED] * 9
         assert len(etcd.asked) == 1
 
 
 class Small(EtcdServer):
-    """An etcd that takes few operations at once, short requests, and no short leases."""
+    """An etcd that accepts few operations at once and small requests alone, and grants no short leases."""
 
     def _flags(self, client: str, peer: str) -> dict[str, str]:
         limits = {"--max-txn-ops": "8", "--max-request-bytes": "20000"}
@@ -148,14 +152,14 @@ class Small(EtcdServer):
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[EtcdServer]:
-    """An etcd with limits of its own."""
+    """An etcd with low limits."""
     server = Small().start()
     yield server
     server.close()
 
 
-def test_what_is_too_much_at_once_is_made_in_parts(small: EtcdServer) -> None:
-    """An etcd whose limits are lower than usual gets what it takes; what is too large by itself fails by itself."""
+def test_a_batch_that_is_too_large_is_made_in_parts(small: EtcdServer) -> None:
+    """With an etcd whose limits are lower than usual, only the change that is too large by itself fails."""
     changes = [create(f"/services/{each}", "x" * 3000) for each in range(30)]
     changes[7] = create("/services/7", "x" * 30000)
     outcomes = list(registry_at(small).apply_all(OWNER, changes, soon()))
@@ -164,39 +168,39 @@ def test_what_is_too_much_at_once_is_made_in_parts(small: EtcdServer) -> None:
     assert len(EtcdV3(small.endpoint).keys(PREFIX)) == 29
 
 
-# Reading what is new alone.
+# Reading only what is new.
 
 
-def test_while_nobody_writes_a_read_asks_about_the_owner_alone(good: EtcdServer, v3: EtcdV3) -> None:
-    """One small request; record and question are fresh, and what is kept of the keys is what is there."""
+def test_while_nobody_writes_a_read_asks_for_the_owners_keys_alone(good: EtcdServer, v3: EtcdV3) -> None:
+    """That is one small request, for the record and the liveness query. The other keys are those of the last read."""
     v3.put(KEY, "x:1")
-    gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    client = recording_client(good)
+    registry = etcd_v3_registry(client, PREFIX, Lifetime())
     first = registry.read(OWNER, soon())
-    assert gateway.calls() == ["kv/range"] * 2
+    assert client.calls() == ["kv/range"] * 2
     assert registry.read(OWNER, soon()) == first
-    assert gateway.calls() == ["kv/range"]
+    assert client.calls() == ["kv/range"]
 
 
 @pytest.mark.parametrize("somewhere", ["/elsewhere/x", FOREIGN, RECORD])
-def test_once_somebody_wrote_a_read_asks_for_what_is_newer(good: EtcdServer, v3: EtcdV3, somewhere: str) -> None:
-    """Wherever in etcd it was."""
+def test_after_a_write_a_read_asks_for_newer_keys_alone(good: EtcdServer, v3: EtcdV3, somewhere: str) -> None:
+    """It does so wherever in etcd the write was."""
     v3.put(KEY, "x:1")
-    gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    client = recording_client(good)
+    registry = etcd_v3_registry(client, PREFIX, Lifetime())
     before = registry.read(OWNER, soon())
     assert before.store_position
-    gateway.calls()
+    client.calls()
     v3.put(somewhere, "y:1")
     after = registry.read(OWNER, soon())
-    assert gateway.asked[1][1]["min_mod_revision"] == str(before.store_position.index + 1)
-    assert gateway.calls() == ["kv/range"] * 2
+    assert client.asked[1][1]["min_mod_revision"] == str(before.store_position.index + 1)
+    assert client.calls() == ["kv/range"] * 2
     assert {key: each.value for key, each in after.stored.items()} == v3.keys(PREFIX)
     assert (after.record.value if after.record else None) == v3.get(RECORD)
 
 
-def test_keys_that_went_are_noticed_by_their_number(good: EtcdServer, v3: EtcdV3) -> None:
-    """A delete leaves nothing that is newer: everything is read then."""
+def test_deleted_keys_are_noticed_by_the_number_of_keys(good: EtcdServer, v3: EtcdV3) -> None:
+    """A delete leaves no newer key that could be read. Everything is read then."""
     for key in (KEY, FOREIGN):
         v3.put(key, "x:1")
     registry = registry_at(good)
@@ -208,8 +212,8 @@ def test_keys_that_went_are_noticed_by_their_number(good: EtcdServer, v3: EtcdV3
     assert {key: each.value for key, each in read(registry).items()} == {FOREIGN: "x:2"}
 
 
-def test_a_key_that_went_and_came_back_is_the_new_one(good: EtcdServer, v3: EtcdV3) -> None:
-    """Their number is the same; it is newer all the same."""
+def test_a_key_that_was_deleted_and_created_again_is_read(good: EtcdServer, v3: EtcdV3) -> None:
+    """The number of keys is the same, but the key is newer."""
     v3.put(KEY, "x:1")
     registry = registry_at(good)
     read(registry)
@@ -218,38 +222,38 @@ def test_a_key_that_went_and_came_back_is_the_new_one(good: EtcdServer, v3: Etcd
     assert read(registry) == {KEY: Stored(KEY, "x:2", revision, renewable=False)}
 
 
-def test_who_wants_it_consistent_gets_everything_read_anew(good: EtcdServer, v3: EtcdV3) -> None:
-    """Whatever was seen before counts for nothing then."""
+def test_a_consistent_read_asks_for_everything(good: EtcdServer, v3: EtcdV3) -> None:
+    """What was read before is not used."""
     v3.put(KEY, "x:1")
-    gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    client = recording_client(good)
+    registry = etcd_v3_registry(client, PREFIX, Lifetime())
     read(registry)
-    gateway.calls()
+    client.calls()
     read(registry, consistent=True)
-    assert "min_mod_revision" not in gateway.asked[1][1]
-    assert gateway.calls() == ["kv/range"] * 2
+    assert "min_mod_revision" not in client.asked[1][1]
+    assert client.calls() == ["kv/range"] * 2
 
 
-def test_a_compaction_does_not_matter(good: EtcdServer, v3: EtcdV3) -> None:
-    """What was seen before it still counts, as nothing is asked about the past."""
+def test_a_compaction_between_two_reads_does_not_matter(good: EtcdServer, v3: EtcdV3) -> None:
+    """What was read before it is still used, as no request asks for a revision of the past."""
     v3.put(KEY, "x:1")
-    gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    client = recording_client(good)
+    registry = etcd_v3_registry(client, PREFIX, Lifetime())
     before = read(registry)
     for number in range(5):
         v3.put(FOREIGN, f"y:{number}")
     v3.compact()
-    gateway.calls()
+    client.calls()
     assert {key: each.value for key, each in read(registry).items()} == {KEY: "x:1", FOREIGN: "y:4"}
-    assert gateway.calls() == ["kv/range"] * 2
+    assert client.calls() == ["kv/range"] * 2
     assert results(registry, change(Action.UPDATE, before[KEY], "x:2")) == [Result.APPLIED]
 
 
-def test_a_moment_that_etcd_has_forgotten_is_no_answer(good: EtcdServer, v3: EtcdV3) -> None:
-    """Compacted between two requests of one read: the pass fails with etcd's words, and the next one reads all anew."""
+def test_a_compaction_within_a_read_fails_the_read(good: EtcdServer, v3: EtcdV3) -> None:
+    """The second request asks for the revision of the first one, which is gone. The next read asks for everything."""
     v3.put(KEY, "x:1")
 
-    class Compacting(Tapped):
+    class Compacting(RecordingClient):
         def call(self, path: str, document: Document, read: Callable[[Any], T], deadline: Deadline) -> T:
             answer = super().call(path, document, read, deadline)
             if len(self.asked) == 1:
@@ -257,16 +261,16 @@ def test_a_moment_that_etcd_has_forgotten_is_no_answer(good: EtcdServer, v3: Etc
                 v3.compact()
             return answer
 
-    gateway = Compacting([address(good)])
-    gateway.asked = []
-    registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+    client = Compacting([address(good)])
+    client.asked = []
+    registry = etcd_v3_registry(client, PREFIX, Lifetime())
     with pytest.raises(RegistryUnavailable, match="required revision has been compacted"):
         registry.read(OWNER, soon())
     assert set(read(registry)) == {KEY, FOREIGN}
 
 
-def test_a_store_that_was_wiped_is_another_one() -> None:
-    """Its revision went back: the mark says so, and nothing that was seen before is believed."""
+def test_a_store_that_was_wiped_is_read_again() -> None:
+    """The store position shows that its revision went back. What was read before is not used."""
     server = EtcdServer().start()
     try:
         v3, registry = EtcdV3(server.endpoint), registry_at(server)
@@ -284,8 +288,8 @@ def test_a_store_that_was_wiped_is_another_one() -> None:
 
 
 @pytest.mark.parametrize("noticed", ["a request that failed", "the owner record"])
-def test_a_store_that_was_wiped_and_has_come_further_is_read_anew(noticed: str) -> None:
-    """Its revision tells nothing then, and as many keys may be there as before."""
+def test_a_store_that_was_wiped_and_has_come_further_is_read_again(noticed: str) -> None:
+    """Its revision does not show it then, nor does the number of keys, which may be the same as before."""
     server = EtcdServer().start()
     try:
         v3, registry = EtcdV3(server.endpoint), registry_at(server)
@@ -308,18 +312,18 @@ def test_a_store_that_was_wiped_and_has_come_further_is_read_anew(noticed: str) 
 
 
 def lease_of(v3: EtcdV3, key: str) -> int:
-    """What a key hangs on."""
+    """The id of the lease that a key hangs on, 0 for none."""
     pair = v3.node(key)
     assert pair
     return pair.lease
 
 
 def test_all_of_a_hosts_keys_hang_on_one_lease(good: EtcdServer, v3: EtcdV3) -> None:
-    """But for its record, which outlives them; an agent that was started anew goes on with the same one."""
+    """An agent that is started again goes on with the same lease. The owner record hangs on none and outlives them."""
     record = Change(Action.RECORD, RECORD, "mine", None, Reason.CLAIMS)
     assert results(registry_at(good, TTL), record, create(KEY)) == [Result.APPLIED] * 2
     assert results(registry_at(good, TTL), create(f"{KEY}1")) == [Result.APPLIED]
-    lease = TTL.lease_id(PREFIX, OWNER)
+    lease = lease_id(PREFIX, OWNER, TTL.ttl)
     assert {lease_of(v3, KEY), lease_of(v3, f"{KEY}1")} == {lease}
     assert lease_of(v3, RECORD) == 0
     list(registry_at(good, TTL).apply_all("core-02", [create(FOREIGN)], soon()))
@@ -327,42 +331,42 @@ def test_all_of_a_hosts_keys_hang_on_one_lease(good: EtcdServer, v3: EtcdV3) -> 
 
 
 def test_renewing_is_one_call_and_wakes_no_watcher(good: EtcdServer, v3: EtcdV3) -> None:
-    """However many keys there are, and a hundred times over."""
-    gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, TTL)
+    """This is so however many keys there are, and each time."""
+    client = recording_client(good)
+    registry = etcd_v3_registry(client, PREFIX, TTL)
     assert set(results(registry, *(create(f"/services/{each}/core-01:web:80") for each in range(50)))) == {
         Result.APPLIED
     }
     keys = read(registry).values()
     since = v3.index() + 1
-    gateway.calls()
+    client.calls()
     renewals = [change(Action.RENEW, each, each.value) for each in keys]
     for _ in range(100):
         assert results(registry, *renewals) == [Result.APPLIED] * 50
-    assert gateway.calls() == ["lease/keepalive"] * 100
+    assert client.calls() == ["lease/keepalive"] * 100
     assert list(v3.changes(PREFIX, since)) == []
     assert {each.ttl in range(95, 101) for each in read(registry).values()} == {True}
 
 
-def test_what_is_left_is_asked_for_once_whatever_hangs_on_it(good: EtcdServer) -> None:
-    """And not at all where nothing does."""
-    gateway = tapped(good)
-    registry = EtcdV3Registry(gateway, PREFIX, TTL)
+def test_what_is_left_of_the_lease_is_read_once(good: EtcdServer) -> None:
+    """One request is made however many keys hang on the lease, and none where no key does."""
+    client = recording_client(good)
+    registry = etcd_v3_registry(client, PREFIX, TTL)
     read(registry)
-    assert "lease/timetolive" not in gateway.calls()
+    assert "lease/timetolive" not in client.calls()
     results(registry, *(create(f"/services/{each}/core-01:web:80") for each in range(5)))
-    gateway.calls()
+    client.calls()
     read(registry)
     read(registry)
-    assert gateway.calls() == ["kv/range", "kv/range", "lease/timetolive", "kv/range", "lease/timetolive"]
+    assert client.calls() == ["kv/range", "kv/range", "lease/timetolive", "kv/range", "lease/timetolive"]
 
 
-def test_a_lease_that_ended_takes_the_keys_along_and_is_granted_again(good: EtcdServer, v3: EtcdV3) -> None:
-    """A renewal finds it gone and is a lost race; the keys are absent then, and the next create has it again."""
+def test_a_lease_that_ended_is_granted_again(good: EtcdServer, v3: EtcdV3) -> None:
+    """Its keys are gone with it. A renewal is a conflict, and the next create grants the lease again."""
     registry = registry_at(good, TTL)
     results(registry, create(KEY))
     before = read(registry)[KEY]
-    v3.revoke(TTL.lease_id(PREFIX, OWNER))
+    v3.revoke(lease_id(PREFIX, OWNER, TTL.ttl))
     outcome = registry.apply(OWNER, change(Action.RENEW, before, before.value), soon())
     assert (outcome.result, outcome.detail) == (Result.CONFLICT, "the lease has expired, and its keys with it")
     assert read(registry) == {}
@@ -371,7 +375,7 @@ def test_a_lease_that_ended_takes_the_keys_along_and_is_granted_again(good: Etcd
 
 
 def test_keys_expire_when_nobody_renews_them(good: EtcdServer, v3: EtcdV3) -> None:
-    """As after the death of the host; the record stays."""
+    """That is the case when the host has died. The record stays."""
     record = Change(Action.RECORD, RECORD, "mine", None, Reason.CLAIMS)
     results(registry_at(good, Lifetime(2, 1)), record, create(KEY))
     wait_until(lambda: v3.keys(PREFIX) == {}, 15, "the key to expire")
@@ -379,11 +383,11 @@ def test_keys_expire_when_nobody_renews_them(good: EtcdServer, v3: EtcdV3) -> No
 
 
 def test_the_last_second_of_a_lease_can_be_read(good: EtcdServer, v3: EtcdV3) -> None:
-    """etcd rounds down and leaves out a 0; the plan then renews what is there."""
+    """etcd rounds down and leaves out a 0. The plan renews the key then."""
     lifetime = Lifetime(2, 1)
     registry = registry_at(good, lifetime)
     results(registry, create(KEY))
-    lease = {"ID": str(lifetime.lease_id(PREFIX, OWNER))}
+    lease = {"ID": str(lease_id(PREFIX, OWNER, lifetime.ttl))}
     wait_until(lambda: "TTL" not in v3.call("lease/timetolive", lease), 10, "the last second")
     stored = read(registry)[KEY]
     assert (stored.ttl, lifetime.due(stored.ttl)) == (0, True)
@@ -391,19 +395,19 @@ def test_the_last_second_of_a_lease_can_be_read(good: EtcdServer, v3: EtcdV3) ->
     assert read(registry)[KEY].ttl in {1, 2}
 
 
-def test_a_new_key_has_the_whole_lifetime_whatever_is_left_of_an_old_lease(good: EtcdServer, v3: EtcdV3) -> None:
-    """While nothing hangs on a lease nobody renews it, and it is still there."""
+def test_a_new_key_has_the_full_lifetime_whatever_is_left_of_the_lease(good: EtcdServer, v3: EtcdV3) -> None:
+    """While no key hangs on the lease, it is not renewed, but it is still there."""
     registry = registry_at(good, TTL)
     results(registry, create(KEY))
     results(registry, change(Action.DELETE, read(registry)[KEY]))
-    lease = {"ID": str(TTL.lease_id(PREFIX, OWNER))}
+    lease = {"ID": str(lease_id(PREFIX, OWNER, TTL.ttl))}
     wait_until(lambda: int(v3.call("lease/timetolive", lease)["TTL"]) < 99, 10, "the lease to grow old")
     assert results(registry, create(KEY)) == [Result.APPLIED]
     assert int(v3.call("lease/timetolive", lease)["TTL"]) >= 99
 
 
-def test_a_key_on_no_lease_of_ours_is_told_from_one_that_is(good: EtcdServer, v3: EtcdV3) -> None:
-    """What expires by somebody else's doing has nothing left that we could count on; only ours can be renewed."""
+def test_only_keys_on_the_hosts_own_lease_are_renewable(good: EtcdServer, v3: EtcdV3) -> None:
+    """A key on another lease reads as one with no lifetime left, as this host cannot renew it."""
     v3.put(FOREIGN, "x:1", ttl=50)
     v3.put("/services/forever", "x:1")
     registry = registry_at(good, TTL)
@@ -419,23 +423,23 @@ def test_a_key_on_no_lease_of_ours_is_told_from_one_that_is(good: EtcdServer, v3
 @pytest.mark.parametrize(
     ("before", "after"), [(Lifetime(), TTL), (TTL, Lifetime()), (TTL, Lifetime(60, 10))], ids=["on", "off", "other"]
 )
-def test_another_lifetime_hangs_the_keys_elsewhere(
+def test_another_lifetime_puts_the_keys_on_another_lease(
     good: EtcdServer, v3: EtcdV3, before: Lifetime, after: Lifetime
 ) -> None:
-    """An update gives a key the lease that the flags ask for, or none."""
+    """An update puts a key on the lease that the flags ask for, or on none."""
     results(registry_at(good, before), create(KEY))
     registry = registry_at(good, after)
     stored = read(registry)[KEY]
     assert results(registry, change(Action.UPDATE, stored, stored.value)) == [Result.APPLIED]
-    assert lease_of(v3, KEY) == (after.lease_id(PREFIX, OWNER) if after.ttl else 0)
+    assert lease_of(v3, KEY) == (lease_id(PREFIX, OWNER, after.ttl) if after.ttl else 0)
 
 
-def test_a_lifetime_shorter_than_etcd_gives_is_no_reason_to_renew_at_once(small: EtcdServer) -> None:
-    """etcd gives a lease at least as long as an election takes; the plan must not find too much left."""
+def test_a_lifetime_that_etcd_lengthens_is_not_renewed_at_once(small: EtcdServer) -> None:
+    """etcd grants no lease that is shorter than an election. The plan must not find that too much is left."""
     lifetime = Lifetime(2, 1)
     registry = registry_at(small, lifetime)
     results(registry, create(KEY))
-    left = EtcdV3(small.endpoint).call("lease/timetolive", {"ID": str(lifetime.lease_id(PREFIX, OWNER))})
+    left = EtcdV3(small.endpoint).call("lease/timetolive", {"ID": str(lease_id(PREFIX, OWNER, lifetime.ttl))})
     assert int(left["grantedTTL"]) > lifetime.ttl
     assert read(registry)[KEY].ttl in {1, 2}
 
@@ -444,7 +448,7 @@ def test_a_lifetime_shorter_than_etcd_gives_is_no_reason_to_renew_at_once(small:
 
 
 def test_a_key_may_lie_above_or_below_another(good: EtcdServer) -> None:
-    """There are no directories."""
+    """This API has no directories."""
     registry = registry_at(good)
     assert (
         results(registry, create("/services/a"), create("/services/a/b"), create("/services/a/b/c"))
@@ -454,17 +458,17 @@ def test_a_key_may_lie_above_or_below_another(good: EtcdServer) -> None:
 
 
 def test_neighbours_of_the_prefix_are_not_below_it(good: EtcdServer, v3: EtcdV3) -> None:
-    """Nor is the prefix itself a key below it."""
+    """The prefix itself is not a key below it either."""
     for key in ("/services", "/services0", "/services-old/x", "/service/x", KEY):
         v3.put(key, "x:1")
     assert set(read(registry_at(good))) == {KEY}
 
 
-def test_bytes_that_are_no_text_are_somebodys_keys(good: EtcdServer, v3: EtcdV3) -> None:
-    """They are read, told apart, and can be deleted under the name that they came with."""
+def test_keys_that_are_no_text_can_be_read_and_deleted(good: EtcdServer, v3: EtcdV3) -> None:
+    """Different bytes are different keys, and a key is deleted by the name by which it was read."""
     keys = [b"/services/\xff\xfe/core-01:web:80", b"/services/\xff\xfd/core-01:web:80", b"/services/\x00"]
     for key in keys:
-        v3.call("kv/put", {"key": coded(key), "value": coded(b"\xff\x00\xfe")})
+        v3.call("kv/put", {"key": encoded(key), "value": encoded(b"\xff\x00\xfe")})
     registry = registry_at(good)
     stored = read(registry)
     assert len(stored) == 3
@@ -472,27 +476,27 @@ def test_bytes_that_are_no_text_are_somebodys_keys(good: EtcdServer, v3: EtcdV3)
     assert read(registry) == {}
 
 
-# An etcd that takes no writes.
+# An etcd that accepts no writes.
 
 
 class Full(EtcdServer):
-    """An etcd whose space is soon used up."""
+    """An etcd with little space."""
 
     def _flags(self, client: str, peer: str) -> dict[str, str]:
         return super()._flags(client, peer) | {"--quota-backend-bytes": "200000"}
 
 
-def test_an_etcd_that_is_full_says_what_to_do() -> None:
-    """It can be read; every change fails with what etcd's operator has to do. Creates are asked for in one request."""
+def test_the_error_of_a_full_etcd_says_what_to_do() -> None:
+    """It can be read. Every change fails, and creates are not tried one by one."""
     server = Full().start()
     try:
-        v3, gateway = EtcdV3(server.endpoint), tapped(server)
-        registry = EtcdV3Registry(gateway, PREFIX, Lifetime())
+        v3, client = EtcdV3(server.endpoint), recording_client(server)
+        registry = etcd_v3_registry(client, PREFIX, Lifetime())
         results(registry, create(KEY))
         assert fill(v3) > 0
-        gateway.calls()
+        client.calls()
         outcomes = list(registry.apply_all(OWNER, [create(f"/services/{each}") for each in range(9)], soon()))
-        assert gateway.calls() == ["kv/txn"]
+        assert client.calls() == ["kv/txn"]
         assert {each.result for each in outcomes} == {Result.FAILED}
         assert outcomes[0].detail == (
             "etcdserver: mvcc: database space exceeded "
@@ -500,28 +504,28 @@ def test_an_etcd_that_is_full_says_what_to_do() -> None:
         )
         stored = read(registry, consistent=True)
         assert set(stored) == {KEY}
-        gateway.calls()
+        client.calls()
         ended = list(registry.apply_all(OWNER, [create("/services/9"), change(Action.DELETE, stored[KEY])], soon()))
-        assert gateway.calls() == ["kv/txn"] * 3, "the deletes are tried by themselves, as other versions take those"
+        assert client.calls() == ["kv/txn"] * 3, "deletes are tried by themselves, as other versions accept those"
         assert {each.result for each in ended} == {Result.FAILED}
     finally:
         server.close()
 
 
 def fill(v3: EtcdV3) -> int:
-    """Write until etcd takes no more; returns how much."""
+    """Write keys until etcd accepts no more; return how many it accepted."""
     for number in range(200):
         try:
             v3.put(f"/filler/{number}", "x" * 50_000)
         except RuntimeError:
-            # It says no to what is too large first, and a moment later to everything.
+            # etcd refuses the large write first, and every write a moment later.
             wait_until(lambda: "alarms" in v3.call("maintenance/alarm", {}), 10, "the alarm")
             return number
     return 0
 
 
-def test_nobody_is_asked_without_time(good: EtcdServer) -> None:
-    """A lease that is not there cannot be granted then either."""
+def test_no_request_is_made_after_the_deadline(good: EtcdServer) -> None:
+    """This also holds for requests about the lease."""
     over = Deadline.after(0, Clock())
     with pytest.raises(RegistryUnavailable, match="ran out of time"):
         registry_at(good, TTL).read(OWNER, over)

@@ -1,4 +1,4 @@
-"""Users and passwords of etcd's v3 API, and what there is to say where it is not served. TLS: test_tls."""
+"""Users and passwords of etcd's v3 API, and the error where etcd does not serve it. TLS: test_tls."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ EVERYTHING = (("READWRITE", "/services"), ("READWRITE", ROOT))
 
 @frozen
 class Guarded:
-    """An etcd with a user ``agent`` who may do what an agent has to, and not yet asking for one."""
+    """An etcd with a user ``agent`` that has the permissions which an agent needs. It does not ask for a user yet."""
 
     setting: Setting
     users: V3Users
 
     def registry(self, credentials: Credentials = GOOD, lifetime: Lifetime = Lifetime()) -> Registry:
-        """The registry of this user, or another."""
+        """The registry with these credentials."""
         return self.setting.registry(credentials, lifetime=lifetime)
 
     @property
@@ -46,7 +46,7 @@ class Guarded:
 
 
 def guarded(server: EtcdServer, folder: Path) -> Guarded:
-    """Started, and with its user."""
+    """Start the server and add the user."""
     users = V3Users(server.start())
     users.add("agent", PASSWORD, *EVERYTHING)
     return Guarded(Setting(server, GOOD, authority(folder / "ours"), api=3), users)
@@ -54,7 +54,7 @@ def guarded(server: EtcdServer, folder: Path) -> Guarded:
 
 @pytest.fixture(scope="module")
 def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """One that asks for a user and a password; not to be changed."""
+    """An etcd that asks for a user and a password. Tests share it and must not change it."""
     server = EtcdServer()
     try:
         found = guarded(server, tmp_path_factory.mktemp("pki"))
@@ -66,7 +66,7 @@ def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 @pytest.fixture
 def open_etcd(tmp_path: Path) -> Iterator[Guarded]:
-    """One of the test's own that does not ask."""
+    """An etcd of the test's own that does not ask for a user."""
     server = EtcdServer()
     try:
         yield guarded(server, tmp_path)
@@ -74,13 +74,13 @@ def open_etcd(tmp_path: Path) -> Iterator[Guarded]:
         server.close()
 
 
-def test_user_and_password_are_what_it_takes(users: Guarded) -> None:
-    """Whatever characters the password has."""
+def test_the_right_user_and_password_are_accepted(users: Guarded) -> None:
+    """The password may have any characters."""
     assert works(users.registry())
 
 
-def test_the_role_needs_no_more_than_the_prefix_and_our_shelf(users: Guarded) -> None:
-    """With a lifetime, too: a lease is granted, kept alive and asked about, and records are written and read."""
+def test_the_role_needs_the_prefix_and_the_records_alone(users: Guarded) -> None:
+    """This also holds with a lifetime: a lease is granted, kept alive and read, and records are written and read."""
     registry = users.registry(lifetime=Lifetime(60, 50))
     assert registry.apply(OWNER, create("/services/leased/core-01:web:80"), soon()).result is Result.APPLIED
     record = Change(Action.RECORD, RecordKeys("/services").record(OWNER), "record", None, Reason.CLAIMS)
@@ -90,7 +90,7 @@ def test_the_role_needs_no_more_than_the_prefix_and_our_shelf(users: Guarded) ->
     assert leased.ttl in range(50, 61)
     assert actual.record is not None
     assert registry.apply(OWNER, change(Action.RENEW, leased, leased.value), soon()).result is Result.APPLIED
-    assert registry.others(OWNER, soon()) == ()
+    assert registry.other_records(OWNER, soon()) == ()
 
 
 @pytest.mark.parametrize(
@@ -102,15 +102,15 @@ def test_the_role_needs_no_more_than_the_prefix_and_our_shelf(users: Guarded) ->
     ],
     ids=["none", "wrong password", "unknown user"],
 )
-def test_others_are_refused_with_a_clear_error(users: Guarded, credentials: Credentials, says: str) -> None:
-    """Which says what is missing, and no password."""
-    text = refusal(users.registry(credentials))
+def test_other_credentials_are_refused_with_a_clear_error(users: Guarded, credentials: Credentials, says: str) -> None:
+    """The error says what is missing, and does not contain the password."""
+    text = error_of(users.registry(credentials))
     assert says in text
     assert [word for word in ("wr0ng", PASSWORD) if word in text] == []
 
 
-def refusal(registry: Registry) -> str:
-    """What etcd refuses a read with; a write is refused alike."""
+def error_of(registry: Registry) -> str:
+    """The message with which etcd refuses a read. A write is refused with the same message."""
     with pytest.raises(RegistryUnavailable, match=r"^cannot read /services: ") as unavailable:
         registry.read(OWNER, soon(), consistent=True)
     outcome = registry.apply(OWNER, create(KEY), soon())
@@ -120,8 +120,8 @@ def refusal(registry: Registry) -> str:
 
 
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
-def test_the_password_is_never_told(users: Guarded, right: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """In no log line of ours or the libraries', at any level, and in no representation; nor is the token."""
+def test_the_password_is_never_shown(users: Guarded, right: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """It is in no log line of the program or of the libraries, at any level, and in no ``repr``. Nor is the token."""
     for name in ("", "urllib3", "urllib3.connectionpool"):
         caplog.set_level(logging.DEBUG, name)
     secret = PASSWORD if right else "wr0ng"
@@ -129,32 +129,32 @@ def test_the_password_is_never_told(users: Guarded, right: bool, caplog: pytest.
     with capture_logs() as lines:
         registry = users.registry(credentials)
         outcome = registry.apply(OWNER, create("/services/x/core-01:web:80"), soon())
-    told = [repr(credentials), str(credentials), repr(registry), repr(outcome), repr(lines), caplog.text]
-    assert [each for each in told if secret in each or "Authorization" in each] == []
+    shown = [repr(credentials), str(credentials), repr(registry), repr(outcome), repr(lines), caplog.text]
+    assert [each for each in shown if secret in each or "Authorization" in each] == []
     assert caplog.text
 
 
-def test_a_user_is_no_hindrance_where_etcd_asks_for_none(open_etcd: Guarded) -> None:
-    """And none is needed."""
+def test_a_user_may_be_given_although_etcd_does_not_ask_for_one(open_etcd: Guarded) -> None:
+    """Requests work with a user and without."""
     assert works(open_etcd.registry())
     assert works(open_etcd.registry(Credentials()))
 
 
-def test_an_etcd_that_begins_to_ask_and_ceases_to_is_followed(open_etcd: Guarded) -> None:
-    """The agent that runs meanwhile signs in by itself; one without a user is told so."""
+def test_an_etcd_may_begin_and_cease_to_ask_for_a_user(open_etcd: Guarded) -> None:
+    """A running agent signs in by itself. For one without a user, the error says that a user is needed."""
     registry, without = open_etcd.registry(), open_etcd.registry(Credentials())
     assert works(registry)
     assert works(without)
     open_etcd.users.enable()
     assert works(registry)
-    assert "user name is empty" in refusal(without)
+    assert "user name is empty" in error_of(without)
     open_etcd.users.disable()
     assert works(registry)
     assert works(without)
 
 
-def test_a_token_that_etcd_forgot_is_asked_for_anew(open_etcd: Guarded) -> None:
-    """As etcd forgets all of them when it restarts, and one that was not used for some minutes."""
+def test_a_token_that_etcd_forgot_is_replaced(open_etcd: Guarded) -> None:
+    """etcd forgets all tokens when it restarts, and a token that was not used for some minutes."""
     open_etcd.users.enable()
     registry, other = open_etcd.registry(), open_etcd.users.token("agent", PASSWORD)
     assert works(registry)
@@ -168,7 +168,7 @@ def test_a_token_that_etcd_forgot_is_asked_for_anew(open_etcd: Guarded) -> None:
 
 @pytest.fixture
 def signing(tmp_path: Path) -> Iterator[Guarded]:
-    """An etcd that signs its tokens (JWT), for two seconds each, and does ask."""
+    """An etcd that asks for a user. Its tokens are signed (JWT) and last two seconds."""
     key = tmp_path / "signing-key"
     key.write_text("a key of some length, for a test")
     server = Flagged(f"--auth-token=jwt,priv-key={key},sign-method=HS256,ttl=2s")
@@ -180,8 +180,8 @@ def signing(tmp_path: Path) -> Iterator[Guarded]:
         server.close()
 
 
-def test_a_token_that_expired_is_asked_for_anew(signing: Guarded) -> None:
-    """One that was given after it has expired, so it has."""
+def test_a_token_that_expired_is_replaced(signing: Guarded) -> None:
+    """Once a token that was given later has expired, so has the registry's."""
     registry = signing.registry()
     assert works(registry)
     later = signing.users.token("agent", PASSWORD)
@@ -190,8 +190,8 @@ def test_a_token_that_expired_is_asked_for_anew(signing: Guarded) -> None:
     assert "/services/new/core-01:web:80" in registry.read(OWNER, soon()).stored
 
 
-def test_a_token_from_before_a_change_of_the_roles_is_asked_for_anew(signing: Guarded) -> None:
-    """A signed token says which state of users and roles it is for; etcd takes it for no other."""
+def test_a_token_from_before_a_change_of_the_roles_is_replaced(signing: Guarded) -> None:
+    """A signed token says for which state of users and roles it is valid. etcd refuses it in any other state."""
     registry = signing.registry()
     assert works(registry)
     signing.users.grant("agent", "READ", "/elsewhere")
@@ -200,20 +200,20 @@ def test_a_token_from_before_a_change_of_the_roles_is_asked_for_anew(signing: Gu
     assert "/services/new/core-01:web:80" in registry.read(OWNER, soon()).stored
 
 
-def test_a_permission_that_is_taken_away_and_given_back_is_felt_at_once(open_etcd: Guarded) -> None:
-    """Without a restart of the agent: the error says what to grant."""
+def test_a_permission_that_is_taken_away_and_given_back_takes_effect_at_once(open_etcd: Guarded) -> None:
+    """The agent needs no restart. The error says what to grant."""
     open_etcd.users.enable()
     registry = open_etcd.registry()
     assert works(registry)
     open_etcd.users.deny("agent", "/services")
-    assert "(grant the user's role readwrite on the prefix and on /_wharfinger)" in refusal(registry)
+    assert "(grant the user's role readwrite on the prefix and on /_wharfinger)" in error_of(registry)
     open_etcd.users.grant("agent", "READWRITE", "/services")
     assert works(registry)
 
 
 @pytest.mark.parametrize("lacks", ["/services", ROOT])
-def test_permission_denied_says_what_to_grant(users: Guarded, lacks: str) -> None:
-    """For a user who may do nothing there: the prefix alone does not do, nor does our shelf alone."""
+def test_the_error_of_a_missing_permission_says_what_to_grant(users: Guarded, lacks: str) -> None:
+    """A user needs permission for both the prefix and the records."""
     name = f"without {lacks}"
     users.users.add(name, "secret", *(each for each in EVERYTHING if each[1] != lacks))
     with pytest.raises(RegistryUnavailable) as unavailable:
@@ -224,8 +224,8 @@ def test_permission_denied_says_what_to_grant(users: Guarded, lacks: str) -> Non
     )
 
 
-def test_one_key_that_may_not_be_written_does_not_hold_up_its_neighbours(users: Guarded) -> None:
-    """etcd refuses a transaction as a whole; what may be written is written, and the one says why it is not."""
+def test_a_key_that_may_not_be_written_does_not_hold_up_the_others(users: Guarded) -> None:
+    """etcd refuses the transaction as a whole. The other keys are still written, and the error says what to grant."""
     users.users.add("partly", "secret", ("READ", "/services"), ("READWRITE", ROOT))
     for name in ("a", "c", "d", "e"):
         users.users.grant("partly", "READWRITE", f"/services/{name}")
@@ -241,9 +241,9 @@ def test_one_key_that_may_not_be_written_does_not_hold_up_its_neighbours(users: 
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["the server's certificate", "one of its own"])
-def test_a_gateway_that_etcd_does_not_let_in_says_what_it_needs(tmp_path: Path, own: bool) -> None:
-    """With client certificates, the gateway is a client, too: it shows etcd the server's certificate, which may be good
-    for servers alone, or the one that it was given. The v2 API does not care."""
+def test_the_error_of_a_gateway_that_etcd_rejects_says_what_it_needs(tmp_path: Path, own: bool) -> None:
+    """Where etcd asks for client certificates, its own gateway needs one, too. It shows the one that it was given, or
+    else the server's, which may be valid for servers alone. The v2 API works in both cases."""
     ours = authority(tmp_path / "ours")
     client = ours.issue("agent@core-01.example")
     more = [f"--client-cert-file={client.cert}", f"--client-key-file={client.key}"] if own else []
@@ -264,7 +264,7 @@ def test_a_gateway_that_etcd_does_not_let_in_says_what_it_needs(tmp_path: Path, 
 
 
 def test_an_etcd_without_the_gateway_says_so(tmp_path: Path) -> None:
-    """And what to do."""
+    """The error also names the flag."""
     server = Flagged("--enable-grpc-gateway=false")
     try:
         server.start()

@@ -1,0 +1,186 @@
+"""The client of etcd's v2 API, and the only module that imports python-etcd and urllib3.
+
+python-etcd makes a request to one member and reads its answer. Its reconnecting and its retries are switched off; see
+``controller.registry.failover``.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import quote
+
+import etcd
+import urllib3
+from attrs import frozen
+
+from controller.clock import Deadline
+from controller.errors import one_line
+from controller.host_port import HostPort
+from controller.registry.credentials import Credentials
+from controller.registry.failover import EndpointFailover, NoUsableAnswer, timeouts
+from model.stored import StorePosition
+
+#: Makes the pool through which one member is reached; called with the TLS context, None without TLS.
+EtcdV2Transport = Callable[[ssl.SSLContext | None], urllib3.PoolManager]
+
+#: Connections that are kept to one member at most.
+_POOL_SIZE = 10
+
+
+class EtcdV2ErrorCode(IntEnum):
+    """The codes of etcd's v2 API that this program tells apart: https://etcd.io/docs/v2.3/errorcode/"""
+
+    #: There is no such key.
+    KEY_NOT_FOUND = 100
+    #: The key's value or index is not the one that the request asks for.
+    TEST_FAILED = 101
+    #: The key is a directory, and the request is for a key with a value.
+    NOT_A_FILE = 102
+    #: A part of the key's path is a key with a value, where the request needs a directory.
+    NOT_A_DIRECTORY = 104
+    #: The key exists, and the request asks for it to be absent.
+    KEY_EXISTS = 105
+    #: Raft could not carry the request out. This code and those above it, up to 499, speak of the member that answered,
+    #: not of the request: for instance, that there is no leader, or that an election goes on.
+    RAFT_INTERNAL = 300
+
+
+@frozen
+class EtcdV2Error(Exception):
+    """etcd understood the request and refused it. Every member of the cluster would do the same."""
+
+    #: etcd's error code, one of EtcdV2ErrorCode or another one below 300.
+    code: int
+    #: etcd's message and cause, for the operator.
+    detail: str
+    #: How far the store had come.
+    store_position: StorePosition
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+@frozen
+class EtcdV2Response:
+    """What etcd answered to a request that it carried out."""
+
+    #: The node that the request was about, as etcd's JSON has it.
+    node: Mapping[str, Any]
+    #: How far the store had come.
+    store_position: StorePosition
+
+
+def pool_manager(context: ssl.SSLContext | None) -> urllib3.PoolManager:
+    """Return urllib3's own pool, which opens sockets. It makes no retries, and with a TLS context it verifies by that
+    context alone: python-etcd's own TLS settings leave some things unverified."""
+    tls: dict[str, Any] = {"ssl_context": context} if context else {}
+    return urllib3.PoolManager(maxsize=_POOL_SIZE, retries=urllib3.Retry(0), **tls)
+
+
+class EtcdV2Client:
+    """A client of the v2 API of one etcd cluster."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[tuple[str, int]],
+        on_error: Callable[[], None] = lambda: None,
+        credentials: Credentials = Credentials(),
+        transport: EtcdV2Transport = pool_manager,
+    ) -> None:
+        """``endpoints`` are the hosts and ports of the cluster's members; ``on_error`` is called for each request to a
+        member that got no usable answer. Raises Stop for credentials that cannot be used."""
+        context = credentials.context()
+        members = [_Member(_etcd_client(HostPort(*each), credentials, context, transport)) for each in endpoints]
+        self._failover = EndpointFailover(members, on_error)
+
+    def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
+        """Send a request about ``key`` and return the response. Raises EtcdV2Error when etcd refuses it, and
+        RegistryUnavailable when no member gave a usable answer before the deadline."""
+        return self._failover.ask(lambda member: member.request(method, key, params, deadline), deadline)
+
+
+def _etcd_client(
+    endpoint: HostPort, credentials: Credentials, context: ssl.SSLContext | None, transport: EtcdV2Transport
+) -> etcd.Client:
+    """Return python-etcd's client of one member. It connects when it is first asked."""
+    client = etcd.Client(
+        host=endpoint.url_host,
+        port=endpoint.port,
+        protocol="https" if context else "http",
+        username=_for_header(credentials.user),
+        password=_for_header(credentials.password),
+        allow_reconnect=False,
+        allow_redirect=False,
+    )
+    client.http = transport(context)
+    return client
+
+
+def _for_header(text: str) -> str | None:
+    """Return a user name or password as it goes into a header, None for an empty one: etcd reads it as UTF-8, and
+    urllib3 writes headers in Latin-1."""
+    return text.encode().decode("latin-1") or None
+
+
+@frozen
+class _Member:
+    """One member of the cluster."""
+
+    client: etcd.Client
+
+    @property
+    def url(self) -> str:
+        """See Member."""
+        return str(self.client.base_uri)
+
+    def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
+        """See EtcdV2Client; raises NoUsableAnswer instead of RegistryUnavailable."""
+        connect, read = timeouts(deadline)
+        timeout = urllib3.Timeout(connect=connect, read=read)
+        try:
+            # python-etcd does not encode keys: etcd would cut one with a question mark at that place.
+            path = f"/v2/keys{quote(key, safe='/:')}"
+            response = self.client.api_execute(path, method, dict(params), timeout=timeout)
+            position = StorePosition(self.client.expected_cluster_id or "", int(response.headers["X-Etcd-Index"]))
+            return EtcdV2Response(json.loads(response.data)["node"], position)
+        except etcd.EtcdConnectionFailed as error:
+            raise NoUsableAnswer(_connection_problem(error)) from error
+        except etcd.EtcdClusterIdChanged as error:
+            raise NoUsableAnswer("it belongs to another cluster than before") from error
+        except etcd.EtcdException as error:
+            raise self._translated(error) from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise NoUsableAnswer(f"it does not answer as etcd does: {one_line(error)}") from error
+        except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
+            raise NoUsableAnswer(one_line(error)) from error
+
+    def _translated(self, error: etcd.EtcdException) -> Exception:
+        """Return EtcdV2Error where etcd refused the request, as every member would: its code is below 300. Return
+        NoUsableAnswer for a member in trouble (300 to 499: Raft, no leader) and for what does not come from etcd."""
+        payload = getattr(error, "payload", None) or {}
+        code = payload.get("errorCode")
+        if isinstance(code, int) and code < EtcdV2ErrorCode.RAFT_INTERNAL:
+            detail = f"{payload.get('message', '')}: {payload.get('cause', '')} (etcd error {code})"
+            position = StorePosition(self.client.expected_cluster_id or "", int(payload.get("index", 0)))
+            return EtcdV2Error(code, detail, position)
+        if "404 page not found" in str(error):
+            return NoUsableAnswer("it does not serve the v2 API; start etcd with --enable-v2")
+        return NoUsableAnswer(one_line(error))
+
+
+def _connection_problem(error: etcd.EtcdConnectionFailed) -> str:
+    """Return in a few words why there was no answer."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, urllib3.exceptions.MaxRetryError):
+        cause = cause.reason
+    # urllib3's error of a refused connection is also a TimeoutError, so it has to be looked for first.
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+        return f"cannot connect: {one_line(cause).rpartition(': ')[2]}"
+    if isinstance(cause, urllib3.exceptions.TimeoutError):
+        return "no answer in time"
+    return one_line(cause or error)

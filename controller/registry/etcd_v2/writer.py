@@ -1,0 +1,90 @@
+"""Writing through etcd's v2 API: one request for each change, and a lifetime for each key."""
+
+from __future__ import annotations
+
+from controller.clock import Deadline
+from controller.errors import RegistryUnavailable, one_line
+from controller.registry.base import OneByOne, overtaken
+from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode
+from model.plan import Action, Change
+from model.report import Outcome, Result
+from model.stored import Lifetime
+
+#: The error codes that say that the key is not as it was read.
+_OVERTAKEN = frozenset(
+    {
+        EtcdV2ErrorCode.KEY_NOT_FOUND,
+        EtcdV2ErrorCode.TEST_FAILED,
+        EtcdV2ErrorCode.NOT_A_FILE,
+        EtcdV2ErrorCode.NOT_A_DIRECTORY,
+        EtcdV2ErrorCode.KEY_EXISTS,
+    }
+)
+
+
+class EtcdV2Writer(OneByOne):
+    """Writes one prefix through etcd's v2 API. Each write is guarded by what was read, and can safely be repeated."""
+
+    def __init__(self, client: EtcdV2Client, prefix: str, lifetime: Lifetime) -> None:
+        """``prefix`` begins with a slash and does not end in one; an empty one is all of etcd. Keys are written with
+        ``lifetime``."""
+        self._client = client
+        self._prefix = prefix
+        self._lifetime = lifetime
+
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
+        """See Writer. The owner makes no difference here, as each key has a lifetime of its own."""
+        try:
+            self._write(change, deadline)
+        except EtcdV2Error as error:
+            return self._outcome_of_error(change, error, deadline)
+        except RegistryUnavailable as error:
+            return Outcome(change, Result.FAILED, str(error))
+        if change.action is Action.DELETE:
+            self._remove_empty_directories(change.key, deadline)
+        return Outcome(change, Result.APPLIED)
+
+    def _write(self, change: Change, deadline: Deadline) -> None:
+        """Raises EtcdV2Error, also where the key is not as it was read, and RegistryUnavailable."""
+        guard = {"prevIndex": str(change.before.version)} if change.before else {"prevExist": "false"}
+        if change.action is Action.DELETE:
+            self._client.request("DELETE", change.key, guard, deadline)
+            return
+        # A refresh keeps the value and wakes no watcher; etcd refuses one that comes with a value.
+        renewal = change.action is Action.RENEW
+        what = {"refresh": "true", "prevExist": "true"} if renewal else {"value": change.value}
+        # The owner record never expires: it outlives the entries to say that they belong to this owner.
+        expires = self._lifetime.ttl > 0 and change.action is not Action.RECORD
+        ttl = {"ttl": str(self._lifetime.ttl)} if expires else {}
+        self._client.request("PUT", change.key, {**what, **ttl, **guard}, deadline)
+
+    def _outcome_of_error(self, change: Change, error: EtcdV2Error, deadline: Deadline) -> Outcome:
+        """Return the outcome of a change that etcd refused. Where the key was not as it was read, it is read again, as
+        the change may have been made by an earlier try."""
+        if error.code not in _OVERTAKEN:
+            return Outcome(change, Result.FAILED, error.detail)
+        try:
+            return overtaken(change, self._value(change.key, deadline))
+        except (EtcdV2Error, RegistryUnavailable) as second_error:
+            return Outcome(change, Result.FAILED, one_line(second_error))
+
+    def _value(self, key: str, deadline: Deadline) -> str | None:
+        """Return the value of a key; None where there is no key, or a directory."""
+        try:
+            value = self._client.request("GET", key, {"quorum": "true"}, deadline).node.get("value")
+        except EtcdV2Error as error:
+            if error.code == EtcdV2ErrorCode.KEY_NOT_FOUND:
+                return None
+            raise
+        return None if value is None else str(value)
+
+    def _remove_empty_directories(self, key: str, deadline: Deadline) -> None:
+        """Remove the directories above a deleted key that it left empty, up to the prefix, which stays. etcd refuses to
+        remove a directory that is not empty; one that cannot be removed stays and does no harm."""
+        directory = key.rpartition("/")[0]
+        while directory.startswith(f"{self._prefix}/"):
+            try:
+                self._client.request("DELETE", directory, {"dir": "true"}, deadline)
+            except (EtcdV2Error, RegistryUnavailable):
+                return
+            directory = directory.rpartition("/")[0]

@@ -1,0 +1,74 @@
+"""The JSON documents of etcd's v3 gateway: what goes into a request, and what comes out of an answer.
+
+Source: https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway/. Keys and values are base64 there, and 64-bit numbers are
+text. The gateway leaves out whatever is empty or 0.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Self
+
+from attrs import frozen
+
+from model.stored import Stored, StorePosition
+
+#: A JSON object.
+Document = Mapping[str, Any]
+
+
+def encoded(text: str) -> str:
+    """Return a key or value as the gateway takes it. A text from ``decoded`` becomes the same bytes again."""
+    return base64.b64encode(text.encode(errors="surrogateescape")).decode()
+
+
+def decoded(code: str) -> str:
+    """Return a key or value from an answer. Bytes that are no UTF-8 become surrogates."""
+    return base64.b64decode(code).decode(errors="surrogateescape")
+
+
+def keys_below(path: str) -> Document:
+    """Return the range of all keys below a path: from the slash behind it to the character that follows the slash."""
+    return {"key": encoded(f"{path}/"), "range_end": encoded(f"{path}0")}
+
+
+def is_unchanged(key: str, revision: int) -> Document:
+    """Return the condition that a key was last written at ``revision``; 0 stands for a key that is absent."""
+    return {"key": encoded(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
+
+
+def store_position_in(answer: Document) -> StorePosition:
+    """Return which store gave an answer, and its revision then."""
+    return StorePosition(str(answer["header"]["cluster_id"]), int(answer["header"]["revision"]))
+
+
+@frozen
+class Page:
+    """The answer to a request for a range of keys, as of one moment."""
+
+    #: Which store answered, and its revision then.
+    store_position: StorePosition
+    #: The keys that were asked for.
+    stored: tuple[Stored, ...]
+    #: How many keys the range has, including those that the request left out.
+    count: int
+
+    @classmethod
+    def read_from(cls, answer: Document, lease: int) -> Self:
+        """Return what a range's answer says; ``lease`` is the id of this host's lease, 0 for none."""
+        stored = tuple(_stored(each, lease) for each in answer.get("kvs", ()))
+        return cls(store_position_in(answer), stored, int(answer.get("count", 0)))
+
+
+def _stored(pair: Document, lease: int) -> Stored:
+    """Return a key and what it holds. The answer does not say how long a lease still lasts. For this host's own lease
+    the reader asks; for any other one the ``ttl`` is 0, as this host cannot renew it."""
+    key_lease = int(pair.get("lease", 0))
+    return Stored(
+        decoded(pair["key"]),
+        decoded(pair.get("value", "")),
+        int(pair["mod_revision"]),
+        ttl=0 if key_lease else None,
+        renewable=bool(lease) and key_lease == lease,
+    )

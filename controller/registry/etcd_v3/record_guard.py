@@ -1,0 +1,31 @@
+"""The guard of creates under a custom id.
+
+etcd can carry out a create late: a member that stood still passes it on after the same create was asked for again
+elsewhere, made, and its key deleted. The key is absent then, as it was when the create was decided on, so the condition
+that the key is absent does not stop it. Under a custom id nothing in the key tells that it is this host's; only a claim
+in the owner record does. So such a create is also made conditional on the owner record being unchanged.
+"""
+
+from __future__ import annotations
+
+from controller.registry.etcd_v3.documents import Document, is_unchanged
+from model.record import RecordKeys
+
+
+class RecordGuard:
+    """Knows at which revision the owner records under one prefix were last read or written by this program. The reader
+    and the writer of a registry share one."""
+
+    def __init__(self, record_keys: RecordKeys) -> None:
+        self._record_keys = record_keys
+        self._revisions: dict[str, int] = {}
+
+    def note(self, owner: str, revision: int) -> None:
+        """Remember that the owner's record was read or written at this revision; 0 stands for a record that is
+        absent."""
+        self._revisions[owner] = revision
+
+    def condition(self, owner: str) -> Document | None:
+        """Return the condition that the owner's record is as it was last read or written; None if it never was."""
+        revision = self._revisions.get(owner)
+        return None if revision is None else is_unchanged(self._record_keys.record(owner), revision)

@@ -1,0 +1,171 @@
+"""Writing to etcd's v3 store: guarded writes, many in one transaction, and one lease for all service entries of a host.
+
+Source of what etcd does: https://etcd.io/docs/v3.5/learning/api/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from controller.clock import Deadline
+from controller.errors import RegistryUnavailable
+from controller.registry.base import overtaken, skipped
+from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error, GrpcStatus
+from controller.registry.etcd_v3.documents import Document, decoded, encoded, is_unchanged, store_position_in
+from controller.registry.etcd_v3.lease import Lease
+from controller.registry.etcd_v3.record_guard import RecordGuard
+from model.plan import Action, Change
+from model.report import Outcome, Result
+
+#: Changes in one transaction at most. etcd's limit is 128 operations (``--max-txn-ops``), and each change counts as one
+#: operation with one more inside it.
+BATCH = 127
+
+
+class EtcdV3Writer:
+    """Writes one prefix through etcd's v3 API. Each write is guarded by what was read, and can safely be repeated."""
+
+    def __init__(self, client: EtcdV3Client, lease: Lease, record_guard: RecordGuard) -> None:
+        """Service entries are written on ``lease``. ``record_guard`` knows at which revision the owner record was last
+        read, and is told when it is written."""
+        self._client = client
+        self._lease = lease
+        self._record_guard = record_guard
+
+    def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
+        """See Writer."""
+        return next(self.apply_all(owner, [change], deadline))
+
+    def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:
+        """See Writer. All renewals together are one request, as all keys hang on one lease; the other changes are made
+        in as few transactions as possible."""
+        renewals: list[Change] = []
+        writes: list[Change] = []
+        for change in changes:
+            (renewals if change.action is Action.RENEW else writes).append(change)
+        if renewals:
+            yield from self._renew(owner, renewals, deadline)
+        elif any(self._lease_for(owner, change) for change in writes) and not deadline.passed:
+            self._lease.revive(owner, deadline)
+        for start in range(0, len(writes), BATCH):
+            yield from self._write(owner, writes[start : start + BATCH], deadline)
+
+    def _lease_for(self, owner: str, change: Change) -> int:
+        """Return the id of the lease that a change puts its key on, 0 for none. The owner record hangs on none: it
+        outlives the entries to say that they belong to this owner."""
+        return self._lease.id(owner) if change.action in {Action.CREATE, Action.UPDATE} else 0
+
+    def _renew(self, owner: str, renewals: Sequence[Change], deadline: Deadline) -> Iterator[Outcome]:
+        """Keep the lease alive for all keys that hang on it."""
+        ours: list[Change] = []
+        for change in renewals:
+            if change.before and change.before.renewable:
+                ours.append(change)
+            else:
+                yield Outcome(change, Result.CONFLICT, "it does not hang on this host's lease")
+        if ours and deadline.passed:
+            yield from map(skipped, ours)
+        elif ours:
+            result, detail = self._keep_alive(owner, deadline)
+            yield from (Outcome(change, result, detail) for change in ours)
+
+    def _keep_alive(self, owner: str, deadline: Deadline) -> tuple[Result, str]:
+        """Keep the lease alive; return the result and the detail of every renewal."""
+        try:
+            alive = self._lease.keep_alive(owner, deadline)
+        except (EtcdV3Error, RegistryUnavailable) as error:
+            return Result.FAILED, str(error)
+        return (Result.APPLIED, "") if alive else (Result.CONFLICT, "the lease has expired, and its keys with it")
+
+    def _write(self, owner: str, batch: Sequence[Change], deadline: Deadline) -> list[Outcome]:
+        """Make a batch of changes in one transaction. If etcd refuses all of it because of some of its changes, or for
+        its size, make it in parts, down to the change that is the cause."""
+        if deadline.passed:
+            return [skipped(change) for change in batch]
+        try:
+            return self._transact(owner, batch, deadline)
+        except RegistryUnavailable as error:
+            return [Outcome(change, Result.FAILED, str(error)) for change in batch]
+        except EtcdV3Error as error:
+            parts = _parts(batch, error)
+            if len(parts) < 2:
+                return [Outcome(change, Result.FAILED, error.detail) for change in batch]
+        return [outcome for part in parts for outcome in self._write(owner, part, deadline)]
+
+    def _transact(self, owner: str, batch: Sequence[Change], deadline: Deadline) -> list[Outcome]:
+        """Make a batch of changes in one transaction, in which each change is a transaction with a guard of its own.
+        Raises EtcdV3Error when etcd refuses all of it, and RegistryUnavailable."""
+        record_is_unchanged = self._record_guard.condition(owner)
+        guarded = [_guarded(change, self._lease_for(owner, change), record_is_unchanged) for change in batch]
+        # The outer transaction compares nothing, so its "failure" list is never carried out. It is there because etcd
+        # before 3.5.28 checks the permissions of this level alone, and of keys alone:
+        # https://github.com/advisories/GHSA-rfx7-8w68-q57q
+        transaction = {
+            "success": [{"request_txn": each} for each in guarded],
+            "failure": [_empty_write(change) for change in batch],
+        }
+
+        def read(answer: Any) -> list[tuple[Outcome, int]]:
+            revision = store_position_in(answer).index
+            answers = (each["response_txn"] for each in answer["responses"])
+            return [_outcome(change, each, revision) for change, each in zip(batch, answers, strict=True)]
+
+        try:
+            ended = self._client.call("kv/txn", transaction, read, deadline)
+        except EtcdV3Error as error:
+            if error.code != GrpcStatus.NOT_FOUND or not self._lease.id(owner):
+                raise
+            self._lease.grant(owner, deadline)
+            ended = self._client.call("kv/txn", transaction, read, deadline)
+        for outcome, revision in ended:
+            if outcome.change.action is Action.RECORD and outcome.result is Result.APPLIED:
+                self._record_guard.note(owner, revision)
+        return [outcome for outcome, _ in ended]
+
+
+def _parts(batch: Sequence[Change], error: EtcdV3Error) -> list[Sequence[Change]]:
+    """Return the parts of a refused batch that may succeed by themselves; the batch alone where there are none.
+
+    A batch that was too large, or of which not all is permitted, is halved. Where etcd is full, the deletes are tried
+    by themselves, as some versions of etcd take those.
+    """
+    if error.full:
+        deletes = [change for change in batch if change.action is Action.DELETE]
+        others = [change for change in batch if change.action is not Action.DELETE]
+        return [part for part in (others, deletes) if part]
+    if error.divisible and len(batch) > 1:
+        return [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+    return [batch]
+
+
+def _guarded(change: Change, lease: int, record_is_unchanged: Document | None) -> Document:
+    """Return the transaction that makes a change if its key is as it was read, and otherwise reads what the key holds.
+    A create under a custom id also asks for the owner record to be unchanged; see ``record_guard``."""
+    key = encoded(change.key)
+    compare = [is_unchanged(change.key, change.before.version if change.before else 0)]
+    if record_is_unchanged and change.claimed and change.action is Action.CREATE:
+        compare.append(record_is_unchanged)
+    if change.action is Action.DELETE:
+        write: Document = {"request_delete_range": {"key": key}}
+    else:
+        on_lease = {"lease": str(lease)} if lease else {}
+        write = {"request_put": {"key": key, "value": encoded(change.value), **on_lease}}
+    return {"compare": compare, "success": [write], "failure": [{"request_range": {"key": key}}]}
+
+
+def _empty_write(change: Change) -> Document:
+    """Return a write to the change's key that needs the same permission as the change and carries no value."""
+    key = {"key": encoded(change.key)}
+    return {"request_delete_range": key} if change.action is Action.DELETE else {"request_put": key}
+
+
+def _outcome(change: Change, answer: Document, revision: int) -> tuple[Outcome, int]:
+    """Return the outcome of a change from the answer to its transaction, and the revision at which its key was last
+    written; ``revision`` is the one that the answer was given at."""
+    if answer.get("succeeded"):
+        return Outcome(change, Result.APPLIED), revision
+    found = answer["responses"][0]["response_range"].get("kvs", ())
+    if not found:
+        return overtaken(change, None), 0
+    return overtaken(change, decoded(found[0].get("value", ""))), int(found[0]["mod_revision"])

@@ -1,0 +1,81 @@
+"""From a registry URI to the registry and the layout that its scheme stands for.
+
+To add an API: write a package like ``etcd_v3``, add the API and its schemes to ``controller.registry.schemes``, and add
+a constructor to ``_CONSTRUCTORS`` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from attrs import frozen
+
+from controller.registry.base import Registry
+from controller.registry.credentials import Credentials
+from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Transport, pool_manager
+from controller.registry.etcd_v2.registry import etcd_v2_registry
+from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Transport, http_adapter
+from controller.registry.etcd_v3.registry import etcd_v3_registry
+from controller.registry.schemes import Api
+from controller.registry.uri import RegistryUri
+from model.layout import Layout, PlainLayout, ValueFormat
+from model.skydns import SkyDnsLayout
+from model.stored import Lifetime
+
+
+@frozen
+class Transports:
+    """How each client library reaches one member of a cluster. The defaults open sockets; a test or a simulation passes
+    functions of its own."""
+
+    etcd_v2: EtcdV2Transport = pool_manager
+    etcd_v3: EtcdV3Transport = http_adapter
+
+
+@frozen
+class _Connection:
+    """What it takes to make the client of a registry."""
+
+    uri: RegistryUri
+    credentials: Credentials
+    on_error: Callable[[], None]
+    transports: Transports
+
+
+def _open_etcd_v2(to: _Connection, lifetime: Lifetime, dry_run: bool) -> Registry:
+    client = EtcdV2Client(to.uri.endpoints, to.on_error, to.credentials, to.transports.etcd_v2)
+    return etcd_v2_registry(client, to.uri.prefix, lifetime, dry_run=dry_run)
+
+
+def _open_etcd_v3(to: _Connection, lifetime: Lifetime, dry_run: bool) -> Registry:
+    client = EtcdV3Client(to.uri.endpoints, to.on_error, to.credentials, to.transports.etcd_v3)
+    return etcd_v3_registry(client, to.uri.prefix, lifetime, dry_run=dry_run)
+
+
+#: How a registry of each API is made.
+_CONSTRUCTORS: Mapping[Api, Callable[[_Connection, Lifetime, bool], Registry]] = MappingProxyType(
+    {Api.ETCD_V2: _open_etcd_v2, Api.ETCD_V3: _open_etcd_v3}
+)
+
+
+def open_registry(
+    uri: RegistryUri,
+    credentials: Credentials,
+    lifetime: Lifetime,
+    on_error: Callable[[], None] = lambda: None,
+    *,
+    dry_run: bool = False,
+    transports: Transports = Transports(),
+) -> Registry:
+    """Return the registry of a URI. No connection is made before its first use.
+
+    Keys are written with ``lifetime``. ``on_error`` is called for each request to a member of the cluster that got no
+    usable answer. With ``dry_run`` nothing is written. Raises Stop for credentials that cannot be used.
+    """
+    return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_error, transports), lifetime, dry_run)
+
+
+def layout_for(uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPORT) -> Layout:
+    """Return the layout of a URI's service entries. ``value_format`` is how values of the plain layout look."""
+    return SkyDnsLayout(uri.prefix) if uri.skydns else PlainLayout.under(uri.prefix, value_format)

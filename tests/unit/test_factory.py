@@ -1,0 +1,144 @@
+"""From a registry URI to its registry and its layout. What a registry does: contract/test_registry."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from controller.clock import Clock, Deadline
+from controller.errors import RegistryUnavailable
+from controller.registry.credentials import Credentials
+from controller.registry.factory import Transports, layout_for, open_registry
+from controller.registry.uri import parse_uri
+from model.layout import Layout, PlainLayout, ValueFormat
+from model.report import Result
+from model.skydns import SkyDnsLayout
+from model.stored import FOREVER, StorePosition
+from tests.support.builders import OWNER, create
+
+#: What an empty etcd answers to a read by the v2 API.
+V2_EMPTY = {"node": {"dir": True}}
+
+#: What an empty etcd answers to a read by the v3 API.
+V3_EMPTY = {"header": {"cluster_id": "1", "revision": "7"}}
+
+
+class Pool(urllib3.PoolManager):
+    """Answers requests for python-etcd without a socket, and keeps their URLs."""
+
+    def __init__(self, asked: list[str]) -> None:
+        super().__init__()
+        self._asked = asked
+
+    def urlopen(self, method: str, url: str, *args: Any, **kw: Any) -> Any:
+        """See urllib3.PoolManager."""
+        self._asked.append(f"{method} {url}")
+        headers = {"X-Etcd-Index": "7", "X-Etcd-Cluster-Id": "c1"}
+        return urllib3.HTTPResponse(json.dumps(V2_EMPTY).encode(), headers, status=200)
+
+
+class Adapter(HTTPAdapter):
+    """Answers requests for etcd3gw without a socket, and keeps their URLs."""
+
+    def __init__(self, asked: list[str]) -> None:
+        super().__init__()
+        self._asked = asked
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kw: Any) -> requests.Response:
+        """See HTTPAdapter."""
+        self._asked.append(f"{request.method} {request.url}")
+        response = requests.Response()
+        response.status_code, response._content = 200, json.dumps(V3_EMPTY).encode()
+        return response
+
+
+class Network:
+    """Transports that open no socket. ``asked`` are the requests that they got, ``contexts`` what they were made of."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.contexts: list[ssl.SSLContext | None] = []
+        self.transports = Transports(self._made(Pool), self._made(Adapter))
+
+    def _made(self, kind: Callable[[list[str]], Any]) -> Callable[[ssl.SSLContext | None], Any]:
+        def make(context: ssl.SSLContext | None) -> Any:
+            self.contexts.append(context)
+            return kind(self.asked)
+
+        return make
+
+
+@pytest.mark.parametrize(
+    ("uri", "url", "position"),
+    [
+        ("etcd://a:1/services", "GET http://a:1/v2/keys/services", StorePosition("c1", 7)),
+        ("etcds://a:1/services", "GET https://a:1/v2/keys/services", StorePosition("c1", 7)),
+        ("skydns2://a:1/local", "GET http://a:1/v2/keys/skydns/local", StorePosition("c1", 7)),
+        ("etcd3://a:1/services", "POST http://a:1/v3/kv/range", StorePosition("1", 7)),
+        ("etcd3s://a:1/services", "POST https://a:1/v3/kv/range", StorePosition("1", 7)),
+        ("skydns3s://[fd00::1]:1/local", "POST https://[fd00::1]:1/v3/kv/range", StorePosition("1", 7)),
+    ],
+)
+def test_every_request_goes_through_the_given_transports(uri: str, url: str, position: StorePosition) -> None:
+    """The scheme says which one is used, and whether it is given a TLS context."""
+    network, parsed = Network(), parse_uri(uri)
+    registry = open_registry(parsed, Credentials(tls=parsed.tls), FOREVER, transports=network.transports)
+    actual = registry.read(OWNER, Deadline.after(10, Clock()))
+    assert (actual.stored, actual.store_position) == ({}, position)
+    assert network.asked[0].partition("?")[0] == url
+    assert [context is not None for context in network.contexts] == [parsed.tls]
+
+
+@pytest.mark.parametrize("scheme", ["etcd", "etcd3"])
+def test_a_dry_run_asks_for_no_write(scheme: str) -> None:
+    """Each change is pending, and no request is made for it."""
+    network = Network()
+    uri = parse_uri(f"{scheme}://a:1/services")
+    registry = open_registry(uri, Credentials(), FOREVER, dry_run=True, transports=network.transports)
+    deadline = Deadline.after(10, Clock())
+    assert registry.apply(OWNER, create("/services/a"), deadline).result is Result.PENDING
+    outcomes = registry.apply_all(OWNER, [create("/services/a"), create("/services/b")], deadline)
+    assert [each.result for each in outcomes] == [Result.PENDING] * 2
+    assert network.asked == []
+
+
+@pytest.mark.parametrize("scheme", ["etcd", "etcd3"])
+def test_failed_requests_are_reported_member_by_member(scheme: str) -> None:
+    """``on_error`` is called once for each member that gave no usable answer."""
+    errors: list[None] = []
+
+    class Down(Pool):
+        def urlopen(self, *args: Any, **kw: Any) -> Any:
+            raise urllib3.exceptions.ProtocolError("down")
+
+    class DownToo(Adapter):
+        def send(self, *args: Any, **kw: Any) -> requests.Response:
+            raise requests.ConnectionError("down")
+
+    transports = Transports(lambda context: Down([]), lambda context: DownToo([]))
+    uri = parse_uri(f"{scheme}://a:1,b:2/services")
+    registry = open_registry(uri, Credentials(), FOREVER, lambda: errors.append(None), transports=transports)
+    with pytest.raises(RegistryUnavailable, match=r"^http://a:1: .*down; http://b:2: .*down$"):
+        registry.read(OWNER, Deadline.after(10, Clock()))
+    assert len(errors) == 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "layout"),
+    [
+        ("etcd://a/services", PlainLayout("/services", ValueFormat.JSON)),
+        ("etcd3s://a", PlainLayout("", ValueFormat.JSON)),
+        ("skydns2://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
+        ("skydns3s://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
+    ],
+)
+def test_the_scheme_says_which_layout(uri: str, layout: Layout) -> None:
+    """The value format applies to plain values only, whatever the API."""
+    assert layout_for(parse_uri(uri), ValueFormat.JSON) == layout

@@ -1,0 +1,106 @@
+"""Failover among the members of a cluster, without a network. Against real members: contract/test_failover."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import frozen
+
+from controller.clock import Deadline
+from controller.errors import RegistryUnavailable
+from controller.registry.failover import (
+    CONNECT_TIMEOUT,
+    MIN_TIMEOUT,
+    READ_TIMEOUT,
+    EndpointFailover,
+    NoUsableAnswer,
+    timeouts,
+)
+from tests.support.fakes import FakeTime
+
+
+@frozen
+class Member:
+    """A member of a cluster that does not exist."""
+
+    url: str
+
+
+class Cluster:
+    """Three members. Those in ``ill`` give no usable answer; ``asked`` are those that got a request."""
+
+    def __init__(self) -> None:
+        self.time = FakeTime()
+        self.ill: set[str] = set()
+        self.asked: list[str] = []
+        self.errors = 0
+        self.failover = EndpointFailover([Member(url) for url in "abc"], self._count)
+
+    def _count(self) -> None:
+        self.errors += 1
+
+    def ask(self, seconds: float = 10) -> str:
+        """Make one request; return who answered it."""
+        self.asked.clear()
+        return self.failover.ask(self._answer, Deadline.after(seconds, self.time.clock))
+
+    def _answer(self, member: Member) -> str:
+        self.asked.append(member.url)
+        if member.url in self.ill:
+            raise NoUsableAnswer("ill")
+        return member.url
+
+
+def test_a_request_goes_to_the_member_that_answered_last() -> None:
+    """A member that was ill is asked again only when the requests have gone round to it."""
+    cluster = Cluster()
+    cluster.ill = {"a"}
+    assert (cluster.ask(), cluster.asked) == ("b", ["a", "b"])
+    cluster.ill = set()
+    assert (cluster.ask(), cluster.asked, cluster.errors) == ("b", ["b"], 1)
+    cluster.ill = {"b", "c"}
+    assert (cluster.ask(), cluster.asked, cluster.errors) == ("a", ["b", "c", "a"], 3)
+
+
+def test_when_no_member_answers_the_error_says_what_each_did() -> None:
+    """Each member is asked once."""
+    cluster = Cluster()
+    cluster.ill = set("abc")
+    with pytest.raises(RegistryUnavailable, match=r"^a: ill; b: ill; c: ill$"):
+        cluster.ask()
+    assert cluster.errors == 3
+
+
+def test_no_member_is_asked_after_the_deadline() -> None:
+    """The error says so."""
+    cluster = Cluster()
+    with pytest.raises(RegistryUnavailable, match=r"^the pass ran out of time$"):
+        cluster.ask(seconds=0)
+    assert cluster.asked == []
+
+
+def test_any_other_error_is_an_answer() -> None:
+    """It is passed on, and no other member is asked."""
+    cluster = Cluster()
+
+    def refuse(member: Member) -> str:
+        cluster.asked.append(member.url)
+        raise KeyError("no such key")
+
+    with pytest.raises(KeyError):
+        cluster.failover.ask(refuse, Deadline.after(10, cluster.time.clock))
+    assert (cluster.asked, cluster.errors) == (["a"], 0)
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (10, (CONNECT_TIMEOUT, READ_TIMEOUT)),
+        (1.5, (CONNECT_TIMEOUT, 1.5)),
+        (0.5, (0.5, 0.5)),
+        (0, (MIN_TIMEOUT, MIN_TIMEOUT)),
+    ],
+    ids=str,
+)
+def test_timeouts_keep_to_the_deadline(left: float, expected: tuple[float, float]) -> None:
+    """But a request always gets a little time."""
+    assert timeouts(Deadline.after(left, FakeTime().clock)) == pytest.approx(expected)
