@@ -88,11 +88,17 @@ class Killed(BaseException):
 
 
 class RecordingRegistry(MemoryRegistry):
-    """A registry that keeps what is asked of it. ``failing`` says which changes it refuses; the agent is killed at its
-    write number ``die_at``, before it is made."""
+    """A registry that notes every request.
+
+    ``requests`` has the reads and writes in one list, ``reads`` and ``writes`` have them apart. ``failing`` says which
+    changes it refuses. ``before_write`` is called before each write. With ``die_at`` the agent is killed before its
+    write of that number, counted from 0.
+    """
 
     def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:
         super().__init__(prefix, lifetime)
+        self.requests: list[str] = []
+        self.before_write: Callable[[], object] = lambda: None
         self.reads: list[str] = []
         self.writes: list[str] = []
         self.failing: Callable[[Change], bool] = lambda change: False
@@ -100,11 +106,13 @@ class RecordingRegistry(MemoryRegistry):
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
+        self.requests.append("keys, consistent" if consistent else "keys")
         self.reads.append("consistent" if consistent else "any")
         return super().read(owner, deadline, consistent=consistent)
 
     def others(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
+        self.requests.append("other records")
         self.reads.append("others")
         return super().others(owner, deadline)
 
@@ -113,5 +121,7 @@ class RecordingRegistry(MemoryRegistry):
         if len(self.writes) == self.die_at:
             self.die_at = None
             raise Killed
+        self.requests.append(f"{change.action.value} {change.key}")
+        self.before_write()
         self.writes.append(f"{change.action.value} {change.key}")
         return Outcome(change, Result.FAILED, "no") if self.failing(change) else super().apply(owner, change, deadline)
