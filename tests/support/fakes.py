@@ -141,9 +141,9 @@ class FakeDocker:
         asked, self.asked = self.asked, []
         return [each.removeprefix("inspect ") for each in asked if each.startswith("inspect ")]
 
-    def _ask(self, question: str) -> None:
-        self.asked.append(question)
-        if error := self.errors.get(question):
+    def _ask(self, request: str) -> None:
+        self.asked.append(request)
+        if error := self.errors.get(request):
             raise error
 
 
