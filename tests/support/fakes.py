@@ -1,10 +1,9 @@
-"""Small honest stand-ins for what the program stands on: time, the engine's client, the containers' source."""
+"""Test doubles for the clock, the Docker client, the source of containers, and an observer of the loop."""
 
 from __future__ import annotations
 
 import copy
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,36 +16,40 @@ from model.container import Container
 from model.report import PassReport
 from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 
-#: What a fake wall clock shows when it is made.
+#: What the wall clock of a new FakeTime shows, in seconds since 1970.
 EPOCH = 1_700_000_000.0
 
-#: The id of an engine.
+#: The engine id of FakeSource and FakeDocker by default.
 ENGINE = "7TLU:ENGINE:ONE"
 
-#: The filters that the fake engine knows; the real one has more.
+#: The filters that FakeDocker supports. A real engine has more.
 FILTERS = frozenset({"label", "name", "network", "health"})
 
 Json = dict[str, Any]
 
 
 class FakeTime:
-    """Time that stands still until it is moved."""
+    """Time that passes only when a test calls ``advance``."""
 
     def __init__(self) -> None:
         self.passed = 0.0
 
     @property
     def clock(self) -> Clock:
-        """The clock that shows it."""
+        """A clock that shows this time."""
         return Clock(wall=lambda: EPOCH + self.passed, monotonic=lambda: self.passed)
 
     def advance(self, seconds: float) -> None:
-        """Let it pass."""
+        """Let this many seconds pass."""
         self.passed += seconds
 
 
 class FakeSource:
-    """A host with these containers. Set ``problem`` to have it answer nothing; ``asked`` counts its questions."""
+    """A source of the given containers.
+
+    Every request is noted in ``requests``. If ``problem`` is set, every request raises EngineUnavailable with that
+    text.
+    """
 
     def __init__(
         self,
@@ -58,30 +61,32 @@ class FakeSource:
         self.containers = list(containers)
         self.unknown = unknown
         self.problem = ""
-        self.asked: Counter[str] = Counter()
+        self.requests: list[str] = []
         self._identity = EngineIdentity(name, engine)
 
     def identity(self) -> EngineIdentity:
         """See Source."""
-        self._ask("identity")
+        self._request("engine")
         return self._identity
 
     def read(self, deadline: Deadline) -> Snapshot:
         """See Source."""
-        self._ask("read")
+        self._request("containers")
         return Snapshot(tuple(self.containers), self.unknown)
 
-    def _ask(self, question: str) -> None:
-        self.asked[question] += 1
+    def _request(self, what: str) -> None:
+        self.requests.append(what)
         if self.problem:
             raise EngineUnavailable(self.problem)
 
 
 class FakeDocker:
-    """A Docker engine behind the face of its client library: a list that is made of the inspect documents it holds.
+    """A Docker engine with the interface of docker.APIClient. Its lists are made from the inspect documents in
+    ``documents``.
 
-    ``asked`` holds every question in order. An exception in ``errors`` under a question is its answer. ``then`` is done
-    after each list, for what happens between a list and an inspect, or between two lists.
+    ``asked`` has every request in order. If ``errors`` has an exception for a request, the request raises it. ``then``
+    is called after each list, so that a test can change something between a list and an inspect, or between two lists.
+    ``open`` is the number of open connections.
     """
 
     def __init__(self, *documents: Json, name: object = "core-01", engine: object = ENGINE) -> None:
@@ -95,18 +100,19 @@ class FakeDocker:
         self.timeout = 60
 
     def dial(self) -> FakeDocker:
-        """Connect, as docker.APIClient does with ``version="auto"``."""
+        """Connect and return the client, as docker.APIClient does with ``version="auto"``."""
         self._ask("dial")
         self.open += 1
         return self
 
     def info(self) -> Any:
-        """``GET /info``."""
+        """Answer ``GET /info``."""
         self._ask("info")
         return {"Name": self.name, "ID": self.engine}
 
     def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
-        """``GET /containers/json``. The real one, too, lists a container's ports in another order each time."""
+        """Answer ``GET /containers/json``. As with a real engine, the order of a container's ports changes from list to
+        list."""
         self._ask(("list all" if all else "list") + (" filtered" if filters else ""))
         for unknown in (filters or {}).keys() - FILTERS:
             raise refusal(400, f"Invalid filter '{unknown}'")
@@ -119,24 +125,24 @@ class FakeDocker:
         return lines
 
     def inspect_container(self, container: str) -> Any:
-        """``GET /containers/<id>/json``."""
+        """Answer ``GET /containers/<id>/json``."""
         self._ask(f"inspect {container}")
         if container not in self.documents:
             raise docker.errors.NotFound(f"No such container: {container}")
         return copy.deepcopy(self.documents[container])
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self.open -= 1
 
     def inspects(self) -> list[str]:
-        """The ids that were inspected since this was last asked, in order."""
+        """Return the ids that were inspected since the last call of this method, in order. It empties ``asked``."""
         asked, self.asked = self.asked, []
         return [each.removeprefix("inspect ") for each in asked if each.startswith("inspect ")]
 
-    def _ask(self, question: str) -> None:
-        self.asked.append(question)
-        if error := self.errors.get(question):
+    def _ask(self, request: str) -> None:
+        self.asked.append(request)
+        if error := self.errors.get(request):
             raise error
 
 
@@ -150,7 +156,8 @@ def inspected(
     health: str = "",
     network: str = "default",
 ) -> Json:
-    """An inspect answer: a container on the default bridge whose ports are published on 8000 and up."""
+    """Return an inspect document of a container on the default bridge. Each port is published on 8000 plus its
+    number."""
     up = status in {"running", "paused"}
     bound = {f"{port}/tcp": [{"HostIp": "0.0.0.0", "HostPort": str(8000 + port)}] for port in ports}
     return {
@@ -174,7 +181,7 @@ def inspected(
 
 
 def listed(document: Json) -> Json:
-    """The container's line in the list."""
+    """Return the element of ``GET /containers/json`` for the container with this inspect document."""
     state, network = document["State"], document["NetworkSettings"]
     ports = [
         {
@@ -197,7 +204,7 @@ def listed(document: Json) -> Json:
 
 
 def _status_text(state: Json) -> str:
-    """What the list says of the state in words: of a paused container not its health."""
+    """Return the ``Status`` of the list. For a paused container it does not contain the health."""
     if state["Status"] == "paused":
         return "Up 3 minutes (Paused)"
     if state["Status"] != "running":
@@ -208,7 +215,8 @@ def _status_text(state: Json) -> str:
 
 
 def passes(document: Json, filters: Mapping[str, list[str]]) -> bool:
-    """Whether the container passes the filters: all labels have to fit, and one of the values under each other name."""
+    """Return whether the filters select the container. All values of ``label`` must match, and one of the values of
+    each other filter."""
     labels = document["Config"]["Labels"]
     health = (document["State"].get("Health") or {}).get("Status", "none")
     tests: Mapping[str, Callable[[list[str]], bool]] = {
@@ -225,15 +233,15 @@ def _has_label(labels: Mapping[str, str], key: str, value: str | None = None) ->
 
 
 def refusal(code: int, words: str) -> docker.errors.APIError:
-    """An error answer of the engine, as the client library raises it: behind a long URL."""
+    """Return an error answer of the engine as the client library raises it, with a long URL in its text."""
     response = requests.Response()
     response.status_code, response.reason = code, "Error"
     response.url = f"http+docker://localhost/v1.41/containers/json?limit=-1&filters={'x' * 300}"
     return docker.errors.APIError(f"{code} Error", response, words)
 
 
-class Watcher:
-    """An observer that keeps what it is told, and does ``then`` after each pass."""
+class RecordingObserver:
+    """An observer of the loop that keeps what it receives. It calls ``then`` after each pass."""
 
     def __init__(self, then: Callable[[], None] = lambda: None) -> None:
         self.begun_at: list[float] = []

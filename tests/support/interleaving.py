@@ -1,4 +1,4 @@
-"""Two agents whose passes are interleaved, a step of the registry at a time, in an order that a test chooses."""
+"""Agents whose passes are interleaved one request at a time, in an order that a test chooses."""
 
 from __future__ import annotations
 
@@ -15,96 +15,102 @@ from model.stored import Actual, Stored
 from tests.support.fakes import FakeSource
 from tests.support.memory_registry import Killed, MemoryRegistry
 
-#: Long enough for any machine to get to a thread.
+#: Seconds to wait for the agent's thread. It is long enough for a slow machine.
 PATIENCE = 30.0
 
 
-class _Over(BaseException):
-    """The test is over."""
+class _Closed(BaseException):
+    """The test has ended, so the agent's thread has to end."""
 
 
-class Player(OneByOne):
-    """An agent that stands still before each request to the registry, until it is given a step.
+class SteppedAgent(OneByOne):
+    """An agent that makes pass after pass in a thread, and pauses before each pass and each request to the registry.
 
-    ``told`` hears of each change that was made, once it is made.
+    ``step`` lets it go on to the next pause. ``on_outcome`` is called after each change with its outcome.
     """
 
     def __init__(
-        self, task: PassSettings, source: FakeSource, registry: MemoryRegistry, told: Callable[[Change, Outcome], None]
+        self,
+        settings: PassSettings,
+        source: FakeSource,
+        registry: MemoryRegistry,
+        on_outcome: Callable[[Change, Outcome], None],
     ) -> None:
         self.source = source
-        self._task, self._registry, self._told = task, registry, told
-        self._order: type[BaseException] | None = None
-        self._broken: BaseException | None = None
-        self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
+        self._settings, self._registry, self._on_outcome = settings, registry, on_outcome
+        #: What the agent's thread raises at its next step.
+        self._raise_next: type[BaseException] | None = None
+        #: What ended the agent's thread before its time.
+        self._error: BaseException | None = None
+        self._may_go_on, self._paused = threading.Semaphore(0), threading.Semaphore(0)
         self._passes = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        self._wait()
+        self._wait_until_paused()
 
     def step(self) -> None:
-        """Let it make one request, or begin a pass, and go on to the next one."""
-        self._go.release()
-        self._wait()
+        """Let the agent make one request or begin a pass, and wait until it pauses again."""
+        self._may_go_on.release()
+        self._wait_until_paused()
 
     def kill(self) -> None:
-        """End its process where it stands; another one is started, which remembers nothing."""
-        self._order = Killed
+        """Kill the agent where it pauses, and start another one, which has an empty memory."""
+        self._raise_next = Killed
         self.step()
 
     def finish(self, passes: int = 1) -> None:
-        """Let it end the pass that it is in, and make so many more."""
+        """Let the agent end its current pass and make this many more."""
         enough = self._passes + passes + 1
         while self._passes < enough:
             self.step()
 
     def close(self) -> None:
-        """Leave it alone for good."""
-        self._order = _Over
-        self._go.release()
+        """End the agent's thread."""
+        self._raise_next = _Closed
+        self._may_go_on.release()
         self._thread.join(PATIENCE)
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
-        self._stand()
+        self._pause()
         return self._registry.read(owner, deadline, consistent=consistent)
 
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
-        self._stand()
+        self._pause()
         return self._registry.other_records(owner, deadline)
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Registry."""
-        self._stand()
+        self._pause()
         outcome = self._registry.apply(owner, change, deadline)
-        self._told(change, outcome)
+        self._on_outcome(change, outcome)
         return outcome
 
-    def _wait(self) -> None:
-        assert self._stands.acquire(timeout=PATIENCE), "the agent does not come to a stand"
-        if self._broken:
-            raise self._broken
+    def _wait_until_paused(self) -> None:
+        assert self._paused.acquire(timeout=PATIENCE), "the agent neither paused nor ended"
+        if self._error:
+            raise self._error
 
-    def _stand(self) -> None:
-        self._stands.release()
-        self._go.acquire()
-        order, self._order = self._order, None
-        if order:
-            raise order
+    def _pause(self) -> None:
+        self._paused.release()
+        self._may_go_on.acquire()
+        error, self._raise_next = self._raise_next, None
+        if error:
+            raise error
 
     def _run(self) -> None:
         memory = Memory()
         try:
             while True:
                 try:
-                    self._stand()
-                    memory = memory_after(reconcile(self._task, self.source, self, memory), memory)
+                    self._pause()
+                    memory = memory_after(reconcile(self._settings, self.source, self, memory), memory)
                 except Killed:
                     memory = Memory()
                 self._passes += 1
-        except _Over:
+        except _Closed:
             return
         except BaseException as error:
-            self._broken = error
-            self._stands.release()
+            self._error = error
+            self._paused.release()

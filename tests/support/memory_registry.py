@@ -90,11 +90,17 @@ class Killed(BaseException):
 
 
 class RecordingRegistry(MemoryRegistry):
-    """A registry that keeps a list of the reads and writes that it was asked for. Changes for which ``failing`` returns
-    True fail. ``die_at`` is the number of the write, counted from 0, before which the agent is killed."""
+    """A registry that notes every request.
+
+    ``requests`` has the reads and writes in one list, ``reads`` and ``writes`` have them apart. ``failing`` says which
+    changes it refuses. ``before_write`` is called before each write. With ``die_at`` the agent is killed before its
+    write of that number, counted from 0.
+    """
 
     def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:
         super().__init__(prefix, lifetime)
+        self.requests: list[str] = []
+        self.before_write: Callable[[], object] = lambda: None
         self.reads: list[str] = []
         self.writes: list[str] = []
         self.failing: Callable[[Change], bool] = lambda change: False
@@ -102,11 +108,13 @@ class RecordingRegistry(MemoryRegistry):
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
+        self.requests.append("keys, consistent" if consistent else "keys")
         self.reads.append("consistent" if consistent else "any")
         return super().read(owner, deadline, consistent=consistent)
 
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
+        self.requests.append("other records")
         self.reads.append("others")
         return super().other_records(owner, deadline)
 
@@ -115,5 +123,7 @@ class RecordingRegistry(MemoryRegistry):
         if len(self.writes) == self.die_at:
             self.die_at = None
             raise Killed
+        self.requests.append(f"{change.action.value} {change.key}")
+        self.before_write()
         self.writes.append(f"{change.action.value} {change.key}")
         return Outcome(change, Result.FAILED, "no") if self.failing(change) else super().apply(owner, change, deadline)

@@ -1,4 +1,4 @@
-"""Taking a host out of service."""
+"""Deregistering a host: what is removed, in which order, and whether its agent is alive."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from attrs import evolve
 
 from controller.errors import RegistryUnavailable
 from controller.reconcile.deregister import Owner, is_alive, removal_plan, remove
-from controller.reconcile.one_pass import PassSettings, reconcile
-from model.container import Container
 from model.layout import PlainLayout
-from model.memory import Memory
 from model.plan import Action
 from model.record import Claim, OwnerRecord, RecordKeys
 from model.report import Result
-from model.rules import AddressRules, Rules
 from model.stored import Lifetime
-from tests.support.builders import container
-from tests.support.fakes import FakeSource, FakeTime
+from tests.support.fakes import FakeTime
 from tests.support.memory_registry import RecordingRegistry
+from tests.support.pass_harness import Host, serving
 
 LAYOUT = PlainLayout("/services")
-SHELF = RecordKeys("/services")
+RECORD_KEYS = RecordKeys("/services")
 WEB, REDIS = "/services/nginx/core-01:web:80", "/services/nginx/redis-1"
-RECORD, QUESTION = SHELF.record("core-01"), SHELF.liveness_query("core-01")
+RECORD, LIVENESS_QUERY = RECORD_KEYS.record("core-01"), RECORD_KEYS.liveness_query("core-01")
 
-#: What others have there: a host of almost the same name, custom ids of nobody and of another host, and rubbish.
+#: The foreign keys: of a host whose name begins alike, of another host, custom ids with and without a claim, and one
+#: that is no entry.
 FOREIGN = {
     "/services/nginx/core-011:web:80": "10.0.0.11:80",
     "/services/nginx/core-02:web:80": "10.0.0.2:80",
@@ -37,185 +34,192 @@ FOREIGN = {
 }
 
 
-def serving(name: str, *env: str) -> Container:
-    """A container with a published port."""
-    return container(name, publish={"80/tcp": "0.0.0.0:8000"}, env=env)
-
-
-class Field:
-    """A registry with the entries of core-01, which runs two containers, and of others."""
+class LeavingHost(Host):
+    """core-01, which is to be deregistered. It has registered two containers, and its registry has foreign keys."""
 
     def __init__(self) -> None:
         self.time = FakeTime()
+        registry = RecordingRegistry(lifetime=Lifetime(70, 60))
+        super().__init__(
+            serving("web"), serving("redis", "SERVICE_ID=redis-1"), registry=registry, clock=self.time.clock
+        )
         self.owner = Owner("core-01", LAYOUT, self.time.clock)
-        self.registry = RecordingRegistry(lifetime=Lifetime(70, 60))
-        self.source = FakeSource(serving("web"), serving("redis", "SERVICE_ID=redis-1"))
-        self.agent_passes()
+        self.has_a_pass()
         for key, value in FOREIGN.items():
-            self.registry.put(key, value)
-        theirs = OwnerRecord("other", {"/services/nginx/mysql-1": Claim.of("id", ["10.0.0.2:3306"])})
-        self.registry.put(SHELF.record("core-02"), theirs.encode())
-        self.registry.writes.clear()
+            registry.put(key, value)
+        record = OwnerRecord("other", {"/services/nginx/mysql-1": Claim.of("id", ["10.0.0.2:3306"])})
+        registry.put(RECORD_KEYS.record("core-02"), record.encode())
+        registry.writes.clear()
 
-    def agent_passes(self) -> None:
-        """A pass of the owner's agent."""
-        rules = Rules("core-01", AddressRules(ip="10.0.0.1"))
-        report = reconcile(PassSettings(rules, LAYOUT, clock=self.time.clock), self.source, self.registry, Memory())
-        assert report.succeeded
+    def removable(self) -> list[str]:
+        """Return the keys that the removal plan deletes."""
+        return [each.key for each in removal_plan(self.owner, self.registry).changes]
 
     def removed(self) -> list[tuple[str, Result]]:
-        """Remove what can be shown to be the owner's."""
+        """Carry out the removal plan, and return each key with the result of its delete."""
         planned = removal_plan(self.owner, self.registry)
         return [(each.change.key, each.result) for each in remove(self.owner, self.registry, planned)]
 
 
 @pytest.fixture
-def field() -> Field:
-    """A registry with the entries of several hosts."""
-    return Field()
+def host() -> LeavingHost:
+    """Return a host that is to be deregistered."""
+    return LeavingHost()
 
 
-def test_what_leaves_is_what_can_be_shown_to_be_the_owners(field: Field) -> None:
-    """By its id or by its record; reading it changes nothing, and is consistent."""
-    version = field.registry.version
-    field.registry.reads.clear()
-    planned = removal_plan(field.owner, field.registry)
+# The removal plan.
+
+
+def test_the_removal_plan_deletes_the_owners_keys_and_no_foreign_key(host: LeavingHost) -> None:
+    """The keys are the owner's by their ids or by its record. Making the plan reads consistently and writes nothing."""
+    version = host.registry.version
+    host.registry.reads.clear()
+    planned = removal_plan(host.owner, host.registry)
     assert [(each.action, each.key) for each in planned.changes] == [(Action.DELETE, WEB), (Action.DELETE, REDIS)]
-    assert (planned.foreign, field.registry.version) == (len(FOREIGN), version)
-    assert set(field.registry.reads) == {"consistent", "others"}
+    assert (planned.foreign, host.registry.version) == (len(FOREIGN), version)
+    assert set(host.registry.reads) == {"consistent", "others"}
 
 
-def test_the_entries_go_and_the_record_goes_last(field: Field) -> None:
-    """Everybody else's stay; a second time there is nothing to do."""
-    assert field.removed() == [(WEB, Result.APPLIED), (REDIS, Result.APPLIED)]
-    assert field.registry.writes == [f"delete {WEB}", f"delete {REDIS}", f"delete {RECORD}"]
-    assert field.registry.keys() == FOREIGN
-    assert SHELF.record("core-02") in field.registry.stored
-    assert removal_plan(field.owner, field.registry).changes == ()
+def test_an_entry_that_was_overwritten_by_hand_is_removed_unless_another_host_claims_it(host: LeavingHost) -> None:
+    """A pass decides the same."""
+    host.registry.put(REDIS, "6.6.6.6:6")
+    assert host.removable() == [WEB, REDIS]
+    claims = {REDIS: Claim.of("id", ["6.6.6.6:6"])}
+    host.registry.put(RECORD_KEYS.record("core-03"), OwnerRecord("third", claims).encode())
+    assert host.removable() == [WEB]
+
+
+def test_an_entry_whose_value_another_host_claims_as_well_stays(host: LeavingHost) -> None:
+    """A standby host with the same address may have claimed the key with the same value. Then it keeps the entry."""
+    claim = Claim.of("id", [host.registry.keys()[REDIS]])
+    host.registry.put(RECORD_KEYS.record("core-03"), OwnerRecord("third", {REDIS: claim}).encode())
+    assert host.removable() == [WEB]
+
+
+def test_an_unknown_owner_has_no_entries_to_remove(host: LeavingHost) -> None:
+    """Keys of owners whose names begin with the given name are not removed."""
+    assert removal_plan(Owner("core-0", LAYOUT, host.time.clock), host.registry).changes == ()
+
+
+def test_a_registry_that_does_not_answer_is_an_error(host: LeavingHost) -> None:
+    """It is not taken for a registry without entries of the owner."""
+    host.registry.down = True
+    with pytest.raises(RegistryUnavailable):
+        removal_plan(host.owner, host.registry)
+
+
+# The removal.
+
+
+def test_the_owner_record_is_removed_after_the_entries(host: LeavingHost) -> None:
+    """All foreign keys and records stay, and then there is nothing left to remove."""
+    assert host.removed() == [(WEB, Result.APPLIED), (REDIS, Result.APPLIED)]
+    assert host.registry.writes == [f"delete {WEB}", f"delete {REDIS}", f"delete {RECORD}"]
+    assert host.registry.keys() == FOREIGN
+    assert RECORD_KEYS.record("core-02") in host.registry.stored
+    assert removal_plan(host.owner, host.registry).changes == ()
 
 
 @pytest.mark.parametrize("why", ["refused", "changed"])
-def test_the_record_stays_while_anything_is_left(field: Field, why: str) -> None:
-    """Without it nobody could tell whose the rest is."""
-    planned = removal_plan(field.owner, field.registry)
+def test_the_owner_record_stays_while_an_entry_could_not_be_removed(host: LeavingHost, why: str) -> None:
+    """Only the record shows that an entry with a custom id is the owner's."""
+    planned = removal_plan(host.owner, host.registry)
     if why == "refused":
-        field.registry.failing = lambda change: change.key == REDIS
+        host.registry.failing = lambda change: change.key == REDIS
     else:
-        field.registry.put(REDIS, "10.0.0.1:8001")
-    results = [each.result for each in remove(field.owner, field.registry, planned)]
+        host.registry.put(REDIS, "10.0.0.1:8001")
+    results = [each.result for each in remove(host.owner, host.registry, planned)]
     assert results == [Result.APPLIED, Result.FAILED if why == "refused" else Result.CONFLICT]
-    assert {RECORD, REDIS} <= field.registry.stored.keys()
-    field.registry.failing = lambda change: False
-    assert [key for key, _ in field.removed()] == [REDIS]
-    assert RECORD not in field.registry.stored
-
-
-def test_an_entry_overwritten_by_hand_goes_and_one_that_another_host_took_stays(field: Field) -> None:
-    """As in a pass."""
-    field.registry.put(REDIS, "6.6.6.6:6")
-    assert [each.key for each in removal_plan(field.owner, field.registry).changes] == [WEB, REDIS]
-    claims = {REDIS: Claim.of("id", ["6.6.6.6:6"])}
-    field.registry.put(SHELF.record("core-03"), OwnerRecord("third", claims).encode())
-    assert [each.key for each in removal_plan(field.owner, field.registry).changes] == [WEB]
+    assert {RECORD, REDIS} <= host.registry.stored.keys()
+    host.registry.failing = lambda change: False
+    assert [key for key, _ in host.removed()] == [REDIS]
+    assert RECORD not in host.registry.stored
 
 
 @pytest.mark.parametrize("record", [None, "rubbish"], ids=["no record", "rubbish"])
-def test_an_owner_without_a_record_loses_what_its_ids_tell(field: Field, record: str | None) -> None:
-    """What registrator left under one of its random host names, say."""
+def test_only_entries_with_default_ids_are_removed_without_a_readable_owner_record(
+    host: LeavingHost, record: str | None
+) -> None:
+    """registrator, for example, left such entries under a random host name."""
     if record is None:
-        field.registry.remove(RECORD)
+        host.registry.remove(RECORD)
     else:
-        field.registry.put(RECORD, record)
-    field.removed()
-    assert field.registry.keys() == FOREIGN | {REDIS: "10.0.0.1:8000"}
+        host.registry.put(RECORD, record)
+    host.removed()
+    assert host.registry.keys() == FOREIGN | {REDIS: "10.0.0.1:8000"}
 
 
-def test_an_owner_of_whom_nobody_has_heard_has_nothing_to_lose(field: Field) -> None:
-    """Not even those whose names begin alike."""
-    assert removal_plan(Owner("core-0", LAYOUT, field.time.clock), field.registry).changes == ()
+# Whether the owner's agent is alive.
 
 
-def test_a_registry_that_does_not_answer_is_no_empty_one(field: Field) -> None:
-    """It is an error, and not an owner without entries."""
-    field.registry.down = True
-    with pytest.raises(RegistryUnavailable):
-        removal_plan(field.owner, field.registry)
+class PassDuringWait:
+    """A ``sleep`` for the clock of ``is_alive``. At its call number ``at``, the owner's agent makes a pass."""
 
-
-class Waiting:
-    """Waits, as ``is_alive`` does between two looks; a living agent has a pass meanwhile, ``at`` the third time."""
-
-    def __init__(self, field: Field, *, at: int = 3) -> None:
-        self._field, self._at = field, at
-        self.waits = 0
+    def __init__(self, host: LeavingHost, *, at: int = 3) -> None:
+        self._host, self._at = host, at
+        self.calls = 0
 
     def __call__(self, seconds: float) -> None:
-        """One wait."""
-        self.waits += 1
-        self._field.time.advance(seconds)
-        if self.waits == self._at:
-            self._field.agent_passes()
+        """Let this many seconds pass."""
+        self.calls += 1
+        self._host.time.advance(seconds)
+        if self.calls == self._at:
+            self._host.has_a_pass()
 
 
 def sleeping(owner: Owner, sleep: Callable[[float], None]) -> Owner:
-    """The owner with a clock that sleeps in this way."""
+    """Return the owner with a clock that sleeps in this way."""
     return evolve(owner, clock=evolve(owner.clock, sleep=sleep))
 
 
-def test_a_living_agent_answers(field: Field) -> None:
-    """With its next pass; nobody waits longer than that."""
-    waiting = Waiting(field)
-    assert is_alive(sleeping(field.owner, waiting), field.registry, 10)
-    assert waiting.waits == 3
-    assert QUESTION not in field.registry.stored
+def test_an_agent_whose_next_pass_removes_the_liveness_query_is_alive(host: LeavingHost) -> None:
+    """``is_alive`` returns right after that pass."""
+    wait = PassDuringWait(host)
+    assert is_alive(sleeping(host.owner, wait), host.registry, 10)
+    assert wait.calls == 3
+    assert LIVENESS_QUERY not in host.registry.stored
 
 
-def test_an_agent_that_answers_at_the_last_moment_is_alive(field: Field) -> None:
-    """The last look counts."""
-    assert is_alive(sleeping(field.owner, Waiting(field, at=1)), field.registry, 0.1)
+def test_an_agent_that_removes_the_liveness_query_just_before_the_end_of_the_wait_is_alive(host: LeavingHost) -> None:
+    """After the wait the registry is read once more."""
+    assert is_alive(sleeping(host.owner, PassDuringWait(host, at=1)), host.registry, 0.1)
 
 
-def test_a_dead_agent_does_not_and_the_question_goes(field: Field) -> None:
-    """After the time that was given; it had a lifetime besides, should the one who asks be killed."""
-    asked = []
+def test_an_agent_that_does_not_remove_the_liveness_query_is_not_alive(host: LeavingHost) -> None:
+    """After the given time ``is_alive`` removes the query itself. The query also has a lifetime, in case the program is
+    killed meanwhile."""
+    lifetimes = []
 
     def wait(seconds: float) -> None:
-        asked.append(field.registry.stored[QUESTION].ttl)
-        field.time.advance(seconds)
+        lifetimes.append(host.registry.stored[LIVENESS_QUERY].ttl)
+        host.time.advance(seconds)
 
-    assert not is_alive(sleeping(field.owner, wait), field.registry, 10)
-    assert set(asked) == {70}
-    assert 50 <= len(asked) <= 51
-    assert QUESTION not in field.registry.stored
-
-
-def test_a_question_that_somebody_else_has_put_is_waited_for_too(field: Field) -> None:
-    """Two operators at once: one answer does for both."""
-    field.registry.put(QUESTION, "is your agent alive?", 30)
-    assert is_alive(sleeping(field.owner, Waiting(field)), field.registry, 10)
+    assert not is_alive(sleeping(host.owner, wait), host.registry, 10)
+    assert set(lifetimes) == {70}
+    assert 50 <= len(lifetimes) <= 51
+    assert LIVENESS_QUERY not in host.registry.stored
 
 
-def test_another_owners_agent_does_not_answer(field: Field) -> None:
-    """Only whose question it is."""
-    dead = Owner("core-02", LAYOUT, field.time.clock)
-    assert not is_alive(sleeping(dead, Waiting(field)), field.registry, 10)
+def test_a_liveness_query_of_somebody_else_is_waited_for_as_well(host: LeavingHost) -> None:
+    """If two operators ask at the same time, one pass of the agent answers both."""
+    host.registry.put(LIVENESS_QUERY, "is your agent alive?", 30)
+    assert is_alive(sleeping(host.owner, PassDuringWait(host)), host.registry, 10)
 
 
-def test_without_patience_nobody_is_alive(field: Field) -> None:
-    """``--wait 0`` asks, and does not wait."""
-    assert not is_alive(sleeping(field.owner, Waiting(field)), field.registry, 0)
-    assert QUESTION not in field.registry.stored
+def test_the_agent_of_another_owner_does_not_remove_the_liveness_query(host: LeavingHost) -> None:
+    """A pass of core-01's agent does not make the agent of core-02 alive."""
+    dead = Owner("core-02", LAYOUT, host.time.clock)
+    assert not is_alive(sleeping(dead, PassDuringWait(host)), host.registry, 10)
 
 
-def test_a_question_that_cannot_be_put_says_nothing(field: Field) -> None:
-    """It is no sign of life."""
-    field.registry.down = True
+def test_no_agent_is_alive_if_the_wait_is_zero(host: LeavingHost) -> None:
+    """With --wait 0 the query is written and removed again at once."""
+    assert not is_alive(sleeping(host.owner, PassDuringWait(host)), host.registry, 0)
+    assert LIVENESS_QUERY not in host.registry.stored
+
+
+def test_a_liveness_query_that_cannot_be_written_is_an_error(host: LeavingHost) -> None:
+    """It does not show whether the agent is alive."""
+    host.registry.down = True
     with pytest.raises(RegistryUnavailable, match="cannot ask whether the agent is alive"):
-        is_alive(sleeping(field.owner, field.time.advance), field.registry, 5)
-
-
-def test_an_entry_that_another_host_writes_alike_is_that_hosts_by_now(field: Field) -> None:
-    """A standby with the same address, which has written it down, keeps it."""
-    claim = Claim.of("id", [field.registry.keys()[REDIS]])
-    field.registry.put(SHELF.record("core-03"), OwnerRecord("third", {REDIS: claim}).encode())
-    assert [change.key for change in removal_plan(field.owner, field.registry).changes] == [WEB]
+        is_alive(sleeping(host.owner, host.time.advance), host.registry, 5)

@@ -1,4 +1,4 @@
-"""Alive and ready."""
+"""Health: whether the loops of an agent are alive and ready."""
 
 from __future__ import annotations
 
@@ -12,36 +12,33 @@ from tests.support.reports import added, failed, planned, refused
 
 INTERVAL, PASS_SECONDS = 2.0, 10.0
 
-#: How late a pass may be: a few intervals and the time that a pass may take.
+#: How many seconds late a pass may be: three intervals and the time that a pass may take.
 SLACK = 3 * INTERVAL + PASS_SECONDS
 
 
 @pytest.fixture
 def time() -> FakeTime:
-    """The time that the agent goes by."""
+    """Return the time that the health of the loops is measured by."""
     return FakeTime()
 
 
 @pytest.fixture
 def health(time: FakeTime) -> Health:
-    """An agent that has just started."""
+    """Return the health of a loop that has just started."""
     return Health(INTERVAL, PASS_SECONDS, time.clock)
 
 
-def test_an_agent_that_starts_is_alive_and_not_ready(health: Health) -> None:
-    """It has shown nothing yet, and is given time."""
+# One loop: alive.
+
+
+def test_a_loop_that_has_just_started_is_alive_and_not_ready(health: Health) -> None:
+    """It is not ready because no pass has ended yet."""
     assert health.alive().good
     assert (health.ready().good, health.ready().text) == (False, "no pass has ended yet")
 
 
-def test_a_pass_that_begins_proves_nothing(health: Health) -> None:
-    """Readiness waits for its end."""
-    health.begun(0.0)
-    assert not health.ready().good
-
-
-def test_an_agent_whose_first_pass_never_ends_is_dead(health: Health, time: FakeTime) -> None:
-    """Nobody waits for it for longer than the slack."""
+def test_a_loop_whose_first_pass_does_not_end_in_time_is_not_alive(health: Health, time: FakeTime) -> None:
+    """The first pass may take as long as any other: three intervals and the time of a pass."""
     time.advance(SLACK)
     assert health.alive().good
     time.advance(0.1)
@@ -50,18 +47,19 @@ def test_an_agent_whose_first_pass_never_ends_is_dead(health: Health, time: Fake
 
 @pytest.mark.parametrize("wait", [INTERVAL, 30.0], ids=["after a success", "in back-off"])
 @pytest.mark.parametrize("report", [planned(), failed()], ids=["good", "bad"])
-def test_passes_that_come_when_due_keep_it_alive(
+def test_a_loop_whose_passes_end_when_they_are_due_is_alive(
     health: Health, time: FakeTime, wait: float, report: PassReport
 ) -> None:
-    """Whatever they end in, and however long the back-off: a restart would mend neither engine nor etcd."""
+    """The result of the passes and the length of the back-off do not matter: a restart would repair neither the engine
+    nor etcd."""
     for _ in range(10):
         health.ended(report, 0.0, wait)
         time.advance(wait + PASS_SECONDS)
         assert health.alive().good
 
 
-def test_a_loop_that_hangs_is_dead_and_says_since_when(health: Health, time: FakeTime) -> None:
-    """The age of the loop is what counts, not that the process answers."""
+def test_a_loop_that_hangs_is_not_alive_and_says_since_when(health: Health, time: FakeTime) -> None:
+    """The text has the seconds since the next pass was due."""
     health.ended(planned(), 0.0, INTERVAL)
     time.advance(INTERVAL + SLACK)
     assert health.alive().text == "ok"
@@ -70,11 +68,20 @@ def test_a_loop_that_hangs_is_dead_and_says_since_when(health: Health, time: Fak
     assert health.alive().text == "no pass has ended since one was due 17 s ago"
 
 
-def test_it_comes_to_life_again(health: Health, time: FakeTime) -> None:
-    """A pass that ends after all makes up for the wait."""
+def test_a_loop_is_alive_again_when_a_late_pass_ends(health: Health, time: FakeTime) -> None:
+    """The next pass is due from that moment."""
     time.advance(1000)
     health.ended(planned(), 0.0, INTERVAL)
     assert health.alive().good
+
+
+# One loop: ready.
+
+
+def test_a_pass_that_begins_does_not_make_the_loop_ready(health: Health) -> None:
+    """The loop is ready when a pass has ended with success."""
+    health.begun(0.0)
+    assert not health.ready().good
 
 
 @pytest.mark.parametrize(
@@ -96,30 +103,35 @@ def test_it_comes_to_life_again(health: Health, time: FakeTime) -> None:
     ],
     ids=lambda value: value.result.value if isinstance(value, PassReport) else None,
 )
-def test_ready_is_what_the_last_pass_ended_in(health: Health, report: PassReport, good: bool, text: str) -> None:
-    """Good after a success only, and the body says what the pass found or failed at."""
+def test_a_loop_is_ready_only_after_a_successful_pass(
+    health: Health, report: PassReport, good: bool, text: str
+) -> None:
+    """The text has the plan of a successful pass, or the result and the problem of a failed one."""
     health.ended(report, 0.0, 1.0)
     assert (health.ready().good, health.ready().text) == (good, text)
 
 
-def test_the_last_pass_counts() -> None:
-    """Readiness goes and comes with each."""
+def test_readiness_follows_the_last_pass() -> None:
+    """A failed pass makes the loop unready, and the next successful one makes it ready again."""
     health = Health(INTERVAL, PASS_SECONDS, FakeTime().clock)
-    seen = []
+    ready = []
     for report in (planned(), failed(), planned()):
         health.ended(report, 0.0, 1.0)
-        seen.append(health.ready().good)
-    assert seen == [True, False, True]
+        ready.append(health.ready().good)
+    assert ready == [True, False, True]
+
+
+# The loops of several registries.
 
 
 @pytest.fixture
 def both(time: FakeTime) -> dict[str, Health]:
-    """Two registries' loops that have just started."""
+    """Return the health of two loops that have just started, by the labels of their registries."""
     return {label: Health(INTERVAL, PASS_SECONDS, time.clock) for label in ("etcd", "etcd-2")}
 
 
-def test_one_registry_speaks_for_itself(health: Health, time: FakeTime) -> None:
-    """To the letter."""
+def test_an_agent_with_one_registry_answers_as_its_loop_does(health: Health, time: FakeTime) -> None:
+    """The answers do not have the label of the registry."""
     alone = AllRegistries({"etcd": health})
     for report in (planned(in_sync=3), failed()):
         health.ended(report, 0.0, 1.0)
@@ -128,8 +140,8 @@ def test_one_registry_speaks_for_itself(health: Health, time: FakeTime) -> None:
     assert (alone.alive(), alone.alive().good) == (health.alive(), False)
 
 
-def test_several_are_ready_when_each_is(both: dict[str, Health]) -> None:
-    """A line for each says which is not, and why; a problem does not break out of its line."""
+def test_an_agent_with_several_registries_is_ready_if_all_their_loops_are(both: dict[str, Health]) -> None:
+    """The text has one line for each registry. A line break in a problem is escaped."""
     together = AllRegistries(both)
     assert together.ready() == Answer(False, "etcd: no pass has ended yet\netcd-2: no pass has ended yet")
     both["etcd"].ended(planned(in_sync=3), 0.0, 1.0)
@@ -143,8 +155,10 @@ def test_several_are_ready_when_each_is(both: dict[str, Health]) -> None:
     assert together.ready().good
 
 
-def test_one_loop_that_hangs_is_enough(both: dict[str, Health], time: FakeTime) -> None:
-    """The other's passes do not hide it."""
+def test_an_agent_with_several_registries_is_not_alive_if_one_loop_hangs(
+    both: dict[str, Health], time: FakeTime
+) -> None:
+    """The passes of the other loop do not hide it."""
     together = AllRegistries(both)
     assert together.alive() == Answer(True, "etcd: ok\netcd-2: ok")
     time.advance(SLACK + 1)

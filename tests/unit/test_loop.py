@@ -1,4 +1,4 @@
-"""The loop: a pass, a wait, and again."""
+"""The loop: its waits, waking and stopping it, its observers, and the memory that it passes on."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from model.ownership import Known
 from model.plan import Plan
 from model.report import PassReport, PassResult
 from model.stored import StorePosition
-from tests.support.fakes import EPOCH, FakeTime, Watcher
+from tests.support.fakes import EPOCH, FakeTime, RecordingObserver
 from tests.support.reports import failed, planned
 
-#: Longer than any test takes: a loop that waits so long has to be woken.
+#: An interval in seconds that is longer than any test: a loop that waits for it has to be woken.
 HOUR = 3600.0
 
-#: Long enough for any machine to get to a thread.
+#: Seconds to wait for a thread. It is long enough for a slow machine.
 PATIENCE = 10.0
 
 GOOD, BAD = planned(), failed()
 
 
-class Script:
-    """Passes that end as it is written, one after the other; the last one stops the loop.
+class ScriptedLoop:
+    """A loop whose passes end with the given reports, or raise the given exceptions. The last pass stops it.
 
-    ``memories`` are what each pass was given. The loop need not wait between them, it is woken.
+    ``memories`` has the memory that each pass was given. The loop is woken after each pass, so it never waits.
     """
 
     def __init__(self, *reports: PassReport | Exception, interval: float = HOUR, jitter: float = 0.0) -> None:
@@ -40,11 +40,11 @@ class Script:
         self.time = FakeTime()
         self._reports: Iterator[PassReport | Exception] = iter(reports)
         self._left = len(reports)
-        self.watcher = Watcher(then=self._wake)
+        self.observer = RecordingObserver(then=self._wake)
         pace = Pace(interval, self.time.clock, lambda: jitter, Threads().waker())
-        self.loop = Loop(self._pass, pace, (self.watcher,))
+        self.loop = Loop(self._pass, pace, (self.observer,))
 
-    def run(self) -> Script:
+    def run(self) -> ScriptedLoop:
         """Run the loop to its end."""
         self.loop.run()
         return self
@@ -64,10 +64,11 @@ class Script:
         return report
 
 
-class Running:
-    """A loop in a thread; ``passes`` receives something for each pass."""
+class RunningLoop:
+    """A loop in a thread. A pass ends only while ``may_end`` is set."""
 
     def __init__(self) -> None:
+        #: Receives an element when a pass begins.
         self.passes: SimpleQueue[str] = SimpleQueue()
         self.may_end = threading.Event()
         self.may_end.set()
@@ -76,7 +77,7 @@ class Running:
         self.thread.start()
 
     def next_pass(self) -> str:
-        """Wait for the next pass to begin."""
+        """Wait until the next pass begins."""
         return self.passes.get(timeout=PATIENCE)
 
     def _pass(self, memory: Memory) -> PassReport:
@@ -86,9 +87,9 @@ class Running:
 
 
 @pytest.fixture
-def running() -> Iterator[Running]:
-    """A loop that runs, with an hour between its passes."""
-    running = Running()
+def running() -> Iterator[RunningLoop]:
+    """Run a loop with an hour between its passes."""
+    running = RunningLoop()
     yield running
     running.may_end.set()
     running.loop.stop()
@@ -96,21 +97,24 @@ def running() -> Iterator[Running]:
     assert not running.thread.is_alive()
 
 
-def test_the_first_pass_comes_at_once(running: Running) -> None:
-    """Nobody waits an interval for it."""
+# Waking and stopping.
+
+
+def test_the_first_pass_begins_at_once(running: RunningLoop) -> None:
+    """It does not wait for the interval."""
     assert running.next_pass()
 
 
-def test_waking_cuts_the_wait(running: Running) -> None:
-    """As often as it is asked for."""
+def test_waking_ends_the_wait_each_time(running: RunningLoop) -> None:
+    """The next pass begins at once, as often as the loop is woken."""
     for _ in range(3):
         assert running.next_pass()
         running.loop.wake()
     assert running.next_pass()
 
 
-def test_waking_during_a_pass_makes_another_right_after_it(running: Running) -> None:
-    """The pass that runs may have looked already."""
+def test_waking_during_a_pass_starts_another_pass_right_after_it(running: RunningLoop) -> None:
+    """The running pass may already have read what has changed since."""
     running.may_end.clear()
     running.next_pass()
     running.loop.wake()
@@ -119,16 +123,16 @@ def test_waking_during_a_pass_makes_another_right_after_it(running: Running) -> 
     assert running.next_pass()
 
 
-def test_stopping_cuts_the_wait(running: Running) -> None:
-    """Nobody waits for the interval to be over."""
+def test_stopping_ends_the_wait(running: RunningLoop) -> None:
+    """The loop ends without waiting for the rest of the interval."""
     running.next_pass()
     running.loop.stop()
     running.thread.join(PATIENCE)
     assert not running.thread.is_alive()
 
 
-def test_stopping_lets_the_pass_that_runs_end(running: Running) -> None:
-    """It is not cut short, and no other comes after it."""
+def test_stopping_lets_the_running_pass_end(running: RunningLoop) -> None:
+    """No other pass begins after it."""
     running.may_end.clear()
     running.next_pass()
     running.loop.stop()
@@ -139,47 +143,54 @@ def test_stopping_lets_the_pass_that_runs_end(running: Running) -> None:
     assert running.passes.empty()
 
 
-def test_a_loop_that_was_stopped_before_does_nothing() -> None:
-    """Not even one pass."""
-    script = Script(GOOD)
+def test_a_loop_that_was_stopped_before_it_ran_makes_no_pass() -> None:
+    """``run`` returns at once."""
+    script = ScriptedLoop(GOOD)
     script.loop.stop()
     assert script.run().memories == []
 
 
-def test_after_a_success_it_waits_the_interval() -> None:
-    """However often."""
-    assert Script(GOOD, GOOD, GOOD, interval=2.0).run().watcher.waits == [2.0, 2.0, 2.0]
+# The wait after a pass.
 
 
-def test_after_failures_it_waits_longer_and_longer() -> None:
-    """Up to half a minute; a success puts an end to it."""
-    script = Script(*[BAD] * 8, GOOD, BAD, interval=1.0).run()
-    assert script.watcher.waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 1.0, 1.0]
+def test_the_wait_after_a_success_is_the_interval() -> None:
+    """It does not depend on how many passes have succeeded."""
+    assert ScriptedLoop(GOOD, GOOD, GOOD, interval=2.0).run().observer.waits == [2.0, 2.0, 2.0]
+
+
+def test_the_wait_grows_with_each_failure_in_a_row_up_to_thirty_seconds() -> None:
+    """A success brings it back to the interval."""
+    script = ScriptedLoop(*[BAD] * 8, GOOD, BAD, interval=1.0).run()
+    assert script.observer.waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("result", [each for each in PassResult if each is not PassResult.SUCCESS])
-def test_every_kind_of_failure_backs_off(result: PassResult) -> None:
-    """Whatever went wrong."""
-    assert Script(*[failed(result)] * 3, interval=1.0).run().watcher.waits == [1.0, 2.0, 4.0]
+def test_the_wait_grows_after_every_kind_of_failure(result: PassResult) -> None:
+    """Every result but success is a failure."""
+    assert ScriptedLoop(*[failed(result)] * 3, interval=1.0).run().observer.waits == [1.0, 2.0, 4.0]
 
 
-def test_jitter_takes_up_to_a_quarter_off_a_back_off() -> None:
-    """And nothing off the interval."""
-    assert Script(BAD, BAD, GOOD, interval=0.5, jitter=1.0).run().watcher.waits == [0.75, 1.5, 0.5]
+def test_jitter_shortens_only_the_wait_after_a_failure_by_up_to_a_quarter() -> None:
+    """The wait after a success is the whole interval."""
+    # A wait of 1 s less a quarter, one of 2 s less a quarter, and the interval.
+    assert ScriptedLoop(BAD, BAD, GOOD, interval=0.5, jitter=1.0).run().observer.waits == [0.75, 1.5, 0.5]
 
 
-def test_observers_are_told_of_each_pass() -> None:
-    """When it began, by the wall clock, and what it ended in."""
-    watcher = Script(GOOD, BAD).run().watcher
-    assert watcher.begun_at == [EPOCH, EPOCH + 5]
-    assert watcher.reports == [GOOD, BAD]
+# Observers, mistakes, and the memory.
 
 
-def test_a_mistake_in_a_pass_does_not_end_the_loop() -> None:
-    """It is logged with its traceback, counts as a failure, and the next pass comes."""
+def test_observers_learn_when_each_pass_begins_and_how_it_ends() -> None:
+    """The begin is given by the wall clock."""
+    observer = ScriptedLoop(GOOD, BAD).run().observer
+    assert observer.begun_at == [EPOCH, EPOCH + 5]
+    assert observer.reports == [GOOD, BAD]
+
+
+def test_an_exception_in_a_pass_does_not_end_the_loop() -> None:
+    """It is logged with its traceback, the pass has the result internal-error, and the next pass begins."""
     with capture_logs() as lines:
-        script = Script(ZeroDivisionError("a mistake\nof ours"), GOOD, interval=1.0).run()
-    broken, good = script.watcher.reports
+        script = ScriptedLoop(ZeroDivisionError("a mistake\nof ours"), GOOD, interval=1.0).run()
+    broken, good = script.observer.reports
     assert (broken.result, broken.problem) == (PassResult.INTERNAL_ERROR, "ZeroDivisionError: a mistake of ours")
     assert good.succeeded
     assert [(line["event"], line["log_level"]) for line in lines] == [("pass broke, please report this", "error")]
@@ -187,15 +198,20 @@ def test_a_mistake_in_a_pass_does_not_end_the_loop() -> None:
 
 
 SETTLED = {"/services/web/core-01:web:80": Known("10.0.0.1:80", "id-web")}
-SUSPECTS = {"/services/db/core-01:db:80": 1}
-MARK = StorePosition("c1", 7)
-SAW_IT = PassReport(PassResult.SUCCESS, plan=Plan(settled=SETTLED), held_delete_counts=SUSPECTS, store_position=MARK)
+HELD_DELETE_COUNTS = {"/services/db/core-01:db:80": 1}
+STORE_POSITION = StorePosition("c1", 7)
+WITH_A_PLAN = PassReport(
+    PassResult.SUCCESS,
+    plan=Plan(settled=SETTLED),
+    held_delete_counts=HELD_DELETE_COUNTS,
+    store_position=STORE_POSITION,
+)
 
 
 @pytest.mark.parametrize("between", [BAD, failed(PassResult.ENGINE_ERROR), ValueError()], ids=repr)
-def test_what_a_pass_saw_is_given_to_the_next(between: PassReport | Exception) -> None:
-    """A pass that saw nothing, or broke, leaves it as it was; one that saw otherwise replaces it."""
+def test_a_pass_is_given_the_memory_of_the_last_pass_that_made_a_plan(between: PassReport | Exception) -> None:
+    """A pass that failed before its plan, or raised an exception, leaves the memory as it was."""
     with capture_logs():
-        script = Script(SAW_IT, between, GOOD, GOOD).run()
-    seen = Memory(SETTLED, SUSPECTS, MARK, passes_since_consistent_read=1)
-    assert script.memories == [Memory(), seen, seen, Memory(passes_since_consistent_read=2)]
+        script = ScriptedLoop(WITH_A_PLAN, between, GOOD, GOOD).run()
+    memory = Memory(SETTLED, HELD_DELETE_COUNTS, STORE_POSITION, passes_since_consistent_read=1)
+    assert script.memories == [Memory(), memory, memory, Memory(passes_since_consistent_read=2)]

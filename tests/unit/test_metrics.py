@@ -1,9 +1,10 @@
-"""The metrics, and the page that lists them."""
+"""The metrics, and docs/metrics.md, which lists them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
@@ -12,12 +13,12 @@ from attrs import evolve
 from prometheus_client import parser as prometheus
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
-from prometheus_client.samples import Sample
 
 from controller.observe.metrics import Metrics
 from model.container import ContainerRef
+from model.described import DescribedEnum
 from model.desired import ExclusionReason
-from model.plan import Action, Reason
+from model.plan import DRIFT, Action, Reason
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result, Stage
 from tests.support.fakes import EPOCH
@@ -32,93 +33,131 @@ OF_ETCD = {"registry": "etcd"}
 
 @pytest.fixture
 def metrics() -> Metrics:
-    """The metrics of an agent that has just started."""
+    """Return the metrics of an agent that has just started."""
     return Metrics("etcd")
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    """One sample, None when there is none."""
+    """Return the value of a sample, or None if there is no such sample."""
     return metrics.registry.get_sample_value(f"wharfinger_{name}", labels)
 
 
 def total(metrics: Metrics, name: str) -> float:
-    """The sum over all labels."""
-    samples = [each for family in ours(metrics) for each in family.samples if each.name == f"wharfinger_{name}"]
+    """Return the sum of a metric over all labels."""
+    samples = [each for family in own_families(metrics) for each in family.samples if each.name == f"wharfinger_{name}"]
     return sum(each.value for each in samples)
 
 
-def ours(metrics: Metrics) -> list[Metric]:
-    """The families that this program adds to the client library's own."""
+def own_families(metrics: Metrics) -> list[Metric]:
+    """Return the metrics without those of the client library itself."""
     return [each for each in metrics.registry.collect() if not each.name.startswith(("process_", "python_"))]
 
 
-def documented(family: Metric) -> str:
-    """The name that operators use in their queries."""
+def query_name(family: Metric) -> str:
+    """Return the name that queries use."""
     return f"{family.name}_total" if family.type == "counter" else family.name
 
 
-def rows(title: str) -> Iterator[list[str]]:
-    """The cells of the page's table with this first line."""
-    lines = iter(PAGE.read_text().splitlines())
-    for line in lines:
-        if line == title:
-            break
-    next(lines)
-    for line in lines:
-        if not line.startswith("|"):
-            return
-        yield [cell.strip() for cell in line.strip("|").split("|")]
+def page_rows(header: str) -> list[str]:
+    """Return the rows of the page's table with this header."""
+    lines = PAGE.read_text().splitlines()
+    return list(takewhile(lambda line: line.startswith("|"), lines[lines.index(header) + 2 :]))
+
+
+def cells(row: str) -> list[str]:
+    """Return the cells of a table's row."""
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+#: The labels with a closed list of values, and the enumerations that they are taken from.
+LABEL_VALUES: dict[tuple[str, str], Iterable[DescribedEnum]] = {
+    ("wharfinger_passes_total", "result"): PassResult,
+    ("wharfinger_pass_duration_seconds", "stage"): Stage,
+    ("wharfinger_operations_total", "action"): Action,
+    ("wharfinger_operations_total", "result"): [each for each in Result if each is not Result.PENDING],
+    ("wharfinger_drift_repaired_total", "kind"): DRIFT,
+    ("wharfinger_containers_excluded", "reason"): ExclusionReason,
+    ("wharfinger_entries_refused", "reason"): RefusalReason,
+}
+
+VALUES_HEADER = "| Metric | Label | Value | Meaning |"
+
+
+def expected_value_rows() -> list[str]:
+    """Return the rows that the page's table of label values must have, in order."""
+    return [
+        f"| `{metric}` | `{label}` | `{each.value}` | {each.about} |"
+        for (metric, label), values in LABEL_VALUES.items()
+        for each in values
+    ]
+
+
+# docs/metrics.md.
 
 
 def test_the_page_lists_every_metric_and_no_other(metrics: Metrics) -> None:
-    """Name, type and labels, in both directions."""
+    """The table has the name, the type and the labels of each metric."""
     on_page = {
         CODE.findall(name)[0]: (kind, set(CODE.findall(labels)))
-        for name, kind, labels, _ in rows("| Metric | Type | Labels | Meaning |")
+        for name, kind, labels, _ in map(cells, page_rows("| Metric | Type | Labels | Meaning |"))
     }
     in_code = {
-        documented(each): (each.type, {label for sample in each.samples for label in sample.labels} - {"le"})
-        for each in ours(metrics)
+        query_name(each): (each.type, {label for sample in each.samples for label in sample.labels} - {"le"})
+        for each in own_families(metrics)
     }
     assert on_page == in_code
 
 
 def test_the_page_lists_every_value_of_a_label_and_no_other(metrics: Metrics) -> None:
-    """They are all there before the first pass, so that a query never meets a series that is yet to come."""
-    on_page = {
-        (CODE.findall(name)[0], CODE.findall(label)[0]): set(CODE.findall(values))
-        for name, label, values in rows("| Metric | Label | Values |")
-    }
+    """Every series exists before the first pass, so that a query finds each value that the page lists."""
+    on_page: dict[tuple[str, str], set[str]] = {}
+    for name, label, listed, _ in map(cells, page_rows(VALUES_HEADER)):
+        key = CODE.findall(name)[0], CODE.findall(label)[0]
+        on_page.setdefault(key, set()).update(CODE.findall(listed))
     in_code: dict[tuple[str, str], set[str]] = {}
-    for family in ours(metrics):
+    for family in own_families(metrics):
         for sample in family.samples:
             for label in sample.labels.keys() - {"registry", "version", "python", "le"}:
-                in_code.setdefault((documented(family), label), set()).add(sample.labels[label])
+                in_code.setdefault((query_name(family), label), set()).add(sample.labels[label])
     assert on_page == in_code
 
 
-def test_the_page_speaks_of_no_metric_that_is_not_there(metrics: Metrics) -> None:
-    """The alerts among it: a query for a metric that does not exist never fires."""
+def test_the_page_explains_each_value_of_a_label_in_the_words_of_the_code() -> None:
+    """The sentences are those of the enumerations, in their order."""
+    expected = expected_value_rows()
+    assert page_rows(VALUES_HEADER) == expected, (
+        f"The table of label values in {PAGE.name} differs from the code. Replace its rows by these:\n"
+        + "\n".join(expected)
+    )
+
+
+def test_the_page_names_every_metric_and_no_other(metrics: Metrics) -> None:
+    """This includes the alerts: an alert on a metric that does not exist never fires."""
     names = set(re.findall(r"wharfinger_[a-z_]+", PAGE.read_text()))
-    assert names == {documented(each) for each in ours(metrics)}
+    assert names == {query_name(each) for each in own_families(metrics)}
 
 
-def test_everything_starts_at_zero(metrics: Metrics) -> None:
-    """All but the build's information, which is always 1."""
-    started = {sample.name: sample.value for family in ours(metrics) for sample in family.samples if sample.value}
+# Values from the start, and after a pass.
+
+
+def test_every_metric_starts_at_zero_except_build_info(metrics: Metrics) -> None:
+    """build_info is always 1."""
+    started = {
+        sample.name: sample.value for family in own_families(metrics) for sample in family.samples if sample.value
+    }
     assert started == {"wharfinger_build_info": 1}
 
 
 @pytest.mark.parametrize("result", PassResult, ids=lambda result: result.value)
 def test_a_pass_is_counted_by_its_result(metrics: Metrics, result: PassResult) -> None:
-    """Once, and under no other."""
+    """No other result is counted."""
     metrics.of("etcd").ended(PassReport(result), EPOCH, 1.0)
     assert value(metrics, "passes_total", result=result.value, **OF_ETCD) == 1
     assert total(metrics, "passes_total") == 1
 
 
-def test_attempt_and_success_are_told_apart(metrics: Metrics) -> None:
-    """The first moves with every pass that begins, the second with those that end well."""
+def test_a_failed_pass_changes_the_time_of_the_last_attempt_and_not_of_the_last_success(metrics: Metrics) -> None:
+    """The first is set when a pass begins, the second when a successful pass ends."""
     metrics.of("etcd").begun(EPOCH)
     metrics.of("etcd").ended(planned(), EPOCH + 1, 1.0)
     metrics.of("etcd").begun(EPOCH + 2)
@@ -127,8 +166,8 @@ def test_attempt_and_success_are_told_apart(metrics: Metrics) -> None:
     assert value(metrics, "last_success_timestamp_seconds", **OF_ETCD) == EPOCH + 1
 
 
-def test_the_stages_that_were_reached_are_timed(metrics: Metrics) -> None:
-    """A pass that ended early says nothing about the later ones."""
+def test_only_the_stages_that_a_pass_reached_are_timed(metrics: Metrics) -> None:
+    """A pass that ended early is not counted in the later stages."""
     metrics.of("etcd").ended(planned(seconds={Stage.REGISTRY_READ: 0.25, Stage.DOCKER: 2.0}), EPOCH, 1.0)
     assert value(metrics, "pass_duration_seconds_sum", stage="registry-read", **OF_ETCD) == 0.25
     assert value(metrics, "pass_duration_seconds_count", stage="docker", **OF_ETCD) == 1
@@ -142,7 +181,7 @@ def test_the_stages_that_were_reached_are_timed(metrics: Metrics) -> None:
     ids=lambda each: each.action.value,
 )
 def test_operations_are_counted_by_action_and_result(metrics: Metrics, change: object, ended: Result) -> None:
-    """Each outcome once."""
+    """Each outcome is counted once."""
     report = planned(change, ended=ended)  # type: ignore[arg-type] # pytest's parameters have no type
     metrics.of("etcd").ended(report, EPOCH, 1.0)
     action = report.outcomes[0].change.action.value
@@ -162,8 +201,10 @@ def test_operations_are_counted_by_action_and_result(metrics: Metrics, change: o
         (Reason.CLAIMS, 0),
     ],
 )
-def test_drift_is_what_others_did(metrics: Metrics, reason: Reason, repairs: int) -> None:
-    """Changes that follow the containers are no drift, and what could not be repaired is no repair."""
+def test_only_applied_changes_with_a_drift_reason_are_counted_as_drift(
+    metrics: Metrics, reason: Reason, repairs: int
+) -> None:
+    """A change that follows the containers is not drift, and a change that failed repaired nothing."""
     metrics.of("etcd").ended(planned(added(reason=reason), ended=Result.FAILED), EPOCH, 1.0)
     assert total(metrics, "drift_repaired_total") == 0
     metrics.of("etcd").ended(planned(added(reason=reason)), EPOCH, 1.0)
@@ -184,10 +225,10 @@ BUSY = planned(
 )
 
 
-def test_the_gauges_show_what_the_last_pass_saw(metrics: Metrics) -> None:
-    """Counts of entries, refusals by reason, and containers that nobody would describe."""
-    over = {ContainerRef("1", "a"): ExclusionReason.UNHEALTHY, ContainerRef("2", "b"): ExclusionReason.UNHEALTHY}
-    metrics.of("etcd").ended(evolve(BUSY, excluded=over), EPOCH, 1.0)
+def test_the_gauges_show_the_counts_of_the_last_pass(metrics: Metrics) -> None:
+    """These are the entries, the refusals and excluded containers by reason, and the unknown containers."""
+    excluded = {ContainerRef("1", "a"): ExclusionReason.UNHEALTHY, ContainerRef("2", "b"): ExclusionReason.UNHEALTHY}
+    metrics.of("etcd").ended(evolve(BUSY, excluded=excluded), EPOCH, 1.0)
     assert {name: value(metrics, f"entries_{name}", **OF_ETCD) for name in COUNTS} == COUNTS
     assert value(metrics, "containers_excluded", reason="unhealthy", **OF_ETCD) == 2
     assert value(metrics, "containers_excluded", reason="filtered", **OF_ETCD) == 0
@@ -196,24 +237,25 @@ def test_the_gauges_show_what_the_last_pass_saw(metrics: Metrics) -> None:
     assert value(metrics, "containers_unknown", **OF_ETCD) == 1
 
 
-def test_the_gauges_keep_what_they_show_while_nothing_is_seen(metrics: Metrics) -> None:
-    """A pass that saw nothing knows nothing: unknown is not absent."""
+def test_the_gauges_keep_their_values_in_a_pass_without_a_plan(metrics: Metrics) -> None:
+    """Such a pass does not know how many entries or containers there are."""
     metrics.of("etcd").ended(BUSY, EPOCH, 1.0)
     metrics.of("etcd").ended(failed(), EPOCH, 1.0)
     assert {name: value(metrics, f"entries_{name}", **OF_ETCD) for name in COUNTS} == COUNTS
     assert value(metrics, "containers_unknown", **OF_ETCD) == 1
 
 
-def test_what_is_over_goes_back_to_zero(metrics: Metrics) -> None:
-    """A refusal that was mended, a container that can be read again."""
+def test_gauges_of_refusals_and_unknown_containers_return_to_zero(metrics: Metrics) -> None:
+    """They are 0 after a pass without refusals and unknown containers."""
     metrics.of("etcd").ended(BUSY, EPOCH, 1.0)
     metrics.of("etcd").ended(planned(), EPOCH, 1.0)
     assert total(metrics, "entries_refused") == 0
     assert total(metrics, "containers_unknown") == 0
 
 
-def test_what_the_guard_holds_back_is_shown_and_counted(metrics: Metrics) -> None:
-    """The gauge shows the last pass, and keeps it while nothing is seen; the counter counts the passes."""
+def test_held_deletes_are_shown_and_their_passes_are_counted(metrics: Metrics) -> None:
+    """The gauge has the deletes of the last pass that made a plan. The counter has the passes that held deletes
+    back."""
     held = planned(held_back=(removed("/a/b/1"), removed("/a/b/2")))
     for report, shown, counted in ((held, 2, 1), (failed(), 2, 1), (held, 2, 2), (planned(), 0, 2)):
         metrics.of("etcd").ended(report, EPOCH, 1.0)
@@ -222,14 +264,14 @@ def test_what_the_guard_holds_back_is_shown_and_counted(metrics: Metrics) -> Non
     assert total(metrics, "operations_total") == 0
 
 
-def test_the_alerts_words_are_labels(metrics: Metrics) -> None:
-    """An owner conflict and a write of the owner record have series of their own from the start."""
+def test_the_series_of_owner_conflicts_and_owner_records_exist_from_the_start(metrics: Metrics) -> None:
+    """Both are 0 before the first pass."""
     assert value(metrics, "passes_total", result="owner-conflict", **OF_ETCD) == 0
     assert value(metrics, "operations_total", action="record", result="failed", **OF_ETCD) == 0
 
 
 def test_failed_requests_are_counted(metrics: Metrics) -> None:
-    """The engine's and the registry's, each on its own."""
+    """Requests to the engine and to the registry are counted apart."""
     metrics.engine_failed()
     metrics.of("etcd").registry_failed()
     metrics.of("etcd").registry_failed()
@@ -238,26 +280,26 @@ def test_failed_requests_are_counted(metrics: Metrics) -> None:
 
 
 def scrape(metrics: Metrics, accept: str = "") -> str:
-    """What Prometheus gets."""
+    """Return what Prometheus receives."""
     environ: dict[str, object] = {}
     setup_testing_defaults(environ)
-    start: Callable[..., None] = lambda *_: None  # noqa: E731 - WSGI's way to hear of status and headers
+    start: Callable[..., None] = lambda *_: None  # noqa: E731 - WSGI passes status and headers to it
     return b"".join(metrics.app()({**environ, "HTTP_ACCEPT": accept}, start)).decode()
 
 
-def test_both_formats_can_be_read(metrics: Metrics) -> None:
-    """With the client library's own parsers, which are strict about OpenMetrics."""
+def test_the_prometheus_and_the_openmetrics_format_can_be_parsed(metrics: Metrics) -> None:
+    """The parsers are those of the client library, which are strict about OpenMetrics."""
     metrics.of("etcd").ended(planned(added(), unknown=(unreadable(),)), EPOCH, 1.0)
-    openly = scrape(metrics, "application/openmetrics-text; version=1.0.0")
-    assert openly.endswith("# EOF\n")
-    families = openmetrics.text_string_to_metric_families(openly)  # type: ignore[no-untyped-call] # it has no types
+    text = scrape(metrics, "application/openmetrics-text; version=1.0.0")
+    assert text.endswith("# EOF\n")
+    families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call] # it has no types
     names = {family.name for family in families}
-    assert names >= {family.name for family in ours(metrics)}
+    assert names >= {family.name for family in own_families(metrics)}
     assert names >= {family.name for family in prometheus.text_string_to_metric_families(scrape(metrics))}
 
 
 def test_no_label_comes_from_a_container(metrics: Metrics) -> None:
-    """However many containers come and go, and whatever they are called: the same series, before and after."""
+    """The series stay the same, however many containers come and go and whatever their names are."""
     before = {line.rpartition(" ")[0] for line in scrape(metrics).splitlines()}
     for number in range(20):
         name = f"marker-{number}"
@@ -267,41 +309,38 @@ def test_no_label_comes_from_a_container(metrics: Metrics) -> None:
     assert {line.rpartition(" ")[0] for line in scrape(metrics).splitlines()} == before
 
 
-def test_every_closed_list_is_a_label() -> None:
-    """The words of log, dry-run and metrics are the same: no reason of the model is missing among the labels."""
-    values = {sample.labels.get("reason") for family in ours(Metrics("etcd")) for sample in family.samples}
+def test_every_refusal_reason_and_action_of_the_model_is_a_label_value() -> None:
+    """Log, dry run and metrics use the same words."""
+    values = {sample.labels.get("reason") for family in own_families(Metrics("etcd")) for sample in family.samples}
     assert values >= {reason.value for reason in RefusalReason}
     assert {action.value for action in Action} <= {
-        sample.labels.get("action") for family in ours(Metrics("etcd")) for sample in family.samples
+        sample.labels.get("action") for family in own_families(Metrics("etcd")) for sample in family.samples
     }
 
 
-def test_registries_are_counted_apart() -> None:
-    """Each has every series from the start, and moves none of another's."""
+def test_each_registry_has_series_of_its_own() -> None:
+    """Every series exists for each registry from the start, and a pass over one registry changes no series of
+    another."""
     both = Metrics("etcd", "etcd-2")
     both.of("etcd-2").begun(EPOCH)
     both.of("etcd-2").ended(BUSY, EPOCH, 1.0)
     both.of("etcd-2").registry_failed()
-    samples = [sample for family in ours(both) for sample in family.samples]
-    moved = {sample.labels["registry"] for sample in samples if sample.value and "registry" in sample.labels}
-    assert moved == {"etcd-2"}
+    samples = [sample for family in own_families(both) for sample in family.samples]
+    changed = {sample.labels["registry"] for sample in samples if sample.value and "registry" in sample.labels}
+    assert changed == {"etcd-2"}
     series = [
         {
             (sample.name, *sorted((sample.labels | {"registry": ""}).items()))
             for sample in samples
-            if _is_of(sample, one)
+            if sample.labels.get("registry") == label
         }
-        for one in ("etcd", "etcd-2")
+        for label in ("etcd", "etcd-2")
     ]
     assert series[0] == series[1] != set()
 
 
-def _is_of(sample: Sample, label: str) -> bool:
-    return sample.labels.get("registry") == label
-
-
-def test_the_engine_is_nobodys() -> None:
-    """A failed request to it is counted once, whichever loop made it."""
+def test_failed_requests_to_the_engine_have_no_registry_label() -> None:
+    """All loops use one engine, so a failed request is counted once."""
     both = Metrics("etcd", "etcd-2")
     both.engine_failed()
     assert value(both, "engine_request_errors_total") == 1

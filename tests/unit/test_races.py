@@ -1,4 +1,7 @@
-"""Two agents at one registry, their passes interleaved in any order, killed at any point."""
+"""Passes of two agents at one registry, interleaved request by request; about several agents, not one module.
+
+An agent may be killed at any request.
+"""
 
 from __future__ import annotations
 
@@ -10,191 +13,163 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.reconcile.one_pass import PassSettings
 from model.container import Container
-from model.layout import PlainLayout
 from model.plan import Action, Change
-from model.record import OwnerRecord, RecordKeys
 from model.report import Outcome, Result
-from model.rules import AddressRules, Rules
-from tests.support.builders import container
-from tests.support.fakes import FakeSource, FakeTime
-from tests.support.interleaving import Player
+from tests.support.fakes import FakeSource
+from tests.support.interleaving import SteppedAgent
 from tests.support.memory_registry import MemoryRegistry
+from tests.support.pass_harness import engine_of, owner_record, pass_settings, published_number, serving
 
 KEY = "/services/nginx/redis-1"
 WEB = "/services/nginx/core-01:web:80"
+OWNERS = ("core-01", "core-02")
+
+#: The indexes of the two agents.
 FIRST, SECOND = 0, 1
 
 
 def redis(number: int = 8000) -> Container:
-    """A container that asks for the id that both hosts want."""
-    return container("redis", publish={"80/tcp": f"0.0.0.0:{number}"}, env=("SERVICE_ID=redis-1",))
+    """Return a container with the SERVICE_ID that both hosts want."""
+    return serving("redis", "SERVICE_ID=redis-1", number=number)
 
 
-def web(name: str = "web") -> Container:
-    """A container with an id of registrator's form."""
-    return container(name, publish={"80/tcp": "0.0.0.0:8000"})
+def address(agent: int) -> str:
+    """Return the address of this agent's host."""
+    return f"10.0.0.{agent + 1}"
 
 
-class Witness:
-    """Who holds the key, and whether it was taken from anybody whose container runs."""
+class HolderCheck:
+    """Follows which agent wrote KEY, and fails if it is taken from an agent whose container runs."""
 
-    def __init__(self) -> None:
-        self.holder: int | None = None
-        self.sources: list[FakeSource] = []
+    def __init__(self, sources: Sequence[FakeSource]) -> None:
+        self._sources = sources
+        self._holder: int | None = None
 
-    def told(self, number: int, change: Change, outcome: Outcome) -> None:
-        """A change of agent ``number``."""
+    def on_outcome(self, agent: int, change: Change, outcome: Outcome) -> None:
+        """Check a change of this agent."""
         if change.key != KEY or outcome.result is not Result.APPLIED:
             return
-        holder = self.holder
-        robbed = holder is not None and holder != number and self.sources[holder].containers
+        holder = self._holder
+        robbed = holder is not None and holder != agent and self._sources[holder].containers
         assert not robbed, f"{change.action.value} of a key whose container runs on the other host"
-        self.holder = None if change.action is Action.DELETE else number
-
-
-def task(number: int, owner: str) -> PassSettings:
-    """What the operator of a host wants."""
-    rules = Rules(owner, AddressRules(ip=f"10.0.0.{number + 1}"))
-    return PassSettings(rules, PlainLayout("/services"), clock=FakeTime().clock)
+        self._holder = None if change.action is Action.DELETE else agent
 
 
 @contextmanager
-def two_hosts(registry: MemoryRegistry, *sources: FakeSource) -> Iterator[list[Player]]:
-    """The agents of hosts core-01 and core-02, watched."""
-    witness = Witness()
-    witness.sources = list(sources)
-    players = []
-    for number, source in enumerate(sources):
+def two_hosts(registry: MemoryRegistry) -> Iterator[list[SteppedAgent]]:
+    """Run the agents of core-01 and core-02, each of which runs ``redis`` at first, with a HolderCheck."""
+    sources = [FakeSource(redis(), engine=engine_of(owner)) for owner in OWNERS]
+    check = HolderCheck(sources)
+    agents = []
+    for number, (owner, source) in enumerate(zip(OWNERS, sources, strict=True)):
 
-        def told(change: Change, outcome: Outcome, number: int = number) -> None:
-            witness.told(number, change, outcome)
+        def on_outcome(change: Change, outcome: Outcome, number: int = number) -> None:
+            check.on_outcome(number, change, outcome)
 
-        players.append(Player(task(number, f"core-0{number + 1}"), source, registry, told))
+        agents.append(SteppedAgent(pass_settings(owner, ip=address(number)), source, registry, on_outcome))
     try:
-        yield players
+        yield agents
     finally:
-        for player in players:
-            player.close()
+        for agent in agents:
+            agent.close()
 
 
-def host(number: int, *containers: Container) -> FakeSource:
-    """A host with an engine of its own."""
-    return FakeSource(*containers, engine=f"ENGINE:{number}")
-
-
-def come_to_rest(players: Sequence[Player], registry: MemoryRegistry) -> None:
-    """Passes of both until nothing is written any more; that must be soon."""
+def settle(agents: Sequence[SteppedAgent], registry: MemoryRegistry) -> None:
+    """Let each agent in turn complete its pass and make another one, four times. The last time must write nothing."""
     for _ in range(4):
         before = registry.version
-        for player in players:
-            player.finish()
+        for agent in agents:
+            agent.finish()
     assert registry.version == before
 
 
-#: What two first passes do at the registry: read, look at others' records perhaps, write the record, write the entry.
+#: The requests of a first pass: read, perhaps read the other hosts' records, write the record, write the entry.
 REQUESTS = 5
 
 
 @pytest.mark.parametrize("turns", list(combinations(range(2 * REQUESTS), REQUESTS)), ids=str)
-def test_of_two_hosts_that_start_at_once_exactly_one_gets_the_id(turns: tuple[int, ...]) -> None:
-    """In every order of their requests; and it keeps it."""
+def test_of_two_hosts_that_start_at_once_exactly_one_gets_the_custom_id(turns: tuple[int, ...]) -> None:
+    """In every order of their requests one host gets the id and keeps it, and only its record claims it."""
     registry = MemoryRegistry()
-    with two_hosts(registry, host(1, redis()), host(2, redis())) as players:
+    with two_hosts(registry) as agents:
         for number in range(2 * REQUESTS):
-            players[FIRST if number in turns else SECOND].step()
+            agents[FIRST if number in turns else SECOND].step()
         winner = registry.stored[KEY].value
-        come_to_rest(players, registry)
+        settle(agents, registry)
         assert registry.stored[KEY].value == winner
-        claims = [
-            OwnerRecord.decode(registry.stored[RecordKeys("/services").record(f"core-0{each}")].value)
-            for each in (1, 2)
-        ]
-        assert sorted(KEY in claim.claims for claim in claims if claim) == [False, True]
+        assert sorted(KEY in owner_record(registry, owner).claims for owner in OWNERS) == [False, True]
 
 
-@st.composite
-def histories(draw: st.DrawFn) -> list[tuple[str, int]]:
-    """What befalls two agents: mostly steps, and now and then something else."""
-    what = st.sampled_from(["step"] * 8 + ["kill", "start", "stop", "move"])
-    return draw(st.lists(st.tuples(what, st.sampled_from([FIRST, SECOND])), max_size=60))
+#: A history: what happens, and to which of the two agents.
+History = list[tuple[str, int]]
 
 
-def befall(what: str, player: Player, number: int) -> None:
-    """One event of a history."""
-    match what:
+def histories(*events: str) -> st.SearchStrategy[History]:
+    """Generate histories of these events, most of which are steps."""
+    event = st.sampled_from(["step"] * 8 + list(events))
+    return st.lists(st.tuples(event, st.sampled_from([FIRST, SECOND])), max_size=60)
+
+
+def happen(event: str, agent: SteppedAgent, number: int) -> None:
+    """Let an event happen to an agent. ``number`` makes the port after a move unique."""
+    match event:
         case "step":
-            player.step()
+            agent.step()
         case "kill":
-            player.kill()
+            agent.kill()
         case "start":
-            player.source.containers = [redis()]
+            agent.source.containers = [redis()]
         case "stop":
-            player.source.containers = []
+            agent.source.containers = []
         case "move":
-            player.source.containers = [redis(9000 + number)] if player.source.containers else []
+            agent.source.containers = [redis(9000 + number)] if agent.source.containers else []
 
 
 @settings(max_examples=300)
-@given(histories())
-def test_nothing_is_ever_taken_from_a_host_whose_container_runs(history: list[tuple[str, int]]) -> None:
-    """Whatever the order, with agents that are killed and containers that come, move and go. In the end the id has an
-    entry if anybody runs it, and none if nobody does."""
+@given(histories("kill", "start", "stop", "move"))
+def test_a_custom_id_is_never_taken_from_a_host_whose_container_runs(history: History) -> None:
+    """Agents are killed, and containers start, stop and move, in any order. In the end the id has an entry if and only
+    if a host runs a container with it."""
     registry = MemoryRegistry()
-    with two_hosts(registry, host(1, redis()), host(2, redis())) as players:
-        for number, (what, who) in enumerate(history):
-            befall(what, players[who], number)
-        come_to_rest(players, registry)
-        values = [f"10.0.0.{n + 1}:{_port(each)}" for n, p in enumerate(players) for each in p.source.containers]
+    with two_hosts(registry) as agents:
+        for number, (event, who) in enumerate(history):
+            happen(event, agents[who], number)
+        settle(agents, registry)
+        values = [
+            f"{address(number)}:{published_number(each)}"
+            for number, agent in enumerate(agents)
+            for each in agent.source.containers
+        ]
         assert (registry.keys().get(KEY) in values) if values else (KEY not in registry.stored)
         assert registry.keys().keys() <= {KEY}
 
 
-def _port(of: Container) -> int:
-    ((binding,),) = of.published.values()
-    assert binding is not None
-    return binding.port
-
-
-class Absence:
-    """Says so when a key that must last is deleted, or is given another value."""
-
-    def __init__(self, lasting: dict[str, str]) -> None:
-        self._lasting = lasting
-
-    def told(self, change: Change, outcome: Outcome) -> None:
-        """A change of either agent."""
-        if outcome.result is Result.APPLIED and change.key in self._lasting:
-            assert change.value == self._lasting[change.key], f"{change.action.value} of {change.key}"
-
-
 @settings(max_examples=200)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["step"] * 8 + ["kill", "start", "stop"]), st.sampled_from([FIRST, SECOND])),
-        max_size=60,
-    )
-)
-def test_two_agents_of_one_host_are_harmless(history: list[tuple[str, int]]) -> None:
-    """The same settings, the same engine: what runs throughout is never absent once it is there, with either kind of
-    id, while another container comes and goes; and in the end all is as one agent would have left it."""
-    registry, source = MemoryRegistry(), FakeSource(redis(), web())
+@given(histories("kill", "start", "stop"))
+def test_two_agents_of_one_host_never_remove_or_change_an_entry_whose_container_runs(history: History) -> None:
+    """They have the same settings and the same engine. Two containers run throughout, one of them with a custom id, and
+    another one comes and goes. In the end the entries are those that a single agent would have left."""
+    registry, source = MemoryRegistry(), FakeSource(redis(), serving("web"))
     lasting = {KEY: "10.0.0.1:8000", WEB: "10.0.0.1:8000"}
-    told = Absence(lasting).told
-    players = [Player(task(0, "core-01"), source, registry, told) for _ in range(2)]
+
+    def on_outcome(change: Change, outcome: Outcome) -> None:
+        if outcome.result is Result.APPLIED and change.key in lasting:
+            assert change.value == lasting[change.key], f"{change.action.value} of {change.key}"
+
+    agents = [SteppedAgent(pass_settings(), source, registry, on_outcome) for _ in range(2)]
     try:
-        for what, who in history:
-            match what:
+        for event, who in history:
+            match event:
                 case "start":
-                    source.containers = [redis(), web(), web("extra")]
+                    source.containers = [redis(), serving("web"), serving("extra")]
                 case "stop":
-                    source.containers = [redis(), web()]
+                    source.containers = [redis(), serving("web")]
                 case _:
-                    befall(what, players[who], 0)
-        come_to_rest(players, registry)
+                    happen(event, agents[who], 0)
+        settle(agents, registry)
         extra = {"/services/nginx/core-01:extra:80": "10.0.0.1:8000"} if len(source.containers) == 3 else {}
         assert registry.keys() == lasting | extra
     finally:
-        for player in players:
-            player.close()
+        for agent in agents:
+            agent.close()

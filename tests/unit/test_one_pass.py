@@ -1,0 +1,452 @@
+"""The pass: ``reconcile`` in general. test_one_pass_*.py are about owner records, the guard and the layouts."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from controller.clock import Deadline
+from controller.reconcile.one_pass import reconcile
+from controller.registry.base import PendingWriter, ReadWriteRegistry
+from controller.source.docker import Engine
+from model.container import ContainerRef
+from model.memory import Memory, memory_after
+from model.ownership import Known
+from model.plan import Action, Change, Reason
+from model.record import RecordKeys
+from model.report import PassReport, PassResult, Result, Stage
+from model.rules import HealthRule
+from model.snapshot import Snapshot, UnknownContainer
+from model.stored import Actual
+from tests.support.builders import container
+from tests.support.fakes import FakeDocker, FakeSource, FakeTime, inspected
+from tests.support.memory_registry import RecordingRegistry
+from tests.support.pass_harness import IP, Host, first_pass, pass_settings, serving
+
+WEB, DB = "/services/nginx/core-01:web:80", "/services/nginx/core-01:db:80"
+ORPHAN = "/services/nginx/core-01:gone:80"
+REDIS = "/services/nginx/redis-1"
+RECORD_KEYS = RecordKeys("/services")
+RECORD, LIVENESS_QUERY = RECORD_KEYS.record("core-01"), RECORD_KEYS.liveness_query("core-01")
+
+CUSTOM_ID = serving("redis", "SERVICE_ID=redis-1")
+
+
+def results(report: PassReport) -> dict[str, Result]:
+    """Return how each change of an entry ended, by its key."""
+    return {each.change.key: each.result for each in report.outcomes if each.change.action is not Action.RECORD}
+
+
+# What a pass does.
+
+
+def test_a_pass_registers_what_runs_and_removes_what_is_gone() -> None:
+    """Containers that run are registered, orphans are removed, foreign keys stay, and a second pass changes nothing."""
+    registry = RecordingRegistry()
+    registry.put(ORPHAN, f"{IP}:1")
+    registry.put("/services/nginx/core-02:web:80", "10.0.0.2:80")
+    report = first_pass(registry, serving("web"))
+    assert registry.keys() == {WEB: f"{IP}:8000", "/services/nginx/core-02:web:80": "10.0.0.2:80"}
+    assert (report.result, report.owner, report.problem, report.pending) == (PassResult.SUCCESS, "core-01", "", 0)
+    version = registry.version
+    second = first_pass(registry, serving("web"))
+    assert (second.outcomes, second.plan.in_sync, registry.version) == ((), 1, version)
+
+
+def test_nothing_is_written_if_the_engine_does_not_answer() -> None:
+    """Containers that could not be listed are unknown, not gone, so their entries stay."""
+    host = Host()
+    host.registry.put(WEB, f"{IP}:8000")
+    host.source.problem = "nobody answers at the socket"
+    report = host.tries_a_pass()
+    assert (report.result, report.problem) == (PassResult.ENGINE_ERROR, "nobody answers at the socket")
+    assert (report.outcomes, report.planned, host.registry.version) == ((), False, 1)
+
+
+def test_all_entries_are_removed_if_the_engine_runs_no_container() -> None:
+    """An empty answer of the engine is an answer."""
+    host = Host()
+    host.registry.put(WEB, f"{IP}:8000")
+    assert host.tries_a_pass().succeeded
+    assert host.registry.keys() == {}
+
+
+def test_nothing_is_written_if_the_registry_does_not_answer() -> None:
+    """The pass fails with a registry error, and does not list the containers."""
+    host = Host(serving("web"))
+    host.registry.down = True
+    report = host.tries_a_pass()
+    assert (report.result, report.problem) == (PassResult.REGISTRY_ERROR, "it is down")
+    assert (report.outcomes, report.planned, host.registry.requests) == ((), False, ["engine", "keys"])
+
+
+def test_the_registry_is_read_before_the_containers() -> None:
+    """In the other order, an entry that a second agent of this host has just written would look like an orphan."""
+    host = Host(serving("web"), owner="")
+    host.tries_a_pass()
+    assert host.registry.requests == ["engine", "keys", "containers", f"record {RECORD}", f"create {WEB}"]
+
+
+def test_deletes_are_made_last() -> None:
+    """An entry that moves from one key to another is never absent from both."""
+    host = Host(serving("web"), serving("zoo"))
+    for key in ("/services/a/core-01:a:80", ORPHAN):
+        host.registry.put(key, f"{IP}:1")
+    host.tries_a_pass()
+    writes = [each.partition(" ")[0] for each in host.registry.writes]
+    assert writes == ["record", "create", "create", "delete", "delete"]
+
+
+def test_the_order_of_the_engines_list_does_not_matter() -> None:
+    """The outcomes have the same order whatever order the engine lists the containers in."""
+    reports = [
+        first_pass(RecordingRegistry(), *(serving(name) for name in names)) for names in (("a1", "b1"), ("b1", "a1"))
+    ]
+    assert reports[0].outcomes == reports[1].outcomes
+
+
+def test_a_container_that_cannot_be_read_keeps_its_entries() -> None:
+    """The entries of the other containers are written, and the pass succeeds."""
+    unknown = UnknownContainer(ContainerRef("id-db", "db"), "no answer in time")
+    host = Host(serving("web"), unknown=(unknown,))
+    host.registry.put(DB, f"{IP}:5432")
+    report = host.tries_a_pass()
+    assert host.registry.keys() == {DB: f"{IP}:5432", WEB: f"{IP}:8000"}
+    assert (report.succeeded, report.unknown) == (True, (unknown,))
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"), [({}, Reason.NEW), ({WEB: Known(f"{IP}:8000", "id-web")}, Reason.MISSING)]
+)
+def test_a_create_of_a_known_key_has_the_reason_missing(known: dict[str, Known], reason: Reason) -> None:
+    """The memory changes the reason of a change, and not the change."""
+    report = reconcile(pass_settings(), FakeSource(serving("web")), RecordingRegistry(), Memory(known))
+    assert [(each.action, each.reason) for each in report.plan.visible] == [(Action.CREATE, reason)]
+
+
+# Owner and address.
+
+
+@pytest.mark.parametrize(
+    ("owner", "used"), [("", "engine-1"), ("core-09", "core-09")], ids=["engine's name", "--hostname"]
+)
+def test_the_owner_is_the_given_one_or_the_engines_name(owner: str, used: str) -> None:
+    """The engine is asked for its identity in both cases, because the owner record has its id."""
+    source = FakeSource(container(publish={"80/tcp": "0.0.0.0:8000"}), name="engine-1")
+    registry = RecordingRegistry()
+    report = reconcile(pass_settings(owner), source, registry, Memory())
+    assert (report.owner, list(registry.keys())) == (used, [f"/services/nginx/{used}:web:80"])
+    assert source.requests.count("engine") == 1
+
+
+def test_a_pass_fails_if_neither_the_engine_nor_the_operator_names_the_host() -> None:
+    """Entries need an owner. The report says to use --hostname."""
+    source, registry = FakeSource(container(publish={"80/tcp": "0.0.0.0:8000"}), name=""), RecordingRegistry()
+    report = reconcile(pass_settings(owner=""), source, registry, Memory())
+    assert (report.result, registry.version) == (PassResult.ENGINE_ERROR, 0)
+    assert "give one with --hostname" in report.problem
+    assert reconcile(pass_settings(), source, registry, Memory()).succeeded
+
+
+@pytest.mark.parametrize(("ip", "address", "looks"), [("", "10.7.7.7", 1), (IP, IP, 0)], ids=["guessed", "given"])
+def test_the_hosts_address_is_looked_up_in_each_pass_if_none_is_given(ip: str, address: str, looks: int) -> None:
+    """The address of a host may change while the agent runs. With -ip it is never looked up."""
+    looked, registry, source = count(), RecordingRegistry(), FakeSource(serving("web"))
+    settings = evolve(pass_settings(ip=ip), local_address=lambda: f"10.7.7.{next(looked) + 7}")
+    reconcile(settings, source, registry, Memory())
+    assert registry.keys() == {WEB: f"{address}:8000"}
+    reconcile(settings, source, registry, Memory())
+    assert next(looked) == 2 * looks
+
+
+# Writes that fail, and time.
+
+
+def test_a_change_that_fails_stops_no_other_change() -> None:
+    """The other changes are made, and the report names the failed one."""
+    registry = RecordingRegistry()
+    registry.failing = lambda change: change.key == DB
+    report = first_pass(registry, serving("db"), serving("web"))
+    assert results(report) == {DB: Result.FAILED, WEB: Result.APPLIED}
+    assert registry.keys() == {WEB: f"{IP}:8000"}
+    assert report.result is PassResult.OPERATION_ERROR
+    assert report.problem == f"cannot create {DB}: no"
+
+
+def test_a_lost_race_does_not_fail_the_pass() -> None:
+    """If somebody writes the key between the read and the write, the next pass decides again."""
+    registry = RecordingRegistry()
+    registry.before_write = lambda: registry.put(WEB, "10.9.9.9:1")
+    report = first_pass(registry, serving("web"))
+    assert (report.result, results(report)) == (PassResult.SUCCESS, {WEB: Result.CONFLICT})
+    assert registry.keys() == {WEB: "10.9.9.9:1"}
+
+
+def test_changes_after_the_deadline_of_the_pass_are_skipped() -> None:
+    """The pass fails, its report counts the skipped changes, and the next pass makes them."""
+    time, registry = FakeTime(), RecordingRegistry()
+    containers = [serving(name) for name in ("a1", "b1", "c1", "d1")]
+    first_pass(registry)
+    registry.before_write = lambda: time.advance(6)
+    report = first_pass(registry, *containers, clock=time.clock)
+    assert list(results(report).values()) == [Result.APPLIED, Result.APPLIED, Result.SKIPPED, Result.SKIPPED]
+    assert report.result is PassResult.OPERATION_ERROR
+    assert report.problem == "cannot create /services/nginx/core-01:c1:80: the pass ran out of time (and 1 more)"
+    assert first_pass(registry, *containers).pending == 0
+    assert len(registry.keys()) == 4
+
+
+def test_each_stage_is_timed() -> None:
+    """The report has the seconds of each stage by the given clock. In this test only the writes take time."""
+    time, registry = FakeTime(), RecordingRegistry()
+    first_pass(registry)
+    registry.before_write = lambda: time.advance(2)
+    report = first_pass(registry, serving("web"), clock=time.clock)
+    assert report.seconds == {Stage.REGISTRY_READ: 0, Stage.DOCKER: 0, Stage.PLAN: 0, Stage.APPLY: 2}
+
+
+def test_a_stage_that_failed_is_timed_and_a_stage_that_was_not_reached_is_not() -> None:
+    """The report of a failed pass has the stages up to the one that failed."""
+    host = Host()
+    host.registry.down, host.source.problem = True, "no"
+    assert host.tries_a_pass().seconds.keys() == {Stage.DOCKER}
+    host.source.problem = ""
+    assert host.tries_a_pass().seconds.keys() == {Stage.DOCKER, Stage.REGISTRY_READ}
+
+
+# Dry run.
+
+
+def test_a_dry_run_leaves_every_change_pending() -> None:
+    """The registry of a dry run cannot write, so nothing changes."""
+    registry = RecordingRegistry()
+    registry.put(ORPHAN, f"{IP}:1")
+    report = reconcile(
+        pass_settings(), FakeSource(serving("web")), ReadWriteRegistry(registry, PendingWriter()), Memory()
+    )
+    assert results(report) == {ORPHAN: Result.PENDING, WEB: Result.PENDING}
+    assert (report.result, report.pending, registry.keys()) == (PassResult.SUCCESS, 2, {ORPHAN: f"{IP}:1"})
+    assert registry.version == 1
+
+
+def test_a_dry_run_removes_no_liveness_query_and_writes_no_owner_record() -> None:
+    """After a dry run the store is as it was before."""
+    registry = RecordingRegistry()
+    registry.put(LIVENESS_QUERY, "?")
+    report = reconcile(pass_settings(), FakeSource(CUSTOM_ID), ReadWriteRegistry(registry, PendingWriter()), Memory())
+    assert {each.result for each in report.outcomes} == {Result.PENDING}
+    assert [(each.action, each.key) for each in report.plan.visible] == [(Action.CREATE, REDIS)]
+    assert (report.pending, registry.version, set(registry.stored)) == (1, 1, {LIVENESS_QUERY})
+
+
+# Liveness queries.
+
+
+@pytest.mark.parametrize(
+    ("engine", "result"),
+    [(None, PassResult.SUCCESS), ("9XYZ:ENGINE:TWO", PassResult.OWNER_CONFLICT)],
+    ids=["good", "owner conflict"],
+)
+def test_a_pass_removes_its_owners_liveness_query(engine: str | None, result: PassResult) -> None:
+    """Removing the query is the answer that the agent is alive. A pass with an owner conflict removes it, too, although
+    it may write nothing else. The query for another owner stays."""
+    registry = RecordingRegistry()
+    first_pass(registry)
+    registry.put(LIVENESS_QUERY, "?")
+    registry.put(RECORD_KEYS.liveness_query("core-02"), "?")
+    assert first_pass(registry, engine=engine).result is result
+    assert LIVENESS_QUERY not in registry.stored
+    assert RECORD_KEYS.liveness_query("core-02") in registry.stored
+
+
+def test_a_pass_removes_the_liveness_query_even_if_the_containers_cannot_be_read() -> None:
+    """The agent is alive, and will register the containers again when the engine answers."""
+
+    class Unreadable(FakeSource):
+        """An engine that says who it is, and does not list its containers."""
+
+        def read(self, deadline: Deadline) -> Snapshot:
+            self.problem = "no answer in time"
+            return super().read(deadline)
+
+    registry = RecordingRegistry()
+    registry.put(LIVENESS_QUERY, "?")
+    assert reconcile(pass_settings(), Unreadable(), registry, Memory()).result is PassResult.ENGINE_ERROR
+    assert registry.stored == {}
+
+
+def test_a_liveness_query_that_cannot_be_removed_does_not_fail_the_pass() -> None:
+    """Its removal is not part of the plan, so it is not among the outcomes either."""
+    registry = RecordingRegistry()
+    registry.put(LIVENESS_QUERY, "?")
+    registry.failing = lambda change: change.key == LIVENESS_QUERY
+    report = first_pass(registry, serving("web"))
+    assert (report.succeeded, set(registry.keys())) == (True, {WEB})
+    assert LIVENESS_QUERY not in {each.change.key for each in report.outcomes}
+
+
+# Consistent reads.
+
+
+def test_an_idle_pass_reads_once_and_not_consistently() -> None:
+    """A read that may be stale is good enough to see that nothing is to be deleted."""
+    registry = RecordingRegistry()
+    first_pass(registry, serving("web"), CUSTOM_ID)
+    registry.reads.clear()
+    version = registry.version
+    report = first_pass(registry, serving("web"), CUSTOM_ID)
+    assert (report.outcomes, registry.version) == ((), version)
+    assert registry.reads == ["any"]
+
+
+def test_registry_and_containers_are_read_again_before_a_delete() -> None:
+    """The second read of the registry is consistent. A create needs no second read, because its write fails if the key
+    was written in between."""
+    host = Host(serving("web"))
+    host.has_a_pass()
+    host.registry.requests.clear()
+    host.registry.reads.clear()
+    host.runs()
+    host.restarts()
+    host.tries_a_pass()
+    assert host.registry.reads == ["any", "consistent"]
+    assert host.registry.requests.count("containers") == 2
+    host.registry.reads.clear()
+    host.runs(serving("web"))
+    host.restarts()
+    host.tries_a_pass()
+    assert host.registry.reads == ["any"]
+
+
+def test_a_container_that_starts_before_the_second_read_keeps_its_entry() -> None:
+    """A key that looked like an orphan is not deleted if the second read finds its container."""
+    source = FakeSource()
+
+    class StartsTheContainer(RecordingRegistry):
+        """A registry during whose consistent read the container starts."""
+
+        def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
+            if consistent:
+                source.containers = [serving("web")]
+            return super().read(owner, deadline, consistent=consistent)
+
+    registry = StartsTheContainer()
+    first_pass(registry, serving("web"))
+    report = reconcile(pass_settings(), source, registry, Memory())
+    assert (report.outcomes, report.plan.in_sync) == ((), 1)
+    assert registry.reads == ["any", "any", "consistent"]
+
+
+def test_every_thirtieth_pass_reads_consistently() -> None:
+    """A member of the registry that is cut off from the others would show the same data for ever."""
+    host, consistent = Host(serving("web")), []
+    for _ in range(61):
+        consistent.append(host.tries_a_pass().consistent)
+    assert [number for number, each in enumerate(consistent, start=1) if each] == [30, 60]
+
+
+def test_a_pass_with_deletes_restarts_the_count_of_passes_without_a_consistent_read() -> None:
+    """Such a pass has read consistently, so the next 29 need not."""
+    registry = RecordingRegistry()
+    registry.put(ORPHAN, f"{IP}:1")
+    memory = Memory(passes_since_consistent_read=20)
+    report = reconcile(pass_settings(), FakeSource(serving("web")), registry, memory)
+    assert report.consistent
+    assert memory_after(report, memory).passes_since_consistent_read == 0
+
+
+# Filters, health and several bindings, over the source that reads a Docker engine.
+
+PLACE = "192.0.2.1:8080"
+
+
+def pass_over(engine: Engine, registry: RecordingRegistry, **rules: Any) -> PassReport:
+    """Make a pass of core-01's agent that reads its containers from this engine."""
+    return reconcile(pass_settings(ip="192.0.2.1", **rules), engine, registry, Memory())
+
+
+def entry_changes(report: PassReport) -> list[Change]:
+    """Return the planned changes without the owner record."""
+    return [change for change in report.plan.changes if change.action is not Action.RECORD]
+
+
+def filtering(docker: FakeDocker, *filters: tuple[str, str]) -> Engine:
+    """Return the engine behind this client, read with these filters."""
+    return Engine(docker.dial, stopped_too=False, filters=filters)
+
+
+def test_a_container_that_the_filter_excludes_loses_its_entries() -> None:
+    """The reason of the delete is filtered, and the selected container is registered."""
+    registry = RecordingRegistry()
+    engine = filtering(FakeDocker(inspected("web", labels={"public": ""}), inspected("db")), ("label", "public"))
+    registry.put(DB, PLACE)
+    report = pass_over(engine, registry)
+    assert (report.result, registry.keys()) == (PassResult.SUCCESS, {WEB: PLACE})
+    assert [change.reason for change in entry_changes(report)] == [Reason.FILTERED, Reason.NEW]
+
+
+def test_a_container_that_is_replaced_between_the_two_lists_keeps_its_entry() -> None:
+    """The new container of the same name is only in the second, unfiltered list, which looks like a delete. Before a
+    delete everything is read again."""
+    old, new = (inspected(each) | {"Name": "/web"} for each in ("old", "new"))
+    docker, registry = FakeDocker(old), RecordingRegistry()
+    registry.put(WEB, PLACE)
+    docker.then = lambda: setattr(docker, "documents", {"new": new})
+    report = pass_over(filtering(docker, ("name", "web")), registry)
+    assert (report.result, entry_changes(report), registry.keys()) == (PassResult.SUCCESS, [], {WEB: PLACE})
+    assert [each for each in docker.asked if each.startswith("list")] == ["list filtered", "list"] * 2
+
+
+def test_nothing_is_written_if_the_engine_refuses_the_filter() -> None:
+    """Which containers the filter selects is then unknown, so the pass fails with an engine error."""
+    registry = RecordingRegistry()
+    registry.put(WEB, PLACE)
+    report = pass_over(filtering(FakeDocker(), ("bogus", "x")), registry)
+    assert (report.result, registry.keys()) == (PassResult.ENGINE_ERROR, {WEB: PLACE})
+    assert report.problem == "cannot read the Docker engine: it refuses --filter: Invalid filter 'bogus'"
+
+
+def test_a_container_that_cannot_be_inspected_keeps_the_entries_of_all_its_bindings() -> None:
+    """It is unknown, not gone, whether or not a filter selects it."""
+    docker, registry = FakeDocker(inspected("web")), RecordingRegistry()
+    docker.errors["inspect web"] = OSError("odd")
+    keys = {WEB: PLACE, f"{WEB}:8081": "192.0.2.1:8081", f"{WEB}:10.0.0.2-8082": "10.0.0.2:8082"}
+    for key, value in keys.items():
+        registry.put(key, value)
+    for filters in ((), (("name", "nobody"),)):
+        assert pass_over(filtering(docker, *filters), registry).result is PassResult.SUCCESS
+        assert registry.keys() == keys
+
+
+@pytest.mark.parametrize("all_bindings", [True, False])
+def test_entries_of_further_bindings_come_and_go_with_all_bindings(all_bindings: bool) -> None:
+    """Their ids name this host, so a pass without --all-bindings removes them. Those of other hosts stay."""
+    web, registry = inspected("web"), RecordingRegistry()
+    web["NetworkSettings"]["Ports"]["80/tcp"] += [
+        {"HostIp": address, "HostPort": port} for port in ("8080", "8081") for address in ("0.0.0.0", "::")
+    ]
+    further, foreign = f"{WEB}:8081", "/services/nginx/core-02:web:80:8081"
+    registry.put(foreign, "192.0.2.2:8081")
+    registry.put(f"{WEB}:9999", "192.0.2.1:9999")
+    pass_over(filtering(FakeDocker(web)), registry, all_bindings=all_bindings)
+    expected = {WEB: PLACE, foreign: "192.0.2.2:8081"} | ({further: "192.0.2.1:8081"} if all_bindings else {})
+    assert registry.keys() == expected
+    pass_over(filtering(FakeDocker(web)), registry)
+    assert registry.keys() == {WEB: PLACE, foreign: "192.0.2.2:8081"}
+
+
+def test_an_entry_follows_the_health_of_its_container() -> None:
+    """With --health healthy, only a healthy container is registered. An agent that has just started decides the same,
+    because no health results are counted."""
+    docker, registry = FakeDocker(inspected("web")), RecordingRegistry()
+    engine = filtering(docker)
+    for health, keys in (("starting", {}), ("healthy", {WEB: PLACE}), ("unhealthy", {}), ("healthy", {WEB: PLACE})):
+        docker.documents["web"] = inspected("web", health=health)
+        pass_over(engine, registry, health=HealthRule.HEALTHY)
+        assert registry.keys() == keys
+        writes = len(registry.writes)
+        pass_over(filtering(docker), registry, health=HealthRule.HEALTHY)
+        assert (registry.keys(), len(registry.writes)) == (keys, writes)

@@ -1,0 +1,180 @@
+"""The pass, the guard, and the memory that the guard needs, over several passes of one agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from attrs import evolve
+
+from controller.clock import Deadline
+from model.guard import OFF
+from model.plan import Reason
+from model.stored import Actual, StorePosition
+from tests.support.memory_registry import RecordingRegistry
+from tests.support.pass_harness import Host, serving
+
+SIX = tuple("abcdef")
+
+
+def run_only(host: Host, *names: str) -> None:
+    """Replace the containers that the host runs by these."""
+    host.runs(*map(serving, names))
+
+
+def registered(host: Host) -> set[str]:
+    """Return the names of the containers that have an entry."""
+    return {key.split(":")[1] for key in host.registry.stored if key.startswith("/services/")}
+
+
+@pytest.fixture
+def host() -> Host:
+    """Return a host that runs six containers, all registered, whose agent knows the entries."""
+    host = Host(*map(serving, SIX))
+    host.has_a_pass()
+    host.has_a_pass()
+    return host
+
+
+def test_a_mass_delete_is_made_by_the_third_pass_that_plans_it(host: Host) -> None:
+    """Two passes hold the deletes back and the third makes them. All three succeed."""
+    run_only(host, "a")
+    held = [len(host.has_a_pass().plan.held_back) for _ in range(2)]
+    assert (held, registered(host)) == ([5, 5], set(SIX))
+    report = host.has_a_pass()
+    assert (report.plan.held_back, registered(host)) == ((), {"a"})
+    assert {each.change.reason for each in report.outcomes} == {Reason.GONE}
+
+
+def test_creates_are_made_while_deletes_are_held_back(host: Host) -> None:
+    """The guard holds back deletes only."""
+    run_only(host, "x", "y")
+    report = host.has_a_pass()
+    assert (len(report.plan.held_back), registered(host)) == (6, {*SIX, "x", "y"})
+
+
+def test_containers_that_come_back_before_the_third_pass_keep_their_entries(host: Host) -> None:
+    """An engine that is restarting may list no container for a moment. The next mass delete is counted from the
+    start."""
+    version = host.registry.version
+    run_only(host)
+    host.has_a_pass()
+    host.has_a_pass()
+    run_only(host, *SIX)
+    host.has_a_pass()
+    assert (host.registry.version, dict(host.memory.held_delete_counts)) == (version, {})
+    run_only(host)
+    assert [len(host.has_a_pass().plan.held_back) for _ in range(3)] == [6, 6, 0]
+
+
+def test_an_agent_that_restarts_counts_held_deletes_from_the_start(host: Host) -> None:
+    """An agent counts only passes of its own, and the counts are in its memory."""
+    run_only(host)
+    for _ in range(2):
+        host.has_a_pass()
+        host.restarts()
+    assert len(host.has_a_pass().plan.held_back) == 6
+
+
+def test_a_pass_that_cannot_read_the_registry_leaves_the_counts_as_they_are(host: Host) -> None:
+    """The three passes in a row are those that made a plan."""
+    run_only(host)
+    host.has_a_pass()
+    host.registry.down = True
+    host.tries_a_pass()
+    host.registry.down = False
+    host.has_a_pass()
+    assert len(host.has_a_pass().outcomes) == 6
+
+
+def test_few_deletes_are_made_at_once(host: Host) -> None:
+    """The guard does not hold back up to half of the entries, nor up to three."""
+    run_only(host, "a", "b", "c")
+    host.has_a_pass()
+    assert registered(host) == {"a", "b", "c"}
+    run_only(host)
+    host.has_a_pass()
+    assert registered(host) == set()
+
+
+def test_all_deletes_are_made_at_once_without_a_guard(host: Host) -> None:
+    """--delete-guard 0 and reconcile --force turn the guard off."""
+    host.settings = evolve(host.settings, guard=OFF)
+    run_only(host)
+    host.has_a_pass()
+    assert registered(host) == set()
+
+
+def test_deletes_of_custom_ids_are_held_back_as_well() -> None:
+    """Their claims stay in the owner record while they are held back."""
+    host = Host(*(serving(name, f"SERVICE_ID=custom-{name}") for name in SIX))
+    host.has_a_pass()
+    version = host.registry.version
+    run_only(host)
+    assert [len(host.has_a_pass().plan.held_back) for _ in range(2)] == [6, 6]
+    assert host.registry.version == version
+    host.has_a_pass()
+    host.has_a_pass()
+    assert host.registry.keys() == {}
+
+
+# A store that is not the one of the pass before.
+
+
+def wipe(host: Host) -> None:
+    """Empty the store and set its index back."""
+    host.registry.stored.clear()
+    host.registry.version = 0
+
+
+def replace(host: Host) -> None:
+    """Put an empty store of another cluster, with another index, in place of the store."""
+    host.registry.stored.clear()
+    host.registry.version, host.registry.cluster = 1_000, "another"
+
+
+@pytest.mark.parametrize("change", [wipe, replace])
+def test_all_entries_are_written_as_new_to_a_replaced_store(host: Host, change: Callable[[Host], None]) -> None:
+    """One report says that the store was replaced. The reason of the creates is new, not missing, and nothing is
+    deleted."""
+    change(host)
+    report = host.has_a_pass()
+    assert report.replaced
+    assert {each.change.reason for each in report.outcomes} == {Reason.NEW, Reason.CLAIMS}
+    assert registered(host) == set(SIX)
+    again = host.has_a_pass()
+    assert (again.replaced, again.outcomes) == (False, ())
+
+
+def test_held_deletes_are_counted_from_the_start_in_a_restored_store(host: Host) -> None:
+    """The counts of earlier passes are about another store."""
+    run_only(host, "a")
+    host.has_a_pass()
+    host.has_a_pass()
+    host.registry.version -= 1
+    report = host.has_a_pass()
+    assert (report.replaced, len(report.plan.held_back), dict(host.memory.held_delete_counts)) == (
+        True,
+        5,
+        {f"/services/nginx/core-01:{name}:80": 1 for name in "bcdef"},
+    )
+    assert registered(host) == set(SIX)
+
+
+class Stale(RecordingRegistry):
+    """A registry whose reads are older by one write, unless they are consistent."""
+
+    def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
+        """See Reader."""
+        actual = super().read(owner, deadline, consistent=consistent)
+        return actual if consistent else evolve(actual, store_position=StorePosition(self.cluster, self.version - 1))
+
+
+def test_a_stale_read_is_not_taken_for_a_replaced_store(host: Host) -> None:
+    """A cluster member may be behind the one that answered before. A consistent read shows that the store is the same
+    one."""
+    stale = Stale()
+    stale.stored, stale.version = host.registry.stored, host.registry.version
+    host.registry = stale
+    report = host.has_a_pass()
+    assert (report.replaced, report.outcomes) == (False, ())

@@ -1,0 +1,252 @@
+"""The log lines about each pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+from structlog.testing import capture_logs
+
+from controller.observe.pass_log import PassLog
+from model.plan import Change
+from model.refusal import RefusalReason
+from model.report import PassReport, PassResult, Result
+from tests.support.reports import (
+    DETAIL,
+    added,
+    altered,
+    failed,
+    planned,
+    recorded,
+    refused,
+    removed,
+    renewed,
+    unreadable,
+)
+
+Line = dict[str, Any]
+
+KEY = "/services/web/core-01:web:80"
+IDLE = planned()
+
+
+class CapturedPassLog:
+    """A PassLog whose lines are captured."""
+
+    def __init__(self) -> None:
+        self._pass_log = PassLog()
+
+    def lines(self, report: PassReport, wait: float = 1.0) -> list[Line]:
+        """Return the lines that are logged about this pass."""
+        with capture_logs() as lines:
+            self._pass_log.begun(0.0)
+            self._pass_log.ended(report, 0.0, wait)
+        return [dict(line) for line in lines]
+
+
+@pytest.fixture
+def log() -> CapturedPassLog:
+    """Return the log of an agent whose first pass has been logged."""
+    log = CapturedPassLog()
+    log.lines(IDLE)
+    return log
+
+
+def test_the_first_success_is_logged_once() -> None:
+    """The line has the owner and the number of entries. A pass without news logs nothing."""
+    log = CapturedPassLog()
+    first = {"event": "first pass succeeded", "log_level": "info", "owner": "core-01", "entries": 3, "refused": 0}
+    assert log.lines(planned(wanted=3)) == [first]
+    assert log.lines(planned(wanted=3)) == []
+    assert log.lines(planned(wanted=4)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fields"),
+    [
+        (added(KEY, "10.0.0.1:80"), {"action": "create", "reason": "new", "value": "10.0.0.1:80"}),
+        (
+            altered(KEY, "10.0.0.1:80", "10.0.0.1:81"),
+            {"action": "update", "reason": "changed", "value": "10.0.0.1:81", "before": "10.0.0.1:80"},
+        ),
+        (removed(KEY, "10.0.0.1:80"), {"action": "delete", "reason": "gone", "before": "10.0.0.1:80"}),
+    ],
+    ids=["create", "update", "delete"],
+)
+def test_a_change_is_logged_with_its_reason(log: CapturedPassLog, change: Change, fields: Line) -> None:
+    """The line has the key, its value and its value before."""
+    assert log.lines(planned(change)) == [
+        {"event": "change applied", "log_level": "info", "key": KEY, **fields},
+    ]
+
+
+def test_a_renewal_is_logged_at_level_debug(log: CapturedPassLog) -> None:
+    """It changes no value, and there are many of them."""
+    (line,) = log.lines(planned(renewed(KEY)))
+    assert (line["event"], line["log_level"], line["action"]) == ("change applied", "debug", "renew")
+    assert "before" not in line
+
+
+def test_a_lost_race_is_logged_at_level_info(log: CapturedPassLog) -> None:
+    """The next pass decides again, so it is no problem."""
+    (line,) = log.lines(planned(added(KEY), ended=Result.CONFLICT))
+    assert (line["event"], line["log_level"]) == ("change overtaken, the next pass looks again", "info")
+    assert (line["key"], line["detail"]) == (KEY, DETAIL)
+
+
+@pytest.mark.parametrize("ended", [Result.FAILED, Result.SKIPPED], ids=lambda ended: ended.value)
+def test_a_change_that_failed_is_logged_as_a_warning(log: CapturedPassLog, ended: Result) -> None:
+    """The line has the registry's detail. Another line says that the pass failed."""
+    change, whole = log.lines(planned(added(KEY), ended=ended, result=PassResult.OPERATION_ERROR))
+    assert (change["event"], change["log_level"], change["result"]) == ("change failed", "warning", ended.value)
+    assert (change["key"], change["detail"]) == (KEY, DETAIL)
+    assert (whole["event"], whole["result"]) == ("pass failed", "operation-error")
+
+
+def test_every_failed_pass_is_logged_with_its_problem_and_the_wait(log: CapturedPassLog) -> None:
+    """The line also has the number of failures in a row."""
+    first, second = (log.lines(failed(), wait)[0] for wait in (1.04, 2.0))
+    assert first == {
+        "event": "pass failed",
+        "log_level": "error",
+        "result": "registry-error",
+        "problem": "nobody answers",
+        "failures": 1,
+        "next_in_seconds": 1.0,
+    }
+    assert second == {**first, "failures": 2, "next_in_seconds": 2.0}
+
+
+def test_the_first_success_after_failures_is_logged_and_restarts_their_count(log: CapturedPassLog) -> None:
+    """The next success logs nothing, and the next failure is the first one in a row."""
+    log.lines(failed())
+    log.lines(failed())
+    (line,) = log.lines(planned(wanted=2, refusals=()))
+    assert line == {
+        "event": "passes succeed again",
+        "log_level": "info",
+        "owner": "core-01",
+        "entries": 2,
+        "refused": 0,
+    }
+    assert log.lines(IDLE) == []
+    assert log.lines(failed())[0]["failures"] == 1
+
+
+def test_a_refusal_is_logged_once_with_its_reason(log: CapturedPassLog) -> None:
+    """Every pass reports it, and only the first one logs it."""
+    report = planned(refusals=(refused(),))
+    assert log.lines(report) == [
+        {
+            "event": "port refused",
+            "log_level": "warning",
+            "container": "web",
+            "container_id": "id-web",
+            "port": "80/tcp",
+            "reason": "bad-name",
+            "detail": "SERVICE_NAME '..' has no use",
+        }
+    ]
+    assert log.lines(report) == []
+
+
+def test_the_end_of_a_refusal_is_logged_once(log: CapturedPassLog) -> None:
+    """The port is registered now, or its container is gone."""
+    log.lines(planned(refusals=(refused("a"), refused("b"))))
+    (line,) = log.lines(planned(refusals=(refused("b"),)))
+    assert (line["event"], line["log_level"], line["container"]) == ("port no longer refused", "info", "a")
+    assert log.lines(planned(refusals=(refused("b"),))) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [refused(reason=RefusalReason.CONFLICT), refused(detail="another detail")],
+    ids=["another reason", "another detail"],
+)
+def test_a_refusal_with_another_reason_or_detail_is_logged_again(log: CapturedPassLog, other: object) -> None:
+    """The end of the earlier refusal is not logged, because the port is still refused."""
+    log.lines(planned(refusals=(refused(),)))
+    (line,) = log.lines(planned(refusals=(other,)))  # type: ignore[arg-type] # pytest's parameters have no type
+    assert (line["event"], line["detail"]) == ("port refused", getattr(other, "detail", None))
+
+
+def test_an_unreadable_container_is_logged_once(log: CapturedPassLog) -> None:
+    """Another problem of the same container is not logged, because the text may differ in every pass."""
+    (line,) = log.lines(planned(unknown=(unreadable(problem="at 0x7f01"),)))
+    assert line == {
+        "event": "container unreadable, its entries stay",
+        "log_level": "warning",
+        "container": "web",
+        "problem": "at 0x7f01",
+    }
+    assert log.lines(planned(unknown=(unreadable(problem="at 0x7f02"),))) == []
+    (line,) = log.lines(planned())
+    assert (line["event"], line["container"]) == ("container readable again", "web")
+    assert log.lines(planned()) == []
+
+
+def test_a_refusal_or_unreadable_container_from_before_a_failed_pass_is_not_logged_again(log: CapturedPassLog) -> None:
+    """A pass without a plan does not show that either of them has ended."""
+    seen = planned(refusals=(refused(),), unknown=(unreadable("db"),))
+    log.lines(seen)
+    assert [line["event"] for line in log.lines(failed())] == ["pass failed"]
+    assert [line["event"] for line in log.lines(seen)] == ["passes succeed again"]
+
+
+def test_lines_are_sorted_by_container(log: CapturedPassLog) -> None:
+    """The order of the report does not matter."""
+    names = ["c", "a", "b"]
+    report = planned(refusals=tuple(map(refused, names)), unknown=tuple(map(unreadable, names)))
+    assert [line["container"] for line in log.lines(report)] == ["a", "b", "c"] * 2
+    assert [line["container"] for line in log.lines(IDLE)] == ["a", "b", "c"] * 2
+
+
+def held_back(count: int) -> PassReport:
+    """Return the report of a pass whose guard held this many deletes back, on a host with ten entries."""
+    return planned(held_back=tuple(removed(f"/a/b/{number}") for number in range(count)), own=10)
+
+
+def test_held_deletes_are_logged_when_their_number_changes(log: CapturedPassLog) -> None:
+    """The line has the number of deletes and of entries. That no deletes are held back any more is logged once."""
+    line = {"event": "deletes held back until seen again", "log_level": "warning", "deletes": 6, "own": 10}
+    assert log.lines(held_back(6)) == [line]
+    assert log.lines(held_back(6)) == []
+    assert log.lines(held_back(7)) == [{**line, "deletes": 7}]
+    assert log.lines(IDLE) == [{"event": "no deletes held back any more", "log_level": "info"}]
+    assert log.lines(IDLE) == []
+
+
+def test_held_deletes_from_before_a_failed_pass_are_not_logged_again(log: CapturedPassLog) -> None:
+    """A pass without a plan does not show that they are no longer held back."""
+    log.lines(held_back(6))
+    assert [line["event"] for line in log.lines(failed())] == ["pass failed"]
+    assert [line["event"] for line in log.lines(held_back(6))] == ["passes succeed again"]
+
+
+def test_a_replaced_store_is_logged_as_a_warning(log: CapturedPassLog) -> None:
+    """The line has the owner. The next pass logs nothing."""
+    (line,) = log.lines(evolve(planned(), replaced=True))
+    assert (line["event"], line["log_level"], line["owner"]) == (
+        "registry was replaced, wiped or restored; earlier passes are forgotten",
+        "warning",
+        "core-01",
+    )
+    assert log.lines(planned()) == []
+
+
+def test_a_write_of_the_owner_record_is_logged_like_any_change(log: CapturedPassLog) -> None:
+    """The line has its value before."""
+    (line,) = log.lines(planned(recorded("rubbish")))
+    assert (line["event"], line["action"], line["reason"], line["before"]) == (
+        "change applied",
+        "record",
+        "claims",
+        "rubbish",
+    )
+
+
+def test_an_owner_conflict_is_logged_with_the_flags_that_help(log: CapturedPassLog) -> None:
+    """As with any failed pass, the problem is that of the report."""
+    (line,) = log.lines(failed(PassResult.OWNER_CONFLICT, "use --hostname or --take-over"))
+    assert (line["result"], line["problem"]) == ("owner-conflict", "use --hostname or --take-over")
