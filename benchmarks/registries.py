@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from controller.registry.base import Registry
 from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v2.registry import etcd_v2_registry

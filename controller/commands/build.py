@@ -12,11 +12,11 @@ from functools import partial
 
 from attrs import field, frozen
 
-from controller.background import Background, Threads
-from controller.clock import Clock
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
-from controller.network import Network
+from controller.effects.background import Background, Threads
+from controller.effects.clock import Clock
+from controller.effects.network import Network
 from controller.observe.health import AllRegistries, Health
 from controller.observe.metrics import Metrics
 from controller.observe.pass_log import PassLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from controller.background import Background
+from controller.effects.background import Background
 
 T = TypeVar("T")
 

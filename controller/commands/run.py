@@ -9,10 +9,10 @@ from functools import partial
 from importlib.metadata import version
 
 from controller import logs
-from controller.clock import Deadline
 from controller.commands.build import Effects, build_agent
 from controller.commands.exit_codes import ExitCode
 from controller.config.settings import Settings
+from controller.effects.clock import Deadline
 from controller.observe.http_server import router, serve
 from controller.reconcile.loop import Loop
 from controller.signals import SIGNALS, block_signals

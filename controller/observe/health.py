@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from controller.clock import Clock
+from controller.effects.clock import Clock
 from controller.errors import plain
 from model.report import PassReport, PassResult, summary
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from waitress.server import create_server
 
-from controller.background import Background
+from controller.effects.background import Background
 from controller.errors import Stop, one_line
 from controller.host_port import HostPort
 from controller.observe.health import Answer, Condition

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Reader, Registry
 from controller.registry.owner_records import record_in

@@ -8,8 +8,8 @@ from typing import Protocol
 from attrs import frozen
 
 from controller import logs
-from controller.background import Waker
-from controller.clock import Clock
+from controller.effects.background import Waker
+from controller.effects.clock import Clock
 from controller.errors import one_line
 from model.backoff import backoff
 from model.memory import Memory, memory_after

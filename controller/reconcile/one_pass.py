@@ -12,7 +12,7 @@ from typing import Protocol
 
 from attrs import evolve, field, frozen
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
 from controller.registry.base import Registry
 from controller.registry.owner_records import record_in

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from model.plan import Action, Change
 from model.report import Outcome, Result
 from model.stored import Actual, Stored

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 
 #: Seconds that a connection may take to be established.

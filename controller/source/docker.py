@@ -17,7 +17,7 @@ import docker.utils
 import requests
 from attrs import field, frozen
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import EngineUnavailable, one_line
 from model.container import Container, ContainerRef, from_inspect
 from model.listing import agrees_with_list, shown_in_list

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from controller.effects.network import Network
 from controller.host_port import HostPort
-from controller.network import Network
 
 
 class LocalAddress:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 from attrs import evolve
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Registry
 from controller.registry.etcd_v3.client import EtcdV3Client

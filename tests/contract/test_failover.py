@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.failover import CONNECT_TIMEOUT, READ_TIMEOUT
 from model.report import Result

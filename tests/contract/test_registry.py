@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import PendingWriter, ReadWriteRegistry, Registry
 from model.plan import Action, Change, Reason

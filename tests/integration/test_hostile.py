@@ -14,7 +14,7 @@ from typing import Any
 import docker
 import pytest
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v2.registry import etcd_v2_registry
 from model.plan import Action, Change, Reason

@@ -10,7 +10,7 @@ from typing import Any
 import docker.errors
 import requests
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from model.container import Container
 from model.report import PassReport

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.base import OneByOne
 from model.memory import Memory, memory_after

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable
 
 from controller import logs
-from controller.background import Threads
-from controller.clock import Clock
 from controller.commands.build import Effects
 from controller.commands.run import run_until_signalled
+from controller.effects.background import Threads
+from controller.effects.clock import Clock
 from controller.reconcile.loop import Loop, Pace
 from model.memory import Memory
 from model.report import PassReport, PassResult

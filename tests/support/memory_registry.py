@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import evolve
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import OneByOne, overtaken
 from controller.registry.owner_records import records_of_others

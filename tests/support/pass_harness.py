@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.clock import Clock
+from controller.effects.clock import Clock
 from controller.reconcile.one_pass import PassSettings, reconcile
 from model.container import Container
 from model.layout import Layout, PlainLayout

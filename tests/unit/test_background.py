@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from controller.background import Threads
+from controller.effects.background import Threads
 
 #: Seconds after which a machine has surely run another thread.
 PATIENCE = 10.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.registry.base import PendingWriter, ReadWriteRegistry, overtaken, skipped
 from model.plan import Action, Change
 from model.record import RecordKeys

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from controller.background import Task, Threads, Waker
-from controller.clock import Clock
 from controller.commands.build import Effects, build_agent, engine_for, pass_settings
 from controller.config.settings import parse_settings
+from controller.effects.background import Task, Threads, Waker
+from controller.effects.clock import Clock
+from controller.effects.network import Network
 from controller.errors import EngineUnavailable
-from controller.network import Network
 from controller.registry.uri import parse_uri
 from controller.source.docker import EngineClient, EngineSettings
 from model.snapshot import Snapshot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from tests.support.fakes import FakeTime
 
 

@@ -12,7 +12,7 @@ import docker.errors
 import pytest
 import requests
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from controller.source.docker import Engine, EngineSettings, connect
 from model.container import Container, ContainerRef

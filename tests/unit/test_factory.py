@@ -12,7 +12,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.credentials import Credentials
 from controller.registry.factory import Transports, layout_for, open_registry

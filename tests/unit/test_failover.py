@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import frozen
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.failover import (
     CONNECT_TIMEOUT,

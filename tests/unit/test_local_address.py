@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from controller.effects.network import Network
 from controller.host_port import HostPort
-from controller.network import Network
 from controller.source.local_address import LocalAddress
 
 #: A name that no resolver is even asked for, and an address that no datagram socket may connect to.

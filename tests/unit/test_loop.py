@@ -9,8 +9,8 @@ from queue import SimpleQueue
 import pytest
 from structlog.testing import capture_logs
 
-from controller.background import Threads
-from controller.clock import Clock
+from controller.effects.background import Threads
+from controller.effects.clock import Clock
 from controller.reconcile.loop import Loop, Pace
 from model.memory import Memory
 from model.ownership import Known

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from controller.network import Network
+from controller.effects.network import Network
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.reconcile.one_pass import reconcile
 from controller.registry.base import PendingWriter, ReadWriteRegistry
 from controller.source.docker import Engine

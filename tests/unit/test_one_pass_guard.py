@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from model.guard import OFF
 from model.plan import Reason
 from model.stored import Actual, StorePosition

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.background import Threads
 from controller.commands.parallel import run_in_parallel
+from controller.effects.background import Threads
 from tests.support.processes import REPOSITORY, Child
 from tests.support.waiting import wait_until
 
@@ -57,7 +57,7 @@ def test_a_single_task_runs_in_the_calling_thread(count: int, here: bool) -> Non
 #: A program with a task that never ends.
 WAITING = """
 import threading
-from controller.background import Threads
+from controller.effects.background import Threads
 from controller.commands.parallel import run_in_parallel
 run_in_parallel([lambda: print("one", flush=True), threading.Event().wait], Threads())
 """

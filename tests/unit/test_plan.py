@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.clock import Clock, Deadline
+from controller.effects.clock import Clock, Deadline
 from model.container import ContainerRef
 from model.desired import Desired, ExclusionReason
 from model.entry import Entry

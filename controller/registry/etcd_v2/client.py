@@ -18,7 +18,7 @@ import etcd
 import urllib3
 from attrs import frozen
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import one_line
 from controller.host_port import HostPort
 from controller.registry.credentials import Credentials

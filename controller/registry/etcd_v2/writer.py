@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable, one_line
 from controller.registry.base import OneByOne, overtaken
 from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode

@@ -19,7 +19,7 @@ from etcd3gw import Etcd3Client
 from etcd3gw.exceptions import ConnectionFailedError, ConnectionTimeoutError, Etcd3Exception
 from requests.adapters import HTTPAdapter
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import one_line
 from controller.registry.credentials import Credentials
 from controller.registry.etcd_v3.documents import Document

@@ -9,7 +9,7 @@ import hashlib
 
 from attrs import frozen
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error, GrpcStatus
 from controller.registry.etcd_v3.documents import Document

@@ -10,7 +10,7 @@ from typing import Self
 
 from attrs import evolve, field, frozen
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error
 from controller.registry.etcd_v3.documents import Document, Page, keys_below

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from controller.clock import Deadline
+from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import overtaken, skipped
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error, GrpcStatus
