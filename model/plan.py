@@ -25,7 +25,7 @@ class Action(DescribedEnum):
     CREATE = "create", "Writes a key that is not there."
     UPDATE = "update", "Writes a key that is there."
     DELETE = "delete", "Removes a key."
-    RENEW = "renew", "Gives a key its full lifetime again, without waking a watcher."
+    RENEW = "renew", "Gives a key its full lifetime again, without an event for watchers."
     RECORD = "record", "Writes the owner record."
 
 
@@ -36,17 +36,17 @@ class Reason(DescribedEnum):
     MISSING = "missing", "The entry was in order before, and somebody removed its key."
     CHANGED = "changed", "The entry has another value than its key."
     OVERWRITTEN = "overwritten", "The entry was in order before, and somebody wrote another value."
-    GONE = "gone", "The key was in order before, and no entry wants it any more."
-    ORPHAN = "orphan", "The key is this host's, no entry wants it, and this agent never found it in order."
+    GONE = "gone", "The key was in order before, and no desired entry has it any more."
+    ORPHAN = "orphan", "The key is this host's, no desired entry has it, and this agent never found it in order."
     UNHEALTHY = "unhealthy", "The container runs and is excluded by --health healthy."
     FILTERED = "filtered", "The container runs and is excluded by --filter."
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
-    CLAIMS = "claims", "The owner record does not say what it has to say before the other changes."
+    CLAIMS = "claims", "The owner record has to claim other keys before the other changes are made."
     ASKED = "asked", "Somebody asks whether the agent is alive, or has stopped asking."
 
 
-#: The reasons that mean drift: the registry was changed, and not by this agent.
+#: The reasons that mean drift: the registry was changed, and not by this agent, or a container went while no agent ran.
 DRIFT = (Reason.MISSING, Reason.OVERWRITTEN, Reason.ORPHAN)
 
 

@@ -18,7 +18,7 @@ class RefusalReason(DescribedEnum):
     BAD_ID = (
         "bad-id",
         "The SERVICE_ID cannot be part of a key, has the form of another host's ids, or does not fit into the owner "
-        "record any more.",
+        "record.",
     )
     BAD_ADDRESS = "bad-address", "The label that -useIpFromLabel names holds no address that can be registered."
     BAD_ATTRIBUTE = "bad-attribute", "The SERVICE_ attributes or tags make a value that the layout cannot write."
@@ -26,7 +26,7 @@ class RefusalReason(DescribedEnum):
     DUPLICATE = "duplicate", "Another container of this host, or another port of this one, already has the key."
     CONFLICT = (
         "conflict",
-        "The key, or one that excludes it, is in etcd already and cannot be shown to be this host's.",
+        "The key, or one above or below it, is in etcd already and cannot be shown to be this host's.",
     )
 
 

@@ -39,14 +39,14 @@ class PassResult(DescribedEnum):
     """How a pass ended. Every result but ``success`` leads to back-off and makes the agent unready."""
 
     SUCCESS = "success", "The pass did everything that it had to do."
-    ENGINE_ERROR = "engine-error", "The Docker engine did not answer, or not as it should. Nothing was written."
-    REGISTRY_ERROR = "registry-error", "The registry could not be read. Nothing was written."
+    ENGINE_ERROR = "engine-error", "The Docker engine gave no usable answer. No entry was written."
+    REGISTRY_ERROR = "registry-error", "The registry could not be read. No entry was written."
     OWNER_CONFLICT = (
         "owner-conflict",
-        "Another engine has written the owner record under this name. Nothing was written.",
+        "Another engine has written the owner record under this name. No entry was written.",
     )
     OPERATION_ERROR = "operation-error", "At least one change failed or was skipped."
-    INTERNAL_ERROR = "internal-error", "The pass broke on a mistake in wharfinger. The log has the traceback."
+    INTERNAL_ERROR = "internal-error", "The pass failed because of a bug in wharfinger. The log has the traceback."
 
 
 class Stage(DescribedEnum):

@@ -14,7 +14,7 @@ from model.report import PassReport, PassResult, summary
 
 @frozen
 class Answer:
-    """The answer to "are you well?"."""
+    """Whether a check is passed, and why."""
 
     good: bool
     #: Why, for people.
@@ -22,10 +22,10 @@ class Answer:
 
 
 class Condition(Protocol):
-    """Something that can be asked whether it is well."""
+    """Something with a liveness and a readiness check."""
 
     def alive(self) -> Answer:
-        """Return a good answer unless it should be started again."""
+        """Return a good answer unless the program should be restarted."""
 
     def ready(self) -> Answer:
         """Return a good answer while it does its work."""
@@ -51,8 +51,8 @@ class Health:
         self._last = report
 
     def alive(self) -> Answer:
-        """Return a good answer unless the loop hangs: no pass has ended although one was due three intervals and the
-        time of a pass ago."""
+        """Return a good answer unless the loop hangs: after a pass was due, none has ended for three intervals plus the
+        longest time of a pass."""
         late = self._clock.monotonic() - self._due
         if late > self._slack:
             return Answer(False, f"no pass has ended since one was due {late:.0f} s ago")
@@ -67,7 +67,7 @@ class Health:
 
 @frozen
 class AllRegistries:
-    """The loops of one agent. They are as well as the worst of them, and answer with a line for each."""
+    """The loops of one agent. It is alive or ready if all loops are. Of several loops the text has a line for each."""
 
     #: The loops by the labels of their registries. One alone answers without its label.
     loops: Mapping[str, Condition]

@@ -1,4 +1,4 @@
-"""The metrics, and the door to prometheus_client. docs/metrics.md lists them, and a test holds it against this module.
+"""The metrics. This is the only module that imports prometheus_client. A test compares docs/metrics.md with it.
 
 Every label value exists from the start, at 0, and none comes from a container.
 """
@@ -49,19 +49,25 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self.operations = self._counter("operations", "Writes to the registry.", "registry", "action", "result")
-        self.drift = self._counter("drift_repaired", "Repairs of what others did to the registry.", "registry", "kind")
+        self.operations = self._counter(
+            "operations", "Changes of the registry, by action and result.", "registry", "action", "result"
+        )
+        self.drift = self._counter(
+            "drift_repaired", "Drift that was repaired: missing or overwritten keys, and orphans.", "registry", "kind"
+        )
         self.desired = self._gauge("entries_desired", "Entries that this host should have.", "registry")
         self.actual = self._gauge("entries_actual", "Entries of this host that the registry held.", "registry")
-        self.in_sync = self._gauge("entries_in_sync", "Desired entries found in order.", "registry")
-        self.refused = self._gauge("entries_refused", "Service ports that are not registered.", "registry", "reason")
+        self.in_sync = self._gauge("entries_in_sync", "Desired entries that are correct in the registry.", "registry")
+        self.refused = self._gauge(
+            "entries_refused", "Ports that should be registered and cannot be.", "registry", "reason"
+        )
         self.foreign = self._gauge("entries_foreign", "Keys under the prefix that are not this host's.", "registry")
         self.unreadable = self._gauge("entries_unreadable", "Foreign keys that cannot be read.", "registry")
         self.held_back = self._gauge(
             "deletes_held_back", "Deletes that the guard held back in the last pass.", "registry"
         )
         self.guarded = self._counter("guarded_passes", "Passes in which the guard held deletes back.", "registry")
-        self.unknown = self._gauge("containers_unknown", "Containers that the engine would not describe.", "registry")
+        self.unknown = self._gauge("containers_unknown", "Containers that the engine did not describe.", "registry")
         self.excluded = self._gauge(
             "containers_excluded", "Containers that run, and are to have no entries.", "registry", "reason"
         )
@@ -142,7 +148,7 @@ class PassMetrics:
         self._all.attempt.labels(self._label).set(now)
 
     def ended(self, report: PassReport, now: float, wait: float) -> None:
-        """Count a pass. The gauges show the last pass that made a plan."""
+        """Count a pass, and set the gauges if it made a plan."""
         shown, label = self._all, self._label
         shown.passes.labels(label, report.result.value).inc()
         for stage, seconds in report.seconds.items():

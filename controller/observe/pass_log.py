@@ -1,4 +1,4 @@
-"""What the log says of each pass. It says what changed, and never the same news twice."""
+"""The log lines about passes. A state is logged when it begins, changes or ends, and not in every pass."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from model.snapshot import UnknownContainer
 
 log = logs.logger("wharfinger.pass")
 
-#: As many characters of a value are logged. An owner record grows with its host, and what others write can be of any
-#: length.
+#: The most characters of a value that are logged. An owner record grows with its host, and what others write can be of
+#: any length.
 VALUE_LIMIT = 300
 
 
@@ -29,7 +29,7 @@ class PassLog:
         self._settled = False
 
     def begun(self, now: float) -> None:
-        """Do nothing: a pass that begins is not worth a line."""
+        """Do nothing: the begin of a pass is not logged."""
 
     def ended(self, report: PassReport, now: float, wait: float) -> None:
         """Log what is new since the last pass."""
@@ -55,7 +55,7 @@ class PassLog:
     def _log_unknown(self, now: dict[ContainerRef, UnknownContainer]) -> None:
         before, self._unknown = self._unknown, now
         for ref in sorted(now.keys() - before.keys()):
-            log.warning("container unreadable, its entries stay", container=ref.name, problem=now[ref].problem)
+            log.warning("container unreadable, its entries are held", container=ref.name, problem=now[ref].problem)
         for ref in sorted(before.keys() - now.keys()):
             log.info("container readable again", container=ref.name)
 
@@ -108,7 +108,7 @@ def _log_outcome(outcome: Outcome) -> None:
         case Result.APPLIED:
             say("change applied", **fields)
         case Result.CONFLICT:
-            log.info("change overtaken, the next pass looks again", detail=outcome.detail, **fields)
+            log.info("key changed after it was read, the next pass decides again", detail=outcome.detail, **fields)
         case _:
             log.warning("change failed", result=outcome.result.value, detail=outcome.detail, **fields)
 

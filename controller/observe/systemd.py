@@ -1,4 +1,4 @@
-"""Telling systemd how the agent is: the readiness protocol of sd_notify(3), without a library.
+"""Telling systemd whether the agent is ready and alive, by the protocol of sd_notify(3), without a library.
 
 A native unit has ``Type=notify``. Anywhere else NOTIFY_SOCKET is not set, and nothing is sent.
 """
@@ -18,8 +18,8 @@ from model.report import PassReport
 class SystemdNotifier:
     """Tells systemd how the passes end.
 
-    Once a pass over each registry has ended the agent is ready. Each time that this has happened again the watchdog is
-    fed. So systemd kills an agent of which one loop hangs, whatever the others do, and not one that waits for etcd.
+    READY=1 and WATCHDOG=1 are sent whenever every loop has ended a pass since they were last sent. So systemd restarts
+    an agent of which one loop hangs, whatever the others do, and not one whose passes fail.
     """
 
     def __init__(self, path: str, *labels: str) -> None:
@@ -58,12 +58,12 @@ class SystemdNotifier:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagrams:
-                # A manager that does not read must not hold up the loop.
+                # The loop must not wait for a systemd that does not read.
                 datagrams.setblocking(False)
                 datagrams.connect(self._path)
                 datagrams.send(message.encode())
         except OSError:
-            return  # If systemd hears nothing, its watchdog acts, and that says more than a log line could.
+            return  # If the unit has WatchdogSec, systemd restarts an agent that it does not hear from.
 
 
 @frozen

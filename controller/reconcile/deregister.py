@@ -1,4 +1,4 @@
-"""Removing the entries of one named owner from a registry, whoever runs this: a host is taken out of service."""
+"""Removing all entries of one owner, because its host is taken out of service. This may run on any host."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from model.plan import Action, Change, Plan, Reason, plan
 from model.record import RecordKeys, decode_all
 from model.report import Outcome, Result
 
-#: Seconds for one reading or writing of everything.
+#: Seconds that one read, or all writes together, may take.
 TIMEOUT = 30.0
 
-#: Seconds between two looks at whether the agent has answered.
+#: Seconds between two checks whether the liveness query is gone.
 POLL_INTERVAL = 0.2
 
 
@@ -34,7 +34,7 @@ class Owner:
 
     @property
     def deadline(self) -> Deadline:
-        """A deadline for one reading or writing that begins now."""
+        """A deadline for one read, or for all writes together, from now on."""
         return Deadline.after(TIMEOUT, self.clock)
 
 
@@ -56,8 +56,8 @@ def has_record(owner: Owner, registry: Reader) -> bool:
 def is_alive(owner: Owner, registry: Registry, seconds: float) -> bool:
     """Return whether an agent of this owner is alive: whether somebody removes the liveness query within ``seconds``.
 
-    The registry's lifetime should be a little longer than that, so that the query expires if this program is killed,
-    and not before. Raises RegistryUnavailable.
+    The lifetime of the registry's keys should be a little longer than ``seconds``: then the query outlasts the wait,
+    and expires if this program is killed. Raises RegistryUnavailable.
     """
     key = RecordKeys(owner.layout.prefix).liveness_query(owner.name)
     query = Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED)
@@ -76,8 +76,8 @@ def is_alive(owner: Owner, registry: Registry, seconds: float) -> bool:
 
 
 def remove(owner: Owner, registry: Registry, planned: Plan) -> Iterator[Outcome]:
-    """Make the changes of the plan, and yield how each ended. The owner's record is removed last, and only if all the
-    others are gone. Raises RegistryUnavailable."""
+    """Make the changes of the plan while the result is iterated, and yield how each ended. The owner's record is
+    removed last, and only if every delete succeeded. Raises RegistryUnavailable."""
     outcomes = []
     for outcome in registry.apply_all(owner.name, planned.changes, owner.deadline):
         outcomes.append(outcome)

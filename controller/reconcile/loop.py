@@ -21,7 +21,7 @@ Pass = Callable[[Memory], PassReport]
 
 
 class Observer(Protocol):
-    """Is told of every pass: metrics, log, health, systemd."""
+    """Receives the begin and the end of every pass: metrics, log, health, systemd."""
 
     def begun(self, now: float) -> None:
         """A pass begins; ``now`` is in seconds since the epoch."""
@@ -32,7 +32,7 @@ class Observer(Protocol):
 
 @frozen
 class Pace:
-    """How the loop spends its time between passes."""
+    """How long the loop waits between passes, and what can end the wait."""
 
     #: Seconds from the end of a pass to the next one.
     interval: float
@@ -53,7 +53,7 @@ class Loop:
         self._stopping = False
 
     def run(self) -> None:
-        """Run until ``stop`` is called. Nothing that happens in a pass ends the loop."""
+        """Run until ``stop`` is called. An exception in a pass is logged and counts as a failed pass."""
         memory = Memory()
         failures = 0
         while not self._stopping:

@@ -1,4 +1,4 @@
-"""A pure function that remembers its last answer. On an idle host each pass asks the same again."""
+"""A cache of one result. On an idle host each pass computes the same desired state again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The pass: read, decide, apply, report. Everything that changes the registry goes through ``reconcile``.
+"""The pass: read, decide, apply, report. The agent changes the registry only through ``reconcile``.
 
-A pass is level-triggered: it looks at what is, never at what happened. So it is safe to repeat it, and to kill it at
-any point.
+A pass is level-triggered: it depends on the present state of engine and registry, not on events. So it is safe to
+repeat it, and to kill it at any point.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Source(Protocol):
         """Return the host's name and the engine's id. Raises EngineUnavailable."""
 
     def read(self, deadline: Deadline) -> Snapshot:
-        """Return the containers. Raises EngineUnavailable; an empty answer is an answer."""
+        """Return the containers; an empty snapshot means that none runs. Raises EngineUnavailable."""
 
 
 @frozen
@@ -67,7 +67,8 @@ def reconcile(settings: PassSettings, source: Source, registry: Registry, memory
     """Make one pass, and return what it saw and did. ``memory`` is what the last pass left.
 
     It never raises for what engine or registry do: the report's result says it. If the engine or the registry cannot be
-    read, nothing is written. If one change fails, the others are made all the same.
+    read, no entry and no owner record is written; only a liveness query may be removed. If one change fails, the others
+    are made all the same.
     """
     one_pass = _Pass(settings, source, registry, memory)
     try:
@@ -87,7 +88,7 @@ class _View:
     engine_id: str
     actual: Actual
     snapshot: Snapshot
-    #: Whether what was read of the registry cannot have lagged behind.
+    #: Whether the registry was read consistently, so that what was read cannot be stale.
     consistent: bool
 
 
@@ -103,7 +104,7 @@ class _Decision:
 
     @property
     def needs_consistent_read(self) -> bool:
-        """Whether it must not rest on a read that may have lagged behind."""
+        """Whether it may be carried out only after a consistent read: it has deletes, or the store was replaced."""
         changes = (*self.plan.changes, *self.plan.held_back)
         return self.replaced or any(change.action is Action.DELETE for change in changes)
 
@@ -120,9 +121,8 @@ class _Pass:
     def run(self) -> PassReport:
         """Read, decide, apply, report.
 
-        What may lag behind decides no delete: before one, everything is read again, consistently. Every thirtieth pass
-        reads consistently in any case, as a member that was cut off from the others goes on to answer with what it
-        knew.
+        Before a delete, registry and containers are read again, the registry consistently. Every thirtieth pass reads
+        consistently in any case, as a member that is cut off from the others goes on to answer with old data.
         """
         view = self._read(consistent=self.memory.passes_since_consistent_read >= MAX_PASSES_WITHOUT_CONSISTENT_READ)
         decision = self._decide(view)
@@ -147,8 +147,8 @@ class _Pass:
     def _read(self, *, consistent: bool) -> _View:
         """Read the registry, and then the containers.
 
-        Whoever put a key there had seen its container before. So a key that was read first and that no container backs
-        afterwards is an orphan, even if a second agent on this host had just written it. In the other order that
+        An agent writes a key only after it has seen the container. So a key that was read first and that no container
+        backs afterwards is an orphan, even if a second agent on this host had just written it. In the other order that
         agent's fresh entry would look like an orphan.
         """
         with self._timed(Stage.DOCKER):
@@ -164,7 +164,7 @@ class _Pass:
         return _View(identity.id, actual, snapshot, consistent)
 
     def _answer_liveness_query(self, actual: Actual) -> None:
-        """Somebody asks whether this owner's agent is alive. Removing the key is the answer."""
+        """Remove the liveness query if there is one. Its removal tells who asked that the agent is alive."""
         if query := actual.liveness_query:
             change = Change(Action.DELETE, query.key, "", query, Reason.ASKED)
             self.registry.apply(self.owner, change, self.deadline)
@@ -187,7 +187,7 @@ class _Pass:
             return _Decision(with_record(planned, next_record, actual, ownership), counts, wanted, replaced)
 
     def _owner_record(self, view: _View) -> OwnerRecord:
-        """Return this owner's record. One that another engine wrote is that engine's, unless --take-over is given.
+        """Return this owner's record. Raises OwnerConflict if another engine wrote it and --take-over does not apply.
         --take-over applies until the first pass that writes the record: two hosts that keep it would take the name from
         each other for ever."""
         stored = view.actual.record
@@ -200,8 +200,7 @@ class _Pass:
         )
 
     def _rules(self) -> Rules:
-        """Return the rules with what shows only while the program runs: the owner, and this host's address where none
-        was given."""
+        """Return the rules with the owner, and with this host's address if -ip is not given."""
         rules = self.settings.rules
         guessed = "" if rules.address.ip else self.settings.local_address()
         return evolve(rules, owner=self.owner, address=evolve(rules.address, guessed=guessed))
@@ -217,8 +216,8 @@ class _Pass:
         return ownership.with_other_records(others, wanted.by_key, actual)
 
     def _apply(self, planned: Plan) -> tuple[Outcome, ...]:
-        """Make the changes. A change that fails stops none of the others. Only the owner record, which is written
-        first, can stop those that depend on it."""
+        """Make the changes, the owner record first. A change that fails does not stop the others, except that changes
+        which need the owner record are not made without it."""
         with self._timed(Stage.APPLY):
             ahead = [change for change in planned.changes if change.action is Action.RECORD]
             outcomes = list(self.registry.apply_all(self.owner, ahead, self.deadline))
@@ -251,17 +250,17 @@ class _Pass:
 
 
 def _stops(record: Outcome, change: Change) -> bool:
-    """Return whether the change must not be made after the owner record's write ended so.
+    """Return whether the outcome of the owner record's write forbids this change.
 
-    A record that somebody else has just written may be another engine's: then nothing that this pass decided counts. A
-    record that could not be written stops only the changes about custom ids.
+    After a conflict the record may be another engine's, so every change is forbidden. After a failure only the changes
+    about custom ids are.
     """
     unwritten = record.result not in {Result.APPLIED, Result.PENDING}
     return record.result is Result.CONFLICT or (change.claimed and unwritten)
 
 
 def _first_problem(outcomes: tuple[Outcome, ...]) -> str:
-    """Return for people what went wrong first, and how many more changes failed; an empty string if none did."""
+    """Return a message about the first change that failed or was skipped, and how many more did; empty if none did."""
     bad = [outcome for outcome in outcomes if outcome.result in {Result.FAILED, Result.SKIPPED}]
     if not bad:
         return ""

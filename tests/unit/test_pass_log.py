@@ -91,7 +91,7 @@ def test_a_renewal_is_logged_at_level_debug(log: CapturedPassLog) -> None:
 def test_a_lost_race_is_logged_at_level_info(log: CapturedPassLog) -> None:
     """The next pass decides again, so it is no problem."""
     (line,) = log.lines(planned(added(KEY), ended=Result.CONFLICT))
-    assert (line["event"], line["log_level"]) == ("change overtaken, the next pass looks again", "info")
+    assert (line["event"], line["log_level"]) == ("key changed after it was read, the next pass decides again", "info")
     assert (line["key"], line["detail"]) == (KEY, DETAIL)
 
 
@@ -175,7 +175,7 @@ def test_an_unreadable_container_is_logged_once(log: CapturedPassLog) -> None:
     """Another problem of the same container is not logged, because the text may differ in every pass."""
     (line,) = log.lines(planned(unknown=(unreadable(problem="at 0x7f01"),)))
     assert line == {
-        "event": "container unreadable, its entries stay",
+        "event": "container unreadable, its entries are held",
         "log_level": "warning",
         "container": "web",
         "problem": "at 0x7f01",
