@@ -1,4 +1,4 @@
-"""The tests' own reader of CoreDNS's records is as strict as it should be."""
+"""Tests of tests.support.coredns: the tests' reader of CoreDNS's records is as strict as CoreDNS."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.coredns import Service, dns_name, read_service
         ("{}", Service()),
     ],
 )
-def test_what_go_reads_is_read(value: str, service: Service) -> None:
-    """As encoding/json would."""
+def test_a_value_that_go_accepts_is_read(value: str, service: Service) -> None:
+    """The reader accepts what Go's encoding/json accepts for the record's fields."""
     assert read_service(value) == service
 
 
@@ -42,14 +42,14 @@ def test_what_go_reads_is_read(value: str, service: Service) -> None:
         '{"text":"\ud800"}',
     ],
 )
-def test_what_go_does_not_read_is_no_record(value: str) -> None:
-    """One such value would fail every question above it."""
+def test_a_value_that_go_rejects_raises_an_error(value: str) -> None:
+    """One such value makes CoreDNS fail every query for a name above it."""
     with pytest.raises(ValueError, match=r"."):
         read_service(value)
 
 
-def test_a_key_is_a_name_backwards() -> None:
-    """Below CoreDNS's path."""
+def test_the_path_of_a_key_is_a_dns_name_backwards() -> None:
+    """The name begins below CoreDNS's path, ``/skydns``."""
     assert dns_name("/skydns/local/cluster/redis/redis-1") == "redis-1.redis.cluster.local"
 
 
@@ -60,7 +60,7 @@ def test_a_key_is_a_name_backwards() -> None:
         *("/skydns/-a", "/skydns/a-", "/skydns/" + "a" * 64, "/skydns/" + "/".join(["abc"] * 64)),
     ],
 )
-def test_a_key_that_nobody_can_ask_for_is_none(key: str) -> None:
-    """Questions are names of the DNS, in small letters."""
+def test_a_key_that_no_dns_query_can_name_raises_an_error(key: str) -> None:
+    """A query has a DNS name in small letters."""
     with pytest.raises(ValueError, match=r"."):
         dns_name(key)
