@@ -111,7 +111,7 @@ def test_the_first_row_that_applies_decides_the_address(
 
 
 @pytest.mark.parametrize(
-    ("given", "peers", "rules", "reason", "word"),
+    ("given", "peers", "rules", "reason", "part"),
     [
         pytest.param(WEB, [], {}, "no-address", "-ip", id="no-address-known"),
         pytest.param(WEB, [], {"guessed": "127.0.0.1"}, "no-address", "127.0.0.1", id="guessed-loopback"),
@@ -152,13 +152,13 @@ def test_the_first_row_that_applies_decides_the_address(
     ],
 )
 def test_a_port_whose_address_would_be_unknown_or_wrong_is_refused(
-    given: Container, peers: list[Container], rules: dict[str, object], reason: str, word: str
+    given: Container, peers: list[Container], rules: dict[str, object], reason: str, part: str
 ) -> None:
     """The refusal has the reason, and its detail names the culprit or the cure."""
     with pytest.raises(RefusedPort) as refused:
         address(given, *peers, **rules)
     assert refused.value.reason is RefusalReason(reason)
-    assert word in refused.value.detail
+    assert part in refused.value.detail
 
 
 # SERVICE_NETWORK and --network.

@@ -145,8 +145,8 @@ def test_only_selected_containers_have_entries() -> None:
 
 
 def test_a_container_that_is_not_selected_is_neither_held_nor_refused() -> None:
-    """This holds for a failed one, and for one that joins a network whose holder the engine would not describe. The
-    holder itself stays held."""
+    """A failed container, and one that joins the network of an unknown container, are held only if --filter selects
+    them. The unknown container itself is always held."""
     failed = container("failed", publish=WEB, status="exited", exit_code=3)
     side = container("side", expose=("80/tcp",), network_mode="container:id-net")
     evil = container("evil", publish=WEB, env=("SERVICE_NAME=../evil",))
@@ -159,14 +159,14 @@ def test_a_container_that_is_not_selected_is_neither_held_nor_refused() -> None:
 
 
 def test_a_selected_container_can_have_the_address_of_one_that_is_not_selected() -> None:
-    """The holder of the network that it joins is in the snapshot, and has no entries of its own."""
+    """A container that --filter does not select still gives its address to a selected one that joins its network."""
     holder = container("net", publish=WEB, network_mode="back", address="", networks={"back": "172.31.0.7"})
     side = container("side", expose=("9000/tcp",), network_mode="container:id-net", address="", networks={})
     assert addresses_by_id(desired_state(holder, side, selected={"side"})) == {"core-01:side:9000": "172.31.0.7:9000"}
 
 
 def test_an_unknown_container_and_those_that_join_its_network_are_held() -> None:
-    """Their address is not known."""
+    """Nothing is refused or deleted for a container whose address is not known."""
     side = container("side", expose=("80/tcp",), network_mode="container:id-net")
     result = desired_state(side, container(publish=WEB), unknown=("net",))
     assert result.held == {ref("net"), ref("side")}
@@ -212,7 +212,7 @@ def test_the_desired_state_does_not_depend_on_the_order_of_the_list() -> None:
 
 
 def test_an_entry_has_address_ports_tags_and_attributes() -> None:
-    """It also has the container and its image."""
+    """An entry has everything that is known of its port: also the container and its image."""
     env = ("SERVICE_TAGS=a,b", "SERVICE_REGION=eu")
     given = container(publish={"53/udp": "0.0.0.0:5353"}, env=env)
     (entry,) = desired_state(given, under=evolve(rules(), tags=("all",))).entries
@@ -272,7 +272,7 @@ def test_a_network_can_be_named_for_one_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "reason", "word"),
+    ("env", "reason", "part"),
     [
         ("SERVICE_NAME=../evil", RefusalReason.BAD_NAME, "SERVICE_NAME '../evil'"),
         ("SERVICE_NAME=_x", RefusalReason.BAD_NAME, "hides"),
@@ -282,14 +282,14 @@ def test_a_network_can_be_named_for_one_port() -> None:
     ],
 )
 def test_a_bad_name_or_id_is_refused_and_other_containers_are_registered(
-    env: str, reason: RefusalReason, word: str
+    env: str, reason: RefusalReason, part: str
 ) -> None:
     """The refusal names the container, the port and the culprit."""
     result = desired_state(container("bad", publish=WEB, env=(env,)), container(publish=WEB))
     assert names_and_ids(result) == ["nginx/core-01:web:80"]
     (refusal,) = result.refusals
     assert (refusal.container.name, str(refusal.port), refusal.reason) == ("bad", "80/tcp", reason)
-    assert word in refusal.detail
+    assert part in refusal.detail
 
 
 def test_a_bad_name_that_comes_from_the_image_is_refused() -> None:
@@ -464,7 +464,7 @@ def test_an_excluded_older_container_does_not_keep_an_id_from_a_younger_one() ->
 
 
 def test_of_two_ports_with_one_id_the_lower_one_has_the_entry() -> None:
-    """The other port of the container is refused."""
+    """Of two ports of one container with the same id, the lower one is registered and the other one is refused."""
     ports = {"53/udp": "0.0.0.0:53", "53/tcp": "0.0.0.0:53"}
     result = desired_state(container(publish=ports, env=("SERVICE_ID=x",)))
     assert [str(entry.container_port) for entry in result.entries] == ["53/tcp"]
@@ -497,7 +497,7 @@ def test_of_two_entries_that_exclude_each_other_the_older_container_has_its_own(
 
 
 def test_a_name_that_begins_like_another_excludes_nothing() -> None:
-    """Only whole parts of a key make a directory."""
+    """A key excludes only keys below it, not keys that begin with the same letters."""
     both = with_identity("one", 1, "team", "app"), with_identity("two", 2, "team/apple", "x")
     assert len(desired_state(*both).entries) == 2
 
@@ -527,7 +527,8 @@ def test_a_port_that_the_layout_cannot_write_is_refused_and_the_others_are_regis
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_of_two_names_that_differ_in_case_the_older_container_has_the_dns_name(reverse: bool) -> None:
-    """They are one name in DNS and two in the plain layout. The order of the list does not matter."""
+    """Two names that differ in case are one name in DNS and two in the plain layout. The order of the list does not
+    matter."""
     both = container_with_metadata("older", 1, "NAME=web ID=x"), container_with_metadata("younger", 2, "NAME=WEB ID=x")
     containers = both[::-1] if reverse else both
     assert len(desired_state(*containers).entries) == 2
@@ -624,7 +625,7 @@ def test_custom_ids_that_do_not_fit_into_the_owner_record_are_refused() -> None:
 
 
 def test_a_duplicate_takes_no_room_in_the_owner_record() -> None:
-    """Only entries that will be written are claimed."""
+    """Only entries that will be written are claimed, so a refused duplicate leaves its room to others."""
     name = "n" * 200
     path = f"{name}/{name}/{name}/{name}"
     claims = RECORD_ROOM // claim_size(f"/services/{path}/custom-0000")

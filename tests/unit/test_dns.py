@@ -44,6 +44,6 @@ def test_a_wildcard_cannot_be_a_label(text: str) -> None:
     ],
 )
 def test_a_domain_is_made_of_labels_with_dots_between_them(text: str, problem: str | None) -> None:
-    """It has at most 253 characters and no dot at its end."""
+    """A domain has labels with dots between them, at most 253 characters, and no dot at its end."""
     found = domain_problem(text)
     assert found is None if problem is None else (found or "").startswith(problem)

@@ -15,7 +15,7 @@ from tests.support.builders import binding
     ("protocol", "text"), [("tcp", "core-01:web:80"), ("udp", "core-01:web:80:udp"), ("sctp", "core-01:web:80")]
 )
 def test_a_default_id_has_registrators_form(protocol: str, text: str) -> None:
-    """Only udp adds a suffix."""
+    """A default id is owner, container and port with colons between them; only udp adds a suffix."""
     assert str(DefaultId.of("core-01", "web", PortId(80, protocol))) == text
 
 
@@ -46,7 +46,7 @@ def test_an_id_with_a_binding_suffix_names_owner_and_container(text: str, port: 
 def test_an_id_with_any_binding_suffix_is_read_as_it_was_written(
     protocol: str, number: int, address: str, host_port: int
 ) -> None:
-    """This holds for every protocol, port and address."""
+    """Parsing is the inverse of writing for every protocol, port and address."""
     first = DefaultId.of("core-01", "web", PortId(number, protocol))
     text = f"{first}:{binding_suffix(Binding(address, host_port))}"
     found = DefaultId.parse(text)

@@ -10,7 +10,7 @@ from model.frozen import frozen_dict
 
 
 def test_a_frozen_dict_does_not_follow_changes_of_the_original() -> None:
-    """It is a copy."""
+    """A frozen dict is a copy."""
     original = {"a": 1}
     frozen = frozen_dict(original)
     original["b"] = 2

@@ -89,7 +89,7 @@ def paths(document: Any, path: Path = ()) -> list[Path]:
 
 @given(JSON)
 def test_any_inspect_answer_is_a_container_or_malformed(document: Any) -> None:
-    """No other error is raised."""
+    """Reading any inspect answer raises no other error than MalformedContainer."""
     with suppress(MalformedContainer):
         from_inspect(document)
 
@@ -150,8 +150,9 @@ VARIABLES = st.sampled_from(
 
 @given(st.dictionaries(VARIABLES, TEXT), st.dictionaries(VARIABLES, TEXT))
 def test_the_key_of_a_hostile_container_stays_under_the_prefix(labels: dict[str, str], env: dict[str, str]) -> None:
-    """Its port has one entry or one refusal. The key has no hidden or relative part, is not too long, and is read back
-    as the entry. The value is an address and a port on one line. The detail of a refusal fits on a screen."""
+    """The port of a hostile container has one entry or one refusal. The key of an entry has no hidden or relative part,
+    is not too long, and is read back as the entry; its value is an address and a port on one line. The detail of a
+    refusal fits on a screen."""
     variables = [f"{key}={value}" for key, value in env.items()]
     document = with_value(INSPECT, "Config", {**INSPECT["Config"], "Labels": labels, "Env": variables})
     rules = Rules("core-01", AddressRules(ip="192.0.2.1", label="ip"))
@@ -195,7 +196,7 @@ def test_any_text_is_a_short_clean_name_or_has_a_short_printable_problem(text: s
 
 @given(TEXT | st.builds("/services/{}/{}".format, TEXT, TEXT), TEXT | st.builds("{}:{}".format, TEXT, TEXT))
 def test_any_key_and_value_are_decoded_to_what_they_say_or_unreadable(key: str, value: str) -> None:
-    """What was decoded makes the same key and value again, apart from leading zeros of the port."""
+    """A decoded key and value can be written again with the same text, apart from leading zeros of the port."""
     decoded = PLAIN.decode(key, value)
     if isinstance(decoded, Unreadable):
         return
@@ -213,7 +214,7 @@ def check_record(text: str) -> None:
 
 @given(TEXT | JSON.map(json.dumps))
 def test_any_text_is_an_owner_record_that_can_be_written_again_or_none(text: str) -> None:
-    """It raises no exception."""
+    """Decoding any text raises no exception."""
     check_record(text)
 
 
@@ -222,13 +223,13 @@ CLAIMS = st.dictionaries(TEXT, JSON | st.fixed_dictionaries({"container": JSON, 
 
 @given(st.fixed_dictionaries({"engine": JSON, "claims": CLAIMS | JSON}))
 def test_a_document_that_resembles_a_record_is_one_that_can_be_written_again_or_none(document: dict[str, Any]) -> None:
-    """It raises no exception."""
+    """Decoding a document that resembles a record raises no exception."""
     check_record(json.dumps(document))
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000, '{"engine":"","claims":null}'])
 def test_a_document_that_is_made_to_exhaust_the_parser_is_no_record(text: str) -> None:
-    """It raises no exception."""
+    """A deeply nested or very long document is no record and raises no exception."""
     assert OwnerRecord.decode(text) is None
 
 
@@ -244,7 +245,7 @@ def test_any_default_id_is_written_as_it_was_read(text: str) -> None:
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_port_in_range_or_malformed(text: str) -> None:
-    """No other error is raised."""
+    """Reading any text as a port raises no other error than MalformedContainer."""
     with suppress(MalformedContainer):
         assert 0 < PortId.parse(text).number < 65536
 
@@ -299,7 +300,7 @@ CONVERTERS: list[Callable[[str], object]] = [
 def test_any_text_on_the_command_line_is_converted_or_raises_value_error(
     convert: Callable[[str], object], text: str
 ) -> None:
-    """No other error is raised."""
+    """Converting any text raises no other error than ValueError."""
     with suppress(ValueError):
         convert(text)
 
@@ -307,7 +308,7 @@ def test_any_text_on_the_command_line_is_converted_or_raises_value_error(
 @given(TEXT | st.ip_addresses().map(str))
 @example("fe80::1%eth0")
 def test_any_accepted_address_is_short_ascii_without_special_characters(text: str) -> None:
-    """It is on one line and has only letters, digits, dots, dashes and colons."""
+    """An accepted address is on one line and has only letters, digits, dots, dashes and colons."""
     if address_problem(text) is None:
         assert text.isascii()
         assert 0 < len(text) < 254
@@ -316,7 +317,7 @@ def test_any_accepted_address_is_short_ascii_without_special_characters(text: st
 
 @given(st.ip_addresses())
 def test_every_ip_address_but_the_unspecified_ones_is_accepted(address: Any) -> None:
-    """This holds for both families."""
+    """Every IPv4 and IPv6 address can be registered, except the two unspecified ones."""
     assert (address_problem(str(address)) is None) is not ip_address(address).is_unspecified
 
 
@@ -333,7 +334,7 @@ def test_any_text_becomes_one_printable_line(text: str) -> None:
 @pytest.mark.parametrize("form", logs.FORMATS)
 @given(text=TEXT)
 def test_any_text_in_a_log_line_stays_on_one_line(form: str, text: str) -> None:
-    """This holds in both formats, and the line can be written to a file in UTF-8."""
+    """In both formats a log line stays one line, and can be written to a file in UTF-8."""
     stream, before = io.StringIO(), sys.stderr
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

@@ -73,7 +73,7 @@ def test_each_key_is_counted_by_itself() -> None:
 
 
 def test_the_count_of_a_key_that_came_back_starts_again() -> None:
-    """Only passes in a row count."""
+    """Only passes in a row count, so a key that was present in between starts again at one."""
     first, after = guard(plan_with_deletes(*keys(6), own=10), {}, RULE)
     _, after = guard(plan_with_deletes(*keys(5, first=1), own=9), after, RULE)
     assert deleted_keys(first) == set()
@@ -92,7 +92,7 @@ def test_a_pass_without_a_mass_delete_clears_all_counts() -> None:
     ("left", "renewable", "is_renewed"), [(30, True, False), (20, True, True), (0, True, True), (0, False, False)]
 )
 def test_a_held_back_key_is_renewed_when_its_lifetime_is_due(left: int, renewable: bool, is_renewed: bool) -> None:
-    """It must not expire while its delete waits. A key that cannot be renewed without a write is left alone."""
+    """A key must not expire while its delete waits. A key that cannot be renewed without a write is left alone."""
     plan = Plan(changes=tuple(map(with_lifetime(left, renewable), map(removed, keys(4)))), own=4)
     result, _ = guard(plan, {}, RULE, Lifetime(30, 10))
     assert {change.key for change in result.held_back} == set(keys(4))
@@ -155,7 +155,7 @@ def test_law_a_guard_that_is_off_holds_nothing_back(plan: Plan, held_delete_coun
 
 @given(PLANS, RULES)
 def test_law_a_delete_that_is_called_for_often_enough_is_made(plan: Plan, rule: GuardRule) -> None:
-    """It is made in the pass that the rule says, and in none before if it is held back at all."""
+    """A delete that is held back at all is made in the pass that the rule says, and in none before."""
     held_delete_counts: Mapping[str, int] = {}
     for number in range(1, rule.passes + 1):
         result, held_delete_counts = guard(plan, held_delete_counts, rule)

@@ -31,7 +31,7 @@ def test_a_name_can_have_slashes_and_every_visible_character(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
+    ("text", "part"),
     [
         ("", "empty"),
         (".", "'.'"),
@@ -51,9 +51,9 @@ def test_a_name_can_have_slashes_and_every_visible_character(text: str) -> None:
         ("ü" * MAX_PART_BYTES, "longer"),
     ],
 )
-def test_a_name_that_would_lie_elsewhere_be_hidden_or_break_a_line_has_a_problem(text: str, word: str) -> None:
+def test_a_name_that_would_lie_elsewhere_be_hidden_or_break_a_line_has_a_problem(text: str, part: str) -> None:
     """The problem says what is wrong with it."""
-    assert word in (key_part_problem(text) or "")
+    assert part in (key_part_problem(text) or "")
 
 
 @pytest.mark.parametrize(

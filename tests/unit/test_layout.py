@@ -89,7 +89,7 @@ def test_a_key_or_value_of_another_form_is_unreadable(key: str, value: str) -> N
 
 
 def test_a_json_value_has_everything_that_is_known_of_the_entry() -> None:
-    """It is sorted and compact, so that equal entries have equal values."""
+    """A JSON value is sorted and compact, so that equal entries have equal values."""
     given = evolve(entry("team/db", "db-1"), tags=("b", "a"), attributes={"Ä": "\u2028", "region": "eu"}, image="db:1")
     assert JSON_LAYOUT.value(given) == (
         '{"address":"172.17.8.101","attributes":{"region":"eu","Ä":"\u2028"},'
@@ -102,7 +102,7 @@ def test_a_json_value_has_everything_that_is_known_of_the_entry() -> None:
 
 @given(st.dictionaries(st.text(st.characters()), st.text(st.characters())), st.lists(st.text(st.characters())))
 def test_a_json_value_can_hold_any_text(attributes: dict[str, str], tags: list[str]) -> None:
-    """It can be written as UTF-8, and is read back as the container wrote it."""
+    """A JSON value can be written as UTF-8, and is read back as the container wrote it."""
     value = JSON_LAYOUT.value(evolve(entry(), attributes=attributes, tags=tuple(tags)))
     document = json.loads(value.encode())
     assert (document["attributes"], document["tags"]) == (attributes, tags)

@@ -95,7 +95,7 @@ def test_the_time_in_the_status_text_is_not_compared() -> None:
     ],
 )
 def test_a_change_of_state_name_ports_or_networks_is_shown(change: dict[str, Any]) -> None:
-    """Each of them calls for a new inspect."""
+    """A change of state, name, ports or networks calls for a new inspect."""
     assert shown_in_list({**LISTED, **change}) != shown_in_list(LISTED)
 
 

@@ -37,7 +37,7 @@ def test_a_written_key_is_known_and_a_deleted_key_is_forgotten() -> None:
 
 
 def test_a_key_whose_delete_failed_stays_known() -> None:
-    """Otherwise no pass would try again if the key's custom id does not name its owner."""
+    """If it were forgotten, no pass would try again where the key's custom id does not name its owner."""
     known = {"/services/c": Known("x", "id")}
     assert "/services/c" in memory_after(report_with_results(*[Result.FAILED] * 5), Memory(known)).known
 
@@ -56,7 +56,7 @@ def test_keys_in_order_and_keys_whose_delete_failed_stay_known() -> None:
 
 
 def test_held_delete_counts_and_store_position_come_from_the_latest_pass() -> None:
-    """What the pass before remembered of them is replaced."""
+    """The counts and the position that the pass before remembered are replaced."""
     report = PassReport(
         PassResult.SUCCESS, held_delete_counts={"/services/x": 2}, store_position=StorePosition("c1", 9)
     )
@@ -66,7 +66,7 @@ def test_held_delete_counts_and_store_position_come_from_the_latest_pass() -> No
 
 @pytest.mark.parametrize(("replaced", "kept"), [(False, {"/services/c"}), (True, set())], ids=["same", "replaced"])
 def test_a_held_back_key_stays_known_unless_the_store_was_replaced(replaced: bool, kept: set[str]) -> None:
-    """So the reason of the delete, when it is made, is ``gone`` and not ``orphan``."""
+    """When the delete of a known key is made at last, its reason is ``gone`` and not ``orphan``."""
     delete = ONE_CHANGE_PER_ACTION[2]
     report = PassReport(PassResult.SUCCESS, plan=Plan(held_back=(delete,)), replaced=replaced)
     known = {delete.key: Known("x", "id"), "/services/z": Known("x", "id")}

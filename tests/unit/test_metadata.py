@@ -58,7 +58,8 @@ def test_metadata_has_registrators_precedence(env: list[str], labels: dict[str, 
 def test_metadata_for_a_protocol_applies_to_that_protocol_only(
     lines: list[str], tcp: dict[str, str], udp: dict[str, str]
 ) -> None:
-    """It beats metadata for the port's number and for all ports, in the environment and in labels, in any order."""
+    """Metadata for a protocol beats metadata for the port's number and for all ports, in the environment and in labels,
+    in any order."""
     for env, labels in ((lines, {}), ([], dict(line.split("=", 1) for line in lines))):
         assert metadata_for(PortId(53, "tcp"), env, labels).values == tcp
         assert metadata_for(PortId(53, "udp"), env, labels).values == udp

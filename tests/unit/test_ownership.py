@@ -92,7 +92,7 @@ def test_the_table_decides_whether_a_key_is_ours(
     ],
 )
 def test_only_a_default_id_names_this_host_as_the_owner(key: str, id_is_ours: bool) -> None:
-    """Only the last part of the key counts, and only if it has the whole form of a default id."""
+    """The last part of the key names the owner if it has the whole form of a default id; no other part counts."""
     assert ownership_with().id_is_ours(key) is id_is_ours
 
 
@@ -104,7 +104,7 @@ def test_only_a_default_id_names_this_host_as_the_owner(key: str, id_is_ours: bo
 def test_a_key_with_the_right_value_is_adopted_unless_only_another_host_claims_it(
     claims: Mapping[str, Claim], contested: tuple[str, ...], adopted: bool
 ) -> None:
-    """For example, registrator may have left it."""
+    """A key that already holds the right value, for example one that registrator left, is taken for ours."""
     assert ownership_with(claims, *contested).adopts(Stored(CUSTOM, VALUE, 7)) is adopted
 
 
@@ -122,7 +122,7 @@ def test_a_key_with_the_right_value_is_adopted_unless_only_another_host_claims_i
 def test_the_container_of_a_key_is_known_from_record_memory_or_id(
     key: str, claims: Mapping[str, Claim], known: Mapping[str, Known], expected: tuple[str, str]
 ) -> None:
-    """The record goes before the memory. Only a default id tells the container's name."""
+    """The id of a key's container comes from the record, or else from memory; its name comes from a default id."""
     assert ownership_with(claims, known=known).container_of(key) == expected
 
 
@@ -155,7 +155,7 @@ def test_other_hosts_records_are_needed_only_for_keys_that_cannot_be_decided_wit
 
 
 def test_a_key_under_a_default_id_never_needs_other_hosts_records() -> None:
-    """This holds for any value."""
+    """A default id names the owner, so no record is needed to decide about its key."""
     actual = Actual({OURS: Stored(OURS, VALUE, 7)})
     assert ownership_with().keys_needing_other_records({OURS: entry()}, actual) == frozenset()
 
@@ -175,7 +175,8 @@ def test_the_key_of_a_held_container_needs_other_records_only_if_its_value_is_no
 
 @pytest.mark.parametrize(("theirs", "deletes"), [(VALUE, 0), (OTHER_VALUE, 1)])
 def test_an_unwanted_key_belongs_to_another_host_that_claims_its_present_value(theirs: str, deletes: int) -> None:
-    """If the other host claims the key with another value, its claim came too late, and we still remove the key."""
+    """We no longer remove a key whose value another host claims. If that host claims another value, its claim came too
+    late, and we remove the key."""
     actual = registry_with(VALUE)
     ownership = Ownership(OWNER, PLAIN, {CUSTOM: CLAIM}).with_other_records(other_records(theirs), {}, actual)
     result = plan(Desired(), actual, ownership)
@@ -207,7 +208,7 @@ def test_a_remembered_key_that_still_has_its_value_is_claimed_again(value: str, 
 
 
 def test_memory_changes_no_claim_that_is_in_the_record() -> None:
-    """The record may know more values. A key under a default id needs no claim."""
+    """A remembered value is not added to a recorded claim, and a key under a default id is not claimed at all."""
     claim = Claim("id-new", (VALUE, OTHER_VALUE))
     known = {CUSTOM: Known(VALUE, "id-web"), OURS: Known(VALUE, "id-web")}
     before = Ownership(OWNER, PLAIN, {CUSTOM: claim}, known)
@@ -247,7 +248,8 @@ def test_the_next_record_claims_each_custom_key_that_will_be_written_or_is_still
     contested: tuple[str, ...],
     values: tuple[str, ...] | None,
 ) -> None:
-    """It is written before the other changes, so that a crash after any of them leaves no key without an owner."""
+    """The record is written before the other changes, so that a crash after any of them leaves no key without an
+    owner."""
     entries = {CUSTOM: wanted} if wanted else {}
     after = ownership_with(claims, *contested).next_claims(entries, registry_with(stored_value))
     assert {key: each.values for key, each in after.items()} == ({} if values is None else {CUSTOM: values})
@@ -261,6 +263,6 @@ def test_a_claim_names_the_container_that_has_the_id_now() -> None:
 
 
 def test_a_key_under_a_default_id_is_not_claimed() -> None:
-    """So the record of a host without custom ids never changes."""
+    """The record of a host without custom ids never changes."""
     actual = Actual({OURS: Stored(OURS, VALUE, 7)})
     assert ownership_with().next_claims({OURS: entry()}, actual) == {}

@@ -49,11 +49,11 @@ def keys_after_one_pass(case: Case) -> dict[str, str]:
 
 
 def test_there_are_53_recorded_cases() -> None:
-    """None was lost from the file."""
+    """No case was lost from the file."""
     assert len(CASES) == 53
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_one_pass_leaves_the_keys_and_values_that_registrator_left(case: Case) -> None:
-    """They are equal key for key and value for value."""
+    """The keys and values after one pass are those that registrator wrote."""
     assert keys_after_one_pass(case) == case.expect

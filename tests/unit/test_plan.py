@@ -142,7 +142,8 @@ def test_a_claimed_custom_key_is_changed_like_any_other_own_key(
 def test_a_custom_key_of_another_host_is_never_in_a_change(
     wanted: Desired, refused: int, value: str, claims: dict[str, Claim]
 ) -> None:
-    """It is left alone, whatever its value, and an entry that wants it is refused."""
+    """A custom key that another host claims is left alone, whatever its value, and an entry that wants it is
+    refused."""
     result = plan_of(
         wanted, registry_with({CUSTOM: value}), known_keys(CUSTOM), claims=claims, contested=frozenset({CUSTOM})
     )
@@ -220,7 +221,7 @@ def test_a_plan_counts_wanted_in_sync_own_foreign_and_unreadable_keys() -> None:
 
 
 def test_deletes_are_applied_last() -> None:
-    """So an entry that moves to another key is never absent from both."""
+    """An entry that moves to another key is never absent from both."""
     result = plan_of(wanting(entry("z")), registry_with({"/services/a/core-01:web:80": VALUE}))
     assert [each.action for each in result.changes] == [Action.DELETE, Action.CREATE]
     assert [each.action for each in in_apply_order(result.changes)] == [Action.CREATE, Action.DELETE]
@@ -272,7 +273,7 @@ def test_a_key_that_is_not_renewable_is_written_with_the_same_value(
 
 
 def test_the_key_of_a_held_container_is_renewed() -> None:
-    """It must not expire, as its container may be running."""
+    """A held container still exists, so its key must not expire."""
     result = plan_of(Desired(held=HELD_CONTAINERS), registry_with({OURS: VALUE}, 1), lifetime=Lifetime(30, 10))
     assert [each.action for each in result.changes] == [Action.RENEW]
 
@@ -291,7 +292,8 @@ def test_an_entry_that_a_foreign_key_excludes_is_refused_and_not_tried(key: str)
 
 
 def test_a_key_that_this_plan_deletes_excludes_no_entry() -> None:
-    """If the create is made too early, it ends as a conflict, and the next pass makes it."""
+    """An entry may take the place of a key that goes. If its create is made too early, it ends as a conflict, and the
+    next pass makes it."""
     wanted = wanting(entry("worker/core-01:gone:80", "app"))
     result = plan_of(wanted, foreign_keys("worker/core-01:gone:80"))
     assert {change.action for change in result.changes} == {Action.CREATE, Action.DELETE}
@@ -439,7 +441,8 @@ def test_law_an_interrupted_pass_is_completed_by_the_next_ones(
 def test_law_an_interrupted_pass_leaves_no_orphan(
     before: Desired, after: Desired, store: Store, lifetime: Lifetime, data: st.DataObject
 ) -> None:
-    """If the containers are others when the killed agent starts again, nothing is left of what it had begun."""
+    """When an agent that was killed starts again, and its host runs other containers, nothing is left of what it had
+    begun."""
     registry = store.registry(lifetime)
     changes = list(in_apply_order(plan_for(before, registry, lifetime).changes))
     apply_all(changes[: data.draw(st.integers(0, len(changes)))], registry)

@@ -60,7 +60,8 @@ def test_only_bindings_of_the_family_count(family: str, first: str, others: str)
 
 
 def test_a_port_without_a_binding_of_the_family_is_a_service_port_all_the_same() -> None:
-    """It is refused later with a reason, and the names of the other ports do not depend on it."""
+    """A port that is published in the other family only is refused later with a reason; the names of the other ports do
+    not depend on the family."""
     (port,) = service_ports(container(publish={"80/tcp": "0.0.0.0:1 10.0.0.1:2"}), internal=False, family=Family.IPV6)
     assert (port.binding, port.other_bindings) == (binding("0.0.0.0:1"), ())
 
@@ -84,6 +85,6 @@ def test_further_bindings_are_sorted_by_port_and_those_on_all_addresses_come_fir
 
 
 def test_a_port_that_is_not_mapped_has_no_further_bindings() -> None:
-    """It stands for itself."""
+    """A port that the engine does not map stands only for itself."""
     (port,) = service_ports(container(expose=("80/tcp",), network_mode="host"), internal=False)
     assert port.each_binding() == (port,)

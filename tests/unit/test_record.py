@@ -62,7 +62,8 @@ def test_decoding_is_the_inverse_of_encoding(record: OwnerRecord) -> None:
 
 @given(RECORDS)
 def test_equal_records_have_equal_text(record: OwnerRecord) -> None:
-    """It does not depend on the order in which they were made, so that an idle pass writes nothing. It is ASCII."""
+    """The text of a record does not depend on the order in which it was made, so that an idle pass writes nothing. The
+    text is ASCII."""
     backwards = {
         key: Claim.of(each.container_id, reversed(each.values * 2))
         for key, each in reversed(list(record.claims.items()))
@@ -107,13 +108,13 @@ def test_the_text_of_a_record_is_canonical_json() -> None:
     ids=lambda text: text[:40],
 )
 def test_a_text_of_another_form_is_no_record(text: str) -> None:
-    """It raises no exception."""
+    """Decoding a text that is no record returns None and raises no exception."""
     assert OwnerRecord.decode(text) is None
 
 
 @given(TEXTS | st.recursive(st.none() | st.integers() | TEXTS, st.lists).map(json.dumps))
 def test_no_text_raises_an_exception_when_it_is_decoded(text: str) -> None:
-    """It is a record or none."""
+    """Decoding any text returns a record or None."""
     assert isinstance(OwnerRecord.decode(text), OwnerRecord | None)
 
 
@@ -142,7 +143,8 @@ def test_the_claimed_keys_of_several_records_are_all_their_keys() -> None:
 
 
 def test_a_long_value_is_recorded_as_its_digest() -> None:
-    """The record stays small and still tells two values apart. A claim that was read back is the same claim."""
+    """A record with long values stays small and still tells two values apart. A claim that was read back is the same
+    claim."""
     long, other = "x" * 100_000, "x" * 100_001
     claim = Claim.of("id-web", [long, "192.0.2.1:80"])
     assert (claim.covers(long), claim.covers(other), claim.covers("192.0.2.1:80"), claim.covers("")) == (
@@ -158,6 +160,6 @@ def test_a_long_value_is_recorded_as_its_digest() -> None:
 
 @given(st.text(max_size=300), st.lists(st.text(max_size=200), max_size=2))
 def test_no_claim_is_larger_than_its_claim_size(key: str, values: list[str]) -> None:
-    """This holds for any key and values."""
+    """A claim of any key and values takes at most as many bytes as claim_size says."""
     whole = OwnerRecord("", {key: Claim.of("0" * 64, values)}).encode()
     assert len(whole.encode()) - len(OwnerRecord("").encode()) <= claim_size(key)

@@ -10,14 +10,14 @@ from tests.support.reports import ONE_CHANGE_PER_ACTION, report_with_results
 
 
 def test_the_summary_is_one_line_without_renewals_and_owner_record() -> None:
-    """They change nothing that a reader of the prefix can see."""
+    """The summary leaves out changes that a reader of the prefix cannot see."""
     assert summary(report_with_results(*[Result.APPLIED] * 5).plan) == (
         "Plan: 1 to create, 1 to update, 1 to delete, 12 in sync, 0 refused."
     )
 
 
 def test_the_summary_ends_with_the_deletes_that_are_held_back() -> None:
-    """They are left out where there are none."""
+    """Deletes that are held back are mentioned only where there are some."""
     assert summary(Plan(held_back=(ONE_CHANGE_PER_ACTION[2],))) == (
         "Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused, 1 held back."
     )

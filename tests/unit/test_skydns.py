@@ -48,7 +48,7 @@ def test_the_prefix_of_a_domain_is_its_name_backwards(domain: str, prefix: str) 
 
 
 def test_keys_and_values_are_registrators() -> None:
-    """They are equal byte for byte where the id is a DNS label."""
+    """Where the id is a DNS label, key and value are equal to registrator's byte for byte."""
     assert LAYOUT.key(entry("redis", "redis-1")) == "/skydns/local/cluster/redis/redis-1"
     assert value() == '{"host":"192.0.2.1","port":8000}'
     assert value("2001:db8::1") == '{"host":"2001:db8::1","port":8000}'
@@ -97,7 +97,7 @@ def test_the_longest_dns_name_has_253_characters() -> None:
 
 
 def test_attributes_are_fields_in_the_records_order_and_types() -> None:
-    """They stand behind the port. An attribute that CoreDNS does not know is left out."""
+    """The fields stand behind the port. An attribute that CoreDNS does not know is left out."""
     given = {
         "group": "g",
         "targetstrip": "1",
@@ -188,7 +188,7 @@ def test_an_id_that_is_a_label_stays_unchanged(entry_id: str) -> None:
     ],
 )
 def test_a_default_id_is_read_back_from_its_label(entry_id: str, label: str) -> None:
-    """So the key tells which host owns it."""
+    """The key of a default id tells which host owns it."""
     assert label_of(entry_id) == label
     assert LAYOUT.id_of(f"/skydns/local/cluster/nginx/{label}") == entry_id
 
@@ -223,7 +223,7 @@ def test_a_default_id_is_read_back_from_its_label(entry_id: str, label: str) -> 
     ],
 )
 def test_any_other_id_becomes_readable_text_with_a_hash(entry_id: str, readable: str) -> None:
-    """Such an id cannot be read back from its label."""
+    """The label of any other id has what is readable of the id and a hash, and is not read back as the id."""
     label = label_of(entry_id)
     assert re.fullmatch(re.escape(readable) + "--[0-9a-f]{20}", label)
     assert id_of_label(label) == label
@@ -284,7 +284,7 @@ def test_two_different_ids_never_become_one_label(pair: tuple[str, str]) -> None
 
 
 def test_all_short_ids_have_different_labels() -> None:
-    """They are made of the characters of labels, default ids and hashes."""
+    """No two short ids of the characters of labels, default ids and hashes have the same label."""
     ids = ["".join(each) for length in range(1, 8) for each in product("a-:8", repeat=length)]
     ids += [f"{one}8:8{other}" for one in ids[:1000] for other in ("", ":udp", "--udp")]
     assert len({label_of(each) for each in ids}) == len(set(ids)) > 20_000
@@ -292,7 +292,7 @@ def test_all_short_ids_have_different_labels() -> None:
 
 @given(IDS | IDS.map(label_of) | DEFAULT_IDS.map(label_of))
 def test_the_label_of_a_custom_id_is_never_read_as_a_default_id(entry_id: str) -> None:
-    """So a custom id cannot be taken for the default id of some host."""
+    """A custom id cannot be taken for the default id of some host."""
     assume(DefaultId.parse(entry_id) is None)
     assert DefaultId.parse(id_of_label(label_of(entry_id))) is None
 
