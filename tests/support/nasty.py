@@ -1,10 +1,11 @@
-"""What a container may say of itself, at its worst: names and ids, with what becomes of them."""
+"""Hostile texts that a container may have in its labels and environment, grouped by what wharfinger does with them."""
 
 from __future__ import annotations
 
+#: A forged line of the log, which must not appear as a line of its own.
 FORGED = "2026-01-01T00:00:00.000000Z [info     ] FORGED"
 
-#: Texts that can be neither a name nor an id, by what they try.
+#: Texts that are refused as a name and as an id. Each key says what the text tries.
 UNFIT = {
     "parent": "..",
     "here": ".",
@@ -63,7 +64,7 @@ UNFIT = {
     "very-deep": "/".join("a" * 20_000),
 }
 
-#: Texts that are odd, and fit: they are registered as they are, and mean nothing to anybody.
+#: Odd texts that are accepted as a name and as an id, and registered unchanged.
 ODD = {
     "space": " ",
     "space-amid": "a b",
@@ -163,7 +164,7 @@ ODD = {
     "number": "9000",
 }
 
-#: Ids that look like those of other hosts, which these would remove.
+#: Ids in the form of another host's default ids. They are refused, because that host would remove them.
 OTHERS = {
     "other-host": "core-99:web:80",
     "other-host-udp": "core-99:web:80:udp",
@@ -171,7 +172,7 @@ OTHERS = {
     "other-host-odd": "..:x:1",
 }
 
-#: Labels for `-useIpFromLabel` that are no address.
+#: Values of the ``-useIpFromLabel`` label that are no address.
 UNFIT_ADDRESSES = {
     "words": "not an address",
     "unspecified": "0.0.0.0",
@@ -190,7 +191,8 @@ UNFIT_ADDRESSES = {
     "long": "x" * 254,
 }
 
-#: Label and variable names that mean nothing, or nothing here; their container is registered as without.
+#: Label and variable names that do not change the name of port 9000, each with a value. A container that has them is
+#: registered under the name that it would have without them.
 STRANGE_KEYS = {
     "SERVICE_": "x",
     "SERVICE__": "x",

@@ -1,4 +1,4 @@
-"""The parity cases: what registrator 7.4.0 really wrote, recorded from a real engine and a real etcd."""
+"""The parity cases: what registrator 7.4.0 wrote, recorded from a real engine and a real etcd."""
 
 from __future__ import annotations
 
@@ -14,25 +14,40 @@ _FILE = Path(__file__).parent.parent / "parity" / "cases.json"
 
 @frozen
 class Case:
-    """One set of containers and flags. ``before`` and ``expect`` are etcd's keys before and after ``then``."""
+    """One set of containers and flags, with what the engine answered and what registrator wrote."""
 
     name: str
+    #: What the case shows, for people.
     about: str
+    #: The arguments of each ``docker run``.
     docker_run: tuple[str, ...]
+    #: registrator's flags.
     flags: tuple[str, ...]
+    #: registrator's registry URI.
     registry: str
+    #: The name of the Docker host.
     hostname: str
+    #: The docker commands that were given once registrator had registered the containers; mostly none.
     then: tuple[str, ...]
+    #: The engine's list of containers at the end.
     containers_json: list[dict[str, Any]]
+    #: The engine's inspect answer about each container at the end, by the container's id.
     inspect: dict[str, dict[str, Any]]
+    #: etcd's keys and values before the commands of ``then``; empty where there are no such commands.
     before: dict[str, str]
+    #: etcd's keys and values at the end.
     expect: dict[str, str]
 
 
 @cache
 def load_cases() -> tuple[Case, ...]:
-    """All recorded cases, in the order of the file."""
+    """Return all recorded cases, in the order of the file."""
     return tuple(_case(each) for each in json.loads(_FILE.read_text()))
+
+
+def load_case(name: str) -> Case:
+    """Return the recorded case with this name."""
+    return next(case for case in load_cases() if case.name == name)
 
 
 def _case(document: dict[str, Any]) -> Case:

@@ -1,39 +1,24 @@
-"""Reading the engine's answers."""
+"""Tests of model.container: reading the engine's inspect answers."""
 
 from __future__ import annotations
-
-import copy
-from typing import Any
 
 import pytest
 
 from model.container import Binding, Container, MalformedContainer, PortId, from_inspect
-from model.listing import agrees_with_list, shown_in_list
-from tests.support.parity import load_cases
+from tests.support.builders import with_value
+from tests.support.parity import load_case
 
-CASE = next(case for case in load_cases() if case.name == "quickstart-nginx")
-(LISTED,) = CASE.containers_json
-(INSPECT,) = CASE.inspect.values()
-
-
-def with_path(document: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    """A copy of the document with one field changed."""
-    changed = copy.deepcopy(document)
-    *parents, last = path.split(".")
-    place = changed
-    for parent in parents:
-        place = place[parent]
-    place[last] = value
-    return changed
+#: A recorded inspect answer about a running container.
+(INSPECT,) = load_case("quickstart-nginx").inspect.values()
 
 
-def on_all(port: int) -> tuple[Binding, ...]:
-    """Published on all addresses, which the engine lists once per family."""
+def published_on_all(port: int) -> tuple[Binding, ...]:
+    """Return the bindings of a port that is published on all addresses: the engine lists one for each family."""
     return Binding("0.0.0.0", port), Binding("::", port)
 
 
-def test_an_inspect_answer_is_read() -> None:
-    """Every field that the rules need."""
+def test_an_inspect_answer_becomes_a_container() -> None:
+    """Every field that the rules need is read."""
     container = from_inspect(INSPECT)
     assert container == Container(
         id=INSPECT["Id"],
@@ -42,7 +27,7 @@ def test_an_inspect_answer_is_read() -> None:
         created="2026-11-22T07:28:12.459456121Z",
         env=("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",),
         exposed=(PortId(80, "tcp"), PortId(443, "tcp")),
-        published={PortId(443, "tcp"): on_all(32768), PortId(80, "tcp"): on_all(32769)},
+        published={PortId(443, "tcp"): published_on_all(32768), PortId(80, "tcp"): published_on_all(32769)},
         address="172.29.0.2",
         networks={"bridge": "172.29.0.2"},
         address_ipv6="fd00:29::242:ac1d:2",
@@ -51,11 +36,11 @@ def test_an_inspect_answer_is_read() -> None:
     assert container.serving
 
 
-def test_missing_lists_are_empty() -> None:
-    """The engine writes null for what a container does not have."""
-    document = with_path(with_path(INSPECT, "Config.Env", None), "Config.ExposedPorts", None)
-    document = with_path(with_path(document, "NetworkSettings.Ports", None), "NetworkSettings.Networks", None)
-    container = from_inspect(with_path(with_path(document, "Config.Labels", None), "HostConfig.NetworkMode", ""))
+def test_a_list_that_is_null_in_the_answer_is_empty() -> None:
+    """The engine writes null for a list that a container does not have."""
+    document = with_value(with_value(INSPECT, "Config.Env", None), "Config.ExposedPorts", None)
+    document = with_value(with_value(document, "NetworkSettings.Ports", None), "NetworkSettings.Networks", None)
+    container = from_inspect(with_value(with_value(document, "Config.Labels", None), "HostConfig.NetworkMode", ""))
     assert (container.env, container.exposed, container.published) == ((), (), {})
     assert (container.networks, container.labels, container.network_mode) == ({}, {}, "default")
 
@@ -73,9 +58,9 @@ def test_missing_lists_are_empty() -> None:
         ),
     ],
 )
-def test_every_binding_is_read(bindings: object, read: tuple[Binding, ...]) -> None:
-    """A port published several times, or once per address family, in the engine's order."""
-    container = from_inspect(with_path(INSPECT, "NetworkSettings.Ports", {"80/tcp": bindings}))
+def test_every_binding_of_a_port_is_read_in_the_engines_order(bindings: object, read: tuple[Binding, ...]) -> None:
+    """A port can be published several times, and once for each address family."""
+    container = from_inspect(with_value(INSPECT, "NetworkSettings.Ports", {"80/tcp": bindings}))
     assert container.published == {PortId(80, "tcp"): read}
 
 
@@ -91,9 +76,9 @@ def test_every_binding_is_read(bindings: object, read: tuple[Binding, ...]) -> N
     ],
     ids=str,
 )
-def test_the_health_is_read(health: object, read: str, healthy: bool) -> None:
-    """A container without a HEALTHCHECK counts as healthy, and one that starts does not."""
-    container = from_inspect(with_path(INSPECT, "State.Health", health))
+def test_a_container_is_healthy_if_it_says_so_or_has_no_healthcheck(health: object, read: str, healthy: bool) -> None:
+    """A container that is starting is not healthy."""
+    container = from_inspect(with_value(INSPECT, "State.Health", health))
     assert (container.health, container.healthy) == (read, healthy)
 
 
@@ -112,109 +97,26 @@ def test_the_health_is_read(health: object, read: str, healthy: bool) -> None:
         ("Name", None, "shape"),
     ],
 )
-def test_rubbish_is_named(path: str, value: object, culprit: str) -> None:
-    """An answer that cannot be understood is an error that says what is wrong."""
+def test_a_malformed_answer_raises_an_error_that_names_the_culprit(path: str, value: object, culprit: str) -> None:
+    """An answer that cannot be understood raises MalformedContainer."""
     with pytest.raises(MalformedContainer, match=culprit):
-        from_inspect(with_path(INSPECT, path, value))
+        from_inspect(with_value(INSPECT, path, value))
 
 
-def test_ages_sort_by_time_and_then_by_id() -> None:
-    """The engine drops trailing zeros of its nanoseconds; the older container comes first all the same."""
+def test_containers_sort_by_creation_time_and_then_by_id() -> None:
+    """The engine drops trailing zeros of the nanoseconds, so its own timestamps do not sort as text."""
     times = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.09Z", "2026-01-01T00:00:00.1Z", "2026-01-01T00:00:00.123Z"]
-    containers = [from_inspect(with_path(INSPECT, "Created", time)) for time in times]
+    containers = [from_inspect(with_value(INSPECT, "Created", time)) for time in times]
     assert sorted(containers, key=lambda each: each.age) == containers
     assert containers[0].age == ("2026-01-01T00:00:00.000000000Z", INSPECT["Id"])
 
 
-def test_a_port_reads_as_it_writes() -> None:
-    """tcp is what a bare number means."""
+def test_a_port_is_written_as_number_and_protocol() -> None:
+    """A number without a protocol is read as tcp."""
     assert [str(PortId.parse(text)) for text in ("53/udp", "80/tcp", "80")] == ["53/udp", "80/tcp", "80/tcp"]
 
 
-def test_the_joined_container() -> None:
-    """Only a network mode of ``container:<id>`` joins another."""
-    joined = from_inspect(with_path(INSPECT, "HostConfig.NetworkMode", "container:abc"))
+def test_only_a_container_network_mode_joins_another_containers_network() -> None:
+    """The joined container's id stands in the network mode ``container:<id>``."""
+    joined = from_inspect(with_value(INSPECT, "HostConfig.NetworkMode", "container:abc"))
     assert (joined.joined, from_inspect(INSPECT).joined) == ("abc", "")
-
-
-@pytest.mark.parametrize("case", load_cases(), ids=lambda case: case.name)
-def test_recorded_inspects_agree_with_recorded_lists(case: Any) -> None:
-    """The engine's two answers about a container at rest agree, whatever its ports and networks."""
-    for line in case.containers_json:
-        assert agrees_with_list(from_inspect(case.inspect[line["Id"]]), line)
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("State.Status", "exited"),
-        ("Name", "/other"),
-        ("NetworkSettings.Ports", {}),
-        ("NetworkSettings.Ports", {"80/tcp": [{"HostIp": "", "HostPort": "1"}], "443/tcp": None}),
-        ("NetworkSettings.Networks", {}),
-        ("NetworkSettings.Networks.bridge.GlobalIPv6Address", ""),
-        ("NetworkSettings.Networks.bridge.GlobalIPv6Address", "fd00::7"),
-        ("State.Health", {"Status": "healthy"}),
-    ],
-)
-def test_an_inspect_of_another_moment_disagrees(path: str, value: object) -> None:
-    """A container that was restarting or renamed between list and inspect is noticed."""
-    assert not agrees_with_list(from_inspect(with_path(INSPECT, path, value)), LISTED)
-
-
-HEALTH = {
-    "": "Up 3 minutes",
-    "starting": "Up 3 minutes (health: starting)",
-    "healthy": "Up 3 minutes (healthy)",
-    "unhealthy": "Up 3 minutes (unhealthy)",
-}
-
-
-@pytest.mark.parametrize("seen", [*HEALTH, "none"])
-@pytest.mark.parametrize("shown", HEALTH)
-def test_a_health_that_flipped_between_list_and_inspect_disagrees(shown: str, seen: str) -> None:
-    """What was inspected then must not be kept for as long as the list shows the other."""
-    container = from_inspect(with_path(INSPECT, "State.Health", {"Status": seen}))
-    agrees = shown == seen or (shown, seen) == ("", "none")
-    assert agrees_with_list(container, {**LISTED, "Status": HEALTH[shown]}) is agrees
-
-
-def test_the_list_does_not_tell_a_paused_containers_health() -> None:
-    """So it cannot disagree; the engine does not look after it while the container is paused."""
-    paused = with_path(with_path(INSPECT, "State.Status", "paused"), "State.Health", {"Status": "unhealthy"})
-    assert agrees_with_list(from_inspect(paused), {**LISTED, "State": "paused", "Status": "Up 3 minutes (Paused)"})
-
-
-def test_every_health_shows() -> None:
-    """In the list, each calls for a new look, and time going by does not."""
-    lines = [{**LISTED, "Status": status} for status in HEALTH.values()]
-    later = [{**line, "Status": line["Status"].replace("3 minutes", "2 hours")} for line in lines]
-    assert [shown_in_list(line) for line in lines] == [shown_in_list(line) for line in later]
-    assert all(shown_in_list(one) != shown_in_list(two) for one in lines for two in lines if one is not two)
-
-
-def test_time_going_by_changes_nothing_in_the_list() -> None:
-    """A status text that counts minutes is no change."""
-    assert shown_in_list({**LISTED, "Status": "Up 9 minutes"}) == shown_in_list(LISTED)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"State": "exited", "Status": "Exited (0) 1 second ago"},
-        {"Names": ["/other"]},
-        {"Ports": []},
-        {"NetworkSettings": {}},
-        {"NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.29.0.2", "GlobalIPv6Address": "fd00::7"}}}},
-    ],
-)
-def test_what_can_change_shows(change: dict[str, Any]) -> None:
-    """State, name, ports and networks each call for a new look."""
-    assert shown_in_list({**LISTED, **change}) != shown_in_list(LISTED)
-
-
-def test_another_exit_code_shows() -> None:
-    """A container that ran again and failed looks the same but for the code in its status text."""
-    ended = {**LISTED, "State": "exited", "Status": "Exited (0) 1 second ago"}
-    assert shown_in_list(ended) == shown_in_list({**ended, "Status": "Exited (0) 2 minutes ago"})
-    assert shown_in_list(ended) != shown_in_list({**ended, "Status": "Exited (3) 1 second ago"})

@@ -1,141 +1,176 @@
-"""The desired state."""
+"""Tests of model.desired: which entries, refusals, held and excluded containers a snapshot comes to."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import permutations
 from random import Random
 
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.container import Container, ContainerRef
-from model.desired import Desired, desired
+from model.desired import RECORD_ROOM, Desired, ExclusionReason, desired
+from model.entry import DefaultId
+from model.family import Family
+from model.layout import Layout, PlainLayout, ValueFormat
+from model.record import claim_size
 from model.refusal import RefusalReason
-from model.rules import Deregister, Rules
+from model.rules import AddressRules, Deregister, HealthRule, Rules
+from model.skydns import SkyDnsLayout
 from model.snapshot import Snapshot, UnknownContainer
-from tests.support.builders import PLAIN, container, rules
+from tests.support.builders import OWNER, PLAIN, container, container_with_metadata, rules
 
+#: The published port of most containers here.
 WEB = {"80/tcp": "0.0.0.0:8000"}
 
+HEALTHY = evolve(rules(), health=HealthRule.HEALTHY)
+ALL_BINDINGS = evolve(rules(), all_bindings=True)
 
-def of(*containers: Container, by: Rules | None = None, unknown: tuple[UnknownContainer, ...] = ()) -> Desired:
-    """The desired state of these containers."""
-    return desired(Snapshot(containers, unknown), by or rules(), PLAIN)
+#: Every binding, without ``-ip``: the host's address is the guessed one.
+GUESSED = evolve(rules(ip="", guessed="198.51.100.1"), all_bindings=True)
+
+DNS_LAYOUT = SkyDnsLayout("/skydns/local/cluster")
 
 
-def identities(result: Desired) -> list[str]:
-    """``name/id`` of each entry."""
+def desired_state(
+    *containers: Container,
+    under: Rules | None = None,
+    unknown: tuple[str, ...] = (),
+    selected: set[str] | None = None,
+    layout: Layout = PLAIN,
+) -> Desired:
+    """Return the desired state of these containers under these rules. ``unknown`` names containers that the engine
+    would not describe, ``selected`` those that --filter selects; None: there is no filter."""
+    not_described = tuple(UnknownContainer(ref(name), "timed out") for name in unknown)
+    ids = None if selected is None else frozenset(f"id-{name}" for name in selected)
+    return desired(Snapshot(containers, not_described, ids), under or rules(), layout)
+
+
+def ref(name: str) -> ContainerRef:
+    """Return the reference to the container with this name."""
+    return ContainerRef(f"id-{name}", name)
+
+
+def names_and_ids(result: Desired) -> list[str]:
+    """Return ``name/id`` of each entry."""
     return ["/".join(entry.identity) for entry in result.entries]
+
+
+def registered_containers(result: Desired) -> set[str]:
+    """Return the names of the containers that have entries."""
+    return {entry.container.name for entry in result.entries}
+
+
+def addresses_by_id(result: Desired) -> dict[str, str]:
+    """Return address and port of each entry, by id."""
+    return {entry.id: f"{entry.address}:{entry.port}" for entry in result.entries}
+
+
+def dns_paths(result: Desired) -> list[str]:
+    """Return the key of each entry in the DNS layout, without the prefix."""
+    return [DNS_LAYOUT.key(each).removeprefix(f"{DNS_LAYOUT.prefix}/") for each in result.entries]
+
+
+def refused_ports(result: Desired) -> list[tuple[str, str, str]]:
+    """Return container, port and reason of each refusal."""
+    return [(each.container.name, str(each.port), each.reason.value) for each in result.refusals]
+
+
+def with_identity(name: str, created: int, service: str, entry_id: str) -> Container:
+    """Make a container that wants an entry with this service name and id."""
+    return container_with_metadata(name, created, f"NAME={service} ID={entry_id}")
+
+
+# Which containers have entries.
 
 
 @pytest.mark.parametrize("status", ["created", "restarting", "removing", "exited", "dead"])
 def test_a_container_that_does_not_serve_has_no_entries(status: str) -> None:
-    """Only running and paused ones do."""
-    assert of(container(publish=WEB, status=status)) == Desired()
-
-
-def test_an_entry_says_all_about_its_port() -> None:
-    """Address, ports, tags and attributes."""
-    env = ("SERVICE_TAGS=a,b", "SERVICE_REGION=eu")
-    given = container(publish={"53/udp": "0.0.0.0:5353"}, env=env)
-    (entry,) = of(given, by=evolve(rules(), tags=("all",))).entries
-    assert (entry.name, entry.id) == ("nginx", "core-01:web:53:udp")
-    assert (entry.address, entry.port, str(entry.container_port)) == ("172.17.8.101", 5353, "53/udp")
-    assert (entry.tags, dict(entry.attributes)) == (("a", "b", "all", "udp"), {"region": "eu"})
-    assert (entry.container, entry.image) == (ContainerRef("id-web", "web"), "nginx")
+    """Only running and paused containers have entries."""
+    assert desired_state(container(publish=WEB, status=status)) == Desired()
 
 
 @pytest.mark.parametrize(
-    ("image", "name"),
+    ("health", "any_has", "healthy_has"),
     [
-        ("nginx", "nginx"),
-        ("registry.local:5000/team/foobar:1.2", "foobar"),
-        ("nginx@sha256:0123", "nginx@sha256"),
-        ("sha256:0123", "sha256"),
+        ("", True, True),
+        ("none", True, True),
+        ("healthy", True, True),
+        ("starting", True, False),
+        ("unhealthy", True, False),
     ],
 )
-def test_the_image_names_the_service(image: str, name: str) -> None:
-    """Its last part without the tag, as registrator has it."""
-    assert identities(of(container(publish=WEB, image=image))) == [f"{name}/core-01:web:80"]
-
-
-def test_an_empty_name_for_a_port_still_drops_the_suffix() -> None:
-    """registrator asks only whether the name was given for the port."""
-    ports = {"80/tcp": "0.0.0.0:80", "443/tcp": "0.0.0.0:443"}
-    assert identities(of(container(publish=ports, env=("SERVICE_443_NAME=",)))) == [
-        "nginx/core-01:web:443",
-        "nginx-80/core-01:web:80",
-    ]
+def test_only_a_healthy_container_has_entries_where_health_counts(
+    health: str, any_has: bool, healthy_has: bool
+) -> None:
+    """A container without a HEALTHCHECK counts as healthy. Without --health, health does not matter."""
+    web = container(publish=WEB, health=health)
+    assert registered_containers(desired_state(web)) == ({"web"} if any_has else set())
+    excluded = Desired(excluded={ref("web"): ExclusionReason.UNHEALTHY})
+    assert desired_state(web, under=HEALTHY) == (desired_state(web) if healthy_has else excluded)
 
 
 @pytest.mark.parametrize(
-    ("env", "reason", "word"),
+    ("status", "health", "joined", "held"),
     [
-        ("SERVICE_NAME=../evil", RefusalReason.BAD_NAME, "SERVICE_NAME '../evil'"),
-        ("SERVICE_NAME=_x", RefusalReason.BAD_NAME, "hides"),
-        ("SERVICE_ID=../../other/victim", RefusalReason.BAD_ID, "SERVICE_ID '../../other/victim'"),
-        ("SERVICE_ID=core-02:web:80", RefusalReason.BAD_ID, "host 'core-02'"),
-        ("SERVICE_ID=a/core-02:web:80:udp", RefusalReason.BAD_ID, "host 'core-02'"),
+        ("running", "healthy", "", False),
+        ("running", "unhealthy", "", False),
+        ("running", "healthy", "net", True),
+        ("running", "unhealthy", "net", False),
+        ("exited", "unhealthy", "", True),
+        ("restarting", "unhealthy", "", True),
     ],
 )
-def test_a_bad_name_is_refused_and_harms_no_other(env: str, reason: RefusalReason, word: str) -> None:
-    """The refusal names container, port and culprit; the container beside it is registered."""
-    result = of(container("bad", publish=WEB, env=(env,)), container(publish=WEB))
-    assert identities(result) == ["nginx/core-01:web:80"]
-    (refusal,) = result.refusals
-    assert (refusal.container.name, str(refusal.port), refusal.reason) == ("bad", "80/tcp", reason)
-    assert word in refusal.detail
+def test_an_unhealthy_container_is_held_only_if_it_failed(status: str, health: str, joined: str, held: bool) -> None:
+    """The engine calls a container that ended unhealthy, so health says nothing about a failed one. A container that
+    runs and is unhealthy loses its entries, also if the engine would not describe the holder of its network."""
+    mode = f"container:id-{joined}" if joined else "default"
+    web = container(publish=WEB, status=status, exit_code=3, health=health, network_mode=mode)
+    under = evolve(HEALTHY, deregister=Deregister.ON_SUCCESS)
+    result = desired_state(web, under=under, unknown=("net",))
+    assert result.held == ({ref("net"), ref("web")} if held else {ref("net")})
 
 
-def test_a_bad_image_name_is_refused() -> None:
-    """The name that nobody chose can be bad, too."""
-    (refusal,) = of(container(publish=WEB, image="x/_hidden:1")).refusals
-    assert "the image's name '_hidden'" in refusal.detail
+def test_only_selected_containers_have_entries() -> None:
+    """Without a filter every container has entries; with an empty selection none has."""
+    both = container("web", publish=WEB), container("db", publish={"5432/tcp": "0.0.0.0:5432"})
+    assert registered_containers(desired_state(*both)) == {"web", "db"}
+    assert registered_containers(desired_state(*both, selected={"web", "gone"})) == {"web"}
+    assert desired_state(*both, selected=set()) == Desired(
+        excluded={ref("web"): ExclusionReason.FILTERED, ref("db"): ExclusionReason.FILTERED}
+    )
 
 
-def test_an_address_that_cannot_be_had_is_refused() -> None:
-    """With the reason that the address rules give."""
-    (refusal,) = of(container(publish=WEB), by=rules(ip="", guessed="127.0.0.1")).refusals
-    assert refusal.reason is RefusalReason.NO_ADDRESS
-
-
-def test_the_older_container_keeps_an_id() -> None:
-    """Whatever order the engine lists them in; the younger one is refused with the older one's name."""
-    young = container("young", publish=WEB, env=("SERVICE_ID=x",), created="2026-02-01T00:00:00.000000000Z")
-    old = container("old", publish=WEB, env=("SERVICE_ID=x",))
-    for order in ((young, old), (old, young)):
-        result = of(*order)
-        assert [entry.container.name for entry in result.entries] == ["old"]
-        assert [(each.container.name, each.reason) for each in result.refusals] == [("young", RefusalReason.DUPLICATE)]
-        assert "'old' already has nginx/x" in result.refusals[0].detail
-
-
-def test_one_container_with_one_id_for_two_ports() -> None:
-    """The lower port keeps it."""
-    ports = {"53/udp": "0.0.0.0:53", "53/tcp": "0.0.0.0:53"}
-    result = of(container(publish=ports, env=("SERVICE_ID=x",)))
-    assert [str(entry.container_port) for entry in result.entries] == ["53/tcp"]
-    assert [str(refusal.port) for refusal in result.refusals] == ["53/udp"]
-
-
-def test_order_does_not_matter() -> None:
-    """The desired state is the same for every order of the list."""
-    containers = [
-        container(f"c{number}", publish=WEB, env=(f"SERVICE_ID=x{number % 3}",), created=f"2026-01-{number + 1:02}")
-        for number in range(9)
-    ]
-    expected = of(*containers)
-    for seed in range(10):
-        Random(seed).shuffle(containers)
-        assert of(*containers) == expected
-
-
-def test_an_unknown_container_is_held() -> None:
-    """And what joins its network, as nobody knows the address."""
-    unknown = UnknownContainer(ContainerRef("id-net", "net"), "timed out")
+def test_a_container_that_is_not_selected_is_neither_held_nor_refused() -> None:
+    """A failed container, and one that joins the network of an unknown container, are held only if --filter selects
+    them. The unknown container itself is always held."""
+    failed = container("failed", publish=WEB, status="exited", exit_code=3)
     side = container("side", expose=("80/tcp",), network_mode="container:id-net")
-    result = of(side, container(publish=WEB), unknown=(unknown,))
-    assert result.held == {ContainerRef("id-net", "net"), ContainerRef("id-side", "side")}
-    assert identities(result) == ["nginx/core-01:web:80"]
+    evil = container("evil", publish=WEB, env=("SERVICE_NAME=../evil",))
+    under = evolve(rules(), deregister=Deregister.ON_SUCCESS)
+    excluded = {ref("side"): ExclusionReason.FILTERED, ref("evil"): ExclusionReason.FILTERED}
+    result = desired_state(failed, side, evil, under=under, unknown=("net",), selected=set())
+    assert result == Desired(held=frozenset({ref("net")}), excluded=excluded)
+    held = desired_state(failed, side, evil, under=under, unknown=("net",), selected={"failed", "side"}).held
+    assert held == {ref("net"), ref("failed"), ref("side")}
+
+
+def test_a_selected_container_can_have_the_address_of_one_that_is_not_selected() -> None:
+    """A container that --filter does not select still gives its address to a selected one that joins its network."""
+    holder = container("net", publish=WEB, network_mode="back", address="", networks={"back": "172.31.0.7"})
+    side = container("side", expose=("9000/tcp",), network_mode="container:id-net", address="", networks={})
+    assert addresses_by_id(desired_state(holder, side, selected={"side"})) == {"core-01:side:9000": "172.31.0.7:9000"}
+
+
+def test_an_unknown_container_and_those_that_join_its_network_are_held() -> None:
+    """Nothing is refused or deleted for a container whose address is not known."""
+    side = container("side", expose=("80/tcp",), network_mode="container:id-net")
+    result = desired_state(side, container(publish=WEB), unknown=("net",))
+    assert result.held == {ref("net"), ref("side")}
+    assert names_and_ids(result) == ["nginx/core-01:web:80"]
     assert result.refusals == ()
 
 
@@ -152,8 +187,452 @@ def test_an_unknown_container_is_held() -> None:
         ("exited", 3, "always", False),
     ],
 )
-def test_a_failed_container_is_held_on_success(status: str, code: int, deregister: str, held: bool) -> None:
-    """An exit by a signal is no failure; registrator tests for the bit 128."""
+def test_a_failed_container_is_held_with_deregister_on_success(
+    status: str, code: int, deregister: str, held: bool
+) -> None:
+    """An exit by a signal is no failure; as in registrator, an exit code with the bit 128 stands for a signal."""
     given = container(publish=WEB, status=status, exit_code=code)
-    result = of(given, by=evolve(rules(), deregister=Deregister(deregister)))
-    assert result == Desired(held=frozenset({ContainerRef("id-web", "web")}) if held else frozenset())
+    result = desired_state(given, under=evolve(rules(), deregister=Deregister(deregister)))
+    assert result == Desired(held=frozenset({ref("web")}) if held else frozenset())
+
+
+def test_the_desired_state_does_not_depend_on_the_order_of_the_list() -> None:
+    """The engine may list the containers in any order."""
+    containers = [
+        container(f"c{number}", publish=WEB, env=(f"SERVICE_ID=x{number % 3}",), created=f"2026-01-{number + 1:02}")
+        for number in range(9)
+    ]
+    expected = desired_state(*containers)
+    for seed in range(10):
+        Random(seed).shuffle(containers)
+        assert desired_state(*containers) == expected
+
+
+# What an entry is made of.
+
+
+def test_an_entry_has_address_ports_tags_and_attributes() -> None:
+    """An entry has everything that is known of its port: also the container and its image."""
+    env = ("SERVICE_TAGS=a,b", "SERVICE_REGION=eu")
+    given = container(publish={"53/udp": "0.0.0.0:5353"}, env=env)
+    (entry,) = desired_state(given, under=evolve(rules(), tags=("all",))).entries
+    assert (entry.name, entry.id) == ("nginx", "core-01:web:53:udp")
+    assert (entry.address, entry.port, str(entry.container_port)) == ("172.17.8.101", 5353, "53/udp")
+    assert (entry.tags, dict(entry.attributes)) == (("a", "b", "all", "udp"), {"region": "eu"})
+    assert (entry.container, entry.image) == (ref("web"), "nginx")
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("nginx", "nginx"),
+        ("registry.local:5000/team/foobar:1.2", "foobar"),
+        ("nginx@sha256:0123", "nginx@sha256"),
+        ("sha256:0123", "sha256"),
+    ],
+)
+def test_the_last_part_of_the_image_without_tag_names_the_service(image: str, name: str) -> None:
+    """registrator names services in the same way."""
+    assert names_and_ids(desired_state(container(publish=WEB, image=image))) == [f"{name}/core-01:web:80"]
+
+
+def test_an_empty_name_for_a_port_still_drops_the_suffix() -> None:
+    """As registrator, the rule asks only whether a name was given for the port."""
+    ports = {"80/tcp": "0.0.0.0:80", "443/tcp": "0.0.0.0:443"}
+    assert names_and_ids(desired_state(container(publish=ports, env=("SERVICE_443_NAME=",)))) == [
+        "nginx/core-01:web:443",
+        "nginx-80/core-01:web:80",
+    ]
+
+
+def test_tcp_and_udp_on_one_port_number_can_have_different_names() -> None:
+    """A name for one protocol of a port is a name for the port, so no suffix is added."""
+    env = ("SERVICE_53_TCP_NAME=dns-tcp", "SERVICE_53_UDP_NAME=dns-udp", "SERVICE_53_UDP_ID=u")
+    result = desired_state(container(publish={"53/tcp": "0.0.0.0:53", "53/udp": "0.0.0.0:53"}, env=env))
+    assert [each.identity for each in result.entries] == [("dns-tcp", "core-01:web:53"), ("dns-udp", "u")]
+    assert all(not each.attributes for each in result.entries)
+
+
+def test_a_network_can_be_named_for_one_port() -> None:
+    """SERVICE_<port>_NETWORK applies to that port only. A network that the container is not on is refused for that port
+    only."""
+    web = container(
+        publish={"80/tcp": "", "81/tcp": "", "82/tcp": ""},
+        networks={"bridge": "172.17.0.2", "back": "172.31.0.2"},
+        env=("SERVICE_80_NETWORK=back", "SERVICE_81_NETWORK=gone"),
+    )
+    result = desired_state(web, under=rules(internal=True))
+    assert addresses_by_id(result) == {"core-01:web:80": "172.31.0.2:80", "core-01:web:82": "172.17.0.2:82"}
+    (refusal,) = result.refusals
+    assert (str(refusal.port), refusal.reason) == ("81/tcp", RefusalReason.NO_ADDRESS)
+    assert refusal.detail == "container 'web' is not on the network 'gone'"
+
+
+# Ports that are refused.
+
+
+@pytest.mark.parametrize(
+    ("env", "reason", "part"),
+    [
+        ("SERVICE_NAME=../evil", RefusalReason.BAD_NAME, "SERVICE_NAME '../evil'"),
+        ("SERVICE_NAME=_x", RefusalReason.BAD_NAME, "hides"),
+        ("SERVICE_ID=../../other/victim", RefusalReason.BAD_ID, "SERVICE_ID '../../other/victim'"),
+        ("SERVICE_ID=core-02:web:80", RefusalReason.BAD_ID, "host 'core-02'"),
+        ("SERVICE_ID=a/core-02:web:80:udp", RefusalReason.BAD_ID, "host 'core-02'"),
+    ],
+)
+def test_a_bad_name_or_id_is_refused_and_other_containers_are_registered(
+    env: str, reason: RefusalReason, part: str
+) -> None:
+    """The refusal names the container, the port and the culprit."""
+    result = desired_state(container("bad", publish=WEB, env=(env,)), container(publish=WEB))
+    assert names_and_ids(result) == ["nginx/core-01:web:80"]
+    (refusal,) = result.refusals
+    assert (refusal.container.name, str(refusal.port), refusal.reason) == ("bad", "80/tcp", reason)
+    assert part in refusal.detail
+
+
+def test_a_bad_name_that_comes_from_the_image_is_refused() -> None:
+    """The refusal says that the name is the image's."""
+    (refusal,) = desired_state(container(publish=WEB, image="x/_hidden:1")).refusals
+    assert "the image's name '_hidden'" in refusal.detail
+
+
+def test_a_port_without_an_address_is_refused() -> None:
+    """The reason comes from the address rules."""
+    (refusal,) = desired_state(container(publish=WEB), under=rules(ip="", guessed="127.0.0.1")).refusals
+    assert refusal.reason is RefusalReason.NO_ADDRESS
+
+
+def test_a_port_refused_for_its_family_still_counts_for_the_names_of_the_others() -> None:
+    """The container has several service ports, so the port's number is added to the name."""
+    web = container(publish={"80/tcp": "0.0.0.0:80", "443/tcp": "0.0.0.0:443 :::443"})
+    under = rules(ip="2001:db8::1", family=Family.IPV6)
+    result = desired_state(web, under=under)
+    assert [(each.name, each.address, each.port) for each in result.entries] == [("nginx-443", "2001:db8::1", 443)]
+    assert [(str(each.port), each.reason) for each in result.refusals] == [("80/tcp", RefusalReason.NO_ADDRESS)]
+
+
+# Several bindings of one port (--all-bindings).
+
+
+@pytest.mark.parametrize(
+    ("bindings", "under", "expected"),
+    [
+        pytest.param("0.0.0.0:8080 :::8080", ALL_BINDINGS, {"": "172.17.8.101:8080"}, id="both-families-are-one-place"),
+        pytest.param(
+            "0.0.0.0:8081 0.0.0.0:8080",
+            ALL_BINDINGS,
+            {"": "172.17.8.101:8081", ":8080": "172.17.8.101:8080"},
+            id="two-ports",
+        ),
+        pytest.param(
+            "10.0.0.2:8080 10.0.0.3:8080",
+            ALL_BINDINGS,
+            {"": "172.17.8.101:8080"},
+            id="two-addresses-are-one-with-ip-option",
+        ),
+        pytest.param(
+            "10.0.0.2:8080 10.0.0.3:8080",
+            GUESSED,
+            {"": "10.0.0.2:8080", ":10.0.0.3-8080": "10.0.0.3:8080"},
+            id="two-addresses",
+        ),
+        pytest.param(
+            "10.0.0.2:8080 0.0.0.0:8081 :::8081 fd00::3:8080",
+            GUESSED,
+            {"": "10.0.0.2:8080", ":8081": "198.51.100.1:8081", ":fd00--3-8080": "fd00::3:8080"},
+            id="one-of-each",
+        ),
+        pytest.param(
+            "0.0.0.0:8081 10.0.0.2:8080 0.0.0.0:8080",
+            ALL_BINDINGS,
+            {"": "172.17.8.101:8081", ":8080": "172.17.8.101:8080"},
+            id="of-two-for-one-place-the-shorter-suffix",
+        ),
+        pytest.param(
+            "0.0.0.0:8080 :::8081",
+            ALL_BINDINGS,
+            {"": "172.17.8.101:8080"},
+            id="a-binding-of-the-other-family-does-not-count",
+        ),
+        pytest.param(":::8081", rules(), {"": "172.17.8.101:8081"}, id="option-off-and-only-the-other-family"),
+        pytest.param("0.0.0.0:8081 0.0.0.0:8080", rules(), {"": "172.17.8.101:8081"}, id="option-off"),
+        pytest.param(
+            "0.0.0.0:8081 0.0.0.0:8080",
+            evolve(rules(internal=True), all_bindings=True),
+            {"": "172.17.0.2:80"},
+            id="internal",
+        ),
+        pytest.param(
+            "0.0.0.0:8080 :::8081 ::1:8082",
+            evolve(rules(ip="2001:db8::1", family=Family.IPV6), all_bindings=True),
+            {"": "2001:db8::1:8081", ":--1-8082": "2001:db8::1:8082"},
+            id="of-one-family",
+        ),
+    ],
+)
+def test_every_distinct_binding_has_an_entry(bindings: str, under: Rules, expected: Mapping[str, str]) -> None:
+    """The first binding keeps the id that it would have alone. The name stays the same, and the order of the further
+    bindings does not matter."""
+    first, *others = bindings.split()
+    for order in permutations(others):
+        result = desired_state(container(publish={"80/tcp": " ".join([first, *order])}), under=under)
+        assert addresses_by_id(result) == {f"core-01:web:80{suffix}": address for suffix, address in expected.items()}
+        assert {entry.name for entry in result.entries} == {"nginx"}
+        assert result.refusals == ()
+
+
+def test_the_ids_of_further_bindings_belong_to_this_host() -> None:
+    """The suffix is added behind ``:udp`` and behind a custom id. A custom id that takes the form of another host's id
+    by the suffix is refused."""
+    dns = container("dns", publish={"53/udp": "0.0.0.0:53 0.0.0.0:5354"})
+    ids = list(addresses_by_id(desired_state(dns, under=ALL_BINDINGS)))
+    assert ids == ["core-01:dns:53:udp", "core-01:dns:53:udp:5354"]
+    assert [found.owner for found in map(DefaultId.parse, ids) if found] == [OWNER] * 2
+    custom = container("db", publish={"80/tcp": "0.0.0.0:80 0.0.0.0:81"}, env=("SERVICE_ID=db-1",))
+    assert list(addresses_by_id(desired_state(custom, under=ALL_BINDINGS))) == ["db-1", "db-1:81"]
+    disguised = container("db", publish={"80/tcp": "0.0.0.0:80 0.0.0.0:81"}, env=("SERVICE_ID=core-02:x",))
+    result = desired_state(disguised, under=ALL_BINDINGS)
+    assert list(addresses_by_id(result)) == ["core-02:x"]
+    assert [refusal.reason for refusal in result.refusals] == [RefusalReason.BAD_ID]
+
+
+def test_bindings_refused_for_the_same_reason_have_one_refusal() -> None:
+    """A binding on a concrete address needs no address of the host, and keeps its suffix."""
+    web = container(publish={"80/tcp": "0.0.0.0:8080 :::8080 0.0.0.0:8081 10.0.0.2:8082"})
+    result = desired_state(web, under=evolve(rules(ip="", guessed="127.0.0.1"), all_bindings=True))
+    assert addresses_by_id(result) == {"core-01:web:80:10.0.0.2-8082": "10.0.0.2:8082"}
+    assert [(str(each.port), each.reason) for each in result.refusals] == [("80/tcp", RefusalReason.NO_ADDRESS)]
+
+
+def test_a_port_that_is_published_only_in_the_other_family_is_refused() -> None:
+    """Nothing listens at the address that would be registered."""
+    result = desired_state(container(publish={"80/tcp": ":::8080 :::8081"}), under=ALL_BINDINGS)
+    assert (addresses_by_id(result), [each.detail for each in result.refusals]) == (
+        {},
+        ["it is published on :: alone, and not on 172.17.8.101"],
+    )
+    result = desired_state(
+        container(publish={"80/tcp": "0.0.0.0:8080"}), under=evolve(rules(ip="2001:db8::1"), all_bindings=True)
+    )
+    assert [each.reason for each in result.refusals] == [RefusalReason.NO_ADDRESS]
+
+
+ADDRESSES = st.sampled_from(["", "0.0.0.0", "::", "10.0.0.2", "10.0.0.3", "fd00::3", "::1"])
+BINDINGS = st.lists(st.builds("{}:{}".format, ADDRESSES, st.integers(8080, 8083)), min_size=1, max_size=6)
+
+
+@given(BINDINGS, st.randoms(use_true_random=False), st.sampled_from(["", "203.0.113.1"]), st.sampled_from(Family))
+def test_the_order_of_further_bindings_does_not_matter(
+    bindings: list[str], random: object, ip: str, family: Family
+) -> None:
+    """Only the first binding is special. Each address and port has one entry, under an id of this host, and only
+    published ports have one."""
+    address = AddressRules(ip=ip, guessed="198.51.100.1", family=family)
+    under = Rules(OWNER, address, all_bindings=True)
+    first, others = bindings[0], bindings[1:]
+    result = desired_state(container(publish={"80/tcp": " ".join([first, *others])}), under=under)
+    random.shuffle(others)  # type: ignore[attr-defined] # hypothesis's own kind of Random
+    assert desired_state(container(publish={"80/tcp": " ".join([first, *others])}), under=under) == result
+    assert len(set(addresses_by_id(result).values())) == len(result.entries)
+    assert all((found := DefaultId.parse(entry.id)) and found.owner == OWNER for entry in result.entries)
+    assert {entry.port for entry in result.entries} <= {int(each.rpartition(":")[2]) for each in bindings}
+
+
+# Which entries can be registered together.
+
+
+def test_of_two_containers_with_one_id_the_older_one_has_the_entry() -> None:
+    """The order of the list does not matter. The refusal of the younger one names the older one."""
+    young = container_with_metadata("young", 2, "ID=x")
+    old = container_with_metadata("old", 1, "ID=x")
+    for order in ((young, old), (old, young)):
+        result = desired_state(*order)
+        assert [entry.container.name for entry in result.entries] == ["old"]
+        assert [(each.container.name, each.reason) for each in result.refusals] == [("young", RefusalReason.DUPLICATE)]
+        assert "'old' already has nginx/x" in result.refusals[0].detail
+
+
+def test_an_excluded_older_container_does_not_keep_an_id_from_a_younger_one() -> None:
+    """A container that is not selected, or not healthy, has no entries, so it excludes none."""
+    older = container_with_metadata("older", 1, "ID=x", health="unhealthy")
+    younger = container_with_metadata("younger", 2, "ID=x")
+    assert registered_containers(desired_state(older, younger)) == {"older"}
+    assert registered_containers(desired_state(older, younger, under=HEALTHY)) == {"younger"}
+    assert registered_containers(desired_state(older, younger, selected={"younger"})) == {"younger"}
+
+
+def test_of_two_ports_with_one_id_the_lower_one_has_the_entry() -> None:
+    """Of two ports of one container with the same id, the lower one is registered and the other one is refused."""
+    ports = {"53/udp": "0.0.0.0:53", "53/tcp": "0.0.0.0:53"}
+    result = desired_state(container(publish=ports, env=("SERVICE_ID=x",)))
+    assert [str(entry.container_port) for entry in result.entries] == ["53/tcp"]
+    assert [str(refusal.port) for refusal in result.refusals] == ["53/udp"]
+
+
+#: Name and id of two entries that exclude each other.
+EXCLUDING_ENTRIES = [
+    (("team", "app"), ("team/app", "x")),
+    (("team/app", "x"), ("team", "app")),
+    (("team/app", "x"), ("team", "app/x")),
+    (("a", "b"), ("a/b/c/d", "e")),
+    (("a/b/c/d", "e"), ("a", "b")),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), EXCLUDING_ENTRIES)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_entries_that_exclude_each_other_the_older_container_has_its_own(
+    first: tuple[str, str], second: tuple[str, str], reverse: bool
+) -> None:
+    """A key excludes another one that would lie below it. The order of the list does not matter."""
+    both = with_identity("older", 1, *first), with_identity("younger", 2, *second)
+    result = desired_state(*(both[::-1] if reverse else both))
+    assert [entry.identity for entry in result.entries] == [first]
+    (refusal,) = result.refusals
+    assert (refusal.container.name, refusal.reason) == ("younger", RefusalReason.DUPLICATE)
+    assert "/".join(first) in refusal.detail
+    assert "/".join(second) in refusal.detail
+
+
+def test_a_name_that_begins_like_another_excludes_nothing() -> None:
+    """A key excludes only keys below it, not keys that begin with the same letters."""
+    both = with_identity("one", 1, "team", "app"), with_identity("two", 2, "team/apple", "x")
+    assert len(desired_state(*both).entries) == 2
+
+
+def test_a_port_that_the_layout_cannot_write_is_refused_and_the_others_are_registered() -> None:
+    """The refusals are in the order of container and port, together with those that every layout makes."""
+    containers = (
+        container_with_metadata("last", 9, "NAME=a.b"),
+        container_with_metadata("first", 1, "NAME=x PRIORITY=high"),
+        container_with_metadata("good", 2, "NAME=good PRIORITY=10"),
+        container_with_metadata("hidden", 3, "NAME=_hidden"),
+        container_with_metadata("half", 4, "53_TTL=-1", "80/tcp", "53/udp"),
+    )
+    plain = desired_state(*containers, unknown=("odd",))
+    dns = desired_state(*containers, unknown=("odd",), layout=DNS_LAYOUT)
+    assert refused_ports(plain) == [("hidden", "80/tcp", "bad-name")]
+    assert dns_paths(dns) == ["good/core-01--good--80", "nginx-80/core-01--half--80"]
+    assert refused_ports(dns) == [
+        ("first", "80/tcp", "bad-attribute"),
+        ("hidden", "80/tcp", "bad-name"),
+        ("half", "53/udp", "bad-attribute"),
+        ("last", "80/tcp", "bad-name"),
+    ]
+    assert dns.held == plain.held == frozenset({ref("odd")})
+    assert len(plain.entries) == 5
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_names_that_differ_in_case_the_older_container_has_the_dns_name(reverse: bool) -> None:
+    """Two names that differ in case are one name in DNS and two in the plain layout. The order of the list does not
+    matter."""
+    both = container_with_metadata("older", 1, "NAME=web ID=x"), container_with_metadata("younger", 2, "NAME=WEB ID=x")
+    containers = both[::-1] if reverse else both
+    assert len(desired_state(*containers).entries) == 2
+    dns = desired_state(*containers, layout=DNS_LAYOUT)
+    assert [each.container.name for each in dns.entries] == ["older"]
+    assert refused_ports(dns) == [("younger", "80/tcp", "duplicate")]
+    assert dns.refusals[0].detail == "container 'older' already has web/x"
+
+
+def test_of_two_dns_names_that_exclude_each_other_the_older_container_has_its_own() -> None:
+    """A key with a DNS record cannot be a directory for other keys."""
+    dns = desired_state(
+        container_with_metadata("older", 1, "NAME=Team ID=db"),
+        container_with_metadata("younger", 2, "NAME=team/db ID=x"),
+        layout=DNS_LAYOUT,
+    )
+    assert refused_ports(dns) == [("younger", "80/tcp", "duplicate")]
+    assert dns.refusals[0].detail == "container 'older' already has team/db, which leaves no room for team/db/x"
+
+
+def test_ids_that_exclude_each_other_in_the_plain_layout_may_not_in_dns() -> None:
+    """In the DNS layout an id becomes one label, even if it has slashes."""
+    containers = (
+        container_with_metadata("older", 1, "NAME=a ID=b"),
+        container_with_metadata("younger", 2, "NAME=a ID=b/c"),
+    )
+    assert refused_ports(desired_state(*containers)) == [("younger", "80/tcp", "duplicate")]
+    dns = desired_state(*containers, layout=DNS_LAYOUT)
+    assert dns.refusals == ()
+    assert len(set(dns_paths(dns))) == 2
+
+
+def test_a_refused_port_excludes_no_other_port() -> None:
+    """The younger container has the entry that the older one wants and cannot have."""
+    both = (
+        container_with_metadata("older", 1, "NAME=web ID=x TTL=soon"),
+        container_with_metadata("younger", 2, "NAME=web ID=x TTL=60"),
+    )
+    dns = desired_state(*both, layout=DNS_LAYOUT)
+    assert [each.container.name for each in dns.entries] == ["younger"]
+    assert refused_ports(dns) == [("older", "80/tcp", "bad-attribute")]
+
+
+NAMES = st.sampled_from(["web", "Web", "a/b", "a", "A/b", "b", "a.b", "any", "_x"])
+
+CONTAINERS = st.builds(
+    lambda number, created, name, entry_id: with_identity(f"c{number}", created, name, entry_id),
+    st.integers(0, 99),
+    st.integers(0, 59),
+    NAMES,
+    st.sampled_from(["x", "X", "a", "b", "a/b", "", "core-01:web:80"]),
+)
+
+
+@given(st.lists(CONTAINERS, max_size=8, unique_by=lambda each: each.id), st.randoms())
+def test_no_two_desired_keys_exclude_each_other(containers: list[Container], chance: Random) -> None:
+    """Each port has an entry or a refusal, and the order of the list does not matter. The value format does not change
+    the keys."""
+    plain = desired_state(*containers)
+    json = desired_state(*containers, layout=PlainLayout.under("", ValueFormat.JSON))
+    assert (json.entries, json.refusals) == (plain.entries, plain.refusals)
+    dns = desired_state(*containers, layout=DNS_LAYOUT)
+    assert len(dns.entries) + len(dns.refusals) == len(containers)
+    found = sorted(dns_paths(dns))
+    assert len(set(found)) == len(found)
+    assert not any(one.startswith(f"{other}/") for one in found for other in found)
+    chance.shuffle(containers)
+    assert desired_state(*containers, layout=DNS_LAYOUT) == dns
+
+
+# The room in the owner record.
+
+
+def test_custom_ids_that_do_not_fit_into_the_owner_record_are_refused() -> None:
+    """etcd would refuse a record that is too large, and with it every change under a custom id. The youngest
+    containers' ids are refused. Default ids need no room in the record, so they are never refused for this."""
+    name = "n" * 200
+    many = [
+        container_with_metadata(
+            f"c{number:04}",
+            0,
+            f"NAME={name}/{number}/{name}/{name}/{name}" + (f" ID=custom-{number}" if number % 2 else ""),
+        )
+        for number in range(2000)
+    ]
+    result = desired_state(*many)
+    kept = [each for each in result.entries if each.id.startswith("custom")]
+    assert len([each for each in result.entries if each.id.startswith("core-01")]) == 1000
+    assert 0 < len(kept) < 1000
+    assert sum(claim_size(PLAIN.key(each)) for each in kept) <= RECORD_ROOM
+    assert {each.reason for each in result.refusals} == {RefusalReason.BAD_ID}
+    assert len(kept) + len(result.refusals) == 1000
+    assert {each.id for each in kept} == {f"custom-{number}" for number in range(1, 2 * len(kept), 2)}
+
+
+def test_a_duplicate_takes_no_room_in_the_owner_record() -> None:
+    """Only entries that will be written are claimed, so a refused duplicate leaves its room to others."""
+    name = "n" * 200
+    path = f"{name}/{name}/{name}/{name}"
+    claims = RECORD_ROOM // claim_size(f"/services/{path}/custom-0000")
+    same = [container_with_metadata(f"a{number:04}", 0, f"NAME={path} ID=custom-0000") for number in range(claims)]
+    others = [
+        container_with_metadata(f"b{number:04}", 1, f"NAME={path} ID=custom-{number:04}") for number in range(1, claims)
+    ]
+    result = desired_state(*same, *others)
+    assert len(result.entries) == claims
+    assert {each.reason for each in result.refusals} == {RefusalReason.DUPLICATE}

@@ -1,4 +1,4 @@
-"""Which texts can be names of the DNS."""
+"""Tests of model.dns: which texts can be names in DNS."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from model.dns import domain_problem, is_label, label_problem
 
 
 @pytest.mark.parametrize("text", ["a", "0", "redis-1", "my_app", "Web", "a--b", "a" * 63, "1.2"[:1]])
-def test_labels(text: str) -> None:
-    """Letters in both cases, digits, dashes and underscores inside."""
+def test_letters_and_digits_with_dashes_and_underscores_inside_are_a_label(text: str) -> None:
+    """Small and capital letters are allowed."""
     assert is_label(text)
     assert label_problem(text) is None
 
@@ -17,15 +17,15 @@ def test_labels(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "-a", "a-", "_a", "a_", "a.b", "a b", "a:b", "a/b", "ü", "\u212aube", "a\n", "a" * 64, "٣"]
 )
-def test_what_is_no_label(text: str) -> None:
-    """With what would be one; an etcd key with ``_`` at its beginning is hidden."""
+def test_a_text_that_is_no_label_has_a_problem_that_describes_a_label(text: str) -> None:
+    """A leading ``_`` is not allowed, because etcd hides a key that begins with it."""
     assert not is_label(text)
     assert (label_problem(text) or "").startswith("is no DNS label: up to 63 letters")
 
 
 @pytest.mark.parametrize("text", ["any", "ANY", "*"])
-def test_a_wildcard_is_no_name(text: str) -> None:
-    """A question for it would be answered with everybody's records."""
+def test_a_wildcard_cannot_be_a_label(text: str) -> None:
+    """A query for it would be answered with the records of every name."""
     assert label_problem(text) == "is what a DNS server takes for any name"
 
 
@@ -43,7 +43,7 @@ def test_a_wildcard_is_no_name(text: str) -> None:
         ("a/b", "has the part 'a/b', which is no DNS label"),
     ],
 )
-def test_domains(text: str, problem: str | None) -> None:
-    """Labels between dots, and not too many."""
+def test_a_domain_is_made_of_labels_with_dots_between_them(text: str, problem: str | None) -> None:
+    """A domain has labels with dots between them, at most 253 characters, and no dot at its end."""
     found = domain_problem(text)
     assert found is None if problem is None else (found or "").startswith(problem)

@@ -1,8 +1,10 @@
-"""Whatever containers, operators and etcd say: an answer that keeps its promises, or the one error that says no."""
+"""Tests of several modules: every parser in model/ and controller/, given arbitrary input.
+
+Each gives an answer that keeps its promises, or raises the one error that it is allowed to raise.
+"""
 
 from __future__ import annotations
 
-import copy
 import io
 import json
 import logging
@@ -19,7 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller import logs
-from controller.config import converters as words
+from controller.config import converters
 from controller.errors import plain
 from controller.host_port import HostPort
 from controller.registry.uri import parse_uri
@@ -29,18 +31,16 @@ from model.desired import desired
 from model.entry import DefaultId
 from model.family import Family
 from model.keys import key_part_problem, quoted
-from model.layout import Decoded, PlainLayout, Unreadable
+from model.layout import Decoded, Unreadable
 from model.listing import agrees_with_list, shown_in_list
 from model.metadata import metadata_for, split_tags
 from model.record import OwnerRecord
 from model.rules import AddressRules, HealthRule, Rules
 from model.snapshot import Snapshot
-from tests.support.builders import PLAIN
+from tests.support.builders import PLAIN, with_value
 from tests.support.nasty import ODD, OTHERS, STRANGE_KEYS, UNFIT, UNFIT_ADDRESSES
 
-LAYOUT = PlainLayout.under("/services")
-
-#: Any text, lone surrogates too, and what the corpus of nasty containers has found worth trying.
+#: Any text, with lone surrogates, and the hostile texts that containers may have.
 NASTY = [text for texts in (UNFIT, ODD, OTHERS, UNFIT_ADDRESSES, STRANGE_KEYS) for text in texts.values()]
 TEXT = st.text(st.characters(), max_size=60) | st.sampled_from([text[:2000] for text in NASTY])
 
@@ -74,9 +74,11 @@ INSPECT: dict[str, Any] = {
 
 Path = tuple[str | int, ...]
 
+# The engine's answers.
+
 
 def paths(document: Any, path: Path = ()) -> list[Path]:
-    """The way to every value of a document."""
+    """Return the path to every value of a document."""
     inner: list[tuple[str | int, Any]] = []
     if isinstance(document, dict):
         inner = list(document.items())
@@ -85,29 +87,23 @@ def paths(document: Any, path: Path = ()) -> list[Path]:
     return [path, *(each for key, value in inner for each in paths(value, (*path, key)))]
 
 
-def replaced(path: Path, value: Any) -> Any:
-    """The good answer with one value replaced."""
-    document = copy.deepcopy(INSPECT)
-    inner: Any = document
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = value
-    return document
-
-
 @given(JSON)
-def test_from_inspect_of_anything(document: Any) -> None:
-    """A container or MalformedContainer, nothing else."""
+def test_any_inspect_answer_is_a_container_or_malformed(document: Any) -> None:
+    """Reading any inspect answer raises no other error than MalformedContainer."""
     with suppress(MalformedContainer):
         from_inspect(document)
 
 
+#: Rules under which a container's own IPv6 addresses count, and no others.
+IPV6_ONLY = AddressRules(internal=True, network="bridge", family=Family.IPV6)
+
+
 @given(st.sampled_from(paths(INSPECT)[1:]), JSON)
 @example(("Id",), None)
-def test_from_inspect_of_a_good_answer_with_anything_in_it(path: Path, value: Any) -> None:
-    """As before; and what is read can be decided about, and compared with the list."""
+def test_a_good_answer_with_any_value_in_it_is_decided_about_or_malformed(path: Path, value: Any) -> None:
+    """A container that could be read has texts where texts belong, and can be decided about under all rules."""
     try:
-        container = from_inspect(replaced(path, value))
+        container = from_inspect(with_value(INSPECT, path, value))
     except MalformedContainer:
         return
     assert all(isinstance(each, str) for each in (container.id, container.name, container.image, *container.env))
@@ -116,31 +112,32 @@ def test_from_inspect_of_a_good_answer_with_anything_in_it(path: Path, value: An
         assert desired(Snapshot((container,)), each, PLAIN).held == frozenset()
 
 
-#: Rules under which a container's own IPv6 addresses count, and no others.
-IPV6_ONLY = AddressRules(internal=True, network="bridge", family=Family.IPV6)
-
-#: What raises here is caught where the list is read: the container is then unreadable, and its entries stay.
-SHAPE = (KeyError, TypeError, AttributeError, ValueError)
+#: Errors that are caught where the list is read. The container is then unknown, and its entries are held.
+WRONG_SHAPE = (KeyError, TypeError, AttributeError, ValueError)
 
 
 @given(st.dictionaries(st.sampled_from(["Names", "State", "Ports", "NetworkSettings", "Status"]), JSON))
-def test_a_line_of_the_list_with_anything_in_it(line: dict[str, Any]) -> None:
-    """It is compared, or raises what the engine's door turns into an unreadable container."""
+def test_a_list_line_with_any_value_in_it_is_compared_or_raises_an_expected_error(line: dict[str, Any]) -> None:
+    """The reader of the list turns these errors into an unknown container."""
     container = from_inspect(INSPECT)
-    for look in (shown_in_list, lambda each: agrees_with_list(container, each)):
-        with suppress(*SHAPE):
-            look(line)
+    for function in (shown_in_list, lambda each: agrees_with_list(container, each)):
+        with suppress(*WRONG_SHAPE):
+            function(line)
 
+
+# What containers say of themselves.
 
 PORTS = st.builds(PortId, st.integers(1, 65535), st.sampled_from(["tcp", "udp", "sctp"]))
 
 
 @given(PORTS, st.lists(TEXT, max_size=5), st.dictionaries(TEXT, TEXT, max_size=5))
-def test_metadata_of_anything(port: PortId, env: list[str], labels: dict[str, str]) -> None:
-    """Lower-case keys, and values as they were said."""
+def test_any_metadata_has_lower_case_keys_and_unchanged_values(
+    port: PortId, env: list[str], labels: dict[str, str]
+) -> None:
+    """Tags can be split out of any value."""
     found = metadata_for(port, env, labels)
-    said = {*labels.values(), *(line.partition("=")[2] for line in env)}
-    assert set(found.values.values()) <= said
+    given_values = {*labels.values(), *(line.partition("=")[2] for line in env)}
+    assert set(found.values.values()) <= given_values
     assert all(key == key.lower() for key in found.values)
     assert found.from_port <= found.values.keys()
     split_tags(*found.values.values())
@@ -152,22 +149,23 @@ VARIABLES = st.sampled_from(
 
 
 @given(st.dictionaries(VARIABLES, TEXT), st.dictionaries(VARIABLES, TEXT))
-def test_whatever_a_container_says_its_keys_stay_in_their_place(labels: dict[str, str], env: dict[str, str]) -> None:
-    """One entry or one refusal a port. An entry's key is below the prefix, as long as it looks, and decodes to itself;
-    its value is an address and a port on one line. A refusal fits on a screen."""
-    document = copy.deepcopy(INSPECT)
-    document["Config"] |= {"Labels": labels, "Env": [f"{key}={value}" for key, value in env.items()]}
+def test_the_key_of_a_hostile_container_stays_under_the_prefix(labels: dict[str, str], env: dict[str, str]) -> None:
+    """The port of a hostile container has one entry or one refusal. The key of an entry has no hidden or relative part,
+    is not too long, and is read back as the entry; its value is an address and a port on one line. The detail of a
+    refusal fits on a screen."""
+    variables = [f"{key}={value}" for key, value in env.items()]
+    document = with_value(INSPECT, "Config", {**INSPECT["Config"], "Labels": labels, "Env": variables})
     rules = Rules("core-01", AddressRules(ip="192.0.2.1", label="ip"))
     result = desired(Snapshot((from_inspect(document),)), rules, PLAIN)
     assert len(result.entries) + len(result.refusals) == 1
     for entry in result.entries:
-        key, value = LAYOUT.key(entry), LAYOUT.value(entry)
+        key, value = PLAIN.key(entry), PLAIN.value(entry)
         assert all(part not in {"", ".", ".."} and part[0] != "_" for part in key.split("/")[1:])
         assert len(key.encode()) < 2100
         assert (key + value).isprintable() or not controls(key + value)
         assert value.isascii()
         assert "\n" not in value
-        decoded = LAYOUT.decode(key, value)
+        decoded = PLAIN.decode(key, value)
         assert isinstance(decoded, Decoded)
         assert (decoded.address, decoded.port) == (entry.address, entry.port)
     for refusal in result.refusals:
@@ -175,13 +173,13 @@ def test_whatever_a_container_says_its_keys_stay_in_their_place(labels: dict[str
 
 
 def controls(text: str) -> set[str]:
-    """The control characters and lone surrogates in it."""
+    """Return the control characters, line separators and lone surrogates in the text."""
     return {char for char in text if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}}
 
 
 @given(TEXT)
-def test_parts_of_keys(text: str) -> None:
-    """What passes is what it says, and short; the complaint about the rest is short, too, and can be printed."""
+def test_any_text_is_a_short_clean_name_or_has_a_short_printable_problem(text: str) -> None:
+    """A quoted text has no control characters."""
     problem = key_part_problem(text)
     if problem is None:
         assert not controls(text)
@@ -193,10 +191,13 @@ def test_parts_of_keys(text: str) -> None:
     assert not controls(quoted(text))
 
 
+# What registries hold.
+
+
 @given(TEXT | st.builds("/services/{}/{}".format, TEXT, TEXT), TEXT | st.builds("{}:{}".format, TEXT, TEXT))
-def test_decoding_any_key_and_value(key: str, value: str) -> None:
-    """An entry that is written the same way again, but for a port's leading zeros, or Unreadable."""
-    decoded = LAYOUT.decode(key, value)
+def test_any_key_and_value_are_decoded_to_what_they_say_or_unreadable(key: str, value: str) -> None:
+    """A decoded key and value can be written again with the same text, apart from leading zeros of the port."""
+    decoded = PLAIN.decode(key, value)
     if isinstance(decoded, Unreadable):
         return
     assert f"/services/{decoded.name}/{decoded.id}" == key
@@ -205,49 +206,58 @@ def test_decoding_any_key_and_value(key: str, value: str) -> None:
     assert value.startswith(f"{address}:")
 
 
-@given(TEXT | JSON.map(json.dumps))
-def test_decoding_any_record(text: str) -> None:
-    """A record that survives being written, or None."""
+def check_record(text: str) -> None:
+    """Check that the text is an owner record that can be written and read again, or none."""
     record = OwnerRecord.decode(text)
     assert record is None or OwnerRecord.decode(record.encode()) == record
+
+
+@given(TEXT | JSON.map(json.dumps))
+def test_any_text_is_an_owner_record_that_can_be_written_again_or_none(text: str) -> None:
+    """Decoding any text raises no exception."""
+    check_record(text)
 
 
 CLAIMS = st.dictionaries(TEXT, JSON | st.fixed_dictionaries({"container": JSON, "values": JSON}))
 
 
 @given(st.fixed_dictionaries({"engine": JSON, "claims": CLAIMS | JSON}))
-def test_decoding_what_looks_like_a_record(document: dict[str, Any]) -> None:
-    """As before."""
-    test_decoding_any_record.hypothesis.inner_test(json.dumps(document))  # type: ignore[attr-defined]
+def test_a_document_that_resembles_a_record_is_one_that_can_be_written_again_or_none(document: dict[str, Any]) -> None:
+    """Decoding a document that resembles a record raises no exception."""
+    check_record(json.dumps(document))
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000, '{"engine":"","claims":null}'])
-def test_decoding_a_record_that_is_made_to_exhaust(text: str) -> None:
-    """None, and no crash."""
+def test_a_document_that_is_made_to_exhaust_the_parser_is_no_record(text: str) -> None:
+    """A deeply nested or very long document is no record and raises no exception."""
     assert OwnerRecord.decode(text) is None
 
 
-MARKS = st.from_regex(r":[0-9a-f.:-]*", fullmatch=True) | st.just("")
+SUFFIXES = st.from_regex(r":[0-9a-f.:-]*", fullmatch=True) | st.just("")
 
 
-@given(TEXT | st.builds("{}:{}:{}{}".format, TEXT, TEXT, st.integers(0, 99999), MARKS))
-def test_default_ids(text: str) -> None:
-    """What is read as one is written the same way."""
+@given(TEXT | st.builds("{}:{}:{}{}".format, TEXT, TEXT, st.integers(0, 99999), SUFFIXES))
+def test_any_default_id_is_written_as_it_was_read(text: str) -> None:
+    """Any other text is no default id."""
     found = DefaultId.parse(text)
     assert found is None or str(found) == text
 
 
 @given(st.text(max_size=30))
-def test_port_ids(text: str) -> None:
-    """A number in range, or MalformedContainer."""
+def test_any_text_is_a_port_in_range_or_malformed(text: str) -> None:
+    """Reading any text as a port raises no other error than MalformedContainer."""
     with suppress(MalformedContainer):
         assert 0 < PortId.parse(text).number < 65536
 
 
+# What operators say.
+
 HOSTS = st.sampled_from(["a", "[::1]", "::1", "127.0.0.1:1", "a:0", "[", "a:99999", "", "ü"]) | TEXT
+
 DOMAINS = (
     TEXT | st.sampled_from(["local", "Cluster.local.", "a..b", "any.local", "x" * 64]) | st.text("aZ-_.", max_size=300)
 )
+
 URIS = (
     TEXT
     | st.builds("etcd://{}/{}".format, st.lists(HOSTS, max_size=3).map(",".join), TEXT)
@@ -256,8 +266,8 @@ URIS = (
 
 
 @given(URIS)
-def test_registry_uris(text: str) -> None:
-    """Hosts that can be dialled and a prefix that is one, or a ValueError."""
+def test_any_registry_uri_has_good_endpoints_and_prefix_or_raises_value_error(text: str) -> None:
+    """Each endpoint has an address and a port that can be dialled."""
     try:
         uri = parse_uri(text)
     except ValueError:
@@ -267,36 +277,38 @@ def test_registry_uris(text: str) -> None:
     assert uri.prefix == "" or key_part_problem(uri.prefix.removeprefix("/")) is None
 
 
-READERS: list[Callable[[str], object]] = [
-    words.whole,
-    words.not_negative,
-    words.seconds,
-    words.percent,
-    words.address,
-    words.owner,
-    words.tags,
-    words.deregister,
-    words.listen,
-    words.value_format,
-    words.health,
-    words.family,
-    words.docker_filter,
+CONVERTERS: list[Callable[[str], object]] = [
+    converters.whole,
+    converters.not_negative,
+    converters.seconds,
+    converters.percent,
+    converters.address,
+    converters.owner,
+    converters.tags,
+    converters.deregister,
+    converters.listen,
+    converters.value_format,
+    converters.health,
+    converters.family,
+    converters.docker_filter,
     lambda text: HostPort.parse(text, "2379"),
 ]
 
 
-@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__.strip("<>"))
+@pytest.mark.parametrize("convert", CONVERTERS, ids=lambda convert: convert.__name__.strip("<>"))
 @given(text=TEXT)
-def test_words_of_the_command_line(read: Callable[[str], object], text: str) -> None:
-    """A value, or a ValueError."""
+def test_any_text_on_the_command_line_is_converted_or_raises_value_error(
+    convert: Callable[[str], object], text: str
+) -> None:
+    """Converting any text raises no other error than ValueError."""
     with suppress(ValueError):
-        read(text)
+        convert(text)
 
 
 @given(TEXT | st.ip_addresses().map(str))
 @example("fe80::1%eth0")
-def test_addresses(text: str) -> None:
-    """What passes is an IP address or a host name: ASCII, on one line, and nothing that steers anything."""
+def test_any_accepted_address_is_short_ascii_without_special_characters(text: str) -> None:
+    """An accepted address is on one line and has only letters, digits, dots, dashes and colons."""
     if address_problem(text) is None:
         assert text.isascii()
         assert 0 < len(text) < 254
@@ -304,22 +316,25 @@ def test_addresses(text: str) -> None:
 
 
 @given(st.ip_addresses())
-def test_every_address_that_is_one_passes(address: Any) -> None:
-    """But for the unspecified ones."""
+def test_every_ip_address_but_the_unspecified_ones_is_accepted(address: Any) -> None:
+    """Every IPv4 and IPv6 address can be registered, except the two unspecified ones."""
     assert (address_problem(str(address)) is None) is not ip_address(address).is_unspecified
 
 
+# What is shown to people.
+
+
 @given(TEXT)
-def test_plain_text_is_one_line_that_can_be_printed(text: str) -> None:
-    """And text that is so already is left as it is."""
+def test_any_text_becomes_one_printable_line(text: str) -> None:
+    """A text that is printable already is left as it is."""
     assert plain(text).isprintable()
     assert plain(text) == text or not text.isprintable()
 
 
 @pytest.mark.parametrize("form", logs.FORMATS)
 @given(text=TEXT)
-def test_a_log_line_stays_one(form: str, text: str) -> None:
-    """Whatever it is about; in both formats, and so that it can be written to a file in UTF-8."""
+def test_any_text_in_a_log_line_stays_on_one_line(form: str, text: str) -> None:
+    """In both formats a log line stays one line, and can be written to a file in UTF-8."""
     stream, before = io.StringIO(), sys.stderr
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

@@ -1,4 +1,4 @@
-"""SERVICE_ metadata."""
+"""Tests of model.metadata: the ``SERVICE_`` metadata of a port."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from model.metadata import Metadata, metadata_for, split_tags
         pytest.param([], {"SERVICE_NAME": "a", "SERVICE_name": "b"}, {"name": "b"}, id="case-twins-in-sorted-order"),
     ],
 )
-def test_what_counts_for_port_80(env: list[str], labels: dict[str, str], expected: dict[str, str]) -> None:
-    """registrator's precedence, row by row."""
+def test_metadata_has_registrators_precedence(env: list[str], labels: dict[str, str], expected: dict[str, str]) -> None:
+    """Each row is one rule of the module's docstring, for port 80/tcp."""
     assert metadata_for(PortId(80, "tcp"), env, labels).values == expected
 
 
@@ -55,21 +55,24 @@ def test_what_counts_for_port_80(env: list[str], labels: dict[str, str], expecte
         pytest.param(["SERVICE_53_UDP_A_B=x"], {}, {"a_b": "x"}, id="underscore-in-a-key"),
     ],
 )
-def test_what_counts_for_a_protocol(lines: list[str], tcp: dict[str, str], udp: dict[str, str]) -> None:
-    """The closer it is to the port, the more it counts, in the environment and in labels, whatever the order."""
+def test_metadata_for_a_protocol_applies_to_that_protocol_only(
+    lines: list[str], tcp: dict[str, str], udp: dict[str, str]
+) -> None:
+    """Metadata for a protocol beats metadata for the port's number and for all ports, in the environment and in labels,
+    in any order."""
     for env, labels in ((lines, {}), ([], dict(line.split("=", 1) for line in lines))):
         assert metadata_for(PortId(53, "tcp"), env, labels).values == tcp
         assert metadata_for(PortId(53, "udp"), env, labels).values == udp
 
 
 def test_a_label_for_the_port_does_not_beat_a_variable_for_its_protocol() -> None:
-    """What is said more closely counts, wherever it is said."""
+    """The closest key wins, whether it is a label or a variable."""
     found = metadata_for(PortId(53, "udp"), ["SERVICE_53_UDP_ID=u"], {"SERVICE_53_ID": "p", "SERVICE_ID": "g"})
     assert found == Metadata({"id": "u"}, frozenset({"id"}))
 
 
-def test_attributes_are_what_is_left() -> None:
-    """Name, id and tags have places of their own."""
+def test_attributes_are_all_metadata_besides_name_id_and_tags() -> None:
+    """The values stand by their keys in lower case."""
     env = ["SERVICE_NAME=n", "SERVICE_ID=i", "SERVICE_TAGS=t", "SERVICE_REGION=us", "SERVICE_80_CHECK=/ping"]
     assert metadata_for(PortId(80, "tcp"), env, {}).attributes == {"region": "us", "check": "/ping"}
 
@@ -79,5 +82,5 @@ def test_attributes_are_what_is_left() -> None:
     [(["", ""], ()), (["a,b", "c"], ("a", "b", "c")), (["a", ""], ("a",)), (["a,,b"], ("a", "", "b"))],
 )
 def test_tags_are_split_at_commas(texts: list[str], tags: tuple[str, ...]) -> None:
-    """As registrator does it, empty tags within a text included."""
+    """As with registrator, an empty tag between two commas is kept, and an empty text has no tags."""
     assert split_tags(*texts) == tags

@@ -1,4 +1,4 @@
-"""registrator's own behaviour, replayed from what it was recorded to write."""
+"""Tests of several modules of model/ together: from recorded containers to the keys that registrator wrote."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.support.parity import Case, load_cases
 CASES = load_cases()
 
 
-def rules_of(case: Case) -> Rules:
-    """The rules that registrator's flags mean."""
+def rules_from_flags(case: Case) -> Rules:
+    """Return the rules that registrator's flags stand for."""
     flags = dict(zip(case.flags, (*case.flags[1:], ""), strict=False))
     address = AddressRules(
         ip=flags.get("-ip", ""), label=flags.get("-useIpFromLabel", ""), internal="-internal" in flags
@@ -29,18 +29,18 @@ def rules_of(case: Case) -> Rules:
     return Rules(case.hostname, address, explicit="-explicit" in flags, deregister=deregister)
 
 
-def wanted_in(case: Case, layout: Layout) -> Desired:
-    """The desired state at the end of the case."""
+def desired_at_the_end(case: Case, layout: Layout) -> Desired:
+    """Return the desired state at the end of the case."""
     snapshot = Snapshot(tuple(from_inspect(document) for document in case.inspect.values()))
-    return desired(snapshot, rules_of(case), layout)
+    return desired(snapshot, rules_from_flags(case), layout)
 
 
-def carry_out(case: Case) -> dict[str, str]:
-    """The keys after one pass over the recorded end of the case, which began with the keys recorded before."""
+def keys_after_one_pass(case: Case) -> dict[str, str]:
+    """Return the keys and values after one pass that found the keys recorded before and the containers at the end."""
     layout = layout_for(parse_uri(case.registry))
     actual = Actual({key: Stored(key, value, 1) for key, value in case.before.items()})
     keys = dict(case.before)
-    for change in plan(wanted_in(case, layout), actual, Ownership(case.hostname, layout)).changes:
+    for change in plan(desired_at_the_end(case, layout), actual, Ownership(case.hostname, layout)).changes:
         if change.action is Action.DELETE:
             del keys[change.key]
         else:
@@ -48,12 +48,12 @@ def carry_out(case: Case) -> dict[str, str]:
     return keys
 
 
-def test_all_cases_are_here() -> None:
-    """53 cases were recorded."""
+def test_there_are_53_recorded_cases() -> None:
+    """No case was lost from the file."""
     assert len(CASES) == 53
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_same_keys_and_values_as_registrator(case: Case) -> None:
-    """What registrator wrote, key for key and value for value."""
-    assert carry_out(case) == case.expect
+def test_one_pass_leaves_the_keys_and_values_that_registrator_left(case: Case) -> None:
+    """The keys and values after one pass are those that registrator wrote."""
+    assert keys_after_one_pass(case) == case.expect

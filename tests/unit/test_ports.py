@@ -1,4 +1,4 @@
-"""Which ports count."""
+"""Tests of model.ports: which ports of a container are service ports, and by which bindings."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from random import Random
 import pytest
 
 from model.container import Container
-from model.entry import binding_suffix
 from model.family import Family
 from model.ports import service_ports
 from tests.support.builders import binding, container
 
+#: A port that is exposed only, and two published ones.
 MAPPED = {"443/tcp": "", "80/tcp": "0.0.0.0:8000", "53/udp": "0.0.0.0:53"}
+
+#: Bindings of one port, in the engine's order.
+SEVERAL = "192.0.2.7:8082 0.0.0.0:8081 :::8081 ::1:8081 0.0.0.0:8080 :::8080"
 
 
 @pytest.mark.parametrize(
@@ -28,19 +31,18 @@ MAPPED = {"443/tcp": "", "80/tcp": "0.0.0.0:8000", "53/udp": "0.0.0.0:53"}
         pytest.param(container(), False, [], id="none"),
     ],
 )
-def test_service_ports(given: Container, internal: bool, expected: list[str]) -> None:
-    """Published ports, and exposed ones that the engine does not map; every exposed one with -internal. Sorted."""
+def test_published_ports_and_exposed_ports_that_are_not_mapped_are_service_ports(
+    given: Container, internal: bool, expected: list[str]
+) -> None:
+    """With -internal every exposed port is one. They are sorted."""
     assert [str(each.port) for each in service_ports(given, internal=internal)] == expected
 
 
-def test_the_port_to_dial() -> None:
-    """The binding's port; an unmapped port answers under its own number."""
+def test_the_port_to_dial_is_the_bindings_or_else_the_containers() -> None:
+    """A port that the engine does not map answers under its own number."""
     (mapped,) = service_ports(container(publish={"80/tcp": "0.0.0.0:8000"}), internal=False)
     (unmapped,) = service_ports(container(expose=("80/tcp",), network_mode="host"), internal=False)
     assert (mapped.host_port, unmapped.host_port) == (8000, 80)
-
-
-SEVERAL = "192.0.2.7:8082 0.0.0.0:8081 :::8081 ::1:8081 0.0.0.0:8080 :::8080"
 
 
 @pytest.mark.parametrize(
@@ -52,25 +54,26 @@ SEVERAL = "192.0.2.7:8082 0.0.0.0:8081 :::8081 ::1:8081 0.0.0.0:8080 :::8080"
     ],
 )
 def test_only_bindings_of_the_family_count(family: str, first: str, others: str) -> None:
-    """The engine's first, if it is one of them, else the first in an order of our own, is the port's."""
+    """The engine's first binding stays the first if it is of the family; otherwise our own order says which one is."""
     (port,) = service_ports(container(publish={"80/tcp": SEVERAL}), internal=False, family=Family(family))
     assert (port.binding, port.other_bindings) == (binding(first), tuple(map(binding, others.split())))
 
 
 def test_a_port_without_a_binding_of_the_family_is_a_service_port_all_the_same() -> None:
-    """So that it is refused with a reason, and the names of the other ports do not hang on it."""
+    """A port that is published in the other family only is refused later with a reason; the names of the other ports do
+    not depend on the family."""
     (port,) = service_ports(container(publish={"80/tcp": "0.0.0.0:1 10.0.0.1:2"}), internal=False, family=Family.IPV6)
     assert (port.binding, port.other_bindings) == (binding("0.0.0.0:1"), ())
 
 
-def test_further_bindings_come_in_an_order_of_our_own() -> None:
-    """By port, all addresses before one; the engine's order decides which is the first, and nothing else."""
+def test_further_bindings_are_sorted_by_port_and_those_on_all_addresses_come_first() -> None:
+    """The engine's order decides only which binding is the first."""
     first, *others = SEVERAL.split()
     for seed in range(10):
         Random(seed).shuffle(others)
         (port,) = service_ports(container(publish={"80/tcp": " ".join([first, *others])}), internal=False)
-        ways = port.each_binding()
-        assert [f"{each.binding.address}:{each.binding.port}" for each in ways if each.binding] == [
+        ports = port.each_binding()
+        assert [f"{each.binding.address}:{each.binding.port}" for each in ports if each.binding] == [
             "192.0.2.7:8082",
             "0.0.0.0:8080",
             ":::8080",
@@ -78,26 +81,10 @@ def test_further_bindings_come_in_an_order_of_our_own() -> None:
             ":::8081",
             "::1:8081",
         ]
-        assert [each.id_suffix for each in ways] == ["", "8080", "8080", "8081", "8081", "--1-8081"]
+        assert [each.id_suffix for each in ports] == ["", "8080", "8080", "8081", "8081", "--1-8081"]
 
 
-def test_a_port_that_is_not_mapped_stands_for_itself() -> None:
-    """It has no bindings at all."""
+def test_a_port_that_is_not_mapped_has_no_further_bindings() -> None:
+    """A port that the engine does not map stands only for itself."""
     (port,) = service_ports(container(expose=("80/tcp",), network_mode="host"), internal=False)
     assert port.each_binding() == (port,)
-
-
-@pytest.mark.parametrize(
-    ("text", "id_suffix"),
-    [
-        (":8081", "8081"),
-        ("0.0.0.0:8081", "8081"),
-        (":::8081", "8081"),
-        ("10.0.0.2:8080", "10.0.0.2-8080"),
-        ("::1:8080", "--1-8080"),
-        ("2001:db8::7:8080", "2001-db8--7-8080"),
-    ],
-)
-def test_marks_of_bindings(text: str, id_suffix: str) -> None:
-    """The port alone on all addresses; an address without colons, which separate the parts of an id."""
-    assert binding_suffix(binding(text)) == id_suffix

@@ -1,4 +1,4 @@
-"""The owner record: where it is kept, how it is written, and what is none."""
+"""Tests of model.record: where owner records are kept, how they are written, and which texts are none."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 
 from model.record import ROOT, Claim, OwnerRecord, RecordKeys, claim_size, claimed_keys
 
+# Arbitrary records.
+
 TEXTS = st.text(max_size=12)
 CLAIMS = st.dictionaries(TEXTS, st.builds(Claim.of, TEXTS, st.lists(TEXTS, max_size=3)), max_size=4)
 RECORDS = st.builds(OwnerRecord, TEXTS, CLAIMS)
+
+#: The document of a record.
+GOOD = {"engine": "ID:1", "claims": {"/k": {"container": "id", "values": ["v"]}}}
+
+# Where records are kept.
 
 
 @pytest.mark.parametrize(
@@ -26,33 +33,37 @@ RECORDS = st.builds(OwnerRecord, TEXTS, CLAIMS)
         ("/100%", "/_wharfinger/%2F100%25"),
     ],
 )
-def test_each_prefix_has_a_shelf_of_its_own(prefix: str, path: str) -> None:
-    """One key part for the whole prefix, so that no shelf lies inside another; hidden from every listing."""
-    shelf = RecordKeys(prefix)
-    assert shelf.path == path
-    assert shelf.folder("core-01") == f"{path}/core-01"
-    assert shelf.record("core-01") == f"{path}/core-01/record"
-    assert shelf.liveness_query("core-01") == f"{path}/core-01/question"
+def test_the_records_of_each_prefix_have_a_hidden_directory(prefix: str, path: str) -> None:
+    """The whole prefix is one part of the key, so no such directory lies in another one."""
+    record_keys = RecordKeys(prefix)
+    assert record_keys.path == path
+    assert record_keys.folder("core-01") == f"{path}/core-01"
+    assert record_keys.record("core-01") == f"{path}/core-01/record"
+    assert record_keys.liveness_query("core-01") == f"{path}/core-01/question"
 
 
 @given(TEXTS, TEXTS)
-def test_shelves_of_different_prefixes_are_different(one: str, other: str) -> None:
-    """And none is outside the hidden root, or below another one."""
+def test_two_prefixes_never_share_a_directory_of_records(one: str, other: str) -> None:
+    """Each directory lies in the hidden root, and none lies in another one."""
     first, second = RecordKeys(f"/{one}").path, RecordKeys(f"/{other}").path
     assert (first == second) is (one == other)
     assert first.removeprefix(f"{ROOT}/").count("/") == 0
     assert ROOT.startswith("/_")
 
 
+# How records are written and read.
+
+
 @given(RECORDS)
-def test_what_is_written_is_read(record: OwnerRecord) -> None:
-    """The codec and its inverse."""
+def test_decoding_is_the_inverse_of_encoding(record: OwnerRecord) -> None:
+    """Every record is read back as it was."""
     assert OwnerRecord.decode(record.encode()) == record
 
 
 @given(RECORDS)
-def test_equal_records_are_written_alike(record: OwnerRecord) -> None:
-    """Whatever order they were made in, so that an idle pass writes nothing; and in ASCII."""
+def test_equal_records_have_equal_text(record: OwnerRecord) -> None:
+    """The text of a record does not depend on the order in which it was made, so that an idle pass writes nothing. The
+    text is ASCII."""
     backwards = {
         key: Claim.of(each.container_id, reversed(each.values * 2))
         for key, each in reversed(list(record.claims.items()))
@@ -61,16 +72,13 @@ def test_equal_records_are_written_alike(record: OwnerRecord) -> None:
     assert record.encode().isascii()
 
 
-def test_how_a_record_is_written() -> None:
-    """A promise to those who read it with etcdctl, and to later versions."""
+def test_the_text_of_a_record_is_canonical_json() -> None:
+    """People who read it with etcdctl, and later versions, rely on this form."""
     record = OwnerRecord("ID:1", {"/services/redis/redis-1": Claim.of("id-redis", ["10.0.0.1:6379"])})
     assert record.encode() == (
         '{"claims":{"/services/redis/redis-1":{"container":"id-redis","values":["10.0.0.1:6379"]}},"engine":"ID:1"}'
     )
     assert OwnerRecord().encode() == '{"claims":{},"engine":""}'
-
-
-GOOD = {"engine": "ID:1", "claims": {"/k": {"container": "id", "values": ["v"]}}}
 
 
 @pytest.mark.parametrize(
@@ -99,40 +107,44 @@ GOOD = {"engine": "ID:1", "claims": {"/k": {"container": "id", "values": ["v"]}}
     ],
     ids=lambda text: text[:40],
 )
-def test_rubbish_is_no_record(text: str) -> None:
-    """Never an exception."""
+def test_a_text_of_another_form_is_no_record(text: str) -> None:
+    """Decoding a text that is no record returns None and raises no exception."""
     assert OwnerRecord.decode(text) is None
 
 
 @given(TEXTS | st.recursive(st.none() | st.integers() | TEXTS, st.lists).map(json.dumps))
-def test_whatever_is_there_can_be_read_as_a_record_or_not(text: str) -> None:
-    """Never an exception."""
+def test_no_text_raises_an_exception_when_it_is_decoded(text: str) -> None:
+    """Decoding any text returns a record or None."""
     assert isinstance(OwnerRecord.decode(text), OwnerRecord | None)
 
 
-def test_what_later_versions_may_add_is_no_harm() -> None:
-    """Fields that are not known are not looked at."""
+def test_an_unknown_field_is_ignored() -> None:
+    """Later versions may add fields."""
     assert OwnerRecord.decode(json.dumps({**GOOD, "version": 2})) == OwnerRecord("ID:1", {"/k": Claim("id", ("v",))})
+
+
+# What records say.
 
 
 @pytest.mark.parametrize(
     ("written", "engine", "ours"),
     [("a", "a", True), ("a", "b", False), ("", "b", True), ("a", "", True), ("", "", True)],
 )
-def test_whose_a_record_is(written: str, engine: str, ours: bool) -> None:
-    """As far as the ids tell: an engine without one is given the benefit of the doubt."""
+def test_a_record_belongs_to_the_engine_whose_id_it_has(written: str, engine: str, ours: bool) -> None:
+    """Where one of the two ids is unknown, the record may be that engine's, so it counts as its own."""
     assert OwnerRecord(written).belongs_to(engine) is ours
 
 
-def test_what_others_claim_is_the_union() -> None:
-    """Of all keys, whatever values."""
+def test_the_claimed_keys_of_several_records_are_all_their_keys() -> None:
+    """The values do not matter."""
     records = [OwnerRecord("a", {"/k": Claim("1", ())}), OwnerRecord("b"), OwnerRecord("c", {"/l": Claim("2", ("v",))})]
     assert claimed_keys(records) == {"/k", "/l"}
     assert claimed_keys([]) == frozenset()
 
 
-def test_a_long_value_is_told_by_its_digest() -> None:
-    """The record stays small, and still tells the values apart; one that is read back is the same claim."""
+def test_a_long_value_is_recorded_as_its_digest() -> None:
+    """A record with long values stays small and still tells two values apart. A claim that was read back is the same
+    claim."""
     long, other = "x" * 100_000, "x" * 100_001
     claim = Claim.of("id-web", [long, "192.0.2.1:80"])
     assert (claim.covers(long), claim.covers(other), claim.covers("192.0.2.1:80"), claim.covers("")) == (
@@ -147,7 +159,7 @@ def test_a_long_value_is_told_by_its_digest() -> None:
 
 
 @given(st.text(max_size=300), st.lists(st.text(max_size=200), max_size=2))
-def test_no_claim_is_larger_than_it_is_said_to_be(key: str, values: list[str]) -> None:
-    """Whatever the key and the values are made of."""
+def test_no_claim_is_larger_than_its_claim_size(key: str, values: list[str]) -> None:
+    """A claim of any key and values takes at most as many bytes as claim_size says."""
     whole = OwnerRecord("", {key: Claim.of("0" * 64, values)}).encode()
     assert len(whole.encode()) - len(OwnerRecord("").encode()) <= claim_size(key)

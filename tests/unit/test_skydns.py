@@ -1,4 +1,4 @@
-"""The layout that CoreDNS reads."""
+"""Tests of model.skydns: the keys and values from which CoreDNS answers queries."""
 
 from __future__ import annotations
 
@@ -21,45 +21,48 @@ from tests.support.coredns import dns_name, read_service
 LAYOUT = SkyDnsLayout("/skydns/local/cluster")
 
 
-def refused(name: str = "nginx", entry_id: str = "web-1", **attributes: str) -> tuple[RefusalReason, str] | None:
-    """Why such an entry cannot be."""
+def problem_of(name: str = "nginx", entry_id: str = "web-1", **attributes: str) -> tuple[RefusalReason, str] | None:
+    """Return reason and detail of the refusal of such an entry, or None if the layout can write it."""
     try:
         LAYOUT.check(evolve(entry(name, entry_id), attributes=attributes))
-    except RefusedPort as refused:
-        return refused.reason, refused.detail
+    except RefusedPort as refusal:
+        return refusal.reason, refusal.detail
     return None
 
 
 def value(address: str = "192.0.2.1", **attributes: str) -> str:
-    """What is written."""
+    """Return the value of an entry with this address and these attributes."""
     return LAYOUT.value(evolve(entry(address=address), attributes=attributes))
+
+
+# Keys and names.
 
 
 @pytest.mark.parametrize(
     ("domain", "prefix"),
     [("cluster.local", "/skydns/local/cluster"), ("local", "/skydns/local"), ("a.b.c", "/skydns/c/b/a")],
 )
-def test_a_domain_is_a_path_backwards(domain: str, prefix: str) -> None:
-    """As registrator has it."""
+def test_the_prefix_of_a_domain_is_its_name_backwards(domain: str, prefix: str) -> None:
+    """registrator makes the same path."""
     assert prefix_of(domain) == prefix
 
 
-def test_registrators_key_and_value() -> None:
-    """Byte for byte, where the id is a label."""
+def test_keys_and_values_are_registrators() -> None:
+    """Where the id is a DNS label, key and value are equal to registrator's byte for byte."""
     assert LAYOUT.key(entry("redis", "redis-1")) == "/skydns/local/cluster/redis/redis-1"
     assert value() == '{"host":"192.0.2.1","port":8000}'
     assert value("2001:db8::1") == '{"host":"2001:db8::1","port":8000}'
 
 
-def test_names_are_asked_for_in_small_letters() -> None:
-    """So they are written in them."""
+def test_a_name_is_written_in_small_letters() -> None:
+    """DNS servers put queries into small letters."""
     assert LAYOUT.key(entry("Team/DB", "x")) == "/skydns/local/cluster/team/db/x"
 
 
 @pytest.mark.parametrize("name", ["nginx", "NGINX", "my_app", "team/db", "a/b/c", "x" * 63])
-def test_names_that_the_dns_can_have(name: str) -> None:
-    """Labels, with a slash between them."""
-    assert refused(name) is None
+def test_a_name_of_dns_labels_is_accepted(name: str) -> None:
+    """The labels have slashes between them, and may have capital letters."""
+    assert problem_of(name) is None
 
 
 @pytest.mark.parametrize(
@@ -74,27 +77,27 @@ def test_names_that_the_dns_can_have(name: str) -> None:
         ("ab/" * 80 + "c", "makes a DNS name of 261 characters with id and domain, and 253 are the most"),
     ],
 )
-def test_names_that_the_dns_cannot_have_are_refused(name: str, problem: str) -> None:
-    """With what is wrong, and what to do about it."""
-    reason, detail = refused(name) or pytest.fail("it is not refused")
+def test_a_name_that_dns_cannot_have_is_refused(name: str, problem: str) -> None:
+    """The detail says what is wrong and how to give another name."""
+    reason, detail = problem_of(name) or pytest.fail("it is not refused")
     assert reason is RefusalReason.BAD_NAME
     assert problem in detail
     assert detail.endswith("; give it one with SERVICE_NAME")
 
 
-def test_the_longest_name_that_fits_is_written() -> None:
-    """253 characters, with the dots."""
+def test_the_longest_dns_name_has_253_characters() -> None:
+    """The dots between the labels count."""
     name = "/".join(["x" * 59] * 4)[: 253 - len(".cluster.local") - len("web-1.")]
-    assert refused(name) is None
+    assert problem_of(name) is None
     assert len(dns_name(LAYOUT.key(entry(name, "web-1")))) == 253
-    assert refused(f"{name}x") is not None
+    assert problem_of(f"{name}x") is not None
 
 
 # Attributes.
 
 
-def test_attributes_come_behind_the_port_in_the_records_order() -> None:
-    """With the record's types; what CoreDNS does not know stays out."""
+def test_attributes_are_fields_in_the_records_order_and_types() -> None:
+    """The fields stand behind the port. An attribute that CoreDNS does not know is left out."""
     given = {
         "group": "g",
         "targetstrip": "1",
@@ -110,14 +113,14 @@ def test_attributes_come_behind_the_port_in_the_records_order() -> None:
     )
 
 
-def test_an_empty_attribute_is_one_not_given() -> None:
-    """As an empty SERVICE_NAME is."""
+def test_an_empty_attribute_counts_as_not_given() -> None:
+    """An empty SERVICE_NAME counts as not given in the same way."""
     assert value(priority="", mail="", text="", group="") == value()
-    assert refused(priority="", ttl="", mail="") is None
+    assert problem_of(priority="", ttl="", mail="") is None
 
 
 @pytest.mark.parametrize(
-    ("attribute", "words"),
+    ("attribute", "texts"),
     [
         ("priority", ("0", "65535")),
         ("weight", ("0", "65535")),
@@ -128,48 +131,49 @@ def test_an_empty_attribute_is_one_not_given() -> None:
         ("group", ("x" * 4096, "é" * 2048)),
     ],
 )
-def test_attributes_at_their_limits(attribute: str, words: tuple[str, ...]) -> None:
-    """Each is read by CoreDNS as what was said."""
-    for word in words:
-        assert refused(**{attribute: word}) is None
-        read = getattr(read_service(value(**{attribute: word})), attribute)
-        expected = word in {"1", "t", "T", "TRUE", "true", "True"} if attribute == "mail" else word
+def test_an_attribute_at_its_limit_is_read_by_coredns(attribute: str, texts: tuple[str, ...]) -> None:
+    """CoreDNS reads the value that was given."""
+    for text in texts:
+        assert problem_of(**{attribute: text}) is None
+        read = getattr(read_service(value(**{attribute: text})), attribute)
+        expected = text in {"1", "t", "T", "TRUE", "true", "True"} if attribute == "mail" else text
         assert str(read) == str(expected)
 
 
-NUMBERS = ("-1", "+1", "1.0", "1e2", " 1", "1 ", "0x1", "high", "٣", "²", "9" * 5000)
+#: Texts that are no whole number, or too large a one.
+NOT_NUMBERS = ("-1", "+1", "1.0", "1e2", " 1", "1 ", "0x1", "high", "٣", "²", "9" * 5000)
 
 
 @pytest.mark.parametrize(
-    ("attribute", "words", "must"),
+    ("attribute", "texts", "must"),
     [
-        ("priority", ("65536", *NUMBERS), "a whole number from 0 to 65535"),
-        ("weight", ("65536", *NUMBERS), "a whole number from 0 to 65535"),
-        ("ttl", ("2147483648", *NUMBERS), "a whole number from 0 to 2147483647"),
-        ("targetstrip", ("128", *NUMBERS), "a whole number from 0 to 127"),
+        ("priority", ("65536", *NOT_NUMBERS), "a whole number from 0 to 65535"),
+        ("weight", ("65536", *NOT_NUMBERS), "a whole number from 0 to 65535"),
+        ("ttl", ("2147483648", *NOT_NUMBERS), "a whole number from 0 to 2147483647"),
+        ("targetstrip", ("128", *NOT_NUMBERS), "a whole number from 0 to 127"),
         ("mail", ("yes", "on", "tRUE", "2", " true"), "true or false"),
         ("text", ("x" * 4097, "é" * 2049), "no longer than 4096 bytes"),
         ("group", ("x" * 4097,), "no longer than 4096 bytes"),
     ],
 )
-def test_an_attribute_that_coredns_could_not_read_is_refused(attribute: str, words: tuple[str, ...], must: str) -> None:
-    """With its name, the value and what it must be; never written."""
-    for word in words:
-        reason, detail = refused(**{attribute: word}) or pytest.fail(f"{word!r} is not refused")
+def test_an_attribute_that_coredns_could_not_read_is_refused(attribute: str, texts: tuple[str, ...], must: str) -> None:
+    """The detail has the attribute's name, its value and what it must be, and no value is written."""
+    for text in texts:
+        reason, detail = problem_of(**{attribute: text}) or pytest.fail(f"{text!r} is not refused")
         assert reason is RefusalReason.BAD_ATTRIBUTE
         assert detail.startswith(f"SERVICE_{attribute.upper()} ")
-        assert repr(word[:100]) in detail
+        assert repr(text[:100]) in detail
         assert detail.endswith(f" must be {must}")
         with pytest.raises(ValueError, match=must):
-            value(**{attribute: word})
+            value(**{attribute: text})
 
 
-# Ids.
+# Ids and the labels that they become.
 
 
 @pytest.mark.parametrize("entry_id", ["a", "redis-1", "my_app", "0", "a" * 63, "core-01-web-80", "xn"])
-def test_an_id_that_is_a_label_stays(entry_id: str) -> None:
-    """What an operator chose is what he finds."""
+def test_an_id_that_is_a_label_stays_unchanged(entry_id: str) -> None:
+    """Operators find the id that they chose."""
     assert label_of(entry_id) == entry_id
     assert id_of_label(entry_id) == entry_id
 
@@ -183,14 +187,14 @@ def test_an_id_that_is_a_label_stays(entry_id: str) -> None:
         (f"a:{'b' * 56}:80", f"a--{'b' * 56}--80"),
     ],
 )
-def test_a_default_id_can_be_read_back(entry_id: str, label: str) -> None:
-    """So the key tells whose it is."""
+def test_a_default_id_is_read_back_from_its_label(entry_id: str, label: str) -> None:
+    """The key of a default id tells which host owns it."""
     assert label_of(entry_id) == label
     assert LAYOUT.id_of(f"/skydns/local/cluster/nginx/{label}") == entry_id
 
 
 @pytest.mark.parametrize(
-    ("entry_id", "slug"),
+    ("entry_id", "readable"),
     [
         ("Web", "web"),
         ("a.b", "a-b"),
@@ -218,10 +222,10 @@ def test_a_default_id_can_be_read_back(entry_id: str, label: str) -> None:
         ("any", "any"),
     ],
 )
-def test_any_other_id_is_told_by_its_hash(entry_id: str, slug: str) -> None:
-    """With what can be read of it before that; it is not read back."""
+def test_any_other_id_becomes_readable_text_with_a_hash(entry_id: str, readable: str) -> None:
+    """The label of any other id has what is readable of the id and a hash, and is not read back as the id."""
     label = label_of(entry_id)
-    assert re.fullmatch(re.escape(slug) + "--[0-9a-f]{20}", label)
+    assert re.fullmatch(re.escape(readable) + "--[0-9a-f]{20}", label)
     assert id_of_label(label) == label
     assert DefaultId.parse(id_of_label(label)) is None
 
@@ -239,19 +243,18 @@ def test_any_other_id_is_told_by_its_hash(entry_id: str, slug: str) -> None:
         "xn--a--80",
     ],
 )
-def test_a_label_that_was_not_made_here_stays_what_it_is(label: str) -> None:
-    """A key of registrator's has its colons still, and so tells its owner."""
+def test_a_label_that_was_not_made_from_a_default_id_is_read_as_itself(label: str) -> None:
+    """A key that registrator wrote still has its colons, and so tells its owner."""
     assert id_of_label(label) == label
 
 
 #: Ids of all shapes: any text, near labels, near default ids, and near what labels are made of.
 PARTS = st.text("ab01-_:./AB", max_size=12) | st.sampled_from(["core-01", "web", "80", "udp", "xn", "--", "-", ":"])
 IDS = st.text(max_size=70) | st.lists(PARTS, max_size=6).map("".join) | st.lists(PARTS, max_size=6).map(":".join)
-DEFAULTS = st.builds("{}:{}:{}{}".format, PARTS, PARTS, st.integers(0, 99999), st.sampled_from(["", ":udp"]))
+DEFAULT_IDS = st.builds("{}:{}:{}{}".format, PARTS, PARTS, st.integers(0, 99999), st.sampled_from(["", ":udp"]))
 
-
-#: An id, and another one that is much like it.
-ALIKE: tuple[Callable[[str], str], ...] = (
+#: Functions that make a similar text of an id.
+SIMILAR: tuple[Callable[[str], str], ...] = (
     label_of,
     id_of_label,
     str.lower,
@@ -260,15 +263,17 @@ ALIKE: tuple[Callable[[str], str], ...] = (
     lambda text: text[:63],
     lambda text: f"{text}-",
 )
-PAIRS = st.tuples(IDS | DEFAULTS, st.sampled_from(ALIKE)).map(lambda pair: (pair[0], pair[1](pair[0])))
+
+#: An id, and another one that is similar to it.
+PAIRS = st.tuples(IDS | DEFAULT_IDS, st.sampled_from(SIMILAR)).map(lambda pair: (pair[0], pair[1](pair[0])))
 
 
 @settings(max_examples=500)
-@given(PAIRS | st.tuples(IDS | DEFAULTS, IDS | DEFAULTS))
+@given(PAIRS | st.tuples(IDS | DEFAULT_IDS, IDS | DEFAULT_IDS))
 @example(("a:b-:80", "a:b:-80"))
 @example(("a.b", "a-b"))
-def test_no_two_ids_become_one_label(pair: tuple[str, str]) -> None:
-    """Each label is one that can be asked for, none poses as an encoded one, and each id has its own."""
+def test_two_different_ids_never_become_one_label(pair: tuple[str, str]) -> None:
+    """Each label can be queried, none looks like an encoded one, and each is read back as its id or as itself."""
     one, other = pair
     for entry_id in pair:
         label = label_of(entry_id)
@@ -278,35 +283,36 @@ def test_no_two_ids_become_one_label(pair: tuple[str, str]) -> None:
     assert (label_of(one) == label_of(other)) == (one == other)
 
 
-def test_no_two_short_ids_become_one_label() -> None:
-    """All of them, of what labels, default ids and hashes are made of."""
+def test_all_short_ids_have_different_labels() -> None:
+    """No two short ids of the characters of labels, default ids and hashes have the same label."""
     ids = ["".join(each) for length in range(1, 8) for each in product("a-:8", repeat=length)]
     ids += [f"{one}8:8{other}" for one in ids[:1000] for other in ("", ":udp", "--udp")]
     assert len({label_of(each) for each in ids}) == len(set(ids)) > 20_000
 
 
-@given(IDS | IDS.map(label_of) | DEFAULTS.map(label_of))
-def test_no_custom_id_poses_as_a_hosts_own(entry_id: str) -> None:
-    """Only a default id is read back as one, and it is one already where it is refused as another host's."""
+@given(IDS | IDS.map(label_of) | DEFAULT_IDS.map(label_of))
+def test_the_label_of_a_custom_id_is_never_read_as_a_default_id(entry_id: str) -> None:
+    """A custom id cannot be taken for the default id of some host."""
     assume(DefaultId.parse(entry_id) is None)
     assert DefaultId.parse(id_of_label(label_of(entry_id))) is None
 
 
-# Whatever is asked for.
+# Arbitrary entries and values.
 
 WORDS = st.text(max_size=20) | st.text("abAB01-_./:", max_size=20) | st.sampled_from(["true", "1", "65535", "any"])
 NAMES = WORDS | st.lists(st.text("abAB01-_", min_size=1, max_size=66), min_size=1, max_size=5).map("/".join)
+
 ATTRIBUTES = st.dictionaries(
     st.sampled_from(["priority", "weight", "text", "mail", "ttl", "targetstrip", "group", "host", "x"]),
     WORDS | st.integers(-1, 2**33).map(str) | st.text(st.characters(), max_size=9),
 )
 
 
-@given(NAMES, IDS | DEFAULTS, st.ip_addresses().map(str), st.integers(1, 65535), ATTRIBUTES)
-def test_what_is_written_can_be_read(
+@given(NAMES, IDS | DEFAULT_IDS, st.ip_addresses().map(str), st.integers(1, 65535), ATTRIBUTES)
+def test_coredns_and_this_layout_can_read_what_the_layout_writes(
     name: str, entry_id: str, address: str, port: int, attributes: Mapping[str, str]
 ) -> None:
-    """By CoreDNS, under a name that can be asked for, and by us."""
+    """The key is a name that can be queried."""
     given = evolve(entry(name, entry_id, address, port), attributes=attributes)
     try:
         LAYOUT.check(given)
@@ -349,6 +355,6 @@ def test_what_is_written_can_be_read(
         ),
     ],
 )
-def test_rubbish_is_a_value(key: str, value: str) -> None:
-    """What somebody else wrote is never an exception."""
+def test_a_key_or_value_of_another_form_is_unreadable(key: str, value: str) -> None:
+    """Text that somebody else wrote never raises an exception."""
     assert isinstance(LAYOUT.decode(key, value), Unreadable)

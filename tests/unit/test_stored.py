@@ -1,4 +1,4 @@
-"""What a registry holds, as it was read."""
+"""Tests of model.stored: what a registry holds, as it was read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from model.stored import Lifetime, StorePosition
 
-MARK = StorePosition("c1", 7)
+STORE_POSITION = StorePosition("c1", 7)
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ MARK = StorePosition("c1", 7)
     ],
     ids=str,
 )
-def test_whether_it_can_be_the_same_store_later(now: StorePosition, same: bool) -> None:
-    """The same cluster, whose index never goes back."""
-    assert now.succeeds(MARK) is same
+def test_a_store_position_succeeds_an_earlier_one_of_the_same_cluster(now: StorePosition, same: bool) -> None:
+    """The index of a store never goes back unless the store was wiped or restored."""
+    assert now.succeeds(STORE_POSITION) is same
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,8 @@ def test_whether_it_can_be_the_same_store_later(now: StorePosition, same: bool) 
     ],
     ids=str,
 )
-def test_whether_a_lifetime_is_as_it_should_be(lifetime: Lifetime, left: int | None, due: bool, unwanted: bool) -> None:
-    """Due from the refresh on, or when there is too much left; without a lifetime any is unwanted."""
+def test_a_lifetime_is_due_with_too_little_or_too_much_left_and_unwanted_without_ttl(
+    lifetime: Lifetime, left: int | None, due: bool, unwanted: bool
+) -> None:
+    """A key that does not expire is due if it should. Where keys do not expire, any lifetime is unwanted."""
     assert (lifetime.due(left), lifetime.unwanted(left)) == (due, unwanted)

@@ -1,4 +1,4 @@
-"""The tests' own reader of CoreDNS's records is as strict as CoreDNS."""
+"""Tests of tests.support.coredns: the tests' reader of CoreDNS's records is as strict as CoreDNS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.coredns import Service, dns_name, read_service
     ],
 )
 def test_a_value_that_go_accepts_is_read(value: str, service: Service) -> None:
-    """It is read as Go's encoding/json would read it."""
+    """The reader accepts what Go's encoding/json accepts for the record's fields."""
     assert read_service(value) == service
 
 
@@ -42,14 +42,14 @@ def test_a_value_that_go_accepts_is_read(value: str, service: Service) -> None:
         '{"text":"\ud800"}',
     ],
 )
-def test_a_value_that_go_rejects_is_refused(value: str) -> None:
-    """One such value would make CoreDNS fail every query for a name above it."""
+def test_a_value_that_go_rejects_raises_an_error(value: str) -> None:
+    """One such value makes CoreDNS fail every query for a name above it."""
     with pytest.raises(ValueError, match=r"."):
         read_service(value)
 
 
-def test_a_key_is_a_dns_name_backwards() -> None:
-    """The part below CoreDNS's path is the name."""
+def test_the_path_of_a_key_is_a_dns_name_backwards() -> None:
+    """The name begins below CoreDNS's path, ``/skydns``."""
     assert dns_name("/skydns/local/cluster/redis/redis-1") == "redis-1.redis.cluster.local"
 
 
@@ -60,7 +60,7 @@ def test_a_key_is_a_dns_name_backwards() -> None:
         *("/skydns/-a", "/skydns/a-", "/skydns/" + "a" * 64, "/skydns/" + "/".join(["abc"] * 64)),
     ],
 )
-def test_a_key_that_no_query_can_name_is_refused(key: str) -> None:
-    """Queries are DNS names in small letters."""
+def test_a_key_that_no_dns_query_can_name_raises_an_error(key: str) -> None:
+    """A query has a DNS name in small letters."""
     with pytest.raises(ValueError, match=r"."):
         dns_name(key)

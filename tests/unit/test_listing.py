@@ -1,0 +1,106 @@
+"""Tests of model.listing: the engine's list of containers, compared with its inspect answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from model.container import from_inspect
+from model.listing import agrees_with_list, shown_in_list
+from tests.support.builders import with_value
+from tests.support.parity import load_case, load_cases
+
+NGINX = load_case("quickstart-nginx")
+
+#: One container's line in the recorded list, and the inspect answer about it.
+(LISTED,) = NGINX.containers_json
+(INSPECT,) = NGINX.inspect.values()
+
+#: How the status text shows each health of a running container.
+STATUS_BY_HEALTH = {
+    "": "Up 3 minutes",
+    "starting": "Up 3 minutes (health: starting)",
+    "healthy": "Up 3 minutes (healthy)",
+    "unhealthy": "Up 3 minutes (unhealthy)",
+}
+
+# Whether an inspect answer agrees with the list.
+
+
+@pytest.mark.parametrize("case", load_cases(), ids=lambda case: case.name)
+def test_recorded_inspect_answers_agree_with_the_recorded_lists(case: Any) -> None:
+    """The engine's two answers about a container at rest agree, whatever its ports and networks are."""
+    for line in case.containers_json:
+        assert agrees_with_list(from_inspect(case.inspect[line["Id"]]), line)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("State.Status", "exited"),
+        ("Name", "/other"),
+        ("NetworkSettings.Ports", {}),
+        ("NetworkSettings.Ports", {"80/tcp": [{"HostIp": "", "HostPort": "1"}], "443/tcp": None}),
+        ("NetworkSettings.Networks", {}),
+        ("NetworkSettings.Networks.bridge.GlobalIPv6Address", ""),
+        ("NetworkSettings.Networks.bridge.GlobalIPv6Address", "fd00::7"),
+        ("State.Health", {"Status": "healthy"}),
+    ],
+)
+def test_an_inspect_answer_of_another_moment_disagrees(path: str, value: object) -> None:
+    """A container that was restarted, renamed or changed between the list and the inspect is noticed."""
+    assert not agrees_with_list(from_inspect(with_value(INSPECT, path, value)), LISTED)
+
+
+@pytest.mark.parametrize("seen", [*STATUS_BY_HEALTH, "none"])
+@pytest.mark.parametrize("shown", STATUS_BY_HEALTH)
+def test_a_health_that_changed_between_list_and_inspect_disagrees(shown: str, seen: str) -> None:
+    """The inspect answer must not be kept while the list shows another health."""
+    container = from_inspect(with_value(INSPECT, "State.Health", {"Status": seen}))
+    agrees = shown == seen or (shown, seen) == ("", "none")
+    assert agrees_with_list(container, {**LISTED, "Status": STATUS_BY_HEALTH[shown]}) is agrees
+
+
+def test_the_health_of_a_paused_container_never_disagrees() -> None:
+    """The list does not show the health of a paused container, and the engine does not check it meanwhile."""
+    paused = with_value(with_value(INSPECT, "State.Status", "paused"), "State.Health", {"Status": "unhealthy"})
+    assert agrees_with_list(from_inspect(paused), {**LISTED, "State": "paused", "Status": "Up 3 minutes (Paused)"})
+
+
+# Whether the list shows that an inspect answer may be outdated.
+
+
+def test_each_health_is_shown_differently_whatever_time_has_passed() -> None:
+    """Another health in the list calls for a new inspect; the time in the status text does not."""
+    lines = [{**LISTED, "Status": status} for status in STATUS_BY_HEALTH.values()]
+    later = [{**line, "Status": line["Status"].replace("3 minutes", "2 hours")} for line in lines]
+    assert [shown_in_list(line) for line in lines] == [shown_in_list(line) for line in later]
+    assert all(shown_in_list(one) != shown_in_list(two) for one in lines for two in lines if one is not two)
+
+
+def test_the_time_in_the_status_text_is_not_compared() -> None:
+    """A status text that counts minutes changes by itself."""
+    assert shown_in_list({**LISTED, "Status": "Up 9 minutes"}) == shown_in_list(LISTED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"State": "exited", "Status": "Exited (0) 1 second ago"},
+        {"Names": ["/other"]},
+        {"Ports": []},
+        {"NetworkSettings": {}},
+        {"NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.29.0.2", "GlobalIPv6Address": "fd00::7"}}}},
+    ],
+)
+def test_a_change_of_state_name_ports_or_networks_is_shown(change: dict[str, Any]) -> None:
+    """A change of state, name, ports or networks calls for a new inspect."""
+    assert shown_in_list({**LISTED, **change}) != shown_in_list(LISTED)
+
+
+def test_another_exit_code_is_shown() -> None:
+    """A container that ran again and failed looks the same except for the exit code in its status text."""
+    ended = {**LISTED, "State": "exited", "Status": "Exited (0) 1 second ago"}
+    assert shown_in_list(ended) == shown_in_list({**ended, "Status": "Exited (0) 2 minutes ago"})
+    assert shown_in_list(ended) != shown_in_list({**ended, "Status": "Exited (3) 1 second ago"})

@@ -1,0 +1,73 @@
+"""Tests of model.memory: what a pass hands to the next one."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.memory import Memory, memory_after
+from model.ownership import Known, Ownership
+from model.plan import Plan, plan
+from model.report import Outcome, PassReport, PassResult, Result
+from model.stored import Actual, Stored, StorePosition
+from tests.support.builders import OWNER, PLAIN, entry, wanting
+from tests.support.reports import ONE_CHANGE_PER_ACTION, report_with_results
+
+
+@pytest.mark.parametrize(
+    "result",
+    [each for each in PassResult if each not in {PassResult.SUCCESS, PassResult.OPERATION_ERROR}],
+    ids=lambda each: each.value,
+)
+def test_a_pass_that_made_no_plan_leaves_the_memory_unchanged(result: PassResult) -> None:
+    """A container that could not be read is not gone."""
+    memory = Memory({"/services/a": Known("x", "id")}, {"/services/b": 2}, StorePosition("c1", 7))
+    assert memory_after(PassReport(result), memory) == memory
+    assert not PassReport(result).planned
+
+
+def test_a_written_key_is_known_and_a_deleted_key_is_forgotten() -> None:
+    """A known key that is no longer there is forgotten, too."""
+    known = {key: Known("x", "id") for key in ("/services/c", "/services/old")}
+    after = memory_after(report_with_results(*[Result.APPLIED] * 5), Memory(known)).known
+    assert {key: each.value for key, each in after.items()} == {
+        "/services/a": "10.0.0.1:80",
+        "/services/b": "y",
+        "/services/d": "x",
+    }
+
+
+def test_a_key_whose_delete_failed_stays_known() -> None:
+    """If it were forgotten, no pass would try again where the key's custom id does not name its owner."""
+    known = {"/services/c": Known("x", "id")}
+    assert "/services/c" in memory_after(report_with_results(*[Result.FAILED] * 5), Memory(known)).known
+
+
+def test_keys_in_order_and_keys_whose_delete_failed_stay_known() -> None:
+    """A key that was written is known from then on, and a key that was deleted is forgotten."""
+    in_order, new, gone, stuck = (f"/services/{name}/core-01:web:80" for name in ("nginx", "new", "gone", "stuck"))
+    value = PLAIN.value(entry())
+    known = {key: Known(value, "id-web") for key in (in_order, gone, stuck)}
+    actual = Actual({key: Stored(key, value, 7) for key in known})
+    planned = plan(wanting(entry(), entry("new")), actual, Ownership(OWNER, PLAIN, known=known))
+    results = {new: Result.APPLIED, gone: Result.APPLIED, stuck: Result.FAILED}
+    outcomes = tuple(Outcome(change, results[change.key]) for change in planned.changes)
+    after = memory_after(PassReport(PassResult.SUCCESS, plan=planned, outcomes=outcomes), Memory(known)).known
+    assert set(after) == {in_order, new, stuck}
+
+
+def test_held_delete_counts_and_store_position_come_from_the_latest_pass() -> None:
+    """The counts and the position that the pass before remembered are replaced."""
+    report = PassReport(
+        PassResult.SUCCESS, held_delete_counts={"/services/x": 2}, store_position=StorePosition("c1", 9)
+    )
+    after = memory_after(report, Memory({}, {"/services/y": 1}, StorePosition("c1", 7)))
+    assert after == Memory({}, {"/services/x": 2}, StorePosition("c1", 9), passes_since_consistent_read=1)
+
+
+@pytest.mark.parametrize(("replaced", "kept"), [(False, {"/services/c"}), (True, set())], ids=["same", "replaced"])
+def test_a_held_back_key_stays_known_unless_the_store_was_replaced(replaced: bool, kept: set[str]) -> None:
+    """When the delete of a known key is made at last, its reason is ``gone`` and not ``orphan``."""
+    delete = ONE_CHANGE_PER_ACTION[2]
+    report = PassReport(PassResult.SUCCESS, plan=Plan(held_back=(delete,)), replaced=replaced)
+    known = {delete.key: Known("x", "id"), "/services/z": Known("x", "id")}
+    assert set(memory_after(report, Memory(known)).known) == kept
