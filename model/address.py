@@ -54,10 +54,13 @@ class AddressBook:
         decides:
 
         ========================================  ===================================================================
-        where the container is                    address
+        the port, or its container                address
         ========================================  ===================================================================
-        it has the label of ``-useIpFromLabel``   the label's, without a mask
-        it joins another container's network      the other container's own
+        published, but on no address of the       refused
+        family
+        has the label of ``-useIpFromLabel``      the label's, without a mask
+        has no network (``--network none``)       refused
+        joins another container's network         the other container's own; with host networking the host's, as below
         ``-internal``                             the container's own: on ``network`` or ``rules.network`` where one of
                                                   them is given; with host networking the host's, as below, unless
                                                   another network was asked for
@@ -156,7 +159,8 @@ def _published_on(port: ServicePort) -> str:
 
 def _unmapped(container: Container, port: ServicePort, family: Family) -> str:
     """Return the container's own address for a port that the engine does not map; an empty string for other ports, and
-    where the container has no address at all. One of the wrong family is refused: the host's address would not do."""
+    where the container has no address at all. If it has addresses, but none of the family, the port is refused, as the
+    host's address would not lead to it."""
     return _required_own_address(container, family, "") if not port.binding and own_address(container) else ""
 
 

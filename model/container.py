@@ -65,8 +65,9 @@ class Binding:
         return self.address in UNSPECIFIED
 
     def reaches(self, address: str) -> bool:
-        """Whether it may be on this address of the host. Of a binding on all addresses only the family can exclude it;
-        of one on a concrete address nothing is known, as ``-ip`` may be an address that is translated."""
+        """Return whether the binding may answer at this address of the host. A binding on all addresses answers only at
+        addresses of its family. For a binding on a concrete address this is always true, as ``-ip`` may be an address
+        that is translated to it."""
         return not self.unspecified or (Family.IPV6 if self.address == "::" else Family.IPV4).has(address)
 
 
@@ -118,7 +119,8 @@ class Container:
 
     @property
     def healthy(self) -> bool:
-        """Whether its HEALTHCHECK says so, or it has none. The engine calls a paused container unhealthy."""
+        """Whether its HEALTHCHECK says so, or it has none. When a container is paused, the engine sets it to
+        unhealthy."""
         return self.health == "healthy" or self.health in NO_HEALTHCHECK
 
     @property

@@ -25,7 +25,7 @@ class ExclusionReason(DescribedEnum):
     """Why a container that runs is to have no entries."""
 
     UNHEALTHY = "unhealthy", "The container's HEALTHCHECK does not say healthy, and --health healthy is given."
-    FILTERED = "filtered", "--filter does not select the container."
+    FILTERED = "filtered", "The filters of --filter do not select the container."
 
 
 @frozen
@@ -36,7 +36,7 @@ class Desired:
     by_key: Mapping[str, Entry] = field(factory=dict, converter=frozen_dict)
     #: The ports that are not registered, the older container's first.
     refusals: tuple[Refusal, ...] = ()
-    #: The containers whose entries stay as they are, whatever those are.
+    #: The containers whose entries stay as they are.
     held: frozenset[ContainerRef] = frozenset()
     #: The containers that run and are to have no entries.
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
@@ -56,12 +56,12 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
     container                                         its service ports
     ================================================  =======================================
     the engine would not describe it                  held
-    not selected by ``--filter``                      nothing, so what was registered goes
+    not selected by ``--filter``                      none; its registered entries are deleted
     failed, with ``-deregister on-success``           held
-    not healthy, with ``--health healthy``            nothing
+    not healthy, with ``--health healthy``            none; its registered entries are deleted
     joins the network of one that is not described    held
     running or paused                                 an entry or a refusal each
-    anything else                                     nothing
+    anything else                                     none; its registered entries are deleted
     ================================================  =======================================
 
     A container that is starting is not healthy, and one without a HEALTHCHECK is healthy.

@@ -1,4 +1,4 @@
-"""Service entries, and the ids that tell whose they are."""
+"""Service entries, and the default ids that name their owner."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Entry:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """What tells it from other entries."""
+        """Name and id. Two entries with the same ones want the same key."""
         return self.name, self.id
 
 
@@ -62,7 +62,7 @@ class DefaultId:
 
     @classmethod
     def of(cls, owner: str, container: str, port: PortId) -> Self:
-        """Return the id of this port of the container with this name. As with registrator, only udp adds to it."""
+        """Return the id of this port of the container with this name. As with registrator, only udp adds a suffix."""
         suffix = ":udp" if port.protocol == "udp" else ""
         return cls(owner, container, f"{port.number}{suffix}")
 

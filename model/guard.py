@@ -14,9 +14,9 @@ from model.stored import FOREVER, Lifetime
 class GuardRule:
     """When deletes are suspicious, and for how long they are held back then (``--delete-guard``)."""
 
-    #: A pass is suspicious that would delete more than this part of the host's keys, in percent; 0: no guard.
+    #: A pass that would delete more than this percentage of the host's keys is suspicious; 0 turns the guard off.
     percent: int = 50
-    #: So many deletes are never suspicious.
+    #: The number of deletes that are never suspicious.
     spared: int = 3
     #: In how many passes in a row a suspicious delete must be called for before it is made.
     passes: int = 3

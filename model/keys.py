@@ -13,7 +13,7 @@ MAX_BYTES = 1024
 #: led hundreds of levels deep.
 MAX_PARTS = 32
 
-#: As many characters of somebody else's text are shown in a message.
+#: The most characters of somebody else's text that a message shows.
 _MAX_SHOWN = 100
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

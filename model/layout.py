@@ -21,7 +21,7 @@ class Decoded:
 
     #: The service's name, which may hold slashes.
     name: str
-    #: The last part of the key, or what the layout made that part of.
+    #: The entry's id, as far as the key tells it.
     id: str
     address: str
     port: int
@@ -103,7 +103,8 @@ class PlainLayout:
         return f"{address}:{entry.port}"
 
     def id_of(self, key: str) -> str:
-        """Return the last part of the key. Of an id with slashes this is the part that may name an owner."""
+        """Return the last part of the key. If the id has slashes, this is its last part, the only one that can name an
+        owner."""
         return key.rpartition("/")[2]
 
     def decode(self, key: str, value: str) -> Decoded | Unreadable:

@@ -1,7 +1,7 @@
 """A container's line in the engine's list, compared with what an inspect said of it.
 
 The list is cheap and shows neither environment nor exposed ports, so each container is inspected once and what the
-inspect said is kept. These functions tell for how long it may be kept.
+inspect said is kept. These functions tell whether it may still be used.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from model.stored import StorePosition
 class Memory:
     """What an agent remembers between two passes."""
 
-    #: The keys that were found or put in order.
+    #: The keys that were found in order or put in order.
     known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
     #: For each key whose delete is held back, in how many passes in a row it was.
     held_delete_counts: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
@@ -34,8 +34,8 @@ class Memory:
 def memory_after(report: PassReport, memory: Memory) -> Memory:
     """Return what the next pass shall remember; ``memory`` is what the reported pass remembered.
 
-    A pass that made no plan changes nothing. The store counts as seen once the owner record is in it, so that a
-    take-over that could not be written down is tried again.
+    A pass that made no plan changes nothing. The store position is remembered only if the owner record is in the store,
+    so that the next pass repeats a take-over whose record could not be written.
     """
     if not report.planned:
         return memory
@@ -50,8 +50,8 @@ def memory_after(report: PassReport, memory: Memory) -> Memory:
 
 
 def _known_after(report: PassReport, known: Mapping[str, Known]) -> Mapping[str, Known]:
-    """Return the keys that were found or put in order, and those that could not be put in order but were known before.
-    A key that is desired no more and gone is forgotten."""
+    """Return the keys that were found in order or put in order, and those that could not be put in order but were known
+    before. A key that is no longer desired and no longer there is forgotten."""
     kept = {Action.CREATE, Action.UPDATE, Action.RENEW}
     written = {
         change.key: Known(change.value, change.container_id)

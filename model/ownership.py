@@ -82,7 +82,7 @@ class Ownership:
 
         These are the keys that we claim and that are wanted no more, or hold a value that we did not write; and the
         keys that we do not claim and that already hold the value that we want. ``held`` are the ids of the containers
-        whose keys stay as they are, so that nothing need be known about those.
+        whose keys stay as they are. A key of theirs is needed only if it holds a value that we did not write.
         """
         return frozenset(self._undecided(wanted, actual, held))
 
@@ -100,16 +100,16 @@ class Ownership:
                 yield key
 
     def with_other_records(self, others: Collection[OwnerRecord], wanted: Mapping[str, Entry], actual: Actual) -> Self:
-        """Return the same with the other hosts' records taken into account. A key that is wanted no more, and that
-        holds a value that another host claims, too, is that host's by now: it waited for us to let go."""
+        """Return the same with the other hosts' records taken into account. A claim to a key that is no longer wanted
+        is dropped if another host claims the value that the key holds: that host has waited for the key, and owns it
+        now."""
         theirs = {key for record in others for key, claim in record.claims.items() if _is_covered(actual, key, claim)}
         claims = {key: claim for key, claim in self.claims.items() if key in wanted or key not in theirs}
         return evolve(self, claims=claims, contested=claimed_keys(others))
 
     def with_remembered_claims(self, actual: Actual) -> Self:
-        """Return the same with the keys under custom ids claimed again that this agent found in order before and that
-        still hold that value. A second agent on this host may have taken such a claim out of the record before it was
-        used."""
+        """Return a copy that also claims the keys under custom ids that this agent found in order before and that still
+        hold that value. A second agent on this host may have taken such a claim out of the record."""
         seen = {key: Claim.of(known.container_id, [known.value]) for key, known in self.known.items()}
         lost = {
             key: claim for key, claim in seen.items() if not self.id_is_ours(key) and _is_covered(actual, key, claim)
@@ -122,14 +122,14 @@ class Ownership:
         It claims every wanted key under a custom id that is free or ours, with the value that the key will have and the
         value of ours that it has now; and every other key that we still hold.
         """
-        claims = {key: claim for key, claim in self.claims.items() if self._still_held(key, actual)}
+        claims = {key: claim for key, claim in self.claims.items() if self._still_owned(key, actual)}
         for key, entry in wanted.items():
             stored = actual.stored.get(key)
             if not self.id_is_ours(key) and (stored is None or self._may_write(stored, self.layout.value(entry))):
                 claims[key] = self._claim(entry, stored)
         return claims
 
-    def _still_held(self, key: str, actual: Actual) -> bool:
+    def _still_owned(self, key: str, actual: Actual) -> bool:
         stored = actual.stored.get(key)
         return stored is not None and self.owns(stored)
 

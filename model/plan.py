@@ -42,8 +42,8 @@ class Reason(DescribedEnum):
     FILTERED = "filtered", "The container runs and is excluded by --filter."
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
-    CLAIMS = "claims", "The owner record has to claim other keys before the other changes are made."
-    ASKED = "asked", "Somebody asks whether the agent is alive, or has stopped asking."
+    CLAIMS = "claims", "The owner record does not have the claims that it must have before the other changes are made."
+    ASKED = "asked", "A liveness query was asked, answered or withdrawn."
 
 
 #: The reasons that mean drift: the registry was changed, and not by this agent, or a container went while no agent ran.
@@ -70,7 +70,7 @@ class Change:
     reason: Reason
     #: The id of the container that the key is about; empty where not known.
     container_id: str = ""
-    #: Whether it is about a key under a custom id, so that the owner record must be written first.
+    #: Whether it writes a value under a custom id, so that the owner record must be written first.
     claimed: bool = False
 
 
@@ -118,16 +118,17 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
                                  is there, anyone's          registry has directories; else create
     an entry    the same value   we, or nobody claims it     nothing; ``renew`` or ``update`` for its ttl
     an entry    another value    we                          update (``changed``; ``overwritten`` if known)
-    an entry    any value        cannot be shown to be us    refusal (``conflict``)
+    an entry    any value        cannot be shown to be ours  refusal (``conflict``)
     no entry    present          we, container held          nothing; ``renew`` or ``update`` for its ttl
     no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``)
     no entry    present          we                          delete (``gone`` if known; ``orphan``)
-    no entry    present          cannot be shown to be us    nothing, ever
+    no entry    present          cannot be shown to be ours  nothing, ever
     ==========  ===============  ==========================  ==============================================
 
     "Known" means that this agent found the key in order in an earlier pass. The laws of the plan, each of them a
     property test: after the changes were applied the next plan is empty; the same holds if only a part of them was
-    applied and then the next plan; no change is about a foreign key; the order of the inputs does not matter.
+    applied and then the next plan; no change is about a foreign key, unless it held the wanted value and was adopted;
+    the order of the inputs does not matter.
     """
     own = {key: stored for key, stored in actual.stored.items() if ownership.owns(stored)}
     planner = _Planner(ownership, lifetime, actual, wanted)
@@ -226,7 +227,7 @@ class _Planner:
 
     @cached_property
     def _directories(self) -> Mapping[str, str]:
-        """Every directory with a key in it that stays, and one such key."""
+        """For each directory, one key in it that stays."""
         return {directory: key for key in sorted(self._staying) for directory in ancestors(key)}
 
     def _write(self, action: Action, entry: Entry, stored: Stored | None, reason: Reason) -> None:

@@ -19,7 +19,7 @@ class ServicePort:
     binding: Binding | None = None
     #: Its further bindings.
     other_bindings: tuple[Binding, ...] = ()
-    #: What tells it in its id from the same port under its first binding; empty for the first one.
+    #: What is added to the id for a further binding; empty for the first one.
     id_suffix: str = ""
 
     @property
@@ -30,8 +30,8 @@ class ServicePort:
     def each_binding(self) -> tuple[ServicePort, ...]:
         """Return the port itself, and once more for each further binding.
 
-        The further ones are in an order of our own, so that of two that come to the same entry always the same one
-        counts. The engine's order decides only which binding is the first.
+        The further ones are sorted, so that of two bindings that give the same entry always the same one is taken. The
+        engine's order decides only which binding is the first.
         """
         others = sorted(set(self.other_bindings), key=_binding_order)
         return (

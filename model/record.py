@@ -116,7 +116,7 @@ class OwnerRecord:
         return cls(str(document["engine"]), claims)
 
     def belongs_to(self, engine: str) -> bool:
-        """Return whether the engine with this id wrote it. Where one of the two ids is unknown, it may have."""
+        """Return whether the engine with this id wrote it. Also true if one of the two ids is unknown."""
         return not self.engine or not engine or self.engine == engine
 
 

@@ -52,10 +52,10 @@ class PassResult(DescribedEnum):
 class Stage(DescribedEnum):
     """The parts of a pass that take time."""
 
-    REGISTRY_READ = "registry-read", "Reading the registry."
-    DOCKER = "docker", "Reading the containers."
-    PLAN = "plan", "Deciding what to change."
-    APPLY = "apply", "Making the changes."
+    REGISTRY_READ = "registry-read", "The registry is read."
+    DOCKER = "docker", "The containers are read from the engine."
+    PLAN = "plan", "The changes are decided on."
+    APPLY = "apply", "The changes are made."
 
 
 @frozen

@@ -20,8 +20,8 @@ class Deregister(Enum):
 
 
 class HealthRule(Enum):
-    """Which containers may have entries by their health (``--health``). The engine's own retries damp the changes, so
-    nothing is counted here."""
+    """Which containers may have entries by their health (``--health``). The engine's retries already smooth out short
+    failures, so failures are not counted here."""
 
     #: All of them.
     ANY = "any"

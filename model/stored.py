@@ -18,8 +18,8 @@ class Stored:
     #: Changes with each write of the key, so that a write can be made only if nothing was written in between. It is
     #: etcd's modifiedIndex (v2) or mod_revision (v3).
     version: int
-    #: The seconds that are left of its lifetime. None: it does not expire. 0: it expires with something that this host
-    #: does not renew.
+    #: The seconds that are left of its lifetime. None: it does not expire. 0: its lifetime belongs to something, such
+    #: as another lease, that this host does not renew.
     ttl: int | None = None
     #: Whether it can be given its full lifetime again without being written.
     renewable: bool = True

@@ -27,7 +27,7 @@ def test_the_described_enumerations_are_found() -> None:
 @pytest.mark.parametrize("member", list(chain.from_iterable(ENUMERATIONS)), ids=str)
 def test_each_member_has_a_sentence(member: DescribedEnum) -> None:
     """The sentence begins with a capital letter, or with the name of a flag, and ends with a full stop."""
-    assert member.about[0].isupper() or member.about.startswith("--")
+    assert member.about[0].isupper()
     assert member.about.endswith(".")
 
 
