@@ -33,10 +33,10 @@ def test_a_container_in_anothers_network_has_its_address(host: Host, network: st
     assert host.keys() == {f"side/{host.owner}:side:9000": f"{address}:9000"}
 
 
-def test_a_published_port_goes_with_the_hosts_address_on_every_network(dialled_host: Host) -> None:
+def test_a_published_port_goes_with_the_hosts_address_on_every_network(networked_host: Host) -> None:
     """Without `-ip`: the address from which this host reaches etcd. registrator pairs the container's with the host's
     port when the network is a user-defined one, and nobody can dial that."""
-    host, engine = dialled_host, dialled_host.engine
+    host, engine = networked_host, networked_host.engine
     assert isinstance(engine, PrivateEngine)
     engine.docker("network", "create", "--subnet", SUBNET, "backend")
     host.start("there", flags="--network backend")

@@ -140,9 +140,9 @@ OWN_NAMES = 'mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/resolv.conf 
 NO_NAME_SERVER = "nameserver 127.0.0.1\n"
 
 
-def test_a_name_that_cannot_be_looked_up_for_a_while_costs_no_entry(dialled_host: Host, tmp_path: Path) -> None:
+def test_a_name_that_cannot_be_looked_up_for_a_while_costs_no_entry(networked_host: Host, tmp_path: Path) -> None:
     """Without `-ip`, etcd given by name: the connection to it lives on, and so do this host's address and entries."""
-    host, hosts, resolver = dialled_host, tmp_path / "hosts", tmp_path / "resolv.conf"
+    host, hosts, resolver = networked_host, tmp_path / "hosts", tmp_path / "resolv.conf"
     address, _, port = host.etcd.endpoint.partition(":")
     hosts.write_text(f"{address} etcd.test\n")
     resolver.write_text(NO_NAME_SERVER)
