@@ -176,13 +176,14 @@ def test_a_hostile_name_or_id_is_refused_with_a_reason_or_registered_unchanged(
 
 
 def test_there_are_at_least_200_hostile_names_and_ids() -> None:
-    """There are at least 200 names and ids, among them some that are refused and some that are registered."""
+    """The test above covers at least 200 names and ids."""
     assert len(CASES) >= 200
 
 
 @pytest.mark.parametrize("title", UNFIT_ADDRESSES)
 def test_a_label_that_holds_no_address_is_refused(aftermath: Aftermath, title: str) -> None:
-    """A label whose address is none is refused: it would be registered as it is, and clients would try it."""
+    """If the address label holds no IP address, the port is refused. Otherwise clients would take the text for an
+    address."""
     (refusal,) = aftermath.refusals(f"address-{title}")
     assert refusal["reason"] == "bad-address"
     assert IP in refusal["detail"]
@@ -273,7 +274,7 @@ CLASHES = {
 
 
 @pytest.mark.parametrize("clash", CLASHES)
-def test_of_two_keys_that_exclude_each_other_the_older_containers_is_registered(host: Host, clash: str) -> None:
+def test_of_two_keys_that_exclude_each_other_that_of_the_older_container_is_registered(host: Host, clash: str) -> None:
     """If one container's key excludes another's, the older one keeps its key. The other is refused without failing the
     pass, and is registered when the older one ends."""
     for name, flags in zip(("older", "younger"), CLASHES[clash], strict=True):
