@@ -1,4 +1,4 @@
-"""For every run: what was skipped is said loudly, and with WHARFINGER_NO_SKIPS=1 it fails the run."""
+"""List skipped tests at the end of each run. With WHARFINGER_NO_SKIPS=1, a skipped test fails the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NO_SKIPS = "WHARFINGER_NO_SKIPS"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which something was skipped, where that is asked for."""
+    """Fail the run if a test was skipped and WHARFINGER_NO_SKIPS=1 forbids that."""
     if (
         _skips_by_reason(session.config)
         and os.environ.get(NO_SKIPS) == "1"
@@ -21,7 +21,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """List the reasons for skipping, each with the number of tests that it kept from running."""
+    """Print each reason for skipping, with the number of tests that were skipped for it."""
     reasons = _skips_by_reason(config)
     if not reasons:
         return
@@ -35,6 +35,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _skips_by_reason(config: pytest.Config) -> Counter[str]:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if isinstance(reporter, pytest.TerminalReporter) else []
-    # An expected failure is counted here too, but it has run.
+    # pytest counts expected failures as skipped, too, but those tests have run.
     reports = [report for report in skipped if isinstance(report.longrepr, tuple)]
     return Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)

@@ -1,4 +1,4 @@
-"""The real parts as fixtures. One engine and one etcd serve the session; what may break them takes its own etcd."""
+"""Fixtures for the real parts. One engine and one etcd serve the session. A test that breaks etcd gets its own."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from tests.support.images import build_test_images, remove_test_images
 from tests.support.packages import missing_packages
 from tests.support.private_engine import PrivateEngine, private_engine
 
-#: The files that take longest with the fewest tests. They begin first, so that no worker is left alone with one.
-LONG = ("test_prometheus.py", "test_chaos.py", "test_fleet.py", "test_image.py", "test_burst.py")
+#: The files with few but long tests. They run first, so that no worker runs one of them alone at the end.
+LONGEST_FILES = ("test_prometheus.py", "test_chaos.py", "test_fleet.py", "test_image.py", "test_burst.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long files first; the rest stays in order."""
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+    """Run the files with the longest tests first. The others stay in order."""
+    items.sort(
+        key=lambda item: LONGEST_FILES.index(item.path.name) if item.path.name in LONGEST_FILES else len(LONGEST_FILES)
+    )
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[DockerEngine]:
-    """An engine with the test images, not to be broken; skips where there is none."""
+    """An engine with the test images, which no test may break. Skips the test if there is no engine."""
     found = find_engine()
     if isinstance(found, Unavailable):
         pytest.skip(f"no Docker engine: {found.reason}")
@@ -42,7 +44,7 @@ def engine() -> Iterator[DockerEngine]:
 
 @pytest.fixture(scope="session")
 def breakable_engine(engine: DockerEngine) -> Iterator[PrivateEngine]:
-    """An engine that may be stopped, killed and frozen: the session's if it is ours, else one made for it."""
+    """An engine that a test may stop, kill and freeze: the session's if the tests started it, else another one."""
     if isinstance(engine, PrivateEngine):
         yield engine
         return
@@ -58,7 +60,7 @@ def breakable_engine(engine: DockerEngine) -> Iterator[PrivateEngine]:
 
 @pytest.fixture(scope="session")
 def image_engine() -> Iterator[PrivateEngine]:
-    """The engine of a host of its own, core-01, with wharfinger's image of this tree."""
+    """The engine of a host of its own, core-01, with wharfinger's image built from this tree."""
     if missing := missing_packages(NEEDED):
         pytest.skip(f"building the image needs {', '.join(missing)}, not installed here")
     found = private_engine(hostname="core-01")
@@ -68,26 +70,26 @@ def image_engine() -> Iterator[PrivateEngine]:
         build_image(found)
         yield found
     except NoWheels as error:
-        pytest.skip(f"pip has not what the image is built of: {error}")
+        pytest.skip(f"pip cannot get the packages that the image is built of: {error}")
     finally:
         found.close()
 
 
 @pytest.fixture(scope="session")
 def etcd() -> Iterator[EtcdServer]:
-    """An etcd for tests that leave it alive."""
+    """An etcd for tests that do not break it."""
     yield from _etcd()
 
 
 @pytest.fixture
 def fresh_etcd() -> Iterator[EtcdServer]:
-    """An etcd of the test's own, to break."""
+    """An etcd of the test's own, which it may break."""
     yield from _etcd()
 
 
 @pytest.fixture
 def host(engine: DockerEngine, etcd: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A clean engine and an unused prefix; see `on_both`."""
+    """A clean engine and an unused prefix. `on_both` selects the version of etcd's API."""
     yield from _host(engine, etcd, tmp_path, _api(request))
 
 
@@ -95,13 +97,13 @@ def host(engine: DockerEngine, etcd: EtcdServer, tmp_path: Path, request: pytest
 def breakable_host(
     breakable_engine: PrivateEngine, fresh_etcd: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Host]:
-    """A clean engine and an etcd of its own, both of which the test may break; it gets the engine mended after."""
+    """A clean engine and an etcd of the test's own. The test may break both; the engine is repaired afterwards."""
     yield from _host(breakable_engine, fresh_etcd, tmp_path, _api(request))
 
 
 @pytest.fixture
-def dialled_host(breakable_engine: PrivateEngine, tmp_path: Path) -> Iterator[Host]:
-    """A clean engine, and an etcd that the engine's host reaches over its network, as hosts do, not over loopback."""
+def networked_host(breakable_engine: PrivateEngine, tmp_path: Path) -> Iterator[Host]:
+    """A clean engine, and an etcd that the engine's host reaches over its network instead of loopback."""
     for etcd in _etcd(breakable_engine.network.host_address):
         yield from _host(breakable_engine, etcd, tmp_path)
 
@@ -115,7 +117,7 @@ def _etcd(address: str = "127.0.0.1") -> Iterator[EtcdServer]:
 
 
 def _api(request: pytest.FixtureRequest) -> int:
-    """The version of etcd's API that the test asks for, v2 where it does not."""
+    """Return the version of etcd's API that the test asks for; v2 if it asks for none."""
     return int(getattr(request, "param", 2))
 
 

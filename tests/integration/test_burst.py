@@ -1,4 +1,4 @@
-"""Many containers at once, started and killed: exactly the right keys in the end, each time."""
+"""Many containers start or end at once, and the registry still ends with exactly the right keys."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ AT_ONCE = 16
 
 
 def test_a_burst_of_starts_and_kills_ends_with_exactly_the_right_keys(host: Host) -> None:
-    """registrator loses up to 4 of the starts and up to 22 of the kills. What makes this hard: a container that was
-    killed stays in the engine's list for a while, and looks as if it were running."""
+    """After 60 starts, and then after 60 kills, 16 at a time, the registry is exactly right.
+
+    This is hard because a killed container stays in the engine's list for a while and looks as if it were running.
+    registrator loses up to 4 of the starts and up to 22 of the kills.
+    """
     agent = host.agent().wait_ready()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(host.start, CONTAINERS))
@@ -21,11 +24,12 @@ def test_a_burst_of_starts_and_kills_ends_with_exactly_the_right_keys(host: Host
         assert len(host.keys()) == len(CONTAINERS)
         list(pool.map(lambda name: host.engine.docker("kill", name), CONTAINERS))
         host.wait_for({})
-    assert_stays(host, agent)
+    assert_in_sync(host, agent)
 
 
 def test_starts_and_kills_at_the_same_time_end_with_exactly_the_right_keys(host: Host) -> None:
-    """Some containers make way for others, the agent looking all the while."""
+    """Ten containers are removed while ten others start and the agent makes passes; exactly the new ones are
+    registered."""
     old, new = CONTAINERS[:10], CONTAINERS[10:20]
     agent = host.agent(interval=0.05).wait_ready()
     host.start(*old)
@@ -36,11 +40,11 @@ def test_starts_and_kills_at_the_same_time_end_with_exactly_the_right_keys(host:
     expected = host.expected()
     host.wait_for(expected)
     assert len(expected) == len(new)
-    assert_stays(host, agent)
+    assert_in_sync(host, agent)
 
 
-def assert_stays(host: Host, agent: Agent) -> None:
-    """Further passes find nothing more to do."""
+def assert_in_sync(host: Host, agent: Agent) -> None:
+    """Assert that further passes change nothing."""
     before, index = host.keys(), host.etcd.index()
     agent.wait_for_passes(5)
     assert (host.keys(), host.etcd.index()) == (before, index)

@@ -1,7 +1,7 @@
-"""Everything at once: containers, agent, engine, etcd and keys, at random; and what must hold all along.
+"""All faults at once and at random, in containers, agent, engine, etcd and keys, and what must hold throughout.
 
-`WHARFINGER_CHAOS_SECONDS` says how long, for each version of etcd's API; `WHARFINGER_CHAOS_SEED` repeats a run's
-choices. The longer one is `benchmarks/soak.py`.
+`WHARFINGER_CHAOS_SECONDS` is the duration for each version of etcd's API. `WHARFINGER_CHAOS_SEED` repeats a run's
+choices. `benchmarks/soak.py` is the longer run.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ SEED = int(os.environ.get("WHARFINGER_CHAOS_SEED", str(random.SystemRandom().ran
 
 
 def say(line: str) -> None:
-    """Into the test's output, which is shown when it fails (and with `-s`)."""
+    """Print a line into the test's output, which pytest shows if the test fails (and with `-s`)."""
     sys.stdout.write(f"{line}\n")
 
 
 @pytest.fixture(params=SCHEMES, ids=["v2", "v3"])
 def chaos(breakable_engine: PrivateEngine, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Chaos]:
-    """The scene, in order, with an agent that speaks one version of etcd's API."""
+    """The scene, with all parts working and an agent that uses one version of etcd's API."""
     breakable_engine.mend()
     breakable_engine.remove_all()
     lab = Lab(tmp_path)
@@ -45,9 +45,9 @@ def chaos(breakable_engine: PrivateEngine, tmp_path: Path, request: pytest.Fixtu
         breakable_engine.remove_all()
 
 
-def test_after_all_faults_the_registry_is_right_and_nothing_of_others_was_touched(chaos: Chaos) -> None:
-    """Once it is quiet, everything is right within the bound that `Chaos.bound()` states; meanwhile nothing happened to
-    a key of others, nor to one of a container that ran all along."""
+def test_after_all_faults_the_registry_is_right_and_no_key_of_others_was_touched(chaos: Chaos) -> None:
+    """Once the faults have ended, the registry is exactly right within `Chaos.bound()`. Meanwhile nothing happened to a
+    key of others, nor to the key of a container that ran all along."""
     say(f"chaos: {SECONDS:g} s with WHARFINGER_CHAOS_SEED={SEED}")
     chaos.go(SECONDS)
     took = chaos.settle()
@@ -59,9 +59,9 @@ def test_after_all_faults_the_registry_is_right_and_nothing_of_others_was_touche
 
 
 @pytest.mark.parametrize("turn", range(3))
-def test_what_changes_during_the_first_pass_is_not_missed(host: Host, turn: int) -> None:
-    """Containers start and die while the agent does: there is no difference between its first look and the others. Of
-    16 such starts registrator missed 6, and it kept a dead one every time."""
+def test_changes_during_the_first_pass_are_not_missed(host: Host, turn: int) -> None:
+    """Containers that start and die while the agent starts end up registered and removed, as the first pass is like any
+    other. registrator missed 6 of 16 such starts, and kept a dead container's key every time."""
     before = [f"before{number}" for number in range(8)]
     host.start(*before)
     agent = host.agent()

@@ -1,6 +1,6 @@
-"""etcd as it is run in production: several members, each of which may fail in its own way, on hosts of their own.
+"""An etcd cluster as in production: three members on hosts of their own, each of which may fail in its own way.
 
-Each fault meets two agents of one host: one for each version of etcd's API, at the same prefix of two stores.
+Each fault meets two agents of one host, one for each version of etcd's API. They use the same prefix in two stores.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from tests.support.processes import free_ports
 from tests.support.waiting import wait_until
 from tests.support.wiretap import Moment, Wiretap
 
-#: After an outage the next pass comes within the back-off that has built up.
+#: Seconds that the back-off after an outage may take at most before the next pass.
 RECOVERY = 30.0
 
 FAILED = ("registry-error", "operation-error", "internal-error", "owner-conflict")
 
-Deed = Callable[[CabledMember], object]
+MemberAction = Callable[[CabledMember], object]
 
-#: How a member fails, and how it is mended.
-FAULTS: dict[str, tuple[Deed, Deed]] = {
+#: Each way in which a member fails: how to break it, and how to mend it.
+FAULTS: dict[str, tuple[MemberAction, MemberAction]] = {
     "refuses": (CabledMember.kill, CabledMember.start),
     "hangs": (CabledMember.freeze, CabledMember.thaw),
     "cut off from its quorum": (CabledMember.leave_quorum, CabledMember.join_quorum),
     "cut off from us": (CabledMember.leave_clients, CabledMember.join_clients),
 }
 
-#: What a read ends with while the members elect a leader.
-_NO_ANSWER = (OSError, ValueError, RuntimeError, http.client.HTTPException)
+#: The errors that a read may raise while the members elect a leader.
+_READ_ERRORS = (OSError, ValueError, RuntimeError, http.client.HTTPException)
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Three members."""
+    """A cluster of three members."""
     found = Lab(tmp_path_factory.mktemp("lab"))
     try:
         found.start()
@@ -55,7 +55,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def cluster(host: Host, lab: Lab) -> Iterator[tuple[Host, Lab]]:
-    """A clean engine, and an unused prefix in a cluster that is in order before and after."""
+    """A clean engine, and an unused prefix in a cluster that is whole before and after the test."""
     yield host, lab
     for member in lab.cabled:
         member.join_quorum()
@@ -64,7 +64,8 @@ def cluster(host: Host, lab: Lab) -> Iterator[tuple[Host, Lab]]:
 
 
 def run(host: Host, endpoints: str) -> dict[int, Agent]:
-    """An agent for each API that knows these endpoints, in this order; both have made a good pass."""
+    """Start an agent for each API with these endpoints in this order, and wait until both have made a successful
+    pass."""
     flags = ("--interval", "0.2", "-ip", host.engine.address)
     agents = {api: host.run(*flags, f"{scheme}://{endpoints}{host.prefix}") for api, scheme in SCHEMES.items()}
     for agent in agents.values():
@@ -72,58 +73,62 @@ def run(host: Host, endpoints: str) -> dict[int, Agent]:
     return agents
 
 
-def in_order(*members: CabledMember) -> str:
-    """Their endpoints."""
+def joined_endpoints(*members: CabledMember) -> str:
+    """Return the members' endpoints as in a URI."""
     return ",".join(member.endpoint for member in members)
 
 
 def failures(agent: Agent) -> dict[str, float]:
-    """How many passes failed, by how."""
+    """Return how many passes failed, by result."""
     return {result: agent.passes(result) for result in FAILED if agent.passes(result)}
 
 
 def stores(endpoint: str) -> dict[int, EtcdV2 | EtcdV3]:
-    """What a member holds, by the version of the API."""
+    """Return clients of a member's stores, by the version of the API."""
     return {2: EtcdV2(endpoint, timeout=2), 3: EtcdV3(endpoint, timeout=2)}
 
 
-def below(host: Host, members: Sequence[EtcdServer], api: int) -> dict[str, str]:
-    """What is registered, by what the first of these members says that answers; nothing while none does."""
+def registered(host: Host, members: Sequence[EtcdServer], api: int) -> dict[str, str]:
+    """Return what is registered, as the first of these members that answers tells it; empty if none answers."""
     for member in members:
         try:
             found = stores(member.endpoint)[api].keys(host.prefix)
-        except _NO_ANSWER:
+        except _READ_ERRORS:
             continue
         return {key.removeprefix(f"{host.prefix}/"): value for key, value in found.items()}
     return {}
 
 
 def wait_for(host: Host, members: Sequence[EtcdServer], expected: dict[str, str] | None = None) -> None:
-    """Wait until both stores have exactly this, or what the engine says; the members are asked in this order."""
+    """Wait until both stores hold exactly `expected`, or what the engine says. Members are asked in this order."""
     right = host.expected() if expected is None else expected
     for api in SCHEMES:
         wait_until(partial(_is_right, host, members, api, right), RECOVERY, f"the right keys by the v{api} API")
 
 
 def _is_right(host: Host, members: Sequence[EtcdServer], api: int, right: dict[str, str]) -> bool:
-    return below(host, members, api) == right
+    return registered(host, members, api) == right
 
 
 @pytest.mark.parametrize("leads", [False, True], ids=["a follower", "the leader"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_member_that_fails_costs_a_timeout_and_no_pass(cluster: tuple[Host, Lab], fault: str, leads: bool) -> None:
-    """The one that the agents talk to fails; a container that starts then is registered by way of the next, in the
-    same pass. When it was the leader there is nobody to write to until another is elected, and a pass may fail."""
+def test_when_a_member_fails_the_same_pass_asks_the_next_member(
+    cluster: tuple[Host, Lab], fault: str, leads: bool
+) -> None:
+    """If the member that the agents use fails, the same pass asks the next one, and a container that starts then is
+    registered. If the failed member was the leader, nobody takes writes until another is elected, and a pass may
+    fail."""
     host, lab = cluster
     leader = lab.leader()
     first = leader if leads else next(member for member in lab.cabled if member is not leader)
     others = [member for member in lab.cabled if member is not first]
     host.start("before")
-    agents = run(host, in_order(first, *others))
+    agents = run(host, joined_endpoints(first, *others))
     break_it, mend = FAULTS[fault]
     break_it(first)
     if fault == "cut off from its quorum" and not leads:
-        # With nothing to write: each read of v3 goes through the quorum, so it is noticed at once. By v2 it is not.
+        # There is nothing to write. Each v3 read goes through the quorum, so the v3 agent notices at once. The v2 agent
+        # does not.
         wait_until(
             lambda: agents[3].registry_errors() >= 1, 2 * READ_TIMEOUT, "the v3 agent to turn to the next member"
         )
@@ -139,8 +144,9 @@ def test_a_member_that_fails_costs_a_timeout_and_no_pass(cluster: tuple[Host, La
     wait_for(host, others)
 
 
-def test_a_member_that_answers_500_is_passed_over(cluster: tuple[Host, Lab]) -> None:
-    """As a proxy does in front of one that is away; with a page in HTML."""
+def test_a_member_that_answers_500_is_replaced_by_the_next_member(cluster: tuple[Host, Lab]) -> None:
+    """If a member answers with status 500 and a page in HTML, as a proxy does whose member is away, the agent asks the
+    next member and from then on starts with that one."""
     host, lab = cluster
 
     def fail(moment: Moment) -> bool:
@@ -154,12 +160,15 @@ def test_a_member_that_answers_500_is_passed_over(cluster: tuple[Host, Lab]) -> 
         for agent in agents.values():
             agent.wait_for_passes(3)
             assert failures(agent) == {}
-            # Once refused it is not asked again while the next one answers.
+            # Once it has failed, it is not asked again while the next member answers.
             assert agent.registry_errors() == 1
 
 
-def test_the_leader_is_killed_while_containers_come_and_go(cluster: tuple[Host, Lab]) -> None:
-    """And comes back as a follower, three times over."""
+def test_the_registry_ends_right_when_the_leader_is_killed_while_containers_come_and_go(
+    cluster: tuple[Host, Lab],
+) -> None:
+    """The leader is killed and comes back as a follower, three times. The registry ends right, and the key of a
+    container that runs all along is never written."""
     host, lab = cluster
     host.start("stays")
     agents = run(host, lab.endpoints)
@@ -181,14 +190,15 @@ def test_the_leader_is_killed_while_containers_come_and_go(cluster: tuple[Host, 
         assert "Traceback" not in agent.log()
 
 
-def test_no_quorum_is_an_outage_and_no_reason_to_delete(cluster: tuple[Host, Lab]) -> None:
-    """Two of three are cut off from their peers: passes fail and say so, and go on when the cables are mended."""
+def test_without_a_quorum_passes_fail_and_nothing_is_deleted(cluster: tuple[Host, Lab]) -> None:
+    """While two of three members are cut off from their peers, passes fail and say so. They succeed again once the
+    members are connected."""
     host, lab = cluster
     host.start("one", "two")
     agents = run(host, lab.endpoints)
     for member in lab.cabled[:2]:
         member.leave_quorum()
-    # A pass of v3 fails for want of a quorum alone, one of v2 when it has something to write.
+    # Without a quorum, a v3 pass fails in any case, and a v2 pass only if it has something to write.
     wait_until(lambda: failures(agents[3]), RECOVERY, "a pass that fails with nothing to write")
     host.engine.docker("rm", "--force", "two")
     host.start("three")
@@ -203,14 +213,15 @@ def test_no_quorum_is_an_outage_and_no_reason_to_delete(cluster: tuple[Host, Lab
         agent.wait_ready(RECOVERY)
 
 
-def test_a_cluster_that_lost_everything_is_noticed_and_filled_again(cluster: tuple[Host, Lab]) -> None:
-    """Stopped, emptied and started anew, as after a disaster; what others put there first is let be."""
+def test_a_cluster_that_lost_its_data_is_noticed_and_filled_again(cluster: tuple[Host, Lab]) -> None:
+    """When a cluster was stopped, emptied and started anew, the agents log it once and register everything again. They
+    leave alone what others have put there first."""
     host, lab = cluster
     host.start("one", "two")
     host.start("three", flags="-e SERVICE_ID=three")
     host.start("four", flags="-e SERVICE_ID=four")
     agents = run(host, lab.endpoints)
-    right = below(host, lab.cabled, 2)
+    right = registered(host, lab.cabled, 2)
     assert {"worker/three", "worker/four"} <= right.keys()
     wait_for(host, lab.cabled, right)
     for member in lab.cabled:
@@ -231,14 +242,15 @@ def test_a_cluster_that_lost_everything_is_noticed_and_filled_again(cluster: tup
 
 
 class Misadvertised(EtcdServer):
-    """An etcd that tells its clients of a URL at which nobody reaches it, as behind NAT or with etcd's default."""
+    """An etcd that tells its clients a URL that nobody can reach, as behind NAT or with etcd's default."""
 
     def _flags(self, client: str, peer: str) -> dict[str, str]:
         return super()._flags(client, peer) | {"--advertise-client-urls": "http://192.0.2.1:2379"}
 
 
-def test_advertised_urls_that_nobody_can_reach_do_not_matter(host: Host) -> None:
-    """Only what the operator gave is dialled: python-etcd's own reconnecting would go to the advertised ones."""
+def test_urls_that_etcd_advertises_are_never_used(host: Host) -> None:
+    """The agent connects only to the endpoints in its URI. python-etcd's own reconnecting would use the advertised
+    URLs."""
     etcd = Misadvertised()
     try:
         etcd.start()

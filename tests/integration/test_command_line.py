@@ -1,4 +1,4 @@
-"""The program as it is called: registrator's command lines, the plan on paper, exit codes, and wrong usage."""
+"""The program's command line: registrator's command lines, printed plans, exit codes and wrong usage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from tests.support.waiting import wait_until
 NOWHERE = "unix:///nonexistent/docker.sock"
 ESCAPE = "\x1b["
 
-#: registrator's flags as its users write them, by what is registered then: the published or the container's own port.
+#: Command lines as registrator's users write them, and the address and port that each registers. OWN is the container's
+#: own address.
 COMMAND_LINES = {
     "-ip 192.0.2.7 URI": "192.0.2.7:18100",
     "URI -ip 192.0.2.7": "192.0.2.7:18100",
@@ -37,7 +38,7 @@ COMMAND_LINES = {
 
 @pytest.mark.parametrize("line", COMMAND_LINES)
 def test_registrators_command_lines_work_unchanged(host: Host, line: str) -> None:
-    """Flags before and after the URI, with one dash or two, Go's way of writing switches."""
+    """Flags may stand before and after the URI, with one dash or two, and switches may be written as in Go."""
     host.engine.run("--name one -p 18100:9000 -l my.ip=192.0.2.8/24 worker:1")
     host.run(*line.replace("URI", host.uri).split()).wait_ready()
     own = host.engine.inspect("one")["NetworkSettings"]["IPAddress"]
@@ -45,7 +46,7 @@ def test_registrators_command_lines_work_unchanged(host: Host, line: str) -> Non
 
 
 def test_flags_that_are_not_needed_are_accepted_and_logged_once(host: Host) -> None:
-    """The log names them at the start, and never again."""
+    """Flags that ask for what every pass does anyway are accepted. The log mentions each once, at the start."""
     flags = "-cleanup -retry-attempts -1 -retry-interval 2000 -resync 60"
     agent = host.agent(*flags.split()).wait_ready()
     agent.wait_for_passes(3)
@@ -53,9 +54,9 @@ def test_flags_that_are_not_needed_are_accepted_and_logged_once(host: Host) -> N
     assert said == ["-cleanup", "-resync", "-retry-attempts", "-retry-interval"]
 
 
-def some_of_everything(host: Host) -> dict[str, str]:
-    """One key in order, one missing, one changed by hand, one orphan, one container that is refused; returns the keys
-    that there should be."""
+def prepare_one_of_each_change(host: Host) -> dict[str, str]:
+    """Prepare a key in sync, a missing key, a changed key, an orphan and a refused container. Return the keys that
+    there should be."""
     host.start("same", "changed", "new")
     expected = host.expected()
     assert host.reconcile().returncode == 0
@@ -67,8 +68,9 @@ def some_of_everything(host: Host) -> dict[str, str]:
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(host: Host) -> None:
-    """One line a change, sorted by key, with old and new value and the reason; the same again the next time."""
-    right = some_of_everything(host)
+    """It prints one line for each change, sorted by key, with old and new value and the reason. A second run prints the
+    same."""
+    right = prepare_one_of_each_change(host)
     changed, ghost, new = (host.key(name) for name in ("changed", "ghost", "new"))
     index = host.etcd.index()
     for _ in range(2):
@@ -85,9 +87,9 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(host: Host) -> None:
     assert host.etcd.index() == index
 
 
-def test_reconcile_prints_what_it_did(host: Host) -> None:
-    """The same lines, and that they are done; then there is nothing more to do."""
-    right = some_of_everything(host)
+def test_reconcile_prints_the_plan_and_how_many_changes_it_applied(host: Host) -> None:
+    """It prints the plan and how many changes it applied. A second run has nothing to do."""
+    right = prepare_one_of_each_change(host)
     done = host.reconcile()
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [
@@ -100,9 +102,9 @@ def test_reconcile_prints_what_it_did(host: Host) -> None:
     ]
 
 
-def test_json_tells_the_same(host: Host) -> None:
-    """For programs: one document with each change, each refusal, and the counts."""
-    right = some_of_everything(host)
+def test_json_output_has_the_same_plan_as_the_text(host: Host) -> None:
+    """With `-o json`, it prints one document with each change, each refusal, and the counts."""
+    right = prepare_one_of_each_change(host)
     done = host.reconcile("--dry-run", "-o", "json")
     assert done.returncode == 0
     told = json.loads(done.stdout)
@@ -124,8 +126,9 @@ def test_json_tells_the_same(host: Host) -> None:
     assert (told["result"], told["owner"]) == ("success", host.owner)
 
 
-def test_the_exit_code_tells_whether_something_is_pending(host: Host) -> None:
-    """2 with changes pending, 0 in sync, 1 when it cannot be told; and without --exit-code 0 for a good pass."""
+def test_the_exit_code_says_whether_changes_are_pending(host: Host) -> None:
+    """With `--exit-code`: 2 if changes are pending, 0 if all is in sync, 1 on any error. Without it, a successful pass
+    ends with 0."""
     host.etcd.put(f"{host.prefix}/{host.key('ghost')}", "192.0.2.8:8")
     assert host.reconcile("--dry-run", "--exit-code").returncode == 2
     assert host.reconcile("--dry-run").returncode == 0
@@ -136,8 +139,8 @@ def test_the_exit_code_tells_whether_something_is_pending(host: Host) -> None:
     assert host.reconcile("--dry-run", "--exit-code", "-ttl", "3").returncode == 1
 
 
-def test_json_tells_of_failure_too(host: Host) -> None:
-    """A program that reads it needs no second way to learn what went wrong."""
+def test_json_output_reports_a_failed_pass(host: Host) -> None:
+    """If the pass fails, the JSON document has the result and the problem."""
     done = host.reconcile("-o", "json", "--docker-host", NOWHERE)
     assert done.returncode == 1
     told = json.loads(done.stdout)
@@ -145,8 +148,8 @@ def test_json_tells_of_failure_too(host: Host) -> None:
     assert told["problem"].startswith("cannot read the Docker engine: ")
 
 
-def test_etcd_may_have_an_ipv6_address(host: Host) -> None:
-    """In brackets, as in every URL."""
+def test_a_registry_may_have_an_ipv6_address(host: Host) -> None:
+    """A registry's URI may have an IPv6 address in brackets."""
     server = EtcdServer("[::1]")
     host.start("one")
     try:
@@ -164,10 +167,10 @@ def test_etcd_may_have_an_ipv6_address(host: Host) -> None:
     ("docker_host", "variable", "flag"),
     [("HERE", "", ""), (NOWHERE, "HERE", ""), (NOWHERE, "", "HERE"), (NOWHERE, NOWHERE, "HERE")],
 )
-def test_the_engine_is_found_by_flag_then_variable_then_docker_host(
+def test_the_engine_is_chosen_by_flag_then_by_own_variable_then_by_docker_host(
     host: Host, docker_host: str, variable: str, flag: str
 ) -> None:
-    """Docker's own variable counts; ours and the flag count for more."""
+    """`--docker-host` has precedence over WHARFINGER_DOCKER_HOST, and that over DOCKER_HOST."""
     here = host.engine.socket_url
     flags = ["--docker-host", flag.replace("HERE", here)] if flag else []
     env = {"WHARFINGER_DOCKER_HOST": variable.replace("HERE", here)} if variable else {}
@@ -175,8 +178,8 @@ def test_the_engine_is_found_by_flag_then_variable_then_docker_host(
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_flags_have_environment_variables(host: Host) -> None:
-    """As in a unit file or a compose file; the command line counts for more."""
+def test_flags_can_be_set_by_environment_variables(host: Host) -> None:
+    """Flags can be set by environment variables, as in unit and compose files. The command line has precedence."""
     host.start("one")
     env = {"WHARFINGER_HOSTNAME": "core-07", "WHARFINGER_IP": "192.0.2.7", "WHARFINGER_INTERNAL": "true"}
     done = run_once(host.engine.socket_url, "reconcile", "-internal=false", host.uri, env=env)
@@ -185,8 +188,8 @@ def test_flags_have_environment_variables(host: Host) -> None:
     assert host.keys() == {"worker/core-07:one:9000": f"192.0.2.7:{port}"}
 
 
-def test_a_taken_port_is_a_clear_error_at_the_start() -> None:
-    """Before anything is contacted; not a loop that nobody can watch."""
+def test_a_port_in_use_ends_the_agent_at_its_start_with_a_clear_error() -> None:
+    """If the port of `--listen` is in use, the agent ends with one line that says so, before it contacts anything."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         where = f"127.0.0.1:{taken.getsockname()[1]}"
         done = run_once(NOWHERE, "--listen", where, "etcd://127.0.0.1:1/services")
@@ -196,7 +199,7 @@ def test_a_taken_port_is_a_clear_error_at_the_start() -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-#: Command lines that make no sense, and what is said of them: all at once.
+#: Wrong command lines, and what the one error message for each must contain.
 WRONG = {
     "": ["at least one registry URI is needed"],
     "etcd://a/x etcd://b,a/x": ["'etcd://a/x' and 'etcd://b,a/x' are the same place"],
@@ -224,8 +227,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_wrong_usage_is_told_all_at_once_in_plain_words(line: str) -> None:
-    """Before anything is contacted, with exit code 1 and without a traceback."""
+def test_wrong_usage_is_reported_in_one_message_with_all_problems(line: str) -> None:
+    """Wrong usage ends with exit code 1 and a message that names every problem, without a traceback, before anything is
+    contacted."""
     done = run_once(NOWHERE, *shlex.split(line))
     assert done.returncode == 1
     assert done.stdout == ""
@@ -236,15 +240,16 @@ def test_wrong_usage_is_told_all_at_once_in_plain_words(line: str) -> None:
 
 
 @pytest.mark.parametrize(("flag", "said"), [("--help", "Usage: wharfinger"), ("--version", "wharfinger ")])
-def test_help_and_version_need_nothing(flag: str, said: str) -> None:
-    """Neither engine nor registry nor settings."""
+def test_help_and_version_need_neither_engine_nor_registry(flag: str, said: str) -> None:
+    """`--help` and `--version` work without engine, registry and settings."""
     done = run_once(NOWHERE, flag)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(said)
 
 
-def test_only_a_terminal_gets_colour_unless_told_otherwise(host: Host) -> None:
-    """A pipe gets none, neither the plan nor the log; nor a terminal with NO_COLOR, as https://no-color.org asks."""
+def test_output_is_coloured_only_on_a_terminal_and_without_no_color(host: Host) -> None:
+    """The plan is coloured on a terminal, but not with NO_COLOR (https://no-color.org). On a pipe, neither plan nor log
+    is."""
     host.etcd.put(f"{host.prefix}/{host.key('ghost')}", "192.0.2.8:8")
     argv = [*PROGRAM, "reconcile", "--dry-run", host.uri]
     for env, coloured in ((), True), ({"NO_COLOR": "1"}, False):
@@ -258,21 +263,21 @@ def test_only_a_terminal_gets_colour_unless_told_otherwise(host: Host) -> None:
 
 
 def on_terminal(argv: list[str], host: Host, env: Mapping[str, str]) -> str:
-    """What a command prints on a terminal."""
+    """Run a command on a terminal and return what it prints there."""
     ours, theirs = os.openpty()
     environment = clean_environment(DOCKER_HOST=host.engine.socket_url, TERM="xterm") | dict(env)
     subprocess.run(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=REPOSITORY, check=True)
     os.close(theirs)
     shown = b""
-    with suppress(OSError):  # a terminal whose other end is closed has no end of file, but an error
+    with suppress(OSError):  # reading from a terminal whose other end is closed raises an error
         while more := os.read(ours, 65536):
             shown += more
     os.close(ours)
     return shown.decode()
 
 
-def test_an_agent_without_a_page_runs(host: Host, tmp_path: Path) -> None:
-    """An empty `--listen` opens no port."""
+def test_an_agent_with_an_empty_listen_address_opens_no_port(host: Host, tmp_path: Path) -> None:
+    """With an empty `--listen`, the agent runs and opens no port."""
     host.start("one")
     agent = host.agent("--listen", "")
     host.wait_for(host.expected())

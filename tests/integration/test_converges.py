@@ -24,12 +24,12 @@ FOREIGN = {
     "directly-under-the-prefix": "192.0.2.5:1",
 }
 
-#: Longer than a test: an agent with it makes its first pass and no other.
+#: An interval in seconds that is longer than any test: the agent makes its first pass and no other by itself.
 ONE_PASS = 3600.0
 
 
 class Churn:
-    """Containers that are started, removed, replaced, restarted and renamed in a random, repeatable order."""
+    """Containers that are started, removed, replaced, restarted and renamed in a random order that the seed repeats."""
 
     def __init__(self, host: Host, seed: int) -> None:
         self._engine = host.engine
@@ -39,7 +39,7 @@ class Churn:
         host.start(*self._names)
 
     def go(self, steps: int) -> None:
-        """So many things happen, one after the other."""
+        """Do so many steps, one after the other."""
         for step in range(steps):
             name = self._random.choice(self._names)
             match self._random.choice(["start", "remove", "restart", "rename", "replace"]):
@@ -68,8 +68,8 @@ class Churn:
         self._names[self._names.index(name)] = to
 
 
-def plant_foreign(host: Host) -> dict[str, Any]:
-    """Put the foreign keys, and an empty directory; returns what etcd says of them."""
+def put_foreign(host: Host) -> dict[str, Any]:
+    """Put the foreign keys and an empty directory. Return what etcd says of them."""
     for key, value in FOREIGN.items():
         host.store.put(f"{host.prefix}/{key}", value)
     host.store.put(f"{host.prefix}/empty/directory/key", "")
@@ -78,17 +78,20 @@ def plant_foreign(host: Host) -> dict[str, Any]:
 
 
 def foreign(host: Host) -> dict[str, Any]:
-    """What etcd says of the foreign keys and of the empty directory: value, indices, lifetime."""
+    """Return what etcd says of the foreign keys and the empty directory: value, indices, lifetime."""
     return {key: host.store.node(f"{host.prefix}/{key}") for key in [*FOREIGN, "empty/directory"]}
 
 
-# On v3 a write is a whole batch.
+# On v3 a whole batch is one write.
 @pytest.mark.parametrize(
     ("host", "seed", "writes"), [(2, 1, 0), (2, 2, 1), (2, 3, 4), (2, 4, 8), (3, 5, 1), (3, 6, 3)], indirect=["host"]
 )
-def test_an_agent_killed_at_any_moment_is_made_good_in_one_pass(host: Host, seed: int, writes: int) -> None:
-    """Killed after so many writes, amid a burst of changes; what happens while it is dead is found, too."""
-    untouched = plant_foreign(host)
+def test_one_pass_makes_everything_right_after_an_agent_was_killed_at_any_moment(
+    host: Host, seed: int, writes: int
+) -> None:
+    """An agent is killed after `writes` writes, during a burst of changes. The first pass of the next agent makes the
+    registry exactly right, and keys of others stay untouched."""
+    untouched = put_foreign(host)
     churn = Churn(host, seed)
     begin = host.store.index()
     agent = host.agent(interval=0.05)
@@ -105,9 +108,10 @@ def test_an_agent_killed_at_any_moment_is_made_good_in_one_pass(host: Host, seed
 
 
 @on_both("host")
-def test_damage_done_by_hand_is_repaired_and_counted(host: Host) -> None:
-    """A key deleted, overwritten, or put in this host's name: repaired, counted as drift, and nobody else's touched."""
-    untouched = plant_foreign(host)
+def test_keys_that_somebody_changed_are_repaired_and_counted(host: Host) -> None:
+    """A key that was deleted, overwritten or added in this host's name is repaired and counted as drift. Keys of others
+    stay untouched."""
+    untouched = put_foreign(host)
     host.start("one", "two", "six")
     agent = host.agent().wait_ready()
     right, ours, repaired = host.expected() | FOREIGN, f"{host.prefix}/worker/{host.owner}", agent.drift()
@@ -125,8 +129,8 @@ def test_damage_done_by_hand_is_repaired_and_counted(host: Host) -> None:
 
 
 @on_both("host")
-def test_the_prefix_removed_by_hand_comes_back_whole(host: Host) -> None:
-    """Every key that this host's containers should have, and each counted."""
+def test_a_prefix_that_somebody_removed_is_written_again(host: Host) -> None:
+    """If the prefix is removed, every entry of this host is written again, and each counts as missing."""
     host.start("one", "two", "six")
     agent = host.agent().wait_ready()
     right = host.keys()
@@ -135,9 +139,9 @@ def test_the_prefix_removed_by_hand_comes_back_whole(host: Host) -> None:
     wait_until(lambda: agent.drift()["missing"] == 3, 10, "the repairs to be counted")
 
 
-def test_a_directory_in_a_keys_place_is_told_and_left(host: Host) -> None:
-    """Somebody's directory is in the way: it is not ours to remove. The others are registered, and so is this one as
-    soon as the directory is gone."""
+def test_a_directory_in_the_place_of_a_key_is_logged_and_left_alone(host: Host) -> None:
+    """If somebody's directory is where a key should be, the agent logs the key and leaves the directory alone. Other
+    containers are registered, and this one is once the directory is gone."""
     host.start("one", "two")
     theirs = f"{host.prefix}/{host.key('one')}/theirs"
     host.etcd.put(theirs, "untouched")
@@ -148,8 +152,8 @@ def test_a_directory_in_a_keys_place_is_told_and_left(host: Host) -> None:
     host.wait_for(host.expected(), timeout=40)
 
 
-#: The turns of a container's life, and which name is registered after each.
-LIFE = {
+#: The steps of a container's life, and the names that are registered after each.
+LIFE_STEPS = {
     "pause one": {"one"},
     "unpause one": {"one"},
     "restart one": {"one"},
@@ -160,19 +164,19 @@ LIFE = {
 }
 
 
-def test_a_container_is_followed_through_its_life(host: Host) -> None:
-    """After each turn exactly the key that it should have, with the port that it has then."""
+def test_a_container_has_the_right_key_after_each_step_of_its_life(host: Host) -> None:
+    """After each step of its life, a container has exactly the key that it should have, with its present port."""
     host.start("one")
     agent = host.agent().wait_ready()
-    for command, names in LIFE.items():
+    for command, names in LIFE_STEPS.items():
         host.engine.docker(*command.split())
         host.wait_for(host.expected())
         assert host.keys().keys() == {host.key(name) for name in names}, command
     assert agent.running
 
 
-def test_two_containers_swap_names_and_no_key_is_absent(host: Host) -> None:
-    """Each key names its new bearer, with no delete on the way."""
+def test_when_two_containers_swap_names_no_key_is_ever_absent(host: Host) -> None:
+    """If two containers swap names, each key gets its new value without a delete in between."""
     host.start("one", "two")
     agent = host.agent(interval=ONE_PASS).wait_ready()
     one, two, before = host.key("one"), host.key("two"), host.keys()
@@ -186,8 +190,8 @@ def test_two_containers_swap_names_and_no_key_is_absent(host: Host) -> None:
     assert [change["action"] for change in host.etcd.changes(host.prefix, begin)] == ["compareAndSwap"] * 2
 
 
-def test_on_success_keeps_the_entry_of_a_container_that_fails_and_is_started_again(host: Host) -> None:
-    """Over several turns, and without a write: that is what `-deregister on-success` is for."""
+def test_deregister_on_success_keeps_the_entry_of_a_container_that_fails_and_restarts(host: Host) -> None:
+    """With `-deregister on-success`, the entry of a container that fails and is restarted stays, without any write."""
     begin = host.etcd.index() + 1
     agent = host.agent("-deregister", "on-success")
     host.engine.run("--name fails --restart always -p 18200:9000 worker:1 sh -c 'sleep 0.5; exit 3'")

@@ -1,4 +1,4 @@
-"""The deliberate differences from registrator, each on a real engine: what it does wrong, and what is done instead."""
+"""The deliberate differences from registrator, each on a real engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ SUBNET = "172.28.0.0/16"
 
 
 def test_a_renamed_container_is_registered_under_its_new_name(host: Host) -> None:
-    """registrator keeps the old name for ever, and adds the new one at its next start."""
+    """A rename moves the entry to the new name. registrator keeps the old name for ever, and adds the new one at its
+    next start."""
     host.start("before", "other")
     agent = host.agent().wait_ready()
     assert host.keys() == host.expected()
@@ -23,8 +24,9 @@ def test_a_renamed_container_is_registered_under_its_new_name(host: Host) -> Non
 
 
 @pytest.mark.parametrize("network", ["backend", "bridge"])
-def test_a_container_in_anothers_network_has_its_address(host: Host, network: str) -> None:
-    """On a user-defined network, too, where registrator writes an empty address."""
+def test_a_container_in_the_network_of_another_is_registered_with_its_address(host: Host, network: str) -> None:
+    """A container in another's network gets the other's address, also on a user-defined network, where registrator
+    writes an empty address."""
     host.engine.docker("network", "create", "--subnet", SUBNET, "backend")
     host.engine.run(f"--name net --network {network} noports:1")
     host.engine.run("--name side --network container:net -e SERVICE_NAME=side worker:1")
@@ -33,10 +35,11 @@ def test_a_container_in_anothers_network_has_its_address(host: Host, network: st
     assert host.keys() == {f"side/{host.owner}:side:9000": f"{address}:9000"}
 
 
-def test_a_published_port_goes_with_the_hosts_address_on_every_network(dialled_host: Host) -> None:
-    """Without `-ip`: the address from which this host reaches etcd. registrator pairs the container's with the host's
-    port when the network is a user-defined one, and nobody can dial that."""
-    host, engine = dialled_host, dialled_host.engine
+def test_a_published_port_is_registered_with_the_hosts_address_on_every_network(networked_host: Host) -> None:
+    """Without `-ip`, a published port is registered with the address from which this host reaches etcd, on any network.
+    On a user-defined network, registrator pairs the container's address with the host's port, and nobody can reach
+    that."""
+    host, engine = networked_host, networked_host.engine
     assert isinstance(engine, PrivateEngine)
     engine.docker("network", "create", "--subnet", SUBNET, "backend")
     host.start("there", flags="--network backend")
@@ -46,9 +49,9 @@ def test_a_published_port_goes_with_the_hosts_address_on_every_network(dialled_h
     assert host.keys() == host.expected()
 
 
-def test_an_address_that_can_only_be_guessed_wrong_is_refused(host: Host) -> None:
-    """Who reaches etcd over loopback does not know an address that others could dial; one that a binding names is
-    known."""
+def test_a_port_without_an_address_that_others_can_reach_is_refused(host: Host) -> None:
+    """A host that reaches etcd over loopback has no address that others could reach, so the port is refused. A port
+    that is published on a named address gets that address."""
     host.start("guess")
     host.engine.run("--name told -p 127.0.0.1:18003:9000 worker:1")
     done = host.reconcile("-ip", "")
@@ -58,7 +61,7 @@ def test_an_address_that_can_only_be_guessed_wrong_is_refused(host: Host) -> Non
     assert "(no-address)" in done.stdout
 
 
-#: What a container may say to be registered where it should not be, and the reason for which it is refused.
+#: Metadata that asks for a key where none may be, and the reason for its refusal.
 EVIL = {
     "SERVICE_NAME=../evil": "bad-name",
     "SERVICE_NAME=a//b": "bad-name",
@@ -72,8 +75,9 @@ EVIL = {
 }
 
 
-def test_names_that_would_leave_the_prefix_are_refused_and_stop_nobody(host: Host) -> None:
-    """registrator writes them wherever they land. Here the other containers are registered, and nothing else is."""
+def test_names_that_lead_outside_the_prefix_are_refused_and_other_containers_are_registered(host: Host) -> None:
+    """Such names are refused, and nothing is written for them; other containers are registered. registrator writes them
+    outside the prefix."""
     outside = f"{host.prefix.rpartition('/')[0]}/other/victim"
     host.etcd.put(outside, "untouched")
     for number, metadata in enumerate(EVIL):
@@ -90,16 +94,17 @@ def test_names_that_would_leave_the_prefix_are_refused_and_stop_nobody(host: Hos
     assert refused == {f"evil{number}": f"({reason})" for number, reason in enumerate(EVIL.values())}
 
 
-def test_the_owner_is_the_engines_host_wherever_the_agent_runs(host: Host) -> None:
-    """Not the name of the machine or container that the agent itself happens to run in."""
+def test_the_owner_is_the_name_of_the_engines_host(host: Host) -> None:
+    """The owner is the engine's name for its host, not the name of the machine or container that the agent runs in."""
     host.start("one")
     name = host.engine.docker("info", "--format", "{{.Name}}")
     assert host.reconcile().returncode == 0
     assert host.keys().keys() == {f"worker/{name}:one:9000"}
 
 
-def test_orphans_of_this_host_go_in_the_first_pass(host: Host) -> None:
-    """What an agent before this one left. registrator's `-cleanup` does nothing on etcd."""
+def test_the_first_pass_deletes_the_orphans_of_this_host(host: Host) -> None:
+    """The first pass deletes the orphans that an earlier agent left, and their empty directories. registrator's
+    `-cleanup` does nothing on etcd."""
     orphans = [host.key("ghost"), f"gone/{host.owner}:gone:53:udp", f"team/db/{host.owner}:old.one:80"]
     for orphan in orphans:
         host.etcd.put(f"{host.prefix}/{orphan}", "192.0.2.1:80")

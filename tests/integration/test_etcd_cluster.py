@@ -1,4 +1,4 @@
-"""The cluster that other tests break, proven on the real thing."""
+"""The test support's etcd cluster behaves as the tests that break it assume."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.etcd_cluster import EtcdCluster
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[EtcdCluster]:
-    """Three members at this machine's own address."""
+    """A cluster of three members on loopback."""
     found = EtcdCluster.on_loopback()
     try:
         yield found.start()
@@ -20,7 +20,7 @@ def cluster() -> Iterator[EtcdCluster]:
 
 
 def test_another_member_leads_when_the_leader_is_killed(cluster: EtcdCluster) -> None:
-    """What was written is there, what is written meanwhile too, and the old leader learns it when it returns."""
+    """Another member leads and takes writes. The old leader has everything when it returns, as a follower."""
     cluster.any().put("/before", "1")
     old = cluster.leader()
     old.kill()
@@ -32,7 +32,7 @@ def test_another_member_leads_when_the_leader_is_killed(cluster: EtcdCluster) ->
 
 
 def test_another_member_leads_when_the_leader_is_frozen(cluster: EtcdCluster) -> None:
-    """A frozen member is asked nothing, hence costs no time; thawed, it follows."""
+    """A frozen member is not asked, so it costs no time. Once thawed, it follows."""
     old = cluster.leader()
     old.freeze()
     assert not old.awake
@@ -45,7 +45,7 @@ def test_another_member_leads_when_the_leader_is_frozen(cluster: EtcdCluster) ->
 
 @pytest.mark.parametrize("leads", [False, True])
 def test_a_wiped_member_gets_its_data_from_the_others(cluster: EtcdCluster, leads: bool) -> None:
-    """Whether it follows or leads: it is taken out, taken in again, and catches up."""
+    """A member that is removed with its data and added again gets the data, whether it was a follower or the leader."""
     cluster.any().put("/kept", "4")
     member = cluster.leader() if leads else cluster.followers()[0]
     cluster.wipe(member)
@@ -53,7 +53,7 @@ def test_a_wiped_member_gets_its_data_from_the_others(cluster: EtcdCluster, lead
 
 
 def test_all_members_start_again_with_their_data(cluster: EtcdCluster) -> None:
-    """Alone a member answers nobody: the cluster starts them together."""
+    """After all members were killed, the cluster starts them together, as none answers alone, and the data is there."""
     cluster.any().put("/stays", "5")
     for member in cluster.members:
         member.kill()

@@ -1,4 +1,4 @@
-"""etcd and the engine stopped, killed, frozen and started again under a running agent, which outlives all of it."""
+"""etcd and the engine are stopped, killed, frozen and started again under a running agent, which survives all of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.private_engine import PrivateEngine, private_engine
 from tests.support.processes import REPOSITORY, Child, clean_environment
 from tests.support.waiting import wait_until
 
-#: After an outage the next pass comes within the back-off that has built up: 1, 2, 4, 8 ... seconds.
+#: Seconds that the next pass may come after an outage: the back-off that has built up is 1, 2, 4, 8 ... seconds.
 RECOVERY = 30.0
 
 ATTEMPT = 'wharfinger_last_attempt_timestamp_seconds{registry="etcd"}'
@@ -26,19 +26,19 @@ ATTEMPT = 'wharfinger_last_attempt_timestamp_seconds{registry="etcd"}'
 Part = EtcdServer | PrivateEngine
 Fault = tuple[Callable[[Part], None], Callable[[Part], object]]
 
-#: How a part is broken, and how it is mended.
+#: Each fault of a part: how to cause it, and how to mend it.
 FAULTS: dict[str, Fault] = {
     "stopped": (lambda part: part.stop(), lambda part: part.start()),
     "killed": (lambda part: part.kill(), lambda part: part.start()),
     "frozen": (lambda part: part.freeze(), lambda part: part.thaw()),
 }
 
-#: How a part is away that is known to be away at once, and one that has to be waited for.
+#: The faults of a part that is away: a killed one refuses connections at once, a frozen one causes time-outs.
 AWAY = {name: FAULTS[name] for name in ("killed", "frozen")}
 
 
 @pytest.fixture(scope="module")
-def enduring_engine() -> Iterator[PrivateEngine]:
+def live_restore_engine() -> Iterator[PrivateEngine]:
     """An engine whose containers go on while it is away (live-restore)."""
     found = private_engine(live_restore=True)
     if isinstance(found, Unavailable):
@@ -51,36 +51,36 @@ def enduring_engine() -> Iterator[PrivateEngine]:
 
 
 @pytest.fixture
-def enduring_host(enduring_engine: PrivateEngine, etcd: EtcdServer, tmp_path: Path) -> Iterator[Host]:
-    """A clean engine of that kind, and an unused prefix."""
-    enduring_engine.mend()
-    enduring_engine.remove_all()
-    host = Host(enduring_engine, etcd, tmp_path)
+def live_restore_host(live_restore_engine: PrivateEngine, etcd: EtcdServer, tmp_path: Path) -> Iterator[Host]:
+    """A clean engine with live-restore, and an unused prefix."""
+    live_restore_engine.mend()
+    live_restore_engine.remove_all()
+    host = Host(live_restore_engine, etcd, tmp_path)
     try:
         yield host
     finally:
-        enduring_engine.mend()
+        live_restore_engine.mend()
         host.close()
 
 
 def engine_of(host: Host) -> PrivateEngine:
-    """The host's engine as one that may be broken."""
+    """Return the host's engine as one that may be broken."""
     assert isinstance(host.engine, PrivateEngine)
     return host.engine
 
 
 def part(host: Host, name: str) -> Part:
-    """The host's etcd or its engine."""
+    """Return the host's etcd or its engine."""
     return host.etcd if name == "etcd" else engine_of(host)
 
 
 def wait_for_one_running(host: Host) -> None:
-    """Wait until an engine that was started again has brought back the container that is to be."""
+    """Wait until an engine that was started again has brought back its one container."""
     wait_until(lambda: len(host.engine.docker("ps", "--quiet").split()) == 1, 20, "the container to return")
 
 
 def assert_unready(agent: Agent, result: str) -> None:
-    """Not ready and says why, but alive."""
+    """Assert that the agent is alive, is not ready, and says why."""
     status, body = agent.get("/readyz")
     assert status == 503
     assert body.startswith(f"{result}: ")
@@ -90,8 +90,11 @@ def assert_unready(agent: Agent, result: str) -> None:
 
 @on_both("breakable_host")
 @pytest.mark.parametrize("fault", FAULTS)
-def test_etcd_away_while_containers_come_and_go(breakable_host: Host, fault: str) -> None:
-    """The agent waits, says so, and repairs everything once etcd is back."""
+def test_containers_that_come_and_go_while_etcd_is_away_are_handled_once_it_is_back(
+    breakable_host: Host, fault: str
+) -> None:
+    """While etcd is away, the agent waits and says so. Once etcd is back, it repairs everything that changed
+    meanwhile."""
     host, (break_it, mend) = breakable_host, FAULTS[fault]
     host.start("stays", "goes")
     agent = host.agent().wait_ready()
@@ -111,7 +114,7 @@ def test_etcd_away_while_containers_come_and_go(breakable_host: Host, fault: str
 
 @on_both("breakable_host")
 def test_an_etcd_that_lost_its_data_is_filled_again(breakable_host: Host) -> None:
-    """As after a disk was replaced: all entries are put anew, by the agent that has been running all the time."""
+    """If etcd loses its data, as when a disk is replaced, the running agent registers all entries again."""
     host = breakable_host
     host.start("one", "two")
     agent = host.agent().wait_ready()
@@ -122,8 +125,10 @@ def test_an_etcd_that_lost_its_data_is_filled_again(breakable_host: Host) -> Non
 
 
 @pytest.mark.parametrize("fault", AWAY)
-def test_one_endpoint_away_is_no_outage(host: Host, fresh_etcd: EtcdServer, fault: str) -> None:
-    """The next one is asked, in the same pass, and from then on first."""
+def test_when_the_first_endpoint_is_away_the_same_pass_asks_the_next(
+    host: Host, fresh_etcd: EtcdServer, fault: str
+) -> None:
+    """If the first endpoint is away, the same pass asks the next one, and later passes start with that one."""
     host.start("one")
     break_it, _ = AWAY[fault]
     break_it(fresh_etcd)
@@ -135,14 +140,15 @@ def test_one_endpoint_away_is_no_outage(host: Host, fresh_etcd: EtcdServer, faul
     assert agent.passes("registry-error") == 0
 
 
-#: A command with files of its own as /etc/hosts and /etc/resolv.conf; and a name server that is not there.
+#: Runs a command with other files as /etc/hosts and /etc/resolv.conf. The name server in the latter does not exist.
 OWN_NAMES = 'mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/resolv.conf && shift 2 && exec "$@"'
 NO_NAME_SERVER = "nameserver 127.0.0.1\n"
 
 
-def test_a_name_that_cannot_be_looked_up_for_a_while_costs_no_entry(dialled_host: Host, tmp_path: Path) -> None:
-    """Without `-ip`, etcd given by name: the connection to it lives on, and so do this host's address and entries."""
-    host, hosts, resolver = dialled_host, tmp_path / "hosts", tmp_path / "resolv.conf"
+def test_entries_stay_when_the_name_of_etcd_can_no_longer_be_looked_up(networked_host: Host, tmp_path: Path) -> None:
+    """If etcd's name cannot be looked up any more, the agent keeps its connection, and the host its address and
+    entries. This is without `-ip`."""
+    host, hosts, resolver = networked_host, tmp_path / "hosts", tmp_path / "resolv.conf"
     address, _, port = host.etcd.endpoint.partition(":")
     hosts.write_text(f"{address} etcd.test\n")
     resolver.write_text(NO_NAME_SERVER)
@@ -163,26 +169,26 @@ def test_a_name_that_cannot_be_looked_up_for_a_while_costs_no_entry(dialled_host
     assert [change["action"] for change in host.etcd.changes(host.prefix, begin)] == ["create"]
 
 
-@pytest.mark.parametrize(("fault", "looks"), [("killed", 2), ("frozen", 1)])
-def test_nothing_is_written_while_the_engine_is_away(breakable_host: Host, fault: str, looks: int) -> None:
-    """Unknown is not absent: not a single write, however often the agent looks."""
+@pytest.mark.parametrize(("fault", "passes"), [("killed", 2), ("frozen", 1)])
+def test_nothing_is_written_while_the_engine_is_away(breakable_host: Host, fault: str, passes: int) -> None:
+    """Unknown is not absent: while the engine does not answer, no pass writes anything."""
     host, (break_it, mend) = breakable_host, AWAY[fault]
     host.start("one", "two")
     agent = host.agent().wait_ready()
     index, right = host.etcd.index(), host.keys()
     break_it(engine_of(host))
-    agent.wait_for_passes(looks, "engine-error")
+    agent.wait_for_passes(passes, "engine-error")
     assert_unready(agent, "engine-error")
     assert (host.etcd.index(), host.keys()) == (index, right)
     mend(engine_of(host))
     host.wait_for(host.expected(), RECOVERY)
     agent.wait_ready(RECOVERY)
-    assert agent.metrics()["wharfinger_engine_request_errors_total"] >= looks
+    assert agent.metrics()["wharfinger_engine_request_errors_total"] >= passes
 
 
-def test_an_engine_restarted_takes_its_containers_along(breakable_host: Host) -> None:
-    """Without live-restore a restart stops the containers: the keys of one that is started again name its new port, and
-    those of one that is not go."""
+def test_after_a_restart_of_the_engine_only_containers_that_run_again_are_registered(breakable_host: Host) -> None:
+    """Without live-restore, a restart of the engine stops the containers. The key of one that is started again gets its
+    new port; the key of one that is not is removed."""
     host = breakable_host
     host.start("returns", flags="--restart always")
     host.start("ends")
@@ -199,9 +205,9 @@ def test_an_engine_restarted_takes_its_containers_along(breakable_host: Host) ->
 
 
 @pytest.mark.parametrize("fault", ["stopped", "killed"])
-def test_an_engine_restarted_with_live_restore_changes_nothing(enduring_host: Host, fault: str) -> None:
-    """The containers go on without it, and so do their keys: not a single write, before, meanwhile or after."""
-    host, (break_it, mend) = enduring_host, FAULTS[fault]
+def test_a_restart_of_an_engine_with_live_restore_causes_no_write(live_restore_host: Host, fault: str) -> None:
+    """With live-restore, the containers go on without the engine, so nothing is written before, during or after."""
+    host, (break_it, mend) = live_restore_host, FAULTS[fault]
     host.start("one", "two")
     agent = host.agent().wait_ready()
     index, right = host.etcd.index(), host.keys()
@@ -222,10 +228,11 @@ def test_an_engine_restarted_with_live_restore_changes_nothing(enduring_host: Ho
         ("engine", "engine-error", "frozen"),
     ],
 )
-def test_an_agent_started_while_a_part_is_away_waits_for_it(
+def test_an_agent_that_starts_while_etcd_or_the_engine_is_away_waits_for_it(
     breakable_host: Host, name: str, result: str, fault: str
 ) -> None:
-    """It does not exit (registrator does), and its first pass comes when it can."""
+    """An agent that starts while etcd or the engine is away waits, and makes its first pass when it can. registrator
+    exits."""
     host, (break_it, mend) = breakable_host, AWAY[fault]
     host.start("one", flags="--restart always")
     broken = part(host, name)
@@ -244,10 +251,11 @@ def test_an_agent_started_while_a_part_is_away_waits_for_it(
     ("frozen", "number"),
     [("etcd", signal.SIGTERM), ("engine", signal.SIGTERM), ("", signal.SIGTERM), ("", signal.SIGINT)],
 )
-def test_a_signal_ends_it_at_once_and_leaves_the_entries(
+def test_a_stop_signal_ends_the_agent_at_once_and_leaves_its_entries(
     breakable_host: Host, frozen: str, number: signal.Signals
 ) -> None:
-    """Also amid a pass that waits for a frozen etcd or engine."""
+    """SIGTERM and SIGINT end the agent within two seconds and leave its entries, also during a pass that waits for a
+    frozen etcd or engine."""
     host = breakable_host
     host.start("one")
     agent = host.agent(interval=3600).wait_ready()
@@ -265,8 +273,8 @@ def test_a_signal_ends_it_at_once_and_leaves_the_entries(
     assert host.keys() == right
 
 
-def test_sighup_makes_a_pass_at_once(host: Host) -> None:
-    """However long the interval."""
+def test_sighup_starts_a_pass_at_once(host: Host) -> None:
+    """SIGHUP starts a pass at once, however long the interval is."""
     agent = host.agent(interval=3600).wait_ready()
     host.start("one")
     assert host.keys() == {}
@@ -280,8 +288,11 @@ def test_sighup_makes_a_pass_at_once(host: Host) -> None:
     ("name", "reason"),
     [("etcd", "registry-error: http://"), ("engine", "engine-error: cannot read the Docker engine: ")],
 )
-def test_reconcile_ends_with_1_and_the_reason(breakable_host: Host, name: str, reason: str, fault: str) -> None:
-    """One pass, one try: who asked for it is told why it could not be."""
+def test_reconcile_ends_with_1_and_the_reason_when_a_part_is_away(
+    breakable_host: Host, name: str, reason: str, fault: str
+) -> None:
+    """If etcd or the engine is away, `reconcile` tries once, prints one line with the reason, and ends with exit code
+    1."""
     host, (break_it, _) = breakable_host, AWAY[fault]
     break_it(part(host, name))
     done = host.reconcile()

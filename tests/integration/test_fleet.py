@@ -1,4 +1,4 @@
-"""The unit files of manifests/fleet/, on three hosts with an engine and a member of one etcd each."""
+"""The unit files of manifests/fleet/ on three hosts, each with an engine and a member of one etcd."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PREFIX = "/services/registrator"
 AGENTS = ("wharfinger@1.service", "wharfinger@2.service", "wharfinger@3.service")
 SERVERS = ("nginx@1.service", "nginx@2.service", "nginx@3.service")
 
-# Each port's page is the one of a folder that the test image has.
+# The test image has a folder for each page; each port serves one of them.
 NGINX = """\
 EXPOSE 80 443
 CMD ["sh", "-c", "echo port 80 of $NAME > /www/80/index.html; echo port 443 of $NAME > /www/8080/index.html; \
@@ -38,26 +38,26 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Cluster:
-    """The hosts, what fleet runs on them, and their etcd."""
+    """The hosts, the units that fleet runs on them, and their etcd."""
 
     def __init__(self, fleet: Fleet, etcd: EtcdCluster) -> None:
         self.fleet = fleet
         self.etcd = etcd
 
     def member_of(self, host: FleetHost) -> EtcdMember:
-        """The member of etcd that runs on a host."""
+        """Return the member of etcd that runs on a host."""
         return next(member for member in self.etcd.members if member.name == host.name)
 
     def host_of(self, member: EtcdMember) -> FleetHost:
-        """The host that a member of etcd runs on."""
+        """Return the host that a member of etcd runs on."""
         return next(host for host in self.fleet.hosts if host.name == member.name)
 
     def registered(self) -> dict[str, str]:
-        """What is registered."""
+        """Return what is registered."""
         return {key.removeprefix(f"{PREFIX}/"): value for key, value in self.etcd.any().keys(PREFIX).items()}
 
     def expected(self) -> dict[str, str]:
-        """Both ports of every host's nginx, by what its engine says of them."""
+        """Return both ports of every host's nginx, as its engine publishes them."""
         return {
             f"nginx-{port}/{host.name}:nginx:{port}": f"{host.address}:{bindings[0]['HostPort']}"
             for host in self.fleet.hosts
@@ -65,7 +65,7 @@ class Cluster:
         }
 
     def wait_until_registered(self, timeout: float = 60) -> None:
-        """Wait until exactly both ports of every host's nginx are registered, and see each value answer."""
+        """Wait until exactly both ports of every host's nginx are registered, and assert that each value answers."""
         for host in self.fleet.hosts:
             wait_until(partial(ports, host), 20, f"nginx on {host.name}")
         expected = self.expected()
@@ -79,13 +79,13 @@ class Cluster:
 
 
 def ports(host: FleetHost) -> dict[str, list[dict[str, str]]]:
-    """The published ports of a host's nginx; none while it does not run."""
+    """Return the published ports of a host's nginx; empty while it does not run."""
     listed = host.engine.docker("ps", "--quiet", "--filter", "name=^nginx$")
     return dict(host.engine.inspect("nginx")["NetworkSettings"]["Ports"]) if listed else {}
 
 
 def page(endpoint: str) -> str:
-    """What is served there; nothing while nobody answers."""
+    """Return what an endpoint serves; empty while nobody answers."""
     try:
         with _opener.open(f"http://{endpoint}/", timeout=5) as response:
             return str(response.read().decode().strip())
@@ -106,7 +106,7 @@ def hosts(image_engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory)
 
 
 def new_host(name: str, lan: Lan, archive: Path, folder: Path, stack: ExitStack) -> FleetHost:
-    """One host of the three."""
+    """Start one of the three hosts."""
     engine = private_engine(hostname=name)
     if isinstance(engine, Unavailable):
         pytest.skip(f"no three Docker engines: {engine.reason}")
@@ -119,7 +119,7 @@ def new_host(name: str, lan: Lan, archive: Path, folder: Path, stack: ExitStack)
 
 
 def image_of(unit: str) -> str:
-    """The image that a unit pulls."""
+    """Return the image that a unit pulls."""
     lines = Unit.load(UNITS, unit).values("Service", "ExecStartPre")
     (image,) = (line.split()[-1] for line in lines if " pull " in line)
     return image
@@ -127,7 +127,7 @@ def image_of(unit: str) -> str:
 
 @pytest.fixture(scope="module")
 def etcd(hosts: list[FleetHost]) -> Iterator[EtcdCluster]:
-    """A member on each host, at the host's own address and the port that everybody knows."""
+    """A cluster with a member on each host, at the host's own address and etcd's usual port."""
     cluster = EtcdCluster(
         [EtcdMember(host.name, host.address, port=2379, through=host.engine.run_in_namespace) for host in hosts]
     )
@@ -139,7 +139,7 @@ def etcd(hosts: list[FleetHost]) -> Iterator[EtcdCluster]:
 
 @pytest.fixture
 def cluster(hosts: list[FleetHost], etcd: EtcdCluster) -> Iterator[Cluster]:
-    """Three hosts on which nothing runs, and an etcd with nothing in it."""
+    """Three hosts on which nothing runs, and an empty etcd."""
     fleet = Fleet(UNITS, hosts)
     yield Cluster(fleet, etcd)
     fleet.clear()
@@ -159,47 +159,49 @@ def cluster(hosts: list[FleetHost], etcd: EtcdCluster) -> Iterator[Cluster]:
         ("$$HOME", ["$HOME"]),
     ],
 )
-def test_variables_are_expanded_as_systemd_does(word: str, words: list[str]) -> None:
-    """These tests play systemd; this is what systemd.service(5) says of a command line."""
+def test_the_support_expands_variables_as_systemd_does(word: str, words: list[str]) -> None:
+    """The test support expands variables in a command line as systemd.service(5) says."""
     assert expanded(word, {"IP": "10.0.0.1", "FLAGS": "-a -b"}) == words
 
 
 @pytest.mark.parametrize("turn", range(3))
 def test_three_agents_register_three_servers(cluster: Cluster, turn: int) -> None:
-    """`fleetctl start wharfinger@{1..3}`, then `nginx@{1..3}`, whichever instance comes to which host."""
+    """`fleetctl start wharfinger@{1..3}`, then `nginx@{1..3}`, registers every server, whichever instance runs on which
+    host."""
     first, second = list(itertools.permutations(cluster.fleet.hosts))[turn : turn + 4 : 3]
     cluster.fleet.start(*AGENTS, order=first)
     cluster.fleet.start(*SERVERS, order=second)
     cluster.wait_until_registered()
 
 
-def test_servers_that_were_there_first_are_registered_too(cluster: Cluster) -> None:
-    """The order of the units makes no difference."""
+def test_servers_that_were_started_before_the_agents_are_registered(cluster: Cluster) -> None:
+    """Servers that were started before the agents are registered, too."""
     cluster.fleet.start(*reversed(SERVERS))
     cluster.fleet.start(*reversed(AGENTS), order=reversed(cluster.fleet.hosts))
     cluster.wait_until_registered()
 
 
 def test_the_global_unit_runs_an_agent_on_every_host(cluster: Cluster) -> None:
-    """`fleetctl start wharfinger-global.service` does what three instances do."""
+    """`fleetctl start wharfinger-global.service` does the same as three instances."""
     assert len(cluster.fleet.start("wharfinger-global.service")) == 3
     cluster.fleet.start(*SERVERS)
     cluster.wait_until_registered()
 
 
-def test_an_image_that_cannot_be_pulled_is_used_as_it_is_there(cluster: Cluster) -> None:
-    """No registry can be reached here: the line fails, and the unit starts all the same."""
+def test_a_unit_starts_with_the_local_image_when_the_pull_fails(cluster: Cluster) -> None:
+    """Without a reachable image registry, the pull fails, and the unit starts with the image that the host has."""
     agent, server = cluster.fleet.start(AGENTS[0], SERVERS[0], order=cluster.fleet.hosts)
     for unit in (agent, server):
-        assert [line.split()[1] for line in unit.forgiven] == ["kill", "rm", "pull"]
+        assert [line.split()[1] for line in unit.tolerated] == ["kill", "rm", "pull"]
     assert agent.host is server.host
     wait_until(lambda: len(cluster.registered()) == 2, 20, "both ports of nginx to be registered")
     assert agent.active
     assert server.active
 
 
-def test_the_leader_of_etcd_may_change_meanwhile(cluster: Cluster) -> None:
-    """The leader is killed between two units, and comes back as a follower: its host's agent waits for it."""
+def test_all_servers_are_registered_although_the_leader_of_etcd_was_killed(cluster: Cluster) -> None:
+    """etcd's leader is killed between two units and comes back as a follower. Its host's agent waits for it, and all
+    servers end up registered."""
     cluster.fleet.start(*AGENTS)
     cluster.fleet.start(SERVERS[0])
     old = cluster.etcd.leader()
@@ -212,8 +214,9 @@ def test_the_leader_of_etcd_may_change_meanwhile(cluster: Cluster) -> None:
     cluster.wait_until_registered()
 
 
-def test_a_frozen_leader_is_replaced_and_returns(cluster: Cluster) -> None:
-    """Frozen, it keeps its connections: what its host has to say is said when it goes on, as a follower."""
+def test_all_servers_are_registered_although_the_leader_of_etcd_was_frozen(cluster: Cluster) -> None:
+    """While etcd's leader is frozen, its connections stay open. Once it goes on as a follower, its host's entries are
+    written."""
     cluster.fleet.start(*AGENTS)
     old = cluster.etcd.leader()
     old.freeze()
@@ -224,12 +227,13 @@ def test_a_frozen_leader_is_replaced_and_returns(cluster: Cluster) -> None:
 
 
 def owner(key: str) -> str:
-    """The host that a key belongs to."""
+    """Return the host that a key belongs to."""
     return key.partition("/")[2].partition(":")[0]
 
 
-def test_a_server_that_moves_to_other_ports_has_one_entry_for_each(cluster: Cluster) -> None:
-    """Stopped, its entries go; started again on the same host, it gets other ports, and its keys other values."""
+def test_a_server_that_is_started_again_has_one_entry_for_each_new_port(cluster: Cluster) -> None:
+    """When a server stops, its entries are removed. When it starts again on the same host with other ports, its keys
+    get the new values."""
     cluster.fleet.start(*AGENTS)
     cluster.fleet.start(*SERVERS)
     cluster.wait_until_registered()
@@ -243,8 +247,8 @@ def test_a_server_that_moves_to_other_ports_has_one_entry_for_each(cluster: Clus
     assert changed == before.keys() - rest.keys()
 
 
-def test_a_server_that_dies_is_started_again_and_has_one_entry_for_each_port(cluster: Cluster) -> None:
-    """Restart=always: the unit's process ends with its container, and its lines clear away what that left."""
+def test_a_server_that_died_has_one_entry_for_each_port_once_its_unit_restarts(cluster: Cluster) -> None:
+    """When a server dies, its unit ends and (Restart=always) starts again. Each port then has exactly one entry."""
     cluster.fleet.start(*AGENTS)
     (unit, *_) = cluster.fleet.start(*SERVERS)
     cluster.wait_until_registered()
@@ -255,8 +259,9 @@ def test_a_server_that_dies_is_started_again_and_has_one_entry_for_each_port(clu
     cluster.wait_until_registered()
 
 
-def test_an_agent_that_is_stopped_leaves_the_entries(cluster: Cluster) -> None:
-    """And one that is started again finds them in order: nothing is written."""
+def test_agents_that_are_stopped_leave_their_entries(cluster: Cluster) -> None:
+    """Agents that are stopped leave their entries. Agents that are started again find them in sync and write
+    nothing."""
     agents = cluster.fleet.start(*AGENTS)
     cluster.fleet.start(*SERVERS)
     cluster.wait_until_registered()
@@ -272,7 +277,7 @@ def test_an_agent_that_is_stopped_leaves_the_entries(cluster: Cluster) -> None:
 
 
 def ready(host: FleetHost) -> bool:
-    """Whether a pass of the host's agent has succeeded, as whoever reaches its port 9119 sees it."""
+    """Return whether a pass of the host's agent has succeeded, as its port 9119 says."""
     try:
         with _opener.open(f"http://{host.address}:9119/readyz", timeout=2) as response:
             return bool(response.status == 200)

@@ -1,4 +1,4 @@
-"""Containers that say the worst of themselves, all at once on a real engine, beside good ones: nothing breaks."""
+"""Containers with hostile metadata, all at once on a real engine beside good ones: nothing breaks."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ OWNER = "core-01"
 #: The label of `-useIpFromLabel`.
 IP = "com.example.ip"
 
-#: How many cases one container carries, each on a port of its own, beside one good port.
+#: The number of cases that one container carries, each on a port of its own, beside one good port.
 CASES_EACH = 20
 GOOD_PORT = 9000
 
 
 @dataclass(frozen=True)
 class Case:
-    """One text as a name or an id; `reasons` are those for which it may be refused, none if it fits."""
+    """A text as a service's name or id. `reasons` are those for which it may be refused; empty if it must be
+    registered."""
 
     field: str
     title: str
@@ -58,70 +59,84 @@ CASES = [
 
 
 @dataclass
-class Plot:
-    """A container to be, and which port stands for which case."""
+class PlannedContainer:
+    """A container to create, and the case that each of its ports carries."""
 
     name: str
     labels: dict[str, str] = field(default_factory=dict)
     env: list[str] = field(default_factory=list)
     ports: dict[int, Case] = field(default_factory=dict)
 
-    def say(self, variable: str, text: str) -> None:
-        """As a label or in the environment, in turn, as far as the engine takes it there."""
+    def set_variable(self, variable: str, text: str) -> None:
+        """Set a variable as a label or in the environment, in turn, as far as the engine accepts it there."""
         if len(self.ports) % 2 and "\0" not in text and len(text) < 100_000:
             self.env.append(f"{variable}={text}")
         else:
             self.labels[variable] = text
 
 
-def plots() -> Iterator[Plot]:
-    """Containers that carry all cases, a good one after each."""
+def planned_containers() -> Iterator[PlannedContainer]:
+    """Yield containers that carry all cases, each followed by a good one, then those with unfit addresses and other
+    oddities."""
     for number, start in enumerate(range(0, len(CASES), CASES_EACH)):
-        plot = Plot(f"nasty{number}")
+        planned = PlannedContainer(f"nasty{number}")
         for port, case in enumerate(CASES[start : start + CASES_EACH], GOOD_PORT + 1):
-            plot.ports[port] = case
-            plot.say(f"SERVICE_{port}_{case.field}", case.text)
-        yield plot
-        yield Plot(f"good{number}")
+            planned.ports[port] = case
+            planned.set_variable(f"SERVICE_{port}_{case.field}", case.text)
+        yield planned
+        yield PlannedContainer(f"good{number}")
     for title, text in UNFIT_ADDRESSES.items():
-        yield Plot(f"address-{title}", {IP: text})
-    yield Plot("strange", dict(STRANGE_KEYS), [f"{key}={text}" for key, text in STRANGE_KEYS.items() if len(text) < 99])
-    yield Plot("raw", env=["SERVICE_TAGS=\udcff\udcfe", "SERVICE_X", "NO_VALUE=", "Ü=ü"])
+        yield PlannedContainer(f"address-{title}", {IP: text})
+    yield PlannedContainer(
+        "strange", dict(STRANGE_KEYS), [f"{key}={text}" for key, text in STRANGE_KEYS.items() if len(text) < 99]
+    )
+    yield PlannedContainer("raw", env=["SERVICE_TAGS=\udcff\udcfe", "SERVICE_X", "NO_VALUE=", "Ü=ü"])
 
 
-def create(client: docker.APIClient, plot: Plot) -> None:
+def create(client: docker.APIClient, planned: PlannedContainer) -> None:
     """Create the container and start it."""
-    ports = [GOOD_PORT, *plot.ports]
+    ports = [GOOD_PORT, *planned.ports]
     host_config = client.create_host_config(port_bindings=dict.fromkeys(ports))
     made = client.create_container(
-        "worker:1", name=plot.name, labels=plot.labels, environment=plot.env, ports=ports, host_config=host_config
+        "worker:1",
+        name=planned.name,
+        labels=planned.labels,
+        environment=planned.env,
+        ports=ports,
+        host_config=host_config,
     )
     client.start(made["Id"])
 
 
 @dataclass
 class Aftermath:
-    """What there is to see when all of them run."""
+    """What there is to check once all containers run."""
 
     host: Host
     agent: Agent
-    plots: list[Plot]
+    planned_containers: list[PlannedContainer]
     keys: Mapping[str, str]
     plan: Mapping[str, Any]
 
     def refusals(self, container: str, port: int = GOOD_PORT) -> list[dict[str, str]]:
-        """The plan's refusals of a port."""
+        """Return the plan's refusals of a port."""
         said = (container, f"{port}/tcp")
         return [each for each in self.plan["refused"] if (each["container"], each["port"]) == said]
 
     def port_of(self, case: Case) -> tuple[str, int]:
-        """The container and port that carry a case."""
-        return next((plot.name, port) for plot in self.plots for port, each in plot.ports.items() if each is case)
+        """Return the container and port that carry a case."""
+        return next(
+            (planned.name, port)
+            for planned in self.planned_containers
+            for port, each in planned.ports.items()
+            if each is case
+        )
 
 
 @pytest.fixture(scope="module")
 def aftermath(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
-    """Everything nasty runs, and an agent has dealt with it; in an etcd of its own, to see all that is written."""
+    """All hostile containers run, and an agent has dealt with them. It has an etcd of its own, to see every key that is
+    written."""
     etcd = EtcdServer()
     host = Host(engine, etcd, tmp_path_factory.mktemp("hostile"))
     host.owner = OWNER
@@ -130,10 +145,10 @@ def aftermath(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) ->
         etcd.start()
         engine.remove_all()
         agent = host.agent(*flags).wait_ready()
-        made = list(plots())
+        made = list(planned_containers())
         client = docker.APIClient(base_url=engine.socket_url, version="auto", timeout=60)
         with closing(client), ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda plot: create(client, plot), made))
+            list(pool.map(lambda planned: create(client, planned), made))
         agent.wait_for_passes(3, timeout=60)
         plan = json.loads(host.reconcile("--dry-run", "-o", "json", *flags).stdout)
         yield Aftermath(host, agent, made, host.keys(), plan)
@@ -143,8 +158,11 @@ def aftermath(engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_text_is_refused_with_a_reason_or_registered_as_it_is(aftermath: Aftermath, case: Case) -> None:
-    """Never anything else: neither mended nor cut short, nor at another place."""
+def test_a_hostile_name_or_id_is_refused_with_a_reason_or_registered_unchanged(
+    aftermath: Aftermath, case: Case
+) -> None:
+    """Each hostile name or id is refused with its reason, or registered unchanged. It is never corrected, shortened or
+    put elsewhere."""
     container, port = aftermath.port_of(case)
     default = f"{OWNER}:{container}:{port}"
     key = f"{case.text}/{default}" if case.field == "NAME" else f"worker-{port}/{case.text}"
@@ -158,63 +176,65 @@ def test_a_text_is_refused_with_a_reason_or_registered_as_it_is(aftermath: After
         assert aftermath.keys[key].startswith(f"{aftermath.host.engine.address}:")
 
 
-def test_the_corpus_is_large() -> None:
-    """Names and ids, refused and registered."""
+def test_there_are_at_least_200_hostile_names_and_ids() -> None:
+    """The test above covers at least 200 names and ids."""
     assert len(CASES) >= 200
 
 
 @pytest.mark.parametrize("title", UNFIT_ADDRESSES)
-def test_an_address_that_is_none_is_refused(aftermath: Aftermath, title: str) -> None:
-    """It would be written as it is, and dialled."""
+def test_a_label_that_holds_no_address_is_refused(aftermath: Aftermath, title: str) -> None:
+    """If the address label holds no IP address, the port is refused. Otherwise clients would take the text for an
+    address."""
     (refusal,) = aftermath.refusals(f"address-{title}")
     assert refusal["reason"] == "bad-address"
     assert IP in refusal["detail"]
 
 
 def test_every_good_port_is_registered(aftermath: Aftermath) -> None:
-    """Those of good containers, and the good ones of nasty containers."""
-    for plot in aftermath.plots:
-        name = f"worker-{GOOD_PORT}" if plot.ports else "worker"
-        refused = plot.name.startswith("address-")
-        assert (f"{name}/{OWNER}:{plot.name}:{GOOD_PORT}" in aftermath.keys) is not refused, plot.name
+    """The good ports are registered, also those of containers with hostile ones."""
+    for planned in aftermath.planned_containers:
+        name = f"worker-{GOOD_PORT}" if planned.ports else "worker"
+        refused = planned.name.startswith("address-")
+        assert (f"{name}/{OWNER}:{planned.name}:{GOOD_PORT}" in aftermath.keys) is not refused, planned.name
 
 
-def test_nothing_else_is_in_etcd(aftermath: Aftermath) -> None:
+def test_each_port_is_registered_once_or_refused_once_and_nothing_else_is_in_etcd(aftermath: Aftermath) -> None:
     """Each port is registered once or refused once, and no key is outside the prefix."""
     everything = aftermath.host.etcd.keys("/")
     assert {key for key in everything if not key.startswith(f"{aftermath.host.prefix}/")} == set()
-    ports = sum(1 + len(plot.ports) for plot in aftermath.plots)
+    ports = sum(1 + len(planned.ports) for planned in aftermath.planned_containers)
     assert len(everything) + len(aftermath.plan["refused"]) == ports
     assert aftermath.plan["changes"] == []
 
 
-#: How a line of the log begins.
+#: The start of each line of the log.
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z \[(debug|info|warning|error) *\] ")
 
 
-def test_the_log_has_no_line_that_is_not_its_own(aftermath: Aftermath) -> None:
-    """No line forged, no control character, no traceback, none that floods it."""
+def test_hostile_texts_cannot_forge_a_line_of_the_log(aftermath: Aftermath) -> None:
+    """The log has no forged line, no control character, no traceback and no line over 4096 characters."""
     log = aftermath.agent.log()
     assert [line for line in log.splitlines() if not LINE.match(line)] == []
     assert [line for line in log.splitlines() if FORGED in line and "port refused" not in line] == []
-    assert uncontrolled(log) == set()
+    assert control_characters(log) == set()
     assert [line for line in log.splitlines() if len(line) > 4096] == []
 
 
 @pytest.mark.parametrize("output", ["text", "json"])
-def test_the_plan_has_no_line_that_is_not_its_own(aftermath: Aftermath, output: str) -> None:
-    """One a refusal, whatever is refused; and the JSON is ASCII."""
+def test_hostile_texts_cannot_forge_a_line_of_the_plan(aftermath: Aftermath, output: str) -> None:
+    """The plan has one line for each refusal and one for the summary, without control characters. As JSON, it is
+    ASCII."""
     done = aftermath.host.reconcile("--dry-run", "-o", output, "--hostname", OWNER, "-useIpFromLabel", IP)
     assert done.returncode == 0
-    assert uncontrolled(done.stdout) == set()
+    assert control_characters(done.stdout) == set()
     if output == "text":
         assert len(done.stdout.splitlines()) == len(aftermath.plan["refused"]) + 1
     else:
         assert done.stdout.isascii()
 
 
-def test_the_log_in_json_is_a_document_a_line(aftermath: Aftermath) -> None:
-    """For programs that read it."""
+def test_each_line_of_the_json_log_is_one_document(aftermath: Aftermath) -> None:
+    """With `--log-format json`, each line of the log is one JSON document, which programs can read."""
     host = aftermath.host
     agent = host.agent("--log-format", "json", "--hostname", OWNER, "-useIpFromLabel", IP).wait_ready()
     agent.terminate()
@@ -222,8 +242,8 @@ def test_the_log_in_json_is_a_document_a_line(aftermath: Aftermath) -> None:
     assert events.count("port refused") == len(aftermath.plan["refused"])
 
 
-def test_it_is_healthy_all_the_same(aftermath: Aftermath) -> None:
-    """Refusals are not failures: ready, no failed pass, and metrics that say how many there are."""
+def test_refusals_leave_the_agent_healthy(aftermath: Aftermath) -> None:
+    """Refusals are not failures: the agent is ready, no pass failed, and the metrics count the refusals."""
     agent = aftermath.agent
     assert agent.get("/readyz")[0] == 200
     seen = agent.metrics()
@@ -233,19 +253,19 @@ def test_it_is_healthy_all_the_same(aftermath: Aftermath) -> None:
     assert passes == {'wharfinger_passes_total{registry="etcd",result="success"}'}
 
 
-def test_nothing_is_written_again_and_again(aftermath: Aftermath) -> None:
-    """What odd texts became is read back as it was written."""
+def test_hostile_texts_cause_no_repeated_writes(aftermath: Aftermath) -> None:
+    """Further passes write nothing: odd texts are read back as they were written."""
     index = aftermath.host.etcd.index()
     aftermath.agent.wait_for_passes(3)
     assert aftermath.host.etcd.index() == index
 
 
-def uncontrolled(text: str) -> set[str]:
-    """The characters in it that steer a terminal or break a line, but for the newline itself."""
+def control_characters(text: str) -> set[str]:
+    """Return the characters in a text that control a terminal or break a line, except the newline."""
     return {char for char in text if unicodedata.category(char) in {"Cc", "Zl", "Zp"} and char != "\n"}
 
 
-#: Containers whose keys cannot be there together, since one's key is another's directory, or both's key is one.
+#: Pairs of containers whose keys exclude each other: one's key is the other's directory, or both have the same key.
 CLASHES = {
     "key-first": ("-e SERVICE_NAME=team -e SERVICE_ID=app", "-e SERVICE_NAME=team/app -e SERVICE_ID=x"),
     "directory-first": ("-e SERVICE_NAME=team/app -e SERVICE_ID=x", "-e SERVICE_NAME=team -e SERVICE_ID=app"),
@@ -255,9 +275,10 @@ CLASHES = {
 
 
 @pytest.mark.parametrize("clash", CLASHES)
-def test_of_two_keys_that_exclude_each_other_the_elder_stays(host: Host, clash: str) -> None:
-    """The other is refused, and that is no failure; it is registered when the elder goes."""
-    for name, flags in zip(("elder", "younger"), CLASHES[clash], strict=True):
+def test_of_two_keys_that_exclude_each_other_that_of_the_older_container_is_registered(host: Host, clash: str) -> None:
+    """If one container's key excludes another's, the older one keeps its key. The other is refused without failing the
+    pass, and is registered when the older one ends."""
+    for name, flags in zip(("older", "younger"), CLASHES[clash], strict=True):
         host.start(name, flags=flags)
     host.start("good")
     agent = host.agent(interval=0.1).wait_ready()
@@ -267,7 +288,7 @@ def test_of_two_keys_that_exclude_each_other_the_elder_stays(host: Host, clash: 
     agent.wait_for_passes(5)
     assert (host.etcd.index(), agent.passes("operation-error")) == (index, 0)
     assert agent.log().count("port refused") == 1
-    host.engine.docker("rm", "--force", "elder")
+    host.engine.docker("rm", "--force", "older")
     agent.wait_for_passes(3)
     second = host.keys()
     assert (len(second), second == first) == (2, False)
@@ -275,8 +296,9 @@ def test_of_two_keys_that_exclude_each_other_the_elder_stays(host: Host, clash: 
 
 
 @pytest.mark.parametrize("there", ["worker", "worker/shared/core-99:c1:80"])
-def test_a_key_that_somebody_elses_key_excludes_is_refused(host: Host, there: str) -> None:
-    """Where a directory is needed there is a key, or the other way round; neither is ever touched."""
+def test_a_key_that_the_key_of_another_owner_excludes_is_refused(host: Host, there: str) -> None:
+    """If another owner's key is where a directory is needed, or below the wanted key, the port is refused, and the
+    other's key is never touched."""
     host.etcd.put(f"{host.prefix}/{there}", "192.0.2.9:80")
     host.start("one", flags="-e SERVICE_ID=shared")
     host.start("good", flags="-e SERVICE_NAME=good")
@@ -291,12 +313,12 @@ def test_a_key_that_somebody_elses_key_excludes_is_refused(host: Host, there: st
     assert [(each["container"], each["reason"]) for each in plan["refused"]] == [("one", "conflict")]
 
 
-#: How many characters go into one part of a key: no more than fit into 255 bytes of UTF-8.
+#: The number of characters in one part of a key: no more than fit into 255 bytes of UTF-8.
 CHARACTERS_EACH = 80
 
 
 def all_characters() -> Iterator[str]:
-    """Texts that together have each character that a key may have, up to U+FFFF, and some from beyond; each ASCII
+    """Yield texts that together have each character that a key may have up to U+FFFF, and some beyond. Each ASCII
     character has a text of its own."""
     fit = [
         chr(code) for code in range(0x20, 0x10000) if unicodedata.category(chr(code)) not in {"Cc", "Cs", "Zl", "Zp"}
@@ -306,8 +328,9 @@ def all_characters() -> Iterator[str]:
     yield from ("".join(rest[start : start + 60]) for start in range(0, len(rest), 60))
 
 
-def test_every_other_character_survives_the_way_to_etcd_and_back(etcd: EtcdServer) -> None:
-    """As the program writes keys and values, and as it, and somebody else, reads them."""
+def test_every_allowed_character_is_read_back_as_it_was_written(etcd: EtcdServer) -> None:
+    """The registry writes, reads and deletes keys and values with any allowed character, and another client reads them
+    the same."""
     prefix = "/round-trip/%2f?#"
     host, _, port = etcd.endpoint.rpartition(":")
     registry = etcd_v2_registry(EtcdV2Client([(host, int(port))]), prefix, FOREVER)

@@ -1,4 +1,4 @@
-"""What an agent does while nothing happens: nothing. And how long its keys live without it."""
+"""An agent writes nothing while nothing happens, and `-ttl` lets its keys expire without it (v2)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ RENEWALS = 'wharfinger_operations_total{action="renew",registry="etcd",result="a
 
 
 def lifetimes(host: Host) -> dict[str, int | None]:
-    """Each key's remaining seconds as etcd tells them; None for a key that stays."""
+    """Return each key's remaining seconds as etcd says; None for a key without a lifetime."""
     nodes = {key: host.etcd.node(f"{host.prefix}/{key}") for key in sorted(host.keys())}
     return {key: node.get("ttl") for key, node in nodes.items() if node}
 
 
 def test_a_hundred_idle_passes_write_nothing(host: Host) -> None:
-    """etcd's index stands still, also with a refused port and with keys of others about."""
+    """While nothing changes, etcd's index does not move, also with a refused port and keys of others."""
     host.start("one", "two", "six")
     right = host.expected() | {"foreign/key": "not ours"}
     host.engine.run("--name evil -P -e SERVICE_NAME=../evil worker:1")
@@ -32,7 +32,8 @@ def test_a_hundred_idle_passes_write_nothing(host: Host) -> None:
 
 
 def test_renewals_keep_keys_alive_and_wake_no_watcher(host: Host) -> None:
-    """registrator puts each key anew at each refresh, which wakes whoever watches them."""
+    """With `-ttl`, renewals keep the keys alive without waking a watcher. registrator writes each key again at each
+    refresh, which wakes all watchers."""
     host.start("one", "two")
     agent = host.agent("-ttl", "4", "-ttl-refresh", "1").wait_ready()
     right, renewed = host.expected(), agent.metrics()[RENEWALS]
@@ -51,7 +52,7 @@ def test_renewals_keep_keys_alive_and_wake_no_watcher(host: Host) -> None:
 
 
 def test_keys_with_a_lifetime_expire_when_the_agent_is_gone(host: Host) -> None:
-    """What `-ttl` is for. Keys without one stay."""
+    """With `-ttl`, the keys of an agent that was killed expire. Keys without a lifetime stay."""
     host.start("one")
     agent = host.agent("-ttl", "2", "-ttl-refresh", "1").wait_ready()
     host.etcd.put(f"{host.prefix}/foreign/key", "stays")
@@ -59,8 +60,9 @@ def test_keys_with_a_lifetime_expire_when_the_agent_is_gone(host: Host) -> None:
     host.wait_for({"foreign/key": "stays"})
 
 
-def test_lifetimes_follow_the_flags_without_a_new_value(host: Host) -> None:
-    """From none to one, to a shorter one, to none, and from a lifetime that somebody else put."""
+def test_keys_get_the_lifetime_that_the_flags_say_and_keep_their_value(host: Host) -> None:
+    """Keys get the lifetime that `-ttl` sets, or none, whatever lifetime they had before. Their values stay the
+    same."""
     host.start("one", "two")
     right = host.expected()
     for ttl in (0, 600, 60, 600, 0):
@@ -73,8 +75,9 @@ def test_lifetimes_follow_the_flags_without_a_new_value(host: Host) -> None:
 
 
 @pytest.mark.parametrize("beside", [False, True])
-def test_directories_left_empty_by_a_delete_go(host: Host, beside: bool) -> None:
-    """But none that holds somebody else's key, and not the prefix."""
+def test_a_delete_removes_the_directories_that_it_leaves_empty(host: Host, beside: bool) -> None:
+    """A delete also removes the directories that it leaves empty, but not the prefix, nor a directory with somebody
+    else's key."""
     host.engine.run("--name db -P -e SERVICE_NAME=team/sub/db worker:1")
     host.start("one")
     agent = host.agent().wait_ready()

@@ -17,7 +17,7 @@ from tests.support.private_engine import PrivateEngine
 from tests.support.processes import Child, clean_environment
 from tests.support.waiting import wait_until
 
-#: As it stands in the unit files of registrator's users; only the image is another.
+#: The line in the unit files of registrator's users, with a placeholder for the image.
 REGISTRATORS_LINE = (
     'docker run --name registrator --volume "/var/run/docker.sock:/tmp/docker.sock" IMAGE'
     " -ip ${COREOS_PUBLIC_IPV4} etcd://${COREOS_PUBLIC_IPV4}:2379/services/registrator"
@@ -27,7 +27,7 @@ SOCKET = "--volume /var/run/docker.sock:/tmp/docker.sock"
 
 
 class CoreHost:
-    """A host with an engine and an etcd at its own address, as CoreOS has them, and a web server to register."""
+    """A host with an engine, an etcd at its own address, as with CoreOS, and a web server to register."""
 
     def __init__(self, engine: PrivateEngine, etcd: EtcdServer, folder: Path) -> None:
         self.engine = engine
@@ -36,11 +36,11 @@ class CoreHost:
 
     @property
     def arguments(self) -> str:
-        """What follows the image in registrator's line."""
+        """The arguments after the image in registrator's line."""
         return REGISTRATORS_LINE.partition("IMAGE")[2].replace("${COREOS_PUBLIC_IPV4}", self.engine.address)
 
     def shell(self, line: str) -> Child:
-        """Start a line of shell on the host, where an unset DOCKER_HOST means its engine."""
+        """Start a line of shell on the host, where docker uses the host's engine by default."""
         environment = clean_environment(COREOS_PUBLIC_IPV4=self.engine.address)
         child = Child(
             self.engine.run_in_namespace(["sh", "-c", f"exec {line}"]), self._folder / "shell.log", env=environment
@@ -49,15 +49,15 @@ class CoreHost:
         return child
 
     def agent(self, flags: str = "") -> str:
-        """Run the agent in the background; returns the container's id."""
+        """Run the agent in the background; return the container's id."""
         return self.engine.run(f"--name registrator {SOCKET} {flags} {IMAGE} {self.arguments}")
 
     def keys(self) -> dict[str, str]:
-        """What is registered."""
+        """Return what is registered."""
         return {key.removeprefix(f"{PREFIX}/"): value for key, value in self.etcd.keys(PREFIX).items()}
 
     def web(self) -> dict[str, str]:
-        """What should be registered for the container named `web`."""
+        """Return what should be registered for the container named `web`."""
         ports = self.engine.inspect("web")["NetworkSettings"]["Ports"]
         return {
             f"nginx-{port}/core-01:web:{port}": f"{self.engine.address}:{ports[f'{port}/tcp'][0]['HostPort']}"
@@ -65,14 +65,14 @@ class CoreHost:
         }
 
     def wait_for_web(self) -> None:
-        """Wait until exactly the web server is registered, and nothing else: not the agent itself."""
+        """Wait until exactly the web server is registered, and nothing else, such as the agent itself."""
         expected = self.web()
         wait_until(lambda: self.keys() == expected, 20, f"the keys {expected}")
 
 
 @pytest.fixture(scope="module")
 def local_etcd(image_engine: PrivateEngine) -> Iterator[EtcdServer]:
-    """An etcd on the engine's host, at the port that everybody knows."""
+    """An etcd on the engine's host, at etcd's usual port."""
     server = EtcdServer(image_engine.address, port=2379, through=image_engine.run_in_namespace)
     try:
         yield server.start()
@@ -82,7 +82,7 @@ def local_etcd(image_engine: PrivateEngine) -> Iterator[EtcdServer]:
 
 @pytest.fixture
 def core(image_engine: PrivateEngine, local_etcd: EtcdServer, tmp_path: Path) -> Iterator[CoreHost]:
-    """A host that runs one web server with two published ports, of which nothing is registered yet."""
+    """A host that runs one web server with two published ports, neither of which is registered yet."""
     build(image_engine, "nginx:latest", 'EXPOSE 80 443\nCMD ["sleep", "1000000"]\n')
     image_engine.run("--name web -P nginx")
     yield CoreHost(image_engine, local_etcd, tmp_path)
@@ -90,8 +90,8 @@ def core(image_engine: PrivateEngine, local_etcd: EtcdServer, tmp_path: Path) ->
     local_etcd.delete("/services", recursive=True)
 
 
-def test_registrators_own_line_works_with_another_image(core: CoreHost) -> None:
-    """The line of registrator's unit files, word for word, registers what registrator would register."""
+def test_registrators_command_line_works_with_only_the_image_replaced(core: CoreHost) -> None:
+    """The command line in the unit files of registrator's users, with only the image replaced, registers the same."""
     shell = core.shell(REGISTRATORS_LINE.replace("IMAGE", IMAGE))
     try:
         core.wait_for_web()
@@ -99,8 +99,9 @@ def test_registrators_own_line_works_with_another_image(core: CoreHost) -> None:
         shell.kill()
 
 
-def test_docker_stop_ends_it_at_once_and_leaves_the_entries(core: CoreHost) -> None:
-    """As process 1 it takes TERM for what it is: exit code 0 within two seconds, not the engine's KILL after ten."""
+def test_docker_stop_ends_the_agent_at_once_and_leaves_its_entries(core: CoreHost) -> None:
+    """`docker stop` ends the agent, which is process 1, with exit code 0 within two seconds, and not by the engine's
+    KILL after ten. Its entries stay."""
     core.agent()
     core.wait_for_web()
     before = time.monotonic()
@@ -110,20 +111,20 @@ def test_docker_stop_ends_it_at_once_and_leaves_the_entries(core: CoreHost) -> N
     assert core.keys() == core.web()
 
 
-def test_the_health_check_passes(core: CoreHost) -> None:
-    """The image's own check, asked more often than it says, finds the agent healthy."""
+def test_the_health_check_finds_a_running_agent_healthy(core: CoreHost) -> None:
+    """The image's own health check finds a running agent healthy."""
     core.agent("--health-interval 500ms")
     wait_until(lambda: health(core) == "healthy", 20, "the container to be healthy")
 
 
-def test_the_health_check_follows_the_address_from_the_environment(core: CoreHost) -> None:
-    """Who moves the HTTP server with WHARFINGER_LISTEN need not tell the check."""
+def test_the_health_check_uses_the_listen_address_from_the_environment(core: CoreHost) -> None:
+    """If WHARFINGER_LISTEN moves the HTTP server, the health check finds it there."""
     core.agent("--health-interval 500ms --env WHARFINGER_LISTEN=127.0.0.1:9200")
     wait_until(lambda: health(core) == "healthy", 20, "the container to be healthy")
 
 
 def test_the_health_check_fails_when_the_agent_hangs(core: CoreHost) -> None:
-    """A frozen process still has its port open."""
+    """The health check fails for a frozen agent, although its port is still open."""
     core.agent("--health-interval 500ms --health-timeout 2s --health-retries 1")
     wait_until(lambda: health(core) == "healthy", 20, "the container to be healthy")
     core.engine.docker("kill", "--signal", "STOP", "registrator")
@@ -131,12 +132,13 @@ def test_the_health_check_fails_when_the_agent_hangs(core: CoreHost) -> None:
 
 
 def health(core: CoreHost) -> str:
-    """What the engine thinks of the agent's health."""
+    """Return the agent's health as the engine reports it."""
     return str(core.engine.inspect("registrator")["State"]["Health"]["Status"])
 
 
-def test_it_needs_neither_root_nor_capabilities_nor_a_writable_file_system(core: CoreHost) -> None:
-    """The group of the engine's socket is all that it needs."""
+def test_the_agent_needs_neither_root_nor_capabilities_nor_a_writable_file_system(core: CoreHost) -> None:
+    """The agent works as user nobody, without capabilities and with a read-only file system. It only needs the group of
+    the engine's socket."""
     group = os.stat(core.engine.socket_url.removeprefix("unix://")).st_gid
     core.agent(f"--user 65534:{group} --read-only --cap-drop ALL --security-opt no-new-privileges")
     core.wait_for_web()
@@ -146,8 +148,9 @@ def test_it_needs_neither_root_nor_capabilities_nor_a_writable_file_system(core:
 
 
 @pytest.mark.parametrize("flags", ["", "--net host", "-P"])
-def test_it_does_not_register_itself(core: CoreHost, flags: str) -> None:
-    """With host networking every exposed port is a service: the image exposes none."""
+def test_the_agent_does_not_register_itself(core: CoreHost, flags: str) -> None:
+    """The agent does not register itself. With host networking every exposed port is a service, so the image exposes
+    none."""
     core.agent(flags)
     core.wait_for_web()
     core.engine.docker("rm", "--force", "web")
@@ -155,7 +158,7 @@ def test_it_does_not_register_itself(core: CoreHost, flags: str) -> None:
 
 
 def test_help_and_version_need_no_engine(image_engine: PrivateEngine) -> None:
-    """The image's name stands for the program."""
+    """`--help` and `--version` work without an engine, with the image's name in the place of the program's."""
     assert image_engine.docker("run", "--rm", IMAGE, "--help").startswith("Usage: wharfinger ")
     version = image_engine.docker("run", "--rm", IMAGE, "--version")
     labels = image_engine.inspect(IMAGE)["Config"]["Labels"]
@@ -163,8 +166,9 @@ def test_help_and_version_need_no_engine(image_engine: PrivateEngine) -> None:
     assert labels["org.opencontainers.image.base.name"] == BASE
 
 
-def test_it_adds_one_layer_of_less_than_100_megabytes_to_its_base(image_engine: PrivateEngine) -> None:
-    """The virtual environment, and nothing of what it took to make it."""
+def test_the_image_adds_one_layer_of_less_than_100_megabytes_to_its_base(image_engine: PrivateEngine) -> None:
+    """The image adds one layer below 100 MB, with the virtual environment and nothing that was only needed to build
+    it."""
     base, image = (image_engine.inspect(name) for name in (BASE, IMAGE))
     assert 0 < image["Size"] - base["Size"] < 100_000_000
     assert len(image["RootFS"]["Layers"]) == len(base["RootFS"]["Layers"]) + 1
@@ -174,8 +178,9 @@ def test_it_adds_one_layer_of_less_than_100_megabytes_to_its_base(image_engine: 
     assert not {"pip", "setuptools", "wheel"} & set(installed)
 
 
-def test_a_start_compiles_nothing(image_engine: PrivateEngine) -> None:
-    """Bytecode is there for all that is imported: what a read-only container compiles, it compiles at each start."""
+def test_the_image_has_bytecode_for_everything_that_is_imported(image_engine: PrivateEngine) -> None:
+    """Everything that is imported has bytecode. A container with a read-only file system would compile the rest at each
+    start."""
     told = inside(image_engine, "python -v -c 'import controller.cli' 2>&1").splitlines()
     sources = [line.split()[-1].strip("'") for line in told if line.startswith("# code object from")]
     assert [source for source in sources if not source.endswith(".pyc")] == []
@@ -183,5 +188,5 @@ def test_a_start_compiles_nothing(image_engine: PrivateEngine) -> None:
 
 
 def inside(engine: PrivateEngine, line: str) -> str:
-    """What a line of shell prints in the image."""
+    """Return what a line of shell prints in the image."""
     return engine.docker("run", "--rm", "--entrypoint", "sh", IMAGE, "-c", line)

@@ -1,5 +1,7 @@
-"""Other layouts and value formats, on a real engine and a real etcd. Nobody has a CoreDNS here: its rules are said anew
-in ``tests/support/coredns.py``."""
+"""Records for DNS servers and JSON values, on a real engine and a real etcd.
+
+Tests have no CoreDNS; ``tests/support/coredns.py`` implements its rules for reading records.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,13 @@ from tests.support.etcd_server import EtcdServer
 from tests.support.host import SCHEMES, Host, on_both
 from tests.support.waiting import wait_until
 
-#: A pass whose owner does not depend on the machine.
+#: The flags for an owner that does not depend on the machine.
 NAMED = ("--hostname", "core-01")
 
 
 class DnsHost(Host):
-    """A host whose agents feed a domain. Where that is in etcd does not depend on the test, so the etcd is its own."""
+    """A host whose agents register into a domain. A domain is in a fixed place in etcd, so each test needs its own
+    etcd."""
 
     @property
     def uri(self) -> str:
@@ -28,17 +31,17 @@ class DnsHost(Host):
         return f"skydns{self.api}://{self.etcd.endpoint}/Cluster.Local"
 
     def port(self, name: str) -> int:
-        """Where the engine published the port of a container of `start()`."""
+        """Return the host port that the engine published for a container of `start()`."""
         return int(self.engine.docker("port", name, "9000/tcp").split()[0].rpartition(":")[2])
 
     def services(self) -> dict[str, Service]:
-        """What CoreDNS would answer from: name to record."""
+        """Return the records that CoreDNS would answer with, by name."""
         return {dns_name(key): read_service(value) for key, value in self.store.keys("/skydns").items()}
 
 
 @pytest.fixture
 def dns(host: Host, fresh_etcd: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[DnsHost]:
-    """The same engine, and an etcd of the test's own, by its v2 API unless the test says otherwise."""
+    """The same engine with an etcd of the test's own, through its v2 API unless the test says otherwise."""
     dns = DnsHost(host.engine, fresh_etcd, tmp_path, getattr(request, "param", 2))
     dns.prefix = "/skydns/local/cluster"
     yield dns
@@ -46,9 +49,9 @@ def dns(host: Host, fresh_etcd: EtcdServer, tmp_path: Path, request: pytest.Fixt
 
 
 @on_both("dns")
-def test_records_can_be_read_whatever_the_containers_ask_for(dns: DnsHost) -> None:
-    """Default ids become labels, those that are labels stay, attributes get their types; what cannot be a record is
-    refused, and its neighbours are registered."""
+def test_every_record_that_is_written_can_be_read_by_coredns(dns: DnsHost) -> None:
+    """Default ids become labels, ids that are labels stay, and attributes get their types. What cannot be a record is
+    refused, and other containers are registered."""
     dns.start("web", flags="-e SERVICE_PRIORITY=10 -e SERVICE_WEIGHT=20 -l SERVICE_TTL=60 -e SERVICE_REGION=eu")
     dns.start("one", flags="-e SERVICE_ID=db-1 -e SERVICE_NAME=Team/DB -e SERVICE_TEXT=a,b -e SERVICE_MAIL=true")
     dns.start("two", flags="-e SERVICE_ID=db.2 -e SERVICE_9000_GROUP=g -e SERVICE_TARGETSTRIP=1")
@@ -69,9 +72,9 @@ def test_records_can_be_read_whatever_the_containers_ask_for(dns: DnsHost) -> No
 
 
 @on_both("dns")
-def test_a_hashed_id_goes_with_its_container_though_the_agent_was_killed(dns: DnsHost) -> None:
-    """A container's name with a capital letter makes no label, so the key does not tell whose it is; the owner record
-    does, to the next agent."""
+def test_a_hashed_id_is_removed_with_its_container_even_after_the_agent_was_killed(dns: DnsHost) -> None:
+    """A container's name with a capital letter is no label, so its key gets a hash and does not name its owner. The
+    owner record claims it, so the next agent removes it when the container is gone."""
     agent = dns.agent(*NAMED)
     dns.start("Web", "web")
     wait_until(lambda: len(dns.keys()) == 2, what="both keys")
@@ -86,8 +89,8 @@ def test_a_hashed_id_goes_with_its_container_though_the_agent_was_killed(dns: Dn
     wait_until(lambda: dns.keys().keys() == before.keys(), what="the same keys as before")
 
 
-def test_a_domain_is_left_with_all_that_was_in_it(dns: DnsHost) -> None:
-    """``deregister`` finds hashed ids in the record, and lets others' be."""
+def test_deregister_removes_hashed_ids_and_leaves_keys_of_others(dns: DnsHost) -> None:
+    """`deregister` finds hashed ids through the owner record, and leaves keys of others alone."""
     dns.start("Web", "web")
     dns.store.put("/skydns/local/cluster/worker/core-02--web--9000", '{"host":"192.0.2.2","port":9000}')
     assert dns.reconcile(*NAMED).returncode == 0
@@ -97,8 +100,8 @@ def test_a_domain_is_left_with_all_that_was_in_it(dns: DnsHost) -> None:
     assert list(dns.keys()) == ["worker/core-02--web--9000"]
 
 
-def test_a_renamed_container_takes_its_record_along(dns: DnsHost) -> None:
-    """From a label that tells its owner to one that does not."""
+def test_a_rename_moves_the_record(dns: DnsHost) -> None:
+    """A rename moves the record, here from a label that names its owner to one that does not."""
     dns.agent(*NAMED)
     dns.start("web")
     wait_until(lambda: list(dns.keys()) == ["worker/core-01--web--9000"], what="the key")
@@ -108,8 +111,9 @@ def test_a_renamed_container_takes_its_record_along(dns: DnsHost) -> None:
 
 
 @on_both("host")
-def test_another_value_format_is_an_update_of_every_key(host: Host) -> None:
-    """In one pass each way, custom ids too; and what a host with the other flag has is no rubbish."""
+def test_another_value_format_updates_every_key_in_one_pass(host: Host) -> None:
+    """Another `--value-format` updates every key in one pass, custom ids included, and back again. Keys in the other
+    format are not unreadable."""
     host.start("web")
     host.start("one", flags="-e SERVICE_ID=db-1 -e SERVICE_TAGS=a,b -e SERVICE_REGION=eu")
     host.start("two", flags="-e SERVICE_ID=db-2")

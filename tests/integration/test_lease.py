@@ -1,4 +1,5 @@
-"""With `-ttl` on v3 all entries of a host hang on one lease: what that costs, and what comes of it when it ends."""
+"""With `-ttl` on v3, all entries of a host are attached to one lease: what renewals cost, and what happens when it
+ends."""
 
 from __future__ import annotations
 
@@ -16,17 +17,18 @@ from tests.support.etcd_v3 import EtcdV3
 from tests.support.host import Host
 from tests.support.waiting import wait_until
 
-#: Seconds: a lease lives so long, and is renewed when this much of it is used up.
+#: Seconds that a lease lives, and seconds after which it is renewed.
 TTL, REFRESH = 3, 1
 FLAGS = ("-ttl", str(TTL), "-ttl-refresh", str(REFRESH))
 
-#: etcd looks twice a second for leases that have expired, and revokes them by way of its log; and the machine is busy.
+#: Seconds that the end of a lease may be late: etcd looks for expired leases twice a second and revokes them through
+#: its log, and the machine is busy.
 SLACK = 3.0
 
 
 @pytest.fixture
 def host(engine: DockerEngine, etcd: EtcdServer, tmp_path: Path) -> Iterator[Host]:
-    """A clean engine with two containers, and an unused prefix of the v3 store."""
+    """A clean engine with two containers, and an unused prefix in the v3 store."""
     engine.remove_all()
     found = Host(engine, etcd, tmp_path, api=3)
     try:
@@ -37,18 +39,18 @@ def host(engine: DockerEngine, etcd: EtcdServer, tmp_path: Path) -> Iterator[Hos
 
 
 def store(host: Host) -> EtcdV3:
-    """The v3 store."""
+    """Return a client of the v3 store."""
     return EtcdV3(host.etcd.endpoint)
 
 
 def events(host: Host, since: int) -> list[tuple[str, str]]:
-    """What a watcher of the prefix was told: how each key changed, in order."""
+    """Return what a watcher of the prefix was told: the kind of each change and its key, sorted."""
     seen = store(host).changes(host.prefix, since)
     return sorted((event.kind, event.key.removeprefix(f"{host.prefix}/")) for event in seen)
 
 
-def test_no_watcher_sees_any_of_a_hundred_renewals(host: Host) -> None:
-    """The lease lives on, all keys hang on it, and none is written: the store's revision does not move."""
+def test_a_hundred_renewals_wake_no_watcher(host: Host) -> None:
+    """A hundred renewals of the lease write no key and do not move the store's revision, so no watcher sees them."""
     agent = host.agent("-ttl", "2", "-ttl-refresh", "1", interval=0.05).wait_ready()
     host.wait_for(host.expected())
     before, begin = store(host).pairs(host.prefix), store(host).index()
@@ -63,8 +65,8 @@ def test_no_watcher_sees_any_of_a_hundred_renewals(host: Host) -> None:
     assert events(host, begin + 1) == []
 
 
-def test_of_a_host_that_died_nothing_is_left_after_the_lease_and_not_before(host: Host) -> None:
-    """Nobody is there to remove its entries: they all go at once, and others' stay."""
+def test_the_entries_of_a_host_that_died_go_when_its_lease_ends_and_not_before(host: Host) -> None:
+    """When a host dies, its entries all go at once when its lease ends, and not before. Keys of others stay."""
     store(host).put(f"{host.prefix}/redis/core-99:redis:6379", "192.0.2.3:6379")
     agent = host.agent(*FLAGS).wait_ready()
     right = host.expected()
@@ -73,13 +75,14 @@ def test_of_a_host_that_died_nothing_is_left_after_the_lease_and_not_before(host
     agent.kill9()
     died = time.monotonic()
     wait_until(lambda: host.keys() == {"redis/core-99:redis:6379": "192.0.2.3:6379"}, TTL + SLACK, "the keys to go")
-    # The last renewal was at most so long ago, and a pass and its interval more.
+    # At its death, the last renewal was at most REFRESH old, plus a pass and its interval.
     assert time.monotonic() - died >= TTL - REFRESH - 1
     assert events(host, begin) == [("DELETE", key) for key in sorted(right)]
 
 
-def test_an_agent_that_stood_still_for_longer_than_its_lease_puts_everything_back(host: Host) -> None:
-    """Frozen, as with the machine it runs on: its entries go by themselves; it notices within two passes."""
+def test_an_agent_that_was_frozen_for_longer_than_its_lease_puts_its_entries_back(host: Host) -> None:
+    """If the agent is frozen for longer than its lease, as with its machine, its entries expire. Within two passes, it
+    has put them back."""
     agent = host.agent(*FLAGS, interval=0.5).wait_ready()
     right = host.expected()
     host.wait_for(right)
@@ -88,7 +91,7 @@ def test_an_agent_that_stood_still_for_longer_than_its_lease_puts_everything_bac
     wait_until(lambda: host.keys() == {}, TTL + SLACK, "the keys to go")
     agent.signal(signal.SIGCONT)
     host.wait_for(right)
-    # One that was going on when it was frozen, one that finds the keys gone, and one that began while this asks.
+    # At most three: the pass that was frozen, the pass that finds the keys gone, and a pass that began since.
     assert agent.passes() - passes <= 3
     begin = store(host).index() + 1
     agent.wait_for_passes(2)
@@ -96,8 +99,9 @@ def test_an_agent_that_stood_still_for_longer_than_its_lease_puts_everything_bac
     assert events(host, begin) == []
 
 
-def test_keys_get_and_lose_the_lease_as_the_flags_say(host: Host) -> None:
-    """An agent that is started anew with `-ttl` hangs on the lease what was there without, and the other way round."""
+def test_the_ttl_flag_attaches_existing_keys_to_the_lease_and_detaches_them(host: Host) -> None:
+    """An agent that is started with `-ttl` attaches existing keys to its lease. One that is started without it detaches
+    them."""
 
     def leases(hang: bool) -> bool:
         return {pair.lease != 0 for pair in store(host).pairs(host.prefix).values()} == {hang}

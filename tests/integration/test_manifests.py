@@ -1,4 +1,4 @@
-"""What an operator deploys, checked with the tools that read it, and held against the program."""
+"""The files that an operator deploys: the tools that read them accept them, and they fit the program."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ DOCS = (RUNBOOK, REPOSITORY / "docs/deploy.md")
 
 IMAGE = "registry.example/wharfinger:0.1"
 
-#: The whole of registrator's command line after the image's name, as fleet's users have it.
+#: Everything after the image's name in the command line that registrator's users on fleet have.
 REGISTRATORS_LINE = "-ip ${COREOS_PUBLIC_IPV4} etcd://${COREOS_PUBLIC_IPV4}:2379/services/registrator"
 
-#: The unit's own variable, which is the URI and no flag.
+#: The variable for the registry's URI. It is the unit's own and belongs to no flag.
 REGISTRY = "WHARFINGER_REGISTRY"
 
-#: For commands that a person types, and sees fail: a cd needs no "or else".
+#: The flags for commands that a person types. The person sees when a cd fails, so it needs no "or else".
 SHELLCHECK = ("--shell=bash", "--exclude=SC2164", "-")
 
-#: Exposure, from 0.0 to 10.0, as `systemd-analyze security` counts it.
+#: The highest permitted exposure, from 0.0 to 10.0, as `systemd-analyze security` counts it.
 EXPOSURE = 3.0
 
 each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: f"{unit.parent.name}/{unit.name}")
@@ -51,7 +51,7 @@ each_doc = pytest.mark.parametrize("doc", DOCS, ids=lambda doc: doc.name)
 
 
 def directives(unit: Path) -> list[tuple[str, str, str]]:
-    """Section, name and value of each line of a unit."""
+    """Return section, name and value of each line of a unit."""
     found, section = [], ""
     for line in unit.read_text().splitlines():
         if line.startswith("["):
@@ -63,18 +63,18 @@ def directives(unit: Path) -> list[tuple[str, str, str]]:
 
 
 def values(unit: Path, name: str) -> list[str]:
-    """All values of a directive."""
+    """Return all values of a directive."""
     return [value for _, each, value in directives(unit) if each == name]
 
 
 def value(unit: Path, name: str) -> str:
-    """The only value of a directive."""
+    """Return the only value of a directive."""
     (only,) = values(unit, name)
     return only
 
 
 def programs(units: Iterable[Path]) -> set[str]:
-    """Every program that the units start."""
+    """Return every program that the units start."""
     lines = [value for unit in units for _, name, value in directives(unit) if name.startswith("Exec")]
     return {line.lstrip("-").split()[0] for line in lines}
 
@@ -97,42 +97,43 @@ def installed(tmp_path: Path) -> Path:
 
 
 def verify(root: Path, unit: str) -> tuple[int, str]:
-    """What systemd says of a unit; nothing, when all is well. It goes on after a directive that it does not know."""
+    """Run `systemd-analyze verify` on a unit: (0, "") if all is well. systemd goes on after a directive that it does
+    not know, so its output counts, too."""
     name = unit.replace("@.", "@1.")
     return run_tool("systemd", "systemd-analyze", "verify", "--man=no", f"--root={root}", name)
 
 
 @each_unit
-def test_systemd_takes_the_unit(installed: Path, unit: Path) -> None:
-    """Without a word, the files being those that are shipped."""
+def test_systemd_accepts_each_unit(installed: Path, unit: Path) -> None:
+    """systemd accepts each shipped unit and prints nothing."""
     assert verify(installed, unit.name) == (0, "")
 
 
 @pytest.mark.parametrize(("right", "wrong"), [("Restart=always", "Restrat=always"), ("/docker run", "/dokker run")])
-def test_systemd_would_not_take_a_wrong_one(installed: Path, right: str, wrong: str) -> None:
-    """The check above can fail: a misspelt directive, a program that is not there."""
+def test_systemd_rejects_a_wrong_unit(installed: Path, right: str, wrong: str) -> None:
+    """The check above can fail: it finds a misspelt directive and a missing program."""
     unit = installed / "etc/systemd/system/nginx@.service"
     unit.write_text(unit.read_text().replace(right, wrong))
     assert verify(installed, unit.name) != (0, "")
 
 
 @each_unit
-def test_units_start_programs_and_no_shell(unit: Path) -> None:
-    """There is no shell in them to go wrong."""
+def test_units_start_only_known_programs_and_no_shell(unit: Path) -> None:
+    """Units start only docker, wharfinger and kill, without a shell that could go wrong."""
     assert programs([unit]) <= {"/usr/bin/docker", "/opt/wharfinger/bin/wharfinger", "/bin/kill"}
 
 
 @each_unit
-def test_units_always_come_back(unit: Path) -> None:
-    """Whatever ends them."""
+def test_systemd_always_restarts_a_unit(unit: Path) -> None:
+    """Whatever ends a unit, systemd starts it again after a pause."""
     assert value(unit, "Restart") == "always"
     assert float(value(unit, "RestartSec")) > 0
 
 
 @each_fleet_unit
-def test_fleet_units_are_as_fleet_wants_them(unit: Path) -> None:
-    """What an earlier run left is cleared away without complaint, a pull may take long and may fail, the stop is a
-    proper one; and fleet alone decides where it runs."""
+def test_fleet_units_clean_up_pull_the_image_and_stop_properly(unit: Path) -> None:
+    """Each unit removes what an earlier run left, and may fail at that and at the pull. The pull may take long. It ends
+    with `docker stop`. Only fleet decides where it runs, so there is no [Install] section."""
     name = unit.name.partition("@")[0].partition("-")[0].removesuffix(".service")
     image = IMAGE if name == "wharfinger" else name
     assert value(unit, "EnvironmentFile") == "/etc/environment"
@@ -144,8 +145,9 @@ def test_fleet_units_are_as_fleet_wants_them(unit: Path) -> None:
     assert [section for section, _, _ in directives(unit) if section not in {"Unit", "Service", "X-Fleet"}] == []
 
 
-def test_fleet_schedules_one_agent_a_host() -> None:
-    """Templates by conflict with their like, the global unit by being global."""
+def test_fleet_runs_one_agent_on_each_host() -> None:
+    """Instances of a template conflict with each other, and the global unit runs everywhere, so each host has one
+    agent."""
     scheduling = {unit.name: [each[1:] for each in directives(unit) if each[0] == "X-Fleet"] for unit in FLEET}
     assert scheduling == {
         "wharfinger@.service": [("Conflicts", "wharfinger@*")],
@@ -155,16 +157,16 @@ def test_fleet_schedules_one_agent_a_host() -> None:
 
 
 @pytest.mark.parametrize("unit", AGENTS_ON_FLEET, ids=lambda unit: unit.name)
-def test_registrators_command_line_is_unchanged(unit: Path) -> None:
-    """All that differs in the move is what stands before it."""
+def test_fleet_units_keep_registrators_arguments(unit: Path) -> None:
+    """The arguments after the image are registrator's; only what is before them differs."""
     before, _, after = value(unit, "ExecStart").partition(f" {IMAGE} ")
     assert after == REGISTRATORS_LINE
     assert "--volume /var/run/docker.sock:/tmp/docker.sock" in before
     assert "--net host" in before
 
 
-def test_the_native_unit_is_in_a_sandbox() -> None:
-    """As `systemd-analyze security` counts it."""
+def test_the_native_unit_has_a_low_security_exposure() -> None:
+    """`systemd-analyze security` rates the exposure of the native unit at 3.0 or less."""
     limit = f"--threshold={EXPOSURE * 10:.0f}"
     code, said = run_tool("systemd", "systemd-analyze", "security", "--offline=true", "--no-pager", limit, str(NATIVE))
     score = re.search(r"Overall exposure level for wharfinger.service: ([\d.]+)", said)
@@ -173,15 +175,17 @@ def test_the_native_unit_is_in_a_sandbox() -> None:
     assert code == 0
 
 
-def test_the_native_unit_is_watched_with_patience() -> None:
-    """The longest time between the ends of two passes, back-off and a slow pass, is well under the watchdog's."""
+def test_the_watchdog_of_the_native_unit_outlasts_back_off_and_slow_passes() -> None:
+    """The watchdog's time is at least twice the longest back-off plus the longest pass, which is the longest time
+    between the ends of two passes."""
     (timeout,) = [float(flag.default) for flag in FLAGS if flag.name == "pass-timeout"]
     assert (value(NATIVE, "Type"), value(NATIVE, "NotifyAccess")) == ("notify", "main")
     assert float(value(NATIVE, "WatchdogSec")) >= 2 * (SEQUENCE[-1] + timeout)
 
 
-def test_the_environment_file_sets_what_there_is() -> None:
-    """Every variable is a flag's, the unit's or Docker's; the one that cannot be done without has a default."""
+def test_the_environment_file_sets_only_variables_that_exist() -> None:
+    """Every variable in the environment file belongs to a flag, the unit or Docker. The registry, which is required,
+    has a default in the unit."""
     names = re.findall(r"^#?([A-Z_]+)=", (MANIFESTS / "systemd/wharfinger.env").read_text(), re.MULTILINE)
     flags = {environment_variable(each.name) for each in (*FLAGS, *SWITCHES)}
     assert set(names) <= flags | {REGISTRY, "DOCKER_HOST"}
@@ -193,20 +197,20 @@ def test_the_environment_file_sets_what_there_is() -> None:
 
 
 def in_compose() -> list[str]:
-    """The agent's arguments in the compose file."""
+    """Return the agent's arguments in the compose file."""
     (line,) = re.findall(r'command: (\["-ip".*\])', COMPOSE.read_text())
     return list(json.loads(line))
 
 
 def in_unit(unit: Path) -> list[str]:
-    """The agent's arguments in a unit for fleet."""
+    """Return the agent's arguments in a fleet unit."""
     line = value(unit, "ExecStart").partition(IMAGE)[2]
     return shlex.split(line.replace("${COREOS_PUBLIC_IPV4}", "192.0.2.1"))
 
 
 @pytest.mark.parametrize("words", [in_compose(), *(in_unit(unit) for unit in AGENTS_ON_FLEET)])
-def test_the_agents_arguments_are_arguments(words: Sequence[str]) -> None:
-    """The program takes them."""
+def test_the_program_accepts_the_arguments_in_the_manifests(words: Sequence[str]) -> None:
+    """The program accepts the arguments in the compose file and in the fleet units."""
     command, *rest = rewrite(list(words), commands=cli.commands)
     parsed = cli.commands[command].make_context(command, rest).params
     assert parse_uri(*parsed["uris"]).prefix
@@ -214,7 +218,7 @@ def test_the_agents_arguments_are_arguments(words: Sequence[str]) -> None:
 
 
 def compose_command() -> tuple[str, ...]:
-    """Docker's compose, as a plugin or the program of its own that Debian has."""
+    """Return the command for Docker's compose: the plugin, or the separate program that Debian has."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False) if _docker() else None
     return ("docker", "compose") if plugin and plugin.returncode == 0 else ("docker-compose",)
 
@@ -223,8 +227,8 @@ def _docker() -> bool:
     return shutil.which("docker") is not None
 
 
-def test_compose_takes_the_file() -> None:
-    """It reads it without a word; what the images do is another test's business."""
+def test_compose_accepts_the_file() -> None:
+    """compose accepts the file and prints nothing. Other tests check what the images do."""
     assert run_tool("docker-compose", *compose_command(), "--file", str(COMPOSE), "config", "--quiet") == (0, "")
 
 
@@ -232,13 +236,13 @@ def test_compose_takes_the_file() -> None:
 
 
 def shell_blocks(doc: Path) -> list[str]:
-    """The commands of a document."""
+    """Return the shell commands in a document."""
     return re.findall(r"^```sh\n(.*?)^```", doc.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @each_doc
-def test_commands_in_the_documents_are_sound_shell(doc: Path) -> None:
-    """shellcheck has nothing to say, but that a cd may fail: a person sees that."""
+def test_shellcheck_accepts_the_commands_in_the_documents(doc: Path) -> None:
+    """shellcheck accepts every command in the documents."""
     blocks = shell_blocks(doc)
     assert blocks
     for block in blocks:
@@ -246,8 +250,8 @@ def test_commands_in_the_documents_are_sound_shell(doc: Path) -> None:
 
 
 @each_doc
-def test_commands_in_the_documents_exist(doc: Path) -> None:
-    """Each of our own, with flags that it has, and a URI that can be read."""
+def test_wharfingers_commands_in_the_documents_exist(doc: Path) -> None:
+    """Every wharfinger command in the documents exists, with its flags, and its URI is valid."""
     assert own_commands(doc)
     for name, *rest in own_commands(doc):
         assert cli.commands[name].make_context(name, list(rest))
@@ -255,7 +259,8 @@ def test_commands_in_the_documents_exist(doc: Path) -> None:
 
 
 def own_commands(doc: Path) -> list[list[str]]:
-    """The words after the program's name, or its image's, in each command of a document that names a registry."""
+    """Return the words after the program's name, or its image's, in each command of a document that names a
+    registry."""
     lines = "\n".join(shell_blocks(doc)).replace("\\\n", " ").splitlines()
     found = [shlex.split(line, comments=True) for line in lines if "etcd://" in line]
     starts = [max(at for at, word in enumerate(words) if word == IMAGE or is_program(word)) for words in found]
@@ -264,5 +269,5 @@ def own_commands(doc: Path) -> list[list[str]]:
 
 
 def is_program(word: str) -> bool:
-    """Whether a word of a command is ours to run."""
+    """Return whether a word of a command is the wharfinger program."""
     return Path(word).name == "wharfinger"

@@ -1,4 +1,4 @@
-"""docs/migrate.md, followed word for word on a host where registrator has been, and then on to etcd's v3 API."""
+"""docs/migrate.md, followed word for word on a host where registrator ran, and then from etcd's v2 API to v3."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 GUIDE = (REPOSITORY / "docs" / "migrate.md").read_text()
 
-#: What comes after this heading has a moment of its own to look at, with both registries fed.
+#: The part after this heading stops once more, when both registries are in use.
 TO_V3 = "## From etcd's v2 API to v3"
 
 T = TypeVar("T")
@@ -31,8 +31,8 @@ FOREIGN = "worker/core-02:web-1:9000"
 
 @frozen
 class Moved:
-    """What the guide's commands printed, and what was there in between: once registrator was gone, and once both APIs
-    were fed."""
+    """What the guide's commands printed, and what was registered once registrator was gone, and once both APIs were in
+    use."""
 
     printed: list[str]
     off_registrator: dict[str, str]
@@ -41,8 +41,11 @@ class Moved:
 
 @pytest.fixture
 def moved(host: Host, tmp_path: Path) -> Iterator[Moved]:
-    """The guide, on a host with three containers, a registrator, and entries that this one and an earlier one wrote.
-    The agent that the guide starts ends with the test."""
+    """The guide was followed on a host with three containers, a registrator, and entries of this and an earlier
+    registrator.
+
+    The agent that the guide starts ends with the test.
+    """
     host.start("web-1", "web-2", "db")
     backed = host.expected()
     host.engine.run("--name registrator worker:1")
@@ -65,9 +68,13 @@ def moved(host: Host, tmp_path: Path) -> Iterator[Moved]:
 
 
 def test_the_guide_ends_with_a_clean_registry(host: Host, moved: Moved) -> None:
-    """What this host runs under its lasting name, what others wrote, and nothing of either registrator. On the way it
-    shows no difference under registrator's own name, each entry to be created under the lasting one, and the owners.
-    Then both of etcd's APIs are fed, and in the end v3 alone, with nothing left in v2 but what others wrote."""
+    """In the end, this host's containers are registered under its lasting name, keys of others are left, and nothing of
+    either registrator is.
+
+    On the way the guide shows no difference under registrator's own name, each entry to be created under the lasting
+    one, and the owners. Then both of etcd's APIs are in use, and in the end only v3, with nothing left in v2 but the
+    keys of others.
+    """
     theirs = {FOREIGN: "192.0.2.11:1"}
     assert moved.off_registrator == host.expected() | theirs
     assert "registrator" not in host.engine.docker("ps", "--all", "--format", "{{.Names}}")
@@ -84,7 +91,7 @@ def test_the_guide_ends_with_a_clean_registry(host: Host, moved: Moved) -> None:
 
 
 def script(host: Host, folder: Path) -> str:
-    """The guide's commands, with a stop at each moment to look at."""
+    """Return the guide's commands as a script that stops at each moment that the test wants to look at."""
     first, _, second = GUIDE.partition(TO_V3)
     to_v3 = commands(host, second)
     return "\n".join(
@@ -101,12 +108,13 @@ def script(host: Host, folder: Path) -> str:
 
 
 def stop_at(moment: Path) -> str:
-    """Wait there until the test has looked."""
+    """Return a command that waits until the test has looked."""
     return f"touch '{moment}'; while test -e '{moment}'; do sleep 0.05; done"
 
 
 def at(shell: Child, moment: Path, look: Callable[[], T]) -> T:
-    """Look when the script has come so far, and let it go on."""
+    """Wait until the script has come to a moment, call `look`, let the script go on, and return what `look`
+    returned."""
     wait_until(lambda: moment.exists() or not shell.running, 90, f"the guide to come to: {moment.name}")
     assert shell.running, shell.log()
     seen = look()
@@ -115,19 +123,19 @@ def at(shell: Child, moment: Path, look: Callable[[], T]) -> T:
 
 
 def keys_in_v3(host: Host) -> dict[str, str]:
-    """What is registered in the v3 store, without the prefix."""
+    """Return what is registered in the v3 store, without the prefix."""
     found = EtcdV3(host.etcd.endpoint).keys(host.prefix)
     return {key.removeprefix(f"{host.prefix}/"): value for key, value in found.items()}
 
 
 def commands(host: Host, guide: str) -> list[str]:
-    """The blocks of a part of the guide, as they can be run here."""
+    """Return the shell blocks of a part of the guide, changed so that they can run here."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
     return [waiting_for_health(block) for block in fill_in(host, blocks)]
 
 
 def fill_in(host: Host, blocks: list[str]) -> list[str]:
-    """The guide's commands with this host's addresses in the place of the guide's."""
+    """Replace the guide's addresses with this host's."""
     endpoint = host.etcd.endpoint
     places = {"192.0.2.10": host.engine.address, "127.0.0.1:2379/services": f"{endpoint}{host.prefix}"}
     places["http://127.0.0.1:2379"] = f"http://{endpoint}"
@@ -138,20 +146,20 @@ def fill_in(host: Host, blocks: list[str]) -> list[str]:
 
 
 def waiting_for_health(block: str) -> str:
-    """The guide's reader waits a second or two; a script has to be told."""
+    """Add a wait before a health check: the guide's reader waits a second or two by himself, a script does not."""
     wait = "for _ in $(seq 100); do wharfinger health >/dev/null 2>&1 && break; sleep 0.1; done\n"
     return wait + block if block.startswith("wharfinger health") else block
 
 
 def environment(host: Host) -> dict[str, str]:
-    """A shell with wharfinger, etcdctl and this host's engine."""
+    """Return the environment for a shell with wharfinger, etcdctl and this host's engine."""
     tools = Path(sys.executable).parent
     listen = {"WHARFINGER_LISTEN": f"127.0.0.1:{free_ports(1)[0]}"}
     return clean_environment(DOCKER_HOST=host.engine.socket_url, PATH=f"{tools}:{os.environ['PATH']}") | listen
 
 
 def end_agent(host: Host) -> None:
-    """End the agent that the guide has started in the background, by its pid."""
+    """End the agent that the guide started in the background, by its pid."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_text().split("\0")

@@ -1,4 +1,4 @@
-"""Whose an entry is: custom ids, hosts of one name, the owner record, the guard; on real engines and a real etcd."""
+"""Ownership of entries: custom ids, hosts with one name, the owner record and the delete guard, on real parts."""
 
 from __future__ import annotations
 
@@ -25,41 +25,42 @@ from tests.support.wiretap import Moment, Wiretap
 SHARED = "-e SERVICE_ID=shared"
 KEY = "worker/shared"
 
-#: Longer than a test: an agent with it makes a pass when it is told to, and no other.
-WHEN_TOLD = 3600.0
+#: An interval in seconds that is longer than any test: the agent makes a pass only when SIGHUP tells it to.
+ONLY_WHEN_TOLD = 3600.0
 
 
 @pytest.fixture(scope="module")
 def other_engine(engine: DockerEngine) -> Iterator[PrivateEngine]:
-    """A second engine: of the same name as the first, as on a cloned machine, and with an id of its own."""
+    """A second engine with the same name as the first, as on a cloned machine, but with an id of its own."""
     found = private_engine(hostname=engine.docker("info", "--format", "{{.Name}}"))
     if isinstance(found, Unavailable):
         pytest.skip(f"no second Docker engine: {found.reason}")
     try:
         give_own_id(found)
         build_test_images(found)
-        assert identity(found) != identity(engine)
+        assert engine_id(found) != engine_id(engine)
         yield found
     finally:
         found.close()
 
 
 def give_own_id(engine: PrivateEngine) -> None:
-    """Up to version 24 an engine takes its id from /etc/docker, which it would share with this machine's others."""
+    """Give an engine its own id: up to version 24, engines take it from /etc/docker, which all on this machine
+    share."""
     engine.stop()
     subprocess.run(engine.run_in_namespace(["mkdir", "-p", "/etc/docker"]), check=True)
     subprocess.run(engine.run_in_namespace(["mount", "-t", "tmpfs", "tmpfs", "/etc/docker"]), check=True)
     engine.start()
 
 
-def identity(engine: DockerEngine) -> str:
-    """The engine's id."""
+def engine_id(engine: DockerEngine) -> str:
+    """Return the engine's id."""
     return engine.docker("info", "--format", "{{.ID}}")
 
 
 @pytest.fixture
 def other(host: Host, other_engine: PrivateEngine, tmp_path: Path) -> Iterator[Host]:
-    """A second host of the same name, whose agents write below the same prefix."""
+    """A second host with the same name, whose agents write below the same prefix."""
     folder = tmp_path / "other"
     folder.mkdir()
     other_engine.remove_all()
@@ -73,42 +74,43 @@ def other(host: Host, other_engine: PrivateEngine, tmp_path: Path) -> Iterator[H
 
 @pytest.fixture
 def pair(host: Host, other: Host) -> tuple[Host, Host]:
-    """Two hosts with names of their own: give their agents `named()`."""
+    """Two hosts with different names. Their agents need the flags of `named()`."""
     host.owner, other.owner = "core-01", "core-02"
     return host, other
 
 
 def named(host: Host) -> tuple[str, str]:
-    """The flags that give a host's agent its name."""
+    """Return the flags that give a host's agent its name."""
     return "--hostname", host.owner
 
 
 def value_of(host: Host, name: str) -> str:
-    """What the entry of a running container has to say."""
+    """Return the value that the entry of a running container must have."""
     return host.expected()[host.key(name)]
 
 
 def refused(agent: Agent, reason: str = "conflict") -> float:
-    """How many ports the agent's last pass refused for this reason."""
+    """Return how many ports the agent's last pass refused for this reason."""
     return agent.metrics()[f'wharfinger_entries_refused{{reason="{reason}",registry="etcd"}}']
 
 
-def look(agent: Agent) -> None:
-    """Have an agent with a long interval make a pass."""
+def make_pass(agent: Agent) -> None:
+    """Have an agent with a long interval make a pass, and wait for its end."""
     before = agent.passes()
     agent.signal(signal.SIGHUP)
     wait_until(lambda: agent.passes() > before, 20, "a pass")
 
 
 def plan_of(host: Host, *flags: str) -> dict[str, Any]:
-    """What a dry run would do, as a program reads it."""
+    """Return what a dry run would do, from its JSON."""
     document: dict[str, Any] = json.loads(host.reconcile("--dry-run", "-o", "json", *flags).stdout)
     return document
 
 
-def test_of_two_hosts_with_one_id_the_first_keeps_it_until_it_lets_go(pair: tuple[Host, Host]) -> None:
-    """The second is refused in every pass, without a write, with a reason in log, metric and plan; and it gets the key
-    when the first one's container ends. With registrator the second takes it, and its end leaves none."""
+def test_of_two_hosts_with_one_id_the_first_keeps_it_until_its_container_ends(pair: tuple[Host, Host]) -> None:
+    """The second host is refused in every pass, without a write, with the reason in log, metric and plan. It gets the
+    key when the first host's container ends. With registrator the second host takes the key, and when its container
+    ends, there is none."""
     first, second = pair
     for each in pair:
         each.start("one", flags=SHARED)
@@ -126,8 +128,9 @@ def test_of_two_hosts_with_one_id_the_first_keeps_it_until_it_lets_go(pair: tupl
     first.wait_for({})
 
 
-def test_the_end_of_the_one_that_was_refused_takes_nothing_from_the_other(pair: tuple[Host, Host]) -> None:
-    """Not even where both would write the same value, as behind one address: whose it is is written down."""
+def test_the_end_of_a_refused_container_leaves_the_key_of_the_other_host(pair: tuple[Host, Host]) -> None:
+    """The owner record says which host has the key, so the end of the refused container changes nothing, even if both
+    hosts would write the same value."""
     first, second = pair
     flags = ("-ip", "192.0.2.1")
     for each in pair:
@@ -142,8 +145,9 @@ def test_the_end_of_the_one_that_was_refused_takes_nothing_from_the_other(pair: 
     assert (first.etcd.index(), first.keys()) == (index, {KEY: "192.0.2.1:18080"})
 
 
-def test_one_that_waited_gets_the_id_even_with_the_same_value(pair: tuple[Host, Host]) -> None:
-    """As a standby behind an address that moves: the two do not take turns at removing and writing it."""
+def test_a_standby_with_the_same_address_and_port_gets_the_id_and_keeps_it(pair: tuple[Host, Host]) -> None:
+    """A standby with the same address and port gets the id when the first host gives it up, and keeps it. The two do
+    not take turns at removing and writing the key."""
     agents = []
     for each in pair:
         each.engine.run(f"--name one -p 18080:9000 {SHARED} worker:1")
@@ -162,8 +166,8 @@ def test_one_that_waited_gets_the_id_even_with_the_same_value(pair: tuple[Host, 
     pair[0].wait_for({})
 
 
-def test_an_id_that_a_stranger_holds_is_refused_and_never_touched(host: Host) -> None:
-    """What nobody wrote down as ours is not ours, whatever we want."""
+def test_an_id_that_another_owner_has_is_refused_and_never_touched(host: Host) -> None:
+    """A key that this host's owner record does not claim is left alone, although a container asks for it."""
     host.etcd.put(f"{host.prefix}/{KEY}", "192.0.2.9:80")
     host.start("one", flags=SHARED)
     agent = host.agent(interval=0.1).wait_ready()
@@ -175,8 +179,8 @@ def test_an_id_that_a_stranger_holds_is_refused_and_never_touched(host: Host) ->
     assert host.etcd.node(f"{host.prefix}/{KEY}") == before
 
 
-def test_others_keys_are_counted(host: Host) -> None:
-    """Those that nobody can read among them."""
+def test_keys_of_others_are_counted(host: Host) -> None:
+    """Keys of others are counted as foreign, also those whose value cannot be read."""
     for key, value in {"worker/core-99:c:80": "192.0.2.9:80", "x/y": "not an address", "z/{": '{"a":1}'}.items():
         host.etcd.put(f"{host.prefix}/{key}", value)
     host.start("one")
@@ -186,8 +190,8 @@ def test_others_keys_are_counted(host: Host) -> None:
     assert seen['wharfinger_entries_actual{registry="etcd"}'] == 0
 
 
-#: What happens to a container with a custom id, and how many writes an agent makes of it. The first is the record,
-#: unless the container is gone: then the key goes first, and the directory that it leaves empty.
+#: Changes of a container with a custom id, and the number of writes that an agent makes for each. The first is the
+#: owner record, unless the container is gone: then the key is deleted first, and the directory that it leaves empty.
 CHANGES = {"new": 2, "moved": 3, "gone": 3}
 MOMENTS = [
     pytest.param(change, number, answered, id=f"{change}-{number}-{'after' if answered else 'before'}")
@@ -197,8 +201,8 @@ MOMENTS = [
 ]
 
 
-def bring_about(host: Host, change: str) -> None:
-    """Let the containers change, from a state that is registered."""
+def cause_change(host: Host, change: str) -> None:
+    """Cause a change of the containers, from a state that is registered."""
     if change != "new":
         host.start("one", flags=SHARED)
         assert host.reconcile().returncode == 0
@@ -213,8 +217,8 @@ def bring_about(host: Host, change: str) -> None:
 
 
 def kill_at(host: Host, number: int, *, answered: bool) -> None:
-    """Run an agent, and kill it at its n-th write: right before etcd hears of it, or when it was done and the agent has
-    not heard of that."""
+    """Run an agent and kill it at its n-th write: right before etcd gets the request, or, if `answered`, after etcd has
+    made the write and before the agent gets the answer."""
     agents: list[Agent] = []
 
     def meddle(moment: Moment) -> bool:
@@ -230,9 +234,12 @@ def kill_at(host: Host, number: int, *, answered: bool) -> None:
 
 
 @pytest.mark.parametrize(("change", "number", "answered"), MOMENTS)
-def test_killed_at_any_of_its_writes_it_leaves_no_orphan(host: Host, change: str, number: int, answered: bool) -> None:
-    """The container ends while nobody looks; the next agent, which knows nothing, removes what there is of it."""
-    bring_about(host, change)
+def test_an_agent_killed_at_any_of_its_writes_leaves_no_orphan(
+    host: Host, change: str, number: int, answered: bool
+) -> None:
+    """An agent is killed at any of its writes, and its container ends meanwhile. The next agent, which remembers
+    nothing, removes whatever was written."""
+    cause_change(host, change)
     kill_at(host, number, answered=answered)
     host.engine.remove_all()
     assert host.reconcile().returncode == 0
@@ -241,19 +248,21 @@ def test_killed_at_any_of_its_writes_it_leaves_no_orphan(host: Host, change: str
 
 @pytest.mark.parametrize("answered", [False, True])
 @pytest.mark.parametrize("number", [1, 2])
-def test_killed_at_any_of_its_writes_the_next_one_ends_where_it_would_have(
+def test_after_an_agent_was_killed_at_any_of_its_writes_the_next_one_registers_the_same(
     host: Host, number: int, answered: bool
 ) -> None:
-    """The container goes on, and its key is there and its host's: another one is refused."""
-    bring_about(host, "new")
+    """An agent is killed at any of its writes while its container goes on. After the next agent's pass, the key is
+    registered and belongs to this host: another host is refused."""
+    cause_change(host, "new")
     kill_at(host, number, answered=answered)
     assert host.reconcile().returncode == 0
     assert host.keys() == {KEY: value_of(host, "one")}
     assert plan_of(host, "--hostname", "core-99")["refused"][0]["reason"] == "conflict"
 
 
-def test_an_unwanted_custom_id_goes_after_a_restart_of_the_agent(host: Host) -> None:
-    """Nothing of it is in the agent's memory; registrator would leave it for ever."""
+def test_a_custom_id_whose_container_ended_while_the_agent_was_down_is_removed(host: Host) -> None:
+    """If a container with a custom id ends while the agent is down, the agent's next start removes the key. registrator
+    would leave it for ever."""
     host.start("one", flags=SHARED)
     host.start("two")
     agent = host.agent().wait_ready()
@@ -263,8 +272,9 @@ def test_an_unwanted_custom_id_goes_after_a_restart_of_the_agent(host: Host) -> 
     host.wait_for({host.key("two"): value_of(host, "two")})
 
 
-def test_of_two_engines_with_one_name_the_second_writes_nothing_and_says_what_cures_it(host: Host, other: Host) -> None:
-    """As with a cloned machine: each would take the other's entries for orphans of its own."""
+def test_of_two_engines_with_one_name_the_second_writes_nothing_and_says_what_to_do(host: Host, other: Host) -> None:
+    """Of two engines with one name, as after a machine was cloned, the second writes nothing, and its log, readiness
+    and error name the flags that help. Otherwise each would delete the other's entries as orphans."""
     host.start("one")
     other.start("two")
     host.agent().wait_ready()
@@ -283,9 +293,9 @@ def test_of_two_engines_with_one_name_the_second_writes_nothing_and_says_what_cu
     assert host.keys() == right | {"worker/core-02:two:9000": value_of(other, "two")}
 
 
-def test_a_host_that_replaces_another_takes_its_name_over(host: Host, other: Host) -> None:
-    """With a flag, which is needed once: the old engine's entries go, the new one's come, and the old agent, should it
-    still be there, stops writing."""
+def test_a_host_that_replaces_another_takes_over_its_name_with_a_flag(host: Host, other: Host) -> None:
+    """With `--take-over`, which is needed once, the old engine's entries are replaced by the new one's. The old agent,
+    if it still runs, stops writing."""
     host.start("one")
     other.start("two")
     old = host.agent().wait_ready()
@@ -298,8 +308,9 @@ def test_a_host_that_replaces_another_takes_its_name_over(host: Host, other: Hos
     assert (host.etcd.index(), other.keys()) == (index, other.expected())
 
 
-def test_two_agents_that_both_may_take_over_do_not_take_turns(host: Host, other: Host) -> None:
-    """The flag counts once a run: the one that was there first stands back."""
+def test_of_two_agents_with_take_over_the_first_stops_writing(host: Host, other: Host) -> None:
+    """`--take-over` applies until the first pass that writes the record, so the agent that was there first stops
+    writing for good."""
     first = host.agent("--take-over", interval=0.1).wait_ready()
     second = other.agent("--take-over", interval=0.1).wait_ready()
     wait_until(lambda: first.get("/readyz")[1].startswith("owner-conflict"), 20, "the first agent to stand back")
@@ -309,8 +320,8 @@ def test_two_agents_that_both_may_take_over_do_not_take_turns(host: Host, other:
     assert host.etcd.index() == index
 
 
-def test_two_agents_on_one_host_share_its_custom_ids_without_harm(host: Host) -> None:
-    """Both write one record; what they do to each other costs a pass, and no entry."""
+def test_two_agents_on_one_host_lose_no_entry_with_a_custom_id(host: Host) -> None:
+    """Two agents on one host write one owner record. Their conflicts cost a pass, but no entry."""
     host.start("stays", flags="-e SERVICE_ID=stays")
     agents = [host.agent(interval=0.05).wait_ready() for _ in range(2)]
     begin = host.etcd.index() + 1
@@ -335,12 +346,13 @@ def test_two_agents_on_one_host_share_its_custom_ids_without_harm(host: Host) ->
 
 
 def ids(host: Host) -> dict[str, str]:
-    """The containers whose custom id is their name, with what their entries have to say."""
+    """Return the containers whose custom id is their name, with the values that their entries must have."""
     return {key.split(":")[1]: value for key, value in host.expected().items()}
 
 
-def test_the_record_is_hidden_from_who_lists_the_store(host: Host, fresh_etcd: EtcdServer) -> None:
-    """`etcdctl ls --recursive /`, a recursive GET of everything, and a watch of the prefix show the entry alone."""
+def test_the_owner_record_is_hidden_from_listings_and_watches(host: Host, fresh_etcd: EtcdServer) -> None:
+    """`etcdctl ls --recursive /`, a recursive GET and a watch of the prefix show the entry, but not the owner
+    record."""
     host.etcd = fresh_etcd
     host.start("one", flags=SHARED)
     assert host.reconcile().returncode == 0
@@ -357,13 +369,13 @@ def test_the_record_is_hidden_from_who_lists_the_store(host: Host, fresh_etcd: E
 
 
 def record_of(host: Host) -> str:
-    """Where a host's record is, as documented."""
+    """Return the key of a host's owner record, as documented."""
     return f"/_wharfinger/{host.prefix.replace('/', '%2F')}/{host.owner}/record"
 
 
-def test_a_host_that_changes_its_name_leaves_entries_that_one_command_removes(host: Host) -> None:
-    """The old name's entries are not the new one's to delete: they are let be until the operator says that the name
-    is gone. With registrator each new container of its own changes the name."""
+def test_one_command_removes_the_entries_of_a_hosts_old_name(host: Host) -> None:
+    """The entries of a host's old name stay after it was renamed, until `deregister --hostname` removes them. With
+    registrator, each new container of its own changes the name."""
     host.start("one")
     assert host.reconcile("--hostname", "old").returncode == 0
     assert host.reconcile("--hostname", "new").returncode == 0
@@ -378,55 +390,59 @@ HELD = 'wharfinger_deletes_held_back{registry="etcd"}'
 GUARDED = 'wharfinger_guarded_passes_total{registry="etcd"}'
 
 
-def test_many_deletes_at_once_wait_until_three_passes_saw_them(host: Host) -> None:
-    """Meanwhile they are in metric, log and readiness text, and what is new is registered all the same."""
+def test_a_mass_delete_waits_until_three_passes_have_seen_it(host: Host) -> None:
+    """A mass delete waits until three passes have seen it. Meanwhile metric and log show the deletes, and new entries
+    are registered."""
     names = [f"c{number}" for number in range(8)]
     host.start(*names)
-    agent = host.agent(interval=WHEN_TOLD).wait_ready()
+    agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()
     before = host.keys()
     host.engine.docker("kill", *names[:6])
-    look(agent)
+    make_pass(agent)
     assert (agent.metrics()[HELD], host.keys()) == (6, before)
     host.start("new")
-    look(agent)
+    make_pass(agent)
     assert (agent.metrics()[HELD], agent.metrics()[GUARDED]) == (6, 2)
     assert host.keys() == before | {host.key("new"): value_of(host, "new")}
-    look(agent)
+    make_pass(agent)
     assert (agent.metrics()[HELD], host.keys()) == (0, host.expected())
     assert agent.log().count("deletes held back until seen again") == 1
     assert agent.log().count("no deletes held back any more") == 1
 
 
-def test_what_returns_while_it_is_held_back_is_never_absent(host: Host) -> None:
-    """As after an engine that was seen empty for a moment: the keys are updated where they are."""
+def test_containers_that_return_while_their_deletes_are_held_back_keep_their_keys(host: Host) -> None:
+    """Containers that return while their deletes are held back, as after an engine looked empty for a moment, keep
+    their keys, which are only updated."""
     names = [f"c{number}" for number in range(5)]
     host.start(*names)
-    agent = host.agent(interval=WHEN_TOLD).wait_ready()
+    agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()
     begin = host.etcd.index() + 1
     host.engine.docker("kill", *names)
-    look(agent)
-    look(agent)
+    make_pass(agent)
+    make_pass(agent)
     assert agent.metrics()[HELD] == 5
     host.engine.docker("start", *names)
-    look(agent)
+    make_pass(agent)
     assert (agent.metrics()[HELD], host.keys()) == (0, host.expected())
     assert {change["action"] for change in host.etcd.changes(host.prefix, begin)} <= {"compareAndSwap"}
 
 
-def test_an_engine_that_was_emptied_is_believed_at_the_third_look(host: Host) -> None:
-    """It may be the wrong engine, or a new one on the old socket; and it may be meant."""
+def test_the_entries_of_an_emptied_engine_are_deleted_in_the_third_pass(host: Host) -> None:
+    """If the engine suddenly shows no containers, the entries are deleted in the third pass that sees it. It may be the
+    wrong engine, or a new one on the old socket; and it may be intended."""
     host.start(*(f"c{number}" for number in range(6)))
-    agent = host.agent(interval=WHEN_TOLD).wait_ready()
+    agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()
     host.engine.remove_all()
-    look(agent)
-    look(agent)
+    make_pass(agent)
+    make_pass(agent)
     assert len(host.keys()) == 6
-    look(agent)
+    make_pass(agent)
     assert host.keys() == {}
 
 
-def test_one_pass_alone_ends_with_3_and_force_makes_it_delete(host: Host) -> None:
-    """It cannot look three times, so it says what it holds back, however often it is run."""
+def test_reconcile_holds_back_a_mass_delete_with_exit_code_3_unless_forced(host: Host) -> None:
+    """`reconcile` cannot see three passes, so each run holds a mass delete back, prints it, and ends with exit code 3.
+    `--force` makes the deletes."""
     names = [f"c{number}" for number in range(6)]
     host.start(*names)
     assert host.reconcile().returncode == 0
@@ -441,8 +457,8 @@ def test_one_pass_alone_ends_with_3_and_force_makes_it_delete(host: Host) -> Non
 
 
 @pytest.mark.parametrize("percent", ["0", "90"])
-def test_the_guard_can_be_set(host: Host, percent: str) -> None:
-    """Off, or for a host where much comes and goes."""
+def test_the_delete_guard_can_be_turned_off_or_raised(host: Host, percent: str) -> None:
+    """`--delete-guard` turns the guard off, or raises the percentage."""
     names = [f"c{number}" for number in range(6)]
     host.start(*names)
     assert host.reconcile().returncode == 0

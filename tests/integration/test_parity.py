@@ -1,4 +1,4 @@
-"""registrator's recorded keys, replayed: the same containers on a real engine, the same flags, the same keys."""
+"""registrator's recorded keys: the same containers on a real engine, with the same flags, get the same keys."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.support.etcd_server import EtcdServer
 from tests.support.host import Host
 from tests.support.parity import Case, load_cases
 
-#: In these, Docker chose a host port or an address, and chooses again. What it chose then is translated to what it
-#: chose now, both as `docker inspect` tells it of the container and port concerned. All other values hold as recorded.
+#: The cases in which Docker chose a host port or an address, and chooses again. The recorded choice is translated to
+#: the present one; `docker inspect` tells both. All other values must be as recorded.
 CHOSEN_BY_DOCKER = {"publish-all", "image-annotations", "image-annotations-overridden", "container-network"}
 
 PLAIN = [case for case in load_cases() if case.registry.startswith("etcd:")]
@@ -22,7 +22,7 @@ SKYDNS = [case for case in load_cases() if case not in PLAIN]
 
 @pytest.fixture
 def alone(host: Host, fresh_etcd: EtcdServer, tmp_path: Path) -> Host:
-    """The same host with an etcd of its own: where SkyDNS' records are is the same for all."""
+    """The same host with an etcd of its own, as SkyDNS' records are in the same place in every etcd."""
     alone = Host(host.engine, fresh_etcd, tmp_path)
     alone.prefix = ""
     return alone
@@ -30,18 +30,19 @@ def alone(host: Host, fresh_etcd: EtcdServer, tmp_path: Path) -> Host:
 
 @pytest.mark.parametrize("case", PLAIN, ids=lambda case: case.name)
 def test_the_keys_are_those_that_registrator_wrote(host: Host, case: Case) -> None:
-    """From `docker run` to the key in etcd, before and after what happened to the containers meanwhile."""
+    """After `docker run`, and after what happens to the containers then, etcd holds the keys and values that
+    registrator wrote."""
     replay(host, case)
 
 
 @pytest.mark.parametrize("case", SKYDNS, ids=lambda case: case.name)
 def test_the_records_are_those_that_registrator_wrote(alone: Host, case: Case) -> None:
-    """The same under skydns2://, in all of an etcd."""
+    """Under skydns2://, etcd holds the records that registrator wrote, and nothing else."""
     replay(alone, case)
 
 
 def replay(host: Host, case: Case) -> None:
-    """What happened to registrator's containers, and after each step what should be in etcd."""
+    """Do to the containers what was done to registrator's, and compare etcd with the recording after each step."""
     if any("backend" in line for line in case.docker_run):
         host.engine.docker("network", "create", "--subnet", "172.28.0.0/16", "backend")
     for line in case.docker_run:
@@ -55,21 +56,21 @@ def replay(host: Host, case: Case) -> None:
 
 
 def reconcile(host: Host, case: Case) -> None:
-    """One pass with the case's flags, all of etcd that registrator saw being the test's own prefix."""
+    """Run one pass with the case's flags. The test's prefix stands for the whole etcd that registrator saw."""
     uri = case.registry.replace("ETCD/", f"{host.etcd.endpoint}{host.prefix}/")
     done = run_once(host.engine.socket_url, "reconcile", *case.flags, "--hostname", case.hostname, uri)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def expected(host: Host, case: Case, recorded: dict[str, str]) -> dict[str, str]:
-    """The recorded keys and values as they should be in this etcd, with this engine's choices."""
+    """Return the recorded keys and values as they should be in this etcd, with this engine's choices."""
     if case.name in CHOSEN_BY_DOCKER:
         recorded = {key: translated(host, case, value) for key, value in recorded.items()}
     return {host.prefix + key: value for key, value in recorded.items()}
 
 
 def translated(host: Host, case: Case, value: str) -> str:
-    """A recorded value with each choice of Docker's replaced by the one that it made this time."""
+    """Return a recorded value with each choice of Docker's replaced by the one that it made this time."""
     now_by_then: dict[str, str] = {}
     for then in case.inspect.values():
         now = host.engine.inspect(then["Name"])
@@ -79,7 +80,7 @@ def translated(host: Host, case: Case, value: str) -> str:
 
 
 def choices(inspect: dict[str, Any]) -> list[str]:
-    """The container's address and the host port of each of its published ports, in the order of the ports."""
+    """Return a container's address and the host port of each of its published ports, in the order of the ports."""
     network = inspect["NetworkSettings"]
     published = [bindings for _, bindings in sorted(network["Ports"].items()) if bindings]
     return [network["IPAddress"], *(bindings[0]["HostPort"] for bindings in published)]

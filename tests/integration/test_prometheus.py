@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes running agents, with the rules and the dashboard's queries as they are shipped."""
+"""A real Prometheus scrapes running agents, with the shipped rules and the shipped dashboard's queries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from tests.support.waiting import wait_until
 SHIPPED = REPOSITORY / "manifests/prometheus"
 DASHBOARD = REPOSITORY / "manifests/grafana/wharfinger.json"
 
-#: What the shipped rule needs after the last good pass: 60 s of age, 30 s of "for"; and a scrape, an evaluation or two.
+#: Seconds from the last successful pass to the alert: 60 s of age, 30 s of "for", and a scrape and an evaluation or
+#: two.
 STALE = 60.0 + 30.0 + 15.0
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -33,8 +34,8 @@ Labels = dict[str, str]
 
 
 class Prometheus:
-    """One that runs on the shipped configuration with two things changed: whom it scrapes, and that it does so (and
-    looks at the rules, which are the shipped ones) every second, not every 15."""
+    """A Prometheus with the shipped configuration and rules. Only the targets are replaced, and it scrapes and
+    evaluates every second instead of every 15."""
 
     def __init__(self, folder: Path, *agents: Agent) -> None:
         shutil.copy(SHIPPED / "alerts.yml", folder)
@@ -64,18 +65,18 @@ class Prometheus:
             return False
 
     def api(self, path: str, **query: str) -> Any:
-        """The data of an answer of its API."""
+        """Return the data of an answer of its API."""
         url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         with _opener.open(url, timeout=10) as response:
             return json.load(response)["data"]
 
     def query(self, expression: str) -> dict[str, float]:
-        """The values of an expression now, by instance (empty where it has none)."""
+        """Return the present values of an expression, by instance; empty if it has none."""
         result = self.api("query", query=expression)["result"]
         return {each["metric"].get("instance", ""): float(each["value"][1]) for each in result}
 
     def firing(self, name: str) -> dict[str, Labels]:
-        """The annotations of the alerts of this name that fire, by instance."""
+        """Return the annotations of the alerts with this name that fire, by instance."""
         alerts = self.api("alerts")["alerts"]
         mine = [each for each in alerts if each["labels"]["alertname"] == name and each["state"] == "firing"]
         return {each["labels"]["instance"]: each["annotations"] for each in mine}
@@ -86,7 +87,7 @@ class Prometheus:
 
 
 def _for_agents(config: str, agents: tuple[Agent, ...]) -> str:
-    """The shipped configuration for these agents, and with short intervals."""
+    """Return the shipped configuration with these agents as targets and with short intervals."""
     targets = json.dumps([agent.listen for agent in agents])
     config, replaced = re.subn(r"targets: \[.*\]", f"targets: {targets}", config)
     assert replaced == 1
@@ -100,7 +101,7 @@ Watch = Callable[..., Prometheus]
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Iterator[Watch]:
-    """Starts a Prometheus that scrapes the agents it is given."""
+    """A function that starts a Prometheus for the agents that it is given."""
     if shutil.which("prometheus") is None:
         pytest.skip("prometheus is not installed (Debian: prometheus)")
     folder = tmp_path / "prometheus"
@@ -118,7 +119,7 @@ def watch(tmp_path: Path) -> Iterator[Watch]:
 
 @pytest.fixture
 def lonely_agent(tmp_path: Path) -> Iterator[Agent]:
-    """An agent that has never seen an etcd: nobody listens where it looks."""
+    """An agent that has never reached an etcd: nobody listens at its endpoint."""
     (port,) = free_ports(1)
     args = ["--hostname", "lonely", f"etcd://127.0.0.1:{port}/services"]
     agent = Agent(f"unix://{tmp_path}/no.sock", *args, log_path=tmp_path / "lonely.log").start()
@@ -127,7 +128,7 @@ def lonely_agent(tmp_path: Path) -> Iterator[Agent]:
 
 
 def dashboard_queries(instance: str) -> list[str]:
-    """What the dashboard asks of this instance."""
+    """Return the dashboard's queries for this instance."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     expressions = [target["expr"] for panel in panels for target in panel.get("targets", [])]
     values = {"$job": "wharfinger", "$instance": instance, "$__rate_interval": "30s"}
@@ -136,16 +137,16 @@ def dashboard_queries(instance: str) -> list[str]:
     return expressions
 
 
-def test_metrics_have_the_form_that_prometheus_wants(host: Host) -> None:
-    """promtool finds nothing to say against what a running agent serves."""
+def test_promtool_accepts_the_metrics_of_a_running_agent(host: Host) -> None:
+    """promtool has no complaint about the metrics that a running agent serves."""
     host.start("one")
     status, body = host.agent().wait_ready().get("/metrics")
     assert status == 200
     assert run_tool("prometheus", "promtool", "check", "metrics", stdin=body) == (0, "")
 
 
-def test_prometheus_scrapes_the_agent_and_takes_rules_and_dashboard(host: Host, watch: Watch) -> None:
-    """The rules load and evaluate, none fires, and every query of the dashboard has an answer."""
+def test_prometheus_evaluates_the_rules_and_the_queries_of_the_dashboard(host: Host, watch: Watch) -> None:
+    """The rules load and evaluate, no alert is pending or fires, and every query of the dashboard has an answer."""
     host.start("one", "two")
     agent = host.agent().wait_ready()
     prometheus = watch(agent)
@@ -159,8 +160,8 @@ def test_prometheus_scrapes_the_agent_and_takes_rules_and_dashboard(host: Host, 
 
 
 def test_the_stale_alert_fires_when_etcd_is_stopped(breakable_host: Host, lonely_agent: Agent, watch: Watch) -> None:
-    """The shipped rule, waited for in full: for an agent that lost its etcd, and for one that never had any. It ends
-    when etcd is back (the operator's SIGHUP spares it the rest of its back-off)."""
+    """The shipped rule fires, after its full time, for an agent that lost its etcd and for one that never had any. It
+    ends when etcd is back. A SIGHUP ends the back-off early."""
     host = breakable_host
     host.start("one")
     agent = host.agent().wait_ready()
@@ -179,5 +180,5 @@ def test_the_stale_alert_fires_when_etcd_is_stopped(breakable_host: Host, lonely
 
 
 def _why_stale(prometheus: Prometheus, agent: Agent) -> str:
-    """The description of the agent's stale alert, if it fires."""
+    """Return the description of the agent's stale alert if it fires, else an empty text."""
     return prometheus.firing("WharfingerReconcileStale").get(agent.listen, {}).get("description", "")

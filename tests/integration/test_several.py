@@ -1,4 +1,4 @@
-"""Several registries at once, each a real etcd: what happens to one is no matter to the others."""
+"""Several registries at once, each a real etcd: a fault of one does not affect the others."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tests.support.etcd_server import EtcdServer
 from tests.support.host import Host
 from tests.support.waiting import wait_until
 
-#: How the second registry goes away: known at once, or waited for.
+#: How to break the second registry, and how to mend it: requests to it fail at once, or after a time-out.
 AWAY: dict[str, tuple[Callable[[EtcdServer], None], Callable[[EtcdServer], object]]] = {
     "killed": (EtcdServer.kill, EtcdServer.start),
     "frozen": (EtcdServer.freeze, EtcdServer.thaw),
 }
 
-#: Seconds that the agent looks after, at its interval: a pass or two, on a machine that does other things as well.
+#: Seconds for a pass or two at the agent's interval, on a machine that does other things as well.
 AT_ONCE = 3.0
 
-#: Seconds of back-off that have built up after a short outage, and a pass.
+#: Seconds for the back-off that has built up after a short outage, and for a pass.
 RECOVERY = 20.0
 
 each_fault = pytest.mark.parametrize("fault", AWAY)
@@ -34,31 +34,31 @@ each_fault = pytest.mark.parametrize("fault", AWAY)
 
 @frozen
 class Two:
-    """One engine, and two places for its entries: on two servers, or two prefixes of one."""
+    """One engine, and two registries for its entries: on two servers, or two prefixes of one."""
 
     first: Host
     second: Host
 
     @property
     def uris(self) -> tuple[str, str]:
-        """In the order of the command line."""
+        """The URIs in the order of the command line."""
         return self.first.uri, self.second.uri
 
     def agent(self) -> Agent:
-        """One that feeds both."""
+        """Start an agent for both registries."""
         return self.first.run("--interval", "0.2", "-ip", self.first.engine.address, *self.uris)
 
     def reconcile(self, *flags: str) -> subprocess.CompletedProcess[str]:
-        """One pass over both."""
+        """Run one pass over both registries."""
         first = self.first
         return run_once(first.engine.socket_url, "reconcile", "-ip", first.engine.address, *flags, *self.uris)
 
     def deregister(self, *flags: str) -> subprocess.CompletedProcess[str]:
-        """Take this host out of both."""
+        """Deregister this host from both registries."""
         return run_once("", "deregister", "--hostname", self.first.owner, "--wait=0.5", *flags, *self.uris)
 
     def wait(self) -> dict[str, str]:
-        """Wait until both hold what they should; returns that."""
+        """Wait until both registries hold what they should, and return that."""
         right = self.first.expected()
         self.first.wait_for(right, RECOVERY)
         self.second.wait_for(right, RECOVERY)
@@ -67,18 +67,18 @@ class Two:
 
 @pytest.fixture
 def two(host: Host, fresh_etcd: EtcdServer, tmp_path: Path) -> Two:
-    """Two servers, the second of which may be broken."""
+    """Registries on two servers, the second of which may be broken."""
     return Two(host, Host(host.engine, fresh_etcd, tmp_path))
 
 
 @pytest.fixture
 def prefixes(host: Host, tmp_path: Path) -> Two:
-    """Two prefixes of one server."""
+    """Registries at two prefixes of one server."""
     return Two(host, Host(host.engine, host.etcd, tmp_path))
 
 
-def test_both_are_fed(two: Two) -> None:
-    """Each has a plan, a label and a line of its own; the log says which one it is about."""
+def test_entries_are_registered_in_both_registries(two: Two) -> None:
+    """Each registry has a plan, a label and a line of its own, and the log says which registry each line is about."""
     two.first.start("one", "two")
     two.second.etcd.put(f"{two.second.prefix}/{two.first.key('ghost')}", "192.0.2.8:8")
     agent = two.agent().wait_ready()
@@ -99,9 +99,9 @@ def test_both_are_fed(two: Two) -> None:
 
 
 @each_fault
-def test_one_that_is_down_does_not_hold_up_the_other(two: Two, fault: str) -> None:
-    """A new container is in the other one within a pass or two; metrics and health say which one is down, and it
-    catches up when it is back."""
+def test_a_registry_that_is_down_does_not_delay_the_other(two: Two, fault: str) -> None:
+    """While one registry is down, the other one gets changes within a pass or two. Metrics and health say which one is
+    down, and it catches up when it is back."""
     break_it, mend = AWAY[fault]
     two.first.start("stays", "goes")
     agent = two.agent().wait_ready()
@@ -127,8 +127,9 @@ def test_one_that_is_down_does_not_hold_up_the_other(two: Two, fault: str) -> No
     agent.wait_ready(RECOVERY)
 
 
-def test_one_that_was_never_there_does_not_hold_up_the_other(two: Two) -> None:
-    """Nor does it keep the agent from starting, or from ending at once."""
+def test_a_registry_that_was_never_reachable_does_not_delay_the_other(two: Two) -> None:
+    """A registry that was never reachable keeps the agent neither from registering in the other, nor from ending at
+    once."""
     two.first.start("one")
     two.second.etcd.freeze()
     agent = two.agent()
@@ -140,16 +141,16 @@ def test_one_that_was_never_there_does_not_hold_up_the_other(two: Two) -> None:
     assert time.monotonic() - begin < 2
 
 
-def test_sighup_looks_at_both_at_once(two: Two) -> None:
-    """However long the interval."""
+def test_sighup_starts_a_pass_over_both_registries_at_once(two: Two) -> None:
+    """SIGHUP starts a pass over both registries, however long the interval is."""
     agent = two.first.run("--interval", "3600", "-ip", two.first.engine.address, *two.uris).wait_ready()
     two.first.start("one")
     agent.signal(signal.SIGHUP)
     two.wait()
 
 
-def test_two_prefixes_of_one_etcd_are_two_registries(prefixes: Two) -> None:
-    """Neither takes the other's for orphans or for somebody else's, and each is emptied on its own."""
+def test_two_prefixes_of_one_etcd_are_independent_registries(prefixes: Two) -> None:
+    """Entries at one prefix are neither orphans nor foreign at the other, and each can be deregistered alone."""
     prefixes.first.start("one", "two")
     prefixes.first.engine.run("--name custom -P -e SERVICE_9000_ID=my-id worker:1")
     agent = prefixes.agent().wait_ready()
@@ -165,8 +166,9 @@ def test_two_prefixes_of_one_etcd_are_two_registries(prefixes: Two) -> None:
     assert (len(prefixes.first.keys()), len(prefixes.second.keys())) == (0, 3)
 
 
-def test_a_cluster_moves_from_one_registry_to_another(two: Two) -> None:
-    """One, both, the other: no entry is absent from where its readers look, and what stays behind can be removed."""
+def test_entries_move_from_one_registry_to_another_by_way_of_both(two: Two) -> None:
+    """An agent for the old registry, then for both, then for the new one: entries stay in the old registry until
+    `deregister` removes them."""
     two.first.start("one", "two")
     before = two.first.agent().wait_ready()
     right = two.first.expected()
@@ -183,8 +185,9 @@ def test_a_cluster_moves_from_one_registry_to_another(two: Two) -> None:
 
 
 @each_fault
-def test_one_pass_with_one_of_them_down(two: Two, fault: str) -> None:
-    """The other is done, whichever comes first on the command line; the exit code is 1, and it says why."""
+def test_reconcile_with_one_registry_down_changes_the_other_and_ends_with_1(two: Two, fault: str) -> None:
+    """`reconcile` with one registry down changes the other one, in any order on the command line. It ends with 1 and
+    says why."""
     two.first.start("one")
     AWAY[fault][0](two.second.etcd)
     down = Two(two.second, two.first)
@@ -204,8 +207,9 @@ def test_one_pass_with_one_of_them_down(two: Two, fault: str) -> None:
 
 
 @each_fault
-def test_deregistering_with_one_of_them_down(two: Two, fault: str) -> None:
-    """The other is emptied; the exit code is 1, and the one that is away is done when it is back."""
+def test_deregister_with_one_registry_down_empties_the_other_and_ends_with_1(two: Two, fault: str) -> None:
+    """`deregister` with one registry down removes the entries from the other one and ends with 1. Run again, it removes
+    the rest."""
     two.first.start("one")
     assert two.reconcile().returncode == 0
     break_it, mend = AWAY[fault]

@@ -1,4 +1,4 @@
-"""The support itself, proven on the real parts that it stands for."""
+"""The test support behaves as the tests assume, on the real parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 
 def page(address: str, port: int) -> str:
-    """The page that the web image serves there; empty while nobody answers."""
+    """Return the page that the web image serves; empty while nobody answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{address}:{port}/", timeout=2) as response:
@@ -27,12 +27,12 @@ def page(address: str, port: int) -> str:
 
 
 def published(engine: DockerEngine, container: str, port: str) -> int:
-    """The host's port behind one published port."""
+    """Return the host port of a published port."""
     return int(engine.inspect(container)["NetworkSettings"]["Ports"][port][0]["HostPort"])
 
 
 def test_both_published_ports_of_a_container_answer_from_here(host: Host) -> None:
-    """A test can fetch what an entry names."""
+    """A test can fetch a page from the address and port that an entry names."""
     host.engine.run("--name shop --hostname shop -P web")
     for port in (80, 8080):
         outside = published(host.engine, "shop", f"{port}/tcp")
@@ -42,13 +42,13 @@ def test_both_published_ports_of_a_container_answer_from_here(host: Host) -> Non
 
 @pytest.mark.parametrize("tag", sorted(TEST_IMAGES))
 def test_a_container_of_each_image_runs_and_stops_at_once(host: Host, tag: str) -> None:
-    """No test waits for a first process that ignores TERM."""
+    """Containers of the test images stop at once, so no test waits for a first process that ignores TERM."""
     container = host.engine.run(f"--name xx {tag}")
     host.engine.docker("stop", container, timeout=5)
     assert host.engine.inspect("xx")["State"]["ExitCode"] == 137
 
 
-def test_images_carry_what_the_parity_cases_recorded(host: Host) -> None:
+def test_images_have_the_settings_that_the_parity_cases_recorded(host: Host) -> None:
     """Exposed ports, environment and labels come from the image."""
     config = host.engine.inspect("annotated:2")["Config"]
     assert sorted(config["ExposedPorts"]) == ["443/tcp", "80/tcp"]
@@ -56,20 +56,20 @@ def test_images_carry_what_the_parity_cases_recorded(host: Host) -> None:
     assert config["Labels"] == {"SERVICE_443_NAME": "labelimage"}
 
 
-def test_exit_codes_of_commands_are_seen(host: Host) -> None:
-    """`sh -c '...; exit 3'` is what the parity cases run."""
+def test_the_engine_reports_the_exit_code_of_a_command(host: Host) -> None:
+    """The engine reports the exit code of a container's command, such as `sh -c '...; exit 3'` in the parity cases."""
     host.engine.replay("--name ss nginx sh -c 'sleep 0; exit 3'")
     assert host.engine.docker("wait", "ss") == "3"
 
 
-def test_a_failing_docker_command_says_what_and_why(host: Host) -> None:
-    """The error is the command and the engine's words."""
+def test_a_docker_command_that_fails_raises_an_error_with_command_and_reason(host: Host) -> None:
+    """The error has the command and the engine's message."""
     with pytest.raises(DockerError, match=r"docker kill nobody: .*No such container"):
         host.engine.docker("kill", "nobody")
 
 
 def test_a_frozen_engine_hangs_and_a_thawed_one_answers(breakable_host: Host) -> None:
-    """Frozen: it takes connections, and answers nothing."""
+    """A frozen engine accepts connections but answers nothing. A thawed one answers again."""
     engine = breakable_host.engine
     assert isinstance(engine, PrivateEngine)
     engine.freeze()
@@ -80,7 +80,7 @@ def test_a_frozen_engine_hangs_and_a_thawed_one_answers(breakable_host: Host) ->
 
 
 def test_a_restarted_engine_keeps_its_images_and_address(breakable_host: Host) -> None:
-    """Stop and start on the same data; containers are stopped, as without live-restore."""
+    """A restarted engine has the same data and address. Its containers are stopped, as without live-restore."""
     engine = breakable_host.engine
     assert isinstance(engine, PrivateEngine)
     engine.run("--name xx nginx")
@@ -91,7 +91,7 @@ def test_a_restarted_engine_keeps_its_images_and_address(breakable_host: Host) -
 
 
 def test_a_killed_engine_starts_again(breakable_host: Host) -> None:
-    """Neither its pid file nor its orphaned containers stand in the way."""
+    """A killed engine starts again, in spite of its pid file and its orphaned containers."""
     engine = breakable_host.engine
     assert isinstance(engine, PrivateEngine)
     engine.run("--name xx nginx")
@@ -101,8 +101,8 @@ def test_a_killed_engine_starts_again(breakable_host: Host) -> None:
     assert engine.containers()
 
 
-def test_live_restore_keeps_containers_beside_another_engine(engine: DockerEngine) -> None:
-    """A second private engine coexists with the first, its containers outlive its daemon, and nothing stays after."""
+def test_a_second_private_engine_runs_beside_the_first_and_leaves_nothing_behind(engine: DockerEngine) -> None:
+    """A second private engine runs beside the first, keeps its data over a restart, and leaves nothing behind."""
     second = private_engine(live_restore=True)
     if not isinstance(second, PrivateEngine):
         pytest.skip(f"no second engine: {second.reason}")
@@ -118,8 +118,8 @@ def test_live_restore_keeps_containers_beside_another_engine(engine: DockerEngin
     assert second.folder.as_posix() not in Path("/proc/self/mounts").read_text()
 
 
-def test_etcd_round_trip(etcd: EtcdServer) -> None:
-    """What is put is read, listed and deleted, colons and question marks included."""
+def test_the_v2_client_reads_lists_and_deletes_what_it_has_put(etcd: EtcdServer) -> None:
+    """The v2 client reads, lists and deletes what it has put, with colons and question marks in keys."""
     before = etcd.index()
     etcd.put("/round/trip/core-01:a?b#c:80", "10.0.0.1:80")
     etcd.put("/round/empty/gone", "x")
@@ -135,13 +135,13 @@ def test_etcd_round_trip(etcd: EtcdServer) -> None:
 
 
 def test_etcd_keys_with_a_ttl_expire(etcd: EtcdServer) -> None:
-    """A TTL is passed on."""
+    """A key with a TTL expires."""
     etcd.put("/mortal", "x", ttl=1)
     wait_until(lambda: etcd.get("/mortal") is None, 5, "the key to expire")
 
 
 def test_etcd_survives_kill_freeze_and_restart_with_its_data(fresh_etcd: EtcdServer) -> None:
-    """Whatever is done to it, it comes back at the same endpoint with the same keys."""
+    """After being frozen, killed and restarted, etcd has the same endpoint and the same keys."""
     fresh_etcd.put("/stays", "here")
     fresh_etcd.freeze()
     fresh_etcd.thaw()

@@ -1,4 +1,4 @@
-"""Which containers, which address: each flag on a real engine."""
+"""Which containers are registered, and with which address: each flag on a real engine."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pytest
 from tests.support.agent import run_once
 from tests.support.host import Host
 
-#: A HEALTHCHECK that a file decides, as often as a test has patience for.
+#: A HEALTHCHECK that passes while a file exists, and runs often enough for a test.
 CHECKED = "--health-cmd 'ls /tmp/ok' --health-interval 200ms --health-retries 1"
 
 SUBNETS = {"front": "172.28.0.0/24", "back": "172.28.1.0/24"}
 
 
 def address(host: Host, name: str, network: str, family: str = "IPAddress") -> str:
-    """The container's address on a network, as the engine tells it."""
+    """Return the container's address on a network, as the engine says."""
     return str(host.engine.inspect(name)["NetworkSettings"]["Networks"][network][family])
 
 
 def refusals(output: str) -> dict[str, str]:
-    """What was refused, by container: all that is said about it."""
+    """Return what was refused: container to everything that is said about it."""
     lines = [line.split(maxsplit=2) for line in output.splitlines() if line.startswith("!")]
     return {name: rest for _, name, rest in lines}
 
@@ -34,8 +34,9 @@ def networks(host: Host) -> Host:
     return host
 
 
-def test_only_healthy_containers_have_entries_while_they_are(host: Host) -> None:
-    """Each flip is followed, and so is a pause: the engine calls a paused container with a HEALTHCHECK unhealthy."""
+def test_with_health_healthy_a_container_has_entries_while_it_is_healthy(host: Host) -> None:
+    """With `--health healthy`, a container has entries exactly while it is healthy. The engine calls a paused container
+    with a HEALTHCHECK unhealthy."""
     docker = host.engine.docker
     host.start("plain")
     agent = host.agent("--health", "healthy").wait_ready()
@@ -57,8 +58,9 @@ def test_only_healthy_containers_have_entries_while_they_are(host: Host) -> None
     assert agent.running
 
 
-def test_health_counts_only_where_it_is_asked_for(host: Host) -> None:
-    """By default a container is registered as soon as it runs."""
+def test_by_default_the_health_of_a_container_does_not_matter(host: Host) -> None:
+    """By default a container is registered as soon as it runs. With `--health=healthy`, it is not while its check
+    fails."""
     host.start("web", flags=CHECKED)
     assert host.reconcile().returncode == 0
     assert host.keys() == host.expected()
@@ -66,9 +68,9 @@ def test_health_counts_only_where_it_is_asked_for(host: Host) -> None:
     assert host.keys() == {}
 
 
-def test_only_what_the_filters_let_through_has_entries(host: Host) -> None:
-    """What was registered without them goes, and comes back. Values may hold spaces and commas. A container that joins
-    the network of one that is not selected has its address all the same."""
+def test_only_containers_that_the_filters_select_have_entries(host: Host) -> None:
+    """With `--filter`, only selected containers have entries; those of others are removed. Values may have spaces and
+    commas. A container in the network of one that is not selected still gets its address."""
     host.start("one", flags="--label public --label 'team=a b,c'")
     host.start("two", flags="--label public")
     host.start("three")
@@ -95,8 +97,8 @@ def test_only_what_the_filters_let_through_has_entries(host: Host) -> None:
     assert host.keys().keys() == {host.key("one")}
 
 
-def test_an_agent_with_a_filter_sees_containers_come_and_go(host: Host) -> None:
-    """In each pass, and not only in its first."""
+def test_an_agent_applies_its_filters_in_every_pass(host: Host) -> None:
+    """An agent applies its filters in each pass, not only in the first."""
     host.start("before", flags="--label public")
     agent = host.agent("--filter", "label=public").wait_ready()
     host.start("hidden")
@@ -118,8 +120,8 @@ def test_an_agent_with_a_filter_sees_containers_come_and_go(host: Host) -> None:
         ("label", "--filter 'label': it should be NAME=VALUE"),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_told_and_nothing_is_written(host: Host, given: str, words: str) -> None:
-    """In the engine's own words where it is the engine that refuses it."""
+def test_a_wrong_filter_is_an_error_and_nothing_is_written(host: Host, given: str, words: str) -> None:
+    """A wrong filter is an error, with the engine's message if the engine refuses it, and nothing is written."""
     host.start("web")
     assert host.reconcile().returncode == 0
     done = host.reconcile("--filter", given)
@@ -128,9 +130,9 @@ def test_a_filter_that_makes_no_sense_is_told_and_nothing_is_written(host: Host,
     assert host.keys() == host.expected()
 
 
-def test_a_container_says_which_networks_address_is_taken(networks: Host) -> None:
-    """With SERVICE_NETWORK, for itself or one port; --network says it for all that say nothing. Who is not on that
-    network is refused, and stops nobody."""
+def test_a_container_or_a_flag_selects_the_network_whose_address_is_registered(networks: Host) -> None:
+    """SERVICE_NETWORK selects the network of a container or a port, and `--network` that of all others. A container
+    that is not on its network is refused, and others are registered."""
     host = networks
     run, connect = host.engine.run, host.engine.docker
     run("--name plain --network front worker:1")
@@ -155,8 +157,8 @@ def test_a_container_says_which_networks_address_is_taken(networks: Host) -> Non
         }
 
 
-def test_the_network_is_only_for_internal_addresses(networks: Host) -> None:
-    """--network without -internal is a mistake that is told; SERVICE_NETWORK without it does nothing."""
+def test_a_network_applies_only_to_internal_addresses(networks: Host) -> None:
+    """`--network` without `-internal` is an error. SERVICE_NETWORK without it has no effect."""
     networks.start("web", flags="-e SERVICE_NETWORK=back")
     done = networks.reconcile("--network", "back")
     assert done.returncode == 1
@@ -165,8 +167,9 @@ def test_the_network_is_only_for_internal_addresses(networks: Host) -> None:
     assert networks.keys() == networks.expected()
 
 
-def test_addresses_of_one_family(host: Host) -> None:
-    """On a network with both, IPv4 unless told otherwise; who has none of the family is refused."""
+def test_only_internal_addresses_of_the_chosen_family_are_registered(host: Host) -> None:
+    """With `-internal`, a container gets its IPv4 address if `--ip-family` permits that. A container without an address
+    of the family is refused."""
     create = ("network", "create", "--ipv6", "--subnet", "fd00:28::/64", "--subnet", SUBNETS["front"], "dual")
     host.engine.docker(*create)
     host.engine.docker("network", "create", "--subnet", SUBNETS["back"], "back")
@@ -178,15 +181,15 @@ def test_addresses_of_one_family(host: Host) -> None:
     }
     v6 = {host.key("web"): f"[{address(host, 'web', 'dual', 'GlobalIPv6Address')}]:9000"}
     for family, expected in (("any", v4), ("ipv4", v4), ("ipv6", v6)):
-        # The address that every pass of a host is given is of no use here, and of the wrong family at last.
+        # `reconcile` passes the engine's IPv4 address as -ip, which is not wanted here and wrong for ipv6: clear it.
         done = host.reconcile("-ip", "", "-internal", "--ip-family", family)
         assert done.returncode == 0, done.stderr
         assert host.keys() == expected
     assert refusals(done.stdout) == {"old": "9000/tcp  container 'old' has no IPv6 address of its own  (no-address)"}
 
 
-def test_published_ports_of_one_family(host: Host) -> None:
-    """Only what is published in the family of the address that was given can be dialled there."""
+def test_only_ports_published_in_the_chosen_family_are_registered(host: Host) -> None:
+    """A port is registered only if it is published in the family of `-ip`, as nobody could reach it otherwise."""
     host.engine.run("--name both -p 8080:9000 worker:1")
     host.engine.run(f"--name four -p {host.engine.address}:8081:9000 worker:1")
     host.engine.run("--name six -p [::1]:8082:9000 worker:1")
@@ -202,8 +205,9 @@ def test_published_ports_of_one_family(host: Host) -> None:
     assert f"-ip {place!r} is not an IPv6 address" in done.stderr
 
 
-def test_tcp_and_udp_on_one_port_say_each_its_own(host: Host) -> None:
-    """By the protocol in the name of the variable or label; what is said for the port counts for both."""
+def test_metadata_for_tcp_and_udp_on_one_port_are_independent(host: Host) -> None:
+    """A variable or label with a protocol in its name applies to that protocol's port, and has precedence over one
+    without."""
     metadata = "-e SERVICE_53_UDP_NAME=dns-udp --label SERVICE_53_tcp_name=dns-tcp -e SERVICE_53_NAME=neither"
     host.engine.run(f"--name dns -p 5353:53/tcp -p 5353:53/udp {metadata} -e SERVICE_53_UDP_ID=u dns:1")
     assert host.reconcile().returncode == 0
@@ -211,8 +215,9 @@ def test_tcp_and_udp_on_one_port_say_each_its_own(host: Host) -> None:
     assert host.keys() == {f"dns-tcp/{host.owner}:dns:53": place, "dns-udp/u": place}
 
 
-def test_every_binding_has_an_entry_where_that_is_asked_for(host: Host) -> None:
-    """The engine's first keeps its id. Without the flag again, the further ones are orphans of this host, and go."""
+def test_with_all_bindings_every_binding_has_an_entry(host: Host) -> None:
+    """With `--all-bindings`, each binding has an entry, and the engine's first keeps its id. Without the flag, the
+    others are orphans and are deleted."""
     here = host.engine.address
     host.engine.run(f"--name web -p 8080:9000 -p 8081:9000 -p {here}:8082:9000 -p 127.0.0.1:8083:9000 worker:1")
     bindings = host.engine.inspect("web")["NetworkSettings"]["Ports"]["9000/tcp"]
@@ -231,9 +236,9 @@ def test_every_binding_has_an_entry_where_that_is_asked_for(host: Host) -> None:
     assert host.keys() == one
 
 
-def test_bindings_on_addresses_of_their_own_keep_them(host: Host) -> None:
-    """Without -ip each is registered where it is; those on all addresses need the address that others dial, which
-    nobody can know here."""
+def test_without_an_ip_only_bindings_on_a_named_address_are_registered(host: Host) -> None:
+    """Without `-ip`, a binding on a named address is registered with it. A binding on all addresses is refused: this
+    host knows no address that others could reach."""
     here = host.engine.address
     host.engine.run(f"--name web -p 8081:9000 -p {here}:8082:9000 -p [::1]:8083:9000 worker:1")
     done = host.reconcile("-ip", "", "--all-bindings")

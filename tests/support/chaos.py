@@ -1,11 +1,11 @@
-"""Faults of every kind on a real engine, a real etcd of three members and a real agent; and what must hold all along.
+"""Faults of every kind on a real engine, a real etcd of three members and a real agent, and what must hold throughout.
 
-Everything random comes from one seed. What is expected in the end is worked out from `docker inspect`, never from what
-was done. Three things are promised, and looked after here:
+Everything random comes from one seed. The expected end is worked out from `docker inspect`, never from what was done.
+Three promises are checked here:
 
-- once it is quiet, the registry is exactly right within `Chaos.bound()`;
+- once the faults have ended, the registry is exactly right within `Chaos.bound()`;
 - no key of others is ever touched, and no key is ever written outside the prefix: a witness reads every change;
-- nothing happens to the entry of a container that ran all along: it is neither absent nor rewritten at any moment.
+- the entry of a container that runs all along is never absent and never rewritten.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from tests.support.host import SCHEMES
 from tests.support.lab import CabledMember, Lab
 from tests.support.private_engine import PrivateEngine
 from tests.support.waiting import WaitTimeout, wait_until
-from tests.support.witness import GONE_WRONG, History, Seen, Watcher
+from tests.support.witness import REQUEST_ERRORS, History, ObservedChange, Watcher
 
 PREFIX = "/services"
 
-#: The agent's, in seconds: as most run it.
+#: The agent's settings, in seconds; both are the defaults.
 INTERVAL = 1.0
 PASS_TIMEOUT = 10.0
 
-#: How many passes must see a suspicious mass delete: what a burst of deaths right before the quiet costs.
+#: How many passes must see a suspicious mass delete, as after a burst of deaths right before the faults end.
 GUARD_PASSES = 3
 
-#: Seconds of patience for an agent that is just being started, on a busy machine.
+#: Seconds that an agent may need to start on a busy machine.
 STARTING = 5.0
 
-#: Ids that several containers ask for; one of them is a stranger's for ever.
+#: Ids that several containers ask for. The first belongs to another owner all the time.
 CUSTOM_IDS = tuple(f"custom-{number}" for number in range(6))
 NAMES = ("worker", "team/app", "team/eu/app")
 
-#: Keys of others under the prefix: another host's, custom ones, one that our containers want, and rubbish.
+#: Keys of others under the prefix: another host's, custom ids, one that this host's containers ask for, and rubbish.
 FOREIGN = {
     f"worker/{CUSTOM_IDS[0]}": "192.0.2.9:80",
     "worker/core-99:steady0:9000": "192.0.2.9:9000",
@@ -62,18 +62,18 @@ FOREIGN = {
 STEADY = tuple(f"steady{number}" for number in range(5))
 STEADY_FLAGS = ("", "-e SERVICE_ID=steady-id", "-e SERVICE_NAME=team/app", "", "-e SERVICE_ID=team-id")
 
-#: Where the owner record is: hidden from lists, but not from who reads the store's history.
-SHELF = "/_wharfinger"
+#: The keys of the owner records. They are hidden from listings, but not from the store's history.
+RECORD_KEYS = "/_wharfinger"
 
-#: Where the last write of a run goes, to see that the watcher has seen all that went before.
+#: The key of the last write of a run. Once the witness has seen it, it has seen everything before.
 FENCE = "/fence"
 
 
 class Chaos:
-    """The scene, what can be done to it, and what it has to look like afterwards."""
+    """The parts, the faults that can be caused in them, and what must be true afterwards."""
 
     def __init__(self, engine: PrivateEngine, lab: Lab, folder: Path, seed: int, api: int = 2) -> None:
-        """`api` is the version of etcd's API that the agent speaks."""
+        """`api` is the version of etcd's API that the agent uses."""
         self.engine, self.lab, self.seed, self.api = engine, lab, seed, api
         self.random = random.Random(seed)
         self.done: Counter[str] = Counter()
@@ -89,7 +89,7 @@ class Chaos:
         self._fences = 0
 
     def open(self) -> Chaos:
-        """Put the strangers' keys, start the steady containers and the agent, and begin to watch."""
+        """Put the keys of others, start the steady containers and the agent, and start to record changes."""
         for key, value in FOREIGN.items():
             self.store().put(f"{PREFIX}/{key}", value)
         for name, flags in zip(STEADY, STEADY_FLAGS, strict=True):
@@ -110,7 +110,8 @@ class Chaos:
         self.agent.kill9()
 
     def go(self, seconds: float) -> None:
-        """Let things happen for so long: each of them once, however long it takes, and then as often as it weighs."""
+        """Cause faults for so many seconds: first each action once, however long that takes, then at random by
+        weight."""
         end = time.monotonic() + seconds
         todo = self.random.sample(ACTIONS, len(ACTIONS))
         while todo or time.monotonic() < end:
@@ -120,14 +121,14 @@ class Chaos:
             self._pause.wait(self.random.uniform(0, 0.4))
 
     def store(self, member: CabledMember | None = None) -> EtcdV2 | EtcdV3:
-        """What the agent writes to, as this member shows it, or one that answers."""
+        """Return a client of the store that the agent writes to, through this member, or through one that answers."""
         if self.api == 2:
             return member or self.lab.any()
         return EtcdV3(member.endpoint) if member else self.store3()
 
     def store3(self) -> EtcdV3:
-        """The v3 store, by a member that answers. Those to which nothing was done are asked: a read goes through the
-        quorum, and takes its time where there is none."""
+        """Return a client of the v3 store, through a member that answers. It asks only members that are not broken: a
+        read goes through the quorum, and takes long if there is none."""
 
         def answering() -> EtcdV3 | None:
             stores = (EtcdV3(member.endpoint, timeout=2) for member in self.healthy() if member.awake)
@@ -138,15 +139,15 @@ class Chaos:
         return found
 
     def mend(self) -> None:
-        """Bring everything back that is away."""
+        """Bring everything back that is broken."""
         self.engine.thaw()
         self.mend_members()
         if not self.agent.running:
             self.agent.start()
 
     def expected(self) -> dict[str, str]:
-        """All that should be registered, by what the engine says now: the strangers' keys as they are, and of several
-        containers with one key the eldest one's."""
+        """Return everything that should be registered by what the engine says now: the keys of others as they are, and
+        for a key that several containers ask for, the value of the oldest."""
         right = dict(FOREIGN)
         running = [each for each in self.engine.inspect_all() if each["State"]["Running"]]
         for each in sorted(running, key=_age):
@@ -157,24 +158,24 @@ class Chaos:
         return right
 
     def keys(self) -> dict[str, str]:
-        """All that is registered."""
+        """Return all keys and values that are registered."""
         return {key.removeprefix(f"{PREFIX}/"): value for key, value in self.store().keys(PREFIX).items()}
 
     def wrong(self) -> dict[str, tuple[str | None, str | None]]:
-        """What is registered and what should be, where the two differ."""
+        """Return the keys where what is registered differs from what should be: (registered, expected)."""
         seen, right = self.keys(), self.expected()
         return {key: (seen.get(key), right.get(key)) for key in seen | right if seen.get(key) != right.get(key)}
 
     def _is_right(self) -> bool:
-        """Whether nothing is wrong. A member that has just come back may not find its quorum at once, and then it
-        answers us no more than it answers the agent: that is not right yet."""
+        """Return whether nothing is wrong. A member that has just come back may not find its quorum at once; then it
+        answers neither the agent nor the test, and that counts as not right yet."""
         try:
             return not self.wrong()
-        except GONE_WRONG:
+        except REQUEST_ERRORS:
             return False
 
     def wait_until_right(self, timeout: float) -> float:
-        """Wait until nothing is wrong; returns the seconds that it took."""
+        """Wait until nothing is wrong, and return the seconds that it took."""
         begin = time.monotonic()
         try:
             wait_until(self._is_right, timeout)
@@ -183,27 +184,29 @@ class Chaos:
         return time.monotonic() - begin
 
     def bound(self) -> float:
-        """Seconds within which all must be right once everything works: an interval, a pass that may still be waiting
-        for something that was away, two more intervals if many entries have to go at once, and the back-off that
-        failures have built up, as the agent itself says."""
+        """Return the seconds within which all must be right once everything works.
+
+        These are: an interval, a pass that may still wait for something that was away, two more intervals if many
+        entries have to go at once, and the back-off that failures have built up, which the agent logs.
+        """
         ready = self.agent.get("/readyz")[0] == 200
         waits = re.findall(r"pass failed .*next_in_seconds=([0-9.]+)", self.agent.log())
         back_off = 0.0 if ready or not waits else float(waits[-1])
         return GUARD_PASSES * INTERVAL + PASS_TIMEOUT + STARTING + back_off
 
     def settle(self) -> float:
-        """Quiet: mend everything, and see that all is right in time and stays so; returns the seconds that it took."""
+        """End the faults, check that all becomes right in time and stays so, and return the seconds that it took."""
         self.mend()
         self.lab.leader()
         took = self.wait_until_right(self.bound())
         self.agent.wait_ready(self.bound())
         self.agent.wait_for_passes(2)
-        self._up_to_here()
+        self._wait_for_witness()
         assert not self.wrong(), f"seed {self.seed}: {self.wrong()}"
         return took
 
     def violations(self) -> list[str]:
-        """What must never happen and did, up to the last `settle()`."""
+        """Return everything that must never happen but did, up to the last `settle()`."""
         found = [f"the witness lost track: {self.witness.lost}"] if self.witness.lost else []
         found += [f"{each.action} of {each.key}" for each in self.witness.changes if self._is_bad(each)]
         now = {key: self._node(key) for key in self.untouchable}
@@ -211,16 +214,16 @@ class Chaos:
         log = self.agent.log()
         return found + [f"logged: {word}" for word in ("Traceback", "please report", "internal-error") if word in log]
 
-    def _is_bad(self, change: Seen) -> bool:
+    def _is_bad(self, change: ObservedChange) -> bool:
         key = change.key
         ours = key.rpartition("/")[2].startswith(f"{self.owner}:") or key.endswith(CUSTOM_IDS)
         untouchable = key.removeprefix(f"{PREFIX}/") in self.untouchable
-        if key == FENCE or key.startswith(f"{SHELF}/"):
+        if key == FENCE or key.startswith(f"{RECORD_KEYS}/"):
             return False
         return not key.startswith(f"{PREFIX}/") or untouchable or not (ours or change.directory)
 
-    def _up_to_here(self) -> None:
-        """Wait until the witness has read all changes there were."""
+    def _wait_for_witness(self) -> None:
+        """Wait until the witness has read all changes so far."""
         self._fences += 1
         self.store().put(FENCE, str(self._fences))
         wait_until(lambda: self.witness.has_seen(FENCE, str(self._fences)), 30, "the witness to catch up")
@@ -229,23 +232,23 @@ class Chaos:
         return self.store().node(f"{PREFIX}/{key}")
 
     def healthy(self) -> list[CabledMember]:
-        """The members to which nothing has been done."""
+        """Return the members that are not broken."""
         return [member for member in self.lab.cabled if member not in self._mend]
 
-    # What can be done to the containers.
+    # Actions on containers.
 
     def containers(self, *filters: str) -> list[str]:
-        """The names of all containers but the steady ones."""
+        """Return the names of all containers except the steady ones."""
         listed = self.engine.docker("ps", "--all", "--format", "{{.Names}}", *filters).split()
         return sorted(name for name in listed if name not in STEADY)
 
     def pick(self, *filters: str) -> list[str]:
-        """One of them, if there is any."""
+        """Return one of them in a list, empty if there is none."""
         names = self.containers(*filters)
         return [self.random.choice(names)] if names else []
 
     def start(self) -> None:
-        """A container more; if there are many, one less."""
+        """Start a container. If there are many, remove one first."""
         if len(self.containers()) > 14:
             self.remove()
         name = f"-e SERVICE_NAME={self.random.choice(NAMES)}"
@@ -253,37 +256,37 @@ class Chaos:
         self._run(self._new_name(), self.random.choice(["", name, custom, f"{name} {custom}"]))
 
     def remove(self) -> None:
-        """A container less."""
+        """Remove a container."""
         self._docker("rm", "--force", *self.pick())
 
     def stop(self) -> None:
-        """A container stops, and may be started again."""
+        """Stop a container, which may be started again."""
         self._docker("stop", *self.pick("--filter", "status=running"))
 
     def die(self) -> None:
-        """A container is killed."""
+        """Kill a container."""
         self._docker("kill", *self.pick("--filter", "status=running"))
 
     def start_again(self) -> None:
-        """A container that stopped comes back, at another port."""
+        """Start a container that was stopped. It gets another host port."""
         self._docker("start", *self.pick("--filter", "status=exited"))
 
     def restart(self) -> None:
-        """A container is restarted."""
+        """Restart a container."""
         self._docker("restart", *self.pick())
 
     def rename(self) -> None:
-        """A container gets another name."""
+        """Give a container another name."""
         if names := self.pick():
             self._docker("rename", *names, self._new_name())
 
     def burst(self) -> None:
-        """Several containers start at once."""
+        """Start several containers at once."""
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda name: self._run(name, ""), [self._new_name() for _ in range(4)]))
 
     def massacre(self) -> None:
-        """All containers but the steady ones are killed and removed at once."""
+        """Kill and remove all containers except the steady ones at once."""
         self._docker("rm", "--force", *self.containers())
 
     def _new_name(self) -> str:
@@ -293,7 +296,8 @@ class Chaos:
         self.engine.run(f"--name {name} -P {flags} worker:1")
 
     def _docker(self, command: str, *words: str) -> None:
-        """A docker command about a container, if there is one; one that has just ended by itself does not matter."""
+        """Run a docker command about a container, if there is one. A container that has just ended by itself is no
+        error."""
         if not words or words[-1].startswith("--"):
             return
         try:
@@ -302,10 +306,10 @@ class Chaos:
             if "No such container" not in str(error) and "is not running" not in str(error):
                 raise
 
-    # What can be done to the agent and the engine.
+    # Actions on the agent and the engine.
 
     def kill_agent(self) -> None:
-        """The agent is killed where it stands, and another one started at once or some time later; or it is started."""
+        """Kill the agent, and in three of four cases start it again at once; or start it if it is not running."""
         if not self.agent.running:
             self.agent.start()
             return
@@ -315,28 +319,29 @@ class Chaos:
             self.agent.start()
 
     def freeze_agent(self) -> None:
-        """The agent stands still amid whatever it does, while a container dies: what it then does is late."""
+        """Freeze the agent in the middle of whatever it does, and kill a container meanwhile. What it then does is
+        late."""
         if self.agent.running:
             self.agent.signal(signal.SIGSTOP)
             self.die()
             self.agent.signal(signal.SIGCONT)
 
     def count_passes(self) -> None:
-        """Add up how the passes of the present agent ended."""
+        """Add the results of the present agent's passes to `passes`."""
         for name, value in self.agent.metrics().items():
             if match := re.fullmatch(r'wharfinger_passes_total\{.*\bresult="([^"]*)".*\}', name):
                 self.passes[match[1]] += int(value)
 
     def freeze_engine(self) -> None:
-        """The engine answers nothing for a while."""
+        """Freeze the engine for a while."""
         self.engine.freeze()
         self._pause.wait(self.random.uniform(0.2, 2))
         self.engine.thaw()
 
-    # What can be done to etcd.
+    # Actions on etcd.
 
-    def hurt(self, break_it: Callable[[CabledMember], object], mend: Callable[[CabledMember], object]) -> None:
-        """One member fails, every third time the leader; whichever failed before it works again."""
+    def break_member(self, break_it: Callable[[CabledMember], object], mend: Callable[[CabledMember], object]) -> None:
+        """Break one member, in a third of the cases the leader. A member that was broken before is mended first."""
         self.mend_members()
         member = self._victim()
         self._mend[member] = lambda: mend(member)
@@ -347,21 +352,22 @@ class Chaos:
         return self.random.choice([member for member in self.lab.cabled if (member is leader) == leads])
 
     def mend_members(self) -> None:
-        """All members work again."""
+        """Mend all members, and wait until they answer."""
         for member, mend in list(self._mend.items()):
             mend()
             wait_until(member.answers, 30, f"{member.name} to answer again")
             del self._mend[member]
 
     def wipe_member(self) -> None:
-        """A member loses its data, and is taken in again without."""
+        """Remove a member with its data, and add it to the cluster again without data."""
         self.mend_members()
         member = self._victim()
         with self._away(member):
             self.lab.wipe(member)
 
     def lose_majority(self) -> None:
-        """Two of three members stand still for a while: nothing can be written, and there is something to write."""
+        """Freeze two of three members for a while, and change containers meanwhile: there are writes, and none can
+        succeed."""
         self.mend_members()
         two = self.random.sample(self.lab.cabled, 2)
         with self._away(*two):
@@ -381,41 +387,42 @@ class Chaos:
         for member in members:
             del self._mend[member]
 
-    # What can be done to the keys.
+    # Actions on keys.
 
     def delete_key(self) -> None:
-        """Somebody deletes one of ours by hand."""
+        """Delete one of the agent's keys, as somebody might by hand."""
         self._tamper(lambda store, key: store.delete(key))
 
     def overwrite_key(self) -> None:
-        """Somebody writes something else there."""
+        """Overwrite one of the agent's keys with another value."""
         self._tamper(lambda store, key: store.put(key, "192.0.2.66:6666"))
 
     def leave_ghost(self) -> None:
-        """Something that no container backs stands there in our name."""
+        """Put a key in the host's name that no container backs."""
         ghost = f"{PREFIX}/worker/{self.owner}:ghost{next(self._numbers)}:9000"
         self._tamper(lambda store, _: store.put(ghost, "192.0.2.66:6666"))
 
     def _tamper(self, act: Callable[[EtcdV2 | EtcdV3, str], object]) -> None:
-        """Do it to one of our keys that is not a steady container's; a cluster that takes no write is let be."""
+        """Do `act` to a key of the agent that is not a steady container's. If the cluster takes no write, only count
+        that."""
         for member in self.healthy()[:1]:
             try:
                 ours = sorted(key for key in self.keys() if key not in self.untouchable)
                 if ours:
                     act(self.store(member), f"{PREFIX}/{self.random.choice(ours)}")
-            except GONE_WRONG:
+            except REQUEST_ERRORS:
                 self.untaken += 1
 
 
 def _age(document: Mapping[str, Any]) -> str:
-    """Sort key for creation times: the engine cuts zeros off their ends."""
+    """Return a sort key for a container's creation time. The engine cuts zeros off the end of the fraction."""
     seconds, _, fraction = document["Created"].rstrip("Z").partition(".")
     return f"{seconds}.{fraction:0<9}"
 
 
 @dataclass(frozen=True)
 class Action:
-    """Something that happens, and how often compared with the others."""
+    """Something that can happen, and how often compared with the others."""
 
     name: str
     weight: int
@@ -435,17 +442,17 @@ ACTIONS = (
     Action("agent killed -9, or started", 8, Chaos.kill_agent),
     Action("agent frozen while a container dies", 3, Chaos.freeze_agent),
     Action("engine frozen", 2, Chaos.freeze_engine),
-    Action("etcd member killed", 4, lambda chaos: chaos.hurt(CabledMember.kill, CabledMember.start)),
-    Action("etcd member frozen", 4, lambda chaos: chaos.hurt(CabledMember.freeze, CabledMember.thaw)),
+    Action("etcd member killed", 4, lambda chaos: chaos.break_member(CabledMember.kill, CabledMember.start)),
+    Action("etcd member frozen", 4, lambda chaos: chaos.break_member(CabledMember.freeze, CabledMember.thaw)),
     Action(
         "etcd member cut off from its peers",
         4,
-        lambda chaos: chaos.hurt(CabledMember.leave_quorum, CabledMember.join_quorum),
+        lambda chaos: chaos.break_member(CabledMember.leave_quorum, CabledMember.join_quorum),
     ),
     Action(
         "etcd member cut off from its clients",
         4,
-        lambda chaos: chaos.hurt(CabledMember.leave_clients, CabledMember.join_clients),
+        lambda chaos: chaos.break_member(CabledMember.leave_clients, CabledMember.join_clients),
     ),
     Action("etcd member wiped", 2, Chaos.wipe_member),
     Action("etcd majority frozen", 2, Chaos.lose_majority),

@@ -1,4 +1,4 @@
-"""A host for the commands: an engine that answers as a real one did, a real etcd, and the program between them."""
+"""A host for tests of the commands: a recorded engine, a real etcd, and the program between them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OWNER = "core-07"
 
 
 class Docker(RecordedEngine):
-    """An engine that runs what it is told to."""
+    """An engine whose running containers the test sets."""
 
     def __init__(self) -> None:
         super().__init__([], {}, name=OWNER)
@@ -34,7 +34,7 @@ class Docker(RecordedEngine):
 
 
 class Host:
-    """A host with an engine, and a way to run the program on it."""
+    """A host with an engine, and methods that run the program on it."""
 
     def __init__(self, folder: Path, etcd: EtcdServer) -> None:
         self.etcd = etcd
@@ -43,7 +43,7 @@ class Host:
         self.docker = Docker()
 
     def runs(self, *names: str, **ids: str) -> None:
-        """From now on it runs these containers; ``ids`` are further ones by name with their SERVICE_ID."""
+        """Let the engine run exactly these containers. `ids` maps further containers' names to their SERVICE_ID."""
         documents: list[Json] = [inspected(name) for name in (*names, *ids)]
         for document in documents:
             if document["Id"] in ids:
@@ -52,7 +52,7 @@ class Host:
 
     @property
     def uri(self) -> str:
-        """The registry."""
+        """The URI of the registry."""
         return f"etcd://{self.etcd.endpoint}/services"
 
     def command(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -64,11 +64,11 @@ class Host:
         return self.command("reconcile", "-ip=10.0.0.1", *args)
 
     def deregister(self, *args: str, name: str = OWNER) -> subprocess.CompletedProcess[str]:
-        """Take a host out of service."""
+        """Run `wharfinger deregister` for a host."""
         return self.command("deregister", f"--hostname={name}", "--wait=0.5", *args)
 
     def agent(self) -> Agent:
-        """The program, running."""
+        """Start the agent."""
         log = self.folder / "agent.log"
         return Agent(f"unix://{self.socket}", "-ip=10.0.0.1", "--interval=0.2", self.uri, log_path=log).start()
 
@@ -79,7 +79,7 @@ class Host:
 
 
 def on_a_terminal(argv: list[str], word: str) -> tuple[int, str]:
-    """Exit code and output of a program that is answered this word on a terminal of its own."""
+    """Run a program on a terminal of its own and type `word` there. Return its exit code and output."""
     ours, its = pty.openpty()
     with subprocess.Popen(argv, stdin=its, stdout=its, stderr=its, cwd=REPOSITORY, env=clean_environment()) as child:
         os.close(its)
@@ -90,7 +90,7 @@ def on_a_terminal(argv: list[str], word: str) -> tuple[int, str]:
 
 
 def _read(terminal: int) -> bytes:
-    """A terminal whose last program has ended answers with an error."""
+    """Read from a terminal. Once the last program on it has ended, reading raises an error, which means the end."""
     try:
         return os.read(terminal, 4096)
     except OSError:

@@ -1,4 +1,4 @@
-"""A Docker engine to test on: one that is there, or a private one."""
+"""A Docker engine for tests: one that already runs on this machine, or a private one."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ ENGINE_VARIABLES = ("DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_CONFIG")
 
 @dataclass(frozen=True)
 class Unavailable:
-    """No engine can be had here, with the reason in plain words."""
+    """There is no engine to test on, for this reason."""
 
     reason: str
 
 
 class DockerError(RuntimeError):
-    """The docker command failed; the message is the command and what it printed."""
+    """The docker command failed. The message has the command and what it printed."""
 
 
 class DockerEngine(ABC):
-    """A reachable engine, driven by the docker command as an operator would."""
+    """An engine that answers. Tests drive it with the docker command, as an operator would."""
 
     @property
     @abstractmethod
     def socket_url(self) -> str:
-        """The value of DOCKER_HOST for it."""
+        """The value of DOCKER_HOST for this engine."""
 
     @property
     @abstractmethod
     def address(self) -> str:
-        """The address at which its published ports are reached from here."""
+        """The address at which the tests reach its published ports."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give it back: what was started for it ends, an engine that was there before stays."""
+        """Release it. An engine that the tests started ends; an engine that was there before stays."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of a command that is to talk to this engine; builds go without BuildKit, hence offline."""
+        """The environment for commands that talk to this engine. Builds avoid BuildKit, so they need no network."""
         return clean_environment(DOCKER_HOST=self.socket_url, DOCKER_BUILDKIT="0")
 
     def docker(self, *args: str, stdin: bytes | None = None, timeout: float = 60.0) -> str:
-        """Run `docker ARGS...`; returns what it printed, stripped. Raises `DockerError` when it fails or hangs."""
+        """Run `docker ARGS...` and return its stripped output. Raises `DockerError` if it fails or hangs."""
         argv = ["docker", *args]
         try:
             done = subprocess.run(
@@ -64,37 +64,38 @@ class DockerEngine(ABC):
         return done.stdout.decode(errors="replace").strip()
 
     def run(self, line: str) -> str:
-        """`docker run -d LINE`, where `LINE` is written as for a shell; returns the container's id."""
+        """Run `docker run -d LINE` and return the container's id. `LINE` is quoted as for a shell."""
         return self.docker("run", "-d", *shlex.split(line))
 
     def replay(self, line: str) -> None:
-        """One line of a parity case: `docker run -d LINE`, or with a leading `!` another docker command."""
+        """Run one line of a parity case: `docker run -d LINE`, or another docker command after a `!`."""
         if line.startswith("!"):
             self.docker(*shlex.split(line.removeprefix("!")))
         else:
             self.run(line)
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """`docker inspect` of one container, image or network."""
+        """Return `docker inspect` of one container, image or network."""
         return dict(json.loads(self.docker("inspect", name))[0])
 
     def inspect_all(self) -> list[dict[str, Any]]:
-        """`docker inspect` of all containers, whatever their state."""
+        """Return `docker inspect` of all containers in any state."""
         containers = self.containers()
         return list(json.loads(self.docker("inspect", *containers))) if containers else []
 
     def containers(self) -> list[str]:
-        """The ids of all containers, whatever their state."""
+        """Return the ids of all containers in any state."""
         return self.docker("ps", "--all", "--quiet", "--no-trunc").split()
 
     def remove_all(self) -> None:
-        """Remove every container and every network that a user made; images stay. Only for an engine that is ours."""
+        """Remove every container and every user-made network. Images stay. Call it only on an engine of the tests'
+        own."""
         if containers := self.containers():
             self.docker("rm", "--force", "--volumes", *containers)
         self.docker("network", "prune", "--force")
 
     def answers(self) -> bool:
-        """Whether the engine answers at all."""
+        """Return whether the engine answers."""
         try:
             self.docker("version", timeout=5)
         except DockerError:
@@ -103,37 +104,37 @@ class DockerEngine(ABC):
 
 
 class ExistingEngine(DockerEngine):
-    """An engine that was there before us, at `url`."""
+    """An engine that was there before the tests, at `url`."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     @property
     def socket_url(self) -> str:
-        """As it was given."""
+        """The URL that was given."""
         return self._url
 
     @property
     def address(self) -> str:
-        """The engine's host; for an engine on this machine, the address of this machine's default route."""
+        """The engine's host; if the engine is on this machine, the address of this machine's default route."""
         parts = urlsplit(self._url)
         return parts.hostname or _own_address() if parts.scheme == "tcp" else _own_address()
 
     @property
     def environment(self) -> dict[str, str]:
-        """With the user's TLS settings, which belong to the user's engine."""
+        """The environment, with the user's TLS settings, as the engine is the user's."""
         return super().environment | {name: os.environ[name] for name in ENGINE_VARIABLES if name in os.environ}
 
     def close(self) -> None:
-        """Nothing: it is not ours."""
+        """Do nothing: the engine is not the tests'."""
 
     def is_empty(self) -> bool:
-        """Whether it has neither containers nor images."""
+        """Return whether it has neither containers nor images."""
         return not self.containers() and not self.docker("images", "--all", "--quiet")
 
 
 def _own_address() -> str:
-    """The address that this machine would send from; connecting a datagram socket sends nothing."""
+    """Return the address that this machine sends from. Connecting a datagram socket sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))

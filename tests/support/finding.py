@@ -1,4 +1,4 @@
-"""Which engine to use: one that is there, else a private one, else none and why."""
+"""Find an engine to test on: one that is there, else a private one, else none with the reasons."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ USUAL_SOCKET = Path("/var/run/docker.sock")
 
 
 def find_engine(must_be_empty: bool = True) -> DockerEngine | Unavailable:
-    """An engine that is there, else a private one, started; else the reasons against both, in plain words.
+    """Return an engine that is there, else start a private one. If neither works, return the reasons.
 
-    Tests want an empty one: they remove every container that they find and tag images as `nginx:latest`, which must
-    happen in nobody's engine.
+    Tests need an empty engine: they remove every container and tag their images `nginx:latest`, among others. They must
+    not do that to an engine that somebody uses.
     """
     existing = existing_engine()
     if os.environ.get("PYTEST_XDIST_WORKER") and isinstance(existing, ExistingEngine):
@@ -31,7 +31,7 @@ def find_engine(must_be_empty: bool = True) -> DockerEngine | Unavailable:
 
 
 def existing_engine() -> ExistingEngine | Unavailable:
-    """The engine that DOCKER_HOST names, else the one at the usual socket."""
+    """Return the engine that DOCKER_HOST names, else the one at the usual socket."""
     url = os.environ.get("DOCKER_HOST") or (f"unix://{USUAL_SOCKET}" if USUAL_SOCKET.exists() else None)
     if url is None:
         return Unavailable(f"no engine is there (DOCKER_HOST is not set, {USUAL_SOCKET} does not exist)")
@@ -42,5 +42,5 @@ def existing_engine() -> ExistingEngine | Unavailable:
 
 
 if __name__ == "__main__":
-    # For the shell: whether an engine is there already.
+    # The shell scripts ask with this whether there already is an engine.
     sys.exit(isinstance(existing_engine(), Unavailable))

@@ -1,4 +1,4 @@
-"""Images for tests and the demo, built `FROM scratch` around Debian's static busybox: no network, no download."""
+"""Images for tests and the demo, built `FROM scratch` on Debian's static busybox, without network or download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.engine import DockerEngine
 APPLETS = ("cat", "echo", "hostname", "httpd", "kill", "ls", "nc", "sh", "sleep", "wget")
 ELF_PROGRAM_INTERPRETER = 3
 
-# KILL as the stop signal: a first process without a handler ignores TERM, and every `docker stop` would take 10 s.
+# The stop signal is KILL: a first process without a handler ignores TERM, so every `docker stop` would take 10 s.
 PREAMBLE = """\
 FROM scratch
 COPY rootfs /
@@ -21,7 +21,7 @@ STOPSIGNAL SIGKILL
 """
 IDLE = 'CMD ["sleep", "1000000"]\n'
 
-# One page a port, each naming the container by its hostname.
+# Each port serves a page that names the container by its hostname.
 SERVE = """\
 CMD ["sh", "-c", "for port in 80 8080; do echo hello from $(hostname), port $port > /www/$port/index.html; done; \
 httpd -p 8080 -h /www/8080; exec httpd -f -p 80 -h /www/80"]
@@ -49,17 +49,17 @@ def build_test_images(engine: DockerEngine) -> None:
 
 
 def remove_test_images(engine: DockerEngine) -> None:
-    """Remove them again: an engine that is not ours must be as empty for the next run as it was for this one."""
+    """Remove the test images. The next run needs an engine that is not the tests' own to be empty again."""
     engine.docker("rmi", "--force", *TEST_IMAGES)
 
 
 def build(engine: DockerEngine, tag: str, rest: str) -> None:
-    """Build one image: busybox, and what the lines of Dockerfile in `rest` make of it."""
+    """Build one image: busybox, plus the Dockerfile lines in `rest`."""
     engine.docker("build", "--tag", tag, "-", stdin=_context(PREAMBLE + rest), timeout=120)
 
 
 def static_busybox() -> Path:
-    """The busybox of this machine; raises FileNotFoundError when there is none that runs without shared libraries."""
+    """Return this machine's busybox. Raises FileNotFoundError if none runs without shared libraries."""
     found = shutil.which("busybox")
     if found is None or not _is_static(Path(found)):
         raise FileNotFoundError("no statically linked busybox is installed (Debian: busybox-static)")
@@ -67,7 +67,7 @@ def static_busybox() -> Path:
 
 
 def _is_static(binary: Path) -> bool:
-    """Whether a (64 bit) ELF file names no interpreter, that is no dynamic linker, in its program headers."""
+    """Return whether a 64-bit ELF file names no dynamic linker (interpreter) in its program headers."""
     data = binary.read_bytes()
     if data[:5] != b"\x7fELF\x02":
         return False
@@ -79,7 +79,7 @@ def _is_static(binary: Path) -> bool:
 
 
 def _context(dockerfile: str) -> bytes:
-    """A build context as a tar file: the Dockerfile, busybox, a link for each command, and folders to serve."""
+    """Return a build context as a tar file: the Dockerfile, busybox, a link for each command, and folders to serve."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         _add(tar, "Dockerfile", dockerfile.encode())

@@ -1,4 +1,4 @@
-"""An etcd cluster whose members are hosts of their own, so that each can be cut off from the others or from us."""
+"""An etcd cluster with each member on a host of its own, so that each can be cut off from its peers or its clients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.network import NetworkNamespace, run
 
 
 class CabledMember(EtcdMember):
-    """A member with two cables: its peers are on the LAN, its clients at the other end of a cable to us."""
+    """A member with two cables: one to its peers on the LAN, and one to its clients, which are the tests and agents."""
 
     def __init__(self, name: str, lan: Lan, network: NetworkNamespace) -> None:
         super().__init__(name, network.address, through=network.command)
@@ -19,24 +19,24 @@ class CabledMember(EtcdMember):
         self.peer_url = f"http://{lan.plug_in(network)}:{self.peer_url.rpartition(':')[2]}"
 
     def leave_quorum(self) -> None:
-        """Cut it off from its peers: it answers its clients, and can neither agree to a write nor learn of one."""
+        """Cut it off from its peers. It still answers clients, but can neither agree to a write nor learn of one."""
         self._lan.cut(self._network)
 
     def join_quorum(self) -> None:
-        """Mend that."""
+        """Connect it to its peers again."""
         self._lan.mend(self._network)
 
     def leave_clients(self) -> None:
-        """Cut it off from its clients: it goes on with its peers, and who asks it hears nothing, not even a refusal."""
+        """Cut it off from its clients. It goes on with its peers, and clients get no answer, not even a refusal."""
         run(*self._network.command(["ip", "link", "set", f"wfe{self._network.number}", "down"]))
 
     def join_clients(self) -> None:
-        """Mend that."""
+        """Connect it to its clients again."""
         run(*self._network.command(["ip", "link", "set", f"wfe{self._network.number}", "up"]))
 
 
 class Lab(EtcdCluster):
-    """Three such members on one LAN. `close()` removes all of it."""
+    """A cluster of three such members on one LAN. `close()` removes all of it."""
 
     def __init__(self, folder: Path) -> None:
         self._stack = ExitStack()
@@ -52,7 +52,7 @@ class Lab(EtcdCluster):
         super().__init__(self.cabled)
 
     def leader(self, other_than: EtcdMember | None = None) -> CabledMember:
-        """As of any cluster."""
+        """See EtcdCluster."""
         found = super().leader(other_than)
         assert isinstance(found, CabledMember)
         return found

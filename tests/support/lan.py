@@ -1,4 +1,4 @@
-"""A network of our own that joins the namespaces of several hosts, and us (root and iproute2 needed)."""
+"""A private network that joins the namespaces of several hosts, and the tests. It needs root and iproute2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ CABLE = "lan0"
 
 
 class Lan:
-    """A switch in a network namespace: hosts that are plugged in reach each other and us, and nobody else."""
+    """A switch in a network namespace. The hosts that are plugged in reach each other and the tests, and nothing
+    else."""
 
     def __init__(self, folder: Path) -> None:
         self._switch = NetworkNamespace(folder)
@@ -20,7 +21,7 @@ class Lan:
         self._ports: dict[NetworkNamespace, str] = {}
 
     def open(self) -> Lan:
-        """Make the switch, and plug ourselves in."""
+        """Make the switch, and plug the tests' own namespace in."""
         self._switch.open()
         number = self._switch.number
         for line in (
@@ -33,7 +34,7 @@ class Lan:
         return self
 
     def plug_in(self, host: NetworkNamespace) -> str:
-        """Join a host; returns its address."""
+        """Plug a host in and return its address."""
         number = next(self._numbers)
         port, address = f"port{number}", self._address(number)
         ends = f"{CABLE} netns {host.holder_pid} type veth peer name {port} netns {self._switch.holder_pid}"
@@ -45,7 +46,7 @@ class Lan:
         return address.partition("/")[0]
 
     def cut(self, host: NetworkNamespace) -> None:
-        """Take a host's cable down: what is sent to it is lost, and nobody is told."""
+        """Take a host's cable down. What is sent to it is lost, and the sender is not told."""
         run(*self._switch.command(["ip", "link", "set", self._ports[host], "down"]))
 
     def mend(self, host: NetworkNamespace) -> None:
@@ -53,9 +54,9 @@ class Lan:
         run(*self._switch.command(["ip", "link", "set", self._ports[host], "up"]))
 
     def close(self) -> None:
-        """Remove it, cables included."""
+        """Remove the switch and its cables."""
         self._switch.close()
 
     def _address(self, number: int) -> str:
-        # 10.214.N, for the N that keeps the switch's own pair apart from others.
+        # 10.214.N, where N is the number of the switch's veth pair, which no other switch has.
         return f"10.214.{self._switch.number}.{number}/24"

@@ -1,4 +1,4 @@
-"""A network namespace of our own, joined to ours by one veth pair (root and iproute2 needed)."""
+"""A network namespace, joined to the tests' own by one veth pair. It needs root and iproute2."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 from tests.support.processes import Child
 from tests.support.waiting import wait_until
 
-# 10.213.N.0/30 for the N of the pair's name, so that taking the name takes the addresses too.
+# A pair named N has the addresses 10.213.N.0/30, so whoever has the name has the addresses, too.
 PAIRS = range(1, 250)
 HOLDER = "sleep"
 
 
 class NetworkNamespace:
-    """Everything started through `command()` has its own bridges, ports, addresses and packet filter.
+    """A namespace in which commands have bridges, ports, addresses and a packet filter of their own.
 
-    It is reached from our namespace at `address`. Nothing routes beyond the pair: what is inside stays here. With a
-    `hostname` it is a host of that name, which has a /run of its own, too.
+    The tests reach it at `address`. Nothing routes beyond the veth pair, so its traffic stays inside. With a
+    `hostname`, the namespace also is a host of that name with a /run of its own.
     """
 
     def __init__(self, folder: Path, hostname: str | None = None) -> None:
         self._hostname = hostname
         self._kinds = ["--net"] if hostname is None else ["--net", "--uts", "--mount"]
-        # Not `ip netns add`: its `ip netns exec` hides the cgroup mounts, which a Docker engine needs.
+        # `ip netns add` is no alternative: `ip netns exec` hides the cgroup mounts, which a Docker engine needs.
         self._holder = Child(["unshare", *self._kinds, HOLDER, "infinity"], folder / "namespace.log")
         self._pair: int | None = None
 
@@ -35,23 +35,23 @@ class NetworkNamespace:
 
     @property
     def number(self) -> int:
-        """What tells this namespace from all others that are open."""
+        """The number of the veth pair, which no other open namespace has."""
         if self._pair is None:
             raise RuntimeError("the namespace is not open")
         return self._pair
 
     @property
     def host_address(self) -> str:
-        """Our end of the pair: where something inside reaches us."""
+        """The tests' end of the pair: the address at which a process inside reaches the tests."""
         return f"10.213.{self.number}.1"
 
     @property
     def address(self) -> str:
-        """The far end of the pair: where we reach what listens inside."""
+        """The far end of the pair: the address at which the tests reach servers inside."""
         return f"10.213.{self.number}.2"
 
     def open(self) -> None:
-        """Make the namespace and the pair."""
+        """Make the namespace and the veth pair."""
         self._holder.start()
         wait_until(lambda: self._is_apart() or not self._holder.running, 5, "a network namespace of our own")
         if not self._holder.running:
@@ -68,25 +68,25 @@ class NetworkNamespace:
             run(*self.command(["mount", "-t", "tmpfs", "tmpfs", "/run"]))
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """The same command, inside the namespace (its process keeps the pid that it is started with)."""
+        """Return a command that runs `argv` inside the namespace. The process keeps the pid that it is started with."""
         return ["nsenter", f"--target={self._holder.pid}", *self._kinds, *argv]
 
     def close(self) -> None:
-        """Remove the pair and the namespace; safe when half-made."""
+        """Remove the pair and the namespace, also when only some of it was made."""
         if self._pair is not None:
             subprocess.run(["ip", "link", "delete", f"wfh{self._pair}"], capture_output=True, check=False)
             self._pair = None
         self._holder.kill()
 
     def _is_apart(self) -> bool:
-        """Whether the holder is in its namespaces already, rather than still in ours: sleeping is what it does last."""
+        """Return whether the holder has entered its namespaces: it does so before it becomes `sleep`."""
         try:
             return Path(f"/proc/{self._holder.pid}/comm").read_text().strip() == HOLDER
         except FileNotFoundError:
             return False
 
     def _take_pair(self) -> int:
-        """Make a pair of the first free number; making it is what decides the race with others who look for one."""
+        """Make the pair with the first free number. Making it decides races with others that look for a number."""
         for number in PAIRS:
             argv = f"ip link add wfh{number} type veth peer name wfe{number} netns {self._holder.pid}".split()
             made = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -98,7 +98,7 @@ class NetworkNamespace:
 
 
 def run(*argv: str) -> None:
-    """Run a command that has to succeed."""
+    """Run a command. Raises RuntimeError if it fails."""
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")

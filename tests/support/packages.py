@@ -1,6 +1,7 @@
-"""The system packages that a real engine needs: which of them are missing here.
+"""Find which of the system packages that a real engine needs are missing here.
 
-`python -m tests.support.packages` prints what a private engine lacks; with `client`, what one that is there lacks.
+`python -m tests.support.packages` prints the missing packages for a private engine. With `client`, it prints those for
+using an engine that is already there.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from collections.abc import Mapping
 
 from tests.support.images import static_busybox
 
-# What a command is called, and the Debian (or Ubuntu) package that brings it.
+# Each command, and the Debian (or Ubuntu) package that it is in.
 CLIENT = {"docker": "docker.io", "busybox": "busybox-static"}
 DAEMON = {"dockerd": "docker.io", "ip": "iproute2", "iptables": "iptables", "nsenter": "util-linux"}
 
 
 def missing_packages(needed: Mapping[str, str]) -> list[str]:
-    """The packages of those commands that are not there, sorted."""
+    """Return the packages of those commands that are not installed, sorted."""
     return sorted({package for command, package in needed.items() if not _is_there(command)})
 
 
 def _is_there(command: str) -> bool:
-    """Whether a command is installed; a busybox only counts when it runs in an empty image."""
+    """Return whether a command is installed. A busybox counts only if it runs in an empty image."""
     if command != "busybox":
         return shutil.which(command) is not None
     try:

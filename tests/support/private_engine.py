@@ -1,4 +1,4 @@
-"""A Docker engine of our own, in a network namespace and a scratch folder of its own."""
+"""A Docker engine that the tests start, in a network namespace and a scratch folder of its own."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ USUAL_SOCKET = "unix:///var/run/docker.sock"
 
 
 class PrivateEngine(DockerEngine):
-    """dockerd with its own data, sockets, bridge and ports, so that it meets no other engine on this machine.
+    """dockerd with data, sockets, bridge and ports of its own, so that it does not disturb other engines here.
 
-    It can be stopped, killed, frozen and started again, always with the same data. `close()` removes all of it, and is
-    called at exit where nobody did. With a `hostname` that is the engine's name, and what runs in its namespace finds
-    it at the usual socket.
+    It can be stopped, killed, frozen and started again, always with the same data. `close()` removes all of it, and
+    also runs at exit. With a `hostname`, the engine has that name, and programs in its namespace find it at the usual
+    socket.
     """
 
     def __init__(self, live_restore: bool = False, hostname: str | None = None) -> None:
@@ -35,7 +35,7 @@ class PrivateEngine(DockerEngine):
         self.network = NetworkNamespace(self.folder, hostname)
         self._sockets = [self.socket_url] if hostname is None else [self.socket_url, USUAL_SOCKET]
         self._daemon: Child | None = None
-        # A configuration of our own also keeps the machine's /etc/docker/daemon.json out.
+        # With a configuration file of its own, dockerd ignores the machine's /etc/docker/daemon.json.
         self._configuration = self.folder / "daemon.json"
         self._configuration.write_text(json.dumps({"live-restore": live_restore}))
 
@@ -51,17 +51,17 @@ class PrivateEngine(DockerEngine):
 
     @property
     def daemon(self) -> Child:
-        """The dockerd process."""
+        """The dockerd process. Raises RuntimeError if it was never started."""
         if self._daemon is None:
             raise RuntimeError("the engine was never started")
         return self._daemon
 
     def run_in_namespace(self, argv: Sequence[str]) -> list[str]:
-        """The same command, on the engine's host, as far as namespaces make it one."""
+        """Return a command that runs `argv` in the engine's namespaces, as if on the engine's host."""
         return self.network.command(argv)
 
     def start(self) -> PrivateEngine:
-        """Start it, or start it again after a stop or kill, until it answers; leaves nothing when it fails."""
+        """Start it, also after a stop or kill, and wait until it answers. If that fails, remove everything again."""
         try:
             if self._daemon is None:
                 atexit.register(self.close)
@@ -74,34 +74,34 @@ class PrivateEngine(DockerEngine):
         return self
 
     def stop(self) -> None:
-        """Stop the daemon as an operator would: its containers are stopped too, unless it has live-restore."""
+        """Stop the daemon as an operator would. Without live-restore, its containers stop, too."""
         self.daemon.stop(grace=60)
 
     def kill(self) -> None:
-        """Kill the daemon, and with it its containerd; its containers go on until the next start."""
+        """Kill the daemon and with it its containerd. Its containers go on until the next start."""
         self.daemon.kill()
         pidfile = self.folder / "exec/containerd/containerd.pid"
         containerd = int(pidfile.read_text())
         wait_until(lambda: not is_alive(containerd), 10, "containerd to follow dockerd")
-        # A dead process that nobody reaps still counts for the next dockerd, which would wait for it in vain.
+        # The next dockerd takes a dead process that nobody has reaped for a running one, and would wait for its end.
         pidfile.unlink()
 
     def freeze(self) -> None:
-        """Let the daemon stand still: it takes connections and answers nothing."""
+        """Freeze the daemon: it accepts connections, but answers nothing."""
         self.daemon.freeze()
 
     def thaw(self) -> None:
-        """Let it go on, and wait until it answers."""
+        """Let a frozen daemon go on, and wait until it answers."""
         self.daemon.thaw()
         wait_until(self.answers, 20, "the thawed engine")
 
     def restart(self) -> None:
-        """Stop it where it runs, and start it with the same data."""
+        """Stop it if it runs, and start it with the same data."""
         self.stop()
         self.start()
 
     def mend(self) -> None:
-        """Make it answer again, whatever a test did to it: thaw it, or start it where it has ended."""
+        """Make it answer again, whatever a test did to it: thaw it, or start it if it has ended."""
         if self.daemon.running:
             self.thaw()
         else:
@@ -125,7 +125,7 @@ class PrivateEngine(DockerEngine):
             "--exec-root": str(self.folder / "exec"),
             "--pidfile": str(self.folder / "docker.pid"),
             "--bip": "172.29.0.1/16",
-            # With IPv6 the engine lists each published port twice, as most engines out there do.
+            # With IPv6 the engine lists each published port twice, as most engines do.
             "--fixed-cidr-v6": "fd00:29::/64",
         }
         argv = ["dockerd", *(word for pair in flags.items() for word in pair), "--ipv6", "--userland-proxy=false"]
@@ -139,11 +139,11 @@ class PrivateEngine(DockerEngine):
         daemon.start()
         wait_until(lambda: self.answers() or not daemon.running, 60, "the private engine to answer")
         if not daemon.running:
-            raise RuntimeError(f"dockerd ended at its start: {_last_complaint(daemon.log())}")
+            raise RuntimeError(f"dockerd ended at its start: {_last_line(daemon.log())}")
 
 
 def private_engine(live_restore: bool = False, hostname: str | None = None) -> PrivateEngine | Unavailable:
-    """A private engine, started; or why none can be."""
+    """Start a private engine, or return the reason why that is not possible."""
     if os.geteuid() != 0:
         return Unavailable("a private engine needs root")
     if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode:
@@ -157,8 +157,8 @@ def private_engine(live_restore: bool = False, hostname: str | None = None) -> P
 
 
 def sweep(folder: Path) -> None:
-    """Remove a private engine's folder with all that may be left of it: shims, their containers, mounts."""
-    # A shim that is killed leaves its container running: the container first.
+    """Remove a private engine's folder and whatever is left of the engine: shims, their containers, mounts."""
+    # Kill the container before its shim: a killed shim leaves its container running.
     for shim in _shims_of(folder):
         for pid in [*_children_of(shim), shim]:
             with suppress(ProcessLookupError):
@@ -170,7 +170,7 @@ def sweep(folder: Path) -> None:
 
 
 def _shims_of(folder: Path) -> Iterator[int]:
-    """The containerd-shims whose containerd has its socket below `folder`."""
+    """Yield the pids of the containerd-shims whose containerd has its socket below `folder`."""
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             command = (entry / "cmdline").read_bytes()
@@ -185,11 +185,11 @@ def _children_of(pid: int) -> list[int]:
 
 
 def _mounts_below(folder: Path) -> list[str]:
-    """Mount points below `folder`, the innermost first."""
+    """Return the mount points below `folder`, the innermost first."""
     points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     return sorted((point for point in points if point.startswith(f"{folder}/")), key=len, reverse=True)
 
 
-def _last_complaint(log: str) -> str:
+def _last_line(log: str) -> str:
     lines = [line for line in log.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it logged nothing"

@@ -1,4 +1,4 @@
-"""Child processes that are started, frozen, killed and reaped by their pid, with their output in a file."""
+"""Child processes that tests start, freeze, kill and reap by their pid, with their output in a file."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# Below Linux's range for outgoing connections (32768 and up): while a server of ours is down, nobody is given its port,
-# and no client that tries to reach it can be connected to itself.
-PORTS_OF_OURS = range(15000, 30000)
+# Below Linux's range for outgoing connections (32768 and up). So the system gives nobody the port of a test server that
+# is down, and no client that tries to reach such a server can be connected to itself.
+SERVER_PORTS = range(15000, 30000)
 
 _children: weakref.WeakSet[Child] = weakref.WeakSet()
 
 
 class Child:
-    """One child process, which dies with us, however we end; started again after its end, it goes on with its log."""
+    """A child process that ends when the tests end, whatever ends them.
+
+    It can be started again after its end, and then appends to the same log.
+    """
 
     def __init__(
         self,
@@ -44,23 +47,24 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The pid of the running (or last) process."""
+        """The pid of the running or last process. Raises RuntimeError if there was none."""
         if self._process is None:
             raise RuntimeError(f"{self.argv[0]} was never started")
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has been started and has not ended; a frozen process is running."""
+        """Whether it was started and has not ended. A frozen process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of the last process (negative: the signal it died of); None while it runs."""
+        """The exit code of the last process; negative if a signal ended it; None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
-        """Start it, in a session of its own: Ctrl-C reaches us, and we end our children in order."""
+        """Start it in a session of its own, so that Ctrl-C reaches only the tests, which end their children in
+        order."""
         if self.running:
             raise RuntimeError(f"{self.argv[0]} runs already, as pid {self.pid}")
         with self.log_path.open("ab") as log:
@@ -76,16 +80,18 @@ class Child:
         _children.add(self)
 
     def _leash(self) -> list[str]:
-        """The command prefix that makes the kernel end the child when we die by a signal that nobody can catch.
+        """Return a command prefix with which the kernel ends the child if a signal kills the tests.
 
-        The kernel goes by the thread that started the child, hence only from the one that lasts.
+        The kernel does so when the thread that started the child ends, so only the main thread, which lasts, may use
+        it.
         """
         lasting = threading.current_thread() is threading.main_thread()
         setpriv = shutil.which("setpriv")
         return [setpriv, "--pdeathsig", "TERM"] if setpriv and lasting else []
 
     def stop(self, grace: float = 15.0) -> int | None:
-        """End it: TERM, after `grace` seconds KILL. Returns the exit code; safe when it is not running, or frozen."""
+        """Send SIGTERM, and SIGKILL after `grace` seconds; return the exit code. Also works on an ended or frozen
+        process."""
         if self.running:
             self.signal(signal.SIGTERM)
             self.thaw()
@@ -96,13 +102,13 @@ class Child:
         return self.exit_code
 
     def kill(self) -> None:
-        """End it with KILL, which also ends a frozen process; safe when it is not running."""
+        """Send SIGKILL, which also ends a frozen process. Does nothing if it is not running."""
         if self.running:
             self.signal(signal.SIGKILL)
             self._reap(None)
 
     def freeze(self) -> None:
-        """Let it stand still, with its sockets open (SIGSTOP); returns when all of its threads do."""
+        """Stop it with SIGSTOP, its sockets open. Returns when all its threads are stopped."""
         self.signal(signal.SIGSTOP)
         wait_until(lambda: not self.running or stands_still(self.pid), 10, f"{self.argv[0]} to stand still")
 
@@ -111,12 +117,12 @@ class Child:
         self.signal(signal.SIGCONT)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal; nothing happens when it has ended."""
+        """Send it a signal. Does nothing if it has ended."""
         if self._process is not None:
             self._process.send_signal(number)
 
     def log(self) -> str:
-        """All that it has written so far."""
+        """Return everything that it has written so far."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def _reap(self, timeout: float | None) -> None:
@@ -126,44 +132,44 @@ class Child:
 
 @atexit.register
 def _end_children() -> None:
-    """The last net, for children that were started away from the main thread."""
+    """Kill the children that are still running at exit, such as those that were started outside the main thread."""
     for child in list(_children):
         child.kill()
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process that need not be our child runs; one that has ended and waits to be reaped does not."""
+    """Return whether a process runs, child or not. One that has ended but was not reaped does not run."""
     return _state(Path(f"/proc/{pid}")) not in {"", "Z"}
 
 
 def stands_still(pid: int) -> bool:
-    """Whether every thread of a process is stopped: a busy machine takes a moment to do that."""
+    """Return whether every thread of a process is stopped. On a busy machine that takes a moment."""
     return all(_state(task) == "T" for task in Path(f"/proc/{pid}/task").glob("*"))
 
 
 def _state(process: Path) -> str:
-    """The kernel's letter for what a process or a thread does; none when it is gone."""
+    """Return the kernel's letter for the state of a process or thread; empty if it is gone."""
     try:
-        # pid (command) state ...; the command may hold anything, brackets included.
+        # The file says: pid (command) state ... The command may contain anything, also brackets.
         return (process / "stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return ""
 
 
 def free_ports(count: int) -> list[int]:
-    """So many loopback TCP ports that nobody listens on."""
+    """Return `count` loopback TCP ports on which nobody listens."""
     found: list[int] = []
-    for port in random.sample(PORTS_OF_OURS, len(PORTS_OF_OURS)):
+    for port in random.sample(SERVER_PORTS, len(SERVER_PORTS)):
         if len(found) == count:
             return found
         if _is_free(port):
             found.append(port)
-    raise RuntimeError(f"no {count} free ports in {PORTS_OF_OURS}")
+    raise RuntimeError(f"no {count} free ports in {SERVER_PORTS}")
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As servers do it: a port whose last connections are still in TIME_WAIT counts as free.
+        # Servers set this, too: a port whose last connections are still in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -173,6 +179,7 @@ def _is_free(port: int) -> bool:
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """Our environment without what would steer wharfinger or the docker command, plus `extra`."""
-    steering = ("WHARFINGER_", "DOCKER_", "ETCDCTL_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(steering)} | extra
+    """Return this process's environment plus `extra`, without variables that configure wharfinger, docker or
+    etcdctl."""
+    prefixes = ("WHARFINGER_", "DOCKER_", "ETCDCTL_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)} | extra

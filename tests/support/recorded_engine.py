@@ -1,8 +1,9 @@
-"""A stand-in that serves Docker's API from recorded JSON, to see the real program at work where no engine is.
+"""A fake engine that serves Docker's API from recorded JSON, to run the real program where there is no engine.
 
-`python -m tests.support.recorded_engine SOCKET FILE`, where FILE holds `containers_json` (the answer of
-`GET /containers/json?all=1`) and `inspect` (id -> the answer of `GET /containers/ID/json`), as in the parity cases. It
-serves what wharfinger asks for, with and without `/v1.xx` before the path, and lets containers be stopped and started.
+`python -m tests.support.recorded_engine SOCKET FILE` serves FILE, which holds `containers_json` (the answer of `GET
+/containers/json?all=1`) and `inspect` (id -> the answer of `GET /containers/ID/json`), as the parity cases do. It
+serves the requests that wharfinger makes, with and without `/v1.xx` before the path, and lets containers be stopped and
+started.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Json = dict[str, Any]
 
 
 class RecordedEngine:
-    """The state behind the API: the recorded containers, of which some may have been stopped since."""
+    """The state behind the API: the recorded containers, some of which may have been stopped since."""
 
     def __init__(self, containers_json: list[Json], inspect: dict[str, Json], name: str = "recorded") -> None:
         self.name = name
@@ -36,26 +37,26 @@ class RecordedEngine:
         self._lock = threading.Lock()
 
     def listed(self, everything: bool) -> list[Json]:
-        """The answer of `GET /containers/json`; only what is up, unless everything is asked for."""
+        """Return the answer of `GET /containers/json`: containers that are up, or with `everything` all of them."""
         with self._lock:
             listed = [copy.deepcopy(listed) for listed, _ in self._present.values()]
         return [container for container in listed if everything or container["State"] in UP]
 
     def inspected(self, name: str) -> Json | None:
-        """The answer of `GET /containers/NAME/json`, by id, start of the id, or name; None when there is none."""
+        """Return the answer of `GET /containers/NAME/json`, by id, start of the id, or name; None if there is none."""
         with self._lock:
             found = self._find(name)
             return copy.deepcopy(self._present[found][1]) if found else None
 
     def stop(self, name: str) -> bool:
-        """Let a container be stopped, as `docker stop` on one that ignores TERM; False when there is none."""
+        """Stop a container as `docker stop` stops one that ignores TERM. Return False if there is none."""
         with self._lock:
             if found := self._find(name):
                 self._present[found] = _stopped(*self._present[found])
             return bool(found)
 
     def start(self, name: str) -> bool:
-        """Let a container be again as it was recorded; False when there is none."""
+        """Put a container back into its recorded state. Return False if there is none."""
         with self._lock:
             if found := self._find(name):
                 self._present[found] = copy.deepcopy(self._recorded[found])
@@ -69,7 +70,7 @@ class RecordedEngine:
 
 
 def _stopped(listed: Json, inspect: Json) -> tuple[Json, Json]:
-    """How list and inspect show a container after it was killed: without its ports and addresses."""
+    """Return what list and inspect show of a container after it was killed: no ports and no addresses."""
     listed |= {"State": "exited", "Status": f"Exited ({KILLED}) Less than a second ago", "Ports": []}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
     dead = {"Running": False, "Paused": False, "Status": "exited", "ExitCode": KILLED, "FinishedAt": now}
@@ -81,17 +82,17 @@ def _stopped(listed: Json, inspect: Json) -> tuple[Json, Json]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection; it is kept open between requests, as the engine does."""
+    """Handles one connection, which stays open between requests, as with the real engine."""
 
     protocol_version = "HTTP/1.1"
     server: RecordedEngineServer
 
     def do_HEAD(self) -> None:
-        """`HEAD /_ping`, the docker command's first question."""
+        """Answer `HEAD /_ping`, the docker command's first request."""
         self._answer(200, None)
 
     def do_GET(self) -> None:
-        """The questions: ping, version, info, list, inspect."""
+        """Answer ping, version, info, list and inspect."""
         path, query = self._asked()
         engine = self.server.engine
         simple = {
@@ -109,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, {"message": "page not found"})
 
     def do_POST(self) -> None:
-        """The commands: `/containers/NAME/stop` and `/containers/NAME/start`."""
+        """Answer `/containers/NAME/stop` and `/containers/NAME/start`."""
         asked = re.fullmatch(r"/containers/([^/]+)/(stop|start)", self._asked()[0])
         if asked is None:
             self._answer(404, {"message": "page not found"})
@@ -118,10 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer_or_404(act(asked[1]), asked[1])
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing of each request."""
+        """Log nothing about requests."""
 
     def _asked(self) -> tuple[str, dict[str, list[str]]]:
-        """The path without the API version, and the query."""
+        """Return the path without the API version, and the query."""
         url = urlsplit(self.path)
         return re.sub(r"^/v1\.\d+(?=/)", "", url.path), parse_qs(url.query)
 
@@ -145,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class RecordedEngineServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Serves a `RecordedEngine` at a unix socket; the socket's file goes with it."""
+    """Serves a `RecordedEngine` at a unix socket. Closing it removes the socket's file."""
 
     daemon_threads = True
 
@@ -161,7 +162,7 @@ class RecordedEngineServer(socketserver.ThreadingMixIn, socketserver.UnixStreamS
 
 
 def load(recording: Path) -> RecordedEngine:
-    """The engine of a recording; `hostname` in it, where there is one, is the engine's name."""
+    """Return the engine of a recording. Its `hostname`, if there is one, becomes the engine's name."""
     recorded = json.loads(recording.read_text())
     return RecordedEngine(recorded["containers_json"], recorded["inspect"], recorded.get("hostname", "recorded"))
 

@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of for a time."""
+"""Wait for a condition instead of for a time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ POLL_SECONDS = 0.02
 
 
 class WaitTimeout(TimeoutError):
-    """A condition did not come true in time; the message says which one, and what was seen last."""
+    """A condition did not become true in time. The message says which one, and what it returned last."""
 
 
 def wait_until(predicate: Callable[[], Seen], timeout: float = 10.0, what: str = "a condition") -> Seen:
-    """Poll `predicate` until it returns something true, and return that; raise `WaitTimeout` after `timeout` seconds.
+    """Poll `predicate` until it returns something true, and return that. Raises `WaitTimeout` after `timeout` seconds.
 
-    `what` completes the sentence "waited 10 s for ...". The predicate is asked at least once, and once more at the end.
+    `what` completes the sentence "waited 10 s for ...". The predicate is called at least once, and once more at the
+    end.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -28,5 +29,5 @@ def wait_until(predicate: Callable[[], Seen], timeout: float = 10.0, what: str =
             return seen
         if late:
             raise WaitTimeout(f"waited {timeout:g} s for {what}; last seen: {seen!r}")
-        # The one sleep of the test suite: between two looks at a condition, never instead of one.
+        # This is the only sleep in the tests: it is between two checks of a condition, never instead of one.
         time.sleep(POLL_SECONDS)

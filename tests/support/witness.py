@@ -1,4 +1,4 @@
-"""Who sees every change of a store, and can tell of each afterwards."""
+"""Record every change of a store, so that a test can check each of them afterwards."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support.etcd_v2 import EtcdError, EtcdV2
 from tests.support.etcd_v3 import EtcdV3, EtcdV3Error
 from tests.support.lab import CabledMember
 
-#: What a request ends with, to a member that something was done to.
-GONE_WRONG = (OSError, ValueError, EtcdError, EtcdV3Error, http.client.HTTPException)
+#: The errors that a request to a broken member may raise.
+REQUEST_ERRORS = (OSError, ValueError, EtcdError, EtcdV3Error, http.client.HTTPException)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One change. `directory`: of a directory, as v2 has them."""
+class ObservedChange:
+    """One change. `directory` says whether it changed a directory, which only v2 has."""
 
     action: str
     key: str
@@ -27,18 +27,18 @@ class Seen:
 
 
 class Watcher(threading.Thread):
-    """Reads every change of the v2 store, one after the other, from members that can be expected to answer."""
+    """Reads every change of the v2 store, one after the other, from members that should answer."""
 
     def __init__(self, members: Callable[[], list[CabledMember]], since: int) -> None:
         super().__init__(name="watcher", daemon=True)
-        self.changes: list[Seen] = []
+        self.changes: list[ObservedChange] = []
         self.lost = ""
         self._members = members
         self._since = since
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Follow until told to stop; a watch that brings nothing for a second is asked of another member."""
+        """Follow the changes until told to stop. If a watch brings nothing for a second, ask another member."""
         turn = 0
         while not self._stopping.is_set():
             members = self._members()
@@ -49,51 +49,51 @@ class Watcher(threading.Thread):
         try:
             change = member.watch("/", 1.0, self._since)
         except EtcdError as error:
-            # 401: what was to be read next is forgotten, so something may have gone unseen.
+            # 401: etcd has dropped the next change from its history, so changes may have been missed.
             self.lost = self.lost or (str(error) if error.code == 401 else "")
             return False
-        except GONE_WRONG:
+        except REQUEST_ERRORS:
             return False
         if change is None:
             return False
-        self.changes.append(_seen(change))
+        self.changes.append(_observed(change))
         self._since = int(change["node"]["modifiedIndex"]) + 1
         return True
 
     def has_seen(self, key: str, value: str) -> bool:
-        """Whether this was written."""
+        """Return whether this value was written to this key."""
         return any((each.key, each.value) == (key, value) for each in reversed(self.changes))
 
     def stop(self) -> None:
-        """End it."""
+        """End the thread."""
         self._stopping.set()
         self.join(10)
 
 
-def _seen(change: Mapping[str, Any]) -> Seen:
+def _observed(change: Mapping[str, Any]) -> ObservedChange:
     node, before = change["node"], change.get("prevNode") or {}
-    return Seen(change["action"], node["key"], node.get("value"), bool(node.get("dir") or before.get("dir")))
+    return ObservedChange(change["action"], node["key"], node.get("value"), bool(node.get("dir") or before.get("dir")))
 
 
 class History:
-    """All that a watcher of the v3 store was told. etcd keeps it until it is compacted, so it is read afterwards."""
+    """Every change of the v3 store. etcd keeps the history until it is compacted, so this reads it afterwards."""
 
     def __init__(self, store: Callable[[], EtcdV3], since: int) -> None:
-        """`store` is how to reach a member that answers."""
-        self.changes: list[Seen] = []
+        """`store` returns a client for a member that answers."""
+        self.changes: list[ObservedChange] = []
         self.lost = ""
         self._store = store
         self._since = since
 
     def start(self) -> None:
-        """Nothing to do yet."""
+        """Do nothing: etcd records the changes."""
 
     def has_seen(self, key: str, value: str) -> bool:
-        """Whether this was written: reads what is new."""
+        """Read the new changes, and return whether this value was written to this key."""
         for event in self._store().changes("/", self._since):
-            self.changes.append(Seen(event.kind, event.key, event.value))
+            self.changes.append(ObservedChange(event.kind, event.key, event.value))
             self._since = event.revision + 1
         return any((each.key, each.value) == (key, value) for each in reversed(self.changes))
 
     def stop(self) -> None:
-        """Nothing to end."""
+        """Do nothing: nothing runs."""
