@@ -13,6 +13,7 @@ from controller.errors import Stop
 from controller.host_port import HostPort
 from controller.logs import FORMATS, LEVELS
 from controller.registry.credentials import Credentials
+from controller.registry.schemes import LayoutKind
 from controller.registry.uri import masked, parse_uri
 from model.family import Family
 from model.guard import GuardRule
@@ -248,7 +249,7 @@ class _SettingsParser:
     def value_format(self, registries: tuple[RegistrySettings, ...]) -> ValueFormat:
         """Return the value format. It is a problem to give one if every registry has the SkyDNS layout."""
         value_format = self.get("value-format", converters.value_format, ValueFormat.HOSTPORT)
-        every_skydns = registries and all(each.uri.skydns for each in registries)
+        every_skydns = registries and all(each.uri.layout is LayoutKind.SKYDNS for each in registries)
         if every_skydns and value_format is not ValueFormat.HOSTPORT:
             scheme = registries[0].uri.scheme
             self.problems.append(

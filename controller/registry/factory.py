@@ -1,8 +1,4 @@
-"""From a registry URI to the registry and the layout that its scheme stands for.
-
-To add an API: write a package like ``etcd_v3``, add the API and its schemes to ``controller.registry.schemes``, and add
-a constructor to ``_CONSTRUCTORS`` here.
-"""
+"""From a registry URI to the registry and layout that its scheme stands for; CONTRIBUTING.md says how to add one."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Transport, po
 from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Transport, http_adapter
 from controller.registry.etcd_v3.registry import etcd_v3_registry
-from controller.registry.schemes import Api
+from controller.registry.schemes import Api, LayoutKind
 from controller.registry.uri import RegistryUri
 from model.layout import Layout, PlainLayout, ValueFormat
 from model.skydns import SkyDnsLayout
@@ -76,6 +72,12 @@ def open_registry(
     return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_error, transports), lifetime, dry_run)
 
 
+#: How a layout of each kind is made of a prefix and the format of plain values.
+_LAYOUTS: Mapping[LayoutKind, Callable[[str, ValueFormat], Layout]] = MappingProxyType(
+    {LayoutKind.PLAIN: PlainLayout.under, LayoutKind.SKYDNS: lambda prefix, _: SkyDnsLayout(prefix)}
+)
+
+
 def layout_for(uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPORT) -> Layout:
     """Return the layout of a URI's service entries. ``value_format`` is how values of the plain layout look."""
-    return SkyDnsLayout(uri.prefix) if uri.skydns else PlainLayout.under(uri.prefix, value_format)
+    return _LAYOUTS[uri.layout](uri.prefix, value_format)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from urllib.parse import unquote
 
 from attrs import frozen
@@ -40,9 +42,9 @@ class RegistryUri:
         return SCHEMES[self.scheme].tls
 
     @property
-    def skydns(self) -> bool:
-        """Whether the service entries are records of a DNS domain."""
-        return SCHEMES[self.scheme].layout is LayoutKind.SKYDNS
+    def layout(self) -> LayoutKind:
+        """How service entries are written there."""
+        return SCHEMES[self.scheme].layout
 
 
 def parse_uri(text: str) -> RegistryUri:
@@ -57,7 +59,7 @@ def parse_uri(text: str) -> RegistryUri:
     if {"?", "#"} & set(rest) or "@" in hosts:
         raise ValueError("it must not contain a user, a query or a fragment; give the user with --etcd-user")
     path = unquote(path).strip("/")
-    prefix = _domain_prefix(path) if SCHEMES[scheme].layout is LayoutKind.SKYDNS else _plain_prefix(path)
+    prefix = _PREFIX_READERS[SCHEMES[scheme].layout](path)
     endpoints = tuple(_endpoint(each) for each in hosts.split(",")) if hosts else (HostPort("127.0.0.1", DEFAULT_PORT),)
     return RegistryUri(scheme, endpoints, prefix)
 
@@ -77,6 +79,12 @@ def _domain_prefix(path: str) -> str:
     if problem := domain_problem(domain):
         raise ValueError(f"the domain {quoted(domain)} {problem}")
     return prefix_of(domain.lower())
+
+
+#: What reads the path of a URI, by the layout of its scheme. Each raises ValueError with a message for the operator.
+_PREFIX_READERS: Mapping[LayoutKind, Callable[[str], str]] = MappingProxyType(
+    {LayoutKind.PLAIN: _plain_prefix, LayoutKind.SKYDNS: _domain_prefix}
+)
 
 
 def masked(text: str) -> str:

@@ -33,7 +33,9 @@ def test_the_list_of_rooms_has_every_file_of_the_program_and_no_other() -> None:
         for file in (ROOT / folder).rglob("*.py")
         if file.name != "__init__.py"
     }
-    assert set(listed_files()) == there
+    listed = set(listed_files())
+    assert there - listed == set(), "add these files to the list of rooms in docs/architecture.md"
+    assert listed - there == set(), "remove these files from the list of rooms in docs/architecture.md"
 
 
 def test_rooms_import_each_other_one_way() -> None:

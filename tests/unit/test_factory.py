@@ -16,6 +16,7 @@ from controller.effects.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.credentials import Credentials
 from controller.registry.factory import Transports, layout_for, open_registry
+from controller.registry.schemes import SCHEMES
 from controller.registry.uri import parse_uri
 from model.layout import Layout, PlainLayout, ValueFormat
 from model.report import Result
@@ -142,3 +143,11 @@ def test_failed_requests_are_reported_member_by_member(scheme: str) -> None:
 def test_the_scheme_says_which_layout(uri: str, layout: Layout) -> None:
     """The value format applies to plain values only, whatever the API."""
     assert layout_for(parse_uri(uri), ValueFormat.JSON) == layout
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme_has_a_registry_and_a_layout(scheme: str) -> None:
+    """Each API has a constructor and each kind of layout a layout."""
+    uri = parse_uri(f"{scheme}://a:1/cluster.local")
+    assert layout_for(uri).prefix == uri.prefix
+    assert open_registry(uri, Credentials(), FOREVER) is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 import pytest
@@ -299,3 +301,11 @@ def test_a_password_on_the_command_line_is_refused() -> None:
         parse("--etcd-user", "agent:secret", URI)
     assert "secret" not in str(wrong.value)
     assert parse(URI, env={"WHARFINGER_ETCD_USER": "agent:secret"})[1]["etcd-user"] == "agent:secret"
+
+
+def test_readme_has_every_flag_of_the_agent() -> None:
+    """A flag that README does not name is not found by those who need it."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    names = [each.name for each in (*FLAGS, *CONNECTION_FLAGS)] + [each.name for each in SWITCHES]
+    missing = [name for name in names if not re.search(rf"-{name}\b", readme)]
+    assert missing == []

@@ -119,6 +119,7 @@ def test_the_page_lists_every_value_of_a_label_and_no_other(metrics: Metrics) ->
         for sample in family.samples:
             for label in sample.labels.keys() - {"registry", "version", "python", "le"}:
                 in_code.setdefault((query_name(family), label), set()).add(sample.labels[label])
+    assert in_code.keys() == LABEL_VALUES.keys(), "add a label with a closed list of values to LABEL_VALUES"
     assert on_page == in_code
 
 

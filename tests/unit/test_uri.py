@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.host_port import HostPort
-from controller.registry.schemes import SCHEMES
+from controller.registry.schemes import SCHEMES, LayoutKind
 from controller.registry.uri import RegistryUri, masked, parse_uri
 
 ROOT = Path(__file__).parents[2]
@@ -48,9 +48,9 @@ def test_a_registry_uri_is_read(text: str, endpoints: tuple[HostPort, ...], pref
         ("", "it has no scheme"),
         ("10.0.0.1:2379/services", "it has no scheme"),
         ("etcd:/a/services", "it has no scheme"),
-        ("consul://a:1/services", "the scheme 'consul' is not supported; etcd, etcd3, skydns2, skydns3 are"),
-        ("http://a:1/services", "the scheme 'http' is not supported; etcd, etcd3, skydns2, skydns3 are"),
-        ("ETCD://a:1/services", "the scheme 'ETCD' is not supported; etcd, etcd3, skydns2, skydns3 are"),
+        ("consul://a:1/services", "the scheme 'consul' is not supported; etcd, "),
+        ("http://a:1/services", "the scheme 'http' is not supported; etcd, "),
+        ("ETCD://a:1/services", "the scheme 'ETCD' is not supported; etcd, "),
         (
             "etcd://user:secret@a:1/services",
             "it must not contain a user, a query or a fragment",
@@ -122,13 +122,20 @@ def test_a_scheme_for_tls_ends_in_an_s() -> None:
     ],
 )
 def test_a_scheme_stands_for_an_api_a_layout_and_tls(scheme: str, kind: str, api: int, tls: bool, skydns: bool) -> None:
-    """``kind`` is the scheme for the same API and layout without TLS. There are eight schemes."""
+    """``kind`` is the scheme for the same API and layout without TLS."""
     uri = parse_uri(f"{scheme}://a:1/cluster")
-    assert (uri.api, uri.tls, uri.skydns) == (api, tls, skydns)
+    assert (uri.api, uri.tls, uri.layout is LayoutKind.SKYDNS) == (api, tls, skydns)
     without_tls = parse_uri(f"{kind}://a:1/cluster")
-    assert (without_tls.api, without_tls.tls, without_tls.skydns) == (api, False, skydns)
+    assert (without_tls.api, without_tls.tls, without_tls.layout) == (api, False, uri.layout)
     assert uri.prefix == ("/skydns/cluster" if skydns else "/cluster")
-    assert len(SCHEMES) == 8
+
+
+def test_each_scheme_has_a_twin_with_tls() -> None:
+    """It ends in an ``s`` and stands for the same API and layout."""
+    without_tls = {(each.name, each.api, each.layout) for each in SCHEMES.values() if not each.tls}
+    with_tls = {(each.name.removesuffix("s"), each.api, each.layout) for each in SCHEMES.values() if each.tls}
+    assert with_tls == without_tls
+    assert {name: each.name for name, each in SCHEMES.items()} == {name: name for name in SCHEMES}
 
 
 @pytest.mark.parametrize(
