@@ -1,0 +1,151 @@
+"""The simulated transports: what the client libraries make of answers and of network errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import docker
+import pytest
+import requests
+import urllib3
+
+from controller.effects.clock import Clock, Deadline
+from controller.errors import RegistryUnavailable
+from controller.host_port import HostPort
+from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v3.client import EtcdV3Client
+from tests.simulation.messages import Request, Response
+from tests.simulation.transports import CutShort, Refused, SimulatedAdapter, SimulatedPool, TimedOut, Timeouts
+
+ENDPOINT = HostPort("etcd-1", 2379)
+
+ANSWER = Response.of_json({"node": {"key": "/a"}}, headers={"X-Etcd-Index": "7", "X-Etcd-Cluster-Id": "c1"})
+
+
+class Server:
+    """Answers each request with the same response, or error, and keeps the requests."""
+
+    def __init__(self, answer: Response | Exception) -> None:
+        self.answer = answer
+        self.seen: list[tuple[HostPort, Request, Timeouts]] = []
+
+    def deliver(self, endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
+        """See Deliver."""
+        self.seen.append((endpoint, request, timeouts))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def soon() -> Deadline:
+    """A deadline that is not what the test is about."""
+    return Deadline.after(10, Clock())
+
+
+def v2_client(server: Server) -> EtcdV2Client:
+    """The program's client of the v2 API over the simulated transport."""
+    return EtcdV2Client([ENDPOINT], transport=lambda context: SimulatedPool(server.deliver))
+
+
+def v3_client(server: Server) -> EtcdV3Client:
+    """The program's client of the v3 API over the simulated transport."""
+    return EtcdV3Client([ENDPOINT], transport=lambda context: SimulatedAdapter(server.deliver))
+
+
+def test_a_request_of_python_etcd_arrives_with_its_path_and_parameters() -> None:
+    """The path is percent-encoded as it was sent; parameters of the query and of a form are decoded."""
+    server = Server(ANSWER)
+    client = v2_client(server)
+    assert client.request("GET", "/a b?", {"recursive": "true"}, soon()).node == {"key": "/a"}
+    client.request("PUT", "/ä", {"value": "1 & 2", "ttl": ""}, soon())
+    assert server.seen == [
+        (ENDPOINT, Request("GET", "/v2/keys/a%20b%3F", {"recursive": "true"}), (1.0, 2.0)),
+        (ENDPOINT, Request("PUT", "/v2/keys/%C3%A4", {"value": "1 & 2", "ttl": ""}), (1.0, 2.0)),
+    ]
+
+
+def test_a_request_of_etcd3gw_arrives_with_its_document() -> None:
+    """The document is the body."""
+    server = Server(Response.of_json({"header": {}}))
+    assert v3_client(server).call("kv/range", {"key": "YQ=="}, dict, soon()) == {"header": {}}
+    [(endpoint, request, timeouts)] = server.seen
+    assert (endpoint, request.method, request.path, timeouts) == (ENDPOINT, "POST", "/v3/kv/range", (1.0, 2.0))
+    assert request.json() == {"key": "YQ=="}
+
+
+def test_a_request_of_the_docker_sdk_arrives() -> None:
+    """With an endpoint given, all requests go there, whatever their URL says."""
+    server = Server(Response.of_json([{"Id": "1"}]))
+    client = docker.APIClient("tcp://127.0.0.1:1", version="1.41")
+    client.mount("http://", SimulatedAdapter(server.deliver, HostPort("engine", 1)))
+    assert client.containers(all=True) == [{"Id": "1"}]
+    [(endpoint, request, _)] = server.seen
+    assert (endpoint.host, request.path, request.params["all"]) == ("engine", "/v1.41/containers/json", "1")
+    client.close()
+
+
+@pytest.mark.parametrize("api", ["v2", "v3"])
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (Refused(), "Connection refused"),
+        (TimedOut(connect=True), "no answer in time"),
+        (TimedOut(), "no answer in time"),
+        (CutShort(), "Remote end closed connection without response"),
+        (CutShort(ANSWER), "IncompleteRead"),
+    ],
+)
+def test_the_programs_clients_report_network_errors_as_with_sockets(api: str, error: Exception, says: str) -> None:
+    """Each network error becomes the message that the operator reads of the real one."""
+    server = Server(error)
+    ask: Callable[[], object] = (
+        (lambda: v2_client(server).request("GET", "/a", {}, soon()))
+        if api == "v2"
+        else (lambda: v3_client(server).call("kv/range", {}, dict, soon()))
+    )
+    with pytest.raises(RegistryUnavailable, match=says):
+        ask()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (Refused(), requests.exceptions.ConnectionError),
+        (TimedOut(connect=True), requests.exceptions.ConnectTimeout),
+        (TimedOut(), requests.exceptions.ReadTimeout),
+        (CutShort(), requests.exceptions.ConnectionError),
+        (CutShort(ANSWER), requests.exceptions.ChunkedEncodingError),
+    ],
+)
+def test_requests_raises_what_it_raises_of_sockets(error: Exception, raised: type[Exception]) -> None:
+    """The type of each error is exactly the one of requests."""
+    with requests.Session() as session:
+        session.mount("http://", SimulatedAdapter(Server(error).deliver))
+        with pytest.raises(raised) as caught:
+            session.post("http://etcd-1/", json={})
+    assert caught.type is raised
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Refused(), urllib3.exceptions.NewConnectionError),
+        (TimedOut(connect=True), urllib3.exceptions.ConnectTimeoutError),
+        (TimedOut(), urllib3.exceptions.ReadTimeoutError),
+        (CutShort(), urllib3.exceptions.ProtocolError),
+    ],
+)
+def test_urllib3_raises_what_it_raises_of_sockets(error: Exception, reason: type[Exception]) -> None:
+    """Each is a MaxRetryError with the reason."""
+    with pytest.raises(urllib3.exceptions.MaxRetryError) as caught:
+        SimulatedPool(Server(error).deliver).request("GET", "http://etcd-1/")
+    assert type(caught.value.reason) is reason
+
+
+def test_a_response_may_be_anything() -> None:
+    """A body that is no JSON, or a status that etcd never gives, reaches the client as it is."""
+    server = Server(Response(503, b"<html>"))
+    with pytest.raises(RegistryUnavailable, match="html"):
+        v2_client(server).request("GET", "/a", {}, soon())
+    response = SimulatedPool(server.deliver).request("GET", "http://etcd-1:2379/")
+    assert (response.status, response.data) == (503, b"<html>")

@@ -1,0 +1,208 @@
+"""Transports under urllib3 and requests that hand each request to a function instead of a socket.
+
+The client libraries run unchanged above one class, a connection pool of urllib3: python-etcd above ``SimulatedPool``,
+and etcd3gw and the docker SDK, through requests, above ``SimulatedAdapter``. So the errors of the simulated network
+become the libraries' errors in the libraries' own code.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from http.client import IncompleteRead, RemoteDisconnected, responses
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl, urlsplit
+
+import urllib3
+from attrs import frozen
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
+
+from controller.host_port import HostPort
+from tests.simulation.messages import Request, Response
+
+#: The seconds that a request may take to connect and to be answered; ``math.inf`` where the client sets no limit.
+Timeouts: TypeAlias = tuple[float, float]
+
+#: Carries a request to a server and returns its response. Raises Refused, TimedOut and CutShort. It lets the virtual
+#: time pass that the request takes.
+Deliver: TypeAlias = Callable[[HostPort, Request, Timeouts], Response]
+
+#: The ports of URLs that have none.
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Refused(Exception):
+    """Nobody listens at the endpoint."""
+
+
+@frozen
+class TimedOut(Exception):
+    """A time limit of the request passed. Unless it was the one for connecting, the server may have carried the request
+    out, or may still do so."""
+
+    #: Whether it was the time limit for connecting.
+    connect: bool = False
+
+
+@frozen
+class CutShort(Exception):
+    """The connection was closed before the response was complete. The server may have carried the request out."""
+
+    #: The response, of which the headers and half of the body arrived; None if nothing arrived.
+    response: Response | None = None
+
+
+class SimulatedPool(urllib3.PoolManager):
+    """The pool for python-etcd's ``client.http``."""
+
+    def __init__(self, deliver: Deliver) -> None:
+        """``deliver`` carries each request."""
+        super().__init__(retries=urllib3.Retry(0))
+        self._deliver = deliver
+        self._pools: dict[HostPort, _Pool] = {}
+
+    def connection_from_host(
+        self, host: str | None, port: int | None = None, scheme: str | None = "http", pool_kwargs: Any = None
+    ) -> _Pool:
+        """Return the pool for one endpoint."""
+        endpoint = HostPort((host or "").strip("[]"), port or _DEFAULT_PORTS[scheme or "http"])
+        if endpoint not in self._pools:
+            self._pools[endpoint] = _Pool(endpoint, self._deliver)
+        return self._pools[endpoint]
+
+
+class SimulatedAdapter(HTTPAdapter):
+    """The adapter for a session of requests: that of etcd3gw, or the docker SDK's client."""
+
+    def __init__(self, deliver: Deliver, endpoint: HostPort | None = None) -> None:
+        """``deliver`` carries each request. ``endpoint`` is where all requests go; None: the one in their URL."""
+        super().__init__()
+        self._deliver = deliver
+        self._endpoint = endpoint
+        self._pools: dict[HostPort, _Pool] = {}
+
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> _Pool:
+        """Return the pool for the endpoint of a request. TLS is not simulated."""
+        parts = urlsplit(request.url)
+        endpoint = self._endpoint or HostPort(parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 80))
+        if endpoint not in self._pools:
+            self._pools[endpoint] = _Pool(endpoint, self._deliver)
+        return self._pools[endpoint]
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Do nothing: TLS is not simulated."""
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    """The connections to one endpoint."""
+
+    def __init__(self, endpoint: HostPort, deliver: Deliver) -> None:
+        super().__init__(endpoint.host, endpoint.port, retries=urllib3.Retry(0))
+        self._endpoint = endpoint
+        self._deliver = deliver
+
+    def urlopen(  # type: ignore[override] # one of several signatures, and the arguments that matter here
+        self,
+        method: str,
+        url: str,
+        *,
+        body: Any = None,
+        headers: Any = None,
+        retries: Any = None,
+        timeout: urllib3.Timeout | None = None,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        **ignored: Any,
+    ) -> urllib3.HTTPResponse:
+        """Send a request; ``url`` is its path and query."""
+        request = _request(method, url, body, headers or {})
+        response, error = self._carried(request, url, _limits(timeout))
+        if response is None:
+            assert error is not None
+            # This raises: no retries are left. The error must not be raised while another one is handled, as messages
+            # to the operator come from the innermost one.
+            (retries or urllib3.Retry(0)).increment(method, url, error=error, _pool=self)
+            raise NotImplementedError("retries of urllib3 are not simulated")
+        content = _CutBody(response.body) if error else io.BytesIO(response.body)
+        return urllib3.HTTPResponse(
+            content,
+            {"Content-Length": str(len(response.body)), **response.headers},
+            response.status,
+            version=11,
+            version_string="HTTP/1.1",
+            reason=responses.get(response.status),
+            preload_content=preload_content,
+            decode_content=decode_content,
+            request_method=method,
+            request_url=url,
+        )
+
+    def _carried(self, request: Request, url: str, limits: Timeouts) -> tuple[Response | None, Exception | None]:
+        """Return the response, None if nothing of it arrived, and the error, None if the response is complete."""
+        try:
+            return self._deliver(self._endpoint, request, limits), None
+        except Refused:
+            cause = ConnectionRefusedError(111, "Connection refused")
+            return None, _caused(
+                NewConnectionError(connection, f"Failed to establish a new connection: {cause}"), cause
+            )
+        except TimedOut as problem:
+            if problem.connect:
+                connection = HTTPConnection(self.host, self.port)
+                return None, ConnectTimeoutError(connection, f"Connection to {self.host} timed out.")
+            return None, ReadTimeoutError(self, url, "Read timed out.")
+        except CutShort as problem:
+            if problem.response:
+                return problem.response, problem
+            closed = RemoteDisconnected("Remote end closed connection without response")
+            return None, _caused(ProtocolError("Connection aborted.", closed), closed)
+
+
+def _caused(error: HTTPError, cause: Exception) -> HTTPError:
+    """Return an error with its cause, as if it had been raised from it."""
+    error.__cause__ = cause
+    return error
+
+
+class _CutBody(io.BytesIO):
+    """The body of a response whose connection closes after half of it."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body[: len(body) // 2])
+        self._missing = len(body) - len(body) // 2
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return what arrived, if that is enough for ``size``; otherwise raise IncompleteRead, as http.client does."""
+        found = super().read(size)
+        if size is None or size < 0 or (size and not found):
+            raise IncompleteRead(found, self._missing)
+        return found
+
+
+def _limits(timeout: urllib3.Timeout | None) -> Timeouts:
+    if timeout is None:
+        return math.inf, math.inf
+    connect, read = timeout.connect_timeout, timeout.read_timeout
+    return (
+        float(connect) if isinstance(connect, (int, float)) else math.inf,
+        float(read) if isinstance(read, (int, float)) else math.inf,
+    )
+
+
+def _request(method: str, url: str, body: Any, headers: Any) -> Request:
+    """Return a request as a server sees it."""
+    path, _, query = url.partition("?")
+    params = _decoded(query) if query else {}
+    content = body.encode() if isinstance(body, str) else body or b""
+    if content and headers.get("Content-Type") == "application/x-www-form-urlencoded":
+        return Request(method, path, params | _decoded(content.decode()))
+    return Request(method, path, params, content)
+
+
+def _decoded(form: str) -> dict[str, str]:
+    return dict(parse_qsl(form, keep_blank_values=True))
