@@ -148,9 +148,9 @@ class _Pool(urllib3.HTTPConnectionPool):
             return self._deliver(self._endpoint, request, limits), None
         except Refused:
             cause = ConnectionRefusedError(111, "Connection refused")
-            return None, _caused(
-                NewConnectionError(connection, f"Failed to establish a new connection: {cause}"), cause
-            )
+            connection = HTTPConnection(self.host, self.port)
+            refused = NewConnectionError(connection, f"Failed to establish a new connection: {cause}")
+            return None, _caused(refused, cause)
         except TimedOut as problem:
             if problem.connect:
                 connection = HTTPConnection(self.host, self.port)
