@@ -1,0 +1,677 @@
+"""A simulated Docker engine: containers that start and end in virtual time, and the parts of the API that are read.
+
+The engine does nothing by itself. A scenario calls its methods as an operator would use the docker command, and a
+transport hands it the requests of the program. The same calls at the same times give the same answers, byte for byte.
+
+`running()` and the callbacks in `on_event` tell what is true, for an oracle. The list that the API returns may lag
+behind, as that of the real engine does.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import docker
+from attrs import define, evolve, field, frozen
+
+from controller.host_port import HostPort
+from controller.source.docker import TIMEOUT
+from tests.simulation.engine_documents import (
+    CONNECTED,
+    UP,
+    Binding,
+    Blueprint,
+    ContainerTruth,
+    Endpoint,
+    InvalidFilter,
+    Life,
+    ListFilter,
+    SimulatedContainer,
+)
+from tests.simulation.messages import Request, Response
+from tests.simulation.transports import Deliver, Refused, SimulatedAdapter
+
+API_VERSION = "1.41"
+VERSION = "20.10.24"
+
+#: The signals that `docker stop` and `docker kill` send.
+TERM, KILL = 15, 9
+
+#: The ports that the engine chooses from, in order.
+EPHEMERAL = range(32768, 61000)
+
+#: The endpoint that a transport sees in the requests for an engine: its socket has no host and no port.
+ENDPOINT = HostPort("docker.sock", 0)
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_VERSIONED = re.compile(r"/v1\.(\d+)(/.*)")
+_INSPECT = re.compile(r"/containers/([^/]+)/json")
+_FALSE = frozenset({"", "0", "no", "false", "none"})
+_HEADERS = {
+    "Content-Type": "application/json",
+    "Api-Version": API_VERSION,
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+    "Server": f"Docker/{VERSION} (linux)",
+}
+
+#: A host port, None for one that the engine chooses, or a pair of an address of the host and one of these.
+PortChoice = int | None | tuple[str, int | None]
+
+
+class OperationRefused(RuntimeError):
+    """The engine cannot do what a scenario asks of it. The message is the engine's, or says that it does not answer."""
+
+
+@frozen
+class Answer:
+    """An answer to a request."""
+
+    response: Response
+    #: Seconds until the engine gives it. The transport lets them pass, or the client's time-out come first.
+    delay: float = 0.0
+
+
+class NoAnswer(enum.Enum):
+    """What a client sees of an engine that does not answer."""
+
+    #: The connection is refused: nothing listens.
+    REFUSED = enum.auto()
+    #: The engine takes the request and never answers.
+    SILENT = enum.auto()
+
+
+@frozen
+class Event:
+    """Something that happened to a container, at the moment when it did."""
+
+    #: Seconds of virtual time.
+    at: float
+    #: The engine's word: create, start, kill, die, stop, restart, pause, unpause, rename, destroy, connect, disconnect,
+    #: and ``health_status: healthy``.
+    action: str
+    id: str
+    #: The container's name, after the event.
+    name: str
+    #: The engine's details: ``exitCode`` of die, ``signal`` of kill, ``oldName`` of rename, ``network``.
+    details: Mapping[str, str] = field(factory=dict)
+
+
+@define
+class _Network:
+    """A network of the bridge driver."""
+
+    id: str
+    #: The first two bytes of its IPv4 subnet, as ``172.17``.
+    subnet: str
+    #: The first half of its IPv6 addresses; empty without IPv6.
+    prefix_ipv6: str = ""
+
+    def connect(self, taken: Iterable[Endpoint]) -> Endpoint:
+        """Return an endpoint with the lowest address that nobody has. The first is the gateway's."""
+        used = {each.address for each in taken if each.network_id == self.id}
+        number = next(n for n in range(2, 65535) if self._address(n) not in used)
+        address = self._address(number)
+        if not self.prefix_ipv6:
+            return Endpoint(self.id, address)
+        a, b, c, d = map(int, address.split("."))
+        return Endpoint(self.id, address, f"{self.prefix_ipv6}::242:{a:02x}{b:02x}:{(c << 8) + d:x}")
+
+    def _address(self, number: int) -> str:
+        return f"{self.subnet}.{number >> 8}.{number & 255}"
+
+
+class SimulatedEngine:
+    """A Docker engine 20.10 with its containers. Methods take a container's id, the start of its id, or its name."""
+
+    def __init__(
+        self,
+        name: str,
+        engine_id: str,
+        now: Callable[[], float],
+        host_address: str,
+        *,
+        bridge: str = "172.17",
+        bridge_ipv6: str = "",
+    ) -> None:
+        """The engine runs and has no container.
+
+        ``name`` and ``engine_id`` are what ``docker info`` shows; both can be set later. ``now`` returns the virtual
+        time in seconds. ``host_address`` is the address at which others reach the published ports. ``bridge`` is the
+        first half of the default bridge's IPv4 subnet; ``bridge_ipv6`` that of its IPv6 subnet, empty for none.
+        """
+        self.name = name
+        self.engine_id = engine_id
+        self.host_address = host_address
+        #: Called with each event, in the order of this list, after the change was made.
+        self.on_event: list[Callable[[Event], None]] = []
+        self._now = now
+        self._seed = f"{name}/{engine_id}"
+        self._containers: dict[str, SimulatedContainer] = {}
+        self._networks = {"bridge": _Network(self._hex("network", "bridge"), bridge, bridge_ipv6)}
+        self._created = 0
+        self._last_nanosecond = -1
+        self._next_port = EPHEMERAL.start
+        self._lists = 0
+        self._lag = 0.0
+        self._frozen = False
+        #: The virtual time from which connections are refused; None while the engine runs.
+        self._refuses_from: float | None = None
+
+    # What an operator does with containers.
+
+    def create(
+        self,
+        name: str,
+        image: str,
+        *,
+        ports: Mapping[str, PortChoice | list[PortChoice]] | None = None,
+        exposed: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        network: str = "default",
+        healthcheck: bool = False,
+    ) -> str:
+        """Create a container and return its id.
+
+        ``ports`` are to be published: ``{"80/tcp": 8080}``. The value may be a list of several bindings. The ports in
+        ``exposed`` are exposed and not published. A network that does not exist is made. Raises OperationRefused.
+        """
+        self._check_operable()
+        if not _NAME.fullmatch(name):
+            raise OperationRefused(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+        self._check_name_is_free(name)
+        if network.startswith("container:"):
+            network = f"container:{self._find(network.partition(':')[2]).id}"
+        publish = {port: _bindings_asked(asked) for port, asked in (ports or {}).items()}
+        self._created += 1
+        blueprint = Blueprint(
+            id=self._hex("container", str(self._created)),
+            image=image,
+            created=self._nanosecond(),
+            env=tuple(f"{key}={value}" for key, value in (env or {}).items()),
+            labels=dict(labels or {}),
+            publish=publish,
+            exposed=tuple(sorted({*publish, *exposed})),
+            network_mode=network,
+            healthcheck=healthcheck,
+        )
+        networks = {} if network.startswith("container:") else {_network_name(network): Endpoint()}
+        container = SimulatedContainer(blueprint, Life(name, networks))
+        self._containers[container.id] = container
+        self._tell(container, "create")
+        return container.id
+
+    def run(self, name: str, image: str, **options: Any) -> str:
+        """Create a container, start it, and return its id. The options are those of create."""
+        container_id = self.create(name, image, **options)
+        self.start(container_id)
+        return container_id
+
+    def start(self, ref: str) -> None:
+        """Start a container. Nothing happens if it runs. Raises OperationRefused, for example when a port is taken."""
+        self._start(self._operable(ref))
+
+    def die(self, ref: str, exit_code: int = 0, *, restarting: bool = False) -> None:
+        """Let a container's process end. With ``restarting`` the engine is to start it again; call `start` for that.
+
+        This is possible while the engine does not answer, too. Nothing happens if the container does not run.
+        """
+        container = self._find(ref)
+        if container.life.status in CONNECTED:
+            self._end(container, exit_code, "restarting" if restarting else "exited", self._lag)
+
+    def kill(self, ref: str, signal: int = KILL, *, dies: bool | None = None) -> None:
+        """Send a signal to a container. It dies at KILL, and at other signals only if ``dies`` says so."""
+        container = self._operable(ref)
+        if container.life.status not in CONNECTED:
+            raise OperationRefused(f"Cannot kill container: {ref}: Container {container.id} is not running")
+        self._tell(container, "kill", signal=str(signal))
+        if dies if dies is not None else signal == KILL:
+            self._end(container, 128 + signal, "exited", self._lag)
+
+    def stop(self, ref: str, exit_code: int = 0) -> None:
+        """Stop a container that ends with this exit code as soon as it gets the signal. Nothing happens if it does not
+        run. For one that takes its time, use `kill` with TERM, and `die` later."""
+        container = self._operable(ref)
+        if container.life.status in UP:
+            self._stop(container, exit_code, self._lag)
+
+    def restart(self, ref: str, exit_code: int = 0) -> None:
+        """Stop a container if it runs, with this exit code, and start it, with new ports where the engine chooses."""
+        container = self._operable(ref)
+        if container.life.status in UP:
+            self._stop(container, exit_code, 0.0)
+        self._start(container)
+        self._tell(container, "restart")
+
+    def rename(self, ref: str, name: str) -> None:
+        """Give a container another name. Raises OperationRefused if another container has it."""
+        container = self._operable(ref)
+        self._check_name_is_free(name)
+        old = container.life.name
+        container.become(evolve(container.life, name=name))
+        self._tell(container, "rename", oldName=f"/{old}")
+
+    def pause(self, ref: str) -> None:
+        """Pause a container. Its health becomes unhealthy, as the engine stops checking it."""
+        container = self._operable(ref)
+        if container.life.status != "running":
+            raise OperationRefused(f"Container {container.id} is not running, or is already paused")
+        health = container.life.health and "unhealthy"
+        container.become(evolve(container.life, status="paused", health=health))
+        self._tell(container, "pause")
+
+    def unpause(self, ref: str) -> None:
+        """Let a paused container go on. It stays unhealthy until the next check, see `set_health`."""
+        container = self._operable(ref)
+        if container.life.status != "paused":
+            raise OperationRefused(f"Container {container.id} is not paused")
+        container.become(evolve(container.life, status="running"))
+        self._tell(container, "unpause")
+
+    def remove(self, ref: str, *, force: bool = False) -> None:
+        """Remove a container. One that is up has to be killed first, which ``force`` does."""
+        container = self._operable(ref)
+        if container.life.status in UP:
+            if not force:
+                raise OperationRefused(f"You cannot remove a running container {container.id}.")
+            if container.life.status in CONNECTED:
+                self._tell(container, "kill", signal=str(KILL))
+                self._end(container, 128 + KILL, "exited", 0.0)
+        del self._containers[container.id]
+        self._tell(container, "destroy")
+
+    def connect(self, ref: str, network: str) -> None:
+        """Connect a container to a network, which is made if it does not exist."""
+        container = self._joinable(ref)
+        if network in container.life.networks:
+            raise OperationRefused(f"endpoint with name {container.life.name} already exists in network {network}")
+        up = container.life.status in CONNECTED
+        endpoint = self._network(network).connect(self._endpoints()) if up else Endpoint()
+        networks = {**container.life.networks, network: endpoint}
+        container.become(evolve(container.life, networks=networks))
+        self._tell(container, "connect", network=network)
+
+    def disconnect(self, ref: str, network: str) -> None:
+        """Disconnect a container from a network. Its published ports stay as they are, as in the real engine."""
+        container = self._joinable(ref)
+        if network not in container.life.networks:
+            raise OperationRefused(f"container {container.id} is not connected to the network {network}")
+        networks = {name: each for name, each in container.life.networks.items() if name != network}
+        container.become(evolve(container.life, networks=networks))
+        self._tell(container, "disconnect", network=network)
+
+    def set_health(self, ref: str, health: str) -> None:
+        """Let the HEALTHCHECK of a running container find it ``starting``, ``healthy`` or ``unhealthy``."""
+        container = self._operable(ref)
+        if not (container.blueprint.healthcheck and container.life.status == "running"):
+            raise OperationRefused(f"Container {container.id} has no HEALTHCHECK that runs")
+        if health != container.life.health:
+            container.become(evolve(container.life, health=health))
+            self._tell(container, f"health_status: {health}")
+
+    # What is wrong with the engine.
+
+    def list_lag(self, seconds: float) -> None:
+        """Let the list show each container that dies from now on as it was, for so long after its end.
+
+        An inspect in that time answers at its end, and tells the truth. Any other operation on the container ends the
+        lag, as it waits in the real engine for the same lock.
+        """
+        self._lag = seconds
+
+    def hang_inspect(self, ref: str) -> None:
+        """Let every inspect of this container hang until `heal`. The list still shows it."""
+        self._find(ref).hangs = True
+
+    def heal(self, ref: str | None = None) -> None:
+        """Let inspects of this container, or of all, answer again."""
+        for container in [self._find(ref)] if ref else self._containers.values():
+            container.hangs = False
+
+    def stop_engine(self, *, live_restore: bool, empty_list_for: float = 1.0, exit_code: int = 128 + KILL) -> None:
+        """Stop the engine.
+
+        With ``live_restore`` it refuses connections at once and its containers go on. Otherwise they end with
+        ``exit_code``, the list is empty for ``empty_list_for`` seconds, and then it refuses connections.
+        """
+        self._check_operable()
+        if live_restore:
+            self._refuses_from = self._now()
+            return
+        self._refuses_from = self._now() + empty_list_for
+        self._stop_all(exit_code)
+
+    def start_engine(self, *, containers_end: bool = False, exit_code: int = 128 + KILL) -> None:
+        """Start the engine after `stop_engine`. Containers that ended stay so: there are no restart policies.
+
+        With ``containers_end``, those that still run end with ``exit_code`` before the engine answers. An engine
+        without live-restore that was killed does this: `stop_engine` with live-restore stands for the kill.
+        """
+        self._refuses_from = None
+        if containers_end:
+            self._stop_all(exit_code)
+
+    def _stop_all(self, exit_code: int) -> None:
+        for container in self._containers.values():
+            if container.life.status in UP:
+                self._stop(container, exit_code, 0.0)
+
+    def freeze(self) -> None:
+        """Let no request get an answer until `thaw`. The containers go on."""
+        self._frozen = True
+
+    def thaw(self) -> None:
+        """Let a frozen engine answer again."""
+        self._frozen = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether the engine runs and is not frozen. While it stops it still answers requests."""
+        return not self._frozen and not self._refuses
+
+    @property
+    def _refuses(self) -> bool:
+        return self._refuses_from is not None and self._now() >= self._refuses_from
+
+    # What is true, for an oracle.
+
+    def running(self) -> list[ContainerTruth]:
+        """Return the containers that run or are paused at this moment, the oldest first."""
+        return [each.truth() for each in self._containers.values() if each.life.status in CONNECTED]
+
+    def containers(self) -> list[ContainerTruth]:
+        """Return the containers in every state, the oldest first."""
+        return [each.truth() for each in self._containers.values()]
+
+    # The API.
+
+    def handle(self, request: Request) -> Answer | NoAnswer:
+        """Answer a request of the API, or say what the client sees instead."""
+        if self._refuses:
+            return NoAnswer.REFUSED
+        if self._frozen:
+            return NoAnswer.SILENT
+        path, version = request.path, _VERSIONED.fullmatch(request.path)
+        if version:
+            if int(version[1]) > int(API_VERSION.partition(".")[2]):
+                message = f"client version 1.{version[1]} is too new. Maximum supported API version is {API_VERSION}"
+                return _error(400, message)
+            path = version[2]
+        return self._answer(path, request) if request.method in {"GET", "HEAD"} else _error(404, "page not found")
+
+    def serve(self, request: Request) -> tuple[Response, float] | None:
+        """Do as `handle`, for a transport: return response and delay, or None for an engine that never answers.
+
+        Raises Refused.
+        """
+        answer = self.handle(request)
+        if answer is NoAnswer.REFUSED:
+            raise Refused
+        return (answer.response, answer.delay) if isinstance(answer, Answer) else None
+
+    def _answer(self, path: str, request: Request) -> Answer | NoAnswer:
+        """Answer a request. ``path`` is its path without the API version."""
+        if path == "/containers/json":
+            return self._answer_list(request.params)
+        if inspected := _INSPECT.fullmatch(path):
+            return self._answer_inspect(inspected[1])
+        if path == "/_ping":
+            return Answer(Response(200, b"OK", _HEADERS | {"Content-Type": "text/plain; charset=utf-8"}))
+        documents = {"/version": lambda: _VERSION_DOCUMENT, "/info": self._info}
+        return _document(documents[path]()) if path in documents else _error(404, "page not found")
+
+    def _answer_list(self, params: Mapping[str, str]) -> Answer:
+        try:
+            filters = ListFilter.parse(params.get("filters", ""))
+        except InvalidFilter as error:
+            return _error(400, str(error))
+        now = self._now()
+        everything = filters.in_all_states or params.get("all", "").lower() not in _FALSE
+        self._lists += 1
+        # The order of a container's ports changes from list to list in the real engine, too.
+        lines = [
+            each.line(now, ports_reversed=self._lists % 2 == 0)
+            for each in reversed(self._containers.values())
+            if (everything or each.shown(now).status in UP) and filters.passes(each, now)
+        ]
+        return Answer(Response(200, b"[" + b",".join(lines) + b"]\n", _HEADERS))
+
+    def _answer_inspect(self, ref: str) -> Answer | NoAnswer:
+        found = self._look_up(ref)
+        if not found:
+            return _error(404, f"No such container: {ref}")
+        if found.hangs:
+            return NoAnswer.SILENT
+        delay = max(0.0, found.lags_until - self._now())
+        return Answer(Response(200, found.inspect(self.name), _HEADERS), delay)
+
+    def _info(self) -> dict[str, Any]:
+        statuses = [each.life.status for each in self._containers.values()]
+        return {
+            "ID": self.engine_id,
+            "Containers": len(statuses),
+            "ContainersRunning": sum(status in {"running", "restarting"} for status in statuses),
+            "ContainersPaused": statuses.count("paused"),
+            "ContainersStopped": sum(status not in UP for status in statuses),
+            "Name": self.name,
+            "ServerVersion": VERSION,
+            "OSType": "linux",
+        }
+
+    # How containers change.
+
+    def _start(self, container: SimulatedContainer) -> None:
+        blueprint, life = container.blueprint, container.life
+        if life.status in CONNECTED:
+            return
+        connected = {} if blueprint.shares_network else dict(life.networks)
+        if mode_target := blueprint.network_mode.partition("container:")[2]:
+            target = self._look_up(mode_target)
+            if not target or target.life.status not in UP:
+                raise OperationRefused(f"cannot join network of a non running container: {mode_target}")
+        ports = self._assign_ports(blueprint) if connected.keys() - {"none"} else {}
+        networks = dict(life.networks)
+        for name in networks:
+            networks[name] = (
+                Endpoint(self._hex("network", name))
+                if name in {"host", "none"}
+                else self._network(name).connect([*self._endpoints(), *networks.values()])
+            )
+        container.become(
+            evolve(
+                life,
+                status="running",
+                exit_code=0,
+                started=self._nanosecond(),
+                health="starting" if blueprint.healthcheck else "",
+                ports=ports,
+                networks=networks,
+            )
+        )
+        self._tell(container, "start")
+
+    def _stop(self, container: SimulatedContainer, exit_code: int, lag: float) -> None:
+        if container.life.status in CONNECTED:
+            self._tell(container, "kill", signal=str(TERM))
+            self._end(container, exit_code, "exited", lag)
+        else:
+            container.become(evolve(container.life, status="exited"))
+        self._tell(container, "stop")
+
+    def _end(self, container: SimulatedContainer, exit_code: int, status: str, lag: float) -> None:
+        """End a container's process: it has no ports and no addresses from now on."""
+        life = container.life
+        ended = evolve(
+            life,
+            status=status,
+            exit_code=exit_code,
+            finished=self._nanosecond(),
+            health=life.health and "unhealthy",
+            ports={},
+            networks={name: Endpoint(each.network_id) for name, each in life.networks.items()},
+        )
+        container.become(ended, self._now() + lag)
+        self._tell(container, "die", exitCode=str(exit_code))
+
+    def _assign_ports(self, blueprint: Blueprint) -> dict[str, tuple[Binding, ...]]:
+        """Return the ports of a container that starts, with bindings that no other container has."""
+        taken = {
+            (port.partition("/")[2], each)
+            for other in self._containers.values()
+            for port, bindings in other.life.ports.items()
+            for each in bindings
+        }
+        assigned: dict[str, tuple[Binding, ...]] = dict.fromkeys(blueprint.exposed, ())
+        for port, asked in blueprint.publish.items():
+            protocol = port.partition("/")[2]
+            for address, number in asked:
+                host_port = number or self._choose_port(protocol, taken)
+                for host_ip in [address] if address else ["0.0.0.0", "::"]:
+                    binding = Binding(host_ip, host_port)
+                    if any(kind == protocol and _collide(binding, other) for kind, other in taken):
+                        raise OperationRefused(f"Bind for {host_ip}:{host_port} failed: port is already allocated")
+                    taken.add((protocol, binding))
+                    assigned[port] += (binding,)
+        return assigned
+
+    def _choose_port(self, protocol: str, taken: Iterable[tuple[str, Binding]]) -> int:
+        """Return the next port of the host that no container has with this protocol."""
+        used = {each.host_port for kind, each in taken if kind == protocol}
+        while True:
+            port = self._next_port
+            self._next_port = port + 1 if port + 1 in EPHEMERAL else EPHEMERAL.start
+            if port not in used:
+                return port
+
+    def _network(self, name: str) -> _Network:
+        """Return a network, which is made if it does not exist."""
+        if name not in self._networks:
+            # 172.17 is the default bridge's; the engine goes on from there, and then to 192.168. A simulated one may go
+            # beyond what is private.
+            taken = {each.subnet for each in self._networks.values()}
+            subnets = (f"{172 + n // 256}.{n % 256}" for n in range(18, 65536))
+            subnet = next(each for each in subnets if each not in taken)
+            self._networks[name] = _Network(self._hex("network", name), subnet)
+        return self._networks[name]
+
+    def _endpoints(self) -> Iterator[Endpoint]:
+        for each in self._containers.values():
+            yield from each.life.networks.values()
+
+    # Finding containers, and telling what happened.
+
+    def _look_up(self, ref: str) -> SimulatedContainer | None:
+        """Return the container with this id, name, or start of its id if only one has it; None if there is none."""
+        if found := self._containers.get(ref):
+            return found
+        named = [each for each in self._containers.values() if each.life.name == ref.removeprefix("/")]
+        begun = [each for each in self._containers.values() if ref and each.id.startswith(ref)]
+        return named[0] if named else begun[0] if len(begun) == 1 else None
+
+    def _find(self, ref: str) -> SimulatedContainer:
+        if not (found := self._look_up(ref)):
+            raise OperationRefused(f"No such container: {ref}")
+        return found
+
+    def _operable(self, ref: str) -> SimulatedContainer:
+        self._check_operable()
+        return self._find(ref)
+
+    def _joinable(self, ref: str) -> SimulatedContainer:
+        container = self._operable(ref)
+        if container.blueprint.shares_network:
+            raise OperationRefused(
+                "container sharing network namespace with another container or host cannot be connected to any other "
+                "network"
+            )
+        return container
+
+    def _check_operable(self) -> None:
+        if self._frozen or self._refuses_from is not None:
+            raise OperationRefused(f"the engine {self.name} does not answer: it is stopped or frozen")
+
+    def _check_name_is_free(self, name: str) -> None:
+        for each in self._containers.values():
+            if each.life.name == name:
+                raise OperationRefused(f'Conflict. The container name "/{name}" is already in use by "{each.id}".')
+
+    def _tell(self, container: SimulatedContainer, action: str, **details: str) -> None:
+        if self.on_event:
+            event = Event(self._now(), action, container.id, container.life.name, details)
+            for tell in self.on_event:
+                tell(event)
+
+    def _nanosecond(self) -> int:
+        """Return the virtual time in nanoseconds, later than every time before: no two of an engine's are the same."""
+        self._last_nanosecond = max(round(self._now() * 1e9), self._last_nanosecond + 1)
+        return self._last_nanosecond
+
+    def _hex(self, *what: str) -> str:
+        """Return 64 hexadecimal digits that differ between engines and between things."""
+        return hashlib.sha256("/".join((self._seed, *what)).encode()).hexdigest()
+
+
+_VERSION_DOCUMENT = {
+    "Platform": {"Name": ""},
+    "Version": VERSION,
+    "ApiVersion": API_VERSION,
+    "MinAPIVersion": "1.12",
+    "Os": "linux",
+    "Arch": "amd64",
+}
+
+
+def _document(document: Any, status: int = 200) -> Answer:
+    return Answer(Response.of_json(document, status, _HEADERS))
+
+
+def _error(status: int, message: str) -> Answer:
+    return _document({"message": message}, status)
+
+
+def _bindings_asked(asked: PortChoice | list[PortChoice]) -> tuple[tuple[str, int | None], ...]:
+    """Return the bindings of a port as pairs of address and port."""
+    return tuple(
+        each if isinstance(each, tuple) else ("", each) for each in (asked if isinstance(asked, list) else [asked])
+    )
+
+
+def _network_name(mode: str) -> str:
+    """Return the name of the network that a container with this NetworkMode is on."""
+    return "bridge" if mode == "default" else mode
+
+
+def _collide(one: Binding, other: Binding) -> bool:
+    """Return whether two bindings of one protocol cannot both be there."""
+    if one.host_port != other.host_port or (":" in one.host_ip) != (":" in other.host_ip):
+        return False
+    return one.host_ip == other.host_ip or not {one.host_ip, other.host_ip}.isdisjoint({"0.0.0.0", "::"})
+
+
+def connect_simulated(deliver: Deliver, timeout: int = TIMEOUT) -> docker.APIClient:
+    """Return the docker SDK's client, connected to a simulated engine as the program connects to a real one.
+
+    ``deliver`` carries each request, beginning with the one for the API version. Raises as the SDK's constructor does.
+    """
+    return _SimulatedClient(SimulatedAdapter(deliver, ENDPOINT), timeout)
+
+
+class _SimulatedClient(docker.APIClient):
+    """The SDK's client, which takes its adapter before it asks for the engine's version."""
+
+    def __init__(self, adapter: SimulatedAdapter, timeout: int) -> None:
+        self._simulated = adapter
+        super().__init__(base_url="unix:///var/run/docker.sock", version="auto", timeout=timeout)
+
+    def _retrieve_server_version(self) -> Any:
+        self.mount("http+docker://", self._simulated)
+        # Neither proxies nor passwords of the machine that runs the simulation concern it, and looking for them at
+        # each request costs more than the request.
+        self.trust_env = False
+        return super()._retrieve_server_version()  # type: ignore[misc] # the stubs leave it out
