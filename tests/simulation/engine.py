@@ -137,12 +137,15 @@ class SimulatedEngine:
         *,
         bridge: str = "172.17",
         bridge_ipv6: str = "",
+        userland_proxy: bool = True,
     ) -> None:
         """The engine runs and has no container.
 
         ``name`` and ``engine_id`` are what ``docker info`` shows; both can be set later. ``now`` returns the virtual
         time in seconds. ``host_address`` is the address at which others reach the published ports. ``bridge`` is the
-        first half of the default bridge's IPv4 subnet; ``bridge_ipv6`` that of its IPv6 subnet, empty for none.
+        first half of the default bridge's IPv4 subnet; ``bridge_ipv6`` that of its IPv6 subnet, empty for none. With
+        ``userland_proxy`` a port that is published on all addresses is always listed for both families; without, only
+        for a container on a network with IPv6.
         """
         self.name = name
         self.engine_id = engine_id
@@ -150,6 +153,7 @@ class SimulatedEngine:
         #: Called with each event, in the order of this list, after the change was made.
         self.on_event: list[Callable[[Event], None]] = []
         self._now = now
+        self._userland_proxy = userland_proxy
         self._seed = f"{name}/{engine_id}"
         self._containers: dict[str, SimulatedContainer] = {}
         self._networks = {"bridge": _Network(self._hex("network", "bridge"), bridge, bridge_ipv6)}
@@ -470,12 +474,13 @@ class SimulatedEngine:
         blueprint, life = container.blueprint, container.life
         if life.status in CONNECTED:
             return
-        connected = {} if blueprint.shares_network else dict(life.networks)
         if mode_target := blueprint.network_mode.partition("container:")[2]:
             target = self._look_up(mode_target)
             if not target or target.life.status not in UP:
                 raise OperationRefused(f"cannot join network of a non running container: {mode_target}")
-        ports = self._assign_ports(blueprint) if connected.keys() - {"none"} else {}
+        bridged = [] if blueprint.shares_network else [self._network(name) for name in life.networks if name != "none"]
+        both = self._userland_proxy or any(each.prefix_ipv6 for each in bridged)
+        ports = self._assign_ports(blueprint, ("0.0.0.0", "::") if both else ("0.0.0.0",)) if bridged else {}
         networks = dict(life.networks)
         for name in networks:
             networks[name] = (
@@ -519,8 +524,11 @@ class SimulatedEngine:
         container.become(ended, self._now() + lag)
         self._tell(container, "die", exitCode=str(exit_code))
 
-    def _assign_ports(self, blueprint: Blueprint) -> dict[str, tuple[Binding, ...]]:
-        """Return the ports of a container that starts, with bindings that no other container has."""
+    def _assign_ports(self, blueprint: Blueprint, unspecified: Sequence[str]) -> dict[str, tuple[Binding, ...]]:
+        """Return the ports of a container that starts, with bindings that no other container has.
+
+        ``unspecified`` are the addresses that stand for all addresses of the host.
+        """
         taken = {
             (port.partition("/")[2], each)
             for other in self._containers.values()
@@ -530,9 +538,10 @@ class SimulatedEngine:
         assigned: dict[str, tuple[Binding, ...]] = dict.fromkeys(blueprint.exposed, ())
         for port, asked in blueprint.publish.items():
             protocol = port.partition("/")[2]
-            for address, number in asked:
+            # An engine 20.10 assigns the highest port first, and lists the bindings in that order.
+            for address, number in sorted(asked, key=lambda each: each[1] or 0, reverse=True):
                 host_port = number or self._choose_port(protocol, taken)
-                for host_ip in [address] if address else ["0.0.0.0", "::"]:
+                for host_ip in [address] if address else unspecified:
                     binding = Binding(host_ip, host_port)
                     if any(kind == protocol and _collide(binding, other) for kind, other in taken):
                         raise OperationRefused(f"Bind for {host_ip}:{host_port} failed: port is already allocated")

@@ -261,7 +261,8 @@ def inspect_document(blueprint: Blueprint, life: Life, engine_name: str) -> Json
         },
         "Config": {
             "Hostname": {"host": engine_name, "container": joined[:12]}.get(kind, short),
-            "ExposedPorts": {port: {} for port in blueprint.exposed},
+            # The engine leaves this out when it is empty.
+            **({"ExposedPorts": {port: {} for port in blueprint.exposed}} if blueprint.exposed else {}),
             "Env": list(blueprint.env),
             "Image": blueprint.image,
             "Labels": dict(blueprint.labels),
