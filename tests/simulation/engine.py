@@ -47,6 +47,9 @@ EPHEMERAL = range(32768, 61000)
 #: The endpoint that a transport sees in the requests for an engine: its socket has no host and no port.
 ENDPOINT = HostPort("docker.sock", 0)
 
+#: The exit code of a container that could not be started.
+_START_FAILED = 128
+
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _VERSIONED = re.compile(r"/v1\.(\d+)(/.*)")
 _INSPECT = re.compile(r"/containers/([^/]+)/json")
@@ -159,7 +162,8 @@ class SimulatedEngine:
         self._networks = {"bridge": _Network(self._hex("network", "bridge"), bridge, bridge_ipv6)}
         self._created = 0
         self._last_nanosecond = -1
-        self._next_port = EPHEMERAL.start
+        #: The next ephemeral port for each address of the host and protocol.
+        self._next_ports: dict[tuple[str, str], int] = {}
         self._lists = 0
         self._lag = 0.0
         self._frozen = False
@@ -217,7 +221,8 @@ class SimulatedEngine:
         return container_id
 
     def start(self, ref: str) -> None:
-        """Start a container. Nothing happens if it runs. Raises OperationRefused, for example when a port is taken."""
+        """Start a container. Nothing happens if it runs. Raises OperationRefused, for example when a port is taken: the
+        container then has exit code 128, and its state is as it was."""
         self._start(self._operable(ref))
 
     def die(self, ref: str, exit_code: int = 0, *, restarting: bool = False) -> None:
@@ -291,23 +296,32 @@ class SimulatedEngine:
         self._tell(container, "destroy")
 
     def connect(self, ref: str, network: str) -> None:
-        """Connect a container to a network, which is made if it does not exist."""
+        """Connect a container to a network, which is made if it does not exist.
+
+        Ports are published through one network of a container: the first one by name, of those with IPv6 if there are
+        any. When this becomes another network, by `connect` or `disconnect`, the engine chooses ephemeral ports anew.
+        """
         container = self._joinable(ref)
-        if network in container.life.networks:
+        networks = dict(container.life.networks)
+        if network in networks:
             raise OperationRefused(f"endpoint with name {container.life.name} already exists in network {network}")
-        up = container.life.status in CONNECTED
-        endpoint = self._network(network).connect(self._endpoints()) if up else Endpoint()
-        networks = {**container.life.networks, network: endpoint}
-        container.become(evolve(container.life, networks=networks))
+        if "none" in {network, *networks}:
+            raise OperationRefused(
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+            )
+        networks[network] = Endpoint()
+        if container.life.status in CONNECTED:
+            networks[network] = self._network(network).connect(self._endpoints())
+        self._change_networks(container, networks)
         self._tell(container, "connect", network=network)
 
     def disconnect(self, ref: str, network: str) -> None:
-        """Disconnect a container from a network. Its published ports stay as they are, as in the real engine."""
+        """Disconnect a container from a network."""
         container = self._joinable(ref)
         if network not in container.life.networks:
-            raise OperationRefused(f"container {container.id} is not connected to the network {network}")
+            raise OperationRefused(f"container {container.id} is not connected to network {network}")
         networks = {name: each for name, each in container.life.networks.items() if name != network}
-        container.become(evolve(container.life, networks=networks))
+        self._change_networks(container, networks)
         self._tell(container, "disconnect", network=network)
 
     def set_health(self, ref: str, health: str) -> None:
@@ -478,9 +492,12 @@ class SimulatedEngine:
             target = self._look_up(mode_target)
             if not target or target.life.status not in UP:
                 raise OperationRefused(f"cannot join network of a non running container: {mode_target}")
-        bridged = [] if blueprint.shares_network else [self._network(name) for name in life.networks if name != "none"]
-        both = self._userland_proxy or any(each.prefix_ipv6 for each in bridged)
-        ports = self._assign_ports(blueprint, ("0.0.0.0", "::") if both else ("0.0.0.0",)) if bridged else {}
+        gateway = self._gateway(blueprint, life.networks)
+        try:
+            ports = self._assign_ports(container, gateway)
+        except OperationRefused:
+            container.become(evolve(life, exit_code=_START_FAILED))
+            raise
         networks = dict(life.networks)
         for name in networks:
             networks[name] = (
@@ -495,11 +512,25 @@ class SimulatedEngine:
                 exit_code=0,
                 started=self._nanosecond(),
                 health="starting" if blueprint.healthcheck else "",
+                gateway=gateway,
                 ports=ports,
                 networks=networks,
             )
         )
         self._tell(container, "start")
+
+    def _change_networks(self, container: SimulatedContainer, networks: Mapping[str, Endpoint]) -> None:
+        """Give a container other networks. Its ports are published anew if they have to be on another one of them."""
+        life = evolve(container.life, networks=networks)
+        gateway = self._gateway(container.blueprint, networks)
+        if life.status in CONNECTED and gateway != life.gateway:
+            life = evolve(life, gateway=gateway, ports=self._assign_ports(container, gateway))
+        container.become(life)
+
+    def _gateway(self, blueprint: Blueprint, networks: Iterable[str]) -> str:
+        """Return the name of the network through which a container's ports are published; empty for none."""
+        names = [] if blueprint.shares_network else [name for name in networks if name != "none"]
+        return min(names, key=lambda name: (not self._network(name).prefix_ipv6, name), default="")
 
     def _stop(self, container: SimulatedContainer, exit_code: int, lag: float) -> None:
         if container.life.status in CONNECTED:
@@ -519,43 +550,48 @@ class SimulatedEngine:
             finished=self._nanosecond(),
             health=life.health and "unhealthy",
             ports={},
+            gateway="",
             networks={name: Endpoint(each.network_id) for name, each in life.networks.items()},
         )
         container.become(ended, self._now() + lag)
         self._tell(container, "die", exitCode=str(exit_code))
 
-    def _assign_ports(self, blueprint: Blueprint, unspecified: Sequence[str]) -> dict[str, tuple[Binding, ...]]:
-        """Return the ports of a container that starts, with bindings that no other container has.
-
-        ``unspecified`` are the addresses that stand for all addresses of the host.
-        """
+    def _assign_ports(self, container: SimulatedContainer, gateway: str) -> dict[str, tuple[Binding, ...]]:
+        """Return a container's ports, published through a network, with bindings that no other container has."""
+        if not gateway:
+            return {}
         taken = {
             (port.partition("/")[2], each)
             for other in self._containers.values()
+            if other is not container
             for port, bindings in other.life.ports.items()
             for each in bindings
         }
-        assigned: dict[str, tuple[Binding, ...]] = dict.fromkeys(blueprint.exposed, ())
-        for port, asked in blueprint.publish.items():
+        both = self._userland_proxy or self._network(gateway).prefix_ipv6
+        unspecified = ["0.0.0.0", "::"] if both else ["0.0.0.0"]
+        assigned: dict[str, tuple[Binding, ...]] = dict.fromkeys(container.blueprint.exposed, ())
+        for port, asked in container.blueprint.publish.items():
             protocol = port.partition("/")[2]
-            # An engine 20.10 assigns the highest port first, and lists the bindings in that order.
-            for address, number in sorted(asked, key=lambda each: each[1] or 0, reverse=True):
-                host_port = number or self._choose_port(protocol, taken)
+            # An engine 20.10 lists first what was asked for last.
+            for address, number in reversed(asked):
                 for host_ip in [address] if address else unspecified:
-                    binding = Binding(host_ip, host_port)
+                    binding = Binding(host_ip, number or self._choose_port(host_ip, protocol, taken))
                     if any(kind == protocol and _collide(binding, other) for kind, other in taken):
-                        raise OperationRefused(f"Bind for {host_ip}:{host_port} failed: port is already allocated")
+                        raise OperationRefused(f"Bind for {host_ip}:{number} failed: port is already allocated")
                     taken.add((protocol, binding))
                     assigned[port] += (binding,)
         return assigned
 
-    def _choose_port(self, protocol: str, taken: Iterable[tuple[str, Binding]]) -> int:
-        """Return the next port of the host that no container has with this protocol."""
-        used = {each.host_port for kind, each in taken if kind == protocol}
+    def _choose_port(self, host_ip: str, protocol: str, taken: Iterable[tuple[str, Binding]]) -> int:
+        """Return the next port of the host that no container has at this address.
+
+        The engine counts for each address and protocol by itself. So the ports for 0.0.0.0 and for :: can differ.
+        """
+        used = [each for kind, each in taken if kind == protocol]
         while True:
-            port = self._next_port
-            self._next_port = port + 1 if port + 1 in EPHEMERAL else EPHEMERAL.start
-            if port not in used:
+            port = self._next_ports.get((host_ip, protocol), EPHEMERAL.start)
+            self._next_ports[host_ip, protocol] = port + 1 if port + 1 in EPHEMERAL else EPHEMERAL.start
+            if not any(_collide(Binding(host_ip, port), each) for each in used):
                 return port
 
     def _network(self, name: str) -> _Network:

@@ -99,8 +99,10 @@ class Life:
     finished: int | None = None
     #: ``starting``, ``healthy`` or ``unhealthy``; empty before the first start and without a HEALTHCHECK.
     health: str = ""
+    #: The name of the network through which the ports are published; empty for none.
+    gateway: str = ""
     #: The ports that the engine manages, with their bindings; none for a port that is not published. Empty while the
-    #: container does not run.
+    #: container does not run, or is on no network.
     ports: Mapping[str, tuple[Binding, ...]] = field(factory=dict)
 
 
@@ -381,10 +383,12 @@ class ListFilter:
                 raise NotImplementedError(f"the simulated engine has no filter {name!r}")
             if name not in _FILTERS:
                 raise InvalidFilter(f"Invalid filter '{name}'")
-        for name, known in (("status", _STATUSES), ("health", _HEALTHS)):
-            for value in values.get(name, ()):
-                if value not in known:
-                    raise InvalidFilter(f"Invalid filter '{name}={value}'")
+        for value in values.get("status", ()):
+            if value not in _STATUSES:
+                raise InvalidFilter(f"Invalid filter 'status={value}'")
+        for value in values.get("health", ()):
+            if value not in _HEALTHS:
+                raise InvalidFilter(f"Unrecognised filter value for health: {value}")
         return cls(values)
 
     @property

@@ -150,19 +150,22 @@ OPERATIONS: dict[str, Callable[[SimulatedEngine, str, int], object]] = {
 
 STEPS = st.lists(
     st.tuples(
-        # Half of the steps start a container, as without one there is little to do.
-        st.sampled_from(["run"] * len(OPERATIONS) + list(OPERATIONS)),
+        # More steps run a container, as without one there is little to do.
+        st.sampled_from(["run"] * 3 + list(OPERATIONS)),
         st.sampled_from(NAMES),
         st.integers(0, 200),
         # Seconds until the next step.
         st.sampled_from([0.0, 0.1, 0.7, 90.0]),
     ),
+    min_size=8,
     max_size=25,
 )
 
 
 def lives(world: World, steps: list[tuple[str, str, int, float]]) -> Iterator[None]:
-    """Let containers live, and yield after each step. What the engine refuses is skipped."""
+    """Let containers live, two at first, and yield after each step. What the engine refuses is skipped."""
+    world.engine.run("web", "nginx", ports=WEB, healthcheck=True)
+    world.engine.run("db", "redis", ports={"6379/tcp": None}, network="backend")
     for operation, name, number, seconds in steps:
         with suppress(OperationRefused):
             OPERATIONS[operation](world.engine, name, number)
@@ -356,7 +359,7 @@ def test_the_list_shows_the_health_and_how_a_container_ended() -> None:
     """The health is in the text of a running container; the exit code in that of one that ended or is restarting."""
     world = World()
     world.engine.create("web", "nginx", healthcheck=True)
-    texts = [world.line("web")["Status"]]
+    texts, paused = [world.line("web")["Status"]], []
     steps: list[Callable[[], object]] = [
         lambda: world.engine.start("web"),
         lambda: world.engine.set_health("web", "healthy"),
@@ -369,6 +372,8 @@ def test_the_list_shows_the_health_and_how_a_container_ended() -> None:
         step()
         world.time += 65
         texts.append(world.line("web")["Status"])
+        paused.append([each.paused for each in world.engine.containers()] == [True])
+    assert paused == [False, False, True, False, False, False]
     assert texts == [
         "Created",
         "Up About a minute (health: starting)",
@@ -416,9 +421,42 @@ def test_a_port_of_the_host_is_for_one_container_at_a_time() -> None:
     second = world.engine.create("second", "nginx", ports={"80/tcp": ("127.0.0.1", 8080)})
     with pytest.raises(OperationRefused, match=r"Bind for 127\.0\.0\.1:8080 failed: port is already allocated"):
         world.engine.start(second)
+    failed = world.engine.containers()[-1]
+    assert (failed.status, failed.exit_code) == ("created", 128)
     world.engine.die("first")
     world.engine.start(second)
     assert [each.name for each in world.engine.running()] == ["udp", "local", "other", "second"]
+
+
+def test_ports_are_published_anew_when_the_network_that_carries_them_is_another() -> None:
+    """As on an engine 20.10, which publishes through the first network by name, and through one with IPv6 before all.
+    The ports for 0.0.0.0 and for :: are counted apart."""
+    world = World(bridge_ipv6="fd00:29", userland_proxy=False)
+    web = world.engine.run("web", "nginx", ports={"80/tcp": None}, network="mm")
+    seen = []
+    for operation, network in (
+        (world.engine.connect, "zz"),
+        (world.engine.connect, "aa"),
+        (world.engine.disconnect, "zz"),
+        (world.engine.disconnect, "aa"),
+        (world.engine.disconnect, "mm"),
+        (world.engine.connect, "aa"),
+        (world.engine.connect, "bridge"),
+        (world.engine.disconnect, "aa"),
+    ):
+        operation(web, network)
+        bindings = world.engine.running()[0].published.get("80/tcp", ())
+        seen.append([(each.host_ip, each.host_port) for each in bindings])
+    assert seen == [
+        [("0.0.0.0", 32768)],
+        [("0.0.0.0", 32769)],
+        [("0.0.0.0", 32769)],
+        [("0.0.0.0", 32770)],
+        [],
+        [("0.0.0.0", 32771)],
+        [("0.0.0.0", 32772), ("::", 32768)],
+        [("0.0.0.0", 32772), ("::", 32768)],
+    ]
 
 
 def test_an_address_is_given_again_once_its_container_has_ended() -> None:
@@ -450,6 +488,23 @@ def test_a_container_that_joins_the_network_of_another_has_no_ports_of_its_own()
     assert (side.network_mode, side.published, side.networks) == (f"container:{holder}", {}, {})
     with pytest.raises(OperationRefused, match="sharing network namespace"):
         world.engine.connect("side", "backend")
+
+
+def test_the_health_of_a_container_that_does_not_run_is_unhealthy() -> None:
+    """Nobody checks it any more. It is unknown before the first start, and begins anew with each start."""
+    world = World()
+    world.engine.create("web", "nginx", healthcheck=True)
+    steps: list[Callable[[], object]] = [
+        lambda: world.engine.start("web"),
+        lambda: world.engine.set_health("web", "healthy"),
+        lambda: world.engine.die("web"),
+        lambda: world.engine.start("web"),
+    ]
+    seen = [world.engine.containers()[0].health]
+    for step in steps:
+        step()
+        seen.append(world.engine.containers()[0].health)
+    assert seen == ["", "starting", "healthy", "unhealthy", "starting"]
 
 
 def test_the_engine_tells_what_happens() -> None:
@@ -512,7 +567,8 @@ def test_the_engine_tells_what_happens() -> None:
         (lambda engine: engine.set_health("web", "healthy"), "has no HEALTHCHECK"),
         (lambda engine: engine.remove("web"), "You cannot remove a running container"),
         (lambda engine: engine.connect("web", "bridge"), "already exists in network bridge"),
-        (lambda engine: engine.disconnect("web", "backend"), "is not connected to the network backend"),
+        (lambda engine: engine.disconnect("web", "backend"), "is not connected to network backend"),
+        (lambda engine: engine.connect("alone", "backend"), r"in private \(none\) mode"),
     ],
 )
 def test_what_a_real_engine_refuses_is_refused(operation: Callable[[SimulatedEngine], object], message: str) -> None:
@@ -520,6 +576,7 @@ def test_what_a_real_engine_refuses_is_refused(operation: Callable[[SimulatedEng
     world = World()
     world.engine.run("web", "nginx")
     world.engine.create("db", "redis")
+    world.engine.run("alone", "nginx", network="none")
     before = world.engine.containers()
     with pytest.raises(OperationRefused, match=message):
         operation(world.engine)
@@ -696,7 +753,8 @@ def test_a_list_is_filtered_as_by_a_real_engine(filters: dict[str, list[str]], f
         ("/v1.41/nothing", {}, 404, "page not found"),
         ("/containers/nobody/json", {}, 404, "No such container: nobody"),
         ("/containers/json", {"filters": '{"colour": ["red"]}'}, 400, "Invalid filter 'colour'"),
-        ("/containers/json", {"filters": '{"health": ["so-so"]}'}, 400, "Invalid filter 'health=so-so'"),
+        ("/containers/json", {"filters": '{"health": ["so-so"]}'}, 400, "Unrecognised filter value for health: so-so"),
+        ("/containers/json", {"filters": '{"status": ["gone"]}'}, 400, "Invalid filter 'status=gone'"),
         ("/containers/json", {"filters": "["}, 400, "invalid character"),
     ],
 )
