@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from attrs import field, frozen
@@ -21,7 +21,7 @@ from controller.observe.health import AllRegistries, Health
 from controller.observe.metrics import Metrics
 from controller.observe.pass_log import PassLog
 from controller.observe.systemd import SystemdNotifier
-from controller.reconcile.loop import Loop, Pace
+from controller.reconcile.loop import Loop, Observer, Pace
 from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.factory import Transports, layout_for, open_registry
@@ -99,10 +99,13 @@ class Agent:
     notifier: SystemdNotifier
 
 
-def build_agent(settings: Settings, effects: Effects) -> Agent:
+def build_agent(
+    settings: Settings, effects: Effects, more_observers: Callable[[str], Sequence[Observer]] = lambda label: ()
+) -> Agent:
     """Build a loop for each registry and the observers of its passes. Nothing runs yet, and no connection is open.
 
-    Raises Stop when a registry cannot be used as configured, for example because a TLS file is no certificate.
+    ``more_observers`` returns further observers of the loop of the registry with this label. Raises Stop when a
+    registry cannot be used as configured, for example because a TLS file is no certificate.
     """
     labels = [each.label for each in settings.registries]
     metrics = Metrics(*labels)
@@ -110,7 +113,13 @@ def build_agent(settings: Settings, effects: Effects) -> Agent:
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
     loops = {}
     for each in settings.registries:
-        observers = (metrics.of(each.label), health[each.label], PassLog(), notifier.of(each.label))
+        observers: tuple[Observer, ...] = (
+            metrics.of(each.label),
+            health[each.label],
+            PassLog(),
+            notifier.of(each.label),
+        )
+        observers += tuple(more_observers(each.label))
         pace = Pace(settings.interval, effects.clock, effects.jitter, effects.background.waker())
         loops[each.label] = Loop(_pass_over(each, settings, effects, metrics), pace, observers)
     return Agent(loops, metrics, AllRegistries(health), notifier)

@@ -1,1 +1,1 @@
-"""A whole fleet in one process, in virtual time: hosts, engines, an etcd cluster and their faults, drawn from one seed."""
+"""A whole fleet in one process, in virtual time: hosts, engines, an etcd cluster and their faults, from one seed."""

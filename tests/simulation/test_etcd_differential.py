@@ -1,7 +1,7 @@
 """The simulated etcd against a real one: random sequences of requests, drawn by seed, get the same answers from both.
 
 The requests are of the kinds that the program makes, and those that go wrong in the ways that etcd refuses. A sequence
-that gets different answers is printed with its seed, and ``answers_of(seed)`` can be called for that one alone.
+that gets different answers is printed with its seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.simulation.etcd_change import Change
 from tests.simulation.etcd_v2 import EtcdV2Store
 from tests.simulation.etcd_v3 import EtcdV3Store, Header
 from tests.simulation.messages import Request, Response
@@ -98,37 +97,44 @@ class V2Sequence:
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(f"v2 {seed}")
         self._root = f"/d{seed}"
-        self._indexes = [1]
+        self._key = ""
+        #: The index and the value that each key was last seen with.
+        self._seen: dict[str, tuple[str, str]] = {}
 
     def draw(self) -> Request:
         """Return the next request."""
-        method = self._chance.choice(("GET", "GET", "PUT", "PUT", "PUT", "PUT", "DELETE", "DELETE"))
+        method = self._chance.choice(("GET", "GET", "PUT", "PUT", "PUT", "PUT", "PUT", "DELETE", "DELETE"))
+        self._key = self._draw_key()
         params = {"GET": self._get, "PUT": self._put, "DELETE": self._delete}[method]()
-        return Request(method, f"/v2/keys{quote(self._key(), safe='/:')}", params)
+        return Request(method, f"/v2/keys{quote(self._key, safe='/:')}", params)
 
     def learn(self, answer: Response) -> None:
-        """Take note of an answer, so that later requests can ask for the indexes in it."""
-        found = re.findall(r'"modifiedIndex":(\d+)', answer.body.decode())
-        self._indexes = [*self._indexes, *map(int, found)][-6:]
+        """Take note of the answer to a request, so that later ones can ask for the index in it."""
+        node = json.loads(answer.body).get("node", {})
+        if "modifiedIndex" in node:
+            self._seen[self._key] = str(node["modifiedIndex"]), node.get("value", "")
 
-    def _key(self) -> str:
+    def _draw_key(self) -> str:
         if self._chance.random() < 0.02:
             return "/"
-        depth = self._chance.choice((0, 1, 1, 1, 2, 2, 3))
-        few = self._chance.choice((NAMES[:3], NAMES))
+        depth = self._chance.choice((0, 1, 1, 1, 1, 2, 2, 3))
+        few = self._chance.choice((NAMES[:3], NAMES[:3], NAMES))
         return "/".join([self._root, *(self._chance.choice(few) for _ in range(depth))])
 
     def _some(self, **choices: Callable[[], str]) -> dict[str, str]:
         return {name: choose() for name, choose in choices.items() if self._chance.random() < 0.35}
 
     def _index(self) -> str:
-        return self._chance.choice([*map(str, self._indexes), "0", "7777777", "x"])
+        seen, _ = self._seen.get(self._key, ("3", ""))
+        return self._chance.choice([*[seen] * 6, "0", "7777777", "x" if self._chance.random() < 0.2 else "1"])
 
     def _true(self) -> str:
-        return self._chance.choice(("true", "true", "true", "false", "1", "maybe", ""))
+        return self._chance.choice(
+            [*["true"] * 12, *["false"] * 4, "1", "maybe" if self._chance.random() < 0.3 else "0"]
+        )
 
     def _ttl(self) -> str:
-        return self._chance.choice([*map(str, TTLS), "", "-1", "x"])
+        return self._chance.choice([*map(str, TTLS * 4), "", self._chance.choice(("-1", "x"))])
 
     def _get(self) -> dict[str, str]:
         return self._some(recursive=self._true, quorum=self._true, sorted=self._true)
@@ -140,13 +146,18 @@ class V2Sequence:
         value = {"value": self._chance.choice(VALUES)}
         if self._chance.random() < 0.1:
             return {"dir": "true"} | self._some(prevExist=self._true, ttl=self._ttl)
+        if self._chance.random() < 0.3:
+            return value | self._some(ttl=self._ttl)
         return value | self._some(ttl=self._ttl, prevExist=self._true, prevIndex=self._index, prevValue=self._value)
 
     def _delete(self) -> dict[str, str]:
-        return self._some(dir=self._true, recursive=self._true, prevIndex=self._index, prevValue=self._value)
+        if self._chance.random() < 0.5:
+            return self._some(prevIndex=self._index, prevValue=self._value)
+        return self._some(dir=self._true, recursive=self._true, prevIndex=self._index)
 
     def _value(self) -> str:
-        return self._chance.choice(VALUES)
+        _, seen = self._seen.get(self._key, ("", "1"))
+        return self._chance.choice((seen, seen, seen, *VALUES[1:], ""))
 
 
 class V3Sequence:
@@ -161,20 +172,18 @@ class V3Sequence:
 
     def draw(self) -> Request:
         """Return the next request."""
-        choose = self._chance.choice(
-            [
-                *[lambda: ("kv/range", self._range(self._revision))] * 4,
-                *[lambda: ("kv/put", self._put())] * 3,
-                *[lambda: ("kv/deleterange", self._delete())] * 2,
-                *[lambda: ("kv/txn", self._txn(2))] * 6,
-                lambda: ("kv/txn", self._large()),
-                *[lambda: ("lease/grant", {"ID": self._lease(), "TTL": str(self._chance.choice(TTLS))})] * 3,
-                lambda: ("lease/keepalive", {"ID": self._lease()}),
-                lambda: ("lease/timetolive", {"ID": self._lease(), "keys": self._chance.random() < 0.5}),
-                lambda: ("lease/revoke", {"ID": self._lease()}),
-            ]
-        )
-        return post(*choose())
+        calls: dict[str, tuple[int, Callable[[], dict[str, Any]]]] = {
+            "kv/range": (4, lambda: self._range(self._revision)),
+            "kv/put": (3, self._put),
+            "kv/deleterange": (2, self._keys),
+            "kv/txn": (7, lambda: self._large() if self._chance.random() < 0.1 else self._txn(2)),
+            "lease/grant": (3, lambda: {"ID": self._lease(), "TTL": str(self._chance.choice(TTLS))}),
+            "lease/keepalive": (1, lambda: {"ID": self._lease()}),
+            "lease/timetolive": (1, lambda: {"ID": self._lease(), "keys": self._chance.random() < 0.5}),
+            "lease/revoke": (1, lambda: {"ID": self._lease()}),
+        }
+        [call] = self._chance.choices(list(calls), [weight for weight, _ in calls.values()])
+        return post(call, calls[call][1]())
 
     def learn(self, answer: Response) -> None:
         """Take note of an answer, so that later requests can ask for its revision."""
@@ -184,7 +193,7 @@ class V3Sequence:
             self._first = self._first or self._revision
 
     def _key(self) -> str:
-        if self._chance.random() < 0.02:
+        if self._chance.random() < 0.01:
             return ""
         return code(self._root + self._chance.choice((*NAMES[:3], *NAMES[:3], "a/b", "a/b/c", *NAMES)))
 
@@ -219,9 +228,6 @@ class V3Sequence:
         lease = {"lease": self._lease()} if self._chance.random() < 0.4 else {}
         return {"key": self._key(), "value": code(self._chance.choice(VALUES)), **lease}
 
-    def _delete(self) -> dict[str, Any]:
-        return self._keys()
-
     def _compare(self) -> dict[str, Any]:
         target, name, value = self._chance.choice(
             (
@@ -243,7 +249,7 @@ class V3Sequence:
         if kind == "put" or (kind == "txn" and not depth):
             return {"request_put": self._put()}
         if kind == "delete":
-            return {"request_delete_range": self._delete()}
+            return {"request_delete_range": self._keys()}
         return {"request_txn": self._txn(depth - 1)}
 
     def _txn(self, depth: int) -> dict[str, Any]:
@@ -297,9 +303,9 @@ def v2_answers(real: RealEtcd, seed: int) -> Iterator[tuple[Request, Response, R
     store.index = real.index()
     sequence = V2Sequence(seed)
     headers = {"X-Etcd-Cluster-Id": "1", "X-Raft-Index": "1", "X-Raft-Term": "1"}
-    # A listing of the root would show the keys of other sequences.
-    requests = (sequence.draw() for _ in range(LENGTH))
-    for request in requests:
+    for _ in range(LENGTH):
+        request = sequence.draw()
+        # A listing of the root would show the keys of other sequences.
         if request.path == "/v2/keys/" and request.method == "GET":
             continue
         found = real.answer(request)
@@ -309,8 +315,7 @@ def v2_answers(real: RealEtcd, seed: int) -> Iterator[tuple[Request, Response, R
 
 def v3_answers(real: RealEtcd, seed: int) -> Iterator[tuple[Request, Response, Response]]:
     """Make a sequence of requests to the v3 API; return each with the real answer and the simulated one."""
-    changes: list[Change] = []
-    store = EtcdV3Store(lambda: 0.0, changes.append, min_lease_ttl=1)
+    store = EtcdV3Store(lambda: 0.0, min_lease_ttl=1)
     store.revision = real.revision()
     sequence = V3Sequence(seed)
     for _ in range(LENGTH):

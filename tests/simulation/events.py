@@ -1,0 +1,443 @@
+"""What happens to a fleet: containers come and go, parts fail and recover, an operator interferes. All of it by
+seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from attrs import evolve, frozen
+
+from tests.simulation.engine import OperationRefused
+from tests.simulation.fleet import MEMBERS, PREFIX, Fleet, Host
+from tests.simulation.network import Fate, Weather
+from tests.simulation.oracle import Oracle
+from tests.simulation.scheduler import Scheduler
+
+#: Seconds of a storm, in which faults happen, and of the calm after it, in which they do not.
+STORM, CALM = 90.0, 110.0
+
+#: Average seconds between two events of the containers, and between two faults of a storm.
+LIFE_GAP, FAULT_GAP = 4.0, 7.0
+
+#: Containers that run from the start, on all hosts together.
+FIRST_CONTAINERS = 10
+
+#: Containers of one host at most.
+CROWD = 8
+
+
+@frozen
+class Event:
+    """One thing that happens. Dropping any event leaves a run that is possible."""
+
+    moment: float
+    kind: str
+    #: Numbers from 0 to 1 from which the event draws what it needs.
+    numbers: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"{self.moment:9.3f}  {self.kind}"
+
+
+def pick(options: list[str] | tuple[str, ...], number: float) -> str:
+    """Choose one of several by a number from 0 to 1."""
+    return options[int(number * len(options))]
+
+
+def draw_events(chance: random.Random, seconds: float) -> list[Event]:
+    """Draw what happens in a run: storms with faults, calms without, containers that live all the time."""
+    events: list[Event] = []
+
+    def add(moment: float, kinds: Mapping[str, float]) -> None:
+        kind = chance.choices(list(kinds), list(kinds.values()))[0]
+        events.append(Event(moment, kind, tuple(chance.random() for _ in range(6))))
+
+    for number in range(FIRST_CONTAINERS):
+        add(number / FIRST_CONTAINERS, {"run": 1.0})
+    moment = 1.0
+    while (moment := moment + chance.expovariate(1 / LIFE_GAP)) < seconds:
+        add(moment, LIVES)
+    moment = 5.0
+    while (moment := moment + chance.expovariate(1 / FAULT_GAP)) < seconds:
+        if moment % (STORM + CALM) < STORM:
+            add(moment, FAULTS)
+    return sorted(events, key=lambda event: event.moment)
+
+
+#: What containers do, and how often against each other.
+LIVES = {
+    "run": 10.0,
+    "stop": 3.0,
+    "kill": 3.0,
+    "start": 3.0,
+    "restart": 2.0,
+    "rename": 1.0,
+    "pause": 1.0,
+    "unpause": 1.5,
+    "health": 2.0,
+    "remove": 4.0,
+    "join-network": 1.0,
+    "leave-network": 1.0,
+    "delete-key": 0.7,
+    "overwrite-key": 0.7,
+    "put-foreign": 0.3,
+    "put-orphan": 0.5,
+}
+
+#: What breaks, and how often against each other.
+FAULTS = {
+    "bad-weather": 6.0,
+    "severed": 3.0,
+    "member-stopped": 2.0,
+    "member-frozen": 2.0,
+    "member-isolated": 2.0,
+    "member-lags": 1.5,
+    "quorum-lost": 1.0,
+    "etcd-full": 1.0,
+    "etcd-wiped": 0.6,
+    "etcd-restored": 0.6,
+    "engine-restarted": 1.5,
+    "engine-restarted-live": 1.5,
+    "engine-frozen": 1.5,
+    "engine-lags": 1.5,
+    "engine-weather": 1.5,
+    "agent-killed": 4.0,
+    "agent-frozen": 1.5,
+    "flags-changed": 2.0,
+    "deregistered": 0.7,
+    "prefix-deleted": 0.7,
+    "host-renamed": 0.5,
+    "mass-stop": 1.0,
+}
+
+
+class Happenings:
+    """Makes events happen to a fleet, and mends what they broke."""
+
+    def __init__(self, scheduler: Scheduler, fleet: Fleet, oracle: Oracle, tell: Callable[[str], None]) -> None:
+        self._scheduler = scheduler
+        self._fleet = fleet
+        self._oracle = oracle
+        self._tell = tell
+        self._names = 0
+        self._backup: tuple[object, dict[str, str], dict[str, str]] | None = None
+
+    def schedule(self, event: Event) -> None:
+        """Have an event happen at its moment."""
+        self._scheduler.call_at(event.moment, lambda: self._happen(event))
+
+    def _happen(self, event: Event) -> None:
+        host = self._fleet.hosts[int(event.numbers[0] * len(self._fleet.hosts))]
+        action = getattr(self, f"_{event.kind.replace('-', '_')}")
+        try:
+            said = action(host, event.numbers[1:])
+        except OperationRefused as refused:
+            said = f"cannot be: {refused}"
+        if event.kind in FAULTS:
+            self._fleet.counts[event.kind] += 1
+        self._tell(f"{event.kind} {host.name} {said or ''}")
+
+    def _later(self, seconds: float, call: Callable[[], object], what: str) -> None:
+        def mend() -> None:
+            call()
+            self._tell(f"  {what}")
+
+        self._scheduler.call_at(self._scheduler.now + seconds, mend)
+
+    # The lives of containers.
+
+    def _container(self, host: Host, number: float, *statuses: str) -> str | None:
+        names = [each.name for each in host.engine.containers() if each.status in statuses]
+        return pick(names, number) if names else None
+
+    def _run(self, host: Host, numbers: tuple[float, ...]) -> str:
+        containers = host.engine.containers()
+        if len(containers) >= CROWD:
+            return "is crowded"
+        self._names += 1
+        name = f"c{self._names}"
+        kind = int(numbers[0] * 8)
+        ports: dict[str, int | None] = {"80/tcp": None}
+        env: dict[str, str] = {}
+        if kind == 1:
+            ports = {"80/tcp": None, "443/tcp": None}
+        elif kind == 2:
+            ports = {"53/udp": None, "53/tcp": None}
+        elif kind == 3:
+            env = {"SERVICE_ID": f"own-{name}", "SERVICE_NAME": "db"}
+        elif kind in {4, 5}:
+            env = {"SERVICE_ID": f"shared-{int(numbers[1] * 2)}", "SERVICE_NAME": "db"}
+        elif kind == 6:
+            env = {"SERVICE_NAME": "team/app"}
+        elif kind == 7:
+            env = {"SERVICE_IGNORE": "true"} if numbers[1] < 0.2 else {}
+        host.engine.run(name, "registry.example/web:1", ports=ports, env=env, healthcheck=numbers[2] < 0.3)
+        return f"{name} {env or ''}"
+
+    def _stop(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if name := self._container(host, numbers[0], "running", "paused"):
+            host.engine.stop(name)
+        return name
+
+    def _kill(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if name := self._container(host, numbers[0], "running"):
+            host.engine.kill(name)
+        return name
+
+    def _start(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if name := self._container(host, numbers[0], "exited", "created"):
+            host.engine.start(name)
+        return name
+
+    def _restart(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if name := self._container(host, numbers[0], "running", "exited"):
+            host.engine.restart(name)
+        return name
+
+    def _rename(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if name := self._container(host, numbers[0], "running", "exited"):
+            self._names += 1
+            host.engine.rename(name, f"c{self._names}")
+        return name
+
+    def _pause(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if name := self._container(host, numbers[0], "running"):
+            host.engine.pause(name)
+        return name
+
+    def _unpause(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if name := self._container(host, numbers[0], "paused"):
+            host.engine.unpause(name)
+        return name
+
+    def _health(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        checked = [each.name for each in host.engine.running() if each.health and each.status == "running"]
+        if not checked:
+            return None
+        name, health = pick(checked, numbers[0]), pick(("healthy", "healthy", "unhealthy"), numbers[1])
+        host.engine.set_health(name, health)
+        return f"{name} {health}"
+
+    def _remove(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if name := self._container(host, numbers[0], "exited", "running"):
+            host.engine.remove(name, force=True)
+        return name
+
+    def _join_network(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if name := self._container(host, numbers[0], "running"):
+            host.engine.connect(name, "backend")
+        return name
+
+    def _leave_network(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if name := self._container(host, numbers[0], "running"):
+            host.engine.disconnect(name, "backend")
+        return name
+
+    def _mass_stop(self, host: Host, numbers: tuple[float, ...]) -> str:
+        names = [each.name for each in host.engine.running()]
+        for name in names:
+            host.engine.stop(name)
+        return f"stops {len(names)}"
+
+    # The operator's hands in etcd.
+
+    def _own_key(self, host: Host, number: float) -> str | None:
+        mark = f"/{host.engine.name}:"
+        keys = sorted(key for key in self._fleet.cluster.keys(self._fleet.api, PREFIX) if mark in key)
+        return pick(keys, number) if keys else None
+
+    def _delete_key(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if key := self._own_key(host, numbers[0]):
+            self._fleet.cluster.delete(self._fleet.api, key)
+        return key
+
+    def _overwrite_key(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        if key := self._own_key(host, numbers[0]):
+            self._fleet.cluster.put(self._fleet.api, key, "192.0.2.66:6")
+        return key
+
+    def _put_foreign(self, host: Host, numbers: tuple[float, ...]) -> str:
+        key = f"{PREFIX}/other/by-hand-{int(numbers[0] * 10)}"
+        self._oracle.foreign[key] = "192.0.2.77:7"
+        self._fleet.cluster.put(self._fleet.api, key, "192.0.2.77:7")
+        return key
+
+    def _put_orphan(self, host: Host, numbers: tuple[float, ...]) -> str:
+        key = f"{PREFIX}/web/{host.engine.name}:ghost-{int(numbers[0] * 10)}:80"
+        self._fleet.cluster.put(self._fleet.api, key, "192.0.2.88:8")
+        return key
+
+    def _prefix_deleted(self, host: Host, numbers: tuple[float, ...]) -> None:
+        self._fleet.cluster.delete_prefix(self._fleet.api, f"{PREFIX}/")
+
+    # etcd and the ways to it.
+
+    def _bad_weather(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """Half of the storms have one fate, the others a mixture."""
+        fates = [fate for fate in Fate if fate is not Fate.ANSWERED]
+        if numbers[0] < 0.5:
+            chances = {fates[int(numbers[1] * len(fates))]: 0.05 + 0.6 * numbers[2]}
+        else:
+            chances = dict.fromkeys(fates, 0.25 * numbers[2] / len(fates))
+        chances[Fate.TRICKLED] = min(chances.get(Fate.TRICKLED, 0.0), 0.01)
+        weather = Weather(chances)
+        links = list(host.links.values())
+        for link in links:
+            link.weather = weather
+
+        def clear() -> None:
+            for link in links:
+                if link.weather is weather:
+                    link.weather = Weather()
+
+        self._later(2 + 18 * numbers[3], clear, f"the weather of {host.name} clears")
+        return ", ".join(f"{fate.value} {likely:.2f}" for fate, likely in chances.items())
+
+    def _engine_weather(self, host: Host, numbers: tuple[float, ...]) -> None:
+        weather = Weather({Fate.DELAYED: 0.3 * numbers[0], Fate.LOST: 0.2 * numbers[1], Fate.CUT: 0.2 * numbers[2]})
+        host.socket.weather = weather
+        self._later(
+            2 + 18 * numbers[3], lambda: setattr(host.socket, "weather", Weather()), "the engine's socket clears"
+        )
+
+    def _severed(self, host: Host, numbers: tuple[float, ...]) -> str:
+        members = MEMBERS if numbers[0] < 0.3 else (pick(MEMBERS, numbers[1]),)
+        for member in members:
+            host.links[member].severed = True
+
+        def restore() -> None:
+            for member in members:
+                host.links[member].severed = False
+
+        self._later(2 + 20 * numbers[2], restore, f"{host.name} reaches {', '.join(members)} again")
+        return f"from {', '.join(members)}"
+
+    def _member_stopped(self, host: Host, numbers: tuple[float, ...]) -> str:
+        member = pick(MEMBERS, numbers[0])
+        cluster = self._fleet.cluster
+        return self._impair([member], 2 + 20 * numbers[1], cluster.stop, cluster.start)
+
+    def _member_frozen(self, host: Host, numbers: tuple[float, ...]) -> str:
+        frozen = self._fleet.frozen_members
+        return self._impair([pick(MEMBERS, numbers[0])], 2 + 20 * numbers[1], frozen.add, frozen.discard)
+
+    def _member_isolated(self, host: Host, numbers: tuple[float, ...]) -> str:
+        cluster = self._fleet.cluster
+        return self._impair([pick(MEMBERS, numbers[0])], 2 + 20 * numbers[1], cluster.isolate, cluster.heal)
+
+    def _member_lags(self, host: Host, numbers: tuple[float, ...]) -> str:
+        cluster = self._fleet.cluster
+        return self._impair([pick(MEMBERS, numbers[0])], 2 + 20 * numbers[1], cluster.lag, cluster.catch_up)
+
+    def _impair(
+        self, members: list[str], seconds: float, impair: Callable[[str], object], mend: Callable[[str], object]
+    ) -> str:
+        """Do something to members of etcd, and undo it after a while."""
+        for member in members:
+            impair(member)
+            self._fleet.impaired[member] += 1
+
+        def recover() -> None:
+            for member in members:
+                self._fleet.impaired[member] -= 1
+                mend(member)
+
+        self._later(seconds, recover, f"{', '.join(members)} recovers")
+        return ", ".join(members)
+
+    def _quorum_lost(self, host: Host, numbers: tuple[float, ...]) -> str:
+        first = int(numbers[0] * 3)
+        lost = [MEMBERS[first], MEMBERS[(first + 1) % 3]]
+        return self._impair(lost, 2 + 20 * numbers[1], self._fleet.cluster.stop, self._fleet.cluster.start)
+
+    def _etcd_full(self, host: Host, numbers: tuple[float, ...]) -> None:
+        self._set_full(True, numbers[1] < 0.5)
+        self._later(2 + 20 * numbers[0], lambda: self._set_full(False, False), "etcd has space again")
+
+    def _set_full(self, full: bool, deletes_pass: bool) -> None:
+        self._fleet.full = full
+        self._fleet.cluster.full(full, deletes_pass=deletes_pass)
+
+    def _etcd_wiped(self, host: Host, numbers: tuple[float, ...]) -> None:
+        self._fleet.cluster.wipe()
+        self._oracle.store_was_replaced({}, {})
+
+    def _etcd_restored(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """Restore the backup that was taken the time before, and take the next one."""
+        if self._backup:
+            backup, holder, foreign = self._backup
+            self._fleet.cluster.restore(backup)
+            self._oracle.store_was_replaced(holder, foreign)
+        for each in self._fleet.hosts:
+            self._oracle.excuse(each, 35)
+        restored = self._backup is not None
+        self._backup = self._fleet.cluster.backup(), dict(self._oracle.holder), dict(self._oracle.foreign)
+        return "from a backup" if restored else "backed up"
+
+    # Engines.
+
+    def _engine_restarted(self, host: Host, numbers: tuple[float, ...]) -> None:
+        host.engine.stop_engine(live_restore=False, empty_list_for=0.5 + numbers[0])
+        self._later(
+            2 + 8 * numbers[1], lambda: self._engine_starts(host, numbers[2]), f"the engine of {host.name} runs"
+        )
+
+    def _engine_starts(self, host: Host, number: float) -> None:
+        host.engine.start_engine()
+        for index, each in enumerate(host.engine.containers()):
+            if each.status == "exited" and (number * 10 + index) % 2 < 1:
+                host.engine.start(each.name)
+
+    def _engine_restarted_live(self, host: Host, numbers: tuple[float, ...]) -> None:
+        host.engine.stop_engine(live_restore=True)
+        self._later(1 + 8 * numbers[0], host.engine.start_engine, f"the engine of {host.name} runs")
+
+    def _engine_frozen(self, host: Host, numbers: tuple[float, ...]) -> None:
+        host.engine.freeze()
+        self._later(1 + 15 * numbers[0], host.engine.thaw, f"the engine of {host.name} thaws")
+
+    def _engine_lags(self, host: Host, numbers: tuple[float, ...]) -> None:
+        host.engine.list_lag(1.6 * numbers[0])
+        self._later(20.0, lambda: host.engine.list_lag(0.0), f"the engine of {host.name} lags no more")
+
+    # Agents.
+
+    def _agent_killed(self, host: Host, numbers: tuple[float, ...]) -> None:
+        self._fleet.stop_agent(host)
+        self._later(40 * numbers[0] ** 2, lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
+
+    def _agent_frozen(self, host: Host, numbers: tuple[float, ...]) -> None:
+        if host.process:
+            host.process.frozen_until = self._scheduler.now + 1 + 60 * numbers[0] ** 2
+
+    def _flags_changed(self, host: Host, numbers: tuple[float, ...]) -> str:
+        self._fleet.stop_agent(host)
+        ttl, refresh = ((0, 0), (30, 10), (20, 5))[int(numbers[0] * 3)]
+        health = pick(("any", "healthy"), numbers[1])
+        host.flags = evolve(host.flags, ttl=ttl, refresh=refresh, health=health, interval=(1.0, 2.0)[numbers[2] < 0.3])
+        self._later(5 * numbers[3], lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
+        return str(host.flags)
+
+    def _deregistered(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """Stop the agent, remove its entries as an operator would, and start it again."""
+        self._fleet.stop_agent(host)
+
+        def ended(code: int | None) -> None:
+            self._tell(f"  deregister of {host.name} ended with {code}")
+            self._fleet.start_agent(host)
+
+        def begin() -> None:
+            self._fleet.deregister(host, host.engine.name, ended)
+
+        self._scheduler.call_at(self._scheduler.now + 1.0, begin)
+        return ""
+
+    def _host_renamed(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """The host gets a name back that it had, or a new one. What it has under the other name stays."""
+        old = host.engine.name
+        host.engine.name = host.name if old != host.name else f"{host.name}-renamed"
+        self._fleet.stop_agent(host)
+        self._oracle.host_was_renamed(host, old)
+        self._later(2.0, lambda: self._fleet.start_agent(host), f"the agent of {host.engine.name} runs")
+        return f"to {host.engine.name}"

@@ -1,0 +1,346 @@
+"""The oracle: what must hold in the simulated fleet, at every step.
+
+It is written from docs/reliability.md, not from the program, and knows the truth: which containers run, what etcd
+holds, who wrote it, and what is broken at this moment. What that page lists under "What is not covered" is EXCEPTIONS
+here, item by item, and nothing else is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import define, field, frozen
+
+from model.report import PassReport, PassResult
+from tests.simulation.bounds import Bounds
+from tests.simulation.engine_documents import ContainerTruth
+from tests.simulation.etcd_change import Change, ChangeKind
+from tests.simulation.fleet import PREFIX, Actor, Fleet, Host
+from tests.simulation.scheduler import Scheduler
+
+#: What docs/reliability.md lists as not covered, and how the oracle leaves it out.
+EXCEPTIONS = {
+    "By v2, a late create under a custom id.": "custom keys that a v2 store got by a late create are not judged",
+    "By v3, an etcd that was restored from a backup": "a host is judged again thirty passes after a restore",
+    "A member of etcd that sends its answer byte by byte.": "a host is not judged while an answer trickles to it",
+    "By v2, a member of etcd that is cut off from its quorum.": "a host is judged again thirty passes later",
+}
+
+#: The records of all owners, outside the prefix.
+RECORDS = "/_wharfinger/%2Fservices/"
+
+#: Deletes that the guard never counts as many, as docs/reliability.md and README say.
+SPARED = 3
+
+
+class Violation(AssertionError):
+    """Something that must hold does not."""
+
+
+@frozen
+class Wanted:
+    """One key that a host should have."""
+
+    value: str
+    container: str
+
+
+@define
+class Ledger:
+    """What the oracle notes of one host."""
+
+    #: Since when nothing has hindered the agent; the moment of the last hindrance.
+    hindered_at: float = 0.0
+    #: Since when each key is not as it should be.
+    wrong_since: dict[str, float] = field(factory=dict)
+    #: In how many passes in a row each own key was there and not wanted.
+    unwanted_passes: dict[str, int] = field(factory=dict)
+    #: Writes to keys, and keys deleted, by the number of the pass whose requests made them.
+    writes: dict[int, int] = field(factory=dict)
+    deletes: dict[int, set[str]] = field(factory=dict)
+    #: The own keys when the present pass began, and whether all was right then.
+    own_at_begin: frozenset[str] = frozenset()
+    right_at_begin: bool = False
+    #: When anything last changed that a pass of this host may react to.
+    changed_at: float = 0.0
+    begun_at: float = 0.0
+    #: Until which pass the host is not judged, as an exception of the page applies.
+    excused_until_pass: int = 0
+    #: When the agent died, and its keys that must go then.
+    died_at: float | None = None
+    mortal: frozenset[str] = frozenset()
+
+
+class Oracle:
+    """Watches a fleet and raises Violation."""
+
+    def __init__(self, scheduler: Scheduler, fleet: Fleet) -> None:
+        self._scheduler = scheduler
+        self._fleet = fleet
+        self.ledgers = {host.name: Ledger() for host in fleet.hosts}
+        #: Who holds each key under a custom id: the owner that wrote it last.
+        self.holder: dict[str, str] = {}
+        #: The keys that the operator put there for nobody, with their values.
+        self.foreign: dict[str, str] = {}
+        #: Custom keys that came back by a late create.
+        self.late_creates: set[str] = set()
+        #: When etcd was last without a quorum or full, so that nothing expires or is written.
+        self.etcd_broken_at = 0.0
+        self._wanted: dict[str, tuple[float, Mapping[str, Wanted]]] = {}
+        fleet.cluster.on_change.append(self.on_change)
+        fleet.on_pass_begun = self.on_pass_begun
+        fleet.on_pass_ended = self.on_pass_ended
+        for host in fleet.hosts:
+            host.engine.on_event.append(lambda event, host=host: self._note_change(host))
+
+    # The truth.
+
+    def wanted(self, host: Host) -> Mapping[str, Wanted]:
+        """Return the keys that a host should have now, under its present name."""
+        stamp, known = self._wanted.get(host.name, (-1.0, {}))
+        if stamp == self._scheduler.now and stamp > self.ledgers[host.name].changed_at:
+            return known
+        wanted: dict[str, Wanted] = {}
+        for container in sorted(host.engine.running(), key=lambda each: (each.created, each.id)):
+            if host.flags.health == "healthy" and container.health not in {"", "healthy"}:
+                continue
+            for key, value in _entries(container, host):
+                wanted.setdefault(key, Wanted(value, container.name))
+        self._wanted[host.name] = (self._scheduler.now, wanted)
+        return wanted
+
+    def _keys(self) -> Mapping[str, str]:
+        return self._fleet.cluster.keys(self._fleet.api, PREFIX)
+
+    def _own(self, host: Host, keys: Mapping[str, str]) -> dict[str, str]:
+        """Return the keys that belong to a host: by their id, or because it wrote them last."""
+        mark = f"/{host.engine.name}:"
+        return {
+            key: value
+            for key, value in keys.items()
+            if mark in key or (self.holder.get(key) == host.engine.name and key not in self.foreign)
+        }
+
+    # Each change.
+
+    def on_change(self, change: Change) -> None:
+        """Judge one change of etcd."""
+        if change.api != self._fleet.api or change.kind is ChangeKind.RENEW:
+            return
+        actor = self._fleet.actor
+        for host in self._fleet.hosts:
+            if change.key.startswith(f"{PREFIX}/"):
+                self._note_change(host)
+        if actor is None:
+            if change.kind in {"delete", "expire"}:
+                self._forget(change)
+            if change.kind == "expire":
+                self._judge_expiry(change)
+            return
+        self._judge_write(actor, change)
+
+    def _judge_write(self, actor: Actor, change: Change) -> None:
+        """Nobody writes what is another owner's, or outside the prefix and the own records."""
+        key, owner = change.key, actor.owner
+        if key.startswith(f"{RECORDS}{owner}/"):
+            return
+        if not key.startswith(f"{PREFIX}/"):
+            raise Violation(f"{owner} wrote {key}, which is neither under the prefix nor a record of its own")
+        self._count_write(actor, change)
+        named = _owner_in(key)
+        if named is None:
+            self._judge_custom_write(actor, change)
+        elif named != owner:
+            raise Violation(f"{owner} wrote {key}, which is {named}'s by its id")
+
+    def _count_write(self, actor: Actor, change: Change) -> None:
+        ledger = self.ledgers[actor.host]
+        ledger.writes[actor.number] = ledger.writes.get(actor.number, 0) + 1
+        if change.kind == "delete":
+            ledger.deletes.setdefault(actor.number, set()).add(change.key)
+
+    def _judge_custom_write(self, actor: Actor, change: Change) -> None:
+        """A key under a custom id is whose who created it. It may be created when it is free."""
+        key, owner, holder = change.key, actor.owner, self.holder.get(change.key)
+        if key in self.foreign:
+            raise Violation(f"{owner} wrote {key}, which no host holds")
+        if holder not in {None, owner} and change.kind != "create":
+            raise Violation(f"{owner} wrote {key}, which {holder} holds")
+        if change.kind == "delete":
+            self._forget(change)
+            return
+        if change.kind == "create" and self._fleet.api == "v2" and self._is_late(actor):
+            self.late_creates.add(key)
+        self.holder[key] = owner
+
+    def _is_late(self, actor: Actor) -> bool:
+        """Whether the request is of an earlier pass, or of an agent that is no more."""
+        host = self._host(actor.host)
+        return actor.agent != host.agents or actor.number != host.passes
+
+    def _forget(self, change: Change) -> None:
+        self.holder.pop(change.key, None)
+        self.late_creates.discard(change.key)
+        self.foreign.pop(change.key, None)
+
+    def _judge_expiry(self, change: Change) -> None:
+        """A key never expires while its agent sees engine and etcd."""
+        for host in self._fleet.hosts:
+            if change.key not in self.wanted(host) or not host.flags.ttl:
+                continue
+            clear_for = self._scheduler.now - self.ledgers[host.name].hindered_at
+            if clear_for > host.flags.ttl + self._bounds(host).recovery:
+                raise Violation(f"{change.key} expired although nothing has hindered {host.name} for {clear_for:.0f} s")
+
+    # Each pass.
+
+    def on_pass_begun(self, host: Host) -> None:
+        """Note how things stand when a pass begins."""
+        ledger, keys = self.ledgers[host.name], self._keys()
+        ledger.begun_at = self._scheduler.now
+        ledger.own_at_begin = frozenset(self._own(host, keys))
+        ledger.right_at_begin = not any(self._wrong(host, keys))
+
+    def on_pass_ended(self, host: Host, report: PassReport) -> None:
+        """Judge what a pass wrote."""
+        ledger = self.ledgers[host.name]
+        writes, deleted = ledger.writes.pop(host.passes, 0), ledger.deletes.pop(host.passes, set())
+        if report.result is PassResult.INTERNAL_ERROR:
+            raise Violation(f"{host.name}: {report.problem}")
+        if writes and report.result in {PassResult.ENGINE_ERROR, PassResult.REGISTRY_ERROR, PassResult.OWNER_CONFLICT}:
+            raise Violation(f"{host.name} wrote {writes} keys in a pass that ended in {report.result.value}")
+        undisturbed = ledger.changed_at < ledger.begun_at and ledger.hindered_at < ledger.begun_at
+        if writes and ledger.right_at_begin and undisturbed and not host.flags.ttl:
+            raise Violation(f"{host.name} wrote {writes} keys although nothing differed")
+        wanted = self.wanted(host)
+        if report.planned:
+            counts = {key: ledger.unwanted_passes.get(key, 0) + 1 for key in ledger.own_at_begin if key not in wanted}
+            ledger.unwanted_passes = counts
+        many = len(deleted) > SPARED and len(deleted) * 2 > len(ledger.own_at_begin)
+        early = [key for key in deleted if ledger.unwanted_passes.get(key, 0) < 3]
+        if many and early:
+            raise Violation(
+                f"{host.name} deleted {len(deleted)} of {len(ledger.own_at_begin)} keys before the third pass"
+            )
+
+    # Time.
+
+    def tick(self) -> None:
+        """Judge how long things have been wrong. Called once a virtual second."""
+        keys = self._keys()
+        now = self._scheduler.now
+        if self._fleet.etcd_is_broken():
+            self.etcd_broken_at = now
+        for host in self._fleet.hosts:
+            ledger = self.ledgers[host.name]
+            self._judge_death(host, keys)
+            if self._is_hindered(host):
+                ledger.hindered_at = now
+            wrong = dict(self._wrong(host, keys))
+            ledger.wrong_since = {key: ledger.wrong_since.get(key, now) for key in wrong}
+            if not host.alive or host.passes < ledger.excused_until_pass:
+                continue
+            bounds = self._bounds(host)
+            settled_at = ledger.hindered_at + bounds.recovery
+            for key, since in ledger.wrong_since.items():
+                if now - max(since, ledger.hindered_at) > bounds.recovery:
+                    raise Violation(f"{host.name}: {wrong[key]}, {now - since:.0f} s and long after the last fault")
+                if since > settled_at and now - since > bounds.steady:
+                    raise Violation(f"{host.name}: {wrong[key]}, {now - since:.0f} s with nothing broken")
+
+    def _judge_death(self, host: Host, keys: Mapping[str, str]) -> None:
+        """The keys of a host whose agent died go within their lifetime. Judged are those of an agent that had all in
+        order, so that each of its keys has the lifetime."""
+        ledger, now = self.ledgers[host.name], self._scheduler.now
+        if host.process is None or host.process.running:
+            ledger.died_at, ledger.mortal = None, frozenset()
+            return
+        bounds = self._bounds(host)
+        if ledger.died_at is None:
+            settled = host.flags.ttl and now - ledger.hindered_at > bounds.recovery
+            ledger.died_at = now
+            ledger.mortal = frozenset(self._own(host, keys)) if settled else frozenset()
+        left = sorted(ledger.mortal & keys.keys())
+        if left and now - max(ledger.died_at, self.etcd_broken_at) > bounds.dead_host:
+            raise Violation(f"{left[0]} is there {now - ledger.died_at:.0f} s after its host died")
+
+    def _bounds(self, host: Host) -> Bounds:
+        return Bounds.of(host.flags.times)
+
+    def _is_hindered(self, host: Host) -> bool:
+        """Whether anything keeps the agent from doing its work at this moment."""
+        fleet, now = self._fleet, self._scheduler.now
+        if not host.alive or (host.process and host.process.frozen_until > now):
+            return True
+        if not host.socket.clear or not host.engine.answers:
+            return True
+        return fleet.etcd_is_broken() or any(not link.clear for link in host.links.values())
+
+    def _wrong(self, host: Host, keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Yield the keys of a host that are not as they should be, and what is wrong with each."""
+        wanted = self.wanted(host)
+        for key, entry in wanted.items():
+            if keys.get(key) == entry.value:
+                continue
+            if _owner_in(key) is None and self._is_anothers(host, key, keys):
+                continue
+            yield key, f"{key} should be {entry.value} for {entry.container} and is {keys.get(key)}"
+        for key in self._own(host, keys):
+            if key not in wanted and key not in self.late_creates:
+                yield key, f"{key} is there and no container backs it"
+
+    def _is_anothers(self, host: Host, key: str, keys: Mapping[str, str]) -> bool:
+        """Whether a wanted key under a custom id is not to be had: somebody else holds it, or has just let it go."""
+        if key in self.foreign:
+            return True
+        holder = self.holder.get(key)
+        if holder is not None:
+            return holder != host.engine.name
+        # It is free. Of several hosts that want it, one will have it.
+        return any(key in self.wanted(other) for other in self._fleet.hosts if other is not host)
+
+    def _note_change(self, host: Host) -> None:
+        self.ledgers[host.name].changed_at = self._scheduler.now
+
+    def _host(self, name: str) -> Host:
+        return next(host for host in self._fleet.hosts if host.name == name)
+
+    def store_was_replaced(self, holder: Mapping[str, str], foreign: Mapping[str, str]) -> None:
+        """Note that etcd holds other data now, and who holds its custom keys."""
+        self.holder, self.foreign = dict(holder), dict(foreign)
+        self.late_creates.clear()
+        for host in self._fleet.hosts:
+            ledger = self.ledgers[host.name]
+            ledger.changed_at = ledger.hindered_at = self._scheduler.now
+            ledger.unwanted_passes.clear()
+
+    def host_was_renamed(self, host: Host, old: str) -> None:
+        """Note that a host has another name. What it has in etcd under the old name stays there, as documented."""
+        ledger = self.ledgers[host.name]
+        ledger.changed_at = ledger.hindered_at = self._scheduler.now
+        ledger.unwanted_passes.clear()
+
+    def excuse(self, host: Host, passes: int) -> None:
+        """Do not judge a host for this many passes: an exception of the page applies."""
+        self.ledgers[host.name].excused_until_pass = host.passes + passes
+
+
+def _owner_in(key: str) -> str | None:
+    """Return the owner that a key's id names, or None for a custom id."""
+    parts = key.rpartition("/")[2].split(":")
+    return parts[0] if len(parts) in {3, 4} and parts[2].isdigit() else None
+
+
+def _entries(container: ContainerTruth, host: Host) -> Iterator[tuple[str, str]]:
+    """Yield key and value of each entry that a container should have, as README says."""
+    env = dict(line.partition("=")[::2] for line in container.env)
+    if "SERVICE_IGNORE" in env:
+        return
+    image = container.image.rpartition("/")[2].partition(":")[0]
+    ports = sorted((port, bindings[0].host_port) for port, bindings in container.published.items() if bindings)
+    for port, host_port in ports:
+        number, protocol = port.split("/")
+        name = env.get("SERVICE_NAME", image) + (f"-{number}" if len(ports) > 1 else "")
+        suffix = ":udp" if protocol == "udp" else ""
+        entry_id = env.get("SERVICE_ID", f"{host.engine.name}:{container.name}:{number}{suffix}")
+        yield f"{PREFIX}/{name}/{entry_id}", f"{host.address}:{host_port}"
