@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import quote
 
 import pytest
 
+from controller.host_port import HostPort
 from controller.registry.base import Registry
 from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v2.registry import etcd_v2_registry
@@ -16,13 +19,19 @@ from controller.registry.etcd_v3.client import EtcdV3Client
 from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.record import ROOT
 from model.stored import Lifetime
+from tests.simulation.etcd_cluster import EtcdCluster
+from tests.simulation.messages import Request, Response
+from tests.simulation.transports import Refused, SimulatedAdapter, SimulatedPool, Timeouts
 from tests.support.command_host import Host
 from tests.support.etcd_server import EtcdServer
-from tests.support.etcd_v3 import EtcdV3
+from tests.support.etcd_v3 import EtcdV3, encoded
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.recorded_engine import RecordedEngineServer
 
 PREFIX = "/services"
+
+#: Where the clients of a simulated etcd send their requests.
+_SIMULATED = HostPort("etcd-1", 2379)
 
 
 class Store(Protocol):
@@ -119,6 +128,53 @@ class EtcdV3Store:
         self._server.kill()
 
 
+class SimulatedStore:
+    """A simulated etcd, through one of its APIs and the program's clients."""
+
+    def __init__(self, api: str) -> None:
+        self._api = api
+        self._cluster = EtcdCluster(lambda: 0.0, ("etcd-1",))
+
+    def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
+        if self._api == "v2":
+            v2 = EtcdV2Client([_SIMULATED], transport=lambda context: SimulatedPool(self._deliver))
+            return etcd_v2_registry(v2, prefix, lifetime)
+        v3 = EtcdV3Client([_SIMULATED], transport=lambda context: SimulatedAdapter(self._deliver))
+        return etcd_v3_registry(v3, prefix, lifetime)
+
+    def put(self, key: str, value: str, ttl: int | None = None) -> None:
+        lifetime = {} if ttl is None else {"ttl": str(ttl)}
+        if self._api == "v2":
+            self._cluster.handle(
+                "etcd-1", Request("PUT", f"/v2/keys{quote(key, safe='/:')}", {"value": value, **lifetime})
+            )
+            return
+        lease = {"lease": self._call("lease/grant", {"TTL": str(ttl)})["ID"]} if ttl else {}
+        self._call("kv/put", {"key": encoded(key), "value": encoded(value), **lease})
+
+    def remove(self, key: str) -> None:
+        self._cluster.delete(self._api, key)
+
+    def keys(self) -> dict[str, str]:
+        return self._cluster.keys(self._api, f"{PREFIX}/")
+
+    def break_down(self) -> None:
+        self._cluster.stop("etcd-1")
+
+    def _call(self, call: str, document: dict[str, str]) -> Any:
+        request = Request("POST", f"/v3/{call}", body=json.dumps(document).encode())
+        response = self._cluster.handle("etcd-1", request)
+        assert response is not None
+        assert response.status == 200
+        return json.loads(response.body)
+
+    def _deliver(self, endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
+        response = self._cluster.handle("etcd-1", request)
+        if response is None:
+            raise Refused
+        return response
+
+
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[EtcdServer]:
     """An etcd that all tests of a session share."""
@@ -127,11 +183,13 @@ def shared_server() -> Iterator[EtcdServer]:
     server.close()
 
 
-@pytest.fixture(params=["memory", "etcd_v2", "etcd_v3"])
+@pytest.fixture(params=["memory", "simulated-v2", "simulated-v3", "etcd_v2", "etcd_v3"])
 def store(request: pytest.FixtureRequest) -> Store:
     """An empty store; each test runs over every kind."""
     if request.param == "memory":
         return MemoryStore()
+    if request.param.startswith("simulated-"):
+        return SimulatedStore(request.param.removeprefix("simulated-"))
     server: EtcdServer = request.getfixturevalue("shared_server")
     if not server.answers():
         server.start()
