@@ -98,7 +98,7 @@ class _Refusal(Exception):
 class _Node:
     """A key with a value, or a directory."""
 
-    __slots__ = ("children", "created", "expires", "key", "modified", "parent", "text", "value")
+    __slots__ = ("around_ttl", "children", "created", "expires", "key", "modified", "parent", "text", "value")
 
     def __init__(self, key: str, parent: _Node | None, index: int, value: str | None, expires: float | None) -> None:
         self.key = key
@@ -113,9 +113,12 @@ class _Node:
         self.expires = expires
         #: The node's JSON with all that is below it, while it is known and says nothing of time.
         self.text: str | None = None
+        #: Of a key that expires, its JSON before and behind the TTL, once it was needed.
+        self.around_ttl: tuple[str, str] | None = None
 
     def changed(self) -> None:
         """Forget the JSON of this node and of those above it."""
+        self.around_ttl = None
         node: _Node | None = self
         while node:
             node.text = None
@@ -468,6 +471,7 @@ class EtcdV2Store:
 
     def _expires_at(self, node: _Node, time: float | None) -> None:
         node.expires = time
+        node.around_ttl = None
         if time is not None:
             self._pushed += 1
             heapq.heappush(self._expiries, (time, self._pushed, node))
@@ -531,22 +535,31 @@ class EtcdV2Store:
         """Return the JSON of a node without what is below it."""
         if node.children is not None:
             return self._directory(node, [])
-        if node.text is None:
-            key, value = _quoted(node.key), _quoted(node.value or "")
-            if node.expires is not None:
-                return f'{{"key":{key},"value":{value},{self._lifetime(node)},{_indexes(node)}}}'
-            node.text = f'{{"key":{key},"value":{value},{_indexes(node)}}}'
-        return node.text
+        if node.text is not None:
+            return node.text
+        if node.expires is None:
+            node.text = f'{{"key":{_quoted(node.key)},"value":{_quoted(node.value or "")},{_indexes(node)}}}'
+            return node.text
+        if node.around_ttl is None:
+            before = f'{{"key":{_quoted(node.key)},"value":{_quoted(node.value or "")},{_expiration(node.expires)}'
+            node.around_ttl = before, f",{_indexes(node)}}}"
+        before, behind = node.around_ttl
+        return f"{before}{self._ttl(node.expires)}{behind}"
 
     def _lifetime(self, node: _Node) -> str:
-        """Return the fields that say how long a node lives. etcd leaves out a TTL of 0: that of a node that has expired
-        and is not removed yet."""
-        if node.expires is None:
-            return ""
-        ttl = math.ceil(node.expires - self._now())
-        moment = (_EPOCH + timedelta(seconds=node.expires)).replace(tzinfo=None).isoformat()
-        expiration = f'"expiration":"{moment.rstrip("0").rstrip(".") if "." in moment else moment}Z"'
-        return f'{expiration},"ttl":{ttl}' if ttl else expiration
+        """Return the fields that say how long a node lives."""
+        return "" if node.expires is None else f"{_expiration(node.expires)}{self._ttl(node.expires)}"
+
+    def _ttl(self, expires: float) -> str:
+        """Return the field with the seconds that are left, rounded up. etcd leaves out a 0: that of a node that has
+        expired and is not removed yet."""
+        ttl = math.ceil(expires - self._now())
+        return f',"ttl":{ttl}' if ttl else ""
+
+
+def _expiration(expires: float) -> str:
+    moment = (_EPOCH + timedelta(seconds=expires)).replace(tzinfo=None).isoformat()
+    return f'"expiration":"{moment.rstrip("0").rstrip(".") if "." in moment else moment}Z"'
 
 
 def _indexes(node: _Node) -> str:
