@@ -91,7 +91,8 @@ class EtcdCluster:
     def handle(self, member: str, request: Request) -> Response | None:
         """Carry out a request to a member and return the response; None if the member does not answer: it is stopped,
         or it is waiting for other members. Whoever sent the request to a stopped member sees the connection refused;
-        see ``running``."""
+        see ``running``. A real member waits for 7 s, by default, and answers with an error then: longer than the
+        program does."""
         self.expire()
         at = self._members[member]
         if not at.running:
@@ -104,17 +105,17 @@ class EtcdCluster:
 
     def _handle_v2(self, member: str, at: _Member, request: Request) -> Response | None:
         store = self._v2
-        if etcd_v2.needs_quorum(request):
-            if not self._follows_leader(member):
-                return None
-            self._raft_index += 1
-        elif at.known:
-            store = at.known.v2
         headers = {
             "X-Etcd-Cluster-Id": f"{self._cluster_id:x}",
             "X-Raft-Index": str(self._raft_index),
             "X-Raft-Term": str(self._raft_term),
         }
+        if etcd_v2.needs_quorum(request):
+            if not self._follows_leader(member):
+                return etcd_v2.refused(request, headers)
+            self._raft_index += 1
+        elif at.known:
+            store = at.known.v2
         return store.answer(request, headers)
 
     def _handle_v3(self, member: str, at: _Member, request: Request) -> Response | None:
@@ -125,6 +126,8 @@ class EtcdCluster:
         except ValueError as error:
             return Refusal(3, str(error)).response()
         call = request.path[len(etcd_v3.API) :]
+        if refusal := self._v3.refused(call, document, len(request.body)):
+            return refusal
         store = self._v3
         if etcd_v3.needs_quorum(call, document):
             if not self._follows_leader(member):
@@ -132,7 +135,7 @@ class EtcdCluster:
         elif at.known:
             store = at.known.v3
         header = Header(self._cluster_id, at.member_id, self._raft_term)
-        return store.answer(call, document, len(request.body), header)
+        return store.answer(call, document, header)
 
     def _follows_leader(self, member: str) -> bool:
         return self._leader is not None and self._connected(self._members[member])

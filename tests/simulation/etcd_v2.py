@@ -94,6 +94,18 @@ class _Refusal(Exception):
         self.cause = cause
         self.index = index
 
+    def response(self, headers: Mapping[str, str]) -> Response:
+        """Return the response; ``headers`` are those of the cluster."""
+        error = _json_object(
+            f'"errorCode":{int(self.code)},"message":"{_MESSAGES[self.code]}"',
+            f'"cause":{_quoted(self.cause)}' if self.cause else "",
+            f'"index":{self.index}',
+        )
+        own = {"Content-Type": "application/json", "X-Etcd-Index": str(self.index)}
+        # etcd tells of Raft only where it carried a request out.
+        cluster = {name: value for name, value in headers.items() if not name.startswith("X-Raft")}
+        return Response(_STATUSES.get(self.code, HTTPStatus.BAD_REQUEST), f"{error}\n".encode(), {**cluster, **own})
+
 
 class _Node:
     """A key with a value, or a directory."""
@@ -209,6 +221,16 @@ def needs_quorum(request: Request) -> bool:
     return request.method != "GET" or _TRUTH.get(request.params.get("quorum", "")) is True
 
 
+def refused(request: Request, headers: Mapping[str, str]) -> Response | None:
+    """Return the response to a request that the member which gets it refuses by itself; None if it passes it on.
+    ``headers`` are those of the cluster."""
+    try:
+        _Form.of(request.params)
+    except _Refusal as refusal:
+        return refusal.response(headers)
+    return None
+
+
 class EtcdV2Store:
     """The keys and directories of the v2 API, with indexes and lifetimes."""
 
@@ -268,16 +290,7 @@ class EtcdV2Store:
                 raise NotImplementedError(f"{request.method} is not simulated")
             status, document = action("" if key == "/" else key, form)
         except _Refusal as refusal:
-            error = _json_object(
-                f'"errorCode":{int(refusal.code)},"message":"{_MESSAGES[refusal.code]}"',
-                f'"cause":{_quoted(refusal.cause)}' if refusal.cause else "",
-                f'"index":{refusal.index}',
-            )
-            status = _STATUSES.get(refusal.code, HTTPStatus.BAD_REQUEST)
-            own = {"Content-Type": "application/json", "X-Etcd-Index": str(refusal.index)}
-            # etcd tells of Raft only where it carried a request out.
-            cluster = {name: value for name, value in headers.items() if not name.startswith("X-Raft")}
-            return Response(status, f"{error}\n".encode(), {**cluster, **own})
+            return refusal.response(headers)
         own = {"Content-Type": "application/json", "X-Etcd-Index": str(self.index)}
         return Response(status, f"{document}\n".encode(), {**headers, **own})
 

@@ -180,7 +180,7 @@ def needs_quorum(call: str, document: Document) -> bool:
     if call == "kv/txn":
         operations = [*document.get("success", ()), *document.get("failure", ())]
         return not all(each.get("request_range", {}).get("serializable") for each in operations)
-    return True
+    return call != "lease/leases"
 
 
 class EtcdV3Store:
@@ -294,42 +294,45 @@ class EtcdV3Store:
 
     # Calls of the gateway.
 
-    def answer(self, call: str, document: Document, size: int, header: Header) -> Response:
-        """Carry a call of the gateway out and return the response; ``size`` is that of the request in bytes."""
-        action = _CALLS.get(call)
-        if action is None:
+    def refused(self, call: str, document: Document, size: int) -> Response | None:
+        """Return the response to a call of the gateway that the member which gets it refuses by itself; None if it
+        passes the call on. ``size`` is that of the request in bytes."""
+        if call not in _CALLS:
             return Response(404, b"Not Found\n", {"Content-Type": "text/plain; charset=utf-8"})
         try:
             if size > MAX_REQUEST:
                 _check_size(call, document)
             if self.full(call, document):
                 raise Refusal(8, "etcdserver: mvcc: database space exceeded")
-            body = action(self, document, header)
+            if call in _CHECKS:
+                _CHECKS[call](document)
+        except Refusal as refusal:
+            return refusal.response()
+        return None
+
+    def answer(self, call: str, document: Document, header: Header) -> Response:
+        """Carry out a call of the gateway that is not ``refused``, and return the response."""
+        try:
+            body = _CALLS[call](self, document, header)
         except Refusal as refusal:
             return refusal.response()
         return Response(200, body.encode(), {"Content-Type": "application/json"})
 
     def _answer_range(self, document: Document, header: Header) -> str:
-        _check_range(document)
         return f'{{"header":{header.shown(self.revision)}{self._range(document, self.revision)}}}'
 
     def _answer_put(self, document: Document, header: Header) -> str:
-        _check_put(document)
         self._check_lease(document)
         self._put_asked(document)
         self._commit()
         return f'{{"header":{header.shown(self.revision)}}}'
 
     def _answer_delete_range(self, document: Document, header: Header) -> str:
-        _check_delete(document)
         deleted = self._delete_range(document)
         self._commit()
         return f'{{"header":{header.shown(self.revision)}{deleted}}}'
 
     def _answer_txn(self, document: Document, header: Header) -> str:
-        _check_txn(document, MAX_OPERATIONS)
-        _writes(document.get("success", ()))
-        _writes(document.get("failure", ()))
         path = self._chosen(document)
         for operation in path.operations():
             if "request_put" in operation:
@@ -650,6 +653,13 @@ def _check_txn(document: Document, operations: int) -> None:
         _check_operation(operation, operations - used)
 
 
+def _check_transaction(document: Document) -> None:
+    """Raise Refusal for a transaction that is malformed, too long, or may write a key twice."""
+    _check_txn(document, MAX_OPERATIONS)
+    _writes(document.get("success", ()))
+    _writes(document.get("failure", ()))
+
+
 def _check_operation(operation: Document, operations: int) -> None:
     if "request_range" in operation:
         _check_range(operation["request_range"])
@@ -661,6 +671,15 @@ def _check_operation(operation: Document, operations: int) -> None:
         _check_txn(operation["request_txn"], operations)
     else:
         raise Refusal(3, "etcdserver: key not found")
+
+
+#: What a member checks of a call before it passes it on.
+_CHECKS: Mapping[str, Callable[[Document], None]] = {
+    "kv/range": _check_range,
+    "kv/put": _check_put,
+    "kv/deleterange": _check_delete,
+    "kv/txn": _check_transaction,
+}
 
 
 def _writes(operations: Sequence[Document]) -> tuple[set[bytes], list[_Range]]:

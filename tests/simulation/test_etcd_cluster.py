@@ -174,6 +174,16 @@ def test_a_transaction_of_compares_alone_is_answered_without_a_majority(cluster:
     assert cluster.handle("etcd-3", post("kv/txn", success=[{"request_range": {"key": code("/a")}}])) is None
 
 
+def test_a_member_without_a_majority_refuses_by_itself_what_is_malformed(cluster: EtcdCluster) -> None:
+    """It checks a request before it passes it on, so it needs nobody for that."""
+    for member in THREE[1:]:
+        cluster.isolate(member)
+    too_many = post("kv/txn", success=[{"request_range": {"key": code("/a")}}] * 129)
+    no_index = Request("PUT", "/v2/keys/a", {"value": "1", "prevIndex": "x"})
+    requests = (too_many, no_index, post("kv/put"))
+    assert [answered(cluster.handle("etcd-3", each)).status for each in requests] == [400, 400, 400]
+
+
 def test_an_election_takes_its_time_and_gives_leases_their_lifetime_again(time: Time) -> None:
     """Nothing is written and nothing expires until another member leads."""
     cluster = EtcdCluster(time, THREE, election=1.5)

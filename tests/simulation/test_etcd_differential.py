@@ -323,7 +323,9 @@ def v3_answers(real: RealEtcd, seed: int) -> Iterator[tuple[Request, Response, R
         found = real.answer(request)
         sequence.learn(found)
         call = request.path.removeprefix("/v3/")
-        yield request, found, store.answer(call, request.json(), len(request.body), Header(1, 2, 3))
+        document = request.json()
+        refusal = store.refused(call, document, len(request.body))
+        yield request, found, refusal or store.answer(call, document, Header(1, 2, 3))
 
 
 def check(answers: Iterator[tuple[Request, Response, Response]], seed: int) -> None:
