@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from attrs import frozen
 
-#: Seconds between two looks of etcd's leader for what has expired, of keys (v2) and of leases (v3).
+#: Seconds between two looks of etcd's leader for what has expired, of keys (v2) and of leases (v3). With etcd 3.5.1,
+#: keys of both were seen to go 0 to 0.5 s after their time.
 EXPIRY_INTERVAL = 0.5
 
 

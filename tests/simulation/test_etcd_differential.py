@@ -144,7 +144,7 @@ class V2Sequence:
             refresh = {"refresh": "true", "ttl": self._ttl()}
             return refresh | self._some(prevExist=self._true, prevIndex=self._index)
         value = {"value": self._chance.choice(VALUES)}
-        if self._chance.random() < 0.1:
+        if self._chance.random() < 0.15:
             return {"dir": "true"} | self._some(prevExist=self._true, ttl=self._ttl)
         if self._chance.random() < 0.3:
             return value | self._some(ttl=self._ttl)
@@ -153,6 +153,8 @@ class V2Sequence:
     def _delete(self) -> dict[str, str]:
         if self._chance.random() < 0.5:
             return self._some(prevIndex=self._index, prevValue=self._value)
+        if self._chance.random() < 0.6:
+            return {"dir": "true"}
         return self._some(dir=self._true, recursive=self._true, prevIndex=self._index)
 
     def _value(self) -> str:
@@ -180,7 +182,7 @@ class V3Sequence:
             "lease/grant": (3, lambda: {"ID": self._lease(), "TTL": str(self._chance.choice(TTLS))}),
             "lease/keepalive": (1, lambda: {"ID": self._lease()}),
             "lease/timetolive": (1, lambda: {"ID": self._lease(), "keys": self._chance.random() < 0.5}),
-            "lease/revoke": (1, lambda: {"ID": self._lease()}),
+            "lease/revoke": (2, lambda: {"ID": self._lease()}),
         }
         [call] = self._chance.choices(list(calls), [weight for weight, _ in calls.values()])
         return post(call, calls[call][1]())
@@ -195,7 +197,7 @@ class V3Sequence:
     def _key(self) -> str:
         if self._chance.random() < 0.01:
             return ""
-        return code(self._root + self._chance.choice((*NAMES[:3], *NAMES[:3], "a/b", "a/b/c", *NAMES)))
+        return code(self._root + self._chance.choice((*NAMES[:3] * 4, "a/b", "a/b/c", *NAMES)))
 
     def _lease(self) -> str:
         return str(self._chance.choice(self._leases))
@@ -225,7 +227,7 @@ class V3Sequence:
         return document
 
     def _put(self) -> dict[str, Any]:
-        lease = {"lease": self._lease()} if self._chance.random() < 0.4 else {}
+        lease = {"lease": self._lease()} if self._chance.random() < 0.5 else {}
         return {"key": self._key(), "value": code(self._chance.choice(VALUES)), **lease}
 
     def _compare(self) -> dict[str, Any]:
@@ -264,14 +266,14 @@ class V3Sequence:
 
     def _large(self) -> dict[str, Any]:
         """Return a transaction of about as many guarded changes as etcd takes."""
-        count = self._chance.choice((126, 127, 127, 128, 129))
-        return {"success": [{"request_txn": self._guarded(number)} for number in range(count)]}
+        count, compares = self._chance.choice(((126, 1), (126, 2), (126, 3), (127, 1), (127, 2), (128, 1), (129, 0)))
+        return {"success": [{"request_txn": self._guarded(number, compares)} for number in range(count)]}
 
-    def _guarded(self, number: int) -> dict[str, Any]:
+    def _guarded(self, number: int, compares: int) -> dict[str, Any]:
         key = code(f"{self._root}many/{number}")
         compare = {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": "0"}
         put = {"request_put": {"key": key, "value": code("1")}}
-        return {"compare": [compare], "success": [put], "failure": [{"request_range": {"key": key}}]}
+        return {"compare": [compare] * compares, "success": [put], "failure": [{"request_range": {"key": key}}]}
 
 
 def masked(answer: Response) -> tuple[int, str, dict[str, str]]:
