@@ -82,6 +82,7 @@ class Oracle:
         self.holder: dict[str, str] = {}
         #: The keys that the operator put there for nobody, with their values.
         self.foreign: dict[str, str] = {}
+        self._violation: Violation | None = None
         #: Custom keys that came back by a late create.
         self.late_creates: set[str] = set()
         #: When etcd was last without a quorum or full, so that nothing expires or is written.
@@ -101,7 +102,7 @@ class Oracle:
         if stamp == self._scheduler.now and stamp > self.ledgers[host.name].changed_at:
             return known
         wanted: dict[str, Wanted] = {}
-        for container in sorted(host.engine.running(), key=lambda each: (each.created, each.id)):
+        for container in host.engine.running():
             if host.flags.health == "healthy" and container.health not in {"", "healthy"}:
                 continue
             for key, value in _entries(container, host):
@@ -127,7 +128,7 @@ class Oracle:
         """Judge one change of etcd."""
         if change.api != self._fleet.api or change.kind is ChangeKind.RENEW:
             return
-        actor = self._fleet.actor
+        actor = None if change.kind is ChangeKind.EXPIRE else self._fleet.actor
         for host in self._fleet.hosts:
             if change.key.startswith(f"{PREFIX}/"):
                 self._note_change(host)
@@ -137,7 +138,12 @@ class Oracle:
             if change.kind == "expire":
                 self._judge_expiry(change)
             return
-        self._judge_write(actor, change)
+        try:
+            self._judge_write(actor, change)
+        except Violation as violation:
+            # The program catches what goes wrong in a pass; the next tick raises it again.
+            self._violation = self._violation or violation
+            raise
 
     def _judge_write(self, actor: Actor, change: Change) -> None:
         """Nobody writes what is another owner's, or outside the prefix and the own records."""
@@ -205,6 +211,8 @@ class Oracle:
         """Judge what a pass wrote."""
         ledger = self.ledgers[host.name]
         writes, deleted = ledger.writes.pop(host.passes, 0), ledger.deletes.pop(host.passes, set())
+        if self._violation:
+            raise self._violation
         if report.result is PassResult.INTERNAL_ERROR:
             raise Violation(f"{host.name}: {report.problem}")
         if writes and report.result in {PassResult.ENGINE_ERROR, PassResult.REGISTRY_ERROR, PassResult.OWNER_CONFLICT}:
@@ -227,6 +235,8 @@ class Oracle:
 
     def tick(self) -> None:
         """Judge how long things have been wrong. Called once a virtual second."""
+        if self._violation:
+            raise self._violation
         keys = self._keys()
         now = self._scheduler.now
         if self._fleet.etcd_is_broken():

@@ -101,13 +101,17 @@ def run(
     return Outcome(plan, drawn, violation, fleet.passes, fleet.counts, cpu, trace)
 
 
-def shrink(outcome: Outcome, on_line: Callable[[str], None] = lambda line: None) -> Outcome:
-    """Drop events from a failing run while it still fails, and return the smallest that was found."""
+def shrink(
+    outcome: Outcome, seconds: float = 60.0, on_line: Callable[[str], None] = lambda line: None
+) -> Outcome:
+    """Drop events from a failing run while it still fails, for so many seconds of CPU, and return the smallest that was
+    found."""
     smallest = outcome
+    until = time.process_time() + seconds
     chunk = max(1, len(smallest.events) // 2)
-    while chunk:
+    while chunk and time.process_time() < until:
         start = 0
-        while start < len(smallest.events):
+        while start < len(smallest.events) and time.process_time() < until:
             fewer = [*smallest.events[:start], *smallest.events[start + chunk :]]
             tried = run(outcome.plan, fewer)
             if tried.violation:
