@@ -222,7 +222,9 @@ class Oracle:
             raise Violation(f"{host.name} wrote {writes} keys although nothing differed")
         wanted = self.wanted(host)
         if report.planned:
-            counts = {key: ledger.unwanted_passes.get(key, 0) + 1 for key in ledger.own_at_begin if key not in wanted}
+            # A key may have come back while the pass ran, before it read etcd.
+            seen = ledger.own_at_begin | self._own(host, self._keys()).keys() | deleted
+            counts = {key: ledger.unwanted_passes.get(key, 0) + 1 for key in seen if key not in wanted}
             ledger.unwanted_passes = counts
         many = len(deleted) > SPARED and len(deleted) * 2 > len(ledger.own_at_begin)
         early = [key for key in deleted if ledger.unwanted_passes.get(key, 0) < 3]
