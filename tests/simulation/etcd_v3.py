@@ -364,8 +364,11 @@ class EtcdV3Store:
     def _answer_keep_alive(self, document: Document, header: Header) -> str:
         number = int(document.get("ID", 0))
         lease = self._leases.get(number)
-        # One that has expired and is not revoked yet cannot be renewed any more.
         alive = lease is not None and lease.expires > self._now()
+        if lease and not alive:
+            # A real etcd answers once it has revoked the lease, half a second later at most. Here that comes at once.
+            self._revoke(lease, ChangeKind.EXPIRE)
+            self._commit()
         if lease and alive:
             lease.expires = self._now() + lease.ttl
         ttl = f',"TTL":"{lease.ttl}"' if lease and alive else ""

@@ -83,6 +83,9 @@ class Oracle:
         #: The keys that the operator put there for nobody, with their values.
         self.foreign: dict[str, str] = {}
         self._violation: Violation | None = None
+        #: Custom keys that a host claimed under a name that it no longer has. As documented, they stay until somebody
+        #: runs deregister for that name.
+        self.left_behind: set[str] = set()
         #: Custom keys that came back by a late create.
         self.late_creates: set[str] = set()
         #: When etcd was last without a quorum or full, so that nothing expires or is written.
@@ -192,7 +195,7 @@ class Oracle:
     def _judge_expiry(self, change: Change) -> None:
         """A key never expires while its agent sees engine and etcd."""
         for host in self._fleet.hosts:
-            if change.key not in self.wanted(host) or not host.flags.ttl:
+            if change.key not in self.wanted(host) or not host.flags.ttl or change.key in self.left_behind:
                 continue
             clear_for = self._scheduler.now - self.ledgers[host.name].hindered_at
             if clear_for > host.flags.ttl + self._bounds(host).recovery:
@@ -298,12 +301,12 @@ class Oracle:
                 continue
             yield key, f"{key} should be {entry.value} for {entry.container} and is {keys.get(key)}"
         for key in self._own(host, keys):
-            if key not in wanted and key not in self.late_creates:
+            if key not in wanted and key not in self.late_creates | self.left_behind:
                 yield key, f"{key} is there and no container backs it"
 
     def _is_anothers(self, host: Host, key: str, keys: Mapping[str, str]) -> bool:
         """Whether a wanted key under a custom id is not to be had: somebody else holds it, or has just let it go."""
-        if key in self.foreign:
+        if key in self.foreign or key in self.left_behind:
             return True
         holder = self.holder.get(key)
         if holder is not None:
@@ -328,6 +331,7 @@ class Oracle:
 
     def host_was_renamed(self, host: Host, old: str) -> None:
         """Note that a host has another name. What it has in etcd under the old name stays there, as documented."""
+        self.left_behind |= {key for key, holder in self.holder.items() if holder == old}
         ledger = self.ledgers[host.name]
         ledger.changed_at = ledger.hindered_at = self._scheduler.now
         ledger.unwanted_passes.clear()
