@@ -101,9 +101,7 @@ def run(
     return Outcome(plan, drawn, violation, fleet.passes, fleet.counts, cpu, trace)
 
 
-def shrink(
-    outcome: Outcome, seconds: float = 60.0, on_line: Callable[[str], None] = lambda line: None
-) -> Outcome:
+def shrink(outcome: Outcome, seconds: float = 60.0, on_line: Callable[[str], None] = lambda line: None) -> Outcome:
     """Drop events from a failing run while it still fails, for so many seconds of CPU, and return the smallest that was
     found."""
     smallest = outcome
