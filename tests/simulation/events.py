@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from attrs import evolve, frozen
 
 from tests.simulation.engine import OperationRefused
+from tests.simulation.etcd_cluster import Backup
 from tests.simulation.fleet import MEMBERS, PREFIX, Fleet, Host
 from tests.simulation.network import Fate, Weather
 from tests.simulation.oracle import Oracle
@@ -126,7 +127,7 @@ class Happenings:
         self._oracle = oracle
         self._tell = tell
         self._names = 0
-        self._backup: tuple[object, dict[str, str], dict[str, str]] | None = None
+        self._backup: tuple[Backup, dict[str, str], dict[str, str]] | None = None
 
     def schedule(self, event: Event) -> None:
         """Have an event happen at its moment."""
@@ -296,6 +297,7 @@ class Happenings:
     def _bad_weather(self, host: Host, numbers: tuple[float, ...]) -> str:
         """Half of the storms have one fate, the others a mixture."""
         fates = [fate for fate in Fate if fate is not Fate.ANSWERED]
+        chances: dict[Fate, float]
         if numbers[0] < 0.5:
             chances = {fates[int(numbers[1] * len(fates))]: 0.05 + 0.6 * numbers[2]}
         else:

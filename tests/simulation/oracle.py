@@ -8,6 +8,7 @@ here, item by item, and nothing else is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from attrs import define, field, frozen
 
@@ -95,7 +96,7 @@ class Oracle:
         fleet.on_pass_begun = self.on_pass_begun
         fleet.on_pass_ended = self.on_pass_ended
         for host in fleet.hosts:
-            host.engine.on_event.append(lambda event, host=host: self._note_change(host))
+            host.engine.on_event.append(partial(self._on_engine_event, host))
 
     # The truth.
 
@@ -136,10 +137,10 @@ class Oracle:
             if change.key.startswith(f"{PREFIX}/"):
                 self._note_change(host)
         if actor is None:
-            if change.kind in {"delete", "expire"}:
-                self._forget(change)
-            if change.kind == "expire":
+            if change.kind is ChangeKind.EXPIRE:
                 self._judge_expiry(change)
+            if change.kind in {ChangeKind.DELETE, ChangeKind.EXPIRE}:
+                self._forget(change)
             return
         try:
             self._judge_write(actor, change)
@@ -165,7 +166,7 @@ class Oracle:
     def _count_write(self, actor: Actor, change: Change) -> None:
         ledger = self.ledgers[actor.host]
         ledger.writes[actor.number] = ledger.writes.get(actor.number, 0) + 1
-        if change.kind == "delete":
+        if change.kind is ChangeKind.DELETE:
             ledger.deletes.setdefault(actor.number, set()).add(change.key)
 
     def _judge_custom_write(self, actor: Actor, change: Change) -> None:
@@ -173,12 +174,12 @@ class Oracle:
         key, owner, holder = change.key, actor.owner, self.holder.get(change.key)
         if key in self.foreign:
             raise Violation(f"{owner} wrote {key}, which no host holds")
-        if holder not in {None, owner} and change.kind != "create":
+        if holder not in {None, owner} and change.kind is not ChangeKind.CREATE:
             raise Violation(f"{owner} wrote {key}, which {holder} holds")
-        if change.kind == "delete":
+        if change.kind is ChangeKind.DELETE:
             self._forget(change)
             return
-        if change.kind == "create" and self._fleet.api == "v2" and self._is_late(actor):
+        if change.kind is ChangeKind.CREATE and self._fleet.api == "v2" and self._is_late(actor):
             self.late_creates.add(key)
         self.holder[key] = owner
 
@@ -275,7 +276,7 @@ class Oracle:
             settled = host.flags.ttl and now - ledger.hindered_at > bounds.recovery
             ledger.died_at = now
             ledger.mortal = frozenset(self._own(host, keys)) if settled else frozenset()
-        left = sorted(ledger.mortal & keys.keys())
+        left = sorted(ledger.mortal & self._own(host, keys).keys())
         if left and now - max(ledger.died_at, self.etcd_broken_at) > bounds.dead_host:
             raise Violation(f"{left[0]} is there {now - ledger.died_at:.0f} s after its host died")
 
@@ -313,6 +314,9 @@ class Oracle:
             return holder != host.engine.name
         # It is free. Of several hosts that want it, one will have it.
         return any(key in self.wanted(other) for other in self._fleet.hosts if other is not host)
+
+    def _on_engine_event(self, host: Host, event: object) -> None:
+        self._note_change(host)
 
     def _note_change(self, host: Host) -> None:
         self.ledgers[host.name].changed_at = self._scheduler.now
