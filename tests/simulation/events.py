@@ -19,7 +19,7 @@ from tests.simulation.scheduler import Scheduler
 STORM, CALM = 90.0, 110.0
 
 #: Average seconds between two events of the containers, and between two faults of a storm.
-LIFE_GAP, FAULT_GAP = 4.0, 7.0
+LIFE_GAP, FAULT_GAP = 4.0, 4.0
 
 #: Containers that run from the start, on all hosts together.
 FIRST_CONTAINERS = 10
@@ -82,7 +82,7 @@ LIVES = {
     "leave-network": 1.0,
     "delete-key": 0.7,
     "overwrite-key": 0.7,
-    "put-foreign": 0.3,
+    "put-foreign": 0.5,
     "put-orphan": 0.5,
 }
 
@@ -94,10 +94,10 @@ FAULTS = {
     "member-frozen": 2.0,
     "member-isolated": 2.0,
     "member-lags": 1.5,
-    "quorum-lost": 1.0,
-    "etcd-full": 1.0,
-    "etcd-wiped": 0.6,
-    "etcd-restored": 0.6,
+    "quorum-lost": 1.3,
+    "etcd-full": 1.3,
+    "etcd-wiped": 1.2,
+    "etcd-restored": 1.2,
     "engine-restarted": 1.5,
     "engine-restarted-live": 1.5,
     "engine-frozen": 1.5,
@@ -106,10 +106,10 @@ FAULTS = {
     "agent-killed": 4.0,
     "agent-frozen": 1.5,
     "flags-changed": 2.0,
-    "deregistered": 0.7,
-    "prefix-deleted": 0.7,
-    "host-renamed": 0.5,
-    "mass-stop": 1.0,
+    "deregistered": 1.2,
+    "prefix-deleted": 1.2,
+    "host-renamed": 1.2,
+    "mass-stop": 1.2,
 }
 
 
@@ -302,7 +302,7 @@ class Happenings:
             chances = {fates[int(numbers[1] * len(fates))]: 0.05 + 0.6 * numbers[2]}
         else:
             chances = dict.fromkeys(fates, 0.25 * numbers[2] / len(fates))
-        chances[Fate.TRICKLED] = min(chances.get(Fate.TRICKLED, 0.0), 0.01)
+        chances[Fate.TRICKLED] = min(chances.get(Fate.TRICKLED, 0.0), 0.1)
         weather = Weather(chances)
         links = list(host.links.values())
         for link in links:

@@ -17,8 +17,8 @@ from tests.simulation.transports import CutShort, Refused, TimedOut
 #: Virtual seconds that a request takes in good weather, on average, there and back.
 LATENCY = 0.001
 
-#: Bytes of a trickled answer that arrive in a second.
-TRICKLE = 1.0
+#: Bytes of a trickled answer that arrive in a second. Each of them ends the client's wait for the next one.
+TRICKLE = 25.0
 
 
 class Fate(Enum):
@@ -36,7 +36,7 @@ class Fate(Enum):
     LATE = "late"
     #: It is carried out, and only the beginning of the answer arrives.
     CUT = "cut"
-    #: It is carried out, and the answer arrives a byte a second.
+    #: It is carried out, and the answer arrives a few bytes a second.
     TRICKLED = "trickled"
     #: The connection is refused.
     REFUSED = "refused"
