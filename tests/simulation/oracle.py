@@ -175,6 +175,8 @@ class Oracle:
         key, owner, holder = change.key, actor.owner, self.holder.get(change.key)
         if key in self.foreign:
             raise Violation(f"{owner} wrote {key}, which no host holds")
+        if key in self.left_behind and holder and self._machine(holder) == self._machine(owner):
+            holder = owner
         if holder not in {None, owner} and change.kind is not ChangeKind.CREATE:
             raise Violation(f"{owner} wrote {key}, which {holder} holds")
         if change.kind is ChangeKind.DELETE:
@@ -183,6 +185,11 @@ class Oracle:
         if change.kind is ChangeKind.CREATE and self._fleet.api == "v2" and self._is_late(actor):
             self.late_creates.add(key)
         self.holder[key] = owner
+
+    @staticmethod
+    def _machine(owner: str) -> str:
+        """Return the name that a host of this owner name had first."""
+        return owner.removesuffix("-renamed")
 
     def _is_late(self, actor: Actor) -> bool:
         """Whether the request is of an earlier pass, or of an agent that is no more."""
