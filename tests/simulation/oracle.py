@@ -339,7 +339,6 @@ class Oracle:
         for host in self._fleet.hosts:
             ledger = self.ledgers[host.name]
             ledger.changed_at = ledger.hindered_at = self._scheduler.now
-            ledger.unwanted_passes.clear()
 
     def host_was_renamed(self, host: Host, old: str) -> None:
         """Note that a host has another name. What it has in etcd under the old name stays there, as documented."""
