@@ -1,0 +1,367 @@
+"""Mistakes that were mended earlier, put back one by one: the simulation has to find them.
+
+`python -m tests.simulation.mistakes [NAME...] [--seconds 300]` makes a copy of the tree for each mistake, puts the
+mistake into it, and runs the simulation there, seed after seed, until a run fails or the time is over. A seed that also
+fails without the mistake does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+ROOT = Path(__file__).parents[2]
+
+#: Hosts and virtual seconds of each run.
+HOSTS, SECONDS = 3, 1800.0
+
+#: Makes one run in a copy of the tree and prints what came of it. Its arguments: seed, hosts, virtual seconds, API.
+SCRIPT = """
+import json, sys
+from tests.simulation.run import Plan, run
+seed, hosts, seconds, api = sys.argv[1:]
+outcome = run(Plan(int(seed), int(hosts), float(seconds), int(api)))
+print(json.dumps([outcome.violation, outcome.trace[-1] if outcome.violation else "", outcome.cpu]))
+"""
+
+
+@frozen
+class Mistake:
+    """A mistake that was in the program once."""
+
+    name: str
+    #: What was wrong, in a sentence.
+    wrong: str
+    #: The commit that mended it, or that brought the rule which the mistake breaks.
+    mended_in: str
+    file: str
+    #: What stands in the file now, exactly once, and what stands there with the mistake.
+    now: str
+    then: str
+    #: The versions of etcd's API that it shows with.
+    apis: tuple[int, ...] = (3, 2)
+
+    def put_back(self, tree: Path) -> None:
+        """Put the mistake into a copy of the tree. Raises ValueError if the program no longer has what it replaces."""
+        path = tree / self.file
+        text = path.read_text()
+        if text.count(self.now) != 1:
+            raise ValueError(f"{self.name}: {self.file} has this {text.count(self.now)} times, not once: {self.now}")
+        path.write_text(text.replace(self.now, self.then))
+
+
+MISTAKES = (
+    Mistake(
+        "late-create",
+        "A create under a custom id that etcd carried out late brought a key back whose container had ended.",
+        "df71908",
+        "controller/registry/etcd_v3/writer.py",
+        "        compare.append(record_is_unchanged)",
+        "        pass",
+        apis=(3,),
+    ),
+    Mistake(
+        "last-second-of-a-lease",
+        "Every read failed while less than a second was left of the lease, as the gateway leaves out a 0.",
+        "df71908",
+        "controller/registry/etcd_v3/lease.py",
+        'return int(answer.get("TTL", 0))',
+        'return int(answer["TTL"])',
+        apis=(3,),
+    ),
+    Mistake(
+        "held-back-keys-expire",
+        "Keys whose delete the guard held back were not renewed meanwhile.",
+        "df71908",
+        "model/guard.py",
+        "        elif change.before and change.before.renewable and lifetime.due(change.before.ttl):",
+        "        elif change.before and change.before.renewable and lifetime.unwanted(change.before.ttl):",
+    ),
+    Mistake(
+        "new-keys-on-a-dying-lease",
+        "New keys were attached to a lease that nothing had renewed, of which next to nothing was left.",
+        "df71908",
+        "controller/registry/etcd_v3/writer.py",
+        "            self._lease.revive(owner, deadline)",
+        "            pass",
+        apis=(3,),
+    ),
+    Mistake(
+        "wiped-store-taken-for-the-same",
+        "A store that was wiped, and had come further since, was taken for the one that earlier reads had seen.",
+        "df71908",
+        "controller/registry/etcd_v3/reader.py",
+        "            and self.record >= earlier.record\n            and self.failures == earlier.failures\n",
+        "",
+        apis=(3,),
+    ),
+    Mistake(
+        "a-standby-loses-its-id",
+        "An id that another host had waited for, and held with the same value, was deleted by the host that let it go.",
+        "5d5a750",
+        "model/ownership.py",
+        "        return evolve(self, claims=claims, contested=claimed_keys(others))",
+        "        return evolve(self, contested=claimed_keys(others))",
+    ),
+    Mistake(
+        "claims-of-others-do-not-count",
+        "A key that two hosts claimed was overwritten by the one that had lost the race for it.",
+        "b5e01c9",
+        "model/ownership.py",
+        "        return evolve(self, claims=claims, contested=claimed_keys(others))",
+        "        return evolve(self, claims=claims)",
+    ),
+    Mistake(
+        "never-a-consistent-read",
+        "A member that was cut off showed the same for ever, as no pass without a delete read through the quorum.",
+        "ec06676",
+        "controller/reconcile/one_pass.py",
+        "MAX_PASSES_WITHOUT_CONSISTENT_READ = 29",
+        "MAX_PASSES_WITHOUT_CONSISTENT_READ = 10**9",
+        apis=(2,),
+    ),
+    Mistake(
+        "a-stale-read-decides-a-delete",
+        "A delete was decided by the first read, which may be stale, and containers were not read again.",
+        "b5e01c9",
+        "controller/reconcile/one_pass.py",
+        "        return self.replaced or any(change.action is Action.DELETE for change in changes)",
+        "        return self.replaced and bool(changes)",
+    ),
+    Mistake(
+        "unreadable-is-gone",
+        "A container whose inspect failed counted as gone, and its keys were deleted.",
+        "1b6e90d",
+        "controller/source/docker.py",
+        "            return UnknownContainer(_ref(line), _message(error))",
+        "            return None",
+    ),
+    Mistake(
+        "inspect-that-disagrees-is-kept",
+        "What an inspect said in the middle of a restart was kept, although the list had shown something else.",
+        "c571ee9",
+        "controller/source/docker.py",
+        "            if container and agrees_with_list(container, line):",
+        "            if container:",
+    ),
+    Mistake(
+        "health-unseen",
+        "A change of health did not show, as what was kept of a container was compared without its health.",
+        "380f630",
+        "model/listing.py",
+        '    return {**shown, "exit": ended, "health": _health_in(status)}',
+        '    return {**shown, "exit": ended}',
+    ),
+    Mistake(
+        "custom-ids-only-in-memory",
+        "A key under a custom id was the host's only while its agent remembered it, so a restart left it for ever.",
+        "b5e01c9",
+        "controller/reconcile/one_pass.py",
+        "        ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known)",
+        "        ownership = Ownership(self.owner, self.settings.layout, {}, memory.known)",
+    ),
+    Mistake(
+        "no-guard",
+        "A mass delete was made in the first pass that called for it.",
+        "b5e01c9",
+        "model/guard.py",
+        "    return rule.percent > 0 and deletes > rule.spared and deletes * 100 > own * rule.percent",
+        "    return rule.percent < 0",
+    ),
+    Mistake(
+        "guard-ends-early",
+        "A mass delete was made in the second pass that called for it.",
+        "b5e01c9",
+        "model/guard.py",
+        "    passes: int = 3",
+        "    passes: int = 2",
+    ),
+    Mistake(
+        "guard-forgets",
+        "The guard counted anew in each pass, so a mass delete was held back for ever.",
+        "b5e01c9",
+        "model/memory.py",
+        "        held_delete_counts=report.held_delete_counts,",
+        "        held_delete_counts={},",
+    ),
+    Mistake(
+        "owner-by-its-beginning",
+        "The keys of a host whose name begins with this host's name were taken for this host's.",
+        "b5e01c9",
+        "model/ownership.py",
+        '        return key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id) is not None',
+        "        return key_id.startswith(self.owner) and DefaultId.parse(key_id) is not None",
+    ),
+    Mistake(
+        "updates-without-a-lifetime",
+        "A key that was written anew lost its lifetime, and outlived its host.",
+        "d2b387c",
+        "controller/registry/etcd_v3/writer.py",
+        "        return self._lease.id(owner) if change.action in {Action.CREATE, Action.UPDATE} else 0",
+        "        return self._lease.id(owner) if change.action is Action.CREATE else 0",
+        apis=(3,),
+    ),
+    Mistake(
+        "keys-from-before-the-ttl-live-for-ever",
+        "Keys that were there before -ttl was given never got a lifetime, and outlived their host.",
+        "c571ee9",
+        "model/stored.py",
+        "        return self.ttl > 0 and (left is None or not self.ttl - self.refresh < left <= self.ttl)",
+        "        return self.ttl > 0 and left is not None and not self.ttl - self.refresh < left <= self.ttl",
+    ),
+    Mistake(
+        "keys-from-before-the-end-of-the-ttl-expire",
+        "Keys kept the lifetime that they had when -ttl was given no more, and expired.",
+        "c571ee9",
+        "model/stored.py",
+        "        return self.ttl == 0 and left is not None",
+        "        return False",
+    ),
+    Mistake(
+        "any-lease-is-ours",
+        "Keys on the lease of an earlier -ttl were taken for keys on this one, and expired with theirs.",
+        "d2b387c",
+        "controller/registry/etcd_v3/documents.py",
+        "        renewable=bool(lease) and key_lease == lease,",
+        "        renewable=bool(lease) and key_lease != 0,",
+        apis=(3,),
+    ),
+    Mistake(
+        "deletes-first",
+        "A renamed container's old key was deleted before the new one was there.",
+        "c571ee9",
+        "model/plan.py",
+        "    return iter(sorted(changes, key=lambda change: (change.action is Action.DELETE, change.key)))",
+        "    return iter(sorted(changes, key=lambda change: (change.action is not Action.DELETE, change.key)))",
+    ),
+    Mistake(
+        "record-not-needed",
+        "Entries under custom ids were written although the owner record that claims them could not be.",
+        "b5e01c9",
+        "controller/reconcile/one_pass.py",
+        "    return record.result is Result.CONFLICT or (change.claimed and unwritten)",
+        "    return record.result is Result.CONFLICT and not unwritten",
+    ),
+    Mistake(
+        "deletes-without-a-condition",
+        "A key was deleted without the condition that it is as it was read.",
+        "c571ee9",
+        "controller/registry/etcd_v2/writer.py",
+        '            self._client.request("DELETE", change.key, guard, deadline)',
+        '            self._client.request("DELETE", change.key, {}, deadline)',
+        apis=(2,),
+    ),
+    Mistake(
+        "deleted-keys-stay-in-the-cache",
+        "What was kept of earlier reads went on to show keys that had been deleted since.",
+        "d2b387c",
+        "controller/registry/etcd_v3/reader.py",
+        "        return _PrefixCache.of(moment, stored.values()) if len(stored) == changed.count else None",
+        "        return _PrefixCache.of(moment, stored.values())",
+        apis=(3,),
+    ),
+)
+
+
+@define
+class Copies:
+    """Copies of the tree, and what is known of the seeds that the unchanged one passes."""
+
+    folder: Path
+    _passes: dict[tuple[int, int], bool] = field(factory=dict)
+
+    def make(self, name: str) -> Path:
+        """Copy all files that git tracks."""
+        command = ["git", "ls-files", "-z"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        tree = self.folder / name
+        for file in filter(None, listed.stdout.split("\0")):
+            (tree / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / file, tree / file)
+        return tree
+
+    def passes(self, seed: int, api: int) -> bool:
+        """Return whether the unchanged tree passes a seed."""
+        if (seed, api) not in self._passes:
+            self._passes[seed, api] = not simulate(self.folder / "unchanged", seed, api).violation
+        return self._passes[seed, api]
+
+
+@frozen
+class Finding:
+    """What one run in a copy ended with."""
+
+    violation: str
+    #: The virtual second of the violation.
+    moment: float
+    cpu: float
+
+
+def simulate(tree: Path, seed: int, api: int) -> Finding:
+    """Make one run in a copy of the tree."""
+    command = [sys.executable, "-c", SCRIPT, str(seed), str(HOSTS), str(SECONDS), str(api)]
+    ended = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        return Finding(f"the run broke: {ended.stderr.strip().splitlines()[-1]}", 0.0, 0.0)
+    violation, last_line, cpu = json.loads(ended.stdout)
+    return Finding(violation, float(last_line.split()[0]) if last_line else 0.0, cpu)
+
+
+def search(mistake: Mistake, copies: Copies, seconds: float, first_seed: int) -> tuple[str, bool]:
+    """Put a mistake back and look for a seed that finds it; return a line about it, and whether one was found."""
+    tree = copies.make(mistake.name)
+    mistake.put_back(tree)
+    began, cpu, runs = time.monotonic(), 0.0, 0
+    for seed, api in _attempts(mistake.apis, first_seed):
+        if time.monotonic() - began > seconds:
+            break
+        runs += 1
+        finding = simulate(tree, seed, api)
+        cpu += finding.cpu
+        if finding.violation and copies.passes(seed, api):
+            where = f"v{api} seed {seed} at {finding.moment:.0f} s, {cpu:.0f} s of CPU"
+            return f"found      {mistake.name}: {where}: {finding.violation}", True
+    return f"NOT FOUND  {mistake.name}: {runs} runs, {cpu:.0f} s of CPU: {mistake.wrong}", False
+
+
+def _attempts(apis: Sequence[int], first_seed: int) -> Iterator[tuple[int, int]]:
+    seed = first_seed
+    while True:
+        for api in apis:
+            yield seed, api
+        seed += 1
+
+
+def main() -> int:
+    """Put back the named mistakes, or all; return 1 if one was not found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mistakes", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which mistakes; all by default")
+    parser.add_argument("--seconds", type=float, default=300.0, help="real seconds for each mistake")
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
+    options = parser.parse_args()
+    if unknown := set(options.names) - {each.name for each in MISTAKES}:
+        parser.error(f"there is no mistake {', '.join(sorted(unknown))}")
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copies = Copies(Path(folder))
+        copies.make("unchanged")
+        for mistake in MISTAKES:
+            if not options.names or mistake.name in options.names:
+                line, found = search(mistake, copies, options.seconds, options.seed)
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
+                missed += not found
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
