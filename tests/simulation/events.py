@@ -461,6 +461,6 @@ class Happenings:
         old = host.engine.name
         host.engine.name = host.name if old != host.name else f"{host.name}-renamed"
         self._fleet.stop_agent(host)
-        self._oracle.host_was_renamed(host, old)
+        self._oracle.host_was_renamed(host)
         self._later(2.0, lambda: self._fleet.start_agent(host), f"the agent of {host.engine.name} runs")
         return f"to {host.engine.name}"

@@ -85,9 +85,8 @@ class Oracle:
         #: The keys that the operator put there for nobody, with their values.
         self.foreign: dict[str, str] = {}
         self._violation: Violation | None = None
-        #: Custom keys that a host claimed under a name that it no longer has. As documented, they stay until somebody
-        #: runs deregister for that name.
-        self.left_behind: set[str] = set()
+        #: The custom keys that each owner name ever held.
+        self.held_under: dict[str, set[str]] = {}
         #: Custom keys that came back by a late create.
         self.late_creates: set[str] = set()
         #: When etcd was last without a quorum or full, so that nothing expires or is written.
@@ -175,7 +174,7 @@ class Oracle:
         key, owner, holder = change.key, actor.owner, self.holder.get(change.key)
         if key in self.foreign:
             raise Violation(f"{owner} wrote {key}, which no host holds")
-        if key in self.left_behind and holder and self._machine(holder) == self._machine(owner):
+        if holder and self._machine(holder) == self._machine(owner):
             holder = owner
         if holder not in {None, owner} and change.kind is not ChangeKind.CREATE:
             raise Violation(f"{owner} wrote {key}, which {holder} holds")
@@ -185,6 +184,15 @@ class Oracle:
         if change.kind is ChangeKind.CREATE and self._fleet.api == "v2" and self._is_late(actor):
             self.late_creates.add(key)
         self.holder[key] = owner
+        self.held_under.setdefault(owner, set()).add(key)
+
+    def _is_left_behind(self, key: str, owner: str) -> bool:
+        """Whether the record of another name of this machine may claim a custom key. As documented, such a key stays
+        until somebody runs deregister for that name."""
+        machine = self._machine(owner)
+        return any(
+            key in keys for name, keys in self.held_under.items() if name != owner and self._machine(name) == machine
+        )
 
     @staticmethod
     def _machine(owner: str) -> str:
@@ -204,7 +212,9 @@ class Oracle:
     def _judge_expiry(self, change: Change) -> None:
         """A key never expires while its agent sees engine and etcd."""
         for host in self._fleet.hosts:
-            if change.key not in self.wanted(host) or not host.flags.ttl or change.key in self.left_behind:
+            if change.key not in self.wanted(host) or not host.flags.ttl:
+                continue
+            if self._is_left_behind(change.key, host.engine.name):
                 continue
             clear_for = self._scheduler.now - self.ledgers[host.name].hindered_at
             if clear_for > host.flags.ttl + self._bounds(host).recovery:
@@ -310,12 +320,12 @@ class Oracle:
                 continue
             yield key, f"{key} should be {entry.value} for {entry.container} and is {keys.get(key)}"
         for key in self._own(host, keys):
-            if key not in wanted and key not in self.late_creates | self.left_behind:
+            if key not in wanted and key not in self.late_creates and not self._is_left_behind(key, host.engine.name):
                 yield key, f"{key} is there and no container backs it"
 
     def _is_anothers(self, host: Host, key: str, keys: Mapping[str, str]) -> bool:
         """Whether a wanted key under a custom id is not to be had: somebody else holds it, or has just let it go."""
-        if key in self.foreign or key in self.left_behind:
+        if key in self.foreign or self._is_left_behind(key, host.engine.name):
             return True
         holder = self.holder.get(key)
         if holder is not None:
@@ -340,9 +350,8 @@ class Oracle:
             ledger = self.ledgers[host.name]
             ledger.changed_at = ledger.hindered_at = self._scheduler.now
 
-    def host_was_renamed(self, host: Host, old: str) -> None:
+    def host_was_renamed(self, host: Host) -> None:
         """Note that a host has another name. What it has in etcd under the old name stays there, as documented."""
-        self.left_behind |= {key for key, holder in self.holder.items() if holder == old}
         ledger = self.ledgers[host.name]
         ledger.changed_at = ledger.hindered_at = self._scheduler.now
         ledger.unwanted_passes.clear()
