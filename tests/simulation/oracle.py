@@ -214,7 +214,8 @@ class Oracle:
         for host in self._fleet.hosts:
             if change.key not in self.wanted(host) or not host.flags.ttl:
                 continue
-            if self._is_left_behind(change.key, host.engine.name):
+            anothers = _owner_in(change.key) is None and self.holder.get(change.key) != host.engine.name
+            if anothers or self._is_left_behind(change.key, host.engine.name):
                 continue
             clear_for = self._scheduler.now - self.ledgers[host.name].hindered_at
             if clear_for > host.flags.ttl + self._bounds(host).recovery:
