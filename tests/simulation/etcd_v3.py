@@ -551,7 +551,7 @@ class EtcdV3Store:
         self._past[written.key].append(written)
 
     def _commit(self) -> None:
-        """Give the changes of the present request their revision, and tell of them."""
+        """Give the changes of the current request their revision, and send them to the watchers."""
         if not self._changes:
             return
         self.revision += 1

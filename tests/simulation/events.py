@@ -386,7 +386,7 @@ class Happenings:
         self._oracle.store_was_replaced({}, {})
 
     def _etcd_restored(self, host: Host, numbers: tuple[float, ...]) -> str:
-        """Restore the backup that was taken the time before, and take the next one."""
+        """Restore the backup that the last such event took, if there is one; then take another."""
         if self._backup:
             backup, holder, foreign = self._backup
             self._fleet.cluster.restore(backup)

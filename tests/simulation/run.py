@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from tests.simulation.events import CALM, STORM, Event, Happenings, draw_events
+from tests.simulation.events import STORM, Event, Happenings, draw_events
 from tests.simulation.fleet import Fleet
 from tests.simulation.oracle import Oracle
 from tests.simulation.scheduler import Scheduler
@@ -119,8 +119,3 @@ def shrink(outcome: Outcome, seconds: float = 60.0, on_line: Callable[[str], Non
                 start += chunk
         chunk //= 2
     return smallest
-
-
-def cycles(seconds: float) -> int:
-    """Return how many storms a run of this length has."""
-    return int(seconds // (STORM + CALM)) + 1
