@@ -9,8 +9,9 @@ import pytest
 from tests.support.agent import run_once
 from tests.support.host import Host
 
-#: A HEALTHCHECK that passes while a file exists, and runs often enough for a test.
-CHECKED = "--health-cmd 'ls /tmp/ok' --health-interval 200ms --health-retries 1"
+#: A HEALTHCHECK that passes while a file exists, and runs often enough for a test. A probe that a pause stops in the
+#: middle counts as failed when its time is over, which is 30 s by default.
+CHECKED = "--health-cmd 'ls /tmp/ok' --health-interval 200ms --health-retries 1 --health-timeout 1s"
 
 SUBNETS = {"front": "172.28.0.0/24", "back": "172.28.1.0/24"}
 
