@@ -219,6 +219,10 @@ class EtcdCluster:
         too. What has expired and was not noticed yet is still there."""
         return (self._v2 if api == "v2" else self._v3).keys(prefix)
 
+    def expiries(self, api: str, prefix: str) -> dict[str, float | None]:
+        """Return for each key that begins with a text the virtual time at which it expires; None if it does not."""
+        return (self._v2 if api == "v2" else self._v3).expiries(prefix)
+
     def index(self, api: str) -> int:
         """Return the index of the v2 store, or the revision of the v3 store."""
         return self._v2.index if api == "v2" else self._v3.revision

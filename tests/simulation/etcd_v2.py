@@ -262,6 +262,11 @@ class EtcdV2Store:
         found = sorted((node.key, node.value) for node in self._root.leaves() if node.key.startswith(prefix))
         return {key: value for key, value in found if value is not None}
 
+    def expiries(self, prefix: str = "/") -> dict[str, float | None]:
+        """Return for each key that begins with a text, hidden ones too, the virtual time at which it expires; None if
+        it does not."""
+        return {node.key: node.expires for node in self._root.leaves() if node.key.startswith(prefix)}
+
     def next_expiry(self) -> float | None:
         """Return the virtual time at which the next node is removed as expired; None if none expires."""
         self._drop_outdated()

@@ -233,14 +233,21 @@ class EtcdV3Store:
 
     def keys(self, prefix: str = "") -> dict[str, str]:
         """Return all keys that begin with a text, with their values."""
+        return {_text(each.key): _text(each.value) for each in self._live_under(prefix)}
+
+    def expiries(self, prefix: str = "") -> dict[str, float | None]:
+        """Return for each key that begins with a text the virtual time at which its lease ends; None if it has none."""
+        leases = self._leases
+        return {
+            _text(each.key): leases[each.lease].expires if each.lease else None for each in self._live_under(prefix)
+        }
+
+    def _live_under(self, prefix: str) -> Iterator[KeyValue]:
         start = prefix.encode(errors="surrogateescape")
-        first = bisect_left(self._live_keys, start)
-        found = {}
-        for key in self._live_keys[first:]:
+        for key in self._live_keys[bisect_left(self._live_keys, start) :]:
             if not key.startswith(start):
                 break
-            found[_text(key)] = _text(self._live[key].value)
-        return found
+            yield self._live[key]
 
     def next_expiry(self) -> float | None:
         """Return the virtual time at which the next lease is revoked as expired; None if there is no lease."""

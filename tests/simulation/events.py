@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from attrs import evolve, frozen
 
@@ -22,10 +23,10 @@ STORM, CALM = 90.0, 110.0
 LIFE_GAP, FAULT_GAP = 4.0, 4.0
 
 #: Containers that run from the start, on all hosts together.
-FIRST_CONTAINERS = 10
+FIRST_CONTAINERS = 15
 
 #: Containers of one host at most.
-CROWD = 8
+CROWD = 10
 
 
 @frozen
@@ -84,11 +85,13 @@ LIVES = {
     "overwrite-key": 0.7,
     "put-foreign": 0.5,
     "put-orphan": 0.5,
+    "mass-stop": 0.4,
 }
 
 #: What breaks, and how often against each other.
 FAULTS = {
-    "bad-weather": 6.0,
+    "bad-weather": 7.0,
+    "late-weather": 2.0,
     "severed": 3.0,
     "member-stopped": 2.0,
     "member-frozen": 2.0,
@@ -103,7 +106,9 @@ FAULTS = {
     "engine-frozen": 1.5,
     "engine-lags": 1.5,
     "engine-weather": 1.5,
+    "inspect-hangs": 3.0,
     "agent-killed": 4.0,
+    "agent-killed-at-a-write": 2.0,
     "agent-frozen": 1.5,
     "flags-changed": 2.0,
     "deregistered": 1.2,
@@ -115,7 +120,7 @@ FAULTS = {
 
 #: What no run draws by itself, as it shows a fault of the program that is known and not mended yet. Tests that are
 #: expected to fail use these.
-KNOWN_FAULTS = ("inspect-hangs", "put-lookalike")
+KNOWN_FAULTS = ("hung-from-the-start", "put-lookalike")
 
 
 class Happenings:
@@ -281,7 +286,7 @@ class Happenings:
         self._fleet.cluster.put(self._fleet.api, f"{PREFIX}/db/own-c1", value)
         return value
 
-    def _inspect_hangs(self, host: Host, numbers: tuple[float, ...]) -> str:
+    def _hung_from_the_start(self, host: Host, numbers: tuple[float, ...]) -> str:
         """A container starts of which every inspect hangs, for good."""
         self._names += 1
         name = f"hung-{self._names}"
@@ -315,6 +320,33 @@ class Happenings:
 
         self._later(2 + 18 * numbers[3], clear, f"the weather of {host.name} clears")
         return ", ".join(f"{fate.value} {likely:.2f}" for fate, likely in chances.items())
+
+    def _late_weather(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """Many requests are carried out late, while one container is restarted and another lives for some seconds."""
+        weather = Weather({Fate.LATE: 0.2 + 0.4 * numbers[0]})
+        for link in host.links.values():
+            link.weather = weather
+        now, short = self._scheduler.now, f"short-{self._names}"
+        self._names += 1
+        if name := self._container(host, numbers[1], "running"):
+            host.engine.stop(name)
+            self._scheduler.call_at(now + 6 * numbers[2], lambda: self._unless_refused(host.engine.start, name))
+        env = {"SERVICE_ID": f"own-{short}", "SERVICE_NAME": "db"}
+        host.engine.run(short, "registry.example/web:1", ports={"80/tcp": None}, env=env)
+        self._scheduler.call_at(now + 2 + 8 * numbers[3], lambda: self._unless_refused(host.engine.stop, short))
+
+        def clear() -> None:
+            for link in host.links.values():
+                if link.weather is weather:
+                    link.weather = Weather()
+
+        self._later(2 + 8 * numbers[4], clear, f"the weather of {host.name} clears")
+        return f"{name} and {short}"
+
+    @staticmethod
+    def _unless_refused(operation: Callable[[str], object], name: str) -> None:
+        with suppress(OperationRefused):
+            operation(name)
 
     def _engine_weather(self, host: Host, numbers: tuple[float, ...]) -> None:
         weather = Weather({Fate.DELAYED: 0.3 * numbers[0], Fate.LOST: 0.2 * numbers[1], Fate.CUT: 0.2 * numbers[2]})
@@ -424,7 +456,30 @@ class Happenings:
         host.engine.list_lag(1.6 * numbers[0])
         self._later(20.0, lambda: host.engine.list_lag(0.0), f"the engine of {host.name} lags no more")
 
+    def _inspect_hangs(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        """Inspects of a container hang for a while. The agent needs one, as the container changes in the list or the
+        agent is started anew."""
+        if name := self._container(host, numbers[0], "running"):
+            host.engine.hang_inspect(name)
+            self._later(3 + 20 * numbers[1], host.engine.heal, f"the engine of {host.name} inspects all again")
+            if numbers[2] < 0.5:
+                self._fleet.stop_agent(host)
+                self._later(1.0, lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
+            else:
+                host.engine.pause(name)
+        return name
+
     # Agents.
+
+    def _agent_killed_at_a_write(self, host: Host, numbers: tuple[float, ...]) -> None:
+        """The agent is killed when etcd has carried out its first, second or third write from now on."""
+        host.writes_to_live = 1 + int(numbers[0] * 3)
+
+        def start() -> None:
+            host.writes_to_live = None
+            self._fleet.start_agent(host)
+
+        self._later(2 + 40 * numbers[1] ** 2, start, f"the agent of {host.name} runs")
 
     def _agent_killed(self, host: Host, numbers: tuple[float, ...]) -> None:
         self._fleet.stop_agent(host)

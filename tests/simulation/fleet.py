@@ -21,6 +21,7 @@ from controller.source.docker import EngineSettings
 from model.report import PassReport
 from tests.simulation.bounds import AgentTimes
 from tests.simulation.engine import SimulatedEngine, connect_simulated
+from tests.simulation.etcd_change import Change
 from tests.simulation.etcd_cluster import EtcdCluster
 from tests.simulation.messages import Request, Response
 from tests.simulation.network import Link
@@ -113,6 +114,8 @@ class Host:
     process: Process | None = None
     agents: int = 0
     passes: int = 0
+    #: The agent is killed once etcd has carried out so many more of its writes, before it gets the answer; None: never.
+    writes_to_live: int | None = None
     #: Whether an agent was told to run: one that was killed on purpose and not started again is not.
     wanted: bool = True
 
@@ -132,6 +135,7 @@ class Fleet:
         #: How often each fault happened, by its name.
         self.counts: Counter[str] = Counter()
         self.cluster = EtcdCluster(lambda: scheduler.now, MEMBERS)
+        self.cluster.on_change.append(self._count_down)
         self.frozen_members: set[str] = set()
         #: How many faults each member of etcd suffers from at this moment.
         self.impaired: Counter[str] = Counter()
@@ -174,6 +178,14 @@ class Fleet:
         host.process = process
         for label, loop in agent.loops.items():
             process.start(loop.run, label)
+
+    def _count_down(self, change: Change) -> None:
+        """Kill an agent whose last write this was."""
+        host = next((each for each in self.hosts if self.actor and each.name == self.actor.host), None)
+        if host and host.writes_to_live and self.actor and self.actor.agent == host.agents:
+            host.writes_to_live -= 1
+            if not host.writes_to_live:
+                self.scheduler.call_at(self.scheduler.now, lambda: self.stop_agent(host))
 
     def stop_agent(self, host: Host) -> None:
         """Kill the agent of a host where it stands."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from model.report import PassReport, PassResult
+from model.report import PassReport, PassResult, Result
 from tests.simulation.bounds import Bounds
 from tests.simulation.engine_documents import ContainerTruth
 from tests.simulation.etcd_change import Change, ChangeKind
@@ -26,10 +26,14 @@ EXCEPTIONS = {
     "A member of etcd that sends its answer byte by byte.": "a host is not judged while an answer trickles to it",
     "By v2, a member of etcd that is cut off from its quorum.": "a host is judged again when the member is back",
     "A host that gets another name while it has keys under custom ids.": "those keys are not judged from then on",
+    "A container whose inspect hangs.": "a host is not judged while an inspect of its engine hangs",
 }
 
 #: The records of all owners, outside the prefix.
 RECORDS = "/_wharfinger/%2Fservices/"
+
+#: Seconds by which a lifetime can be longer than etcd says: it speaks of whole seconds.
+ROUNDING = 1.0
 
 #: Deletes that the guard never counts as many, as docs/reliability.md and README say.
 SPARED = 3
@@ -47,10 +51,26 @@ class Wanted:
     container: str
 
 
+@frozen
+class Since:
+    """The value that a host wants of a key, and since when it has wanted this value without a break."""
+
+    value: str
+    moment: float
+
+
 @define
 class Ledger:
     """What the oracle notes of one host."""
 
+    #: The keys that the host wants.
+    wanted_since: dict[str, Since] = field(factory=dict)
+    #: Whether etcd was replaced since the last pass that read it: one pass may fail, and says so.
+    store_is_new: bool = False
+    #: The number of the agent that made the last pass.
+    agent: int = 0
+    #: When each pass ended, by the number of its agent and its own.
+    ended: dict[tuple[int, int], float] = field(factory=dict)
     #: Since when nothing has hindered the agent; the moment of the last hindrance.
     hindered_at: float = 0.0
     #: Since when each key is not as it should be.
@@ -89,6 +109,9 @@ class Oracle:
         self.held_under: dict[str, set[str]] = {}
         #: Custom keys that came back by a late create.
         self.late_creates: set[str] = set()
+        #: When each key was last written, and when and by whom it was last written or renewed.
+        self.written_at: dict[str, float] = {}
+        self.touched: dict[str, tuple[float, Actor | None]] = {}
         #: When etcd was last without a quorum or full, so that nothing expires or is written.
         self.etcd_broken_at = 0.0
         self._wanted: dict[str, tuple[float, Mapping[str, Wanted]]] = {}
@@ -130,9 +153,15 @@ class Oracle:
 
     def on_change(self, change: Change) -> None:
         """Judge one change of etcd."""
-        if change.api != self._fleet.api or change.kind is ChangeKind.RENEW:
+        if change.api != self._fleet.api:
             return
         actor = None if change.kind is ChangeKind.EXPIRE else self._fleet.actor
+        if change.kind is not ChangeKind.RENEW:
+            self._judge_change(actor, change)
+            self.written_at[change.key] = self._scheduler.now
+        self.touched[change.key] = self._scheduler.now, actor
+
+    def _judge_change(self, actor: Actor | None, change: Change) -> None:
         for host in self._fleet.hosts:
             if change.key.startswith(f"{PREFIX}/"):
                 self._note_change(host)
@@ -157,6 +186,8 @@ class Oracle:
         if not key.startswith(f"{PREFIX}/"):
             raise Violation(f"{owner} wrote {key}, which is neither under the prefix nor a record of its own")
         self._count_write(actor, change)
+        if change.kind is ChangeKind.DELETE:
+            self._judge_delete(actor, change)
         named = _owner_in(key)
         if named is None:
             self._judge_custom_write(actor, change)
@@ -168,6 +199,29 @@ class Oracle:
         ledger.writes[actor.number] = ledger.writes.get(actor.number, 0) + 1
         if change.kind is ChangeKind.DELETE:
             ledger.deletes.setdefault(actor.number, set()).add(change.key)
+
+    def _judge_delete(self, actor: Actor, change: Change) -> None:
+        """No agent deletes a key that its host has wanted since before the pass began; nor one before another wanted
+        key with its value is there, as after a rename; nor, by a request that comes late, what was written after the
+        pass had ended."""
+        host, key = self._host(actor.host), change.key
+        ledger = self.ledgers[host.name]
+        if self._is_late(actor):
+            ended = ledger.ended.get((actor.agent, actor.number))
+            if ended is not None and self.written_at.get(key, 0.0) > ended:
+                raise Violation(f"a late request of {host.name} deleted {key}, which was written after its pass")
+            return
+        if actor.owner != host.engine.name:
+            return
+        undisturbed = ledger.hindered_at < ledger.begun_at and not self._is_hindered(host)
+        keys = self._keys()
+        for wanted, since in ledger.wanted_since.items():
+            if since.moment >= ledger.begun_at or since.value != change.previous_value:
+                continue
+            if wanted == key:
+                raise Violation(f"{host.name} deleted {key}, wanted for {self._scheduler.now - since.moment:.0f} s")
+            if undisturbed and wanted not in keys and not self._is_anothers(host, wanted, keys):
+                raise Violation(f"{host.name} deleted {key} before {wanted} was there")
 
     def _judge_custom_write(self, actor: Actor, change: Change) -> None:
         """A key under a custom id is whose who created it. It may be created when it is free."""
@@ -226,6 +280,10 @@ class Oracle:
     def on_pass_begun(self, host: Host) -> None:
         """Note how things stand when a pass begins."""
         ledger, keys = self.ledgers[host.name], self._keys()
+        if ledger.agent != host.agents:
+            # It may have other flags.
+            ledger.agent = host.agents
+            self._note_wanted(host)
         ledger.begun_at = self._scheduler.now
         ledger.own_at_begin = frozenset(self._own(host, keys))
         ledger.right_at_begin = not any(self._wrong(host, keys))
@@ -233,11 +291,21 @@ class Oracle:
     def on_pass_ended(self, host: Host, report: PassReport) -> None:
         """Judge what a pass wrote."""
         ledger = self.ledgers[host.name]
+        ledger.ended[host.agents, host.passes] = self._scheduler.now
         writes, deleted = ledger.writes.pop(host.passes, 0), ledger.deletes.pop(host.passes, set())
         if self._violation:
             raise self._violation
         if report.result is PassResult.INTERNAL_ERROR:
             raise Violation(f"{host.name}: {report.problem}")
+        settled = ledger.hindered_at + 1 < ledger.begun_at and not self._is_hindered(host)
+        if settled and not report.succeeded and not ledger.store_is_new:
+            raise Violation(f"{host.name} failed with nothing broken: {report.problem}")
+        if report.result is not PassResult.ENGINE_ERROR:
+            ledger.store_is_new = False
+        etcd_is_sound = self.etcd_broken_at + 1 < ledger.begun_at and not self._fleet.etcd_is_broken()
+        applied = report.planned and all(outcome.result is Result.APPLIED for outcome in report.outcomes)
+        if applied and etcd_is_sound:
+            self._judge_lifetimes(host)
         if writes and report.result in {PassResult.ENGINE_ERROR, PassResult.REGISTRY_ERROR, PassResult.OWNER_CONFLICT}:
             raise Violation(f"{host.name} wrote {writes} keys in a pass that ended in {report.result.value}")
         undisturbed = ledger.changed_at < ledger.begun_at and ledger.hindered_at < ledger.begun_at
@@ -255,6 +323,28 @@ class Oracle:
             raise Violation(
                 f"{host.name} deleted {len(deleted)} of {len(ledger.own_at_begin)} keys before the third pass"
             )
+
+    def _judge_lifetimes(self, host: Host) -> None:
+        """After a pass that made every change, each key that was wanted when it began has the lifetime that the flags
+        give, and none without -ttl."""
+        ledger, flags, keys = self.ledgers[host.name], host.flags, self._keys()
+        expiries = self._fleet.cluster.expiries(self._fleet.api, PREFIX)
+        for key, since in ledger.wanted_since.items():
+            owned = (_owner_in(key) or self.holder.get(key)) == host.engine.name and key not in self.foreign
+            if not owned or since.moment >= ledger.begun_at or keys.get(key) != since.value:
+                continue
+            touched_at, toucher = self.touched[key]
+            if touched_at >= ledger.begun_at and toucher != Actor(
+                host.name, host.engine.name, host.agents, host.passes
+            ):
+                continue
+            expires = expiries[key]
+            if not flags.ttl and expires is not None:
+                raise Violation(f"{key} expires after a pass of {host.name}, which has no -ttl")
+            earliest = ledger.begun_at + flags.ttl - flags.refresh - ROUNDING
+            latest = self._scheduler.now + self._bounds(host).dead_host
+            if flags.ttl and (expires is None or not earliest <= expires <= latest):
+                raise Violation(f"{key} expires at {expires} after a pass of {host.name}, with {flags}")
 
     # Time.
 
@@ -307,7 +397,7 @@ class Oracle:
         fleet, now = self._fleet, self._scheduler.now
         if not host.alive or (host.process and host.process.frozen_until > now):
             return True
-        if not host.socket.clear or not host.engine.answers:
+        if not host.socket.clear or not host.engine.answers or host.engine.inspect_hangs:
             return True
         return fleet.etcd_is_broken() or any(not link.clear for link in host.links.values())
 
@@ -326,7 +416,7 @@ class Oracle:
 
     def _is_anothers(self, host: Host, key: str, keys: Mapping[str, str]) -> bool:
         """Whether a wanted key under a custom id is not to be had: somebody else holds it, or has just let it go."""
-        if key in self.foreign or self._is_left_behind(key, host.engine.name):
+        if key in self.foreign or key in self.late_creates or self._is_left_behind(key, host.engine.name):
             return True
         holder = self.holder.get(key)
         if holder is not None:
@@ -336,6 +426,16 @@ class Oracle:
 
     def _on_engine_event(self, host: Host, event: object) -> None:
         self._note_change(host)
+        self._note_wanted(host)
+
+    def _note_wanted(self, host: Host) -> None:
+        ledger = self.ledgers[host.name]
+        self._wanted.pop(host.name, None)
+        before, now = ledger.wanted_since, Since("", self._scheduler.now)
+        ledger.wanted_since = {
+            key: before[key] if before.get(key, now).value == wanted.value else evolve(now, value=wanted.value)
+            for key, wanted in self.wanted(host).items()
+        }
 
     def _note_change(self, host: Host) -> None:
         self.ledgers[host.name].changed_at = self._scheduler.now
@@ -350,12 +450,14 @@ class Oracle:
         for host in self._fleet.hosts:
             ledger = self.ledgers[host.name]
             ledger.changed_at = ledger.hindered_at = self._scheduler.now
+            ledger.store_is_new = True
 
     def host_was_renamed(self, host: Host) -> None:
         """Note that a host has another name. What it has in etcd under the old name stays there, as documented."""
         ledger = self.ledgers[host.name]
         ledger.changed_at = ledger.hindered_at = self._scheduler.now
         ledger.unwanted_passes.clear()
+        self._note_wanted(host)
 
     def excuse(self, host: Host, passes: int) -> None:
         """Do not judge a host for this many passes: an exception of the page applies."""

@@ -104,7 +104,7 @@ def test_a_container_whose_inspect_hangs_holds_up_no_other(api: int) -> None:
     """Seed 501: another container ends while the first one's inspect hangs, and its key goes in time."""
     events = [
         Event(5.0, "run", (0.0, 0.0, 0.0, 1.0, 0.0, 0.0)),
-        Event(10.0, "inspect-hangs", (0.0,) * 6),
+        Event(10.0, "hung-from-the-start", (0.0,) * 6),
         Event(30.0, "stop", (0.0,) * 6),
     ]
     assert run(Plan(501, 1, 60.0, api), events).violation == ""
