@@ -109,6 +109,7 @@ FAULTS = {
     "inspect-hangs": 3.0,
     "agent-killed": 4.0,
     "agent-killed-at-a-write": 2.0,
+    "agent-back-in-time": 2.0,
     "agent-frozen": 1.5,
     "flags-changed": 2.0,
     "deregistered": 1.2,
@@ -322,8 +323,8 @@ class Happenings:
         return ", ".join(f"{fate.value} {likely:.2f}" for fate, likely in chances.items())
 
     def _late_weather(self, host: Host, numbers: tuple[float, ...]) -> str:
-        """Many requests are carried out late, while one container is restarted and another lives for some seconds."""
-        weather = Weather({Fate.LATE: 0.2 + 0.4 * numbers[0]})
+        """Many writes are carried out late, while one container is restarted and another lives for some seconds."""
+        weather = Weather({Fate.LATE: 0.3 + 0.4 * numbers[0]}, spares_reads=True)
         for link in host.links.values():
             link.weather = weather
         now, short = self._scheduler.now, f"short-{self._names}"
@@ -340,7 +341,7 @@ class Happenings:
                 if link.weather is weather:
                     link.weather = Weather()
 
-        self._later(2 + 8 * numbers[4], clear, f"the weather of {host.name} clears")
+        self._later(2 + 12 * numbers[4], clear, f"the weather of {host.name} clears")
         return f"{name} and {short}"
 
     @staticmethod
@@ -349,8 +350,12 @@ class Happenings:
             operation(name)
 
     def _engine_weather(self, host: Host, numbers: tuple[float, ...]) -> None:
-        weather = Weather({Fate.DELAYED: 0.3 * numbers[0], Fate.LOST: 0.2 * numbers[1], Fate.CUT: 0.2 * numbers[2]})
+        """Sometimes the agent is started anew, and so has to read all containers in this weather."""
+        weather = Weather({Fate.DELAYED: 0.3 * numbers[0], Fate.LOST: 0.1 * numbers[1], Fate.CUT: 0.4 * numbers[2]})
         host.socket.weather = weather
+        if numbers[4] < 0.4:
+            self._fleet.stop_agent(host)
+            self._later(0.1, lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
         self._later(
             2 + 18 * numbers[3], lambda: setattr(host.socket, "weather", Weather()), "the engine's socket clears"
         )
@@ -484,6 +489,21 @@ class Happenings:
     def _agent_killed(self, host: Host, numbers: tuple[float, ...]) -> None:
         self._fleet.stop_agent(host)
         self._later(40 * numbers[0] ** 2, lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
+
+    def _agent_back_in_time(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """The agent is killed, and started again in the last moments of the lifetime of its keys. Sometimes its keys were
+        deleted meanwhile, which leaves nothing to renew."""
+        now, mark = self._scheduler.now, f"/{host.engine.name}:"
+        expiries = self._fleet.cluster.expiries(self._fleet.api, PREFIX)
+        ends = min((time for key, time in expiries.items() if mark in key and time is not None), default=now)
+        self._fleet.stop_agent(host)
+        if numbers[0] < 0.5:
+            for key in expiries:
+                if mark in key:
+                    self._fleet.cluster.delete(self._fleet.api, key)
+        wait = max(0.5, ends - now - 1.5 * numbers[1])
+        self._later(wait, lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
+        return f"for {wait:.1f} s"
 
     def _agent_frozen(self, host: Host, numbers: tuple[float, ...]) -> None:
         if host.process:

@@ -53,10 +53,14 @@ class Weather:
     """How likely each fate is, while it lasts. What is left is ``answered``."""
 
     chances: Mapping[Fate, float] = field(factory=dict)
+    #: Whether it spares the requests that only read.
+    spares_reads: bool = False
 
-    def fate(self, chance: random.Random) -> Fate:
+    def fate(self, request: Request, chance: random.Random) -> Fate:
         """Draw the fate of one request."""
         drawn = chance.random()
+        if self.spares_reads and not _writes(request):
+            return Fate.ANSWERED
         for fate, likely in self.chances.items():
             if drawn < likely:
                 return fate
@@ -90,7 +94,7 @@ class Link:
             self._counts["severed"] += 1
             self._scheduler.wait(connect)
             raise TimedOut(connect=True)
-        fate = self.weather.fate(self._chance)
+        fate = self.weather.fate(request, self._chance)
         if fate is not Fate.ANSWERED:
             self._counts[fate.value] += 1
         latency = self._chance.expovariate(1 / LATENCY)
@@ -133,6 +137,11 @@ class Link:
     def _give_up(self, seconds: float) -> None:
         self._scheduler.wait(max(0.0, seconds))
         raise TimedOut(connect=False)
+
+
+def _writes(request: Request) -> bool:
+    """Return whether a request to etcd may change a key."""
+    return request.method in {"PUT", "DELETE"} or request.path.endswith("/kv/txn")
 
 
 def _serve_unheard(serve: Serve, request: Request) -> None:

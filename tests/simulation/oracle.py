@@ -112,6 +112,8 @@ class Oracle:
         #: When each key was last written, and when and by whom it was last written or renewed.
         self.written_at: dict[str, float] = {}
         self.touched: dict[str, tuple[float, Actor | None]] = {}
+        #: When etcd's data were last replaced by others.
+        self.replaced_at = -1.0
         #: When etcd was last without a quorum or full, so that nothing expires or is written.
         self.etcd_broken_at = 0.0
         self._wanted: dict[str, tuple[float, Mapping[str, Wanted]]] = {}
@@ -304,7 +306,7 @@ class Oracle:
             ledger.store_is_new = False
         etcd_is_sound = self.etcd_broken_at + 1 < ledger.begun_at and not self._fleet.etcd_is_broken()
         applied = report.planned and all(outcome.result is Result.APPLIED for outcome in report.outcomes)
-        if applied and etcd_is_sound:
+        if applied and etcd_is_sound and self.replaced_at < ledger.begun_at:
             self._judge_lifetimes(host)
         if writes and report.result in {PassResult.ENGINE_ERROR, PassResult.REGISTRY_ERROR, PassResult.OWNER_CONFLICT}:
             raise Violation(f"{host.name} wrote {writes} keys in a pass that ended in {report.result.value}")
@@ -447,6 +449,7 @@ class Oracle:
         """Note that etcd holds other data now, and who holds its custom keys."""
         self.holder, self.foreign = dict(holder), dict(foreign)
         self.late_creates.clear()
+        self.replaced_at = self._scheduler.now
         for host in self._fleet.hosts:
             ledger = self.ledgers[host.name]
             ledger.changed_at = ledger.hindered_at = self._scheduler.now
