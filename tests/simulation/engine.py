@@ -389,11 +389,6 @@ class SimulatedEngine:
         self._frozen = False
 
     @property
-    def inspect_hangs(self) -> bool:
-        """Whether the inspect of some container hangs."""
-        return any(container.hangs for container in self._containers.values())
-
-    @property
     def answers(self) -> bool:
         """Whether the engine runs and is not frozen. While it stops it still answers requests."""
         return not self._frozen and not self._refuses

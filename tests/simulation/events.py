@@ -466,13 +466,18 @@ class Happenings:
         agent is started anew."""
         if name := self._container(host, numbers[0], "running"):
             host.engine.hang_inspect(name)
-            self._later(3 + 20 * numbers[1], host.engine.heal, f"the engine of {host.name} inspects all again")
+            self._oracle.hanging.add(host.name)
+            self._later(3 + 20 * numbers[1], lambda: self._heal(host), f"the engine of {host.name} inspects all again")
             if numbers[2] < 0.5:
                 self._fleet.stop_agent(host)
                 self._later(1.0, lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
             else:
                 host.engine.pause(name)
         return name
+
+    def _heal(self, host: Host) -> None:
+        host.engine.heal()
+        self._oracle.hanging.discard(host.name)
 
     # Agents.
 
@@ -491,7 +496,7 @@ class Happenings:
         self._later(40 * numbers[0] ** 2, lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
 
     def _agent_back_in_time(self, host: Host, numbers: tuple[float, ...]) -> str:
-        """The agent is killed, and started again in the last moments of the lifetime of its keys. Sometimes its keys were
+        """The agent is killed, and started again in the last moments of the lifetime of its keys. Sometimes they were
         deleted meanwhile, which leaves nothing to renew."""
         now, mark = self._scheduler.now, f"/{host.engine.name}:"
         expiries = self._fleet.cluster.expiries(self._fleet.api, PREFIX)

@@ -112,6 +112,8 @@ class Oracle:
         #: When each key was last written, and when and by whom it was last written or renewed.
         self.written_at: dict[str, float] = {}
         self.touched: dict[str, tuple[float, Actor | None]] = {}
+        #: The hosts of which an inspect hangs, for a while.
+        self.hanging: set[str] = set()
         #: When etcd's data were last replaced by others.
         self.replaced_at = -1.0
         #: When etcd was last without a quorum or full, so that nothing expires or is written.
@@ -399,7 +401,7 @@ class Oracle:
         fleet, now = self._fleet, self._scheduler.now
         if not host.alive or (host.process and host.process.frozen_until > now):
             return True
-        if not host.socket.clear or not host.engine.answers or host.engine.inspect_hangs:
+        if not host.socket.clear or not host.engine.answers or host.name in self.hanging:
             return True
         return fleet.etcd_is_broken() or any(not link.clear for link in host.links.values())
 
