@@ -304,7 +304,7 @@ class Oracle:
         settled = ledger.hindered_at + 1 < ledger.begun_at and not self._is_hindered(host)
         if settled and not report.succeeded and not ledger.store_is_new:
             raise Violation(f"{host.name} failed with nothing broken: {report.problem}")
-        if report.result is not PassResult.ENGINE_ERROR:
+        if report.result is not PassResult.ENGINE_ERROR and self.replaced_at < ledger.begun_at:
             ledger.store_is_new = False
         etcd_is_sound = self.etcd_broken_at + 1 < ledger.begun_at and not self._fleet.etcd_is_broken()
         applied = report.planned and all(outcome.result is Result.APPLIED for outcome in report.outcomes)
