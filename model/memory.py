@@ -14,7 +14,7 @@ from model.frozen import frozen_dict
 from model.guard import HeldDelete
 from model.ownership import Known
 from model.plan import Action
-from model.report import PassReport, PassResult, Result
+from model.report import PassReport, Result
 from model.stored import StorePosition
 
 
@@ -35,14 +35,13 @@ class Memory:
 def memory_after(report: PassReport, memory: Memory) -> Memory:
     """Return what the next pass shall remember; ``memory`` is what the reported pass remembered.
 
-    A pass that made no plan changes nothing, except that the guard counts anew after one in which the engine gave no
-    answer: what the engine said before it failed says nothing of what runs now. The store position is remembered only
-    if the owner record is in the store, so that the next pass repeats a take-over whose record could not be written.
+    A pass that made no plan changes nothing, except that the guard counts anew after it: only passes in a row show that
+    a container is gone, and an engine that failed may not run the same containers any more. The store position is
+    remembered only if the owner record is in the store, so that the next pass repeats a take-over whose record could
+    not be written.
     """
-    if report.result is PassResult.ENGINE_ERROR:
-        return evolve(memory, held_deletes={})
     if not report.planned:
-        return memory
+        return evolve(memory, held_deletes={})
     unmade = [outcome.change for outcome in report.outcomes if outcome.result is not Result.APPLIED]
     recorded = all(change.action is not Action.RECORD for change in unmade)
     return Memory(
