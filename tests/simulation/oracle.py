@@ -61,6 +61,9 @@ class Ledger:
     #: In how many passes in a row each own key was there and not wanted, and when the first of them began.
     unwanted_passes: dict[str, int] = field(factory=dict)
     unwanted_since: dict[str, float] = field(factory=dict)
+    #: The keys that were wanted when the present pass began, and when anything last happened in the engine.
+    wanted_at_begin: Mapping[str, Wanted] = field(factory=dict)
+    engine_changed_at: float = 0.0
     #: The id of the container that each key was wanted for last.
     containers: dict[str, str] = field(factory=dict)
     #: The ids of the containers that were there and did not run at any moment of the present pass.
@@ -237,7 +240,8 @@ class Oracle:
         ledger.begun_at = self._scheduler.now
         ledger.own_at_begin = frozenset(self._own(host, keys))
         ledger.right_at_begin = not any(self._wrong(host, keys))
-        ledger.containers |= {key: entry.container_id for key, entry in self.wanted(host).items()}
+        ledger.wanted_at_begin = self.wanted(host)
+        ledger.containers |= {key: entry.container_id for key, entry in ledger.wanted_at_begin.items()}
         running = {each.id for each in host.engine.running()}
         ledger.stopped = {each.id for each in host.engine.containers()} - running
 
@@ -262,6 +266,8 @@ class Oracle:
             ledger.unwanted_passes = counts
             ledger.unwanted_since = {key: ledger.unwanted_since.get(key, ledger.begun_at) for key in counts}
         self._judge_mass_delete(host, deleted)
+        if ledger.engine_changed_at < ledger.begun_at and (alive := deleted & ledger.wanted_at_begin.keys()):
+            raise Violation(f"{host.name} deleted {min(alive)}, whose container runs")
 
     def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
         """Many keys go only for containers that are there and stopped, or after three passes and two seconds."""
@@ -358,6 +364,7 @@ class Oracle:
 
     def _on_engine_event(self, host: Host, event: EngineEvent) -> None:
         self._note_change(host)
+        self.ledgers[host.name].engine_changed_at = self._scheduler.now
         if event.action == "die":
             self.ledgers[host.name].stopped.add(event.id)
 
