@@ -1,4 +1,4 @@
-"""The guard: holds back a suspicious mass delete until several passes in a row have called for it."""
+"""The guard: holds a delete back until the engine's word supports it, or enough passes and time have called for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import evolve, frozen
 
 from model.plan import Action, Change, Plan, Reason
+from model.snapshot import Presence
 from model.stored import FOREVER, Lifetime
 
 
@@ -14,48 +15,101 @@ from model.stored import FOREVER, Lifetime
 class GuardRule:
     """When deletes are suspicious, and for how long they are held back then (``--delete-guard``)."""
 
-    #: A pass that would delete more than this percentage of the host's keys is suspicious; 0 turns the guard off.
+    #: Deletes of more than this percentage of the host's keys are suspicious; 0 turns the guard off.
     percent: int = 50
-    #: The number of deletes that are never suspicious.
+    #: The number of deletes that are never suspicious for their number.
     spared: int = 3
     #: In how many passes in a row a suspicious delete must be called for before it is made.
     passes: int = 3
+    #: How many seconds must have passed since the first of these passes. An engine was seen to show an empty list for
+    #: one second, and passes can be much closer together.
+    seconds: float = 2.0
+
+    @property
+    def on(self) -> bool:
+        """Whether there is a guard at all."""
+        return self.percent > 0
 
 
 #: No guard.
 OFF = GuardRule(percent=0)
 
+#: What supports no delete.
+_UNSUPPORTED = (Presence.RUNNING, Presence.UNKNOWN)
 
-def guard(
-    planned: Plan, held_delete_counts: Mapping[str, int], rule: GuardRule, lifetime: Lifetime = FOREVER
-) -> tuple[Plan, Mapping[str, int]]:
-    """Return the plan without the deletes that have to wait, and the counts for the next pass.
 
-    ``held_delete_counts`` has for each key the number of passes in a row in which its delete was held back so far. Keys
-    are counted one by one, so that deletes get through on a host where containers come and go all the time. A key that
-    waits is renewed where its lifetime is due, as it must not expire meanwhile. Creates, updates and renewals go on.
+@frozen
+class HeldDelete:
+    """How long a delete has been held back, and what the engine said last of its container."""
 
-    ==============================  ====================================================
-    the deletes of the plan         result
-    ==============================  ====================================================
-    few, or the guard is off        all are made, and no count is kept
-    many, called for often enough   those are made
-    many, not often enough          held back, and counted
-    ==============================  ====================================================
-    """
-    deletes = [change for change in planned.changes if change.action is Action.DELETE]
-    if not _is_mass_delete(len(deletes), planned.own, rule):
-        return planned, {}
-    counts = {change.key: held_delete_counts.get(change.key, 0) + 1 for change in deletes}
-    waiting = {change.key: change for change in deletes if counts[change.key] < rule.passes}
-    going = []
-    for change in planned.changes:
-        if change.key not in waiting:
-            going.append(change)
-        elif change.before and change.before.renewable and lifetime.due(change.before.ttl):
-            going.append(_renewal_of(change, change.before.value))
-    held_back = tuple(waiting.values())
-    return evolve(planned, changes=tuple(going), held_back=held_back), {key: counts[key] for key in waiting}
+    presence: Presence
+    #: In how many passes in a row it was held back.
+    passes: int
+    #: When the first of these passes held it back, in seconds of the monotonic clock.
+    since: float
+
+    def called_for_enough(self, rule: GuardRule, now: float) -> bool:
+        """Return whether the delete need not wait any longer."""
+        return self.passes >= rule.passes and now - self.since >= rule.seconds
+
+
+@frozen
+class Guard:
+    """Decides which deletes of one pass have to wait."""
+
+    rule: GuardRule
+    #: What the engine says of the containers, by the id or name by which the deletes know them. What is not here is
+    #: unknown.
+    presences: Mapping[str, Presence]
+    #: The moment of the decision, in seconds of the monotonic clock.
+    now: float
+    lifetime: Lifetime = FOREVER
+
+    def hold_back(self, planned: Plan, held_before: Mapping[str, HeldDelete]) -> tuple[Plan, Mapping[str, HeldDelete]]:
+        """Return the plan without the deletes that have to wait, and what the next pass has to know of those.
+
+        ``held_before`` is what the last pass returned. Keys are counted one by one, so that deletes get through on a
+        host where containers come and go all the time. A key that waits is renewed where its lifetime is due, as it
+        must not expire meanwhile. Creates, updates and renewals go on.
+
+        ====================  ===========================  =====================================================
+        the container is      deletes that are not for     the delete
+                              stopped containers
+        ====================  ===========================  =====================================================
+        any                   any, and the guard is off    is made
+        stopped               any                          is made
+        listed, absent        few                          is made
+        listed, absent        many                         waits until three passes in a row have called for it,
+                                                           and two seconds are over since the first of them
+        running, unknown      any                          waits as long
+        ====================  ===========================  =====================================================
+        """
+        held = self._held(planned, held_before) if self.rule.on else {}
+        waiting = {key: each for key, each in held.items() if not each.called_for_enough(self.rule, self.now)}
+        going = []
+        for change in planned.changes:
+            if change.key not in waiting:
+                going.append(change)
+            elif change.before and change.before.renewable and self.lifetime.due(change.before.ttl):
+                going.append(_renewal_of(change, change.before.value))
+        held_back = tuple(change for change in planned.changes if change.key in waiting)
+        return evolve(planned, changes=tuple(going), held_back=held_back), waiting
+
+    def _held(self, planned: Plan, before: Mapping[str, HeldDelete]) -> dict[str, HeldDelete]:
+        """Return the deletes that are suspicious, each with this pass counted."""
+        presences = {each.key: self.presences.get(each.container, Presence.UNKNOWN) for each in planned.deletes}
+        suspects = {key: each for key, each in presences.items() if each is not Presence.STOPPED}
+        many = _is_mass_delete(len(suspects), planned.own, self.rule)
+        return {
+            key: self._counted(presence, before.get(key))
+            for key, presence in suspects.items()
+            if many or presence in _UNSUPPORTED
+        }
+
+    def _counted(self, presence: Presence, before: HeldDelete | None) -> HeldDelete:
+        if before is None:
+            return HeldDelete(presence, 1, self.now)
+        return HeldDelete(presence, before.passes + 1, before.since)
 
 
 def _renewal_of(delete: Change, value: str) -> Change:
@@ -63,4 +117,4 @@ def _renewal_of(delete: Change, value: str) -> Change:
 
 
 def _is_mass_delete(deletes: int, own: int, rule: GuardRule) -> bool:
-    return rule.percent > 0 and deletes > rule.spared and deletes * 100 > own * rule.percent
+    return deletes > rule.spared and deletes * 100 > own * rule.percent

@@ -1,16 +1,17 @@
 """What a pass hands to the next one.
 
 A pass needs no memory except what etcd holds: one that starts with an empty memory ends in the same place. The memory
-tells drift from an ordinary change, counts the deletes that the guard holds back, and notices another store.
+tells drift from an ordinary change, counts the passes in which the guard held a delete back, and notices another store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from model.frozen import frozen_dict
+from model.guard import HeldDelete
 from model.ownership import Known
 from model.plan import Action
 from model.report import PassReport, Result
@@ -23,8 +24,8 @@ class Memory:
 
     #: The keys that were found in order or put in order.
     known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
-    #: For each key whose delete is held back, in how many passes in a row it was.
-    held_delete_counts: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
+    #: For each key whose delete is held back, why and since when it is.
+    held_deletes: Mapping[str, HeldDelete] = field(factory=dict, converter=frozen_dict)
     #: The store that was read last; None before the first pass that wrote or found its owner record there.
     store_position: StorePosition | None = None
     #: How many passes in a row read what may have lagged behind.
@@ -34,16 +35,18 @@ class Memory:
 def memory_after(report: PassReport, memory: Memory) -> Memory:
     """Return what the next pass shall remember; ``memory`` is what the reported pass remembered.
 
-    A pass that made no plan changes nothing. The store position is remembered only if the owner record is in the store,
-    so that the next pass repeats a take-over whose record could not be written.
+    A pass that made no plan changes nothing, except that the guard counts anew after it: only passes in a row show that
+    a container is gone, and an engine that failed may not run the same containers any more. The store position is
+    remembered only if the owner record is in the store, so that the next pass repeats a take-over whose record could
+    not be written.
     """
     if not report.planned:
-        return memory
+        return evolve(memory, held_deletes={})
     unmade = [outcome.change for outcome in report.outcomes if outcome.result is not Result.APPLIED]
     recorded = all(change.action is not Action.RECORD for change in unmade)
     return Memory(
         known=_known_after(report, {} if report.replaced else memory.known),
-        held_delete_counts=report.held_delete_counts,
+        held_deletes=report.held_deletes,
         store_position=report.store_position if recorded else memory.store_position,
         passes_since_consistent_read=0 if report.consistent else memory.passes_since_consistent_read + 1,
     )

@@ -72,6 +72,14 @@ class Change:
     container_id: str = ""
     #: Whether it writes a value under a custom id, so that the owner record must be written first.
     claimed: bool = False
+    #: The container's name as a deleted key has it; empty where the key has none.
+    container_name: str = ""
+
+    @property
+    def container(self) -> str:
+        """What the engine knows the container by: its id, or its name where the id is not known. Empty where neither
+        is."""
+        return self.container_id or self.container_name
 
 
 @frozen
@@ -100,6 +108,11 @@ class Plan:
     def count(self, action: Action) -> int:
         """Return how many changes have this action."""
         return sum(change.action is action for change in self.changes)
+
+    @property
+    def deletes(self) -> tuple[Change, ...]:
+        """The deletes among the changes."""
+        return tuple(change for change in self.changes if change.action is Action.DELETE)
 
     @property
     def visible(self) -> tuple[Change, ...]:
@@ -207,7 +220,8 @@ class _Planner:
         reason = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN
         if why := self.excluded.get(container_id) or self.excluded.get(name):
             reason = REASON_OF_EXCLUSION[why]
-        self.changes.append(Change(Action.DELETE, stored.key, "", stored, reason, container_id))
+        delete = Change(Action.DELETE, stored.key, "", stored, reason, container_id, container_name=name)
+        self.changes.append(delete)
 
     def _check_room(self, key: str) -> None:
         """Raise RefusedPort if a key that stays excludes this one: where one of the two is, the other would need a

@@ -10,6 +10,7 @@ from model.container import ContainerRef
 from model.described import DescribedEnum
 from model.desired import ExclusionReason
 from model.frozen import frozen_dict
+from model.guard import HeldDelete
 from model.plan import Action, Change, Plan
 from model.snapshot import UnknownContainer
 from model.stored import StorePosition
@@ -76,8 +77,8 @@ class PassReport:
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
     #: How long each stage took that was reached, in seconds.
     seconds: Mapping[Stage, float] = field(factory=dict, converter=frozen_dict)
-    #: For each key whose delete is held back, in how many passes in a row it was.
-    held_delete_counts: Mapping[str, int] = field(factory=dict, converter=frozen_dict)
+    #: For each key whose delete is held back, why and since when it is.
+    held_deletes: Mapping[str, HeldDelete] = field(factory=dict, converter=frozen_dict)
     #: The store that was read; None where the registry cannot tell.
     store_position: StorePosition | None = None
     #: Whether the store is not the one of the pass before: another cluster, or one that was wiped or restored.

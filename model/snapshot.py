@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from model.container import Container, ContainerRef
+from model.described import DescribedEnum
+
+
+class Presence(DescribedEnum):
+    """What the engine says of the container of a key that is to be deleted."""
+
+    LISTED = "listed", "The container runs, and the engine's description of it does not call for the entry."
+    RUNNING = "running", "The container runs, although the engine's list does not have it."
+    STOPPED = "stopped", "The container is there and does not run."
+    ABSENT = "absent", "The engine has no such container."
+    UNKNOWN = "unknown", "The engine did not say in time whether the container runs."
 
 
 @frozen
@@ -27,6 +40,15 @@ class Snapshot:
     #: The ids of the containers that ``--filter`` selects; None where there is no filter. The other containers are in
     #: the snapshot all the same, as one of them may have the network that a selected one joins.
     selected: frozenset[str] | None = None
+
+    @property
+    def presences(self) -> Mapping[str, Presence]:
+        """The presence of each described container, by its id and by its name."""
+        return {
+            key: Presence.LISTED if each.serving else Presence.STOPPED
+            for each in self.containers
+            for key in (each.id, each.name)
+        }
 
     def selects(self, container: Container) -> bool:
         """Whether the filters let this container have entries."""

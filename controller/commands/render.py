@@ -21,7 +21,7 @@ def as_text(report: PassReport, *, colour: bool) -> str:
 
     Changes are sorted by key. ``colour`` puts escape sequences for colours around the lines.
     """
-    lines = [*_changes(report), *map(_held_back, report.plan.held_back), *map(_refusal, report.plan.refusals)]
+    lines = [*_changes(report), *_held_back(report), *map(_refusal, report.plan.refusals)]
     lines += [
         f"! {plain(each.ref.name)} cannot be read, its entries stay: {plain(each.problem)}" for each in report.unknown
     ]
@@ -63,8 +63,10 @@ def _result_text(outcome: Outcome | None) -> str:
     return f"  {outcome.result.value}: {plain(outcome.detail)}"
 
 
-def _held_back(change: Change) -> str:
-    return f"! {plain(change.key)}  {_values(change)}  ({change.reason.value})  held back: see --delete-guard"
+def _held_back(report: PassReport) -> Iterator[str]:
+    for change in report.plan.held_back:
+        line = f"! {plain(change.key)}  {_values(change)}  ({change.reason.value})  held back: see --delete-guard"
+        yield f"{line}  (container {report.held_deletes[change.key].presence.value})"
 
 
 def removal_line(change: Change) -> str:
@@ -94,7 +96,10 @@ def _document(label: str, report: PassReport) -> dict[str, Any]:
         "problem": report.problem,
         "owner": report.owner,
         "changes": [_change_document(change, results.get(change.key)) for change in report.plan.visible],
-        "held_back": [_change_document(change, None) for change in report.plan.held_back],
+        "held_back": [
+            _change_document(change, None) | {"detail": report.held_deletes[change.key].presence.about}
+            for change in report.plan.held_back
+        ],
         "refused": [_refusal_document(refusal) for refusal in report.plan.refusals],
         "unknown": [{"container": each.ref.name, "problem": each.problem} for each in report.unknown],
         "counts": {

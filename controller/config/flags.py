@@ -91,8 +91,10 @@ FLAGS = (
     Flag(
         "delete-guard",
         "PERCENT",
-        "Hold back deletes of more than this part of the host's entries until three passes in a row ask for them. "
-        "0 turns the guard off.",
+        "Hold a delete back until three passes in a row, and two seconds, have called for it: if the engine says that "
+        "the container still runs, or says nothing of it; and if, stopped containers aside, more than this part of the "
+        "host's entries would go. With 100 no part is too large. With 0 there is no guard: whatever the engine's list "
+        "lacks is deleted at once.",
         "50",
         new=True,
     ),

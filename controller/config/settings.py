@@ -51,8 +51,8 @@ class Settings:
     rules: Rules
     #: How long keys live, and how often they are renewed (-ttl and -ttl-refresh). By default keys do not expire.
     lifetime: Lifetime
-    #: When deletes are held back (--delete-guard). By default if they are more than 50 percent of the host's entries,
-    #: because an engine that stops shows an empty list for about a second.
+    #: When deletes are held back (--delete-guard). By default if their containers run, or if they are more than 50
+    #: percent of the host's entries, because an engine that restarts was seen to show an empty list for a second.
     guard: GuardRule
     #: Whether the owner name may be taken from another engine (--take-over). Off by default, so that a host
     #: that was given another host's name by mistake writes nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from controller import logs
@@ -62,7 +63,13 @@ class PassLog:
     def _log_held_back(self, report: PassReport) -> None:
         held = len(report.plan.held_back)
         if held and held != self._held_back:
-            log.warning("deletes held back until seen again", deletes=held, own=report.plan.own)
+            containers = Counter(each.presence.value for each in report.held_deletes.values())
+            log.warning(
+                "deletes held back until seen again",
+                deletes=held,
+                own=report.plan.own,
+                containers=", ".join(f"{number} {presence}" for presence, number in sorted(containers.items())),
+            )
         elif self._held_back and not held:
             log.info("no deletes held back any more")
         self._held_back = held

@@ -6,7 +6,7 @@ repeat it, and to kill it at any point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavaila
 from controller.registry.base import Registry
 from controller.registry.owner_records import record_in
 from model.desired import Desired, desired
-from model.guard import GuardRule, guard
+from model.guard import Guard, GuardRule, HeldDelete
 from model.layout import Layout
 from model.memory import Memory
 from model.ownership import Ownership
@@ -25,7 +25,7 @@ from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_
 from model.record import OwnerRecord, decode_all
 from model.report import Outcome, PassReport, PassResult, Result, Stage, result_of
 from model.rules import Rules
-from model.snapshot import EngineIdentity, Snapshot
+from model.snapshot import EngineIdentity, Presence, Snapshot
 from model.stored import FOREVER, Actual, Lifetime
 
 #: Maximum consecutive passes with possibly stale reads. A consistent read costs etcd a round of its quorum.
@@ -40,6 +40,10 @@ class Source(Protocol):
 
     def read(self, deadline: Deadline) -> Snapshot:
         """Return the containers; an empty snapshot means that none runs. Raises EngineUnavailable."""
+
+    def presence(self, containers: Collection[str], deadline: Deadline) -> Mapping[str, Presence]:
+        """Return what the engine says of each of these containers, which are given by id or name, when it is asked for
+        that one. It raises nothing and takes a part of the pass at most: what is not known by then is UNKNOWN."""
 
 
 @frozen
@@ -97,16 +101,16 @@ class _Decision:
     """What a pass decided."""
 
     plan: Plan
-    held_delete_counts: Mapping[str, int]
     wanted: Desired
     #: Whether the store is not the one of the pass before.
     replaced: bool
+    #: The deletes that the guard holds back.
+    held_deletes: Mapping[str, HeldDelete] = field(factory=dict)
 
     @property
     def needs_consistent_read(self) -> bool:
         """Whether it may be carried out only after a consistent read: it has deletes, or the store was replaced."""
-        changes = (*self.plan.changes, *self.plan.held_back)
-        return self.replaced or any(change.action is Action.DELETE for change in changes)
+        return self.replaced or bool(self.plan.deletes)
 
 
 class _Pass:
@@ -121,14 +125,16 @@ class _Pass:
     def run(self) -> PassReport:
         """Read, decide, apply, report.
 
-        Before a delete, registry and containers are read again, the registry consistently. Every thirtieth pass reads
-        consistently in any case, as a member that is cut off from the others goes on to answer with old data.
+        Before a delete, registry and containers are read again, the registry consistently, and the guard is asked.
+        Every thirtieth pass reads consistently in any case, as a member that is cut off from the others goes on to
+        answer with old data.
         """
         view = self._read(consistent=self.memory.passes_since_consistent_read >= MAX_PASSES_WITHOUT_CONSISTENT_READ)
         decision = self._decide(view)
         if decision.needs_consistent_read and not view.consistent:
             view = self._read(consistent=True)
             decision = self._decide(view)
+        decision = self._guard(view, decision)
         outcomes = self._apply(decision.plan)
         return self._report(view, decision, outcomes)
 
@@ -181,10 +187,25 @@ class _Pass:
             wanted = settings.desired(view.snapshot, self._rules(), settings.layout)
             ownership = self._ownership(record, memory, wanted, actual)
             planned = plan(wanted, actual, ownership, settings.lifetime)
-            planned, counts = guard(planned, memory.held_delete_counts, settings.guard, settings.lifetime)
             claims = ownership.next_claims(wanted.by_key, actual)
             next_record = OwnerRecord(view.engine_id or record.engine, claims)
-            return _Decision(with_record(planned, next_record, actual, ownership), counts, wanted, replaced)
+            return _Decision(with_record(planned, next_record, actual, ownership), wanted, replaced)
+
+    def _guard(self, view: _View, decision: _Decision) -> _Decision:
+        """Return the decision without the deletes that have to wait. The engine is asked for each container of a delete
+        that it did not list."""
+        settings, deletes = self.settings, decision.plan.deletes
+        if not (deletes and settings.guard.on):
+            return decision
+        presences = dict(view.snapshot.presences)
+        unlisted = {each.container for each in deletes if each.container} - presences.keys()
+        if unlisted:
+            with self._timed(Stage.DOCKER):
+                presences |= self.source.presence(sorted(unlisted), self.deadline)
+        guard = Guard(settings.guard, presences, settings.clock.monotonic(), settings.lifetime)
+        held_before = {} if decision.replaced else self.memory.held_deletes
+        planned, held_deletes = guard.hold_back(decision.plan, held_before)
+        return evolve(decision, plan=planned, held_deletes=held_deletes)
 
     def _owner_record(self, view: _View) -> OwnerRecord:
         """Return this owner's record. Raises OwnerConflict if another engine wrote it and --take-over does not apply.
@@ -242,7 +263,7 @@ class _Pass:
             unknown=view.snapshot.unknown,
             excluded=decision.wanted.excluded,
             seconds=self.seconds,
-            held_delete_counts=decision.held_delete_counts,
+            held_deletes=decision.held_deletes,
             store_position=view.actual.store_position,
             replaced=decision.replaced,
             consistent=view.consistent,

@@ -6,9 +6,11 @@ that looks changed there, is inspected once. The answer is kept for as long as t
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import docker
@@ -19,13 +21,17 @@ from attrs import field, frozen
 
 from controller.effects.clock import Deadline
 from controller.errors import EngineUnavailable, one_line
-from model.container import Container, ContainerRef, from_inspect
+from model.container import SERVING, Container, ContainerRef, from_inspect
 from model.listing import agrees_with_list, shown_in_list
-from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
+from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
 #: Seconds to wait for one answer. After many containers had died at once, the engine was seen to hold an inspect back
 #: for 1.6 s.
 TIMEOUT = 5
+
+#: Seconds for all questions whether containers are there together, and for one of them. A burst of deaths holds the
+#: first answer back as above, and the others not.
+PRESENCE_SECONDS, PRESENCE_TIMEOUT = 3.0, 2
 
 #: The sockets to try when nothing says where the engine is: Docker's own, and the one that registrator's users mount.
 SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # noqa: S108 - a place to look, not one to write
@@ -40,6 +46,10 @@ _ERRORS = (
     ValueError,
     *_UNEXPECTED_ANSWER,
 )
+
+
+#: What a container's id or name looks like. The engine takes no other name.
+_ID_OR_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 
 class EngineClient(Protocol):
@@ -203,6 +213,28 @@ class Engine:
         except docker.errors.NotFound:
             return None
 
+    def presence(self, containers: Collection[str], deadline: Deadline) -> Mapping[str, Presence]:
+        """Return what the engine says of each of these containers, which are given by id or name.
+
+        They are inspected one after the other, for half of what is left of the pass and PRESENCE_SECONDS at most. Those
+        that are not reached by then are UNKNOWN.
+        """
+        until = Deadline.after(min(PRESENCE_SECONDS, deadline.left / 2), deadline.clock)
+        return {each: Presence.UNKNOWN if until.passed else self._presence_of(each, until) for each in containers}
+
+    def _presence_of(self, id_or_name: str, until: Deadline) -> Presence:
+        if not _ID_OR_NAME.fullmatch(id_or_name):
+            return Presence.ABSENT
+        assert self._client
+        self._client.timeout = max(1, min(PRESENCE_TIMEOUT, math.ceil(until.left)))
+        try:
+            return _presence_in(self._client.inspect_container(id_or_name), id_or_name)
+        except docker.errors.NotFound:
+            return Presence.ABSENT
+        except _ERRORS:
+            self._on_error()
+            return Presence.UNKNOWN
+
     def _ask(self, request: Callable[[EngineClient], Any]) -> Any:
         """Return what ``request`` returns, over a connection that is opened if there is none. An error closes it.
 
@@ -221,6 +253,14 @@ class Engine:
         if self._client:
             self._client.close()
         self._client, self._identity = None, None
+
+
+def _presence_in(document: Any, id_or_name: str) -> Presence:
+    """Return what the answer of an inspect says of the container with this id or name. The engine also answers for one
+    whose id begins like that."""
+    if id_or_name not in {document["Id"], document["Name"].lstrip("/")}:
+        return Presence.ABSENT
+    return Presence.RUNNING if document["State"]["Status"] in SERVING else Presence.STOPPED
 
 
 def _for_api(filters: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

@@ -166,6 +166,7 @@ class SimulatedEngine:
         self._next_ports: dict[tuple[str, str], int] = {}
         self._lists = 0
         self._lag = 0.0
+        self._list_empty_until = 0.0
         self._frozen = False
         #: The virtual time from which connections are refused; None while the engine runs.
         self._refuses_from: float | None = None
@@ -343,6 +344,10 @@ class SimulatedEngine:
         """
         self._lag = seconds
 
+    def empty_list(self, seconds: float) -> None:
+        """Let the list be empty for so long, whatever the containers do. An inspect tells the truth."""
+        self._list_empty_until = self._now() + seconds
+
     def hang_inspect(self, ref: str) -> None:
         """Let every inspect of this container hang until `heal`. The list still shows it."""
         self._find(ref).hangs = True
@@ -456,7 +461,9 @@ class SimulatedEngine:
         lines = [
             each.line(now, ports_reversed=self._lists % 2 == 0)
             for each in reversed(self._containers.values())
-            if (everything or each.shown(now).status in UP) and filters.passes(each, now)
+            if now >= self._list_empty_until
+            and (everything or each.shown(now).status in UP)
+            and filters.passes(each, now)
         ]
         return Answer(Response(200, b"[" + b",".join(lines) + b"]\n", _HEADERS))
 

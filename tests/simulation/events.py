@@ -28,6 +28,10 @@ FIRST_CONTAINERS = 15
 #: Containers of one host at most.
 CROWD = 10
 
+#: Seconds for which a list is empty at most, less than the guard waits; and from one such time to the next at least, so
+#: that the guard counts anew.
+EMPTY_LIST, EMPTY_LIST_GAP = 1.9, 30.0
+
 
 @frozen
 class Event:
@@ -116,6 +120,8 @@ FAULTS = {
     "prefix-deleted": 1.2,
     "host-renamed": 1.2,
     "mass-stop": 1.2,
+    "mass-remove": 1.2,
+    "list-empties": 1.5,
 }
 
 
@@ -133,6 +139,7 @@ class Happenings:
         self._oracle = oracle
         self._tell = tell
         self._names = 0
+        self._list_emptied: dict[str, float] = {}
         self._backup: tuple[Backup, dict[str, str], dict[str, str]] | None = None
 
     def schedule(self, event: Event) -> None:
@@ -251,6 +258,12 @@ class Happenings:
         for name in names:
             host.engine.stop(name)
         return f"stops {len(names)}"
+
+    def _mass_remove(self, host: Host, numbers: tuple[float, ...]) -> str:
+        names = [each.name for each in host.engine.running()]
+        for name in names:
+            host.engine.remove(name, force=True)
+        return f"removes {len(names)}"
 
     # The operator's hands in etcd.
 
@@ -478,6 +491,14 @@ class Happenings:
     def _heal(self, host: Host) -> None:
         host.engine.heal()
         self._oracle.hanging.discard(host.name)
+
+    def _list_empties(self, host: Host, numbers: tuple[float, ...]) -> str:
+        now = self._scheduler.now
+        if now < self._list_emptied.get(host.name, -EMPTY_LIST_GAP) + EMPTY_LIST_GAP:
+            return "was empty not long ago"
+        self._list_emptied[host.name] = now
+        host.engine.empty_list(EMPTY_LIST * numbers[0])
+        return f"for {EMPTY_LIST * numbers[0]:.1f} s"
 
     # Agents.
 

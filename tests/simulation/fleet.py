@@ -218,7 +218,7 @@ class Fleet:
         self.passes += 1
         if report.plan.changes or not report.succeeded or report.plan.held_back:
             changes = ", ".join(f"{each.action.value} {each.key} ({each.reason.value})" for each in report.plan.changes)
-            held = f"; held back {sorted(report.held_delete_counts.items())}" if report.plan.held_back else ""
+            held = f"; held back {sorted(report.held_deletes)}" if report.plan.held_back else ""
             self.tell(f"{host.name} {report.result.value} {report.problem} {changes}{held}")
         self.on_pass_ended(host, report)
 

@@ -83,8 +83,8 @@ MISTAKES = (
         "Keys whose delete the guard held back were not renewed meanwhile.",
         "df71908",
         "model/guard.py",
-        "        elif change.before and change.before.renewable and lifetime.due(change.before.ttl):",
-        "        elif change.before and change.before.renewable and lifetime.unwanted(change.before.ttl):",
+        "            elif change.before and change.before.renewable and self.lifetime.due(change.before.ttl):",
+        "            elif change.before and change.before.renewable and self.lifetime.unwanted(change.before.ttl):",
     ),
     Mistake(
         "new-keys-on-a-dying-lease",
@@ -134,8 +134,8 @@ MISTAKES = (
         "A delete was decided by the first read, which may be stale, and containers were not read again.",
         "b5e01c9",
         "controller/reconcile/one_pass.py",
-        "        return self.replaced or any(change.action is Action.DELETE for change in changes)",
-        "        return self.replaced and bool(changes)",
+        "        return self.replaced or bool(self.plan.deletes)",
+        "        return self.replaced",
     ),
     Mistake(
         "unreadable-is-gone",
@@ -174,8 +174,8 @@ MISTAKES = (
         "A mass delete was made in the first pass that called for it.",
         "b5e01c9",
         "model/guard.py",
-        "    return rule.percent > 0 and deletes > rule.spared and deletes * 100 > own * rule.percent",
-        "    return rule.percent < 0",
+        "    return deletes > rule.spared and deletes * 100 > own * rule.percent",
+        "    return deletes > own",
     ),
     Mistake(
         "guard-ends-early",
@@ -190,8 +190,8 @@ MISTAKES = (
         "The guard counted anew in each pass, so a mass delete was held back for ever.",
         "b5e01c9",
         "model/memory.py",
-        "        held_delete_counts=report.held_delete_counts,",
-        "        held_delete_counts={},",
+        "        held_deletes=report.held_deletes,",
+        "        held_deletes={},",
     ),
     Mistake(
         "owner-by-its-beginning",

@@ -14,6 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from model.report import PassReport, PassResult, Result
 from tests.simulation.bounds import Bounds
+from tests.simulation.engine import Event as EngineEvent
 from tests.simulation.engine_documents import ContainerTruth
 from tests.simulation.etcd_change import Change, ChangeKind
 from tests.simulation.fleet import PREFIX, Actor, Fleet, Host
@@ -35,8 +36,9 @@ RECORDS = "/_wharfinger/%2Fservices/"
 #: Seconds by which a lifetime can be longer than etcd says: it speaks of whole seconds.
 ROUNDING = 1.0
 
-#: Deletes that the guard never counts as many, as docs/reliability.md and README say.
-SPARED = 3
+#: Deletes that the guard never counts as many, and the passes and seconds for which it holds the others back, as
+#: docs/reliability.md and README say.
+SPARED, GUARD_PASSES, GUARD_SECONDS = 3, 3, 2.0
 
 
 class Violation(AssertionError):
@@ -49,6 +51,7 @@ class Wanted:
 
     value: str
     container: str
+    container_id: str
 
 
 @frozen
@@ -75,8 +78,13 @@ class Ledger:
     hindered_at: float = 0.0
     #: Since when each key is not as it should be.
     wrong_since: dict[str, float] = field(factory=dict)
-    #: In how many passes in a row each own key was there and not wanted.
+    #: In how many passes in a row each own key was there and not wanted, and when the first of them began.
     unwanted_passes: dict[str, int] = field(factory=dict)
+    unwanted_since: dict[str, float] = field(factory=dict)
+    #: The id of the container that each key was wanted for last.
+    containers: dict[str, str] = field(factory=dict)
+    #: The ids of the containers that were there and did not run at any moment of the present pass.
+    stopped: set[str] = field(factory=set)
     #: Writes to keys, and keys deleted, by the number of the pass whose requests made them.
     writes: dict[int, int] = field(factory=dict)
     deletes: dict[int, set[str]] = field(factory=dict)
@@ -137,7 +145,7 @@ class Oracle:
             if host.flags.health == "healthy" and container.health not in {"", "healthy"}:
                 continue
             for key, value in _entries(container, host):
-                wanted.setdefault(key, Wanted(value, container.name))
+                wanted.setdefault(key, Wanted(value, container.name, container.id))
         self._wanted[host.name] = (self._scheduler.now, wanted)
         return wanted
 
@@ -291,6 +299,9 @@ class Oracle:
         ledger.begun_at = self._scheduler.now
         ledger.own_at_begin = frozenset(self._own(host, keys))
         ledger.right_at_begin = not any(self._wrong(host, keys))
+        ledger.containers |= {key: entry.container_id for key, entry in self.wanted(host).items()}
+        running = {each.id for each in host.engine.running()}
+        ledger.stopped = {each.id for each in host.engine.containers()} - running
 
     def on_pass_ended(self, host: Host, report: PassReport) -> None:
         """Judge what a pass wrote."""
@@ -321,12 +332,23 @@ class Oracle:
             seen = ledger.own_at_begin | self._own(host, self._keys()).keys() | deleted
             counts = {key: ledger.unwanted_passes.get(key, 0) + 1 for key in seen if key not in wanted}
             ledger.unwanted_passes = counts
-        many = len(deleted) > SPARED and len(deleted) * 2 > len(ledger.own_at_begin)
-        early = [key for key in deleted if ledger.unwanted_passes.get(key, 0) < 3]
+            ledger.unwanted_since = {key: ledger.unwanted_since.get(key, ledger.begun_at) for key in counts}
+        self._judge_mass_delete(host, deleted)
+
+    def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
+        """Many keys go only for containers that are there and stopped, or after three passes and two seconds."""
+        ledger, now = self.ledgers[host.name], self._scheduler.now
+        suspicious = [key for key in deleted if ledger.containers.get(key) not in ledger.stopped]
+        many = len(suspicious) > SPARED and len(suspicious) * 2 > len(ledger.own_at_begin)
+        early = [
+            key
+            for key in suspicious
+            if ledger.unwanted_passes.get(key, 0) < GUARD_PASSES
+            or now - ledger.unwanted_since.get(key, now) < GUARD_SECONDS
+        ]
         if many and early:
-            raise Violation(
-                f"{host.name} deleted {len(deleted)} of {len(ledger.own_at_begin)} keys before the third pass"
-            )
+            own = len(ledger.own_at_begin)
+            raise Violation(f"{host.name} deleted {len(suspicious)} of {own} keys before the guard's time was over")
 
     def _judge_lifetimes(self, host: Host) -> None:
         """After a pass that made every change, each key that was wanted when it began has the lifetime that the flags
@@ -428,9 +450,11 @@ class Oracle:
         # It is free. Of several hosts that want it, one will have it.
         return any(key in self.wanted(other) for other in self._fleet.hosts if other is not host)
 
-    def _on_engine_event(self, host: Host, event: object) -> None:
+    def _on_engine_event(self, host: Host, event: EngineEvent) -> None:
         self._note_change(host)
         self._note_wanted(host)
+        if event.action == "die":
+            self.ledgers[host.name].stopped.add(event.id)
 
     def _note_wanted(self, host: Host) -> None:
         ledger = self.ledgers[host.name]
@@ -463,6 +487,7 @@ class Oracle:
         ledger.changed_at = ledger.hindered_at = self._scheduler.now
         ledger.unwanted_passes.clear()
         self._note_wanted(host)
+        ledger.unwanted_since.clear()
 
     def excuse(self, host: Host, passes: int) -> None:
         """Do not judge a host for this many passes: an exception of the page applies."""

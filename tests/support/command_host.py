@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
+import time
 from pathlib import Path
 
 from tests.support.agent import Agent, run_once
@@ -17,19 +18,26 @@ OWNER = "core-07"
 
 
 class Docker(RecordedEngine):
-    """An engine whose running containers the test sets."""
+    """An engine whose containers the test sets.
+
+    While `list_is_empty`, it lists none of them. An inspect of a container in `slow` takes so many seconds.
+    """
 
     def __init__(self) -> None:
         super().__init__([], {}, name=OWNER)
         self.documents: tuple[Json, ...] = ()
+        self.list_is_empty = False
+        self.slow: dict[str, float] = {}
 
     def listed(self, everything: bool) -> list[Json]:
         """See RecordedEngine."""
-        lines: list[Json] = FakeDocker(*self.documents).containers(all=everything)
+        documents = () if self.list_is_empty else self.documents
+        lines: list[Json] = FakeDocker(*documents).containers(all=everything)
         return lines
 
     def inspected(self, name: str) -> Json | None:
         """See RecordedEngine."""
+        time.sleep(self.slow.get(name, 0.0))
         return next((each for each in self.documents if each["Id"] == name), None)
 
 
@@ -50,6 +58,13 @@ class Host:
                 document["Config"]["Env"] = [f"SERVICE_ID={ids[document['Id']]}"]
         self.docker.documents = tuple(documents)
 
+    def stops(self, *names: str) -> None:
+        """Let these containers stop. The engine still has them, and its list does not show them."""
+        self.docker.documents = tuple(
+            inspected(each["Id"], status="exited", exit_code=137) if each["Id"] in names else each
+            for each in self.docker.documents
+        )
+
     @property
     def uri(self) -> str:
         """The URI of the registry."""
@@ -67,10 +82,11 @@ class Host:
         """Run `wharfinger deregister` for a host."""
         return self.command("deregister", f"--hostname={name}", "--wait=0.5", *args)
 
-    def agent(self) -> Agent:
+    def agent(self, *flags: str) -> Agent:
         """Start the agent."""
         log = self.folder / "agent.log"
-        return Agent(f"unix://{self.socket}", "-ip=10.0.0.1", "--interval=0.2", self.uri, log_path=log).start()
+        args = ("-ip=10.0.0.1", "--interval=0.2", *flags, self.uri)
+        return Agent(f"unix://{self.socket}", *args, log_path=log).start()
 
     @property
     def registered(self) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import docker.errors
@@ -14,7 +14,7 @@ from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from model.container import Container
 from model.report import PassReport
-from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
+from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
 #: What the wall clock of a new FakeTime shows, in seconds since 1970.
 EPOCH = 1_700_000_000.0
@@ -47,7 +47,8 @@ class FakeTime:
 class FakeSource:
     """A source of the given containers.
 
-    Every request is noted in ``requests``. If ``problem`` is set, every request raises EngineUnavailable with that
+    Every request is noted in ``requests``. ``presences`` is what the engine says of containers that are not listed, by
+    id or name; it has no others. If ``problem`` is set, every request raises EngineUnavailable with that
     text.
     """
 
@@ -60,6 +61,7 @@ class FakeSource:
     ) -> None:
         self.containers = list(containers)
         self.unknown = unknown
+        self.presences: dict[str, Presence] = {}
         self.problem = ""
         self.requests: list[str] = []
         self._identity = EngineIdentity(name, engine)
@@ -73,6 +75,11 @@ class FakeSource:
         """See Source."""
         self._request("containers")
         return Snapshot(tuple(self.containers), self.unknown)
+
+    def presence(self, containers: Collection[str], deadline: Deadline) -> Mapping[str, Presence]:
+        """See Source."""
+        self.requests += [f"presence of {each}" for each in containers]
+        return {each: self.presences.get(each, Presence.ABSENT) for each in containers}
 
     def _request(self, what: str) -> None:
         self.requests.append(what)

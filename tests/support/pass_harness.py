@@ -59,7 +59,8 @@ class Host:
     """A Docker host with an agent: what it runs, the registry that its agent writes to, and the agent's memory.
 
     The host of every owner has an engine id of its own, unless ``engine`` is given. ``settings`` are arguments of
-    ``pass_settings``. Source and registry note their requests in one list, ``requests`` of the registry.
+    ``pass_settings``. By default a pass takes no time, and ``interval`` seconds are between two of them. Source and
+    registry note their requests in one list, ``requests`` of the registry.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Host:
         engine_id = engine_of(owner) if engine is None else engine
         self.source = FakeSource(*containers, unknown=unknown, engine=engine_id)
         self.source.requests = self.registry.requests
-        self.settings = pass_settings(owner, **settings)
+        self.time = FakeTime()
+        self.interval = 1.0
+        self.settings = pass_settings(owner, **{"clock": self.time.clock, **settings})
         self.memory = Memory()
 
     def runs(self, *containers: Container) -> None:
@@ -86,6 +89,7 @@ class Host:
         """Make a pass and return its report, whatever its result. The agent remembers it."""
         report = reconcile(self.settings, self.source, self.registry, self.memory)
         self.memory = memory_after(report, self.memory)
+        self.time.advance(self.interval)
         return report
 
     def has_a_pass(self) -> PassReport:

@@ -30,8 +30,8 @@ def altered(key: str, before: str, value: str, reason: Reason = Reason.CHANGED) 
 
 
 def removed(key: str, before: str = "10.0.0.1:8000", reason: Reason = Reason.GONE) -> Change:
-    """Make a delete of a key that holds the value ``before``."""
-    return Change(Action.DELETE, key, "", Stored(key, before, 7), reason)
+    """Make a delete of a key that holds the value ``before``. The name of its container is the key's last part."""
+    return Change(Action.DELETE, key, "", Stored(key, before, 7), reason, container_name=key.rpartition("/")[2])
 
 
 def renewed(key: str, value: str = "10.0.0.1:8000") -> Change:

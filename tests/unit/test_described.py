@@ -21,7 +21,16 @@ ENUMERATIONS = [each for each in DescribedEnum.__subclasses__() if each.__module
 def test_the_described_enumerations_are_found() -> None:
     """The next test would show nothing without them."""
     names = {each.__name__ for each in ENUMERATIONS}
-    assert names == {"Action", "ExclusionReason", "PassResult", "Reason", "RefusalReason", "Result", "Stage"}
+    assert names == {
+        "Action",
+        "ExclusionReason",
+        "PassResult",
+        "Presence",
+        "Reason",
+        "RefusalReason",
+        "Result",
+        "Stage",
+    }
 
 
 @pytest.mark.parametrize("member", list(chain.from_iterable(ENUMERATIONS)), ids=str)

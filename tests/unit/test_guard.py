@@ -1,4 +1,4 @@
-"""Tests of model.guard: the table in guard's docstring, row by row, and its laws."""
+"""Tests of model.guard: the table of Guard.hold_back, row by row, and its laws."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.guard import OFF, GuardRule, guard
+from model.guard import OFF, Guard, GuardRule, HeldDelete
 from model.plan import Action, Change, Plan
-from model.stored import Lifetime
+from model.snapshot import Presence
+from model.stored import FOREVER, Lifetime
 from tests.support.reports import added, altered, removed, renewed
 
-RULE = GuardRule(percent=50, spared=3, passes=3)
+LISTED, RUNNING, STOPPED, ABSENT, UNKNOWN = Presence
+
+RULE = GuardRule(percent=50, spared=3, passes=3, seconds=2.0)
 
 
 def keys(count: int, first: int = 0) -> list[str]:
@@ -29,63 +32,134 @@ def plan_with_deletes(*keys_to_delete: str, own: int) -> Plan:
 
 def deleted_keys(plan: Plan) -> set[str]:
     """Return the keys that the plan deletes."""
-    return {change.key for change in plan.changes if change.action is Action.DELETE}
+    return {change.key for change in plan.deletes}
+
+
+def hold_back(
+    plan: Plan,
+    presence: Presence | Mapping[str, Presence],
+    before: Mapping[str, HeldDelete] | None = None,
+    *,
+    now: float = 100.0,
+    rule: GuardRule = RULE,
+    lifetime: Lifetime = FOREVER,
+) -> tuple[Plan, Mapping[str, HeldDelete]]:
+    """Ask the guard about a plan. ``presence`` is what the engine says of all containers, or of each by its key."""
+    by_key = dict.fromkeys(deleted_keys(plan), presence) if isinstance(presence, Presence) else presence
+    presences = {change.container: by_key[change.key] for change in plan.deletes if change.key in by_key}
+    return Guard(rule, presences, now, lifetime).hold_back(plan, before or {})
 
 
 # The table.
 
 
 @pytest.mark.parametrize(
-    ("deletes", "own", "count", "rule", "held"),
+    ("deletes", "own", "presence", "rule", "held"),
     [
-        pytest.param(0, 10, 0, RULE, False, id="none"),
-        pytest.param(3, 3, 0, RULE, False, id="all, but few"),
-        pytest.param(4, 4, 0, RULE, True, id="all, and not few"),
-        pytest.param(4, 8, 0, RULE, False, id="just half"),
-        pytest.param(4, 7, 0, RULE, True, id="more than half"),
-        pytest.param(5, 10, 0, RULE, False, id="just half of ten"),
-        pytest.param(6, 10, 0, RULE, True, id="more than half of ten"),
-        pytest.param(6, 10, 1, RULE, True, id="called for once before"),
-        pytest.param(6, 10, 2, RULE, False, id="called for twice before"),
-        pytest.param(100, 100, 0, OFF, False, id="guard is off"),
-        pytest.param(100, 100, 0, GuardRule(percent=100), False, id="100 % holds nothing back"),
-        pytest.param(4, 100, 0, GuardRule(percent=1), True, id="1 %"),
-        pytest.param(1, 1, 0, GuardRule(spared=0), True, id="nothing is spared"),
-        pytest.param(6, 10, 0, GuardRule(passes=1), False, id="one pass is enough"),
+        pytest.param(0, 10, ABSENT, RULE, False, id="none"),
+        pytest.param(100, 100, STOPPED, RULE, False, id="all stopped"),
+        pytest.param(3, 3, ABSENT, RULE, False, id="all absent, but few"),
+        pytest.param(4, 4, ABSENT, RULE, True, id="all absent, and not few"),
+        pytest.param(4, 8, ABSENT, RULE, False, id="just half absent"),
+        pytest.param(4, 7, ABSENT, RULE, True, id="more than half absent"),
+        pytest.param(6, 10, LISTED, RULE, True, id="more than half listed"),
+        pytest.param(5, 10, LISTED, RULE, False, id="just half listed"),
+        pytest.param(1, 1, RUNNING, RULE, True, id="the only one runs"),
+        pytest.param(3, 3, RUNNING, RULE, True, id="three of three run"),
+        pytest.param(1, 100, RUNNING, RULE, True, id="one of many runs"),
+        pytest.param(1, 100, UNKNOWN, RULE, True, id="one of many is unknown"),
+        pytest.param(100, 100, UNKNOWN, OFF, False, id="guard is off"),
+        pytest.param(100, 100, ABSENT, GuardRule(percent=100), False, id="100 %: no number is too many"),
+        pytest.param(1, 100, RUNNING, GuardRule(percent=100), True, id="100 %: what runs is guarded all the same"),
+        pytest.param(4, 100, ABSENT, GuardRule(percent=1), True, id="1 %"),
+        pytest.param(1, 1, ABSENT, GuardRule(spared=0), True, id="nothing is spared"),
+        pytest.param(6, 10, ABSENT, GuardRule(passes=1, seconds=0.0), False, id="one pass is enough"),
     ],
 )
-def test_a_mass_delete_is_held_back_until_enough_passes_called_for_it(
-    deletes: int, own: int, count: int, rule: GuardRule, held: bool
+def test_what_the_engine_says_of_a_container_decides_whether_its_delete_waits(
+    deletes: int, own: int, presence: Presence, rule: GuardRule, held: bool
 ) -> None:
-    """Each row of the table in guard's docstring, at its edges. ``count`` passes have called for the deletes before."""
-    held_delete_counts = dict.fromkeys(keys(deletes), count) if count else {}
-    result, after = guard(plan_with_deletes(*keys(deletes), own=own), held_delete_counts, rule)
+    """Each row of the table in hold_back's docstring, at its edges."""
+    result, after = hold_back(plan_with_deletes(*keys(deletes), own=own), presence, rule=rule)
     assert deleted_keys(result) == (set() if held else set(keys(deletes)))
-    assert {change.key for change in result.held_back} == (set(keys(deletes)) if held else set())
-    assert after == (dict.fromkeys(keys(deletes), count + 1) if held else {})
+    assert [change.key for change in result.held_back] == (keys(deletes) if held else [])
+    assert after == (dict.fromkeys(keys(deletes), HeldDelete(presence, 1, 100.0)) if held else {})
+
+
+@pytest.mark.parametrize("presence", [ABSENT, RUNNING, UNKNOWN])
+@pytest.mark.parametrize(
+    ("passes", "seconds", "held"),
+    [(0, 60.0, True), (1, 60.0, True), (2, 1.9, True), (9, 1.9, True), (2, 2.0, False), (2, 60.0, False)],
+)
+def test_a_suspicious_delete_waits_for_three_passes_and_two_seconds(
+    passes: int, seconds: float, held: bool, presence: Presence
+) -> None:
+    """``passes`` have called for the deletes before, the first of them ``seconds`` ago. Neither alone is enough."""
+    before = dict.fromkeys(keys(6), HeldDelete(UNKNOWN, passes, 100.0 - seconds))
+    result, after = hold_back(plan_with_deletes(*keys(6), own=10), presence, before)
+    assert deleted_keys(result) == (set() if held else set(keys(6)))
+    assert after == (dict.fromkeys(keys(6), HeldDelete(presence, passes + 1, 100.0 - seconds)) if held else {})
+
+
+def test_stopped_containers_do_not_make_the_other_deletes_suspicious() -> None:
+    """Six of ten containers stopped, and three more are no more: all of that is plain."""
+    presence = dict.fromkeys(keys(6), STOPPED) | dict.fromkeys(keys(3, first=6), ABSENT)
+    result, after = hold_back(plan_with_deletes(*keys(9), own=10), presence)
+    assert (deleted_keys(result), after) == (set(keys(9)), {})
+
+
+def test_a_delete_that_nothing_supports_counts_among_the_many() -> None:
+    """Where the engine stops answering half-way, what it answered until then is not made bit by bit."""
+    presence = dict.fromkeys(keys(4), ABSENT) | dict.fromkeys(keys(4, first=4), UNKNOWN)
+    result, after = hold_back(plan_with_deletes(*keys(8), own=10), presence)
+    assert (deleted_keys(result), set(after)) == (set(), set(keys(8)))
+
+
+def test_each_container_is_judged_by_itself() -> None:
+    """The delete for the one that stopped is made, the one for the one that runs waits."""
+    stopped, running = keys(2)
+    result, after = hold_back(plan_with_deletes(stopped, running, own=2), {stopped: STOPPED, running: RUNNING})
+    assert (deleted_keys(result), set(after)) == ({stopped}, {running})
+
+
+def test_a_container_of_which_nothing_is_known_is_unknown() -> None:
+    """Its key tells neither an id nor a name, or the engine was not asked."""
+    result, after = hold_back(plan_with_deletes(*keys(1), own=1), {})
+    assert (deleted_keys(result), after) == (set(), {keys(1)[0]: HeldDelete(UNKNOWN, 1, 100.0)})
+
+
+def test_the_engines_word_ends_the_wait() -> None:
+    """A delete that waits because the container was said to run is made when it stopped, or is no more."""
+    before = dict.fromkeys(keys(2), HeldDelete(RUNNING, 1, 99.9))
+    presence = dict(zip(keys(2), (STOPPED, ABSENT), strict=True))
+    result, after = hold_back(plan_with_deletes(*keys(2), own=2), presence, before)
+    assert (deleted_keys(result), after) == (set(keys(2)), {})
 
 
 def test_each_key_is_counted_by_itself() -> None:
     """Keys whose delete was called for often enough are deleted; keys that are new among them wait."""
     old, new = keys(5), keys(5, first=5)
-    result, after = guard(plan_with_deletes(*old, *new, own=10), dict.fromkeys(old, 2), RULE)
-    assert (deleted_keys(result), after) == (set(old), dict.fromkeys(new, 1))
+    before = dict.fromkeys(old, HeldDelete(ABSENT, 2, 98.0))
+    result, after = hold_back(plan_with_deletes(*old, *new, own=10), ABSENT, before)
+    assert (deleted_keys(result), after) == (set(old), dict.fromkeys(new, HeldDelete(ABSENT, 1, 100.0)))
 
 
 def test_the_count_of_a_key_that_came_back_starts_again() -> None:
     """Only passes in a row count, so a key that was present in between starts again at one."""
-    first, after = guard(plan_with_deletes(*keys(6), own=10), {}, RULE)
-    _, after = guard(plan_with_deletes(*keys(5, first=1), own=9), after, RULE)
+    first, after = hold_back(plan_with_deletes(*keys(6), own=10), ABSENT, now=100.0)
+    _, after = hold_back(plan_with_deletes(*keys(5, first=1), own=9), ABSENT, after, now=101.0)
     assert deleted_keys(first) == set()
     assert keys(1)[0] not in after
-    third, after = guard(plan_with_deletes(*keys(6), own=10), after, RULE)
-    assert (deleted_keys(third), after) == (set(keys(5, first=1)), {keys(1)[0]: 1})
+    third, after = hold_back(plan_with_deletes(*keys(6), own=10), ABSENT, after, now=102.0)
+    assert deleted_keys(third) == set(keys(5, first=1))
+    assert after == {keys(1)[0]: HeldDelete(ABSENT, 1, 102.0)}
 
 
 def test_a_pass_without_a_mass_delete_clears_all_counts() -> None:
     """The next mass delete is a new one."""
-    _, after = guard(plan_with_deletes(*keys(6), own=10), {}, RULE)
-    assert guard(plan_with_deletes(*keys(2), own=10), after, RULE) == (plan_with_deletes(*keys(2), own=10), {})
+    _, after = hold_back(plan_with_deletes(*keys(6), own=10), ABSENT)
+    few = plan_with_deletes(*keys(2), own=10)
+    assert hold_back(few, ABSENT, after) == (few, {})
 
 
 @pytest.mark.parametrize(
@@ -94,7 +168,7 @@ def test_a_pass_without_a_mass_delete_clears_all_counts() -> None:
 def test_a_held_back_key_is_renewed_when_its_lifetime_is_due(left: int, renewable: bool, is_renewed: bool) -> None:
     """A key must not expire while its delete waits. A key that cannot be renewed without a write is left alone."""
     plan = Plan(changes=tuple(map(with_lifetime(left, renewable), map(removed, keys(4)))), own=4)
-    result, _ = guard(plan, {}, RULE, Lifetime(30, 10))
+    result, _ = hold_back(plan, RUNNING, lifetime=Lifetime(30, 10))
     assert {change.key for change in result.held_back} == set(keys(4))
     assert [(each.action, each.key) for each in result.changes] == (
         [(Action.RENEW, key) for key in keys(4)] if is_renewed else []
@@ -112,7 +186,7 @@ def with_lifetime(left: int, renewable: bool) -> Callable[[Change], Change]:
     return change
 
 
-# The laws, over arbitrary plans and counts.
+# The laws, over arbitrary plans, counts, and answers of the engine.
 
 KEYS = st.sampled_from(keys(12))
 
@@ -124,8 +198,11 @@ CHANGES = st.lists(
     unique_by=lambda change: change.key,
 )
 
-RULES = st.builds(GuardRule, st.integers(0, 100), st.integers(0, 5), st.integers(1, 4))
-HELD_DELETE_COUNTS = st.dictionaries(KEYS, st.integers(1, 4))
+RULES = st.builds(
+    GuardRule, st.integers(1, 100), st.integers(0, 5), st.integers(1, 4), st.floats(0, 4, allow_nan=False)
+)
+PRESENCES = st.dictionaries(KEYS, st.sampled_from(Presence))
+HELD = st.dictionaries(KEYS, st.builds(HeldDelete, st.sampled_from(Presence), st.integers(1, 4), st.floats(90, 100)))
 PLANS = st.builds(lambda changes, own: Plan(changes=tuple(changes), own=own), CHANGES, st.integers(0, 30))
 
 
@@ -134,46 +211,62 @@ def changes_without_deletes(changes: tuple[Change, ...]) -> list[Change]:
     return [change for change in changes if change.action is not Action.DELETE]
 
 
-@given(PLANS, HELD_DELETE_COUNTS, RULES)
+@given(PLANS, PRESENCES, HELD, RULES)
 def test_law_only_deletes_are_held_back_and_nothing_is_lost(
-    plan: Plan, held_delete_counts: Mapping[str, int], rule: GuardRule
+    plan: Plan, presences: Mapping[str, Presence], before: Mapping[str, HeldDelete], rule: GuardRule
 ) -> None:
     """Creates, updates and renewals stay in their order. Every delete is made, or held back and counted."""
-    result, after = guard(plan, held_delete_counts, rule)
+    result, after = hold_back(plan, presences, before, rule=rule)
     assert changes_without_deletes(result.changes) == changes_without_deletes(plan.changes)
     assert sorted((*result.changes, *result.held_back), key=str) == sorted(plan.changes, key=str)
     assert after.keys() == {change.key for change in result.held_back}
-    assert all(0 < count < rule.passes for count in after.values())
+    assert not any(each.called_for_enough(rule, 100.0) for each in after.values())
     assert evolve(result, changes=(), held_back=()) == evolve(plan, changes=())
 
 
-@given(PLANS, HELD_DELETE_COUNTS)
-def test_law_a_guard_that_is_off_holds_nothing_back(plan: Plan, held_delete_counts: Mapping[str, int]) -> None:
+@given(PLANS, PRESENCES, HELD)
+def test_law_a_guard_that_is_off_holds_nothing_back(
+    plan: Plan, presences: Mapping[str, Presence], before: Mapping[str, HeldDelete]
+) -> None:
     """The plan is unchanged, and no count is kept."""
-    assert guard(plan, held_delete_counts, OFF) == (plan, {})
+    assert hold_back(plan, presences, before, rule=OFF) == (plan, {})
 
 
-@given(PLANS, RULES)
-def test_law_a_delete_that_is_called_for_often_enough_is_made(plan: Plan, rule: GuardRule) -> None:
-    """A delete that is held back at all is made in the pass that the rule says, and in none before."""
-    held_delete_counts: Mapping[str, int] = {}
-    for number in range(1, rule.passes + 1):
-        result, held_delete_counts = guard(plan, held_delete_counts, rule)
-        if number == 1:
-            held = bool(result.held_back)
-        if held and number < rule.passes:
-            assert deleted_keys(result) == set()
-    assert deleted_keys(result) == deleted_keys(plan)
+@given(PLANS, PRESENCES, RULES)
+def test_law_a_container_that_runs_keeps_its_key_in_the_first_pass(
+    plan: Plan, presences: Mapping[str, Presence], rule: GuardRule
+) -> None:
+    """This holds however few the deletes are, and for what is unknown, too; and a stopped one never waits."""
+    result, _ = hold_back(plan, presences, rule=evolve(rule, passes=2))
+    said = {change.key: presences.get(change.key, UNKNOWN) for change in result.deletes}
+    assert not {RUNNING, UNKNOWN} & set(said.values())
+    assert STOPPED not in {presences.get(change.key) for change in result.held_back}
 
 
-@given(st.lists(PLANS, min_size=3, max_size=3), RULES)
-def test_law_no_delete_is_held_back_for_ever(plans: list[Plan], rule: GuardRule) -> None:
-    """A delete that is in every plan is made in time, whatever other changes come and go."""
-    steady = removed("/services/web/core-01:steady:80")
-    held_delete_counts: Mapping[str, int] = {}
-    made = False
+@given(PLANS, PRESENCES, RULES)
+def test_law_a_delete_that_is_called_for_often_enough_is_made(
+    plan: Plan, presences: Mapping[str, Presence], rule: GuardRule
+) -> None:
+    """Every delete is made in the pass that the rule says at the latest, if the passes take the time that it says."""
+    held: Mapping[str, HeldDelete] = {}
     for number in range(rule.passes):
-        plan = plans[number % 3]
-        result, held_delete_counts = guard(evolve(plan, changes=(*plan.changes, steady)), held_delete_counts, rule)
+        now = rule.seconds * number / max(1, rule.passes - 1) + (number > 0) * 0.001
+        result, held = hold_back(plan, presences, held, now=now, rule=rule)
+    if rule.passes > 1 or rule.seconds == 0:
+        assert deleted_keys(result) == deleted_keys(plan)
+
+
+@given(st.lists(PLANS, min_size=3, max_size=3), st.lists(PRESENCES, min_size=4, max_size=4), RULES)
+def test_law_no_delete_is_held_back_for_ever(
+    plans: list[Plan], presences: list[Mapping[str, Presence]], rule: GuardRule
+) -> None:
+    """A delete that is in every plan is made in time, whatever other changes come and go, and whatever the engine
+    says."""
+    steady = removed("/services/web/core-01:steady:80")
+    held: Mapping[str, HeldDelete] = {}
+    made = False
+    for number in range(max(2, rule.passes)):
+        plan = evolve(plans[number % 3], changes=(*plans[number % 3].changes, steady))
+        result, held = hold_back(plan, presences[number], held, now=100.0 + 5.0 * number, rule=rule)
         made = made or steady in result.changes
     assert made

@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 
 import pytest
+from attrs import evolve
 from structlog.testing import capture_logs
 
 from controller.effects.background import Threads
 from controller.effects.clock import Clock
 from controller.reconcile.loop import Loop, Pace
+from model.guard import HeldDelete
 from model.memory import Memory
 from model.ownership import Known
 from model.plan import Plan
 from model.report import PassReport, PassResult
+from model.snapshot import Presence
 from model.stored import StorePosition
 from tests.support.fakes import EPOCH, FakeTime, RecordingObserver
 from tests.support.reports import failed, planned
@@ -198,20 +201,22 @@ def test_an_exception_in_a_pass_does_not_end_the_loop() -> None:
 
 
 SETTLED = {"/services/web/core-01:web:80": Known("10.0.0.1:80", "id-web")}
-HELD_DELETE_COUNTS = {"/services/db/core-01:db:80": 1}
+HELD_DELETES = {"/services/db/core-01:db:80": HeldDelete(Presence.ABSENT, 1, 5.0)}
 STORE_POSITION = StorePosition("c1", 7)
 WITH_A_PLAN = PassReport(
     PassResult.SUCCESS,
     plan=Plan(settled=SETTLED),
-    held_delete_counts=HELD_DELETE_COUNTS,
+    held_deletes=HELD_DELETES,
     store_position=STORE_POSITION,
 )
 
 
 @pytest.mark.parametrize("between", [BAD, failed(PassResult.ENGINE_ERROR), ValueError()], ids=repr)
 def test_a_pass_is_given_the_memory_of_the_last_pass_that_made_a_plan(between: PassReport | Exception) -> None:
-    """A pass that failed before its plan, or raised an exception, leaves the memory as it was."""
+    """A pass that failed before its plan, or raised an exception, leaves the memory as it was, but for the deletes that
+    the guard holds back."""
     with capture_logs():
         script = ScriptedLoop(WITH_A_PLAN, between, GOOD, GOOD).run()
-    memory = Memory(SETTLED, HELD_DELETE_COUNTS, STORE_POSITION, passes_since_consistent_read=1)
-    assert script.memories == [Memory(), memory, memory, Memory(passes_since_consistent_read=2)]
+    memory = Memory(SETTLED, HELD_DELETES, STORE_POSITION, passes_since_consistent_read=1)
+    after_failure = evolve(memory, held_deletes={})
+    assert script.memories == [Memory(), memory, after_failure, Memory(passes_since_consistent_read=2)]

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
+from model.guard import HeldDelete
 from model.memory import Memory, memory_after
 from model.ownership import Known, Ownership
 from model.plan import Plan, plan
 from model.report import Outcome, PassReport, PassResult, Result
+from model.snapshot import Presence
 from model.stored import Actual, Stored, StorePosition
 from tests.support.builders import OWNER, PLAIN, entry, wanting
 from tests.support.reports import ONE_CHANGE_PER_ACTION, report_with_results
 
+HELD = HeldDelete(Presence.ABSENT, 2, 5.0)
+MEMORY = Memory({"/services/a": Known("x", "id")}, {"/services/b": HELD}, StorePosition("c1", 7), 3)
 
-@pytest.mark.parametrize(
-    "result",
-    [each for each in PassResult if each not in {PassResult.SUCCESS, PassResult.OPERATION_ERROR}],
-    ids=lambda each: each.value,
-)
+NO_PLAN = [each for each in PassResult if each not in {PassResult.SUCCESS, PassResult.OPERATION_ERROR}]
+
+
+@pytest.mark.parametrize("result", NO_PLAN, ids=lambda each: each.value)
 def test_a_pass_that_made_no_plan_leaves_the_memory_unchanged(result: PassResult) -> None:
-    """A container that could not be read is not gone."""
-    memory = Memory({"/services/a": Known("x", "id")}, {"/services/b": 2}, StorePosition("c1", 7))
-    assert memory_after(PassReport(result), memory) == memory
+    """A container that could not be read is not gone. Only the guard counts anew."""
+    assert memory_after(PassReport(result), MEMORY) == evolve(MEMORY, held_deletes={})
     assert not PassReport(result).planned
 
 
@@ -55,13 +58,11 @@ def test_keys_in_order_and_keys_whose_delete_failed_stay_known() -> None:
     assert set(after) == {in_order, new, stuck}
 
 
-def test_held_delete_counts_and_store_position_come_from_the_latest_pass() -> None:
-    """The counts and the position that the pass before remembered are replaced."""
-    report = PassReport(
-        PassResult.SUCCESS, held_delete_counts={"/services/x": 2}, store_position=StorePosition("c1", 9)
-    )
-    after = memory_after(report, Memory({}, {"/services/y": 1}, StorePosition("c1", 7)))
-    assert after == Memory({}, {"/services/x": 2}, StorePosition("c1", 9), passes_since_consistent_read=1)
+def test_held_deletes_and_store_position_come_from_the_latest_pass() -> None:
+    """Those that the pass before remembered are replaced."""
+    report = PassReport(PassResult.SUCCESS, held_deletes={"/services/x": HELD}, store_position=StorePosition("c1", 9))
+    after = memory_after(report, Memory({}, {"/services/y": HELD}, StorePosition("c1", 7)))
+    assert after == Memory({}, {"/services/x": HELD}, StorePosition("c1", 9), passes_since_consistent_read=1)
 
 
 @pytest.mark.parametrize(("replaced", "kept"), [(False, {"/services/c"}), (True, set())], ids=["same", "replaced"])

@@ -10,6 +10,7 @@ from attrs import evolve
 from controller.effects.clock import Deadline
 from model.guard import OFF
 from model.plan import Reason
+from model.snapshot import Presence
 from model.stored import Actual, StorePosition
 from tests.support.memory_registry import RecordingRegistry
 from tests.support.pass_harness import Host, serving
@@ -36,8 +37,25 @@ def host() -> Host:
     return host
 
 
+def stop(host: Host, *names: str) -> None:
+    """Stop these containers: they leave the list, and the engine still has them."""
+    host.runs(*(each for each in host.source.containers if each.name not in names))
+    host.source.presences |= dict.fromkeys(map("id-{}".format, names), Presence.STOPPED)
+
+
+def hide(host: Host, *names: str) -> None:
+    """Let the list lack these containers, although they run."""
+    host.runs(*(each for each in host.source.containers if each.name not in names))
+    host.source.presences |= dict.fromkeys(map("id-{}".format, names), Presence.RUNNING)
+
+
+def held_back(host: Host) -> int:
+    """Make a pass and return how many deletes it held back."""
+    return len(host.has_a_pass().plan.held_back)
+
+
 def test_a_mass_delete_is_made_by_the_third_pass_that_plans_it(host: Host) -> None:
-    """Two passes hold the deletes back and the third makes them. All three succeed."""
+    """Two passes hold the deletes of containers that are no more back, and the third makes them. All three succeed."""
     run_only(host, "a")
     held = [len(host.has_a_pass().plan.held_back) for _ in range(2)]
     assert (held, registered(host)) == ([5, 5], set(SIX))
@@ -62,7 +80,7 @@ def test_containers_that_come_back_before_the_third_pass_keep_their_entries(host
     host.has_a_pass()
     run_only(host, *SIX)
     host.has_a_pass()
-    assert (host.registry.version, dict(host.memory.held_delete_counts)) == (version, {})
+    assert (host.registry.version, dict(host.memory.held_deletes)) == (version, {})
     run_only(host)
     assert [len(host.has_a_pass().plan.held_back) for _ in range(3)] == [6, 6, 0]
 
@@ -76,19 +94,109 @@ def test_an_agent_that_restarts_counts_held_deletes_from_the_start(host: Host) -
     assert len(host.has_a_pass().plan.held_back) == 6
 
 
-def test_a_pass_that_cannot_read_the_registry_leaves_the_counts_as_they_are(host: Host) -> None:
-    """The three passes in a row are those that made a plan."""
+def test_the_three_passes_take_two_seconds_at_least(host: Host) -> None:
+    """With --interval 0.2, or with SIGHUPs, the third pass may come long before."""
+    host.interval = 0.25
     run_only(host)
+    assert [held_back(host) for _ in range(9)] == [6, 6, 6, 6, 6, 6, 6, 6, 0]
+
+
+@pytest.mark.parametrize("fails", ["engine", "registry"])
+def test_a_pass_that_makes_no_plan_makes_the_guard_count_anew(host: Host, fails: str) -> None:
+    """Only passes in a row count. An engine that failed in between may not run what it ran before."""
+    run_only(host)
+    assert [held_back(host), held_back(host)] == [6, 6]
+    host.source.problem, host.registry.down = ("it restarts", False) if fails == "engine" else ("", True)
+    assert not host.tries_a_pass().succeeded
+    host.source.problem, host.registry.down = "", False
+    assert [held_back(host) for _ in range(3)] == [6, 6, 0]
+
+
+# What the engine says of each container.
+
+
+def test_the_entries_of_stopped_containers_are_deleted_at_once(host: Host) -> None:
+    """Their number does not matter."""
+    stop(host, *SIX)
+    assert (held_back(host), registered(host)) == (0, set())
+
+
+def test_a_list_that_lacks_what_runs_deletes_nothing_for_two_seconds() -> None:
+    """This also protects a host with fewer entries than the guard counts as many."""
+    for names in ("a", "abc", SIX):
+        host = Host(*map(serving, names), owner="core-01")
+        host.interval = 0.25
+        host.has_a_pass()
+        hide(host, *names)
+        assert [held_back(host) for _ in range(9)] == [*[len(names)] * 8, 0]
+        assert registered(host) == set()
+
+
+def test_a_container_that_the_list_has_again_keeps_its_key_untouched(host: Host) -> None:
+    """Nothing was written while the list lacked it, and nothing is afterwards."""
+    version = host.registry.version
+    hide(host, "a")
+    assert [held_back(host), held_back(host)] == [1, 1]
+    run_only(host, *SIX)
+    assert (held_back(host), host.registry.version, dict(host.memory.held_deletes)) == (0, version, {})
+
+
+def test_a_delete_that_waits_is_made_when_the_engine_says_that_its_container_stopped(host: Host) -> None:
+    """An engine that was slow to answer, and a restart that ended badly, look like this."""
+    host.runs(*host.source.containers[1:])
+    host.source.presences["id-a"] = Presence.UNKNOWN
+    assert held_back(host) == 1
+    host.source.presences["id-a"] = Presence.STOPPED
+    assert (held_back(host), "a" in registered(host)) == (0, False)
+
+
+def test_the_engine_is_asked_once_a_pass_for_the_containers_of_deletes_alone(host: Host) -> None:
+    """It is asked after everything else was read for the second time, and not at all by an idle pass."""
+    host.registry.requests.clear()
     host.has_a_pass()
-    host.registry.down = True
-    host.tries_a_pass()
-    host.registry.down = False
+    assert [each for each in host.registry.requests if each.startswith("presence")] == []
+    stop(host, "b", "a")
     host.has_a_pass()
-    assert len(host.has_a_pass().outcomes) == 6
+    asked = [each for each in host.registry.requests if each.startswith("presence")]
+    assert asked == ["presence of id-a", "presence of id-b"]
+
+
+def test_an_orphan_is_asked_for_by_the_name_in_its_key(host: Host) -> None:
+    """An agent that has just started does not know its container's id."""
+    host.restarts()
+    hide(host, "a")
+    host.source.presences["a"] = Presence.RUNNING
+    assert (held_back(host), "a" in registered(host)) == (1, True)
+    assert "presence of a" in host.registry.requests
+
+
+def test_a_key_under_a_custom_id_is_asked_for_by_the_id_in_its_claim() -> None:
+    """It is in the owner record, so that an agent that has just started knows it."""
+    host = Host(serving("a", "SERVICE_ID=custom"))
+    host.has_a_pass()
+    host.restarts()
+    hide(host, "a")
+    assert (held_back(host), list(host.registry.keys())) == (1, ["/services/nginx/custom"])
+
+
+def test_what_is_known_of_a_listed_container_supports_a_delete(host: Host) -> None:
+    """It was renamed, or its port is published no more, or it is excluded: nothing else need be asked."""
+    a, b, c, *others = host.source.containers
+    host.runs(evolve(a, name="renamed"), evolve(b, published={}), evolve(c, status="restarting"), *others)
+    assert held_back(host) == 0
+    assert registered(host) == {"renamed", "d", "e", "f"}
+    assert not [each for each in host.registry.requests if each.startswith("presence")]
+
+
+def test_many_deletes_for_listed_containers_wait(host: Host) -> None:
+    """An agent that was started with other flags would delete most of what the host has."""
+    host.settings = evolve(host.settings, rules=evolve(host.settings.rules, explicit=True))
+    assert [held_back(host) for _ in range(3)] == [6, 6, 0]
+    assert registered(host) == set()
 
 
 def test_few_deletes_are_made_at_once(host: Host) -> None:
-    """The guard does not hold back up to half of the entries, nor up to three."""
+    """The guard does not hold back up to half of the entries, nor up to three, where the containers are no more."""
     run_only(host, "a", "b", "c")
     host.has_a_pass()
     assert registered(host) == {"a", "b", "c"}
@@ -98,11 +206,13 @@ def test_few_deletes_are_made_at_once(host: Host) -> None:
 
 
 def test_all_deletes_are_made_at_once_without_a_guard(host: Host) -> None:
-    """--delete-guard 0 and reconcile --force turn the guard off."""
+    """--delete-guard 0 and reconcile --force turn the guard off. Then the engine is not asked either."""
     host.settings = evolve(host.settings, guard=OFF)
-    run_only(host)
+    hide(host, *SIX)
+    host.registry.requests.clear()
     host.has_a_pass()
     assert registered(host) == set()
+    assert not [each for each in host.registry.requests if each.startswith("presence")]
 
 
 def test_deletes_of_custom_ids_are_held_back_as_well() -> None:
@@ -153,9 +263,8 @@ def test_held_deletes_are_counted_from_the_start_in_a_restored_store(host: Host)
     host.has_a_pass()
     host.registry.version -= 1
     report = host.has_a_pass()
-    assert (report.replaced, len(report.plan.held_back), dict(host.memory.held_delete_counts)) == (
+    assert (report.replaced, {key: each.passes for key, each in host.memory.held_deletes.items()}) == (
         True,
-        5,
         {f"/services/nginx/core-01:{name}:80": 1 for name in "bcdef"},
     )
     assert registered(host) == set(SIX)

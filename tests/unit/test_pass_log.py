@@ -9,9 +9,11 @@ from attrs import evolve
 from structlog.testing import capture_logs
 
 from controller.observe.pass_log import PassLog
+from model.guard import HeldDelete
 from model.plan import Change
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result
+from model.snapshot import Presence
 from tests.support.reports import (
     DETAIL,
     added,
@@ -203,16 +205,21 @@ def test_lines_are_sorted_by_container(log: CapturedPassLog) -> None:
 
 
 def held_back(count: int) -> PassReport:
-    """Return the report of a pass whose guard held this many deletes back, on a host with ten entries."""
-    return planned(held_back=tuple(removed(f"/a/b/{number}") for number in range(count)), own=10)
+    """Return the report of a pass whose guard held this many deletes back, on a host with ten entries. One of the
+    containers still runs."""
+    deletes = tuple(removed(f"/a/b/{number}") for number in range(count))
+    held = {each.key: HeldDelete(Presence.ABSENT, 1, 0.0) for each in deletes}
+    held[deletes[0].key] = HeldDelete(Presence.RUNNING, 1, 0.0)
+    return evolve(planned(held_back=deletes, own=10), held_deletes=held)
 
 
 def test_held_deletes_are_logged_when_their_number_changes(log: CapturedPassLog) -> None:
-    """The line has the number of deletes and of entries. That no deletes are held back any more is logged once."""
-    line = {"event": "deletes held back until seen again", "log_level": "warning", "deletes": 6, "own": 10}
-    assert log.lines(held_back(6)) == [line]
+    """The line has the number of deletes and of entries, and what the engine says of the containers. That no deletes
+    are held back any more is logged once."""
+    line = {"event": "deletes held back until seen again", "log_level": "warning", "own": 10}
+    assert log.lines(held_back(6)) == [{**line, "deletes": 6, "containers": "5 absent, 1 running"}]
     assert log.lines(held_back(6)) == []
-    assert log.lines(held_back(7)) == [{**line, "deletes": 7}]
+    assert log.lines(held_back(7)) == [{**line, "deletes": 7, "containers": "6 absent, 1 running"}]
     assert log.lines(IDLE) == [{"event": "no deletes held back any more", "log_level": "info"}]
     assert log.lines(IDLE) == []
 

@@ -6,11 +6,14 @@ import json
 import re
 
 import pytest
+from attrs import evolve
 
 from controller.commands.render import as_json, as_text, removal_line
+from model.guard import HeldDelete
 from model.plan import Plan, Reason
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result
+from model.snapshot import Presence
 from tests.support.reports import added, altered, failed, planned, recorded, refused, removed, renewed, unreadable
 
 MIXED = planned(
@@ -185,20 +188,27 @@ def test_json_is_ascii_and_keeps_the_text_of_others() -> None:
     assert json.loads(text)["changes"][0]["key"] == f"/{NASTY}"
 
 
-HELD = planned(
-    added("/a/b/core-01:new:80", "x:1"),
-    ended=Result.PENDING,
-    held_back=(removed("/a/b/core-01:one:80", "x:2"), removed("/a/b/core-01:two:80", "x:3", Reason.ORPHAN)),
-    refusals=(refused(),),
+HELD = evolve(
+    planned(
+        added("/a/b/core-01:new:80", "x:1"),
+        ended=Result.PENDING,
+        held_back=(removed("/a/b/core-01:one:80", "x:2"), removed("/a/b/core-01:two:80", "x:3", Reason.ORPHAN)),
+        refusals=(refused(),),
+    ),
+    held_deletes={
+        "/a/b/core-01:one:80": HeldDelete(Presence.RUNNING, 1, 0.0),
+        "/a/b/core-01:two:80": HeldDelete(Presence.ABSENT, 1, 0.0),
+    },
 )
 
 
 def test_a_delete_that_is_held_back_has_a_line_of_its_own() -> None:
-    """It is after the changes and before the refusals, and names the flag. The summary counts it."""
+    """It is after the changes and before the refusals. It names the flag, and what the engine says of the container.
+    The summary counts it."""
     assert as_text(HELD, colour=False).splitlines() == [
         "+ /a/b/core-01:new:80  x:1  (new)",
-        "! /a/b/core-01:one:80  x:2  (gone)  held back: see --delete-guard",
-        "! /a/b/core-01:two:80  x:3  (orphan)  held back: see --delete-guard",
+        "! /a/b/core-01:one:80  x:2  (gone)  held back: see --delete-guard  (container running)",
+        "! /a/b/core-01:two:80  x:3  (orphan)  held back: see --delete-guard  (container absent)",
         "! web 80/tcp  SERVICE_NAME '..' has no use  (bad-name)",
         "Plan: 1 to create, 0 to update, 0 to delete, 0 in sync, 1 refused, 2 held back.",
     ]
@@ -207,9 +217,9 @@ def test_a_delete_that_is_held_back_has_a_line_of_its_own() -> None:
 def test_deletes_that_are_held_back_are_listed_in_json() -> None:
     """They are not among the changes and have no result, since they were not to be applied."""
     document = json.loads(in_json(HELD))
-    assert [(each["key"], each["before"], each["result"]) for each in document["held_back"]] == [
-        ("/a/b/core-01:one:80", "x:2", None),
-        ("/a/b/core-01:two:80", "x:3", None),
+    assert [(each["key"], each["before"], each["result"], each["detail"]) for each in document["held_back"]] == [
+        ("/a/b/core-01:one:80", "x:2", None, Presence.RUNNING.about),
+        ("/a/b/core-01:two:80", "x:3", None, Presence.ABSENT.about),
     ]
     assert (document["counts"]["held_back"], document["counts"]["delete"]) == (2, 0)
     assert [each["key"] for each in document["changes"]] == ["/a/b/core-01:new:80"]

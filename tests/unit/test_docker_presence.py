@@ -1,0 +1,155 @@
+"""What the Docker engine says of a container that it is asked for by id or name, behind a fake client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from controller.effects.clock import Deadline
+from controller.source.docker import Engine
+from model.snapshot import Presence
+from tests.support.fakes import FakeDocker, FakeTime, Json, inspected, refusal
+
+
+class Asked:
+    """An engine whose list was read, and what a test needs to ask it."""
+
+    def __init__(self, *documents: Json) -> None:
+        self.docker = FakeDocker(*documents)
+        self.time = FakeTime()
+        self.errors = 0
+        self.engine = Engine(self.docker.dial, stopped_too=False, on_error=self._count_error)
+        self.engine.read(self.deadline())
+        self.docker.asked.clear()
+
+    def _count_error(self) -> None:
+        self.errors += 1
+
+    def deadline(self, seconds: float = 10.0) -> Deadline:
+        """Return a deadline so many seconds from now."""
+        return Deadline.after(seconds, self.time.clock)
+
+    def presence(self, *containers: str, left: float = 10.0) -> list[str]:
+        """Return what the engine says of each container, in order."""
+        found = self.engine.presence(containers, self.deadline(left))
+        assert list(found) == list(containers)
+        return [each.value for each in found.values()]
+
+
+@pytest.mark.parametrize(
+    ("status", "presence"),
+    [
+        ("running", Presence.RUNNING),
+        ("paused", Presence.RUNNING),
+        ("restarting", Presence.STOPPED),
+        ("exited", Presence.STOPPED),
+        ("created", Presence.STOPPED),
+        ("removing", Presence.STOPPED),
+        ("dead", Presence.STOPPED),
+    ],
+)
+def test_a_container_that_is_there_runs_or_not(status: str, presence: Presence) -> None:
+    """It runs in the states in which it would have entries."""
+    assert Asked(inspected("web", status=status)).presence("web") == [presence.value]
+
+
+def test_a_container_is_found_by_its_name() -> None:
+    """The name stands in the engine's answer with a slash before it."""
+    asked = Asked()
+    asked.docker.documents["web"] = {**inspected("0123"), "Name": "/web"}
+    assert asked.presence("web") == ["running"]
+
+
+def test_a_container_whose_id_begins_like_the_name_is_another_one() -> None:
+    """The engine answers for it, as its command line takes short ids."""
+    asked = Asked()
+    asked.docker.documents["cafe"] = {**inspected("cafe0123"), "Name": "/web"}
+    assert asked.presence("cafe") == ["absent"]
+
+
+@pytest.mark.parametrize("name", ["..", "a b", "a/b", "", "-v", "a?b", "ä", "web\n"])
+def test_what_no_container_can_be_called_is_absent(name: str) -> None:
+    """It stands in a key that somebody else wrote. The engine is not asked for it, as it could be another request."""
+    asked = Asked()
+    assert asked.presence(name) == ["absent"]
+    assert asked.docker.asked == []
+
+
+def test_no_such_container_is_absent_and_no_error() -> None:
+    """That the engine does not have it is its answer."""
+    asked = Asked()
+    assert (asked.presence("web"), asked.errors) == (["absent"], 0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [requests.exceptions.ReadTimeout(), refusal(500, "it is locked"), refusal(403, "forbidden"), OSError("broken")],
+    ids=repr,
+)
+def test_a_container_without_an_answer_is_unknown(error: Exception) -> None:
+    """The error counts, and the others are asked for all the same."""
+    asked = Asked(inspected("db"))
+    asked.docker.errors["inspect web"] = error
+    assert (asked.presence("web", "db"), asked.errors) == (["unknown", "running"], 1)
+
+
+@pytest.mark.parametrize("document", [None, [], {"Id": "web"}, {**inspected("web"), "State": {}}], ids=repr)
+def test_an_answer_that_cannot_be_understood_is_none(document: object) -> None:
+    """A state that is not there is not taken for stopped."""
+    asked = Asked()
+    asked.docker.documents["web"] = document  # type: ignore[assignment] # what an engine should not answer
+    assert asked.presence("web") == ["unknown"]
+
+
+def test_only_id_name_and_state_need_be_as_documented() -> None:
+    """A container that could not be described while it ran can be seen to have stopped."""
+    asked = Asked()
+    asked.docker.documents["web"] = {"Id": "web", "Name": "/web", "State": {"Status": "exited"}}
+    assert asked.presence("web") == ["stopped"]
+
+
+def slow(asked: Asked, seconds: float) -> Callable[..., object]:
+    """Return an inspect that takes so long, or times out if that is longer than the client waits."""
+    quick = asked.docker.inspect_container
+
+    def inspect(container: str) -> object:
+        asked.time.advance(min(seconds, asked.docker.timeout))
+        if seconds > asked.docker.timeout:
+            raise requests.exceptions.ReadTimeout
+        return quick(container)
+
+    return inspect
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left", "answered", "taken"),
+    [
+        (0.01, 10.0, 100, 1.0),
+        (0.125, 10.0, 24, 3.0),
+        (1.6, 10.0, 2, 3.2),
+        (60.0, 10.0, 0, 3.0),
+        (0.125, 2.0, 8, 1.0),
+        (0.125, 0.0, 0, 0.0),
+    ],
+    ids=["quick", "slow", "as after a burst of deaths", "hanging", "late in the pass", "no time is left"],
+)
+def test_asking_for_a_hundred_containers_takes_a_part_of_the_pass_at_most(
+    seconds: float, left: float, answered: int, taken: float
+) -> None:
+    """It takes three seconds and one answer, or half of what is left of the pass. Who was not asked for is unknown."""
+    asked = Asked()
+    asked.docker.inspect_container = slow(asked, seconds)  # type: ignore[method-assign] # a slow one
+    found = asked.presence(*map("c{}".format, range(100)), left=left)
+    assert (found.count("absent"), found.count("unknown")) == (answered, 100 - answered)
+    assert asked.time.passed == pytest.approx(taken, abs=0.11)
+
+
+def test_a_read_after_it_waits_as_long_as_before() -> None:
+    """The short time-out is that of these questions alone."""
+    asked = Asked(inspected("web"))
+    asked.presence("web")
+    assert asked.docker.timeout == 2
+    asked.engine.read(asked.deadline())
+    assert asked.docker.timeout == 5
