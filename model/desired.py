@@ -180,7 +180,7 @@ def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry
     container, port, metadata = service.container, service.port, service.metadata
     name, entry_id = service.name, service.id(rules.owner)
     try:
-        _check_name_and_id(name, entry_id, metadata, rules.owner)
+        _check_name_and_id(name, entry_id, service, rules.owner)
         address = book.address_of(container, port, metadata.get("network"))
     except RefusedPort as refused:
         return refused
@@ -197,16 +197,25 @@ def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry
     )
 
 
-def _check_name_and_id(name: str, entry_id: str, metadata: Metadata, owner: str) -> None:
-    """Raise RefusedPort for a name or id that would lie outside the prefix, be hidden, or pass for another host's."""
+def _check_name_and_id(name: str, entry_id: str, service: _Service, owner: str) -> None:
+    """Raise RefusedPort for a name or id that would lie outside the prefix, be hidden, or pass for another host's or
+    another container's."""
     if problem := key_part_problem(name):
-        source = "SERVICE_NAME" if metadata.get("name") else "the image's name"
+        source = "SERVICE_NAME" if service.metadata.get("name") else "the image's name"
         raise RefusedPort(RefusalReason.BAD_NAME, f"{source} {quoted(name)} {problem}")
     if problem := key_part_problem(entry_id):
         raise RefusedPort(RefusalReason.BAD_ID, f"SERVICE_ID {quoted(entry_id)} {problem}")
     claimed = DefaultId.parse(entry_id.rpartition("/")[2])
-    if claimed and claimed.owner != owner:
+    if not claimed:
+        return
+    if claimed.owner != owner:
         detail = f"SERVICE_ID {quoted(entry_id)} has the form of an id of host {claimed.owner!r}, which would remove it"
+        raise RefusedPort(RefusalReason.BAD_ID, detail)
+    if claimed.container != service.container.name:
+        detail = (
+            f"SERVICE_ID {quoted(entry_id)} has the form of an id of container {quoted(claimed.container)}, "
+            f"and this is {service.container.name!r}"
+        )
         raise RefusedPort(RefusalReason.BAD_ID, detail)
 
 

@@ -279,6 +279,14 @@ def test_a_network_can_be_named_for_one_port() -> None:
         ("SERVICE_ID=../../other/victim", RefusalReason.BAD_ID, "SERVICE_ID '../../other/victim'"),
         ("SERVICE_ID=core-02:web:80", RefusalReason.BAD_ID, "host 'core-02'"),
         ("SERVICE_ID=a/core-02:web:80:udp", RefusalReason.BAD_ID, "host 'core-02'"),
+        ("SERVICE_ID=core-01:web:80", RefusalReason.BAD_ID, "container 'web', and this is 'bad'"),
+        ("SERVICE_80_ID=core-01:web:80:udp", RefusalReason.BAD_ID, "container 'web', and this is 'bad'"),
+        ("SERVICE_80_TCP_ID=a/core-01:web:443", RefusalReason.BAD_ID, "container 'web', and this is 'bad'"),
+        ("SERVICE_ID=core-01:web:80:10.0.0.2-8080", RefusalReason.BAD_ID, "container 'web', and this is 'bad'"),
+        ("SERVICE_ID=core-01:gone:80", RefusalReason.BAD_ID, "container 'gone', and this is 'bad'"),
+        ("SERVICE_ID=core-01:bad2:80", RefusalReason.BAD_ID, "container 'bad2', and this is 'bad'"),
+        ("SERVICE_ID=core-01:ba:80", RefusalReason.BAD_ID, "container 'ba', and this is 'bad'"),
+        ("SERVICE_ID=core-01:BAD:080", RefusalReason.BAD_ID, "container 'BAD', and this is 'bad'"),
     ],
 )
 def test_a_bad_name_or_id_is_refused_and_other_containers_are_registered(
@@ -296,6 +304,47 @@ def test_a_bad_name_that_comes_from_the_image_is_refused() -> None:
     """The refusal says that the name is the image's."""
     (refusal,) = desired_state(container(publish=WEB, image="x/_hidden:1")).refusals
     assert "the image's name '_hidden'" in refusal.detail
+
+
+@pytest.mark.parametrize(
+    "entry_id",
+    ["core-01:web:80", "core-01:web:443", "core-01:web:80:udp", "a/core-01:web:80", "core-01:web", "x:web:y"],
+)
+def test_a_container_may_ask_for_an_id_with_its_own_name_or_in_no_containers_form(entry_id: str) -> None:
+    """With its own name it can only come into conflict with another port of its own, and then the lower port has the
+    key."""
+    web = container(publish=WEB, env=(f"SERVICE_ID={entry_id}",))
+    assert names_and_ids(desired_state(web)) == [f"nginx/{entry_id}"]
+
+
+def test_of_two_ports_that_want_an_id_with_their_containers_name_the_lower_has_it() -> None:
+    """The other one is refused as a duplicate, and no other container is concerned."""
+    env = ("SERVICE_NAME=x", "SERVICE_80_NAME=x", "SERVICE_443_NAME=x", "SERVICE_80_ID=core-01:web:443")
+    result = desired_state(container(publish={"80/tcp": "0.0.0.0:80", "443/tcp": "0.0.0.0:443"}, env=env))
+    assert addresses_by_id(result) == {"core-01:web:443": "172.17.8.101:80"}
+    assert refused_ports(result) == [("web", "443/tcp", "duplicate")]
+
+
+def test_a_label_that_names_another_container_in_the_id_is_refused_as_a_variable_is() -> None:
+    """Labels override the environment."""
+    web = container(publish=WEB, env=("SERVICE_ID=fine",), labels={"SERVICE_ID": "core-01:db:80"})
+    assert refused_ports(desired_state(web)) == [("web", "80/tcp", "bad-id")]
+
+
+def test_a_renamed_container_may_not_keep_an_id_with_its_former_name() -> None:
+    """A new container may get that name, as when a container is replaced."""
+    env = ("SERVICE_ID=core-01:web:80",)
+    assert names_and_ids(desired_state(container("web", publish=WEB, env=env))) == ["nginx/core-01:web:80"]
+    both = desired_state(container("web-old", publish=WEB, env=env, created="2025"), container("web", publish=WEB))
+    assert [(each.id, each.container.name) for each in both.entries] == [("core-01:web:80", "web")]
+
+
+def test_a_suffix_that_makes_an_id_of_another_container_is_refused() -> None:
+    """--all-bindings adds the host's port to the id."""
+    env = ("SERVICE_ID=core-01:db",)
+    result = desired_state(container(publish={"80/tcp": "0.0.0.0:80 0.0.0.0:81"}, env=env), under=ALL_BINDINGS)
+    assert addresses_by_id(result) == {"core-01:db": "172.17.8.101:80"}
+    assert refused_ports(result) == [("web", "80/tcp", "bad-id")]
 
 
 def test_a_port_without_an_address_is_refused() -> None:
