@@ -54,7 +54,7 @@ def test_a_port_without_an_address_that_others_can_reach_is_refused(host: Host) 
     that is published on a named address gets that address."""
     host.start("guess")
     host.engine.run("--name told -p 127.0.0.1:18003:9000 worker:1")
-    done = host.reconcile("-ip", "")
+    done = run_once(host.engine.socket_url, "reconcile", host.uri)
     assert done.returncode == 0
     assert host.keys() == {host.key("told"): "127.0.0.1:18003"}
     assert "! guess 9000/tcp  this host reaches etcd from 127.0.0.1" in done.stdout
