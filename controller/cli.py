@@ -14,10 +14,12 @@ from controller import logs
 from controller.commands import deregister, health, reconcile, run
 from controller.commands.build import Effects
 from controller.commands.exit_codes import ExitCode
-from controller.config.flags import all_options, connection_options, rewrite
+from controller.config.flags import all_options, connection_options, empty_variables, rewrite
 from controller.config.settings import RawOptions, Settings, WrongUsage, parse_owner_settings, parse_settings
 from controller.errors import RegistryUnavailable, Stop
 from controller.signals import unblock_signals
+
+log = logs.logger("wharfinger")
 
 
 def main(arguments: Sequence[str] | None = None, effects: Effects | None = None) -> int:
@@ -138,6 +140,8 @@ def _begin(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
     """Return the settings, once the log is set up as they say. Raises WrongUsage."""
     settings = parse_settings(raw, uris)
     logs.configure(settings.log_format, settings.log_level, colour=_wants_colour(sys.stderr))
+    for variable in empty_variables():
+        log.warning("environment variable is empty and counts as not set", variable=variable)
     return settings
 
 

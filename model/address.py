@@ -40,18 +40,19 @@ class AddressBook:
     rules: AddressRules
     #: This host's containers that run, by id.
     containers: Mapping[str, Container]
-    #: Why ``rules.guessed`` must not be registered; None when it may be.
-    guess_problem: str | None
+    #: Why nothing says this host's address, and what cures it. Empty where ``-ip`` or a good guess says it.
+    host_address_problem: str
 
     @classmethod
     def of(cls, rules: AddressRules, containers: Mapping[str, Container]) -> Self:
         """Make the book of one pass. The guessed address is judged here, once, and not once for each port."""
-        return cls(rules, containers, _guess_problem(rules, containers.values()))
+        problem = None if rules.ip else _guess_problem(rules, containers.values())
+        return cls(rules, containers, f"{problem}; give the host's address with -ip" if problem else "")
 
     def address_of(self, container: Container, port: ServicePort, network: str = "") -> str:
-        """Return the address under which this port of the container is reached. ``network`` is the one that the
-        container asks for with ``SERVICE_NETWORK``; empty for none. Raises RefusedPort. The first row that applies
-        decides:
+        """Return the address under which this port of the container is reached; an empty string if that is this host's
+        and nothing says it. ``network`` is the one that the container asks for with ``SERVICE_NETWORK``; empty for
+        none. Raises RefusedPort where the container or its port lacks something. The first row that applies decides:
 
         ========================================  ===================================================================
         the port, or its container                address
@@ -83,10 +84,10 @@ class AddressBook:
         holder = self._network_holder(container)
         asked_for = (network or rules.network) if rules.internal else ""
         if holder.network_mode == "host" and asked_for in {"", "host"}:
-            return rules.ip or self._guessed()
+            return self._host_address
         if rules.internal or holder is not container:
             return _required_own_address(holder, rules.family, asked_for)
-        return rules.ip or _published_on(port) or _unmapped(container, port, rules.family) or self._guessed()
+        return rules.ip or _published_on(port) or _unmapped(container, port, rules.family) or self._host_address
 
     def _network_holder(self, container: Container) -> Container:
         """Return the container whose network this one uses: itself, or the one at the end of its ``container:``
@@ -101,11 +102,9 @@ class AddressBook:
             container = holder
         return container
 
-    def _guessed(self) -> str:
-        if self.guess_problem:
-            detail = f"{self.guess_problem}; give the host's address with -ip"
-            raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
-        return self.rules.guessed
+    @property
+    def _host_address(self) -> str:
+        return "" if self.host_address_problem else self.rules.ip or self.rules.guessed
 
 
 def own_address(container: Container, family: Family = Family.ANY, network: str = "") -> str:

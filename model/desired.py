@@ -40,11 +40,26 @@ class Desired:
     held: frozenset[ContainerRef] = frozenset()
     #: The containers that run and are to have no entries.
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
+    #: The entries that lack nothing but this host's address, by their keys. Their own address is empty. They are
+    #: refused, and what is registered under their keys is held.
+    unaddressed: Mapping[str, Entry] = field(factory=dict, converter=frozen_dict)
+    #: Why nothing says this host's address, and what cures it; empty if no entry lacks it.
+    host_address_problem: str = ""
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """The entries, sorted by name and id."""
         return tuple(self.by_key.values())
+
+    @property
+    def placed(self) -> Mapping[str, Entry]:
+        """All entries that this host wants a key for, with or without an address, by key."""
+        return {**self.by_key, **self.unaddressed}
+
+    @property
+    def none_addressed(self) -> bool:
+        """Whether there are entries, and all of them lack this host's address."""
+        return bool(self.unaddressed) and not self.by_key
 
 
 def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
@@ -60,7 +75,8 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
     failed, with ``-deregister on-success``           held
     not healthy, with ``--health healthy``            none; its registered entries are deleted
     joins the network of one that is not described    held
-    running or paused                                 an entry or a refusal each
+    running or paused                                 an entry or a refusal each; both, if nothing but this
+                                                      host's address is missing
     anything else                                     none; its registered entries are deleted
     ================================================  =======================================
 
@@ -73,7 +89,7 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
     running = {each.id: each for each in snapshot.containers if each.serving}
     excluded = {each.ref: why for each in running.values() if (why := _exclusion(each, snapshot, rules))}
     book = AddressBook.of(rules.address, running)
-    entries, refusals = _Entries(layout), []
+    entries, refusals = _Entries(layout, book.host_address_problem), []
     for container in sorted(running.values(), key=lambda each: each.age):
         if container.ref in held or container.ref in excluded:
             continue
@@ -82,7 +98,15 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
                 entries.add(decision)
             except RefusedPort as refused:
                 refusals.append(refused.of(container.ref, port))
-    return Desired(entries.by_key(), tuple(refusals), held, excluded)
+    unaddressed = entries.unaddressed()
+    return Desired(
+        by_key=entries.by_key(),
+        refusals=tuple(dict.fromkeys(refusals)),
+        held=held,
+        excluded=excluded,
+        unaddressed=unaddressed,
+        host_address_problem=book.host_address_problem if unaddressed else "",
+    )
 
 
 def _exclusion(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
@@ -161,14 +185,14 @@ def _decisions(container: Container, rules: Rules, book: AddressBook) -> Iterato
 def _decide_each_binding(service: _Service, rules: Rules, book: AddressBook) -> Iterable[Entry | RefusedPort]:
     """Return one decision for each address and port that the port's bindings come to, and each refusal once. A binding
     on all addresses of one family does not count where the address to register is of the other family: nothing listens
-    there. If no other binding is left, that is the refusal."""
+    there. If no other binding is left, that is the refusal. While the address is not known, every binding counts."""
     distinct: dict[tuple[object, object], Entry | RefusedPort] = {}
     unreachable = []
     for port in service.port.each_binding():
         decision = _decide_binding(evolve(service, port=port), rules, book)
         if isinstance(decision, RefusedPort):
             distinct.setdefault((decision.reason, decision.detail), decision)
-        elif port.binding and not port.binding.reaches(decision.address):
+        elif port.binding and decision.address and not port.binding.reaches(decision.address):
             detail = f"it is published on {port.binding.address or 'IPv4'} alone, and not on {decision.address}"
             unreachable.append(RefusedPort(RefusalReason.NO_ADDRESS, detail))
         else:
@@ -180,7 +204,7 @@ def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry
     container, port, metadata = service.container, service.port, service.metadata
     name, entry_id = service.name, service.id(rules.owner)
     try:
-        _check_name_and_id(name, entry_id, metadata, rules.owner)
+        _check_name_and_id(name, entry_id, service, rules.owner)
         address = book.address_of(container, port, metadata.get("network"))
     except RefusedPort as refused:
         return refused
@@ -197,16 +221,25 @@ def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry
     )
 
 
-def _check_name_and_id(name: str, entry_id: str, metadata: Metadata, owner: str) -> None:
-    """Raise RefusedPort for a name or id that would lie outside the prefix, be hidden, or pass for another host's."""
+def _check_name_and_id(name: str, entry_id: str, service: _Service, owner: str) -> None:
+    """Raise RefusedPort for a name or id that would lie outside the prefix, be hidden, or pass for another host's or
+    another container's."""
     if problem := key_part_problem(name):
-        source = "SERVICE_NAME" if metadata.get("name") else "the image's name"
+        source = "SERVICE_NAME" if service.metadata.get("name") else "the image's name"
         raise RefusedPort(RefusalReason.BAD_NAME, f"{source} {quoted(name)} {problem}")
     if problem := key_part_problem(entry_id):
         raise RefusedPort(RefusalReason.BAD_ID, f"SERVICE_ID {quoted(entry_id)} {problem}")
     claimed = DefaultId.parse(entry_id.rpartition("/")[2])
-    if claimed and claimed.owner != owner:
+    if not claimed:
+        return
+    if claimed.owner != owner:
         detail = f"SERVICE_ID {quoted(entry_id)} has the form of an id of host {claimed.owner!r}, which would remove it"
+        raise RefusedPort(RefusalReason.BAD_ID, detail)
+    if claimed.container != service.container.name:
+        detail = (
+            f"SERVICE_ID {quoted(entry_id)} has the form of an id of container {quoted(claimed.container)}, "
+            f"and this is {service.container.name!r}"
+        )
         raise RefusedPort(RefusalReason.BAD_ID, detail)
 
 
@@ -220,20 +253,27 @@ RECORD_ROOM = 500_000
 class _Entries:
     """Collects the entries that can be registered together."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, host_address_problem: str) -> None:
         self._layout = layout
+        self._host_address_problem = host_address_problem
         self._by_key: dict[str, Entry] = {}
         #: Each directory that an entry lies in, with one such entry's key.
         self._directories: dict[str, str] = {}
         self._record_room = RECORD_ROOM
 
     def by_key(self) -> Mapping[str, Entry]:
-        """Return the entries by their keys, sorted by name and id."""
-        return dict(sorted(self._by_key.items(), key=lambda item: item[1].identity))
+        """Return the entries that have an address by their keys, sorted by name and id."""
+        addressed = ((key, entry) for key, entry in self._by_key.items() if entry.address)
+        return dict(sorted(addressed, key=lambda item: item[1].identity))
+
+    def unaddressed(self) -> Mapping[str, Entry]:
+        """Return the entries that have no address by their keys."""
+        return {key: entry for key, entry in self._by_key.items() if not entry.address}
 
     def add(self, decision: Entry | RefusedPort) -> None:
         """Add an entry. Raises RefusedPort for one that was refused already, that the layout cannot hold, that an
-        earlier entry excludes, or for which the owner record has no room."""
+        earlier entry excludes, or for which the owner record has no room. An entry without an address is added, as its
+        key is taken, and refused all the same."""
         if isinstance(decision, RefusedPort):
             raise decision
         self._layout.check(decision)
@@ -246,6 +286,8 @@ class _Entries:
         self._by_key[key] = decision
         self._directories |= dict.fromkeys(ancestors(key), key)
         self._record_room -= size
+        if not decision.address:
+            raise RefusedPort(RefusalReason.NO_ADDRESS, self._host_address_problem)
 
     def _check_place(self, key: str) -> None:
         """Raise RefusedPort if an earlier entry has this key, or if the key of one is a directory of the other."""

@@ -12,7 +12,7 @@ from model.desired import Desired, ExclusionReason
 from model.entry import Entry
 from model.frozen import frozen_dict
 from model.keys import ancestors, quoted
-from model.layout import Unreadable
+from model.layout import Decoded, Unreadable
 from model.ownership import Known, Ownership
 from model.record import OwnerRecord, RecordKeys
 from model.refusal import Refusal, RefusalReason, RefusedPort
@@ -90,6 +90,8 @@ class Plan:
     changes: tuple[Change, ...] = ()
     #: The deletes that the guard has taken out of the changes.
     held_back: tuple[Change, ...] = ()
+    #: The own keys that stay as they are, because their container is held or this host's address is missing, sorted.
+    held: tuple[Stored, ...] = ()
     #: The ports that are not registered.
     refusals: tuple[Refusal, ...] = ()
     #: How many entries are desired.
@@ -132,13 +134,16 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     an entry    the same value   we, or nobody claims it     nothing; ``renew`` or ``update`` for its ttl
     an entry    another value    we                          update (``changed``; ``overwritten`` if known)
     an entry    any value        cannot be shown to be ours  refusal (``conflict``)
-    no entry    present          we, container held          nothing; ``renew`` or ``update`` for its ttl
+    unaddressed the same port    we                          held
+    no entry    present          we, container held          held
     no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``)
     no entry    present          we                          delete (``gone`` if known; ``orphan``)
     no entry    present          cannot be shown to be ours  nothing, ever
     ==========  ===============  ==========================  ==============================================
 
-    "Known" means that this agent found the key in order in an earlier pass. The laws of the plan, each of them a
+    "Known" means that this agent found the key in order in an earlier pass. "Unaddressed" is an entry that lacks
+    nothing but this host's address; in every other row it is no entry. A key that is held stays as it is, except for
+    ``renew`` or ``update`` for its ttl. The laws of the plan, each of them a
     property test: after the changes were applied the next plan is empty; the same holds if only a part of them was
     applied and then the next plan; no change is about a foreign key, unless it held the wanted value and was adopted;
     the order of the inputs does not matter.
@@ -153,6 +158,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     others = [stored for key, stored in actual.stored.items() if key not in own and key not in planner.settled]
     return Plan(
         changes=tuple(sorted(planner.changes, key=lambda change: change.key)),
+        held=tuple(sorted(planner.held, key=lambda stored: stored.key)),
         refusals=(*wanted.refusals, *planner.conflicts),
         wanted=len(wanted.by_key),
         in_sync=planner.in_sync,
@@ -180,9 +186,10 @@ class _Planner:
         self.ownership = ownership
         self.lifetime = lifetime
         self.actual = actual
-        self.held = wanted.held
+        self.wanted = wanted
         self.excluded = {each: why for ref, why in wanted.excluded.items() for each in (ref.id, ref.name)}
         self.changes: list[Change] = []
+        self.held: list[Stored] = []
         self.conflicts: list[Refusal] = []
         self.settled: dict[str, Known] = {}
         self.in_sync = 0
@@ -213,7 +220,8 @@ class _Planner:
     def plan_unwanted(self, stored: Stored) -> None:
         """Plan for an own key that no entry wants."""
         container_id, name = self.ownership.container_of(stored.key)
-        if any(each.id == container_id or (name and each.name == name) for each in self.held):
+        if self._is_held(stored, container_id, name):
+            self.held.append(stored)
             self.settled[stored.key] = Known(stored.value, container_id)
             self._keep(stored, container_id)
             return
@@ -222,6 +230,13 @@ class _Planner:
             reason = REASON_OF_EXCLUSION[why]
         delete = Change(Action.DELETE, stored.key, "", stored, reason, container_id, container_name=name)
         self.changes.append(delete)
+
+    def _is_held(self, stored: Stored, container_id: str, name: str) -> bool:
+        """Return whether an own key that no entry wants stays as it is."""
+        if entry := self.wanted.unaddressed.get(stored.key):
+            found = self.ownership.layout.decode(stored.key, stored.value)
+            return isinstance(found, Decoded) and found.port == entry.port
+        return any(each.id == container_id or (name and each.name == name) for each in self.wanted.held)
 
     def _check_room(self, key: str) -> None:
         """Raise RefusedPort if a key that stays excludes this one: where one of the two is, the other would need a

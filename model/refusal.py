@@ -17,12 +17,16 @@ class RefusalReason(DescribedEnum):
     )
     BAD_ID = (
         "bad-id",
-        "The SERVICE_ID cannot be part of a key, has the form of another host's ids, or does not fit into the owner "
-        "record.",
+        "The SERVICE_ID cannot be part of a key, has the form of an id of another host or container, or does not fit "
+        "into the owner record.",
     )
     BAD_ADDRESS = "bad-address", "The label that -useIpFromLabel names holds no address that can be registered."
     BAD_ATTRIBUTE = "bad-attribute", "The SERVICE_ attributes or tags make a value that the layout cannot write."
-    NO_ADDRESS = "no-address", "There is no address under which others reach the port."
+    NO_ADDRESS = (
+        "no-address",
+        "There is no address under which others reach the port. If it is only this host's that is missing, what is "
+        "registered is held.",
+    )
     DUPLICATE = "duplicate", "Another container of this host, or another port of this one, already has the key."
     CONFLICT = (
         "conflict",

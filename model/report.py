@@ -37,7 +37,8 @@ class Outcome:
 
 
 class PassResult(DescribedEnum):
-    """How a pass ended. Every result but ``success`` leads to back-off and makes the agent unready."""
+    """How a pass ended. Every result but ``success`` makes the agent unready and, except for ``no-address``, leads to
+    back-off."""
 
     SUCCESS = "success", "The pass did everything that it had to do."
     ENGINE_ERROR = "engine-error", "The Docker engine gave no usable answer. No entry was written."
@@ -47,6 +48,11 @@ class PassResult(DescribedEnum):
         "Another engine has written the owner record under this name. No entry was written.",
     )
     OPERATION_ERROR = "operation-error", "At least one change failed or was skipped."
+    NO_ADDRESS = (
+        "no-address",
+        "Nothing says this host's address, so that no port could be registered. What is registered for containers that "
+        "run was held.",
+    )
     INTERNAL_ERROR = "internal-error", "The pass failed because of a bug in wharfinger. The log has the traceback."
 
 
@@ -92,9 +98,14 @@ class PassReport:
         return self.result is PassResult.SUCCESS
 
     @property
+    def backs_off(self) -> bool:
+        """Whether the next pass should come later than usual, as trying again soon would only be a burden."""
+        return self.result not in {PassResult.SUCCESS, PassResult.NO_ADDRESS}
+
+    @property
     def planned(self) -> bool:
         """Whether the pass saw enough to make a plan."""
-        return self.result in {PassResult.SUCCESS, PassResult.OPERATION_ERROR}
+        return self.result in {PassResult.SUCCESS, PassResult.OPERATION_ERROR, PassResult.NO_ADDRESS}
 
     @property
     def pending(self) -> int:
@@ -112,12 +123,14 @@ def summary(plan: Plan) -> str:
     return (
         f"Plan: {plan.count(Action.CREATE)} to create, {plan.count(Action.UPDATE)} to update, "
         f"{plan.count(Action.DELETE)} to delete, {plan.in_sync} in sync, {len(plan.refusals)} refused"
+        f"{f', {len(plan.held)} held' if plan.held else ''}"
         f"{f', {len(plan.held_back)} held back' if plan.held_back else ''}."
     )
 
 
-def result_of(outcomes: tuple[Outcome, ...]) -> PassResult:
+def result_of(outcomes: tuple[Outcome, ...], *, none_addressed: bool = False) -> PassResult:
     """Return the result of a pass that got as far as making changes. A lost race is no failure: the next pass decides
-    again."""
-    failed = any(outcome.result in {Result.FAILED, Result.SKIPPED} for outcome in outcomes)
-    return PassResult.OPERATION_ERROR if failed else PassResult.SUCCESS
+    again. ``none_addressed`` says whether no port could be given an address."""
+    if any(outcome.result in {Result.FAILED, Result.SKIPPED} for outcome in outcomes):
+        return PassResult.OPERATION_ERROR
+    return PassResult.NO_ADDRESS if none_addressed else PassResult.SUCCESS

@@ -10,6 +10,7 @@ from controller.errors import plain
 from model.plan import Action, Change
 from model.refusal import Refusal
 from model.report import Outcome, PassReport, Result, summary
+from model.stored import Stored
 
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}
 _COLOURS = {"+": "\x1b[32m", "~": "\x1b[33m", "-": "\x1b[31m", "!": "\x1b[35m"}
@@ -17,17 +18,19 @@ _RESET = "\x1b[0m"
 
 
 def as_text(report: PassReport, *, colour: bool) -> str:
-    """Return a line for each change, delete that is held back, refusal and unreadable container, and then the summary.
+    """Return a line for each change, delete that is held back, entry that is held, refusal and unreadable container,
+    and then the summary.
 
     Changes are sorted by key. ``colour`` puts escape sequences for colours around the lines.
     """
-    lines = [*_changes(report), *_held_back(report), *map(_refusal, report.plan.refusals)]
+    plan = report.plan
+    lines = [*_changes(report), *_held_back(report), *map(_held, plan.held), *map(_refusal, plan.refusals)]
     lines += [
         f"! {plain(each.ref.name)} cannot be read, its entries stay: {plain(each.problem)}" for each in report.unknown
     ]
     if colour:
         lines = [f"{_COLOURS[line[0]]}{line}{_RESET}" for line in lines]
-    return "\n".join([*lines, summary(report.plan), *_applied(report)])
+    return "\n".join([*lines, summary(plan), *_applied(report)])
 
 
 def _applied(report: PassReport) -> list[str]:
@@ -69,6 +72,10 @@ def _held_back(report: PassReport) -> Iterator[str]:
         yield f"{line}  (container {report.held_deletes[change.key].presence.value})"
 
 
+def _held(stored: Stored) -> str:
+    return f"! {plain(stored.key)}  {plain(stored.value)}  held: stays as it is"
+
+
 def removal_line(change: Change) -> str:
     """Return the line for an entry that is to be removed."""
     return f"- {plain(change.key)}  {_values(change)}"
@@ -96,6 +103,7 @@ def _document(label: str, report: PassReport) -> dict[str, Any]:
         "problem": report.problem,
         "owner": report.owner,
         "changes": [_change_document(change, results.get(change.key)) for change in report.plan.visible],
+        "held": [{"key": each.key, "value": each.value} for each in report.plan.held],
         "held_back": [
             _change_document(change, None) | {"detail": report.held_deletes[change.key].presence.about}
             for change in report.plan.held_back
@@ -107,6 +115,7 @@ def _document(label: str, report: PassReport) -> dict[str, Any]:
             "in_sync": report.plan.in_sync,
             "refused": len(report.plan.refusals),
             "foreign": report.plan.foreign,
+            "held": len(report.plan.held),
             "held_back": len(report.plan.held_back),
         },
     }

@@ -38,6 +38,9 @@ class Flag:
     #: Whether the flag may be given several times. Its environment variable then holds several values, separated by
     #: whitespace.
     repeatable: bool = False
+    #: What to do instead of giving the flag an empty value on the command line, where that is wrong usage. Its
+    #: environment variable counts as not set where it is empty, with a warning. None: an empty value is like any other.
+    instead_of_empty: str | None = None
 
 
 @frozen
@@ -69,6 +72,7 @@ FLAGS = (
         "ADDRESS",
         "Register this address. By default it is the address on which the port is published, or else the address of "
         "the interface through which this host reaches etcd.",
+        instead_of_empty="give this host's address, or leave the flag out to have it found out",
     ),
     Flag(
         "useIpFromLabel",
@@ -247,6 +251,7 @@ def _with_options(command: Callable[..., Any], flags: Sequence[Flag], switches: 
         for switch in switches:
             raw[switch.name] = "true" if given.pop(_parameter(switch.name)) else ""
         _refuse_password_on_command_line()
+        _refuse_empty_values(flags)
         return command(raw=raw, uris=uris, **given)
 
     decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI...")(collect)
@@ -266,6 +271,32 @@ def _refuse_password_on_command_line() -> None:
         raise WrongUsage(
             ["--etcd-user: a command line must not contain the password; put it in the file of --etcd-password-file"]
         )
+
+
+def _refuse_empty_values(flags: Sequence[Flag]) -> None:
+    """Refuse a flag with an empty value on the command line where it is most likely a variable that is not set."""
+    problems = [
+        f"{'--' if flag.new else '-'}{flag.name} '': it is empty; {flag.instead_of_empty}"
+        for flag in flags
+        if flag.instead_of_empty and _is_empty(flag, ParameterSource.COMMANDLINE)
+    ]
+    if problems:
+        raise WrongUsage(problems)
+
+
+def empty_variables() -> list[str]:
+    """Return the environment variables of the running command's flags that are empty and therefore count as not set."""
+    return [
+        environment_variable(flag.name)
+        for flag in FLAGS
+        if flag.instead_of_empty and _is_empty(flag, ParameterSource.ENVIRONMENT)
+    ]
+
+
+def _is_empty(flag: Flag, source: ParameterSource) -> bool:
+    """Return whether the flag has an empty value that comes from there."""
+    context, name = click.get_current_context(), _parameter(flag.name)
+    return context.get_parameter_source(name) is source and not context.params[name]
 
 
 def _parameter(name: str) -> str:

@@ -63,6 +63,7 @@ class Metrics:
         )
         self.foreign = self._gauge("entries_foreign", "Keys under the prefix that are not this host's.", "registry")
         self.unreadable = self._gauge("entries_unreadable", "Foreign keys that cannot be read.", "registry")
+        self.held = self._gauge("entries_held", "Entries of this host that stay as they are for now.", "registry")
         self.held_back = self._gauge(
             "deletes_held_back", "Deletes that the guard held back in the last pass.", "registry"
         )
@@ -122,6 +123,7 @@ class PassMetrics:
             shown.in_sync,
             shown.foreign,
             shown.unreadable,
+            shown.held,
             shown.held_back,
             shown.guarded,
             shown.unknown,
@@ -169,6 +171,7 @@ class PassMetrics:
         shown.in_sync.labels(label).set(plan.in_sync)
         shown.foreign.labels(label).set(plan.foreign)
         shown.unreadable.labels(label).set(plan.unreadable)
+        shown.held.labels(label).set(len(plan.held))
         shown.held_back.labels(label).set(len(plan.held_back))
         shown.guarded.labels(label).inc(bool(plan.held_back))
         shown.unknown.labels(label).set(len(report.unknown))

@@ -9,7 +9,7 @@ from controller import logs
 from model.container import ContainerRef
 from model.plan import Action
 from model.refusal import Refusal
-from model.report import Outcome, PassReport, Result
+from model.report import Outcome, PassReport, PassResult, Result
 from model.snapshot import UnknownContainer
 
 log = logs.logger("wharfinger.pass")
@@ -28,6 +28,8 @@ class PassLog:
         self._failures = 0
         self._held_back = 0
         self._settled = False
+        #: How the last pass failed; None after a success.
+        self._failure: tuple[PassResult, str] | None = None
 
     def begun(self, now: float) -> None:
         """Do nothing: the begin of a pass is not logged."""
@@ -75,16 +77,19 @@ class PassLog:
         self._held_back = held
 
     def _log_state(self, report: PassReport, wait: float) -> None:
+        before, self._failure = self._failure, None if report.succeeded else (report.result, report.problem)
         if not report.succeeded:
             self._failures += 1
             self._settled = False
-            log.error(
-                "pass failed",
-                result=report.result.value,
-                problem=report.problem,
-                failures=self._failures,
-                next_in_seconds=round(wait, 1),
-            )
+            # Without back-off there would be a line in each interval.
+            if report.backs_off or self._failure != before:
+                log.error(
+                    "pass failed",
+                    result=report.result.value,
+                    problem=report.problem,
+                    failures=self._failures,
+                    next_in_seconds=round(wait, 1),
+                )
         elif self._failures or not self._settled:
             message = "passes succeed again" if self._failures else "first pass succeeded"
             log.info(message, owner=report.owner, entries=report.plan.wanted, refused=len(report.plan.refusals))

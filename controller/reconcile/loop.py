@@ -62,7 +62,7 @@ class Loop:
                 observer.begun(self._pace.clock.wall())
             report = self._try_pass(memory)
             memory = memory_after(report, memory)
-            failures = 0 if report.succeeded else failures + 1
+            failures = failures + 1 if report.backs_off else 0
             wait = backoff(failures, self._pace.interval, self._pace.jitter())
             for observer in self._observers:
                 observer.ended(report, self._pace.clock.wall(), wait)

@@ -231,10 +231,10 @@ class _Pass:
         ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known)
         ownership = ownership.with_remembered_claims(actual)
         held = {each.id for each in wanted.held}
-        if not ownership.keys_needing_other_records(wanted.by_key, actual, held):
+        if not ownership.keys_needing_other_records(wanted.placed, actual, held):
             return ownership
         others = decode_all(each.value for each in self.registry.other_records(self.owner, self.deadline))
-        return ownership.with_other_records(others, wanted.by_key, actual)
+        return ownership.with_other_records(others, wanted.placed, actual)
 
     def _apply(self, planned: Plan) -> tuple[Outcome, ...]:
         """Make the changes, the owner record first. A change that fails does not stop the others, except that changes
@@ -254,14 +254,15 @@ class _Pass:
             return tuple(outcomes)
 
     def _report(self, view: _View, decision: _Decision, outcomes: tuple[Outcome, ...]) -> PassReport:
+        wanted = decision.wanted
         return PassReport(
-            result_of(outcomes),
+            result_of(outcomes, none_addressed=wanted.none_addressed),
             self.owner,
-            _first_problem(outcomes),
+            _first_problem(outcomes) or _missing_address(wanted),
             decision.plan,
             outcomes,
             unknown=view.snapshot.unknown,
-            excluded=decision.wanted.excluded,
+            excluded=wanted.excluded,
             seconds=self.seconds,
             held_deletes=decision.held_deletes,
             store_position=view.actual.store_position,
@@ -287,3 +288,8 @@ def _first_problem(outcomes: tuple[Outcome, ...]) -> str:
         return ""
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
     return f"cannot {bad[0].change.action.value} {bad[0].change.key}: {bad[0].detail}{more}"
+
+
+def _missing_address(wanted: Desired) -> str:
+    """Return a message about a host none of whose ports could be given an address; empty for any other."""
+    return f"no port of this host can be registered: {wanted.host_address_problem}" if wanted.none_addressed else ""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from controller.observe.metrics import Metrics
+from model.refusal import RefusalReason
 from tests.support.processes import REPOSITORY
 from tests.support.tools import run_tool
 
@@ -26,6 +27,7 @@ EXPECTED_ALERTS = {
     "WharfingerOperationsFailing",
     "WharfingerDeletesHeldBack",
     "WharfingerConflicts",
+    "WharfingerPortsRefused",
     "WharfingerDown",
 }
 
@@ -130,10 +132,22 @@ def test_alerts_and_dashboard_use_only_metrics_that_exist() -> None:
 
 def test_alerts_and_dashboard_use_only_label_values_that_exist() -> None:
     """Every label value that they select exists: a misspelt one would match nothing, for ever."""
-    matchers = re.findall(r'(\w+)(=~?)"([^"$]+)"', " ".join(expressions()))
+    matchers = re.findall(r'(\w+)(=~|!~|!=|=)"([^"$]+)"', " ".join(expressions()))
     asked = {(name, value) for name, _, values in matchers for value in values.split("|") if name != "job"}
     assert {(name, value) for name, value in asked if value not in label_values(name)} == set()
     assert ("result", "engine-error") in asked
+
+
+def test_a_refusal_of_every_reason_fires_exactly_one_alert() -> None:
+    """A port that cannot be registered is noticed, whatever its reason, and told once."""
+    selectors = re.findall(r'wharfinger_entries_refused\{reason([=!])~"([^"]+)"\}', " ".join(expressions()))
+    selected = [
+        reason
+        for operator, pattern in selectors
+        for reason in label_values("reason") & {each.value for each in RefusalReason}
+        if bool(re.fullmatch(pattern, reason)) is (operator == "=")
+    ]
+    assert sorted(selected) == sorted(each.value for each in RefusalReason)
 
 
 def test_the_runbook_names_only_metrics_and_log_messages_that_exist() -> None:

@@ -54,7 +54,7 @@ def test_a_port_without_an_address_that_others_can_reach_is_refused(host: Host) 
     that is published on a named address gets that address."""
     host.start("guess")
     host.engine.run("--name told -p 127.0.0.1:18003:9000 worker:1")
-    done = host.reconcile("-ip", "")
+    done = run_once(host.engine.socket_url, "reconcile", host.uri)
     assert done.returncode == 0
     assert host.keys() == {host.key("told"): "127.0.0.1:18003"}
     assert "! guess 9000/tcp  this host reaches etcd from 127.0.0.1" in done.stdout
@@ -72,6 +72,7 @@ EVIL = {
     "SERVICE_ID=../../other/victim": "bad-id",
     "SERVICE_ID=_hidden": "bad-id",
     "SERVICE_ID=core-02:x:80": "bad-id",
+    "SERVICE_ID={owner}:good:9000": "bad-id",
 }
 
 
@@ -81,7 +82,8 @@ def test_names_that_lead_outside_the_prefix_are_refused_and_other_containers_are
     outside = f"{host.prefix.rpartition('/')[0]}/other/victim"
     host.etcd.put(outside, "untouched")
     for number, metadata in enumerate(EVIL):
-        host.engine.docker("run", "-d", "--name", f"evil{number}", "-P", "-e", metadata, "worker:1")
+        variable = metadata.format(owner=host.owner)
+        host.engine.docker("run", "-d", "--name", f"evil{number}", "-P", "-e", variable, "worker:1")
     host.start("good")
     before = host.etcd.keys().keys() | host.etcd.ls_dirs()
     done = host.reconcile()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.host import Host
+from tests.support.host import Host, on_both
 from tests.support.waiting import wait_until
 
 SHARED = "worker/shared"
@@ -67,3 +67,63 @@ def test_two_agents_on_one_host_register_the_same_as_one(host: Host) -> None:
     created = [("create", f"{host.prefix}/{host.key(f'new{turn}')}") for turn in range(8)]
     assert [change for change in changes if ":new" in change[1]] == created
     assert not [change for change in changes if change[1].endswith(":stays:9000")]
+
+
+#: Ways of a container to ask for the id of its neighbour `victim`, whose port 9000 is registered, or of one that is not
+#: there.
+ASKING = {
+    "variable": ("-e", "SERVICE_ID={owner}:victim:9000"),
+    "variable-of-the-port": ("-e", "SERVICE_9000_ID={owner}:victim:9000"),
+    "label": ("-l", "SERVICE_ID={owner}:victim:9000"),
+    "label-of-the-protocol": ("-l", "SERVICE_9000_TCP_ID={owner}:victim:9000"),
+    "udp": ("-e", "SERVICE_ID={owner}:victim:9000:udp"),
+    "another-port": ("-e", "SERVICE_ID={owner}:victim:1"),
+    "binding": ("-e", "SERVICE_ID={owner}:victim:9000:8081"),
+    "nobody": ("-e", "SERVICE_ID={owner}:nobody:9000"),
+    "longer-name": ("-e", "SERVICE_ID={owner}:longer-name2:9000"),
+    "part-of-the-name": ("-e", "SERVICE_ID={owner}:part-of-the:9000"),
+}
+
+
+@on_both("host")
+def test_a_container_that_asks_for_the_id_of_a_neighbour_is_refused(host: Host) -> None:
+    """It is refused, though it is the older one, and also while the neighbour does not run. The neighbour has its key
+    whenever it runs."""
+    for name, (flag, text) in ASKING.items():
+        host.engine.docker("run", "-d", "--name", name, "-P", flag, text.format(owner=host.owner), "worker:1")
+    done = host.reconcile()
+    assert host.keys() == {}
+    for name in ASKING:
+        assert f"! {name} 9000/tcp  SERVICE_ID" in done.stdout
+        assert f"and this is '{name}'  (bad-id)" in done.stdout
+    host.start("victim")
+    for act, keys in (("kill", set()), ("start", {host.key("victim")})):
+        host.engine.docker(act, "victim")
+        assert host.reconcile().returncode == 0
+        assert host.keys().keys() == keys
+
+
+@on_both("host")
+def test_a_key_that_a_container_had_under_a_neighbours_id_goes(host: Host) -> None:
+    """As after an upgrade from a version that registered it. No container backs it any more."""
+    host.start("taker", flags=f"-e SERVICE_ID={host.owner}:victim:9000")
+    host.store.put(f"{host.prefix}/{host.key('victim')}", address_of(host, "taker"))
+    host.store.put(f"{host.prefix}/worker/{host.owner}:other:9000", "192.0.2.9:1")
+    assert host.reconcile().returncode == 0
+    assert host.keys() == {}
+
+
+@on_both("host")
+def test_a_container_may_ask_for_its_own_default_id_until_it_has_another_name(host: Host) -> None:
+    """Under its new name the id would be that of a neighbour, whom the old name may be given to."""
+    for name, port in (("own", "9000"), ("free", "1")):
+        host.start(name, flags=f"-e SERVICE_ID={host.owner}:{name}:{port}")
+    agent = host.agent().wait_ready()
+    both = {f"worker/{host.owner}:own:9000", f"worker/{host.owner}:free:1"}
+    assert host.keys().keys() == both
+    host.engine.docker("rename", "own", "former")
+    wait_until(lambda: host.keys().keys() == both - {host.key("own")}, 10, "the key of the old name to go")
+    host.start("own")
+    wait_until(lambda: host.keys().keys() == both, 10, "the new container's key")
+    assert host.keys()[host.key("own")] == address_of(host, "own")
+    assert agent.running

@@ -164,12 +164,18 @@ ODD = {
     "number": "9000",
 }
 
-#: Ids in the form of another host's default ids. They are refused, because that host would remove them.
+#: Ids in the form of the default ids of another host, which would remove them, or of another container of core-01.
+#: They are refused.
 OTHERS = {
     "other-host": "core-99:web:80",
     "other-host-udp": "core-99:web:80:udp",
     "other-host-below": "team/core-99:web:80",
     "other-host-odd": "..:x:1",
+    "other-container": "core-01:good0:9000",
+    "other-container-udp": "core-01:good0:9000:udp",
+    "other-container-below": "team/core-01:good0:9000",
+    "other-container-binding": "core-01:good0:9000:32768",
+    "other-container-odd": "core-01:..:1",
 }
 
 #: Values of the ``-useIpFromLabel`` label that are no address.

@@ -279,6 +279,14 @@ def test_a_network_can_be_named_for_one_port() -> None:
         ("SERVICE_ID=../../other/victim", RefusalReason.BAD_ID, "SERVICE_ID '../../other/victim'"),
         ("SERVICE_ID=core-02:web:80", RefusalReason.BAD_ID, "host 'core-02'"),
         ("SERVICE_ID=a/core-02:web:80:udp", RefusalReason.BAD_ID, "host 'core-02'"),
+        ("SERVICE_ID=core-01:web:80", RefusalReason.BAD_ID, "container 'web', and this is 'bad'"),
+        ("SERVICE_80_ID=core-01:web:80:udp", RefusalReason.BAD_ID, "container 'web', and this is 'bad'"),
+        ("SERVICE_80_TCP_ID=a/core-01:web:443", RefusalReason.BAD_ID, "container 'web', and this is 'bad'"),
+        ("SERVICE_ID=core-01:web:80:10.0.0.2-8080", RefusalReason.BAD_ID, "container 'web', and this is 'bad'"),
+        ("SERVICE_ID=core-01:gone:80", RefusalReason.BAD_ID, "container 'gone', and this is 'bad'"),
+        ("SERVICE_ID=core-01:bad2:80", RefusalReason.BAD_ID, "container 'bad2', and this is 'bad'"),
+        ("SERVICE_ID=core-01:ba:80", RefusalReason.BAD_ID, "container 'ba', and this is 'bad'"),
+        ("SERVICE_ID=core-01:BAD:080", RefusalReason.BAD_ID, "container 'BAD', and this is 'bad'"),
     ],
 )
 def test_a_bad_name_or_id_is_refused_and_other_containers_are_registered(
@@ -298,10 +306,122 @@ def test_a_bad_name_that_comes_from_the_image_is_refused() -> None:
     assert "the image's name '_hidden'" in refusal.detail
 
 
-def test_a_port_without_an_address_is_refused() -> None:
-    """The reason comes from the address rules."""
-    (refusal,) = desired_state(container(publish=WEB), under=rules(ip="", guessed="127.0.0.1")).refusals
-    assert refusal.reason is RefusalReason.NO_ADDRESS
+@pytest.mark.parametrize(
+    "entry_id",
+    ["core-01:web:80", "core-01:web:443", "core-01:web:80:udp", "a/core-01:web:80", "core-01:web", "x:web:y"],
+)
+def test_a_container_may_ask_for_an_id_with_its_own_name_or_in_no_containers_form(entry_id: str) -> None:
+    """With its own name it can only come into conflict with another port of its own, and then the lower port has the
+    key."""
+    web = container(publish=WEB, env=(f"SERVICE_ID={entry_id}",))
+    assert names_and_ids(desired_state(web)) == [f"nginx/{entry_id}"]
+
+
+def test_of_two_ports_that_want_an_id_with_their_containers_name_the_lower_has_it() -> None:
+    """The other one is refused as a duplicate, and no other container is concerned."""
+    env = ("SERVICE_NAME=x", "SERVICE_80_NAME=x", "SERVICE_443_NAME=x", "SERVICE_80_ID=core-01:web:443")
+    result = desired_state(container(publish={"80/tcp": "0.0.0.0:80", "443/tcp": "0.0.0.0:443"}, env=env))
+    assert addresses_by_id(result) == {"core-01:web:443": "172.17.8.101:80"}
+    assert refused_ports(result) == [("web", "443/tcp", "duplicate")]
+
+
+def test_a_label_that_names_another_container_in_the_id_is_refused_as_a_variable_is() -> None:
+    """Labels override the environment."""
+    web = container(publish=WEB, env=("SERVICE_ID=fine",), labels={"SERVICE_ID": "core-01:db:80"})
+    assert refused_ports(desired_state(web)) == [("web", "80/tcp", "bad-id")]
+
+
+def test_a_renamed_container_may_not_keep_an_id_with_its_former_name() -> None:
+    """A new container may get that name, as when a container is replaced."""
+    env = ("SERVICE_ID=core-01:web:80",)
+    assert names_and_ids(desired_state(container("web", publish=WEB, env=env))) == ["nginx/core-01:web:80"]
+    both = desired_state(container("web-old", publish=WEB, env=env, created="2025"), container("web", publish=WEB))
+    assert [(each.id, each.container.name) for each in both.entries] == [("core-01:web:80", "web")]
+
+
+def test_a_suffix_that_makes_an_id_of_another_container_is_refused() -> None:
+    """--all-bindings adds the host's port to the id."""
+    env = ("SERVICE_ID=core-01:db",)
+    result = desired_state(container(publish={"80/tcp": "0.0.0.0:80 0.0.0.0:81"}, env=env), under=ALL_BINDINGS)
+    assert addresses_by_id(result) == {"core-01:db": "172.17.8.101:80"}
+    assert refused_ports(result) == [("web", "80/tcp", "bad-id")]
+
+
+# This host's address is missing.
+
+UNADDRESSED = rules(ip="", guessed="127.0.0.1")
+
+
+def unaddressed_ports(result: Desired) -> dict[str, int]:
+    """Return the port of each entry that has no address, by key."""
+    assert {each.address for each in result.unaddressed.values()} <= {""}
+    return {key.removeprefix("/services/"): each.port for key, each in result.unaddressed.items()}
+
+
+def test_an_entry_that_lacks_only_this_hosts_address_is_refused_and_its_key_is_known() -> None:
+    """So that what is registered can be held. The refusal names the flag."""
+    result = desired_state(container(publish=WEB), under=UNADDRESSED)
+    assert (result.by_key, unaddressed_ports(result)) == ({}, {"nginx/core-01:web:80": 8000})
+    (refusal,) = result.refusals
+    assert (refusal.reason, refusal.detail) == (RefusalReason.NO_ADDRESS, result.host_address_problem)
+    assert "127.0.0.1" in refusal.detail
+    assert refusal.detail.endswith("give the host's address with -ip")
+    assert result.none_addressed
+
+
+def test_a_host_is_not_without_address_where_one_entry_has_one() -> None:
+    """A label or a binding may give one. The others are refused all the same."""
+    told = container("told", publish={"80/tcp": "192.0.2.7:8001"})
+    result = desired_state(container(publish=WEB), told, under=UNADDRESSED)
+    assert addresses_by_id(result) == {"core-01:told:80": "192.0.2.7:8001"}
+    assert unaddressed_ports(result) == {"nginx/core-01:web:80": 8000}
+    assert not result.none_addressed
+    assert result.placed.keys() == {"/services/nginx/core-01:told:80", "/services/nginx/core-01:web:80"}
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        container(publish=WEB, env=("SERVICE_NAME=../evil",)),
+        container(publish=WEB, env=("SERVICE_ID=core-02:web:80",)),
+        container(expose=("80/tcp",), network_mode="none"),
+        container(expose=("80/tcp",), network_mode="container:id-gone"),
+    ],
+    ids=["name", "id", "no network", "joins nothing"],
+)
+def test_an_entry_that_lacks_more_than_this_hosts_address_is_only_refused(refused: Container) -> None:
+    """-ip would not cure it."""
+    result = desired_state(refused, under=UNADDRESSED)
+    assert (len(result.refusals), result.unaddressed, result.host_address_problem) == (1, {}, "")
+    assert not result.none_addressed
+
+
+def test_an_internal_address_that_a_container_lacks_is_not_this_hosts() -> None:
+    """With -internal only host networking needs the host's address. Its port is the container's own."""
+    bare = container("bare", publish={"80/tcp": ""}, address="", networks={})
+    result = desired_state(
+        bare, container("net", expose=("81/tcp",), network_mode="host"), under=rules(ip="", internal=True)
+    )
+    assert unaddressed_ports(result) == {"nginx/core-01:net:81": 81}
+    assert refused_ports(result) == [("bare", "80/tcp", "no-address"), ("net", "81/tcp", "no-address")]
+
+
+def test_an_entry_without_address_keeps_its_place_among_the_others() -> None:
+    """Which of two containers has a key does not depend on the host's address."""
+    older = with_identity("older", 1, "db", "x")
+    younger = container_with_metadata("younger", 2, "NAME=db ID=x", labels={"my.ip": "10.9.8.7"})
+    result = desired_state(older, younger, under=rules(ip="", label="my.ip"))
+    assert (result.by_key, unaddressed_ports(result)) == ({}, {"db/x": 8000})
+    assert refused_ports(result) == [("older", "80/tcp", "no-address"), ("younger", "80/tcp", "duplicate")]
+
+
+def test_every_binding_counts_while_the_address_is_not_known() -> None:
+    """Which of them could be reached depends on the address. The port is refused once."""
+    web = container(publish={"80/tcp": "0.0.0.0:8080 :::8080 :::8082 192.0.2.7:8083"})
+    result = desired_state(web, under=evolve(UNADDRESSED, all_bindings=True))
+    assert unaddressed_ports(result) == {"nginx/core-01:web:80": 8080, "nginx/core-01:web:80:8082": 8082}
+    assert addresses_by_id(result) == {"core-01:web:80:192.0.2.7-8083": "192.0.2.7:8083"}
+    assert refused_ports(result) == [("web", "80/tcp", "no-address")]
 
 
 def test_a_port_refused_for_its_family_still_counts_for_the_names_of_the_others() -> None:

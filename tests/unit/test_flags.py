@@ -19,6 +19,7 @@ from controller.config.flags import (
     SWITCHES,
     all_options,
     connection_options,
+    empty_variables,
     environment_variable,
     rewrite,
 )
@@ -301,6 +302,46 @@ def test_a_password_on_the_command_line_is_refused() -> None:
         parse("--etcd-user", "agent:secret", URI)
     assert "secret" not in str(wrong.value)
     assert parse(URI, env={"WHARFINGER_ETCD_USER": "agent:secret"})[1]["etcd-user"] == "agent:secret"
+
+
+@pytest.mark.parametrize("command", ["run", "reconcile"])
+@pytest.mark.parametrize("line", [["-ip", ""], ["--ip", ""], ["-ip="], ["--ip="], ["-ip", "10.0.0.1", "-ip", ""]])
+@pytest.mark.parametrize("env", [{}, {"WHARFINGER_IP": "10.0.0.1"}], ids=["no variable", "a variable"])
+def test_an_empty_address_on_the_command_line_is_wrong_usage(
+    command: str, line: list[str], env: dict[str, str]
+) -> None:
+    """It is most likely a shell's variable that is not set. The message says what to do. The last value counts."""
+    with pytest.raises(WrongUsage) as wrong:
+        parse(command, *line, URI, env=env)
+    (problem,) = wrong.value.problems
+    assert problem.startswith("-ip '': it is empty; give this host's address, or leave the flag out")
+    assert parse("-ip", "", "-ip", "10.0.0.1", URI)[1]["ip"] == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("line", "env", "expected"),
+    [
+        ([], {"WHARFINGER_IP": ""}, ["WHARFINGER_IP"]),
+        ([], {"WHARFINGER_IP": "10.0.0.1"}, []),
+        (["-ip", "10.0.0.1"], {"WHARFINGER_IP": ""}, []),
+        ([], {}, []),
+        ([], {"WHARFINGER_LISTEN": "", "WHARFINGER_TAGS": ""}, []),
+    ],
+    ids=["empty", "set", "overridden", "not set", "may be empty"],
+)
+def test_an_empty_variable_of_the_address_counts_as_not_set_and_is_named(
+    line: list[str], env: dict[str, str], expected: list[str]
+) -> None:
+    """Its flag has its default, and the program can warn."""
+
+    @click.command()
+    @all_options
+    def command(raw: RawOptions, uris: tuple[str, ...]) -> tuple[str, list[str]]:
+        return raw["ip"], empty_variables()
+
+    clean = dict.fromkeys(VARIABLES)
+    result = CliRunner().invoke(command, [*line, URI], env={**clean, **env}, standalone_mode=False)
+    assert result.return_value == (line[-1] if line else env.get("WHARFINGER_IP", ""), expected)
 
 
 def test_readme_has_every_flag_of_the_agent() -> None:

@@ -167,10 +167,15 @@ def test_the_wait_grows_with_each_failure_in_a_row_up_to_thirty_seconds() -> Non
     assert script.observer.waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("result", [each for each in PassResult if each is not PassResult.SUCCESS])
-def test_the_wait_grows_after_every_kind_of_failure(result: PassResult) -> None:
-    """Every result but success is a failure."""
+@pytest.mark.parametrize("result", [each for each in PassResult if PassReport(each).backs_off])
+def test_the_wait_grows_after_every_kind_of_failure_that_leads_to_back_off(result: PassResult) -> None:
+    """Neither the engine nor the registry is asked at the usual pace."""
     assert ScriptedLoop(*[failed(result)] * 3, interval=1.0).run().observer.waits == [1.0, 2.0, 4.0]
+
+
+def test_the_wait_is_the_interval_while_the_hosts_address_is_missing() -> None:
+    """Engine and registry answer, and containers that end lose their entries as soon as ever."""
+    assert ScriptedLoop(*[failed(PassResult.NO_ADDRESS)] * 3, interval=1.0).run().observer.waits == [1.0, 1.0, 1.0]
 
 
 def test_jitter_shortens_only_the_wait_after_a_failure_by_up_to_a_quarter() -> None:

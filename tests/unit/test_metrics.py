@@ -21,6 +21,7 @@ from model.desired import ExclusionReason
 from model.plan import DRIFT, Action, Reason
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result, Stage
+from model.stored import Stored
 from tests.support.fakes import EPOCH
 from tests.support.reports import added, altered, failed, planned, recorded, refused, removed, renewed, unreadable
 
@@ -165,6 +166,14 @@ def test_a_failed_pass_changes_the_time_of_the_last_attempt_and_not_of_the_last_
     metrics.of("etcd").ended(failed(), EPOCH + 3, 1.0)
     assert value(metrics, "last_attempt_timestamp_seconds", **OF_ETCD) == EPOCH + 2
     assert value(metrics, "last_success_timestamp_seconds", **OF_ETCD) == EPOCH + 1
+
+
+def test_entries_that_are_held_are_counted(metrics: Metrics) -> None:
+    """The gauge follows the last plan."""
+    held = (Stored("/a", "x", 1), Stored("/b", "y", 1))
+    for keys in (held, ()):
+        metrics.of("etcd").ended(planned(held=keys), EPOCH, 1.0)
+        assert value(metrics, "entries_held", **OF_ETCD) == len(keys)
 
 
 def test_only_the_stages_that_a_pass_reached_are_timed(metrics: Metrics) -> None:

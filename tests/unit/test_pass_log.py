@@ -136,6 +136,17 @@ def test_the_first_success_after_failures_is_logged_and_restarts_their_count(log
     assert log.lines(failed())[0]["failures"] == 1
 
 
+def test_a_host_without_an_address_is_logged_when_it_begins_or_its_cause_changes(log: CapturedPassLog) -> None:
+    """Its passes come as fast as ever, so a line for each would fill the log. It is logged again after a success."""
+    missing = planned(result=PassResult.NO_ADDRESS)
+    (line,) = log.lines(missing)
+    assert (line["event"], line["result"], line["problem"]) == ("pass failed", "no-address", DETAIL)
+    assert log.lines(missing) == []
+    assert [each["problem"] for each in log.lines(evolve(missing, problem="another"))] == ["another"]
+    assert [each["event"] for each in log.lines(planned())] == ["passes succeed again"]
+    assert len(log.lines(missing)) == 1
+
+
 def test_a_refusal_is_logged_once_with_its_reason(log: CapturedPassLog) -> None:
     """Every pass reports it, and only the first one logs it."""
     report = planned(refusals=(refused(),))

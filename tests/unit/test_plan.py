@@ -177,6 +177,70 @@ def test_the_delete_for_an_excluded_container_has_the_reason_of_its_exclusion(
     assert [each.reason for each in plan_of(other, registry_with({OURS: VALUE})).changes] == [Reason.ORPHAN]
 
 
+# Entries that lack this host's address.
+
+UNADDRESSED = Desired(unaddressed={OURS: entry(address="")})
+UNADDRESSED_CUSTOM = Desired(unaddressed={CUSTOM: entry(entry_id="custom", address="")})
+
+
+@pytest.mark.parametrize(
+    ("value", "held"),
+    [
+        ("192.0.2.1:8000", True),
+        ("[2001:db8::1]:8000", True),
+        ('{"address":"192.0.2.1","port":8000}', True),
+        ("192.0.2.1:8001", False),
+        ('{"address":"192.0.2.1","port":80}', False),
+        ("rubbish", False),
+        ("", False),
+    ],
+)
+def test_a_key_whose_entry_lacks_this_hosts_address_is_held_while_its_port_is_the_wanted_one(
+    value: str, held: bool
+) -> None:
+    """A key with another port, or with none that can be read, is wrong whatever the address is."""
+    result = plan_of(UNADDRESSED, registry_with({OURS: value}))
+    assert [each.key for each in result.held] == [OURS] * held
+    assert [f"{each.action.value} {each.reason.value}" for each in result.changes] == ["delete orphan"] * (not held)
+    assert (result.settled, result.own) == ({OURS: Known(value, "")} if held else {}, 1)
+    assert (result.wanted, result.in_sync) == (0, 0)
+
+
+def test_a_key_that_is_not_there_is_not_created_without_an_address() -> None:
+    """There is nothing to write."""
+    result = plan_of(UNADDRESSED, registry_with({THEIRS: VALUE}))
+    assert (result.changes, result.held, result.foreign) == ((), (), 1)
+
+
+@pytest.mark.parametrize(
+    ("claims", "known", "held"),
+    [(our_claims(CUSTOM), {}, True), ({}, {}, False), ({}, known_keys(CUSTOM), False)],
+    ids=["claimed", "not claimed", "remembered"],
+)
+def test_a_custom_key_without_an_address_is_held_only_where_it_is_ours(
+    claims: dict[str, Claim], known: dict[str, Known], held: bool
+) -> None:
+    """It is never changed, whoever has it."""
+    result = plan_of(UNADDRESSED_CUSTOM, registry_with({CUSTOM: VALUE}), known, claims=claims)
+    assert (result.changes, [each.key for each in result.held]) == ((), [CUSTOM] * held)
+    assert result.foreign == (not held)
+
+
+def test_a_held_key_is_renewed_and_excludes_others_from_its_place() -> None:
+    """It stays, so its lifetime must not end, and no key can lie below it."""
+    below = evolve(UNADDRESSED, by_key={f"{OURS}/x": entry("nginx/core-01:web:80", "x")})
+    result = plan_of(below, registry_with({OURS: VALUE}, 1), lifetime=Lifetime(30, 10))
+    assert [(each.action, each.value) for each in result.changes] == [(Action.RENEW, VALUE)]
+    assert [each.reason for each in result.refusals] == [RefusalReason.CONFLICT]
+
+
+def test_the_keys_of_a_held_container_are_among_the_held_ones() -> None:
+    """They are sorted."""
+    keys = [OURS, "/services/a/core-01:web:80"]
+    result = plan_of(Desired(held=HELD_CONTAINERS), registry_with(dict.fromkeys(keys, VALUE)))
+    assert [each.key for each in result.held] == sorted(keys)
+
+
 def test_the_reasons_are_a_closed_list() -> None:
     """Log, metrics, dry run and docs share these words."""
     assert [reason.value for reason in Reason] == [

@@ -14,6 +14,7 @@ from model.plan import Plan, Reason
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result
 from model.snapshot import Presence
+from model.stored import Stored
 from tests.support.reports import added, altered, failed, planned, recorded, refused, removed, renewed, unreadable
 
 MIXED = planned(
@@ -110,6 +111,18 @@ def test_text_in_other_alphabets_is_not_escaped() -> None:
     assert "+ /dienste/ünï/日本  x:1  (new)" in as_text(planned(added("/dienste/ünï/日本", "x:1")), colour=False)
 
 
+def test_an_entry_that_is_held_has_a_line_and_a_document() -> None:
+    """Both have its key and its value, escaped in the line."""
+    report = planned(held=(Stored(f"/a/{NASTY}", f"1{NASTY}", 7),))
+    assert as_text(report, colour=False).splitlines() == [
+        f"! /a/{ESCAPED}  1{ESCAPED}  held: stays as it is",
+        "Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused, 1 held.",
+    ]
+    document = json.loads(in_json(report))
+    assert document["held"] == [{"key": f"/a/{NASTY}", "value": f"1{NASTY}"}]
+    assert document["counts"]["held"] == 1
+
+
 def test_json_has_the_whole_report() -> None:
     """It has the changes in the same order, the result, unreadable containers and counts."""
     document = json.loads(in_json(MIXED))
@@ -126,6 +139,7 @@ def test_json_has_the_whole_report() -> None:
         "in_sync": 12,
         "refused": 1,
         "foreign": 3,
+        "held": 0,
         "held_back": 0,
     }
     assert (document["result"], document["problem"], document["owner"]) == ("success", "", "core-01")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from model.plan import Plan
-from model.report import PassResult, Result, summary
+from model.report import Outcome, PassReport, PassResult, Result, result_of, summary
+from model.stored import Stored
 from tests.support.reports import ONE_CHANGE_PER_ACTION, report_with_results
 
 
@@ -21,6 +22,31 @@ def test_the_summary_ends_with_the_deletes_that_are_held_back() -> None:
     assert summary(Plan(held_back=(ONE_CHANGE_PER_ACTION[2],))) == (
         "Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused, 1 held back."
     )
+
+
+def test_the_summary_counts_the_entries_that_are_held() -> None:
+    """They are mentioned only where there are some."""
+    assert summary(Plan(held=(Stored("/services/a", "x", 1),))) == (
+        "Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused, 1 held."
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "none_addressed", "expected", "backs_off"),
+    [
+        (Result.APPLIED, True, PassResult.NO_ADDRESS, False),
+        (Result.FAILED, True, PassResult.OPERATION_ERROR, True),
+        (Result.APPLIED, False, PassResult.SUCCESS, False),
+    ],
+)
+def test_a_pass_that_could_give_no_port_an_address_is_no_success_and_leads_to_no_back_off(
+    result: Result, none_addressed: bool, expected: PassResult, backs_off: bool
+) -> None:
+    """Nobody is spared by a later pass: neither the engine nor the registry is down. A change that failed counts
+    more."""
+    outcomes = (Outcome(ONE_CHANGE_PER_ACTION[2], result),)
+    report = PassReport(result_of(outcomes, none_addressed=none_addressed))
+    assert (report.result, report.backs_off, report.planned) == (expected, backs_off, True)
 
 
 @pytest.mark.parametrize(
