@@ -18,6 +18,18 @@ def resolve(host: str, port: int) -> Sequence[Resolved]:
     return [(family, address) for family, _, _, _, address in found]
 
 
+def connect_unix(path: str, seconds: float) -> socket.socket:
+    """Return a socket that is connected to a Unix socket. Raises OSError, also when ``seconds`` have passed."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(seconds)
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 def source_address(family: int, address: tuple[Any, ...]) -> str:
     """Return the address of the interface through which this host reaches another address.
 

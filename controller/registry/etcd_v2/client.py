@@ -19,10 +19,11 @@ import urllib3
 from attrs import frozen
 
 from controller.effects.clock import Deadline
+from controller.effects.connections import bounded_manager
 from controller.errors import one_line
 from controller.host_port import HostPort
 from controller.registry.credentials import Credentials
-from controller.registry.failover import EndpointFailover, NoUsableAnswer, timeouts
+from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
 from model.stored import StorePosition
 
 #: Makes the pool through which one member is reached; called with the TLS context, None without TLS.
@@ -76,10 +77,10 @@ class EtcdV2Response:
 
 
 def pool_manager(context: ssl.SSLContext | None) -> urllib3.PoolManager:
-    """Return urllib3's own pool, which opens sockets. It makes no retries, and with a TLS context it verifies by that
-    context alone: python-etcd's own TLS settings leave some things unverified."""
+    """Return a pool that opens sockets. It makes no retries, and with a TLS context it verifies by that context alone:
+    python-etcd's own TLS settings leave some things unverified."""
     tls: dict[str, Any] = {"ssl_context": context} if context else {}
-    return urllib3.PoolManager(maxsize=_POOL_SIZE, retries=urllib3.Retry(0), **tls)
+    return bounded_manager(maxsize=_POOL_SIZE, **tls)
 
 
 class EtcdV2Client:
@@ -101,7 +102,7 @@ class EtcdV2Client:
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
         """Send a request about ``key`` and return the response. Raises EtcdV2Error when etcd refuses it, and
         RegistryUnavailable when no member gave a usable answer before the deadline."""
-        return self._failover.ask(lambda member: member.request(method, key, params, deadline), deadline)
+        return self._failover.ask(lambda member, until: member.request(method, key, params, until), deadline)
 
 
 def _etcd_client(
@@ -140,12 +141,10 @@ class _Member:
 
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
         """See EtcdV2Client; raises NoUsableAnswer instead of RegistryUnavailable."""
-        connect, read = timeouts(deadline)
-        timeout = urllib3.Timeout(connect=connect, read=read)
         try:
             # python-etcd does not encode keys: etcd would cut one with a question mark at that place.
             path = f"/v2/keys{quote(key, safe='/:')}"
-            response = self.client.api_execute(path, method, dict(params), timeout=timeout)
+            response = self.client.api_execute(path, method, dict(params), timeout=time_limits(deadline))
             position = StorePosition(self.client.expected_cluster_id or "", int(response.headers["X-Etcd-Index"]))
             return EtcdV2Response(json.loads(response.data)["node"], position)
         except etcd.EtcdConnectionFailed as error:

@@ -20,10 +20,11 @@ from etcd3gw.exceptions import ConnectionFailedError, ConnectionTimeoutError, Et
 from requests.adapters import HTTPAdapter
 
 from controller.effects.clock import Deadline
+from controller.effects.connections import BoundedAdapter
 from controller.errors import one_line
 from controller.registry.credentials import Credentials
 from controller.registry.etcd_v3.documents import Document
-from controller.registry.failover import EndpointFailover, NoUsableAnswer, timeouts
+from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
 
 #: Makes the adapter through which one member is reached; called with the TLS context, None without TLS.
 EtcdV3Transport = Callable[[ssl.SSLContext | None], HTTPAdapter]
@@ -110,7 +111,7 @@ class EtcdV3Error(Exception):
 
 def http_adapter(context: ssl.SSLContext | None) -> HTTPAdapter:
     """Return an adapter of requests that opens sockets. With a TLS context it verifies by that context alone."""
-    return _VerifyingAdapter(context) if context else HTTPAdapter()
+    return _VerifyingAdapter(context) if context else BoundedAdapter()
 
 
 class EtcdV3Client:
@@ -143,7 +144,7 @@ class EtcdV3Client:
         Raises EtcdV3Error when etcd refuses the request, and RegistryUnavailable when no member gave a usable answer
         before the deadline.
         """
-        return self._failover.ask(lambda member: _usable(read, member.call(path, document, deadline)), deadline)
+        return self._failover.ask(lambda member, until: _usable(read, member.call(path, document, until)), deadline)
 
     def _count_failure(self) -> None:
         self.failures += 1
@@ -212,7 +213,7 @@ class _Member:
         self._signed_in = True
 
     def _post(self, path: str, document: Document, deadline: Deadline) -> Any:
-        self._client.timeout = timeouts(deadline)  # type: ignore[assignment] # requests gets it, and takes a pair, too
+        self._client.timeout = time_limits(deadline)  # type: ignore[assignment] # requests gets it, and takes this, too
         try:
             return self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
         except ConnectionTimeoutError as error:
@@ -227,7 +228,7 @@ class _Member:
             raise NoUsableAnswer(one_line(error)) from error
 
 
-class _VerifyingAdapter(HTTPAdapter):
+class _VerifyingAdapter(BoundedAdapter):
     """Verifies servers by one TLS context alone. requests would add its own bundle of CAs to that context."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -250,7 +251,7 @@ def _connection_problem(error: BaseException) -> str:
         return str(_translated(text))
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return one_line(error)
+    return "no answer in time" if isinstance(error, TimeoutError) else one_line(error)
 
 
 def _translated(text: str) -> Exception:
