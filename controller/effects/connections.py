@@ -4,6 +4,9 @@ urllib3 takes its read time-out for the time between two pieces of an answer, so
 never ends. With the pools of this module, a request has a limit as a whole: for connecting, the TLS handshake, sending,
 and every byte of headers and body. It is the ``total`` of its ``urllib3.Timeout``, or the read time-out where no total
 is given. Below it, the read time-out stays the longest silence.
+
+Connections are made to the addresses that ``Names`` remembers of a host. The name itself goes into the Host header, and
+is what a certificate has to be valid for.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from typing import Any
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from controller.effects.clock import Clock, Deadline
-from controller.effects.network import connect_unix
+from controller.effects.names import MACHINE, Names
+from controller.effects.network import connect
 
 #: The time limits of one request, in seconds.
 TimeLimits = urllib3.Timeout
@@ -28,25 +33,30 @@ TimeLimits = urllib3.Timeout
 _PIECE = 16 * 1024
 
 
-def bounded_manager(**options: Any) -> urllib3.PoolManager:
+def bounded_manager(names: Names, **options: Any) -> urllib3.PoolManager:
     """Return a pool manager of urllib3 whose requests keep to their time limits. It makes no retries."""
     manager = urllib3.PoolManager(retries=urllib3.Retry(0), **options)
-    _bound(manager)
+    _bound(manager, names)
     return manager
 
 
 class BoundedAdapter(HTTPAdapter):
     """An adapter of requests whose requests keep to their time limits. It makes no retries."""
 
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        super().__init__()
+
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
         """Give urllib3 the pools of this module."""
         super().init_poolmanager(*args, **more)
-        _bound(self.poolmanager)
+        _bound(self.poolmanager, self._names)
 
 
-def _bound(manager: urllib3.PoolManager) -> None:
+def _bound(manager: urllib3.PoolManager, names: Names) -> None:
     """Make a pool manager use the pools of this module."""
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    pools: Any = {"http": partial(_Pool, names), "https": partial(_TlsPool, names)}
+    manager.pool_classes_by_scheme = pools
 
 
 class _RequestTime:
@@ -55,20 +65,26 @@ class _RequestTime:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._silence = 0.0
-        self._connecting = self._whole = Deadline.after(0, clock)
+        self._silence = self._connecting = 0.0
+        self._whole = Deadline.after(0, clock)
 
     def begin(self, timeout: urllib3.Timeout) -> None:
         """A request begins, with these limits."""
-        silence, total, connect = timeout.read_timeout, timeout.total, timeout.connect_timeout
+        silence, total, connecting = timeout.read_timeout, timeout.total, timeout.connect_timeout
         assert isinstance(silence, (int, float))
         self._silence = silence
+        self._connecting = connecting if isinstance(connecting, (int, float)) else silence
         self._whole = Deadline.after(total if isinstance(total, (int, float)) else silence, self._clock)
-        self._connecting = Deadline.after(connect if isinstance(connect, (int, float)) else silence, self._clock)
 
-    def to_connect(self) -> float:
-        """Return the seconds that connecting and the TLS handshake may still take. Raises TimeoutError."""
-        return _some(min(self._connecting.left, self._whole.left))
+    @property
+    def left(self) -> float:
+        """The seconds that are left of the request."""
+        return self._whole.left
+
+    def to_connect(self, addresses: int = 1) -> float:
+        """Return the seconds that connecting to the next one of so many addresses may take, or a TLS handshake. Raises
+        TimeoutError."""
+        return _some(min(self._connecting, self._whole.left / addresses))
 
     def to_go_on(self) -> float:
         """Return the seconds that the next step of sending or receiving may take. Raises TimeoutError."""
@@ -85,17 +101,31 @@ def _some(seconds: float) -> float:
 class _Connection(HTTPConnection):
     """A connection that keeps to the time of its pool's request."""
 
-    def __init__(self, time: _RequestTime, *args: Any, **more: Any) -> None:
+    def __init__(self, names: Names, time: _RequestTime, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._time = time
+        self._names, self._time = names, time
         self.response_class = partial(_Response, time)  # type: ignore[assignment] # called as the class is
 
     def _new_conn(self) -> socket.socket:
-        """Connect. A TLS handshake that follows has to end within what is left for connecting."""
-        self.timeout = self._time.to_connect()
-        sock = super()._new_conn()
-        sock.settimeout(self._time.to_connect())
-        return sock
+        """Connect, with the errors of urllib3. A TLS handshake that follows gets the socket's own time-out."""
+        try:
+            return self._connected()
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"Connection to {self.host} timed out.") from error
+        except OSError as error:
+            raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
+
+    def _connected(self) -> socket.socket:
+        """Connect to the first address that accepts a connection. Raises OSError."""
+        addresses = self._names.addresses(self._dns_host, self.port, self._time.left)
+        problem = OSError("it has no address")
+        for number, (family, address) in enumerate(addresses):
+            try:
+                return connect(family, address, self._time.to_connect(len(addresses) - number))
+            except OSError as error:
+                problem = error
+        self._names.doubt(self._dns_host, self.port)
+        raise problem
 
     def send(self, data: bytes) -> None:  # type: ignore[override] # this program sends nothing but bytes
         """Send data, piece by piece."""
@@ -145,10 +175,10 @@ class _Pool(urllib3.HTTPConnectionPool):
 
     ConnectionCls: Any = _Connection
 
-    def __init__(self, *args: Any, **more: Any) -> None:
+    def __init__(self, names: Names, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._time = _RequestTime(Clock())
-        self.ConnectionCls = partial(self.ConnectionCls, self._time)
+        self.ConnectionCls = partial(self.ConnectionCls, names, self._time)
 
     def urlopen(self, method: str, url: str, *args: Any, **more: Any) -> Any:
         """Make a request; its time begins now."""
@@ -163,14 +193,14 @@ class _TlsPool(_Pool, urllib3.HTTPSConnectionPool):
 
 
 class _UnixConnection(_Connection):
-    """A connection to a Unix socket, whose path stands for the host."""
+    """A connection to a Unix socket."""
 
-    def __init__(self, time: _RequestTime, path: str, *args: Any, **more: Any) -> None:
-        super().__init__(time, *args, **more)
+    def __init__(self, names: Names, time: _RequestTime, path: str, *args: Any, **more: Any) -> None:
+        super().__init__(names, time, *args, **more)
         self._path = path
 
-    def _new_conn(self) -> socket.socket:
-        return connect_unix(self._path, self._time.to_connect())
+    def _connected(self) -> socket.socket:
+        return connect(socket.AF_UNIX, self._path, self._time.to_connect())
 
 
 class _UnixPool(_Pool):
@@ -179,7 +209,7 @@ class _UnixPool(_Pool):
     ConnectionCls: Any = _UnixConnection
 
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", retries=urllib3.Retry(0))
+        super().__init__(MACHINE, "localhost", retries=urllib3.Retry(0))
         self.ConnectionCls = partial(self.ConnectionCls, path)
 
 

@@ -20,6 +20,7 @@ from attrs import field, frozen
 
 from controller.effects.clock import Deadline
 from controller.effects.connections import BoundedAdapter, UnixAdapter
+from controller.effects.names import MACHINE, Names
 from controller.errors import EngineUnavailable, one_line
 from model.container import Container, ContainerRef, from_inspect
 from model.listing import agrees_with_list, shown_in_list
@@ -86,21 +87,21 @@ def _is_socket(path: str) -> bool:
         return False
 
 
-def connect(settings: EngineSettings, timeout: int = TIMEOUT) -> docker.APIClient:
+def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MACHINE) -> docker.APIClient:
     """Return a client that is connected to the engine. Raises an error of the docker SDK or of requests.
 
     The API version is negotiated, because newer engines refuse old versions. ``timeout`` is the seconds that a request
-    may take as a whole, however its answer arrives.
+    may take as a whole, however its answer arrives. ``names`` has the address of an engine over TCP.
     """
-    client = _client(settings, timeout, docker.constants.DEFAULT_DOCKER_API_VERSION)
+    client = _client(settings, timeout, names, docker.constants.DEFAULT_DOCKER_API_VERSION)
     try:
         version = client.version(api_version=False)["ApiVersion"]
     finally:
         client.close()
-    return _client(settings, timeout, version)
+    return _client(settings, timeout, names, version)
 
 
-def _client(settings: EngineSettings, timeout: int, version: str) -> docker.APIClient:
+def _client(settings: EngineSettings, timeout: int, names: Names, version: str) -> docker.APIClient:
     """Return a client that speaks this version of the API, and connects when it is first asked."""
     tls = docker.utils.kwargs_from_env(environment=dict(settings.environment)).get("tls", False)
     client = docker.APIClient(base_url=settings.url, version=version, timeout=timeout, tls=tls)
@@ -108,7 +109,7 @@ def _client(settings: EngineSettings, timeout: int, version: str) -> docker.APIC
     if url.startswith("http+unix://"):
         client.mount("http+docker://", UnixAdapter(url.removeprefix("http+unix://")))
     elif url.startswith(("http://", "https://")):
-        client.mount(url, BoundedAdapter())
+        client.mount(url, BoundedAdapter(names))
     return client
 
 

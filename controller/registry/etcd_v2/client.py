@@ -20,6 +20,7 @@ from attrs import frozen
 
 from controller.effects.clock import Deadline
 from controller.effects.connections import bounded_manager
+from controller.effects.names import MACHINE, Names
 from controller.errors import one_line
 from controller.host_port import HostPort
 from controller.registry.credentials import Credentials
@@ -76,11 +77,11 @@ class EtcdV2Response:
     store_position: StorePosition
 
 
-def pool_manager(context: ssl.SSLContext | None) -> urllib3.PoolManager:
-    """Return a pool that opens sockets. It makes no retries, and with a TLS context it verifies by that context alone:
-    python-etcd's own TLS settings leave some things unverified."""
+def pool_manager(context: ssl.SSLContext | None, names: Names = MACHINE) -> urllib3.PoolManager:
+    """Return a pool that opens sockets, to the addresses of ``names``. It makes no retries, and with a TLS context it
+    verifies by that context alone: python-etcd's own TLS settings leave some things unverified."""
     tls: dict[str, Any] = {"ssl_context": context} if context else {}
-    return bounded_manager(maxsize=_POOL_SIZE, **tls)
+    return bounded_manager(names, maxsize=_POOL_SIZE, **tls)
 
 
 class EtcdV2Client:

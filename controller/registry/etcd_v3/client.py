@@ -21,6 +21,7 @@ from requests.adapters import HTTPAdapter
 
 from controller.effects.clock import Deadline
 from controller.effects.connections import BoundedAdapter
+from controller.effects.names import MACHINE, Names
 from controller.errors import one_line
 from controller.registry.credentials import Credentials
 from controller.registry.etcd_v3.documents import Document
@@ -109,9 +110,10 @@ class EtcdV3Error(Exception):
         return any(text in self.detail for text in _STALE_TOKEN)
 
 
-def http_adapter(context: ssl.SSLContext | None) -> HTTPAdapter:
-    """Return an adapter of requests that opens sockets. With a TLS context it verifies by that context alone."""
-    return _VerifyingAdapter(context) if context else BoundedAdapter()
+def http_adapter(context: ssl.SSLContext | None, names: Names = MACHINE) -> HTTPAdapter:
+    """Return an adapter of requests that opens sockets, to the addresses of ``names``. With a TLS context it verifies
+    by that context alone."""
+    return _VerifyingAdapter(context, names) if context else BoundedAdapter(names)
 
 
 class EtcdV3Client:
@@ -231,9 +233,9 @@ class _Member:
 class _VerifyingAdapter(BoundedAdapter):
     """Verifies servers by one TLS context alone. requests would add its own bundle of CAs to that context."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, names: Names) -> None:
         self._context = context
-        super().__init__()
+        super().__init__(names)
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
         """Give the context to urllib3."""
