@@ -47,6 +47,8 @@ class EtcdV2ErrorCode(IntEnum):
     NOT_A_DIRECTORY = 104
     #: The key exists, and the request asks for it to be absent.
     KEY_EXISTS = 105
+    #: The user may not do this, or is none. etcd says so with the HTTP status 401 alone.
+    UNAUTHORIZED = 110
     #: Raft could not carry the request out. This code and those above it, up to 499, speak of the member that answered,
     #: not of the request: for instance, that there is no leader, or that an election goes on.
     RAFT_INTERNAL = 300
@@ -163,9 +165,10 @@ class _Member:
         """Return EtcdV2Error where etcd refused the request, as every member would: its code is below 300. Return
         NoUsableAnswer for a member in trouble (300 to 499: Raft, no leader) and for what does not come from etcd."""
         payload = getattr(error, "payload", None) or {}
-        code = payload.get("errorCode")
+        code = payload.get("errorCode", EtcdV2ErrorCode.UNAUTHORIZED if payload.get("status") == 401 else None)
         if isinstance(code, int) and code < EtcdV2ErrorCode.RAFT_INTERNAL:
-            detail = f"{payload.get('message', '')}: {payload.get('cause', '')} (etcd error {code})"
+            said = ": ".join(str(payload[part]) for part in ("message", "cause") if part in payload)
+            detail = f"{said} (etcd error {int(code)})"
             position = StorePosition(self.client.expected_cluster_id or "", int(payload.get("index", 0)))
             return EtcdV2Error(code, detail, position)
         if "404 page not found" in str(error):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import requests
@@ -35,7 +36,7 @@ _API_PATH = "/v3/"
 
 
 class GrpcStatus(IntEnum):
-    """The gRPC status codes with which etcd refuses a request that it has understood. Every member would do the same.
+    """The gRPC status codes with which etcd may refuse a request that it has understood, as every member would.
 
     Source: https://grpc.io/docs/guides/status-codes/
     """
@@ -46,7 +47,7 @@ class GrpcStatus(IntEnum):
     NOT_FOUND = 5
     #: The user's role does not permit it.
     PERMISSION_DENIED = 7
-    #: etcd's space is used up.
+    #: etcd's space is used up, or the request is too large.
     RESOURCE_EXHAUSTED = 8
     #: etcd's state does not permit it: a lease to be granted exists, or somebody signs in where no user is asked for.
     FAILED_PRECONDITION = 9
@@ -55,6 +56,22 @@ class GrpcStatus(IntEnum):
     #: The token is not, or no longer, valid.
     UNAUTHENTICATED = 16
 
+
+#: What etcd's message contains, for each code, where it speaks of the store or of the request: every member would
+#: answer the same. All else speaks of the member that answered, such as one that is a learner, has no leader, or is
+#: being downgraded. Its code may be one of these, too: a learner answers 14 before etcd 3.6, and 9 since.
+#: Source: https://github.com/etcd-io/etcd/blob/main/api/v3rpc/rpctypes/error.go
+SAYS_OF_THE_STORE: Mapping[int, tuple[str, ...]] = MappingProxyType(
+    {
+        GrpcStatus.INVALID_ARGUMENT: ("",),
+        GrpcStatus.NOT_FOUND: ("lease not found",),
+        GrpcStatus.PERMISSION_DENIED: ("",),
+        GrpcStatus.RESOURCE_EXHAUSTED: ("space exceeded", "larger than max"),
+        GrpcStatus.FAILED_PRECONDITION: ("lease already exists", "authentication is not enabled"),
+        GrpcStatus.OUT_OF_RANGE: ("",),
+        GrpcStatus.UNAUTHENTICATED: ("",),
+    }
+)
 
 #: What etcd's message contains, and what the operator can do about it.
 HINTS = {
@@ -188,7 +205,8 @@ class _Member:
         """Return the JSON of the answer to a call. Raises EtcdV3Error and NoUsableAnswer.
 
         Where etcd no longer knows the token, a new one is asked for, once. etcd forgets a token that was not used for
-        five minutes, and all of them when it restarts.
+        five minutes, and all of them when it restarts. A member that does not know a token which it has just given out
+        may lag behind the others, so the next one is asked.
         """
         if not self._signed_in:
             self._sign_in(deadline)
@@ -198,7 +216,10 @@ class _Member:
             if not (self._credentials.user and error.stale_token):
                 raise
         self._sign_in(deadline)
-        return self._post(path, document, deadline)
+        try:
+            return self._post(path, document, deadline)
+        except EtcdV3Error as error:
+            raise NoUsableAnswer(error.detail) if error.stale_token else error from error
 
     def _sign_in(self, deadline: Deadline) -> None:
         headers = self._client.session.headers
@@ -270,7 +291,5 @@ def _translated(text: str) -> Exception:
         return NoUsableAnswer(one_line(ValueError(text)))
     hint = next((hint for says, hint in HINTS.items() if says in message), "")
     error = EtcdV3Error(code, f"{message} ({hint})" if hint else message)
-    overloaded = "too many requests" in message
-    if overloaded or not (code in list(GrpcStatus) or error.stale_token):
-        return NoUsableAnswer(one_line(ValueError(error.detail)))
-    return error
+    of_the_store = any(text in message for text in SAYS_OF_THE_STORE.get(code, ()))
+    return error if of_the_store or error.stale_token else NoUsableAnswer(one_line(ValueError(error.detail)))
