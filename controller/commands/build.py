@@ -10,12 +10,13 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.effects.background import Background, Threads
 from controller.effects.clock import Clock
+from controller.effects.names import Names
 from controller.effects.network import Network
 from controller.observe.health import AllRegistries, Health
 from controller.observe.metrics import Metrics
@@ -46,14 +47,18 @@ class Effects:
     clock: Clock = field(factory=Clock)
     #: Runs loops, parallel tasks and the HTTP server beside the caller; by default each in a daemon thread.
     background: Background = field(factory=Threads)
-    #: Resolves the names of registry endpoints, and finds the address of this host that faces them.
+    #: Resolves names, and finds the address of this host that faces another one.
     network: Network = field(factory=Network)
     #: Returns a random number from 0 to 1. It spreads the waits after failures, so that not all hosts return at once.
     jitter: Callable[[], float] = random.random
+    #: Remembers the addresses of the hosts that are connected to.
+    names: Names = Factory(lambda self: Names(self.network, self.background, self.clock), takes_self=True)
     #: Opens a connection to the Docker engine.
-    connect_engine: Callable[[EngineSettings], EngineClient] = connect
+    connect_engine: Callable[[EngineSettings], EngineClient] = Factory(
+        lambda self: partial(connect, names=self.names), takes_self=True
+    )
     #: Carry the requests to etcd.
-    transports: Transports = Transports()
+    transports: Transports = Factory(lambda self: Transports.through(self.names), takes_self=True)
     #: The environment variables that other programs define: DOCKER_HOST and those that belong to it, NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 
@@ -78,7 +83,7 @@ def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> Pas
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,
-        local_address=LocalAddress(uri.endpoints, effects.network),
+        local_address=LocalAddress(uri.endpoints, effects.names, effects.network),
         seconds=settings.pass_timeout,
         clock=effects.clock,
         desired=Memo(desired),

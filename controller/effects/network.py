@@ -1,9 +1,9 @@
-"""Name resolution and routes. Apart from this module only the client libraries resolve names, when they connect."""
+"""Name resolution, routes and sockets. Only ``names`` resolves names, so that nobody waits for a name server."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -13,9 +13,34 @@ Resolved = tuple[int, tuple[Any, ...]]
 
 
 def resolve(host: str, port: int) -> Sequence[Resolved]:
-    """Return the addresses of a host, in the order in which they should be tried. Raises OSError or UnicodeError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    """Return the addresses of a host, in the order in which they should be tried. It takes as long as the name servers
+    take. Raises OSError or UnicodeError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in found]
+
+
+def numeric(host: str, port: int) -> Sequence[Resolved]:
+    """Return what an address stands for, without asking anybody; nothing if the host is a name."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return ()
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def connect(family: int, address: Any, seconds: float) -> socket.socket:
+    """Return a socket that is connected to an address: a path for the family of Unix sockets. Raises OSError, also when
+    ``seconds`` have passed."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(seconds)
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def source_address(family: int, address: tuple[Any, ...]) -> str:
@@ -36,8 +61,3 @@ class Network:
     resolve: Callable[[str, int], Sequence[Resolved]] = resolve
     #: Returns this host's address that faces an address of a family. Raises OSError if there is no route.
     source_address: Callable[[int, tuple[Any, ...]], str] = source_address
-
-    def source_addresses(self, host: str, port: int) -> Iterator[str]:
-        """Yield this host's address that faces each address of ``host``, in order. Raises OSError or UnicodeError."""
-        for family, address in self.resolve(host, port):
-            yield self.source_address(family, address)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
+from typing import Self
 
 from attrs import frozen
 
+from controller.effects.names import Names
 from controller.registry.base import Registry
 from controller.registry.credentials import Credentials
 from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Transport, pool_manager
@@ -27,6 +30,11 @@ class Transports:
 
     etcd_v2: EtcdV2Transport = pool_manager
     etcd_v3: EtcdV3Transport = http_adapter
+
+    @classmethod
+    def through(cls, names: Names) -> Self:
+        """Return transports that open sockets to the addresses that are remembered there."""
+        return cls(partial(pool_manager, names=names), partial(http_adapter, names=names))
 
 
 @frozen

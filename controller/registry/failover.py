@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from controller.effects.clock import Deadline
+from controller.effects.connections import TimeLimits
 from controller.errors import RegistryUnavailable
 
 #: Seconds that a connection may take to be established.
 CONNECT_TIMEOUT = 1.0
 
-#: Seconds that a member may take to answer.
+#: Seconds that a member may be silent.
 READ_TIMEOUT = 2.0
 
 #: Seconds that a request gets at least, however little of the pass is left: with less it could not succeed at all.
@@ -47,21 +48,23 @@ class EndpointFailover(Generic[M]):
         self._on_error = on_error
         self._current = 0
 
-    def ask(self, request: Callable[[M], T], deadline: Deadline) -> T:
+    def ask(self, request: Callable[[M, Deadline], T], deadline: Deadline) -> T:
         """Return the first usable answer.
 
-        ``request`` sends the request to one member; it raises NoUsableAnswer to have the next member asked. Anything
-        else that it raises is an answer, too, and is passed on. Raises RegistryUnavailable when no member gave a usable
-        answer before the deadline; its message says what each member did.
+        ``request`` sends the request to one member, which has to answer by the given deadline; it raises NoUsableAnswer
+        to have the next member asked. Anything else that it raises is an answer, too, and is passed on. Raises
+        RegistryUnavailable when no member gave a usable answer before the deadline; its message says what each member
+        did.
         """
         problems = []
         start = self._current
-        for member in self._members[start:] + self._members[:start]:
+        members = self._members[start:] + self._members[:start]
+        for member in members:
             if deadline.passed:
                 problems.append("the pass ran out of time")
                 break
             try:
-                return request(member)
+                return request(member, deadline if member is members[-1] else _half(deadline))
             except NoUsableAnswer as problem:
                 self._on_error()
                 self._current = (self._current + 1) % len(self._members)
@@ -69,8 +72,13 @@ class EndpointFailover(Generic[M]):
         raise RegistryUnavailable("; ".join(problems))
 
 
-def timeouts(deadline: Deadline) -> tuple[float, float]:
-    """Return the seconds that a request may take to connect and to be answered, so that the pass ends by the
-    deadline."""
+def _half(deadline: Deadline) -> Deadline:
+    """Return the deadline of a member after which others can be asked. The first one gets the most, so that a large
+    answer arrives; and however slow each of them is, some time is left for the next."""
+    return Deadline.after(deadline.left / 2, deadline.clock)
+
+
+def time_limits(deadline: Deadline) -> TimeLimits:
+    """Return the time limits of a request that has to be answered by the deadline."""
     left = max(deadline.left, MIN_TIMEOUT)
-    return min(CONNECT_TIMEOUT, left), min(READ_TIMEOUT, left)
+    return TimeLimits(total=left, connect=min(CONNECT_TIMEOUT, left), read=min(READ_TIMEOUT, left))

@@ -14,18 +14,21 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import docker
+import docker.constants
 import docker.errors
 import docker.utils
 import requests
 from attrs import field, frozen
 
 from controller.effects.clock import Deadline
+from controller.effects.connections import BoundedAdapter, UnixAdapter
+from controller.effects.names import MACHINE, Names
 from controller.errors import EngineUnavailable, one_line
 from model.container import SERVING, Container, ContainerRef, from_inspect
 from model.listing import agrees_with_list, shown_in_list
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
-#: Seconds to wait for one answer. After many containers had died at once, the engine was seen to hold an inspect back
+#: Seconds that a request may take. After many containers had died at once, the engine was seen to hold an inspect back
 #: for 1.6 s.
 TIMEOUT = 5
 
@@ -94,13 +97,30 @@ def _is_socket(path: str) -> bool:
         return False
 
 
-def connect(settings: EngineSettings) -> docker.APIClient:
+def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MACHINE) -> docker.APIClient:
     """Return a client that is connected to the engine. Raises an error of the docker SDK or of requests.
 
-    The API version is negotiated, because newer engines refuse old versions.
+    The API version is negotiated, because newer engines refuse old versions. ``timeout`` is the seconds that a request
+    may take as a whole, however its answer arrives. ``names`` has the address of an engine over TCP.
     """
+    client = _client(settings, timeout, names, docker.constants.DEFAULT_DOCKER_API_VERSION)
+    try:
+        version = client.version(api_version=False)["ApiVersion"]
+    finally:
+        client.close()
+    return _client(settings, timeout, names, version)
+
+
+def _client(settings: EngineSettings, timeout: int, names: Names, version: str) -> docker.APIClient:
+    """Return a client that speaks this version of the API, and connects when it is first asked."""
     tls = docker.utils.kwargs_from_env(environment=dict(settings.environment)).get("tls", False)
-    return docker.APIClient(base_url=settings.url, version="auto", timeout=TIMEOUT, tls=tls)
+    client = docker.APIClient(base_url=settings.url, version=version, timeout=timeout, tls=tls)
+    url = str(docker.utils.parse_host(settings.url, tls=bool(tls)))
+    if url.startswith("http+unix://"):
+        client.mount("http+docker://", UnixAdapter(url.removeprefix("http+unix://")))
+    elif url.startswith(("http://", "https://")):
+        client.mount(url, BoundedAdapter(names))
+    return client
 
 
 @frozen

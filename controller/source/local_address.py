@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+from controller.effects.names import Names
 from controller.effects.network import Network
 from controller.host_port import HostPort
+
+#: Seconds to wait for the address of an endpoint that was never asked for before: whoever connected to the registry has
+#: asked for it, unless another endpoint answered first.
+LOOK_UP_TIMEOUT = 1.0
 
 
 class LocalAddress:
     """Finds the address of the interface through which this host reaches the registry.
 
-    A look-up that fails, as when no name server answers, says nothing new about this host. The address that the last
-    good look-up found goes on to hold.
+    A host without a route to any endpoint says nothing new about itself. The address that was last found goes on to
+    hold.
     """
 
-    def __init__(self, endpoints: Sequence[HostPort], network: Network) -> None:
+    def __init__(self, endpoints: Sequence[HostPort], names: Names, network: Network) -> None:
         self._endpoints = endpoints
+        self._names = names
         self._network = network
         self._last_found = ""
 
@@ -27,10 +34,11 @@ class LocalAddress:
 
     def _look_up(self) -> str:
         """The address towards the first endpoint that there is a route to."""
-        for endpoint in self._endpoints:
-            try:
-                for address in self._network.source_addresses(endpoint.host, endpoint.port):
-                    return address
-            except (OSError, UnicodeError):  # A name that is no host name raises UnicodeError.
-                continue
-        return ""
+        return next((found for endpoint in self._endpoints for found in self._facing(endpoint)), "")
+
+    def _facing(self, endpoint: HostPort) -> Iterator[str]:
+        """Yield this host's address on the way to each address of an endpoint."""
+        with suppress(OSError):
+            for family, address in self._names.addresses(endpoint.host, endpoint.port, LOOK_UP_TIMEOUT):
+                with suppress(OSError):
+                    yield self._network.source_address(family, address)

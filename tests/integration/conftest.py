@@ -102,10 +102,10 @@ def breakable_host(
 
 
 @pytest.fixture
-def networked_host(breakable_engine: PrivateEngine, tmp_path: Path) -> Iterator[Host]:
+def networked_host(breakable_engine: PrivateEngine, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
     """A clean engine, and an etcd that the engine's host reaches over its network instead of loopback."""
     for etcd in _etcd(breakable_engine.network.host_address):
-        yield from _host(breakable_engine, etcd, tmp_path)
+        yield from _host(breakable_engine, etcd, tmp_path, _api(request))
 
 
 def _etcd(address: str = "127.0.0.1") -> Iterator[EtcdServer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from tests.support.agent import PROGRAM, Agent
 from tests.support.engine import Unavailable
 from tests.support.etcd_server import EtcdServer
-from tests.support.host import Host, on_both
+from tests.support.host import SCHEMES, Host, on_both
 from tests.support.images import build_test_images
 from tests.support.private_engine import PrivateEngine, private_engine
 from tests.support.processes import REPOSITORY, Child, clean_environment
@@ -140,33 +141,83 @@ def test_when_the_first_endpoint_is_away_the_same_pass_asks_the_next(
     assert agent.passes("registry-error") == 0
 
 
-#: Runs a command with other files as /etc/hosts and /etc/resolv.conf. The name server in the latter does not exist.
+#: Runs a command with other files as /etc/hosts and /etc/resolv.conf.
 OWN_NAMES = 'mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/resolv.conf && shift 2 && exec "$@"'
-NO_NAME_SERVER = "nameserver 127.0.0.1\n"
+
+#: Seconds within which a pass ends that waits for no name server.
+PROMPT = 4.0
 
 
-def test_entries_stay_when_the_name_of_etcd_can_no_longer_be_looked_up(networked_host: Host, tmp_path: Path) -> None:
-    """If etcd's name cannot be looked up any more, the agent keeps its connection, and the host its address and
-    entries. This is without `-ip`."""
-    host, hosts, resolver = networked_host, tmp_path / "hosts", tmp_path / "resolv.conf"
-    address, _, port = host.etcd.endpoint.partition(":")
-    hosts.write_text(f"{address} etcd.test\n")
-    resolver.write_text(NO_NAME_SERVER)
-    inside = ["unshare", "--mount", "sh", "-c", OWN_NAMES, "sh", str(hosts), str(resolver), *PROGRAM]
-    argv = [*inside, "--listen", "", "--interval", "0.2", f"etcd://etcd.test:{port}{host.prefix}"]
+class NameServer:
+    """A name server that is dead: nobody listens, or nobody answers. Stands in /etc/resolv.conf."""
+
+    def __init__(self, address: str, *, silent: bool) -> None:
+        self._address = address if silent else "127.0.0.1"
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        if silent:
+            self._socket.bind((address, 53))
+
+    def __enter__(self) -> str:
+        return f"nameserver {self._address}\n"
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def agent_with_own_names(host: Host, folder: Path, hosts: str, resolver: str, endpoints: str) -> Child:
+    """Return an agent on the engine's host with these files as /etc/hosts and /etc/resolv.conf, and without `-ip`. The
+    former is `folder / "hosts"`, and may be changed while the agent runs."""
+    for name, text in (("hosts", hosts), ("resolv.conf", resolver)):
+        (folder / name).write_text(text)
+    files = [str(folder / "hosts"), str(folder / "resolv.conf")]
+    inside = ["unshare", "--mount", "sh", "-c", OWN_NAMES, "sh", *files, *PROGRAM]
+    argv = [*inside, "--listen", "", "--interval", "0.2", f"{SCHEMES[host.api]}://{endpoints}{host.prefix}"]
     environment = clean_environment(DOCKER_HOST=host.engine.socket_url)
-    agent = Child(engine_of(host).run_in_namespace(argv), tmp_path / "log", env=environment, cwd=REPOSITORY)
+    return Child(engine_of(host).run_in_namespace(argv), folder / "log", env=environment, cwd=REPOSITORY)
+
+
+@on_both("networked_host")
+@pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "nobody answers"])
+def test_a_name_server_that_dies_changes_nothing(networked_host: Host, tmp_path: Path, silent: bool) -> None:
+    """The agent keeps its connection, and the host its address and entries. A container that starts or ends is seen as
+    soon as ever."""
+    host = networked_host
+    address, _, port = host.etcd.endpoint.partition(":")
     host.start("one")
-    try:
-        agent.start()
-        host.wait_for(host.expected())
-        begin = host.etcd.index() + 1
-        hosts.write_text("")
-        host.start("two")
-        host.wait_for(host.expected())
-    finally:
-        agent.kill()
-    assert [change["action"] for change in host.etcd.changes(host.prefix, begin)] == ["create"]
+    with NameServer(engine_of(host).network.host_address, silent=silent) as resolver:
+        agent = agent_with_own_names(host, tmp_path, f"{address} etcd.test\n", resolver, f"etcd.test:{port}")
+        try:
+            agent.start()
+            host.wait_for(host.expected())
+            (tmp_path / "hosts").write_text("")
+            host.start("two")
+            host.wait_for(host.expected(), PROMPT)
+            host.engine.docker("kill", "one")
+            host.wait_for(host.expected(), PROMPT)
+            host.etcd.restart()
+            host.start("three")
+            host.wait_for(host.expected(), RECOVERY)
+        finally:
+            agent.kill()
+
+
+@on_both("networked_host")
+def test_an_endpoint_with_a_dead_name_costs_nothing_after_the_first_pass(networked_host: Host, tmp_path: Path) -> None:
+    """It is the first in the list, and no name server answers."""
+    host = networked_host
+    with NameServer(engine_of(host).network.host_address, silent=True) as resolver:
+        endpoints = f"dead.test:2379,{host.etcd.endpoint}"
+        agent = agent_with_own_names(host, tmp_path, "", resolver, endpoints)
+        host.start("one")
+        try:
+            agent.start()
+            host.wait_for(host.expected())
+            host.start("two")
+            host.wait_for(host.expected(), PROMPT)
+            host.engine.docker("kill", "one")
+            host.wait_for(host.expected(), PROMPT)
+        finally:
+            agent.kill()
 
 
 @pytest.mark.parametrize(("fault", "passes"), [("killed", 2), ("frozen", 1)])

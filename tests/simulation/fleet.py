@@ -26,7 +26,7 @@ from tests.simulation.etcd_cluster import EtcdCluster
 from tests.simulation.messages import Request, Response
 from tests.simulation.network import Link
 from tests.simulation.scheduler import Process, Scheduler
-from tests.simulation.transports import Refused, SimulatedAdapter, SimulatedPool
+from tests.simulation.transports import Refused, SimulatedAdapter, SimulatedPool, Timeouts
 
 PREFIX = "/services"
 
@@ -229,11 +229,11 @@ class Fleet:
         def who() -> Actor:
             return actor or Actor(host.name, host.engine.name, number, host.passes)
 
-        def to_etcd(endpoint: HostPort, request: Request, timeouts: tuple[float, float]) -> Response:
+        def to_etcd(endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
             member, sender = ENDPOINTS[endpoint], who()
             return host.links[member].deliver(request, timeouts, lambda asked: self._serve(member, asked, sender))
 
-        def to_engine(endpoint: HostPort, request: Request, timeouts: tuple[float, float]) -> Response:
+        def to_engine(endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
             return host.socket.deliver(request, timeouts, host.engine.serve)
 
         def connect(settings: EngineSettings) -> Any:

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from tests.simulation.messages import Request, Response
 from tests.simulation.scheduler import Scheduler
-from tests.simulation.transports import CutShort, Refused, TimedOut
+from tests.simulation.transports import CutShort, Refused, TimedOut, Timeouts
 
 #: Virtual seconds that a request takes in good weather, on average, there and back.
 LATENCY = 0.001
@@ -78,18 +78,16 @@ class Link:
         self.weather = Weather()
         #: Whether no packet passes.
         self.severed = False
-        #: Until when an answer trickles.
-        self.trickles_until = 0.0
 
     @property
     def clear(self) -> bool:
         """Whether every request is sure to be answered in time, if the server answers."""
-        return not self.severed and not self.weather.chances and self.trickles_until <= self._scheduler.now
+        return not self.severed and not self.weather.chances
 
-    def deliver(self, request: Request, timeouts: tuple[float, float], serve: Serve) -> Response:
-        """Bring a request to a server and its answer back, in virtual time. ``timeouts`` are the seconds to connect and
-        to be answered. Raises Refused, TimedOut and CutShort."""
-        connect, read = timeouts
+    def deliver(self, request: Request, timeouts: Timeouts, serve: Serve) -> Response:
+        """Bring a request to a server and its answer back, in virtual time. Raises Refused, TimedOut and CutShort."""
+        connect, read, total = timeouts
+        ends = self._scheduler.now + total
         if self.severed:
             self._counts["severed"] += 1
             self._scheduler.wait(connect)
@@ -108,7 +106,8 @@ class Link:
         if answer is None or fate is Fate.ANSWER_LOST or latency + answer[1] > read:
             self._give_up(read - latency / 2)
         assert answer
-        return self._receive(answer[0], fate, answer[1] + latency / 2)
+        self._scheduler.wait(answer[1] + latency / 2)
+        return self._receive(answer[0], fate, ends)
 
     def _send(self, request: Request, fate: Fate, latency: float, read: float, serve: Serve) -> None:
         """Bring the request to the server. Raises Refused, or TimedOut for one that does not arrive in time."""
@@ -123,14 +122,16 @@ class Link:
             self._give_up(read)
         self._scheduler.wait(arrives)
 
-    def _receive(self, response: Response, fate: Fate, seconds: float) -> Response:
-        """Bring the response back. Raises CutShort."""
-        self._scheduler.wait(seconds)
+    def _receive(self, response: Response, fate: Fate, ends: float) -> Response:
+        """Bring the response back; the time of the request ends at the moment ``ends``. Raises CutShort and
+        TimedOut."""
         if fate is Fate.CUT:
             raise CutShort(response)
         if fate is Fate.TRICKLED:
+            left = ends - self._scheduler.now
             seconds = len(response.body) / TRICKLE
-            self.trickles_until = max(self.trickles_until, self._scheduler.now + seconds)
+            if seconds > left:
+                self._give_up(left)
             self._scheduler.wait(seconds)
         return response
 

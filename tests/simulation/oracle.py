@@ -24,7 +24,6 @@ from tests.simulation.scheduler import Scheduler
 EXCEPTIONS = {
     "By v2, a late create under a custom id.": "custom keys that a v2 store got by a late create are not judged",
     "By v3, an etcd that was restored from a backup": "a host is judged again thirty passes after a restore",
-    "A member of etcd that sends its answer byte by byte.": "a host is not judged while an answer trickles to it",
     "By v2, a member of etcd that is cut off from its quorum.": "a host is judged again when the member is back",
     "A host that gets another name while it has keys under custom ids.": "those keys are not judged from then on",
     "A container whose inspect hangs.": "a host is not judged while an inspect of its engine hangs",

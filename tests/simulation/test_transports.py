@@ -19,6 +19,9 @@ from tests.simulation.transports import CutShort, Refused, SimulatedAdapter, Sim
 
 ENDPOINT = HostPort("etcd-1", 2379)
 
+#: Seconds that a request may take as a whole.
+AS_A_WHOLE = 10.0
+
 ANSWER = Response.of_json({"node": {"key": "/a"}}, headers={"X-Etcd-Index": "7", "X-Etcd-Cluster-Id": "c1"})
 
 
@@ -38,8 +41,8 @@ class Server:
 
 
 def soon() -> Deadline:
-    """A deadline that is not what the test is about."""
-    return Deadline.after(10, Clock())
+    """A deadline that is not what the test is about, on a clock that stands still."""
+    return Deadline.after(AS_A_WHOLE, Clock(monotonic=lambda: 0.0))
 
 
 def v2_client(server: Server) -> EtcdV2Client:
@@ -59,8 +62,8 @@ def test_a_request_of_python_etcd_arrives_with_its_path_and_parameters() -> None
     assert client.request("GET", "/a b?", {"recursive": "true"}, soon()).node == {"key": "/a"}
     client.request("PUT", "/ä", {"value": "1 & 2", "ttl": ""}, soon())
     assert server.seen == [
-        (ENDPOINT, Request("GET", "/v2/keys/a%20b%3F", {"recursive": "true"}), (1.0, 2.0)),
-        (ENDPOINT, Request("PUT", "/v2/keys/%C3%A4", {"value": "1 & 2", "ttl": ""}), (1.0, 2.0)),
+        (ENDPOINT, Request("GET", "/v2/keys/a%20b%3F", {"recursive": "true"}), (1.0, 2.0, AS_A_WHOLE)),
+        (ENDPOINT, Request("PUT", "/v2/keys/%C3%A4", {"value": "1 & 2", "ttl": ""}), (1.0, 2.0, AS_A_WHOLE)),
     ]
 
 
@@ -69,7 +72,12 @@ def test_a_request_of_etcd3gw_arrives_with_its_document() -> None:
     server = Server(Response.of_json({"header": {}}))
     assert v3_client(server).call("kv/range", {"key": "YQ=="}, dict, soon()) == {"header": {}}
     [(endpoint, request, timeouts)] = server.seen
-    assert (endpoint, request.method, request.path, timeouts) == (ENDPOINT, "POST", "/v3/kv/range", (1.0, 2.0))
+    assert (endpoint, request.method, request.path, timeouts) == (
+        ENDPOINT,
+        "POST",
+        "/v3/kv/range",
+        (1.0, 2.0, AS_A_WHOLE),
+    )
     assert request.json() == {"key": "YQ=="}
 
 

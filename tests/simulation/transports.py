@@ -23,8 +23,9 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 from controller.host_port import HostPort
 from tests.simulation.messages import Request, Response
 
-#: The seconds that a request may take to connect and to be answered; ``math.inf`` where the client sets no limit.
-Timeouts: TypeAlias = tuple[float, float]
+#: The seconds that a request may take to connect, that its answer may be silent, and that it may take as a whole;
+#: ``math.inf`` where the client sets no limit.
+Timeouts: TypeAlias = tuple[float, float, float]
 
 #: Carries a request to a server and returns its response. Raises Refused, TimedOut and CutShort. It lets the virtual
 #: time pass that the request takes.
@@ -186,12 +187,14 @@ class _CutBody(io.BytesIO):
 
 def _limits(timeout: urllib3.Timeout | None) -> Timeouts:
     if timeout is None:
-        return math.inf, math.inf
-    connect, read = timeout.connect_timeout, timeout.read_timeout
-    return (
-        float(connect) if isinstance(connect, (int, float)) else math.inf,
-        float(read) if isinstance(read, (int, float)) else math.inf,
-    )
+        return math.inf, math.inf, math.inf
+    read = _seconds(timeout.read_timeout, math.inf)
+    # As with the program's own connections, the read time-out is the limit of the whole where no other is given.
+    return _seconds(timeout.connect_timeout, math.inf), read, _seconds(timeout.total, read)
+
+
+def _seconds(limit: object, otherwise: float) -> float:
+    return float(limit) if isinstance(limit, (int, float)) else otherwise
 
 
 def _request(method: str, url: str, body: Any, headers: Any) -> Request:

@@ -21,6 +21,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(server, Answering)
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         server.asked.append(f"{self.command} {self.path}")
+        server.hosts.append(self.headers.get("Host", ""))
         self.send_response(server.status)
         for name, value in server.headers.items():
             self.send_header(name, value)
@@ -35,12 +36,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Answering(ThreadingHTTPServer):
-    """Stands for an etcd that is ill, or for something that is no etcd. ``asked`` are the requests that it got."""
+    """Stands for an etcd that is ill, or for something that is no etcd. ``asked`` are the requests that it got, and
+    ``hosts`` their Host headers."""
 
     def __init__(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status, self.body, self.headers = status, body, headers
         self.asked: list[str] = []
+        self.hosts: list[str] = []
 
     @property
     def address(self) -> Address:

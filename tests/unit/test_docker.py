@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from model.container import Container, ContainerRef
 from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 from tests.support.fakes import FakeDocker, FakeTime, Json, inspected, refusal
 from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer
+from tests.support.trickling import Trickler
 
 
 def engine(
@@ -460,6 +462,29 @@ def read_through(settings: EngineSettings) -> tuple[str, list[Container]]:
         return source.identity().name, list(source.read(soon()).containers)
     finally:
         source.close()
+
+
+@pytest.mark.parametrize("over", ["unix", "tcp"])
+@pytest.mark.parametrize("part", [b"/version", b"/info", b"/containers/json", b"/web/json"])
+def test_an_answer_of_the_engine_that_trickles_is_cut(
+    socket_path: Path, tmp_path: Path, over: str, part: bytes
+) -> None:
+    """The time-out of a request is its time as a whole."""
+    at = str(tmp_path / "slow.sock") if over == "unix" else ""
+    with Trickler(str(socket_path), only=part, at=at) as slow:
+        settings = EngineSettings(f"unix://{at}" if at else f"tcp://127.0.0.1:{slow.address[1]}")
+        source = Engine(lambda: connect(settings, timeout=1), stopped_too=False)
+        begun = time.monotonic()
+        try:
+            source.identity()
+            [unknown] = source.read(Deadline.after(1, Clock())).unknown
+            problem = unknown.problem
+        except EngineUnavailable as error:
+            problem = str(error)
+        finally:
+            source.close()
+        assert "no answer in time" in problem
+        assert time.monotonic() - begun < 3
 
 
 @pytest.mark.parametrize("given", ["flag", "DOCKER_HOST", "usual socket", "flag over DOCKER_HOST"])

@@ -13,7 +13,7 @@ from controller.registry.failover import (
     READ_TIMEOUT,
     EndpointFailover,
     NoUsableAnswer,
-    timeouts,
+    time_limits,
 )
 from tests.support.fakes import FakeTime
 
@@ -26,12 +26,14 @@ class Member:
 
 
 class Cluster:
-    """Three members. Those in ``ill`` give no usable answer; ``asked`` are those that got a request."""
+    """Three members. Those in ``ill`` give no usable answer; ``asked`` are those that got a request, and ``given`` the
+    seconds that each had for its answer."""
 
     def __init__(self) -> None:
         self.time = FakeTime()
         self.ill: set[str] = set()
         self.asked: list[str] = []
+        self.given: list[float] = []
         self.errors = 0
         self.failover = EndpointFailover([Member(url) for url in "abc"], self._count)
 
@@ -41,10 +43,12 @@ class Cluster:
     def ask(self, seconds: float = 10) -> str:
         """Make one request; return who answered it."""
         self.asked.clear()
+        self.given.clear()
         return self.failover.ask(self._answer, Deadline.after(seconds, self.time.clock))
 
-    def _answer(self, member: Member) -> str:
+    def _answer(self, member: Member, until: Deadline) -> str:
         self.asked.append(member.url)
+        self.given.append(until.left)
         if member.url in self.ill:
             raise NoUsableAnswer("ill")
         return member.url
@@ -78,11 +82,19 @@ def test_no_member_is_asked_after_the_deadline() -> None:
     assert cluster.asked == []
 
 
+def test_each_member_gets_half_of_what_is_left_and_the_last_one_all_of_it() -> None:
+    """Time stands still here. Where members are slow, less and less is left."""
+    cluster = Cluster()
+    cluster.ill = set("ab")
+    cluster.ask(seconds=8)
+    assert cluster.given == [4, 4, 8]
+
+
 def test_any_other_error_is_an_answer() -> None:
     """It is passed on, and no other member is asked."""
     cluster = Cluster()
 
-    def refuse(member: Member) -> str:
+    def refuse(member: Member, until: Deadline) -> str:
         cluster.asked.append(member.url)
         raise KeyError("no such key")
 
@@ -94,13 +106,14 @@ def test_any_other_error_is_an_answer() -> None:
 @pytest.mark.parametrize(
     ("left", "expected"),
     [
-        (10, (CONNECT_TIMEOUT, READ_TIMEOUT)),
-        (1.5, (CONNECT_TIMEOUT, 1.5)),
-        (0.5, (0.5, 0.5)),
-        (0, (MIN_TIMEOUT, MIN_TIMEOUT)),
+        (10, (CONNECT_TIMEOUT, READ_TIMEOUT, 10)),
+        (1.5, (CONNECT_TIMEOUT, 1.5, 1.5)),
+        (0.5, (0.5, 0.5, 0.5)),
+        (0, (MIN_TIMEOUT, MIN_TIMEOUT, MIN_TIMEOUT)),
     ],
     ids=str,
 )
-def test_timeouts_keep_to_the_deadline(left: float, expected: tuple[float, float]) -> None:
+def test_time_limits_keep_to_the_deadline(left: float, expected: tuple[float, float, float]) -> None:
     """But a request always gets a little time."""
-    assert timeouts(Deadline.after(left, FakeTime().clock)) == pytest.approx(expected)
+    limits = time_limits(Deadline.after(left, FakeTime().clock))
+    assert (limits.connect_timeout, limits.read_timeout, limits.total) == pytest.approx(expected)

@@ -1,36 +1,45 @@
-"""Name resolution, and the address of this host on the way to another one."""
+"""Name resolution, sockets, and the address of this host on the way to another one."""
 
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from controller.effects.network import Network
+from controller.effects.network import Network, connect, numeric
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_loopback_is_faced_by_loopback(host: str) -> None:
-    """A name is resolved, and an address is taken as it is."""
-    assert "127.0.0.1" in Network().source_addresses(host, 2379)
-
-
-def test_every_address_of_a_host_is_tried_in_order() -> None:
-    """The caller decides how many it needs: an address is looked at only when it is asked for."""
-    asked = list[str]()
-
-    def source_address(family: int, address: tuple[str, int]) -> str:
-        asked.append(address[0])
-        return f"facing {address[0]}"
-
-    found = [(socket.AF_INET, ("10.0.0.1", 1)), (socket.AF_INET, ("10.0.0.2", 1))]
-    addresses = Network(lambda host, port: found, source_address).source_addresses("etcd.example", 1)
-    assert next(addresses) == "facing 10.0.0.1"
-    assert asked == ["10.0.0.1"]
-    assert list(addresses) == ["facing 10.0.0.2"]
+def test_loopback_is_faced_by_loopback() -> None:
+    """A name is resolved, and nothing is sent."""
+    network = Network()
+    [address] = [found for family, found in network.resolve("localhost", 2379) if family == socket.AF_INET]
+    assert network.source_address(socket.AF_INET, address) == "127.0.0.1"
 
 
 def test_an_address_without_a_route_is_an_error() -> None:
     """No datagram socket may connect to the broadcast address."""
     with pytest.raises(OSError, match=r"[Pp]ermission denied|unreachable"):
-        list(Network().source_addresses("255.255.255.255", 1))
+        Network().source_address(socket.AF_INET, ("255.255.255.255", 1))
+
+
+@pytest.mark.parametrize(
+    ("host", "family"),
+    [("192.0.2.1", socket.AF_INET), ("2001:db8::1", socket.AF_INET6), ("fe80::1%lo", socket.AF_INET6)],
+)
+def test_an_address_is_taken_as_it_is(host: str, family: int) -> None:
+    """Nobody is asked for it."""
+    [(found, address)] = numeric(host, 7)
+    assert (found, address[1]) == (family, 7)
+
+
+@pytest.mark.parametrize("host", ["localhost", "etcd.example", "a" * 64, ""])
+def test_a_name_is_no_address(host: str) -> None:
+    """Nobody is asked for it here either."""
+    assert [*numeric(host, 7)] == []
+
+
+def test_a_connection_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
+    """An open one would be a warning, and so an error here."""
+    with pytest.raises(OSError, match="No such file"):
+        connect(socket.AF_UNIX, str(tmp_path / "nowhere"), 1.0)

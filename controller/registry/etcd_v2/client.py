@@ -19,10 +19,12 @@ import urllib3
 from attrs import frozen
 
 from controller.effects.clock import Deadline
+from controller.effects.connections import bounded_manager
+from controller.effects.names import MACHINE, Names
 from controller.errors import one_line
 from controller.host_port import HostPort
 from controller.registry.credentials import Credentials
-from controller.registry.failover import EndpointFailover, NoUsableAnswer, timeouts
+from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
 from model.stored import StorePosition
 
 #: Makes the pool through which one member is reached; called with the TLS context, None without TLS.
@@ -45,6 +47,8 @@ class EtcdV2ErrorCode(IntEnum):
     NOT_A_DIRECTORY = 104
     #: The key exists, and the request asks for it to be absent.
     KEY_EXISTS = 105
+    #: The user may not do this, or is none. etcd says so with the HTTP status 401 alone.
+    UNAUTHORIZED = 110
     #: Raft could not carry the request out. This code and those above it, up to 499, speak of the member that answered,
     #: not of the request: for instance, that there is no leader, or that an election goes on.
     RAFT_INTERNAL = 300
@@ -75,11 +79,11 @@ class EtcdV2Response:
     store_position: StorePosition
 
 
-def pool_manager(context: ssl.SSLContext | None) -> urllib3.PoolManager:
-    """Return urllib3's own pool, which opens sockets. It makes no retries, and with a TLS context it verifies by that
-    context alone: python-etcd's own TLS settings leave some things unverified."""
+def pool_manager(context: ssl.SSLContext | None, names: Names = MACHINE) -> urllib3.PoolManager:
+    """Return a pool that opens sockets, to the addresses of ``names``. It makes no retries, and with a TLS context it
+    verifies by that context alone: python-etcd's own TLS settings leave some things unverified."""
     tls: dict[str, Any] = {"ssl_context": context} if context else {}
-    return urllib3.PoolManager(maxsize=_POOL_SIZE, retries=urllib3.Retry(0), **tls)
+    return bounded_manager(names, maxsize=_POOL_SIZE, **tls)
 
 
 class EtcdV2Client:
@@ -101,7 +105,7 @@ class EtcdV2Client:
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
         """Send a request about ``key`` and return the response. Raises EtcdV2Error when etcd refuses it, and
         RegistryUnavailable when no member gave a usable answer before the deadline."""
-        return self._failover.ask(lambda member: member.request(method, key, params, deadline), deadline)
+        return self._failover.ask(lambda member, until: member.request(method, key, params, until), deadline)
 
 
 def _etcd_client(
@@ -140,12 +144,10 @@ class _Member:
 
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
         """See EtcdV2Client; raises NoUsableAnswer instead of RegistryUnavailable."""
-        connect, read = timeouts(deadline)
-        timeout = urllib3.Timeout(connect=connect, read=read)
         try:
             # python-etcd does not encode keys: etcd would cut one with a question mark at that place.
             path = f"/v2/keys{quote(key, safe='/:')}"
-            response = self.client.api_execute(path, method, dict(params), timeout=timeout)
+            response = self.client.api_execute(path, method, dict(params), timeout=time_limits(deadline))
             position = StorePosition(self.client.expected_cluster_id or "", int(response.headers["X-Etcd-Index"]))
             return EtcdV2Response(json.loads(response.data)["node"], position)
         except etcd.EtcdConnectionFailed as error:
@@ -163,9 +165,10 @@ class _Member:
         """Return EtcdV2Error where etcd refused the request, as every member would: its code is below 300. Return
         NoUsableAnswer for a member in trouble (300 to 499: Raft, no leader) and for what does not come from etcd."""
         payload = getattr(error, "payload", None) or {}
-        code = payload.get("errorCode")
+        code = payload.get("errorCode", EtcdV2ErrorCode.UNAUTHORIZED if payload.get("status") == 401 else None)
         if isinstance(code, int) and code < EtcdV2ErrorCode.RAFT_INTERNAL:
-            detail = f"{payload.get('message', '')}: {payload.get('cause', '')} (etcd error {code})"
+            said = ": ".join(str(payload[part]) for part in ("message", "cause") if part in payload)
+            detail = f"{said} (etcd error {int(code)})"
             position = StorePosition(self.client.expected_cluster_id or "", int(payload.get("index", 0)))
             return EtcdV2Error(code, detail, position)
         if "404 page not found" in str(error):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import requests
@@ -20,10 +21,12 @@ from etcd3gw.exceptions import ConnectionFailedError, ConnectionTimeoutError, Et
 from requests.adapters import HTTPAdapter
 
 from controller.effects.clock import Deadline
+from controller.effects.connections import BoundedAdapter
+from controller.effects.names import MACHINE, Names
 from controller.errors import one_line
 from controller.registry.credentials import Credentials
 from controller.registry.etcd_v3.documents import Document
-from controller.registry.failover import EndpointFailover, NoUsableAnswer, timeouts
+from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
 
 #: Makes the adapter through which one member is reached; called with the TLS context, None without TLS.
 EtcdV3Transport = Callable[[ssl.SSLContext | None], HTTPAdapter]
@@ -33,7 +36,7 @@ _API_PATH = "/v3/"
 
 
 class GrpcStatus(IntEnum):
-    """The gRPC status codes with which etcd refuses a request that it has understood. Every member would do the same.
+    """The gRPC status codes with which etcd may refuse a request that it has understood, as every member would.
 
     Source: https://grpc.io/docs/guides/status-codes/
     """
@@ -44,7 +47,7 @@ class GrpcStatus(IntEnum):
     NOT_FOUND = 5
     #: The user's role does not permit it.
     PERMISSION_DENIED = 7
-    #: etcd's space is used up.
+    #: etcd's space is used up, or the request is too large.
     RESOURCE_EXHAUSTED = 8
     #: etcd's state does not permit it: a lease to be granted exists, or somebody signs in where no user is asked for.
     FAILED_PRECONDITION = 9
@@ -53,6 +56,22 @@ class GrpcStatus(IntEnum):
     #: The token is not, or no longer, valid.
     UNAUTHENTICATED = 16
 
+
+#: What etcd's message contains, for each code, where it speaks of the store or of the request: every member would
+#: answer the same. All else speaks of the member that answered, such as one that is a learner, has no leader, or is
+#: being downgraded. Its code may be one of these, too: a learner answers 14 before etcd 3.6, and 9 since.
+#: Source: https://github.com/etcd-io/etcd/blob/main/api/v3rpc/rpctypes/error.go
+SAYS_OF_THE_STORE: Mapping[int, tuple[str, ...]] = MappingProxyType(
+    {
+        GrpcStatus.INVALID_ARGUMENT: ("",),
+        GrpcStatus.NOT_FOUND: ("lease not found",),
+        GrpcStatus.PERMISSION_DENIED: ("",),
+        GrpcStatus.RESOURCE_EXHAUSTED: ("space exceeded", "larger than max"),
+        GrpcStatus.FAILED_PRECONDITION: ("lease already exists", "authentication is not enabled"),
+        GrpcStatus.OUT_OF_RANGE: ("",),
+        GrpcStatus.UNAUTHENTICATED: ("",),
+    }
+)
 
 #: What etcd's message contains, and what the operator can do about it.
 HINTS = {
@@ -108,9 +127,10 @@ class EtcdV3Error(Exception):
         return any(text in self.detail for text in _STALE_TOKEN)
 
 
-def http_adapter(context: ssl.SSLContext | None) -> HTTPAdapter:
-    """Return an adapter of requests that opens sockets. With a TLS context it verifies by that context alone."""
-    return _VerifyingAdapter(context) if context else HTTPAdapter()
+def http_adapter(context: ssl.SSLContext | None, names: Names = MACHINE) -> HTTPAdapter:
+    """Return an adapter of requests that opens sockets, to the addresses of ``names``. With a TLS context it verifies
+    by that context alone."""
+    return _VerifyingAdapter(context, names) if context else BoundedAdapter(names)
 
 
 class EtcdV3Client:
@@ -143,7 +163,7 @@ class EtcdV3Client:
         Raises EtcdV3Error when etcd refuses the request, and RegistryUnavailable when no member gave a usable answer
         before the deadline.
         """
-        return self._failover.ask(lambda member: _usable(read, member.call(path, document, deadline)), deadline)
+        return self._failover.ask(lambda member, until: _usable(read, member.call(path, document, until)), deadline)
 
     def _count_failure(self) -> None:
         self.failures += 1
@@ -185,7 +205,8 @@ class _Member:
         """Return the JSON of the answer to a call. Raises EtcdV3Error and NoUsableAnswer.
 
         Where etcd no longer knows the token, a new one is asked for, once. etcd forgets a token that was not used for
-        five minutes, and all of them when it restarts.
+        five minutes, and all of them when it restarts. A member that does not know a token which it has just given out
+        may lag behind the others, so the next one is asked.
         """
         if not self._signed_in:
             self._sign_in(deadline)
@@ -195,7 +216,10 @@ class _Member:
             if not (self._credentials.user and error.stale_token):
                 raise
         self._sign_in(deadline)
-        return self._post(path, document, deadline)
+        try:
+            return self._post(path, document, deadline)
+        except EtcdV3Error as error:
+            raise NoUsableAnswer(error.detail) if error.stale_token else error from error
 
     def _sign_in(self, deadline: Deadline) -> None:
         headers = self._client.session.headers
@@ -212,7 +236,7 @@ class _Member:
         self._signed_in = True
 
     def _post(self, path: str, document: Document, deadline: Deadline) -> Any:
-        self._client.timeout = timeouts(deadline)  # type: ignore[assignment] # requests gets it, and takes a pair, too
+        self._client.timeout = time_limits(deadline)  # type: ignore[assignment] # requests gets it, and takes this, too
         try:
             return self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
         except ConnectionTimeoutError as error:
@@ -227,12 +251,12 @@ class _Member:
             raise NoUsableAnswer(one_line(error)) from error
 
 
-class _VerifyingAdapter(HTTPAdapter):
+class _VerifyingAdapter(BoundedAdapter):
     """Verifies servers by one TLS context alone. requests would add its own bundle of CAs to that context."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, names: Names) -> None:
         self._context = context
-        super().__init__()
+        super().__init__(names)
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
         """Give the context to urllib3."""
@@ -250,7 +274,7 @@ def _connection_problem(error: BaseException) -> str:
         return str(_translated(text))
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return one_line(error)
+    return "no answer in time" if isinstance(error, TimeoutError) else one_line(error)
 
 
 def _translated(text: str) -> Exception:
@@ -267,7 +291,5 @@ def _translated(text: str) -> Exception:
         return NoUsableAnswer(one_line(ValueError(text)))
     hint = next((hint for says, hint in HINTS.items() if says in message), "")
     error = EtcdV3Error(code, f"{message} ({hint})" if hint else message)
-    overloaded = "too many requests" in message
-    if overloaded or not (code in list(GrpcStatus) or error.stale_token):
-        return NoUsableAnswer(one_line(ValueError(error.detail)))
-    return error
+    of_the_store = any(text in message for text in SAYS_OF_THE_STORE.get(code, ()))
+    return error if of_the_store or error.stale_token else NoUsableAnswer(one_line(ValueError(error.detail)))

@@ -1,0 +1,125 @@
+"""A proxy whose answers trickle: it passes on what a real server sends a few bytes at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from attrs import frozen
+
+Address = tuple[str, int]
+
+#: Splits what the server sent into what is passed on at once and what trickles.
+Split = Callable[[bytes], tuple[bytes, bytes]]
+
+
+@frozen
+class Pace:
+    """How fast an answer trickles: so many bytes, and then so many seconds without any."""
+
+    size: int = 1
+    seconds: float = 0.5
+
+
+def everything(data: bytes) -> tuple[bytes, bytes]:
+    """Let all of it trickle, beginning with the status line, or with the TLS handshake."""
+    return b"", data
+
+
+def body(data: bytes) -> tuple[bytes, bytes]:
+    """Pass on the headers, and let the body trickle."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return head + end, rest
+
+
+def chunks(data: bytes) -> tuple[bytes, bytes]:
+    """Pass on the headers, and let the body trickle in chunks of one byte."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length")]
+    encoded = b"".join(b"1\r\n%c\r\n" % byte for byte in rest) + b"0\r\n\r\n"
+    return b"\r\n".join([*lines, b"Transfer-Encoding: chunked"]) + end, encoded
+
+
+class Trickler:
+    """Listens at ``address``, a loopback port of its own, or at a Unix socket, and passes all bytes on to ``target``
+    and back.
+
+    Answers trickle while ``trickling`` is true, and only those to requests that contain ``only``.
+    """
+
+    def __init__(
+        self,
+        target: Address | str,
+        split: Split = everything,
+        pace: Pace = Pace(),
+        only: bytes = b"",
+        at: str = "",
+    ) -> None:
+        """``target`` is a host and port, or the path of a Unix socket. ``at`` is the path at which to listen; empty: a
+        loopback port."""
+        self._target, self._split, self._pace, self._only = target, split, pace, only
+        self._ended = threading.Event()
+        self._sockets: list[socket.socket] = []
+        self.trickling = True
+        self._listener = _listening(at) if at else socket.create_server(("127.0.0.1", 0))
+        self.address: Address = ("", 0) if at else self._listener.getsockname()[:2]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._ended.set()
+        for each in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._target) if isinstance(self._target, tuple) else _unix(self._target)
+                self._sockets += [near, far]
+                slow = threading.Event()
+                threading.Thread(target=self._pass_requests, args=(near, far, slow), daemon=True).start()
+                threading.Thread(target=self._pass_answers, args=(far, near, slow), daemon=True).start()
+
+    def _pass_requests(self, near: socket.socket, far: socket.socket, slow: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := near.recv(65536):
+                if self.trickling and self._only in data:
+                    slow.set()
+                far.sendall(data)
+
+    def _pass_answers(self, far: socket.socket, near: socket.socket, slow: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := far.recv(1 << 20):
+                if not slow.is_set():
+                    near.sendall(data)
+                    continue
+                at_once, slowly = self._split(data)
+                near.sendall(at_once)
+                for start in range(0, len(slowly), self._pace.size):
+                    if self._ended.wait(self._pace.seconds):
+                        return
+                    near.sendall(slowly[start : start + self._pace.size])
+        with contextlib.suppress(OSError):
+            near.shutdown(socket.SHUT_RDWR)
+
+
+def _listening(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(path)
+    sock.listen()
+    return sock
+
+
+def _unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(path)
+    return sock
