@@ -15,8 +15,8 @@ from controller.commands import deregister, health, reconcile, run
 from controller.commands.build import Effects
 from controller.commands.exit_codes import ExitCode
 from controller.config.flags import all_options, connection_options, rewrite
-from controller.config.settings import RawOptions, Settings, WrongUsage, parse_owner_settings, parse_settings
-from controller.errors import RegistryUnavailable, Stop
+from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
+from controller.errors import RegistryUnavailable, Stop, WrongUsage
 from controller.signals import unblock_signals
 
 

@@ -15,7 +15,7 @@ from attrs import frozen
 from click.core import ParameterSource
 
 from controller.config.converters import SEPARATOR
-from controller.config.settings import WrongUsage
+from controller.errors import WrongUsage
 
 
 @frozen

@@ -22,7 +22,8 @@ from controller.config.flags import (
     environment_variable,
     rewrite,
 )
-from controller.config.settings import RawOptions, WrongUsage
+from controller.config.settings import RawOptions
+from controller.errors import WrongUsage
 
 URI = "etcd://10.0.0.1:2379/services"
 
