@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -17,6 +17,7 @@ from controller.commands.exit_codes import ExitCode
 from controller.config.flags import all_options, connection_options, rewrite
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
 from controller.errors import RegistryUnavailable, Stop, WrongUsage
+from controller.log_writer import LogWriter
 from controller.signals import unblock_signals
 
 
@@ -29,20 +30,25 @@ def main(arguments: Sequence[str] | None = None, effects: Effects | None = None)
     try:
         rewritten = rewrite(list(sys.argv[1:] if arguments is None else arguments), commands=cli.commands)
         code = cli.main(rewritten, prog_name="wharfinger", standalone_mode=False, obj=effects or Effects())
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.FAILED
-    except WrongUsage as wrong:
-        for problem in wrong.problems:
-            click.echo(f"wharfinger: {problem}", err=True)
-        click.echo("Try 'wharfinger --help'.", err=True)
-        return ExitCode.FAILED
-    except (Stop, RegistryUnavailable) as stop:
-        click.echo(f"wharfinger: {stop}", err=True)
+    except (click.ClickException, Stop, RegistryUnavailable) as error:
+        unblock_signals()  # If nobody reads standard error, a signal is to end the program nevertheless.
+        _print_error(error)
         return ExitCode.FAILED
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.IN_SYNC
+
+
+def _print_error(error: Exception) -> None:
+    match error:
+        case click.ClickException():
+            error.show()
+        case WrongUsage():
+            for problem in error.problems:
+                click.echo(f"wharfinger: {problem}", err=True)
+            click.echo("Try 'wharfinger --help'.", err=True)
+        case _:
+            click.echo(f"wharfinger: {error}", err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -70,7 +76,7 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
     as in etcds://, uses TLS. Several URIs are kept in step independently of each other. SIGTERM and SIGINT end the
     program and leave the entries in place. SIGHUP starts a pass at once.
     """
-    return run.run(_begin(raw, uris), effects)
+    return run.run(_begin(raw, uris, effects), effects)
 
 
 @cli.command("reconcile")
@@ -90,7 +96,7 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
     The exit code is 3 if deletes were held back. A single pass cannot see a delete several times in a row, as
     --delete-guard asks.
     """
-    settings = _begin(raw, uris)
+    settings = _begin(raw, uris, effects)
     return reconcile.reconcile_once(
         settings, reconcile.ReconcileOptions(**given), effects, colour=_wants_colour(sys.stdout)
     )
@@ -118,7 +124,7 @@ def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ..
     at once. Several registries are emptied independently of each other.
     """
     settings = parse_owner_settings({**raw, "hostname": hostname}, uris)
-    logs.configure("text", "warning", colour=_wants_colour(sys.stderr))
+    logs.configure("text", "warning", LogWriter(effects.background), colour=_wants_colour(sys.stderr))
     return deregister.deregister(settings, deregister.DeregisterOptions(**given), effects)
 
 
@@ -134,13 +140,17 @@ def health_command(url: str) -> int:
     return ExitCode.IN_SYNC if answer.good else ExitCode.FAILED
 
 
-def _begin(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
+def _begin(raw: RawOptions, uris: tuple[str, ...], effects: Effects) -> Settings:
     """Return the settings, once the log is set up as they say. Raises WrongUsage."""
     settings = parse_settings(raw, uris)
-    logs.configure(settings.log_format, settings.log_level, colour=_wants_colour(sys.stderr))
+    writer = LogWriter(effects.background)
+    logs.configure(settings.log_format, settings.log_level, writer, colour=_wants_colour(sys.stderr))
     return settings
 
 
-def _wants_colour(stream: Any) -> bool:
-    """Whether to write colours to the stream: to a terminal, unless https://no-color.org says otherwise."""
-    return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
+def _wants_colour(stream: TextIO | None) -> bool:
+    """Whether to write colours to the stream: to a terminal, unless https://no-color.org says otherwise.
+
+    A stream that was closed when the program started is None.
+    """
+    return stream is not None and stream.isatty() and not os.environ.get("NO_COLOR")
