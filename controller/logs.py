@@ -15,8 +15,8 @@ from typing import Any
 import structlog
 from attrs import frozen
 
+from controller.effects.log_writer import LogWriter
 from controller.errors import plain
-from controller.log_writer import LogWriter
 
 #: The levels of --log-level, the least severe first.
 LEVELS = ("debug", "info", "warning", "error")

@@ -17,7 +17,7 @@ from controller.commands.build import Effects
 from controller.commands.run import run_until_signalled
 from controller.effects.background import Threads
 from controller.effects.clock import Clock
-from controller.log_writer import LIMIT, LogWriter
+from controller.effects.log_writer import LIMIT, LogWriter
 from controller.reconcile.loop import Loop, Pace
 from controller.signals import block_signals
 from model.memory import Memory

@@ -12,7 +12,7 @@ import pytest
 import structlog
 from hypothesis import settings
 
-from controller.cli import main
+from controller.program import main
 
 #: Runs a command line, and returns its exit code, standard output and standard error.
 Ran = Callable[..., tuple[int, str, str]]

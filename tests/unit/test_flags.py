@@ -175,12 +175,6 @@ def test_run_is_the_default_command(args: list[str], command: str) -> None:
     assert (parsed_command, uris) == (command, (URI,))
 
 
-@pytest.mark.parametrize("first", ["-h", "--help", "--version"])
-def test_help_and_version_are_the_programs_own(first: str) -> None:
-    """They are not taken for options of ``run``."""
-    assert rewrite([first], commands=("run",)) == [first]
-
-
 def test_an_empty_command_line_is_run() -> None:
     """The error is then about the missing URI."""
     assert rewrite([], commands=("run",)) == ["run"]

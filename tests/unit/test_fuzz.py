@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from controller import logs
 from controller.config import converters
 from controller.effects.background import Threads
+from controller.effects.log_writer import LogWriter
 from controller.errors import plain
 from controller.host_port import HostPort
-from controller.log_writer import LogWriter
 from controller.registry.uri import parse_uri
 from model.address import address_problem
 from model.container import MalformedContainer, PortId, from_inspect

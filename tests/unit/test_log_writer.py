@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 
 from controller.effects.background import Threads
-from controller.log_writer import LIMIT, LogWriter
+from controller.effects.log_writer import LIMIT, LogWriter
 from tests.support.waiting import wait_until
 
 #: Seconds after which a machine has surely written a line.

@@ -16,7 +16,7 @@ import pytest
 
 from controller import logs
 from controller.effects.background import Threads
-from controller.log_writer import LogWriter
+from controller.effects.log_writer import LogWriter
 from tests.support.processes import REPOSITORY
 from tests.support.waiting import wait_until
 
@@ -261,7 +261,7 @@ def test_errors_that_nobody_caught_are_lines_of_the_log(written: Callable[[], st
 ENDED_BY_AN_ERROR = """
 from controller import logs
 from controller.effects.background import Threads
-from controller.log_writer import LogWriter
+from controller.effects.log_writer import LogWriter
 logs.configure("json", "info", LogWriter(Threads()), colour=False)
 logs.logger("wharfinger").info("started")
 raise RuntimeError("unforeseen")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from controller.commands.run import GRACE
-from controller.log_writer import PATIENCE
+from controller.effects.log_writer import PATIENCE
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.loop_program import CHATTY_LINES
 from tests.support.pipes import UnreadPipe
