@@ -15,9 +15,9 @@ from controller.signals import block_signals
 def main() -> int:
     """Run the program and return its exit code."""
     block_signals()
-    from controller import cli  # noqa: PLC0415 - signals are blocked before the rest is imported
+    from controller import program  # noqa: PLC0415 - signals are blocked before the rest is imported
 
-    return cli.main()
+    return program.main()
 
 
 if __name__ == "__main__":

@@ -1,69 +1,31 @@
-"""The command line: it parses each command's options, runs the command, and turns the result into an exit code."""
+"""The commands that work on registries: each has its options, sets up the log, and runs.
+
+``controller.program`` loads this module, and all libraries with it, only when one of these commands is asked for.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from controller import logs
-from controller.commands import deregister, health, reconcile, run
-from controller.commands.build import Effects
-from controller.commands.exit_codes import ExitCode
-from controller.config.flags import all_options, connection_options, empty_variables, rewrite
-from controller.config.settings import RawOptions, Settings, WrongUsage, parse_owner_settings, parse_settings
-from controller.errors import RegistryUnavailable, Stop
-from controller.signals import unblock_signals
+from controller.commands import deregister, reconcile, run
+from controller.commands.build import Effects, start_log
+from controller.config.flags import all_options, connection_options, empty_variables
+from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
 
 log = logs.logger("wharfinger")
 
-
-def main(arguments: Sequence[str] | None = None, effects: Effects | None = None) -> int:
-    """Run the program and return its exit code, one of ``ExitCode``.
-
-    ``arguments`` are those after the program's name, by default those of this process. The exit code of a wrong command
-    line is 1, as of every other failure: click's own 2 would mean here that changes are pending.
-    """
-    try:
-        rewritten = rewrite(list(sys.argv[1:] if arguments is None else arguments), commands=cli.commands)
-        code = cli.main(rewritten, prog_name="wharfinger", standalone_mode=False, obj=effects or Effects())
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.FAILED
-    except WrongUsage as wrong:
-        for problem in wrong.problems:
-            click.echo(f"wharfinger: {problem}", err=True)
-        click.echo("Try 'wharfinger --help'.", err=True)
-        return ExitCode.FAILED
-    except (Stop, RegistryUnavailable) as stop:
-        click.echo(f"wharfinger: {stop}", err=True)
-        return ExitCode.FAILED
-    except (click.Abort, KeyboardInterrupt):
-        return ExitCode.FAILED
-    return code if isinstance(code, int) else ExitCode.IN_SYNC
+#: Passes a command the effects that ``controller.program.main`` was given, or else those of the real program.
+_pass_effects = click.make_pass_decorator(Effects, ensure=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(version("wharfinger"), message="wharfinger %(version)s")
-@click.pass_context
-def cli(context: click.Context) -> None:
-    """Keep a part of etcd in step with the containers of this Docker host.
-
-    'wharfinger [OPTIONS] URI' does the same as 'wharfinger run [OPTIONS] URI'. 'wharfinger run --help' shows the
-    options: those of registrator, and some more.
-    """
-    # 'run' waits for the signals itself. Every other command is to be ended by them.
-    if context.invoked_subcommand != "run":
-        unblock_signals()
-
-
-@cli.command("run")
+@click.command("run")
 @all_options
-@click.pass_obj
+@_pass_effects
 def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> int:
     """Keep the registry in step with this host's containers until told to stop.
 
@@ -72,10 +34,10 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
     as in etcds://, uses TLS. Several URIs are kept in step independently of each other. SIGTERM and SIGINT end the
     program and leave the entries in place. SIGHUP starts a pass at once.
     """
-    return run.run(_begin(raw, uris), effects)
+    return run.run(_begin(raw, uris, effects), effects)
 
 
-@cli.command("reconcile")
+@click.command("reconcile")
 @click.option("--dry-run", is_flag=True, help="Print what a pass would change, and change nothing.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
 @click.option(
@@ -85,20 +47,20 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
 )
 @click.option("--force", is_flag=True, help="Make the deletes that --delete-guard would hold back.")
 @all_options
-@click.pass_obj
+@_pass_effects
 def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], **given: Any) -> int:
     """Do exactly one pass over each registry, print what it did, and end.
 
     The exit code is 3 if deletes were held back. A single pass cannot see a delete several times in a row, as
     --delete-guard asks.
     """
-    settings = _begin(raw, uris)
+    settings = _begin(raw, uris, effects)
     return reconcile.reconcile_once(
         settings, reconcile.ReconcileOptions(**given), effects, colour=_wants_colour(sys.stdout)
     )
 
 
-@cli.command("deregister")
+@click.command("deregister")
 @click.option("--hostname", metavar="NAME", default="", help="Remove the entries of this host; required.")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove the entries without asking for confirmation.")
@@ -111,7 +73,7 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
     help="Wait this many seconds for a sign that the host's agent is alive.",
 )
 @connection_options
-@click.pass_obj
+@_pass_effects
 def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], hostname: str, **given: Any) -> int:
     """Remove the entries of one host that is taken out of service.
 
@@ -120,31 +82,28 @@ def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ..
     at once. Several registries are emptied independently of each other.
     """
     settings = parse_owner_settings({**raw, "hostname": hostname}, uris)
-    logs.configure("text", "warning", colour=_wants_colour(sys.stderr))
+    start_log("text", "warning", effects, colour=_wants_colour(sys.stderr))
     return deregister.deregister(settings, deregister.DeregisterOptions(**given), effects)
 
 
-@cli.command("health")
-@click.argument("url", default="")
-def health_command(url: str) -> int:
-    """Ask the agent on this host whether it is alive. The exit code is 0 if it is, and 1 if not.
-
-    URL is the agent's /healthz. By default it is derived from WHARFINGER_LISTEN, where the agent listens.
-    """
-    answer = health.fetch_health(url or health.health_url(os.environ.get("WHARFINGER_LISTEN", "")))
-    click.echo(answer.text, err=not answer.good)
-    return ExitCode.IN_SYNC if answer.good else ExitCode.FAILED
+#: The commands by their names.
+COMMANDS: dict[str, click.Command] = {
+    each.name: each for each in (run_command, reconcile_command, deregister_command) if each.name
+}
 
 
-def _begin(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
+def _begin(raw: RawOptions, uris: tuple[str, ...], effects: Effects) -> Settings:
     """Return the settings, once the log is set up as they say. Raises WrongUsage."""
     settings = parse_settings(raw, uris)
-    logs.configure(settings.log_format, settings.log_level, colour=_wants_colour(sys.stderr))
+    start_log(settings.log_format, settings.log_level, effects, colour=_wants_colour(sys.stderr))
     for variable in empty_variables():
         log.warning("environment variable is empty and counts as not set", variable=variable)
     return settings
 
 
-def _wants_colour(stream: Any) -> bool:
-    """Whether to write colours to the stream: to a terminal, unless https://no-color.org says otherwise."""
-    return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
+def _wants_colour(stream: TextIO | None) -> bool:
+    """Whether to write colours to the stream: to a terminal, unless https://no-color.org says otherwise.
+
+    A stream that was closed when the program started is None.
+    """
+    return stream is not None and stream.isatty() and not os.environ.get("NO_COLOR")

@@ -26,6 +26,14 @@ class Stop(WharfingerError):
     """The program cannot do what it was asked to do, now or later: a setting is wrong, or a port is in use."""
 
 
+class WrongUsage(Stop):
+    """The command line makes no sense. ``problems`` has a message for each mistake in it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
 def one_line(error: BaseException) -> str:
     """Return the error's message on one line, or its type if it has no message.
 

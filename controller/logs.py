@@ -1,15 +1,21 @@
-"""Set up the log. What the libraries log goes there too, except what some of them log about each failed request."""
+"""Set up the log. What the libraries log goes there too, except what some of them log about each failed request.
+
+So do warnings, and errors that nobody caught. Nothing else is to write to standard error while the agent runs: it could
+wait there for ever.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+import threading
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
 from attrs import frozen
 
+from controller.effects.log_writer import LogWriter
 from controller.errors import plain
 
 #: The levels of --log-level, the least severe first.
@@ -21,8 +27,8 @@ FORMATS = ("text", "json")
 _NOISY = ("etcd.client", "urllib3", "waitress.queue")
 
 
-def configure(log_format: str, level: str, *, colour: bool) -> None:
-    """Log to standard error in one of FORMATS, from ``level`` on, which is one of LEVELS.
+def configure(log_format: str, level: str, writer: LogWriter, *, colour: bool) -> None:
+    """Log through the writer in one of FORMATS, from ``level`` on, which is one of LEVELS.
 
     Control characters in values are escaped, because containers choose some of the values.
     """
@@ -41,20 +47,87 @@ def configure(log_format: str, level: str, *, colour: bool) -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    handler = logging.StreamHandler(sys.stderr)
+    renderers: list[Any] = [
+        structlog.processors.format_exc_info,
+        *(_text(colour) if log_format == "text" else [structlog.processors.JSONRenderer()]),
+    ]
+    handler = _Handler(writer)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                *(_text(colour) if log_format == "text" else [structlog.processors.JSONRenderer()]),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
+    writer.announce_losses(_notice([stamp, *renderers]))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    _log_what_nobody_handles()
+
+
+class _Handler(logging.Handler):
+    """Hands each line to the writer. When the program ends, the standard library flushes and closes it."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self.writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have the record written."""
+        try:
+            self.writer.put(self.format(record))
+        except Exception:  # A library may log what cannot be formatted. The standard library would print a traceback.
+            self.writer.lose()
+
+    def flush(self) -> None:
+        """See LogWriter."""
+        self.writer.flush()
+
+    def close(self) -> None:
+        """See LogWriter."""
+        self.writer.close()
+        super().close()
+
+
+def report_lost_lines(on_lost: Callable[[int], None]) -> None:
+    """Call ``on_lost`` with the number of lines of the log that were lost, now and at each further loss."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            handler.writer.report_losses(on_lost)
+
+
+def _notice(processors: list[Any]) -> Callable[[int], str]:
+    """Return what makes the line that tells how many lines were lost."""
+
+    def notice(lost: int) -> str:
+        line: Any = {
+            "event": "lines of the log were lost",
+            "lines": lost,
+            "level": "warning",
+            "logger": "wharfinger.log",
+        }
+        for processor in processors:
+            line = processor(None, "warning", line)
+        return str(line)
+
+    return notice
+
+
+def _log_what_nobody_handles() -> None:
+    """Log warnings, and the errors that Python would otherwise print to standard error."""
+    log = logger("wharfinger")
+
+    def in_thread(error: threading.ExceptHookArgs) -> None:
+        log.error("thread ended by an error", exc_info=(error.exc_type, error.exc_value, error.exc_traceback))
+
+    def in_destructor(error: Any) -> None:
+        what = (error.exc_type, error.exc_value, error.exc_traceback)
+        log.error("error ignored", where=repr(error.object), exc_info=what)
+
+    logging.captureWarnings(True)
+    sys.excepthook = lambda *error: log.error("program ended by an error", exc_info=error)
+    sys.unraisablehook = in_destructor
+    threading.excepthook = in_thread
 
 
 def _text(colour: bool) -> list[Any]:

@@ -12,10 +12,12 @@ from functools import partial
 
 from attrs import Factory, field, frozen
 
+from controller import logs
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.effects.background import Background, Threads
 from controller.effects.clock import Clock
+from controller.effects.log_writer import LogWriter
 from controller.effects.names import Names
 from controller.effects.network import Network
 from controller.observe.health import AllRegistries, Health
@@ -61,6 +63,11 @@ class Effects:
     transports: Transports = Factory(lambda self: Transports.through(self.names), takes_self=True)
     #: The environment variables that other programs define: DOCKER_HOST and those that belong to it, NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
+
+
+def start_log(log_format: str, level: str, effects: Effects, *, colour: bool) -> None:
+    """Log to standard error, with a writer in the background."""
+    logs.configure(log_format, level, LogWriter(effects.background), colour=colour)
 
 
 def engine_for(settings: Settings, effects: Effects, on_error: Callable[[], None] = lambda: None) -> Engine:

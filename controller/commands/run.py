@@ -30,6 +30,7 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     Raises Stop when the HTTP server cannot listen or a registry cannot be used as configured.
     """
     agent = build_agent(settings, effects)
+    logs.report_lost_lines(agent.metrics.log_lines_lost)
     block_signals()
     if settings.listen:
         serve(router(agent.health, agent.metrics.app()), settings.listen, effects.background)

@@ -6,7 +6,7 @@ registrator's flags have the same names and defaults here, and can be spelled as
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -15,7 +15,7 @@ from attrs import frozen
 from click.core import ParameterSource
 
 from controller.config.converters import SEPARATOR
-from controller.config.settings import WrongUsage
+from controller.errors import WrongUsage
 
 
 @frozen
@@ -347,13 +347,13 @@ def _switch_option(switch: Switch) -> Callable[..., Any]:
     )
 
 
-def rewrite(arguments: list[str], commands: Iterable[str]) -> list[str]:
+def rewrite(arguments: list[str], commands: Container[str]) -> list[str]:
     """Rewrite a command line of registrator as one that click understands.
 
     ``run`` is put in front if the first argument is none of ``commands``. A switch in Go's spelling is replaced:
     ``-internal=false`` becomes ``--no-internal``. Raises WrongUsage if the value of such a switch is no truth value.
     """
-    if not arguments or arguments[0] not in {*commands, "-h", "--help", "--version"}:
+    if not arguments or arguments[0] not in commands:
         arguments = ["run", *arguments]
     return [_rewrite_go_switch(argument) for argument in arguments]
 

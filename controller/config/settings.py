@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from controller.config import converters
 from controller.config.registry_settings import RegistrySettings, labels, overlapping_registries
-from controller.errors import Stop
+from controller.errors import WrongUsage
 from controller.host_port import HostPort
 from controller.logs import FORMATS, LEVELS
 from controller.registry.credentials import Credentials
@@ -31,14 +31,6 @@ RawOptions = Mapping[str, str]
 #: registrator's flags that are not needed here, since every pass compares and repairs everything. They are accepted, so
 #: that nobody has to change a unit file. Of their values only -resync has an effect: see ``Settings.interval``.
 UNNEEDED_FLAGS = ("cleanup", "resync", "retry-attempts", "retry-interval")
-
-
-class WrongUsage(Stop):
-    """The command line makes no sense. ``problems`` has a message for each mistake in it."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 @frozen

@@ -9,16 +9,8 @@ from attrs import frozen
 
 from controller.effects.clock import Clock
 from controller.errors import plain
+from controller.observe.answer import Answer
 from model.report import PassReport, PassResult, summary
-
-
-@frozen
-class Answer:
-    """Whether a check is passed, and why."""
-
-    good: bool
-    #: Why, for people.
-    text: str
 
 
 class Condition(Protocol):

@@ -10,7 +10,8 @@ from waitress.server import create_server
 from controller.effects.background import Background
 from controller.errors import Stop, one_line
 from controller.host_port import HostPort
-from controller.observe.health import Answer, Condition
+from controller.observe.answer import Answer
+from controller.observe.health import Condition
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]

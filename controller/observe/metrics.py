@@ -79,6 +79,7 @@ class Metrics:
             "registry_request_errors", "Requests to the registry that failed.", "registry"
         )
         self._build_info()
+        self.lost_lines = self._counter("log_lines_lost", "Lines of the log that could not be written.")
         self._of = {label: PassMetrics(self, label) for label in labels}
 
     def _build_info(self) -> None:
@@ -101,6 +102,10 @@ class Metrics:
     def engine_failed(self) -> None:
         """Count a request to the engine that got no usable answer."""
         self.engine_errors.inc()
+
+    def log_lines_lost(self, lines: int) -> None:
+        """Count lines of the log that could not be written."""
+        self.lost_lines.inc(lines)
 
     def app(self) -> Any:
         """Return a WSGI application that serves the metrics in the Prometheus or the OpenMetrics format."""

@@ -181,7 +181,7 @@ def test_the_image_adds_one_layer_of_less_than_100_megabytes_to_its_base(image_e
 def test_the_image_has_bytecode_for_everything_that_is_imported(image_engine: PrivateEngine) -> None:
     """Everything that is imported has bytecode. A container with a read-only file system would compile the rest at each
     start."""
-    told = inside(image_engine, "python -v -c 'import controller.cli' 2>&1").splitlines()
+    told = inside(image_engine, "python -v -c 'import controller.cli, controller.program' 2>&1").splitlines()
     sources = [line.split()[-1].strip("'") for line in told if line.startswith("# code object from")]
     assert [source for source in sources if not source.endswith(".pyc")] == []
     assert any("/docker/" in source for source in sources)

@@ -24,13 +24,22 @@ class Agent:
     `args` is the command line after `wharfinger`, without `--listen`. `docker_host` is the agent's DOCKER_HOST.
     """
 
-    def __init__(self, docker_host: str, *args: str, log_path: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        docker_host: str,
+        *args: str,
+        log_path: Path,
+        env: Mapping[str, str] | None = None,
+        stderr: int = subprocess.STDOUT,
+    ) -> None:
+        """`stderr` is the open file that is its standard error; by default the log's."""
         self.listen = f"127.0.0.1:{free_ports(1)[0]}"
         self._child = Child(
             [*PROGRAM, *args],
             log_path,
             env=_environment(docker_host, env) | {"WHARFINGER_LISTEN": self.listen},
             cwd=REPOSITORY,
+            stderr=stderr,
         )
 
     @property

@@ -83,14 +83,17 @@ class Host:
             seen, wanted = set(self.keys().items()), set(expected.items())
             raise AssertionError(f"missing: {sorted(wanted - seen)}; too much: {sorted(seen - wanted)}") from None
 
-    def agent(self, *flags: str, interval: float = 0.2) -> Agent:
+    def agent(self, *flags: str, interval: float = 0.2, stderr: int = subprocess.STDOUT) -> Agent:
         """Start an agent with `-ip` set to the engine's address, and with `flags`. The last value of a flag wins."""
-        return self.run("--interval", str(interval), "-ip", self.engine.address, *flags, self.uri)
+        return self.run("--interval", str(interval), "-ip", self.engine.address, *flags, self.uri, stderr=stderr)
 
-    def run(self, *args: str) -> Agent:
-        """Start `wharfinger ARGS...` with exactly these arguments, except that `--listen` is added."""
+    def run(self, *args: str, stderr: int = subprocess.STDOUT) -> Agent:
+        """Start `wharfinger ARGS...` with exactly these arguments, except that `--listen` is added.
+
+        `stderr` is the open file that is its standard error; by default that of `Agent.log()`.
+        """
         log = self._folder / f"agent-{len(self._agents)}.log"
-        agent = Agent(self.engine.socket_url, *args, log_path=log)
+        agent = Agent(self.engine.socket_url, *args, log_path=log, stderr=stderr)
         self._agents.append(agent)
         return agent.start()
 

@@ -1,7 +1,8 @@
 """A program with loops that a test can send signals to: `python -m tests.support.loop_program MODE [MODE...]`.
 
 It runs a loop for each MODE through `controller.commands.run`, and prints a line for each pass. Passes are an hour
-apart. MODE is calm, stuck (a pass never ends), broken (an observer raises an error) or mistaken (the pass raises one).
+apart. MODE is calm, stuck (a pass never ends), broken (an observer raises an error), mistaken (the pass raises one) or
+chatty (the pass logs more than the queue of the log holds).
 """
 
 from __future__ import annotations
@@ -16,9 +17,15 @@ from controller.commands.build import Effects
 from controller.commands.run import run_until_signalled
 from controller.effects.background import Threads
 from controller.effects.clock import Clock
+from controller.effects.log_writer import LIMIT, LogWriter
 from controller.reconcile.loop import Loop, Pace
+from controller.signals import block_signals
 from model.memory import Memory
 from model.report import PassReport, PassResult
+
+#: How many lines a chatty pass logs, and what each holds. Together they are twice what the queue of the log holds.
+CHATTY_LINES = 100
+FILLING = "x" * (2 * LIMIT // CHATTY_LINES)
 
 
 class Breaking:
@@ -51,17 +58,27 @@ def mistaken(memory: Memory) -> PassReport:
     raise RuntimeError("this pass breaks")
 
 
+def chatty(memory: Memory) -> PassReport:
+    """A pass that logs much, and then ends."""
+    for number in range(CHATTY_LINES):
+        logs.logger("test").info("said", number=number, filling=FILLING)
+    os.write(1, b"pass\n")
+    return PassReport(PassResult.SUCCESS)
+
+
 PASSES: dict[str, Callable[[Memory], PassReport]] = {
     "calm": calm,
     "stuck": stuck,
     "broken": calm,
     "mistaken": mistaken,
+    "chatty": chatty,
 }
 
 
 def main() -> int:
     """Run until signalled."""
-    logs.configure("json", "info", colour=False)
+    block_signals()
+    logs.configure("json", "info", LogWriter(Threads()), colour=False)
     return run_until_signalled(
         {f"{mode}-{number}": loop(mode) for number, mode in enumerate(sys.argv[1:], 1)}, Effects()
     )

@@ -38,11 +38,14 @@ class Child:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        stderr: int = subprocess.STDOUT,
     ) -> None:
+        """`stderr` is the open file that is its standard error; by default the log."""
         self.argv = list(argv)
         self.log_path = log_path
         self._env = dict(env) if env is not None else None
         self._cwd = cwd
+        self._stderr = stderr
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,7 +75,7 @@ class Child:
                 [*self._leash(), *self.argv],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=self._stderr,
                 env=self._env,
                 cwd=self._cwd,
                 start_new_session=True,

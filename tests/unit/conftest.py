@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
 from hypothesis import settings
 
-from controller.cli import main
+from controller.program import main
 
 #: Runs a command line, and returns its exit code, standard output and standard error.
 Ran = Callable[..., tuple[int, str, str]]
@@ -21,13 +24,19 @@ settings.load_profile("patient")
 
 @pytest.fixture
 def logging_restored() -> Iterator[None]:
-    """Restore the logging after the test, because it belongs to the whole process."""
+    """Restore the logging and the hooks after the test, because they belong to the whole process."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning
     yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+    logging.captureWarnings(False)
+    sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning = hooks
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from controller.config.flags import (
     environment_variable,
     rewrite,
 )
-from controller.config.settings import RawOptions, WrongUsage
+from controller.config.settings import RawOptions
+from controller.errors import WrongUsage
 
 URI = "etcd://10.0.0.1:2379/services"
 
@@ -173,12 +174,6 @@ def test_run_is_the_default_command(args: list[str], command: str) -> None:
     """It is run if no command is named, as in command lines of registrator."""
     parsed_command, _, uris = parse(*args)
     assert (parsed_command, uris) == (command, (URI,))
-
-
-@pytest.mark.parametrize("first", ["-h", "--help", "--version"])
-def test_help_and_version_are_the_programs_own(first: str) -> None:
-    """They are not taken for options of ``run``."""
-    assert rewrite([first], commands=("run",)) == [first]
 
 
 def test_an_empty_command_line_is_run() -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-import sys
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,11 +15,13 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from controller import logs
 from controller.config import converters
+from controller.effects.background import Threads
+from controller.effects.log_writer import LogWriter
 from controller.errors import plain
 from controller.host_port import HostPort
 from controller.registry.uri import parse_uri
@@ -331,21 +331,18 @@ def test_any_text_becomes_one_printable_line(text: str) -> None:
     assert plain(text) == text or not text.isprintable()
 
 
+@pytest.mark.usefixtures("logging_restored")
 @pytest.mark.parametrize("form", logs.FORMATS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXT)
 def test_any_text_in_a_log_line_stays_on_one_line(form: str, text: str) -> None:
     """In both formats a log line stays one line, and can be written to a file in UTF-8."""
-    stream, before = io.StringIO(), sys.stderr
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    try:
-        sys.stderr = stream
-        logs.configure(form, "info", colour=False)
-        logs.logger("test").warning("port refused", container=text, detail=text)
-    finally:
-        sys.stderr = before
-        root.handlers[:], root.level = handlers, level
-    line = stream.getvalue()
+    written = io.BytesIO()
+    writer = LogWriter(Threads(), written.write, patience=10.0)
+    logs.configure(form, "info", writer, colour=False)
+    logs.logger("test").warning("port refused", container=text, detail=text)
+    writer.flush()
+    line = written.getvalue().decode()
     assert line.count("\n") == 1
     assert line.endswith("\n")
     assert not controls(line.removesuffix("\n"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controller.observe.health import AllRegistries, Answer, Health
+from controller.observe.answer import Answer
+from controller.observe.health import AllRegistries, Health
 from model.plan import Plan
 from model.report import PassReport, PassResult
 from tests.support.fakes import FakeTime

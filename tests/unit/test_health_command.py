@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from controller.commands.health import fetch_health, health_url
-from controller.observe.health import Answer
+from controller.observe.answer import Answer
 from tests.support.processes import free_ports
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from controller import logs
+from controller.effects.background import Threads
+from controller.effects.log_writer import LogWriter
+from tests.support.processes import REPOSITORY
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
+
+#: Seconds after which a machine has surely written a line.
+PATIENCE = 10.0
 
 #: Texts with which a container could try to forge a line of the log or control the terminal.
 NASTY = {
@@ -32,14 +43,25 @@ NASTY = {
 
 
 @pytest.fixture
-def written(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+def written(capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """Return a function that returns what was written to standard error since its last call."""
-    return lambda: capsys.readouterr().err
+
+    def written() -> str:
+        flush()
+        return capfd.readouterr().err
+
+    return written
+
+
+def flush() -> None:
+    """Wait until all that was logged is written."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def configured(form: str, level: str = "info", *, colour: bool = False) -> Any:
     """Configure the log, and return a logger."""
-    logs.configure(form, level, colour=colour)
+    logs.configure(form, level, LogWriter(Threads(), patience=PATIENCE), colour=colour)
     return logs.logger("wharfinger.test")
 
 
@@ -157,8 +179,102 @@ def test_the_last_configuration_counts(written: Callable[[], str]) -> None:
     """A logger that exists already follows it, too."""
     log = configured("text")
     log.info("one")
+    flush()
     configured("json")
     log.info("two")
     first, second = written().splitlines()
     assert " one " in first
     assert json.loads(second)["event"] == "two"
+
+
+@pytest.mark.parametrize(("form", "level"), [("text", "[warning  ]"), ("json", '"level": "warning"')])
+def test_the_log_tells_how_many_of_its_lines_were_lost(form: str, level: str) -> None:
+    """The line has the format of the log, and stands before the first line that could be written again."""
+    full, received, counted = [True], io.BytesIO(), list[int]()
+
+    def write(data: bytes) -> int:
+        if full[0]:
+            raise OSError("no space left on device")
+        return received.write(data)
+
+    logs.configure(form, "info", LogWriter(Threads(), write, PATIENCE), colour=False)
+    log = logs.logger("wharfinger.test")
+    log.info("one")
+    flush()
+    logs.report_lost_lines(counted.append)
+    log.info("two")
+    flush()
+    full[0] = False
+    log.info("three")
+    flush()
+    told, line = received.getvalue().decode().splitlines()
+    assert all(text in told for text in ("lines of the log were lost", "wharfinger.log", "2", level))
+    assert re.search(r"lines\W+2", told)
+    assert "three" in line
+    assert counted == [1, 1]
+
+
+def test_what_a_library_logs_and_cannot_be_formatted_is_counted(written: Callable[[], str]) -> None:
+    """Python's own handler would print a traceback to standard error."""
+    configured("text")
+    logging.getLogger("waitress").warning("%d", "no number")
+    counted = list[int]()
+    logs.report_lost_lines(counted.append)
+    assert (written(), counted) == ("", [1])
+
+
+def test_a_warning_is_a_line_of_the_log(written: Callable[[], str]) -> None:
+    """Python itself would print it to standard error, and wait there."""
+    configured("text")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("soon gone", DeprecationWarning, stacklevel=1)
+    assert "soon gone" in written()
+
+
+def test_errors_that_nobody_caught_are_lines_of_the_log(written: Callable[[], str]) -> None:
+    """They may end a thread of a library or the whole program, or come from a destructor."""
+    configured("json")
+
+    class Odd:
+        def __del__(self) -> None:
+            raise RuntimeError("in a destructor")
+
+    def end() -> None:
+        raise RuntimeError("in a thread")
+
+    Threads().start(end, name="ends").join(PATIENCE)
+    odd = Odd()
+    del odd
+    error = RuntimeError("in the program")
+    sys.excepthook(RuntimeError, error, error.__traceback__)
+    lines = wait_until(lambda: [json.loads(line) for line in written().splitlines()], what="the lines")
+    assert [line["level"] for line in lines] == ["error"] * 3
+    assert [line["exception"].rpartition(": ")[2] for line in lines] == [
+        "in a thread",
+        "in a destructor",
+        "in the program",
+    ]
+
+
+#: A program that an error ends.
+ENDED_BY_AN_ERROR = """
+from controller import logs
+from controller.effects.background import Threads
+from controller.effects.log_writer import LogWriter
+logs.configure("json", "info", LogWriter(Threads()), colour=False)
+logs.logger("wharfinger").info("started")
+raise RuntimeError("unforeseen")
+"""
+
+
+def test_the_last_lines_of_a_program_are_written_whatever_ends_it() -> None:
+    """An error that nobody caught is the last of them, and the exit code is that of Python."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENDED_BY_AN_ERROR], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    started, ended = map(json.loads, done.stderr.splitlines())
+    assert started["event"] == "started"
+    assert ended["event"] == "program ended by an error"
+    assert ended["exception"].endswith("RuntimeError: unforeseen")

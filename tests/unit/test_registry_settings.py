@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controller.config.settings import WrongUsage, parse_settings
+from controller.config.settings import parse_settings
+from controller.errors import WrongUsage
 from controller.registry.uri import parse_uri
 from tests.unit.test_settings import DEFAULT_OPTIONS, SECRET
 

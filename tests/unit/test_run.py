@@ -6,15 +6,20 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controller.commands.run import GRACE
+from controller.effects.log_writer import PATIENCE
 from tests.support.agent import PROGRAM, Agent, run_once
+from tests.support.loop_program import CHATTY_LINES
+from tests.support.pipes import UnreadPipe
 from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.waiting import wait_until
 
@@ -27,8 +32,10 @@ TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 class Program:
     """`tests.support.loop_program` in a child process."""
 
-    def __init__(self, log: Path, *modes: str) -> None:
-        self.child = Child([sys.executable, "-m", "tests.support.loop_program", *modes], log, cwd=REPOSITORY)
+    def __init__(self, log: Path, *modes: str, stderr: int = subprocess.STDOUT, shell: str = 'exec "$@"') -> None:
+        """`stderr` is its standard error, by default the log. `shell` is the script that starts it."""
+        argv = ["sh", "-c", shell, "sh", sys.executable, "-m", "tests.support.loop_program", *modes]
+        self.child = Child(argv, log, cwd=REPOSITORY, stderr=stderr)
         self.child.start()
         self.wait_for_passes(len(modes))
 
@@ -134,6 +141,89 @@ def test_a_line_of_the_log_names_its_registry_if_there_are_several(
 
 
 @pytest.fixture
+def pipe() -> Iterator[UnreadPipe]:
+    """A pipe that nobody reads."""
+    pipe = UnreadPipe()
+    yield pipe
+    pipe.close()
+
+
+def test_passes_and_stopping_do_not_wait_for_a_log_that_nobody_reads(log: Path, pipe: UnreadPipe) -> None:
+    """Standard error is a full pipe from the start. The end waits for it for a second, and no longer."""
+    program = Program(log, "calm", "chatty", stderr=pipe.fill().writing)
+    program.child.signal(HUP)
+    program.wait_for_passes(4)
+    begun = time.monotonic()
+    program.child.signal(TERM)
+    assert program.exit_code() == 0
+    assert time.monotonic() - begun < PATIENCE + SLACK
+
+
+def test_the_end_does_not_wait_for_a_log_that_nobody_reads_and_a_pass_that_hangs(log: Path, pipe: UnreadPipe) -> None:
+    """The pipe gets full later, and by what others write to it."""
+    program = Program(log, "calm", "stuck", stderr=pipe.writing)
+    pipe.fill()
+    begun = time.monotonic()
+    program.child.signal(TERM)
+    assert program.exit_code() == 0
+    assert time.monotonic() - begun < GRACE + PATIENCE + SLACK
+
+
+def test_a_log_that_is_read_again_tells_how_many_lines_were_lost(log: Path, pipe: UnreadPipe) -> None:
+    """It goes on with the newest lines, and those of the end are not lost."""
+    program = Program(log, "chatty", stderr=pipe.fill().writing)
+    lines = log_lines(program, pipe, until="stopping, the entries stay")
+    assert program.exit_code() == 0
+    said = [line["number"] for line in lines if line["event"] == "said"]
+    lost = [line["lines"] for line in lines if line["event"] == "lines of the log were lost"]
+    assert len(lost) >= 1
+    assert len(said) + sum(lost) == CHATTY_LINES
+    assert said[-1] == CHATTY_LINES - 1
+
+
+def test_a_standard_error_that_others_made_non_blocking_is_waited_for(log: Path, pipe: UnreadPipe) -> None:
+    """What is set for an open file counts for everybody who shares it. It stays as it is, and no line is lost."""
+    os.set_blocking(pipe.writing, False)
+    program = Program(log, "calm", stderr=pipe.fill().writing)
+    lines = log_lines(program, pipe, until="stopping, the entries stay")
+    assert program.exit_code() == 0
+    assert [line["event"] for line in lines] == ["stopping, the entries stay"]
+    assert not os.get_blocking(pipe.writing)
+
+
+def log_lines(program: Program, pipe: UnreadPipe, until: str) -> list[dict[str, Any]]:
+    """Send SIGTERM, read the pipe until it has a line with this event, and return all lines."""
+    program.child.signal(TERM)
+    received = ""
+
+    def complete() -> bool:
+        nonlocal received
+        received += pipe.read()
+        return until in received and received.endswith("\n")
+
+    wait_until(complete, what=until)
+    return [json.loads(line) for line in received.splitlines()]
+
+
+BROKEN = {
+    "a pipe whose reader has gone": 'exec "$@"',
+    "closed": 'exec "$@" 2>&-',
+    "a full disk": 'exec "$@" 2>/dev/full',
+}
+
+
+@pytest.mark.parametrize("shell", BROKEN.values(), ids=BROKEN.keys())
+def test_a_standard_error_that_takes_nothing_changes_nothing_else(log: Path, pipe: UnreadPipe, shell: str) -> None:
+    """Signals work, and the exit code is that of a good end."""
+    pipe.break_off()
+    program = Program(log, "calm", "chatty", stderr=pipe.writing, shell=shell)
+    program.child.signal(HUP)
+    program.wait_for_passes(4)
+    program.child.signal(TERM)
+    assert program.exit_code() == 0
+
+
+@pytest.fixture
 def agent(log: Path, tmp_path: Path) -> Iterator[Agent]:
     """The real program. It reaches neither etcd nor an engine, and serves HTTP from other threads."""
     uri = f"etcd://127.0.0.1:{free_ports(1)[0]}/services"
@@ -173,6 +263,20 @@ def test_a_port_that_is_in_use_is_an_error_at_the_start() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"wharfinger: cannot listen on {address}: ")
     assert done.stderr.endswith("choose another address with --listen\n")
+
+
+def test_an_error_at_the_start_that_nobody_reads_can_be_ended_by_a_signal(log: Path, pipe: UnreadPipe) -> None:
+    """The message waits for its reader, as that of any program. The signals are not blocked meanwhile."""
+    child = Child([*PROGRAM, "nonsense://"], log, cwd=REPOSITORY, env=clean_environment(), stderr=pipe.fill().writing)
+    child.start()
+    wait_until(lambda: waits_to_write_into_a_pipe(child.pid), what="the message")
+    child.signal(TERM)
+    assert wait_until(lambda: child.exit_code, what="the end") == -TERM
+
+
+def waits_to_write_into_a_pipe(pid: int) -> bool:
+    """Return whether a process is blocked in a write to a pipe."""
+    return "pipe_write" in Path(f"/proc/{pid}/wchan").read_text()
 
 
 def test_the_agent_logs_its_settings_at_the_start(tmp_path: Path) -> None:

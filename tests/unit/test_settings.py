@@ -8,7 +8,8 @@ import pytest
 
 from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES
 from controller.config.registry_settings import RegistrySettings
-from controller.config.settings import OwnerSettings, Settings, WrongUsage, parse_owner_settings, parse_settings
+from controller.config.settings import OwnerSettings, Settings, parse_owner_settings, parse_settings
+from controller.errors import WrongUsage
 from controller.host_port import HostPort
 from controller.registry.credentials import Credentials
 from controller.registry.uri import RegistryUri, parse_uri

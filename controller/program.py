@@ -1,0 +1,109 @@
+"""The program: it finds the command that is asked for, runs it, and turns its end into an exit code.
+
+Only what ``wharfinger health`` needs is loaded here. It runs twice a minute, also on a busy machine, and loading the
+libraries that it does not use would take most of its time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from controller.commands import health
+from controller.commands.exit_codes import ExitCode
+from controller.errors import RegistryUnavailable, Stop, WrongUsage
+from controller.signals import unblock_signals
+
+if TYPE_CHECKING:
+    from controller.commands.build import Effects
+
+#: The names of the commands in ``controller.cli``.
+REGISTRY_COMMANDS = ("deregister", "reconcile", "run")
+
+#: First arguments that are not those of a command line of registrator.
+_OWN_WORDS = ("health", "-h", "--help", "--version")
+
+
+def main(arguments: Sequence[str] | None = None, effects: Effects | None = None) -> int:
+    """Run the program and return its exit code, one of ``ExitCode``.
+
+    ``arguments`` are those after the program's name, by default those of this process. The exit code of a wrong command
+    line is 1, as of every other failure: click's own 2 would mean here that changes are pending.
+    """
+    try:
+        given = _for_click(list(sys.argv[1:] if arguments is None else arguments))
+        code = cli.main(given, prog_name="wharfinger", standalone_mode=False, obj=effects)
+    except (click.ClickException, Stop, RegistryUnavailable) as error:
+        unblock_signals()  # If nobody reads standard error, a signal is to end the program nevertheless.
+        _print_error(error)
+        return ExitCode.FAILED
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.FAILED
+    return code if isinstance(code, int) else ExitCode.IN_SYNC
+
+
+def _print_error(error: Exception) -> None:
+    match error:
+        case click.ClickException():
+            error.show()
+        case WrongUsage():
+            for problem in error.problems:
+                click.echo(f"wharfinger: {problem}", err=True)
+            click.echo("Try 'wharfinger --help'.", err=True)
+        case _:
+            click.echo(f"wharfinger: {error}", err=True)
+
+
+def _for_click(arguments: list[str]) -> list[str]:
+    """Return the arguments as click understands them. Raises WrongUsage."""
+    if arguments and arguments[0] in _OWN_WORDS:
+        return arguments
+    from controller.config.flags import rewrite  # noqa: PLC0415 - it loads all flags
+
+    return rewrite(arguments, REGISTRY_COMMANDS)
+
+
+class _Commands(click.Group):
+    """The commands. Those that work on registries are loaded when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, as the help lists them."""
+        return sorted([*super().list_commands(ctx), *REGISTRY_COMMANDS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of this name, or None if there is none."""
+        if cmd_name not in REGISTRY_COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        from controller.cli import COMMANDS  # noqa: PLC0415 - it loads all libraries
+
+        return COMMANDS[cmd_name]
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="wharfinger", message="wharfinger %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Keep a part of etcd in step with the containers of this Docker host.
+
+    'wharfinger [OPTIONS] URI' does the same as 'wharfinger run [OPTIONS] URI'. 'wharfinger run --help' shows the
+    options: those of registrator, and some more.
+    """
+    # 'run' waits for the signals itself. Every other command is to be ended by them.
+    if context.invoked_subcommand != "run":
+        unblock_signals()
+
+
+@cli.command("health")
+@click.argument("url", default="")
+def health_command(url: str) -> int:
+    """Ask the agent on this host whether it is alive. The exit code is 0 if it is, and 1 if not.
+
+    URL is the agent's /healthz. By default it is derived from WHARFINGER_LISTEN, where the agent listens.
+    """
+    answer = health.fetch_health(url or health.health_url(os.environ.get("WHARFINGER_LISTEN", "")))
+    click.echo(answer.text, err=not answer.good)
+    return ExitCode.IN_SYNC if answer.good else ExitCode.FAILED
