@@ -115,7 +115,6 @@ def _document(label: str, report: PassReport) -> dict[str, Any]:
             "in_sync": report.plan.in_sync,
             "refused": len(report.plan.refusals),
             "foreign": report.plan.foreign,
-            "held": len(report.plan.held),
             "held_back": len(report.plan.held_back),
         },
     }

@@ -79,7 +79,7 @@ ASKING = {
     "udp": ("-e", "SERVICE_ID={owner}:victim:9000:udp"),
     "another-port": ("-e", "SERVICE_ID={owner}:victim:1"),
     "binding": ("-e", "SERVICE_ID={owner}:victim:9000:8081"),
-    "nobody": ("-e", "SERVICE_ID={owner}:nobody:9000"),
+    "absent": ("-e", "SERVICE_ID={owner}:nobody:9000"),
     "longer-name": ("-e", "SERVICE_ID={owner}:longer-name2:9000"),
     "part-of-the-name": ("-e", "SERVICE_ID={owner}:part-of-the:9000"),
 }

@@ -133,7 +133,7 @@ def test_entries_are_held_in_every_layout(host: Host, scheme: str, place: str, f
     done = run_once(host.engine.socket_url, "reconcile", "-o", "json", *flags, uri)
     document = json.loads(done.stdout)
     assert (done.returncode, document["result"], document["changes"]) == (1, "no-address", [])
-    assert (document["counts"]["held"], document["counts"]["refused"]) == (2, 2)
+    assert (len(document["held"]), len(document["refused"])) == (2, 2)
     assert all("192.0.2.1" in each["value"] for each in document["held"])
 
 

@@ -182,8 +182,8 @@ def test_only_internal_addresses_of_the_chosen_family_are_registered(host: Host)
     }
     v6 = {host.key("web"): f"[{address(host, 'web', 'dual', 'GlobalIPv6Address')}]:9000"}
     for family, expected in (("any", v4), ("ipv4", v4), ("ipv6", v6)):
-        # `reconcile` passes the engine's IPv4 address as -ip, which is not wanted here and wrong for ipv6: clear it.
-        done = host.reconcile("-ip", "", "-internal", "--ip-family", family)
+        # Not `host.reconcile`: it passes the engine's IPv4 address as -ip, which is wrong for ipv6.
+        done = run_once(host.engine.socket_url, "reconcile", "-internal", "--ip-family", family, host.uri)
         assert done.returncode == 0, done.stderr
         assert host.keys() == expected
     assert refusals(done.stdout) == {"old": "9000/tcp  container 'old' has no IPv6 address of its own  (no-address)"}
@@ -242,7 +242,7 @@ def test_without_an_ip_only_bindings_on_a_named_address_are_registered(host: Hos
     host knows no address that others could reach."""
     here = host.engine.address
     host.engine.run(f"--name web -p 8081:9000 -p {here}:8082:9000 -p [::1]:8083:9000 worker:1")
-    done = host.reconcile("-ip", "", "--all-bindings")
+    done = run_once(host.engine.socket_url, "reconcile", "--all-bindings", host.uri)
     first, *_ = host.engine.inspect("web")["NetworkSettings"]["Ports"]["9000/tcp"]
     places = {f"{here}-8082": f"{here}:8082", "--1-8083": "[::1]:8083"}
     ids = {mark: "" if mark.endswith(first["HostPort"]) else f":{mark}" for mark in places}
