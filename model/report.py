@@ -13,6 +13,7 @@ from model.frozen import frozen_dict
 from model.plan import Action, Change, Plan
 from model.snapshot import UnknownContainer
 from model.stored import StorePosition
+from model.take_over import LivenessWait
 
 
 class Result(DescribedEnum):
@@ -84,11 +85,24 @@ class PassReport:
     replaced: bool = False
     #: Whether what was read cannot have lagged behind.
     consistent: bool = False
+    #: The id of the engine; empty where the engine has none, and where the run has not learned it.
+    engine_id: str = ""
+    #: The wait for a sign of life that the next pass goes on with; None where --take-over waits for none.
+    take_over: LivenessWait | None = None
+    #: How the flags of another agent of this host differ from those of this one, for people; empty where no other agent
+    #: is known, or it has the same flags.
+    disagreement: str = ""
 
     @property
     def succeeded(self) -> bool:
         """Whether the pass did everything that it had to do."""
         return self.result is PassResult.SUCCESS
+
+    @property
+    def waits(self) -> bool:
+        """Whether the pass wrote nothing because --take-over waits for a sign of life."""
+        waiting = self.take_over is not None and not self.take_over.answered
+        return waiting and self.result is PassResult.OWNER_CONFLICT
 
     @property
     def planned(self) -> bool:

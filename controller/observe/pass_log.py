@@ -27,6 +27,8 @@ class PassLog:
         self._failures = 0
         self._held_back = 0
         self._settled = False
+        self._waiting = ""
+        self._disagreement = ""
 
     def begun(self, now: float) -> None:
         """Do nothing: the begin of a pass is not logged."""
@@ -39,6 +41,7 @@ class PassLog:
             self._log_refusals({_port_of(each): each for each in report.plan.refusals})
             self._log_unknown({each.ref: each for each in report.unknown})
             self._log_held_back(report)
+            self._log_disagreement(report.disagreement)
         if report.replaced:
             log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
         self._log_state(report, wait)
@@ -67,7 +70,17 @@ class PassLog:
             log.info("no deletes held back any more")
         self._held_back = held
 
+    def _log_disagreement(self, now: str) -> None:
+        before, self._disagreement = self._disagreement, now
+        if now and now != before:
+            log.warning("another agent of this host was started with other flags", differences=now)
+        elif before and not now:
+            log.info("no other agent of this host has other flags any more")
+
     def _log_state(self, report: PassReport, wait: float) -> None:
+        before, self._waiting = self._waiting, report.problem if report.waits else ""
+        if report.waits and report.problem == before:
+            return
         if not report.succeeded:
             self._failures += 1
             self._settled = False

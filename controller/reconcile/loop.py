@@ -62,7 +62,8 @@ class Loop:
                 observer.begun(self._pace.clock.wall())
             report = self._try_pass(memory)
             memory = memory_after(report, memory)
-            failures = 0 if report.succeeded else failures + 1
+            # While --take-over waits, a pass looks after every interval, to notice a registry that cannot be read.
+            failures = 0 if report.succeeded or report.waits else failures + 1
             wait = backoff(failures, self._pace.interval, self._pace.jitter())
             for observer in self._observers:
                 observer.ended(report, self._pace.clock.wall(), wait)

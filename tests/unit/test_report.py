@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from model.plan import Plan
-from model.report import PassResult, Result, summary
+from model.report import PassReport, PassResult, Result, summary
+from model.take_over import LivenessWait
 from tests.support.reports import ONE_CHANGE_PER_ACTION, report_with_results
 
 
@@ -21,6 +23,15 @@ def test_the_summary_ends_with_the_deletes_that_are_held_back() -> None:
     assert summary(Plan(held_back=(ONE_CHANGE_PER_ACTION[2],))) == (
         "Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused, 1 held back."
     )
+
+
+def test_a_pass_waits_only_while_it_is_not_known_whether_the_other_agent_is_alive() -> None:
+    """A pass that failed for another reason does not wait, although the wait goes on."""
+    wait = LivenessWait("ENGINE", 1.0)
+    assert PassReport(PassResult.OWNER_CONFLICT, take_over=wait).waits
+    assert not PassReport(PassResult.OWNER_CONFLICT, take_over=evolve(wait, answered=True)).waits
+    assert not PassReport(PassResult.OWNER_CONFLICT).waits
+    assert not PassReport(PassResult.ENGINE_ERROR, take_over=wait).waits
 
 
 @pytest.mark.parametrize(
