@@ -16,6 +16,7 @@ from controller.commands import deregister, reconcile, run
 from controller.commands.build import Effects, start_log
 from controller.config.flags import all_options, connection_options, empty_variables
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
+from controller.reconcile.deregister import MAX_WAIT
 
 log = logs.logger("wharfinger")
 
@@ -52,7 +53,8 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
     """Do exactly one pass over each registry, print what it did, and end.
 
     The exit code is 3 if deletes were held back. A single pass cannot see a delete several times in a row, as
-    --delete-guard asks.
+    --delete-guard asks. With --take-over the pass begins once the agent of the other engine has been silent for long
+    enough.
     """
     settings = _begin(raw, uris, effects)
     return reconcile.reconcile_once(
@@ -67,11 +69,12 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
 @click.option("--force", is_flag=True, help="Do not check first whether the host's agent is alive.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0, 600),
-    default=5,
-    show_default=True,
-    help="Wait this many seconds for a sign that the host's agent is alive.",
+    type=click.FloatRange(0, MAX_WAIT),
+    help="Wait this many seconds for a sign that the host's agent is alive. By default it is as long as the agent may "
+    "take, as it wrote down when it started, or 45 seconds if it wrote nothing. After a shorter wait a living agent "
+    "can be taken for a dead one.",
 )
+@click.option("--missing-ok", is_flag=True, help="Exit with 0 if nobody has this name.")
 @connection_options
 @_pass_effects
 def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], hostname: str, **given: Any) -> int:
@@ -79,7 +82,7 @@ def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ..
 
     The host is named as in the ids of its entries. It may also be a name that registrator left behind: registrator
     uses the random host name of its own container. Stop the host's agent first, or it would register the entries again
-    at once. Several registries are emptied independently of each other.
+    at once. Several registries are emptied independently of each other. The exit code is 1 if nobody has the name.
     """
     settings = parse_owner_settings({**raw, "hostname": hostname}, uris)
     start_log("text", "warning", effects, colour=_wants_colour(sys.stderr))

@@ -16,6 +16,7 @@ from model.ownership import Known
 from model.plan import Action
 from model.report import PassReport, Result
 from model.stored import StorePosition
+from model.take_over import LivenessWait
 
 
 @frozen
@@ -30,26 +31,52 @@ class Memory:
     store_position: StorePosition | None = None
     #: How many passes in a row read what may have lagged behind.
     passes_since_consistent_read: int = 0
+    #: The owner of this run's entries, which does not change while it runs; empty while it is not known.
+    owner: str = ""
+    #: The id of the engine; empty while it is not known.
+    engine_id: str = ""
+    #: The version of the agent note that this run's own one replaced, 0 for none; None before this run's is written.
+    replaced_note: int | None = None
+    #: The wait for a sign of life of the agent that has the owner name; None where --take-over waits for none.
+    take_over: LivenessWait | None = None
 
 
 def memory_after(report: PassReport, memory: Memory) -> Memory:
     """Return what the next pass shall remember; ``memory`` is what the reported pass remembered.
 
-    A pass that made no plan changes nothing, except that the guard counts anew after it: only passes in a row show that
-    a container is gone, and an engine that failed may not run the same containers any more. The store position is
+    A pass that made no plan changes only what it learned of the engine and of a take-over, except that the guard counts
+    anew after it: only passes in a row show that a container is gone, and an engine that failed may not run the same
+    containers any more. The store position is
     remembered only if the owner record is in the store, so that the next pass repeats a take-over whose record could
     not be written.
     """
+    memory = evolve(
+        memory,
+        owner=report.owner or memory.owner,
+        engine_id=report.engine_id or memory.engine_id,
+        take_over=report.take_over,
+    )
     if not report.planned:
         return evolve(memory, held_deletes={})
     unmade = [outcome.change for outcome in report.outcomes if outcome.result is not Result.APPLIED]
     recorded = all(change.action is not Action.RECORD for change in unmade)
-    return Memory(
+    return evolve(
+        memory,
         known=_known_after(report, {} if report.replaced else memory.known),
         held_deletes=report.held_deletes,
         store_position=report.store_position if recorded else memory.store_position,
         passes_since_consistent_read=0 if report.consistent else memory.passes_since_consistent_read + 1,
+        replaced_note=_replaced_note_after(report, memory.replaced_note),
     )
+
+
+def _replaced_note_after(report: PassReport, replaced: int | None) -> int | None:
+    """Return the version of the note that this run's own one replaced; None if this run's could not be written."""
+    for outcome in report.outcomes:
+        if outcome.change.action is Action.NOTE:
+            before = outcome.change.before
+            return (before.version if before else 0) if outcome.result is Result.APPLIED else None
+    return replaced
 
 
 def _known_after(report: PassReport, known: Mapping[str, Known]) -> Mapping[str, Known]:

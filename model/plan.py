@@ -7,6 +7,7 @@ from functools import cached_property
 
 from attrs import evolve, field, frozen
 
+from model.agent_note import AgentNote, note_in
 from model.described import DescribedEnum
 from model.desired import Desired, ExclusionReason
 from model.entry import Entry
@@ -27,6 +28,7 @@ class Action(DescribedEnum):
     DELETE = "delete", "Removes a key."
     RENEW = "renew", "Gives a key its full lifetime again, without an event for watchers."
     RECORD = "record", "Writes the owner record."
+    NOTE = "note", "Writes the agent note, or the liveness query of --take-over."
 
 
 class Reason(DescribedEnum):
@@ -44,6 +46,7 @@ class Reason(DescribedEnum):
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
     CLAIMS = "claims", "The owner record does not have the claims that it must have before the other changes are made."
     ASKED = "asked", "A liveness query was asked, answered or withdrawn."
+    STARTED = "started", "The agent note is not there, or is that of another run and has to be this one's."
 
 
 #: The reasons that mean drift: the registry was changed, and not by this agent, or a container went while no agent ran.
@@ -55,6 +58,10 @@ REASON_OF_EXCLUSION = {
     ExclusionReason.UNHEALTHY: Reason.UNHEALTHY,
     ExclusionReason.FILTERED: Reason.FILTERED,
 }
+
+
+#: The actions that write no value under the prefix.
+_INVISIBLE = frozenset({Action.RENEW, Action.RECORD, Action.NOTE})
 
 
 @frozen
@@ -86,7 +93,7 @@ class Change:
 class Plan:
     """What a pass has to do, and what it counted on the way."""
 
-    #: The changes, sorted by key; the owner record comes first.
+    #: The changes, sorted by key; the owner record comes first, and the agent note last.
     changes: tuple[Change, ...] = ()
     #: The deletes that the guard has taken out of the changes.
     held_back: tuple[Change, ...] = ()
@@ -119,7 +126,7 @@ class Plan:
     @property
     def visible(self) -> tuple[Change, ...]:
         """The changes that a reader of the prefix can see."""
-        return tuple(change for change in self.changes if change.action not in {Action.RENEW, Action.RECORD})
+        return tuple(change for change in self.changes if change.action not in _INVISIBLE)
 
 
 def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifetime = FOREVER) -> Plan:
@@ -177,6 +184,17 @@ def with_record(planned: Plan, record: OwnerRecord, actual: Actual, ownership: O
     key = RecordKeys(ownership.layout.prefix).record(ownership.owner)
     change = Change(Action.RECORD, key, value, actual.record, Reason.CLAIMS)
     return evolve(planned, changes=(change, *planned.changes))
+
+
+def with_note(planned: Plan, note: AgentNote, actual: Actual, ownership: Ownership, *, noted: bool) -> Plan:
+    """Return the plan with a change that writes the agent note ``note``, if it has to be written: if this run has not
+    written it yet (``noted``), if there is none, or if the note of another run may not stay."""
+    found = note_in(actual.agent_note)
+    if found and (found.run == note.run or (noted and note.may_stay(found))):
+        return planned
+    key = RecordKeys(ownership.layout.prefix).agent_note(ownership.owner)
+    change = Change(Action.NOTE, key, note.encode(), actual.agent_note, Reason.STARTED)
+    return evolve(planned, changes=(*planned.changes, change))
 
 
 class _Planner:

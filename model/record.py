@@ -20,6 +20,9 @@ from model.frozen import frozen_dict
 #: The directory of all records. etcd's v2 API hides a part that begins with ``_`` from every listing.
 ROOT = "/_wharfinger"
 
+#: What a liveness query holds.
+LIVENESS_QUESTION = "is your agent alive?"
+
 
 @frozen
 class RecordKeys:
@@ -44,6 +47,11 @@ class RecordKeys:
         """Return the key that somebody creates to learn whether the owner's agent is alive. A living agent removes
         it."""
         return f"{self.folder(owner)}/question"
+
+    def agent_note(self, owner: str) -> str:
+        """Return the key of the note that the owner's agent writes about itself. It is no part of the record, as 0.1.0
+        writes the record back without what it does not know."""
+        return f"{self.folder(owner)}/agent"
 
 
 @frozen

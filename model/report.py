@@ -14,6 +14,7 @@ from model.guard import HeldDelete
 from model.plan import Action, Change, Plan
 from model.snapshot import UnknownContainer
 from model.stored import StorePosition
+from model.take_over import LivenessWait
 
 
 class Result(DescribedEnum):
@@ -91,6 +92,13 @@ class PassReport:
     replaced: bool = False
     #: Whether what was read cannot have lagged behind.
     consistent: bool = False
+    #: The id of the engine; empty where the engine has none, and where the run has not learned it.
+    engine_id: str = ""
+    #: The wait for a sign of life that the next pass goes on with; None where --take-over waits for none.
+    take_over: LivenessWait | None = None
+    #: How the flags of another agent of this host differ from those of this one, for people; empty where no other agent
+    #: is known, or it has the same flags.
+    disagreement: str = ""
 
     @property
     def succeeded(self) -> bool:
@@ -99,8 +107,15 @@ class PassReport:
 
     @property
     def backs_off(self) -> bool:
-        """Whether the next pass should come later than usual, as trying again soon would only be a burden."""
-        return self.result not in {PassResult.SUCCESS, PassResult.NO_ADDRESS}
+        """Whether the next pass should come later than usual, as trying again soon would only be a burden. While
+        --take-over waits, passes go on, to notice a registry that cannot be read."""
+        return self.result not in {PassResult.SUCCESS, PassResult.NO_ADDRESS} and not self.waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether the pass wrote nothing because --take-over waits for a sign of life."""
+        waiting = self.take_over is not None and not self.take_over.answered
+        return waiting and self.result is PassResult.OWNER_CONFLICT
 
     @property
     def planned(self) -> bool:

@@ -49,6 +49,8 @@ class Actual:
     record: Stored | None = None
     #: The key by which somebody asks whether this owner's agent is alive; None while nobody asks.
     liveness_query: Stored | None = None
+    #: The note of this owner's agent, or None where there is none.
+    agent_note: Stored | None = None
     #: None where the registry cannot tell.
     store_position: StorePosition | None = None
     #: Whether keys lie in directories, so that no key can lie below another one. True of etcd v2, false of v3.

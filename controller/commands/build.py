@@ -9,8 +9,9 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from controller import logs
 from controller.config.registry_settings import RegistrySettings
@@ -31,6 +32,8 @@ from controller.registry.factory import Transports, layout_for, open_registry
 from controller.registry.uri import RegistryUri
 from controller.source.docker import Engine, EngineClient, EngineSettings, connect
 from controller.source.local_address import LocalAddress
+from model.agent_note import AgentNote
+from model.backoff import SEQUENCE
 from model.desired import desired
 from model.memory import Memory
 from model.report import PassReport
@@ -55,6 +58,8 @@ class Effects:
     jitter: Callable[[], float] = random.random
     #: Remembers the addresses of the hosts that are connected to.
     names: Names = Factory(lambda self: Names(self.network, self.background, self.clock), takes_self=True)
+    #: Returns a text that tells this run of the agent from every other one.
+    run_id: Callable[[], str] = lambda: f"{random.getrandbits(64):016x}"
     #: Opens a connection to the Docker engine.
     connect_engine: Callable[[EngineSettings], EngineClient] = Factory(
         lambda self: partial(connect, names=self.names), takes_self=True
@@ -120,6 +125,7 @@ def build_agent(
     registry cannot be used as configured, for example because a TLS file is no certificate.
     """
     labels = [each.label for each in settings.registries]
+    note = agent_note(settings, effects)
     metrics = Metrics(*labels)
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
@@ -133,12 +139,24 @@ def build_agent(
         )
         observers += tuple(more_observers(each.label))
         pace = Pace(settings.interval, effects.clock, effects.jitter, effects.background.waker())
-        loops[each.label] = Loop(_pass_over(each, settings, effects, metrics), pace, observers)
+        loops[each.label] = Loop(_pass_over(each, settings, note, effects, metrics), pace, observers)
     return Agent(loops, metrics, AllRegistries(health), notifier)
 
 
+def agent_note(settings: Settings, effects: Effects) -> AgentNote:
+    """Return what an agent with these settings notes about itself in every registry."""
+    return AgentNote(
+        version=version("wharfinger"),
+        interval=settings.interval,
+        pass_timeout=settings.pass_timeout,
+        max_backoff=SEQUENCE[-1],
+        flags=settings.flags_that_shape_keys,
+        run=effects.run_id(),
+    )
+
+
 def _pass_over(
-    each: RegistrySettings, settings: Settings, effects: Effects, metrics: Metrics
+    each: RegistrySettings, settings: Settings, note: AgentNote, effects: Effects, metrics: Metrics
 ) -> Callable[[Memory], PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no loop waits for another."""
     engine = engine_for(settings, effects, metrics.engine_failed)
@@ -149,4 +167,5 @@ def _pass_over(
         metrics.of(each.label).registry_failed,
         transports=effects.transports,
     )
-    return partial(reconcile, pass_settings(settings, each.uri, effects), engine, registry)
+    of_pass = evolve(pass_settings(settings, each.uri, effects), note=note)
+    return partial(reconcile, of_pass, engine, registry)

@@ -16,15 +16,23 @@ from controller.commands.render import removal_line
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import OwnerSettings
 from controller.errors import RegistryUnavailable, Stop
-from controller.reconcile.deregister import Owner, has_record, is_alive, removal_plan, remove
+from controller.reconcile.deregister import (
+    QUERY_LIFETIME,
+    Owner,
+    is_alive,
+    leaves_traces,
+    other_owners,
+    removal_plan,
+    remove,
+    wait_for_answer,
+)
 from controller.registry.factory import layout_for, open_registry
+from model.keys import quoted
 from model.plan import Plan
 from model.report import Outcome, Result, summary
-from model.stored import Lifetime
 
-#: Seconds that the key which asks whether the agent is alive outlives the wait for an answer. The key expires by itself
-#: if this program is killed while it waits.
-QUERY_LINGER = 60
+#: Owners that are named at most, where none has the given name.
+MAX_NAMED = 20
 
 
 @frozen
@@ -37,8 +45,10 @@ class DeregisterOptions:
     yes: bool
     #: Whether to remove the entries without checking that the owner's agent has stopped.
     force: bool
-    #: Seconds to wait for a sign that the owner's agent is alive.
-    wait: float
+    #: Seconds to wait for a sign that the owner's agent is alive; None: as long as the agent may take.
+    wait: float | None
+    #: Whether it is no failure that nobody has the owner's name.
+    missing_ok: bool = False
 
 
 class _RegistryRemoval:
@@ -50,29 +60,35 @@ class _RegistryRemoval:
     def __init__(
         self, settings: RegistrySettings, owner: str, options: DeregisterOptions, effects: Effects, line_start: str
     ) -> None:
-        query_lifetime = Lifetime(ttl=QUERY_LINGER + round(options.wait), refresh=QUERY_LINGER)
         self.line_start = line_start
         #: Why the removal cannot go on; empty while it can.
         self.problem = ""
         self.plan = Plan()
-        #: Whether the registry holds entries of the owner, or its owner record.
+        #: Whether the registry holds entries of the owner, its owner record or its agent's note.
         self.has_something_to_remove = False
+        #: The names of the other owners, if there is nothing to remove.
+        self.other_owners: tuple[str, ...] = ()
         self.outcomes: tuple[Outcome, ...] = ()
         self._wait = options.wait
         self._owner = Owner(owner, layout_for(settings.uri), effects.clock)
         self._registry = open_registry(
-            settings.uri, settings.credentials, query_lifetime, transports=effects.transports
+            settings.uri, settings.credentials, QUERY_LIFETIME, transports=effects.transports
         )
 
     def read_plan(self) -> None:
         """Find out what there is to remove. Raises RegistryUnavailable."""
         self.plan = removal_plan(self._owner, self._registry)
-        self.has_something_to_remove = bool(self.plan.changes) or has_record(self._owner, self._registry)
+        self.has_something_to_remove = bool(self.plan.changes) or leaves_traces(self._owner, self._registry)
+        if not self.has_something_to_remove:
+            self.other_owners = other_owners(self._owner, self._registry)
 
     def check_agent_has_stopped(self) -> None:
-        """Raise Stop if the owner's agent is alive. Raises RegistryUnavailable."""
+        """Raise Stop if the owner's agent is alive, or may take too long to show it. Raises RegistryUnavailable."""
+        name, wait = self._owner.name, wait_for_answer(self._owner, self._registry, self._wait)
+        if self._wait is None:
+            line = f"wharfinger: {self.line_start}waiting up to {wait:.0f} seconds for the agent of {name!r} to answer"
+            click.echo(line, err=True)
         if is_alive(self._owner, self._registry, self._wait):
-            name = self._owner.name
             raise Stop(f"the agent of {name!r} is alive and would register them again; stop it first, or use --force")
 
     def remove_entries(self) -> None:
@@ -88,8 +104,9 @@ class _RegistryRemoval:
 def deregister(settings: OwnerSettings, options: DeregisterOptions, effects: Effects) -> ExitCode:
     """Print the owner's entries, remove them where that is safe and confirmed, and return the exit code.
 
-    Each registry is handled on its own: one that does not answer does not keep the others from being emptied. Raises
-    Stop when there is no terminal to ask on, and click's Abort when the operator does not confirm.
+    An owner that no registry knows is a failure: the name may be misspelt, and the host that was meant keeps its
+    entries. Each registry is handled on its own: one that does not answer does not keep the others from being emptied.
+    Raises Stop when there is no terminal to ask on, and click's Abort when the operator does not confirm.
     """
     several = len(settings.registries) > 1
     removals = [
@@ -101,6 +118,9 @@ def deregister(settings: OwnerSettings, options: DeregisterOptions, effects: Eff
     readable = [each for each in removals if not each.problem]
     for each in readable:
         _print_plan(each, options)
+    if readable == removals and not any(each.has_something_to_remove for each in removals):
+        _print_missing(settings.owner, removals)
+        return ExitCode.IN_SYNC if options.missing_ok else ExitCode.FAILED
     remaining = [each for each in readable if each.has_something_to_remove and not options.dry_run]
     if not options.force:
         run_step(remaining, _RegistryRemoval.check_agent_has_stopped)
@@ -125,6 +145,15 @@ def _run_step(removals: Sequence[_RegistryRemoval], step: Callable[[_RegistryRem
     for each in removals:
         if each.problem:
             click.echo(f"wharfinger: {each.line_start}{each.problem}", err=True)
+
+
+def _print_missing(owner: str, removals: Sequence[_RegistryRemoval]) -> None:
+    """Say that no registry has anything of the owner, and which owners each of them has."""
+    for each in removals:
+        names = [*map(quoted, each.other_owners[:MAX_NAMED])]
+        more = f" and {len(each.other_owners) - MAX_NAMED} more" if len(each.other_owners) > MAX_NAMED else ""
+        there = f"the owners there are {', '.join(names)}{more}" if names else "there are no owners"
+        click.echo(f"wharfinger: {each.line_start}nobody has the name {owner!r}; {there}", err=True)
 
 
 def _print_plan(planned: _RegistryRemoval, options: DeregisterOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import click
@@ -13,14 +14,19 @@ from controller.commands.parallel import run_in_parallel
 from controller.commands.render import as_json, as_text
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
+from controller.effects.clock import Clock, Deadline
+from controller.reconcile.deregister import MAX_WAIT
 from controller.reconcile.one_pass import reconcile
 from controller.registry.factory import open_registry
 from model.guard import OFF
-from model.memory import Memory
+from model.memory import Memory, memory_after
 from model.report import PassReport
 
 #: With several registries, the first of these that any of them calls for is the exit code.
 _WORST_FIRST = (ExitCode.FAILED, ExitCode.HELD_BACK, ExitCode.PENDING, ExitCode.IN_SYNC)
+
+#: Seconds between two passes while --take-over waits for a sign of life.
+LOOK_INTERVAL = 1.0
 
 
 @frozen
@@ -60,7 +66,7 @@ def reconcile_once(settings: Settings, options: ReconcileOptions, effects: Effec
 
 def _pass_over(
     each: RegistrySettings, settings: Settings, options: ReconcileOptions, effects: Effects
-) -> partial[PassReport]:
+) -> Callable[[], PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no pass waits for another."""
     registry = open_registry(
         each.uri, each.credentials, settings.lifetime, dry_run=options.dry_run, transports=effects.transports
@@ -68,7 +74,20 @@ def _pass_over(
     of_pass = pass_settings(settings, each.uri, effects)
     if options.force:
         of_pass = evolve(of_pass, guard=OFF)
-    return partial(reconcile, of_pass, engine_for(settings, effects), registry, Memory())
+    one_pass = partial(reconcile, of_pass, engine_for(settings, effects), registry)
+    return partial(_pass_after_wait, one_pass, effects.clock)
+
+
+def _pass_after_wait(one_pass: Callable[[Memory], PassReport], clock: Clock) -> PassReport:
+    """Make a pass, and return its report. While it only waits for a sign of life, as --take-over asks, make it again
+    and again."""
+    memory, deadline = Memory(), Deadline.after(MAX_WAIT, clock)
+    while (report := one_pass(memory)).waits and not deadline.passed:
+        if not memory.take_over:
+            click.echo(f"wharfinger: {report.problem}", err=True)
+        memory = memory_after(report, memory)
+        clock.sleep(LOOK_INTERVAL)
+    return report
 
 
 def _print(heading: str, report: PassReport, *, colour: bool) -> None:

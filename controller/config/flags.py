@@ -208,7 +208,8 @@ SWITCHES = (
     Switch("cleanup", "Accepted for compatibility and ignored: orphans are always removed."),
     Switch(
         "take-over",
-        "Take the owner name from another engine. This applies until the first pass that writes the owner record.",
+        "Take the owner name from another engine. This first waits until the agent of that engine has shown no sign of "
+        "life for as long as it may take, and applies until the first pass that writes the owner record.",
         new=True,
     ),
     Switch("all-bindings", "Register an entry for each published binding of a port, not only for the first.", new=True),

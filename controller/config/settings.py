@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import TypeVar
 
 from attrs import evolve, frozen
@@ -46,8 +47,8 @@ class Settings:
     #: When deletes are held back (--delete-guard). By default if their containers run, or if they are more than 50
     #: percent of the host's entries, because an engine that restarts was seen to show an empty list for a second.
     guard: GuardRule
-    #: Whether the owner name may be taken from another engine (--take-over). Off by default, so that a host
-    #: that was given another host's name by mistake writes nothing.
+    #: Whether the owner name may be taken from another engine whose agent is silent (--take-over). Off by default, so
+    #: that a host that was given another host's name by mistake writes nothing.
     take_over: bool
     #: Seconds between two passes: the least of --interval (1 by default), -resync and -ttl-refresh, since each of them
     #: asks for a pass at least that often.
@@ -69,6 +70,36 @@ class Settings:
     filters: tuple[tuple[str, str], ...]
     #: The format of values of etcd:// and etcd3:// registries (--value-format): by default registrator's ``host:port``.
     value_format: ValueFormat = ValueFormat.HOSTPORT
+
+    @property
+    def flags_that_shape_keys(self) -> Mapping[str, str]:
+        """The flags that decide which keys and values are written, as the agent note has them: by name, without those
+        that have their default."""
+        rules, address = self.rules, self.rules.address
+        given = {
+            "ip": address.ip,
+            "useIpFromLabel": address.label,
+            "internal": _switch_text(address.internal),
+            "network": address.network,
+            "ip-family": _unless_default(address.family, Family.ANY),
+            "explicit": _switch_text(rules.explicit),
+            "tags": ",".join(rules.tags),
+            "deregister": _unless_default(rules.deregister, Deregister.ALWAYS),
+            "health": _unless_default(rules.health, HealthRule.ANY),
+            "all-bindings": _switch_text(rules.all_bindings),
+            "filter": " ".join(sorted(f"{name}={value}" for name, value in self.filters)),
+            "ttl": str(self.lifetime.ttl or ""),
+            "value-format": _unless_default(self.value_format, ValueFormat.HOSTPORT),
+        }
+        return {name: text for name, text in given.items() if text}
+
+
+def _switch_text(on: bool) -> str:
+    return "true" if on else ""
+
+
+def _unless_default(value: Enum, default: Enum) -> str:
+    return "" if value is default else str(value.value)
 
 
 def parse_settings(raw: RawOptions, uris: tuple[str, ...]) -> Settings:

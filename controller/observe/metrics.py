@@ -72,6 +72,9 @@ class Metrics:
         self.excluded = self._gauge(
             "containers_excluded", "Containers that run, and are to have no entries.", "registry", "reason"
         )
+        self.disagree = self._gauge(
+            "agents_disagree", "1 if another agent of this host was started with other flags, else 0.", "registry"
+        )
         self.attempt = self._gauge("last_attempt_timestamp_seconds", "When the last pass began.", "registry")
         self.success = self._gauge("last_success_timestamp_seconds", "When the last successful pass ended.", "registry")
         self.engine_errors = self._counter("engine_request_errors", "Requests to the Docker engine that failed.")
@@ -132,6 +135,7 @@ class PassMetrics:
             shown.held_back,
             shown.guarded,
             shown.unknown,
+            shown.disagree,
             shown.attempt,
             shown.success,
             shown.registry_errors,
@@ -180,6 +184,7 @@ class PassMetrics:
         shown.held_back.labels(label).set(len(plan.held_back))
         shown.guarded.labels(label).inc(bool(plan.held_back))
         shown.unknown.labels(label).set(len(report.unknown))
+        shown.disagree.labels(label).set(bool(report.disagreement))
         for why in ExclusionReason:
             shown.excluded.labels(label, why.value).set([*report.excluded.values()].count(why))
         refused = [refusal.reason for refusal in plan.refusals]

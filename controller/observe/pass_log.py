@@ -30,6 +30,7 @@ class PassLog:
         self._settled = False
         #: How the last pass failed; None after a success.
         self._failure: tuple[PassResult, str] | None = None
+        self._disagreement = ""
 
     def begun(self, now: float) -> None:
         """Do nothing: the begin of a pass is not logged."""
@@ -42,6 +43,7 @@ class PassLog:
             self._log_refusals({_port_of(each): each for each in report.plan.refusals})
             self._log_unknown({each.ref: each for each in report.unknown})
             self._log_held_back(report)
+            self._log_disagreement(report.disagreement)
         if report.replaced:
             log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
         self._log_state(report, wait)
@@ -75,6 +77,13 @@ class PassLog:
         elif self._held_back and not held:
             log.info("no deletes held back any more")
         self._held_back = held
+
+    def _log_disagreement(self, now: str) -> None:
+        before, self._disagreement = self._disagreement, now
+        if now and now != before:
+            log.warning("another agent of this host was started with other flags", differences=now)
+        elif before and not now:
+            log.info("no other agent of this host has other flags any more")
 
     def _log_state(self, report: PassReport, wait: float) -> None:
         before, self._failure = self._failure, None if report.succeeded else (report.result, report.problem)

@@ -7,21 +7,31 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from controller.effects.clock import Clock, Deadline
-from controller.errors import RegistryUnavailable
+from controller.errors import RegistryUnavailable, Stop
 from controller.registry.base import Reader, Registry
 from controller.registry.owner_records import record_in
+from model.agent_note import seconds_to_answer
 from model.desired import Desired
+from model.entry import DefaultId
 from model.layout import Layout
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, plan
-from model.record import RecordKeys, decode_all
+from model.record import LIVENESS_QUESTION, RecordKeys, decode_all
 from model.report import Outcome, Result
+from model.stored import Actual, Lifetime
 
 #: Seconds that one read, or all writes together, may take.
 TIMEOUT = 30.0
 
 #: Seconds between two checks whether the liveness query is gone.
 POLL_INTERVAL = 0.2
+
+#: Seconds that the answer of an agent is waited for at most.
+MAX_WAIT = 600.0
+
+#: The lifetime of the liveness query. It outlasts the wait, and the query expires by itself if this program is killed
+#: meanwhile.
+QUERY_LIFETIME = Lifetime(ttl=round(MAX_WAIT) + 60, refresh=60)
 
 
 @frozen
@@ -48,40 +58,70 @@ def removal_plan(owner: Owner, registry: Reader) -> Plan:
     return plan(Desired(), actual, ownership)
 
 
-def has_record(owner: Owner, registry: Reader) -> bool:
-    """Return whether the owner has a record, with or without entries. Raises RegistryUnavailable."""
-    return registry.read(owner.name, owner.deadline, consistent=True).record is not None
+def leaves_traces(owner: Owner, registry: Reader) -> bool:
+    """Return whether the owner has a record or an agent note, with or without entries. Raises RegistryUnavailable."""
+    actual = registry.read(owner.name, owner.deadline, consistent=True)
+    return actual.record is not None or actual.agent_note is not None
 
 
-def is_alive(owner: Owner, registry: Registry, seconds: float) -> bool:
-    """Return whether an agent of this owner is alive: whether somebody removes the liveness query within ``seconds``.
+def other_owners(owner: Owner, registry: Reader) -> tuple[str, ...]:
+    """Return the names of all other owners, sorted: those that have a record, and those that are named in the ids of
+    entries. Raises RegistryUnavailable."""
+    actual = registry.read(owner.name, owner.deadline, consistent=True)
+    ids = [DefaultId.parse(owner.layout.id_of(key)) for key in actual.stored]
+    records = registry.other_records(owner.name, owner.deadline)
+    names = {each.owner for each in ids if each} | {each.key.split("/")[-2] for each in records}
+    return tuple(sorted(names - {owner.name}))
 
-    The lifetime of the registry's keys should be a little longer than ``seconds``: then the query outlasts the wait,
-    and expires if this program is killed. Raises RegistryUnavailable.
+
+def wait_for_answer(owner: Owner, registry: Reader, given: float | None) -> float:
+    """Return how many seconds to wait for an answer of the owner's agent: ``given``, or else what its note asks for.
+    Raises RegistryUnavailable, and Stop if the agent may take too long."""
+    return _wait(owner, registry.read(owner.name, owner.deadline, consistent=True), given)
+
+
+def _wait(owner: Owner, actual: Actual, given: float | None) -> float:
+    seconds = seconds_to_answer(actual.agent_note) if given is None else given
+    if seconds > MAX_WAIT:
+        raise Stop(
+            f"the agent of {owner.name!r} may take {seconds:.0f} seconds to show that it is alive, and deregister "
+            f"waits for {MAX_WAIT:.0f} at most; make sure that it has stopped, and then use --force"
+        )
+    return seconds
+
+
+def is_alive(owner: Owner, registry: Registry, given: float | None) -> bool:
+    """Return whether an agent of this owner is alive: whether somebody removes the liveness query within ``given``
+    seconds, or, if that is None, within the time that the agent's note asks for.
+
+    Keys are to be written with the lifetime QUERY_LIFETIME. Raises RegistryUnavailable, and Stop if the agent may take
+    too long to answer.
     """
     key = RecordKeys(owner.layout.prefix).liveness_query(owner.name)
-    query = Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED)
+    query = Change(Action.CREATE, key, LIVENESS_QUESTION, None, Reason.ASKED)
     asked = registry.apply(owner.name, query, owner.deadline)
     if asked.result is Result.FAILED:
         raise RegistryUnavailable(f"cannot ask whether the agent is alive: {asked.detail}")
-    until = Deadline.after(seconds, owner.clock)
-    while not until.passed:
-        if registry.read(owner.name, owner.deadline, consistent=True).liveness_query is None:
-            return True
+    start = owner.clock.monotonic()
+    while (actual := registry.read(owner.name, owner.deadline, consistent=True)).liveness_query:
+        # An agent that has started meanwhile has written another note.
+        if owner.clock.monotonic() - start >= _wait(owner, actual, given):
+            withdrawn = Change(Action.DELETE, key, "", actual.liveness_query, Reason.ASKED)
+            registry.apply(owner.name, withdrawn, owner.deadline)
+            return False
         owner.clock.sleep(POLL_INTERVAL)
-    unanswered = registry.read(owner.name, owner.deadline, consistent=True).liveness_query
-    if unanswered:
-        registry.apply(owner.name, Change(Action.DELETE, key, "", unanswered, Reason.ASKED), owner.deadline)
-    return unanswered is None
+    return True
 
 
 def remove(owner: Owner, registry: Registry, planned: Plan) -> Iterator[Outcome]:
-    """Make the changes of the plan while the result is iterated, and yield how each ended. The owner's record is
-    removed last, and only if every delete succeeded. Raises RegistryUnavailable."""
+    """Make the changes of the plan while the result is iterated, and yield how each ended. The owner's record and its
+    agent's note are removed last, and only if every delete succeeded. Raises RegistryUnavailable."""
     outcomes = []
     for outcome in registry.apply_all(owner.name, planned.changes, owner.deadline):
         outcomes.append(outcome)
         yield outcome
-    record = registry.read(owner.name, owner.deadline, consistent=True).record
-    if record and all(outcome.result is Result.APPLIED for outcome in outcomes):
-        registry.apply(owner.name, Change(Action.DELETE, record.key, "", record, Reason.GONE), owner.deadline)
+    if any(outcome.result is not Result.APPLIED for outcome in outcomes):
+        return
+    actual = registry.read(owner.name, owner.deadline, consistent=True)
+    for trace in filter(None, (actual.record, actual.agent_note)):
+        registry.apply(owner.name, Change(Action.DELETE, trace.key, "", trace, Reason.GONE), owner.deadline)

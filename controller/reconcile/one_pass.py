@@ -7,21 +7,23 @@ repeat it, and to kill it at any point.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from attrs import evolve, field, frozen
 
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
+from controller.reconcile.take_over import TakeOver
 from controller.registry.base import Registry
 from controller.registry.owner_records import record_in
+from model.agent_note import AgentNote, disagreement
 from model.desired import Desired, desired
 from model.guard import Guard, GuardRule, HeldDelete
 from model.layout import Layout
 from model.memory import Memory
 from model.ownership import Ownership
-from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_record
+from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_note, with_record
 from model.record import OwnerRecord, decode_all
 from model.report import Outcome, PassReport, PassResult, Result, Stage, result_of
 from model.rules import Rules
@@ -55,8 +57,11 @@ class PassSettings:
     layout: Layout
     lifetime: Lifetime = FOREVER
     guard: GuardRule = GuardRule()
-    #: Whether the owner name may be taken from another engine, until the first pass that writes the record.
+    #: Whether the owner name may be taken from another engine whose agent is silent, until the first pass that writes
+    #: the record.
     take_over: bool = False
+    #: What the agent notes about itself beside the owner record; None for a pass that is not an agent's.
+    note: AgentNote | None = None
     #: Returns the address of this host that faces the registry, or an empty string. It is called where ``-ip`` is not
     #: given.
     local_address: Callable[[], str] = lambda: ""
@@ -71,8 +76,8 @@ def reconcile(settings: PassSettings, source: Source, registry: Registry, memory
     """Make one pass, and return what it saw and did. ``memory`` is what the last pass left.
 
     It never raises for what engine or registry do: the report's result says it. If the engine or the registry cannot be
-    read, no entry and no owner record is written; only a liveness query may be removed. If one change fails, the others
-    are made all the same.
+    read, no entry and no owner record is written; only a liveness query may be removed, or written by --take-over. If
+    one change fails, the others are made all the same.
     """
     one_pass = _Pass(settings, source, registry, memory)
     try:
@@ -106,6 +111,8 @@ class _Decision:
     replaced: bool
     #: The deletes that the guard holds back.
     held_deletes: Mapping[str, HeldDelete] = field(factory=dict)
+    #: How the flags of another agent of this host differ; see PassReport.
+    disagreement: str = ""
 
     @property
     def needs_consistent_read(self) -> bool:
@@ -120,16 +127,19 @@ class _Pass:
         self.settings, self.source, self.registry, self.memory = settings, source, registry, memory
         self.deadline = Deadline.after(settings.seconds, settings.clock)
         self.seconds: dict[Stage, float] = {}
-        self.owner = settings.rules.owner
+        self.owner = settings.rules.owner or memory.owner
+        self.engine_id = memory.engine_id
+        self.take_over = memory.take_over
 
     def run(self) -> PassReport:
         """Read, decide, apply, report.
 
         Before a delete, registry and containers are read again, the registry consistently, and the guard is asked.
         Every thirtieth pass reads consistently in any case, as a member that is cut off from the others goes on to
-        answer with old data.
+        answer with old data. So does one that looks for the answer to a liveness query.
         """
-        view = self._read(consistent=self.memory.passes_since_consistent_read >= MAX_PASSES_WITHOUT_CONSISTENT_READ)
+        due = self.memory.passes_since_consistent_read >= MAX_PASSES_WITHOUT_CONSISTENT_READ
+        view = self._read(consistent=due or self.memory.take_over is not None)
         decision = self._decide(view)
         if decision.needs_consistent_read and not view.consistent:
             view = self._read(consistent=True)
@@ -139,8 +149,12 @@ class _Pass:
         return self._report(view, decision, outcomes)
 
     def failed(self, result: PassResult, error: Exception) -> PassReport:
-        """Return the report of a pass that did not get as far as a plan."""
-        return PassReport(result, self.owner, str(error), seconds=self.seconds)
+        """Return the report of a pass that did not get as far as a plan. A registry that this agent cannot read may be
+        unreadable to others, too, so the wait for a sign of life then begins anew."""
+        take_over = None if result is PassResult.REGISTRY_ERROR else self.take_over
+        return PassReport(
+            result, self.owner, str(error), seconds=self.seconds, engine_id=self.engine_id, take_over=take_over
+        )
 
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:
@@ -156,24 +170,44 @@ class _Pass:
         An agent writes a key only after it has seen the container. So a key that was read first and that no container
         backs afterwards is an orphan, even if a second agent on this host had just written it. In the other order that
         agent's fresh entry would look like an orphan.
+
+        Once the owner is known, the engine is asked only after a liveness query was answered: an agent is alive while
+        its engine hangs.
         """
-        with self._timed(Stage.DOCKER):
-            identity = self.source.identity()
-        self.owner = self.settings.rules.owner or identity.name
+        identity = None if self.owner else self._identity()
+        self.owner = identity.name if identity else self.owner
         if not self.owner:
             raise EngineUnavailable("the Docker engine does not know the host's name; give one with --hostname")
         with self._timed(Stage.REGISTRY_READ):
             actual = self.registry.read(self.owner, self.deadline, consistent=consistent)
         self._answer_liveness_query(actual)
+        identity = identity or self._identity()
         with self._timed(Stage.DOCKER):
             snapshot = self.source.read(self.deadline)
         return _View(identity.id, actual, snapshot, consistent)
 
+    def _identity(self) -> EngineIdentity:
+        """Return what the engine says about itself. Raises EngineUnavailable."""
+        with self._timed(Stage.DOCKER):
+            identity = self.source.identity()
+        self.engine_id = identity.id
+        return identity
+
     def _answer_liveness_query(self, actual: Actual) -> None:
-        """Remove the liveness query if there is one. Its removal tells who asked that the agent is alive."""
-        if query := actual.liveness_query:
+        """Remove the liveness query if there is one. Its removal tells who asked that the agent is alive. An agent that
+        knows that another engine has the name does not answer: the query is not for it, and may be its own."""
+        query = actual.liveness_query
+        if query and record_in(actual.record).belongs_to(self._known_engine_id()):
             change = Change(Action.DELETE, query.key, "", query, Reason.ASKED)
             self.registry.apply(self.owner, change, self.deadline)
+
+    def _known_engine_id(self) -> str:
+        """Return the engine's id, or an empty text while it is not known. With --take-over the engine is asked for it,
+        as the query may be one that this host wrote before its agent was started again."""
+        if self.settings.take_over and not self.engine_id:
+            with suppress(EngineUnavailable):
+                self._identity()
+        return self.engine_id
 
     def _decide(self, view: _View) -> _Decision:
         """Decide what to change. Raises OwnerConflict, and RegistryUnavailable where the other hosts' records are
@@ -189,7 +223,11 @@ class _Pass:
             planned = plan(wanted, actual, ownership, settings.lifetime)
             claims = ownership.next_claims(wanted.by_key, actual)
             next_record = OwnerRecord(view.engine_id or record.engine, claims)
-            return _Decision(with_record(planned, next_record, actual, ownership), wanted, replaced)
+            planned = with_record(planned, next_record, actual, ownership)
+            if note := settings.note:
+                planned = with_note(planned, note, actual, ownership, noted=memory.replaced_note is not None)
+            differences = disagreement(note, actual.agent_note, memory.replaced_note) if note else ""
+            return _Decision(planned, wanted, replaced, disagreement=differences)
 
     def _guard(self, view: _View, decision: _Decision) -> _Decision:
         """Return the decision without the deletes that have to wait. The engine is asked for each container of a delete
@@ -208,17 +246,25 @@ class _Pass:
         return evolve(decision, plan=planned, held_deletes=held_deletes)
 
     def _owner_record(self, view: _View) -> OwnerRecord:
-        """Return this owner's record. Raises OwnerConflict if another engine wrote it and --take-over does not apply.
-        --take-over applies until the first pass that writes the record: two hosts that keep it would take the name from
-        each other for ever."""
-        stored = view.actual.record
-        record = record_in(stored)
-        if record.belongs_to(view.engine_id) or (self.settings.take_over and self.memory.store_position is None):
+        """Return this owner's record. Raises OwnerConflict if another engine wrote it, unless --take-over applies and
+        that engine's agent is silent. --take-over applies until the first pass that writes the record. Raises
+        RegistryUnavailable if that agent cannot be asked."""
+        record = record_in(view.actual.record)
+        if record.belongs_to(view.engine_id):
+            self.take_over = None
             return record
-        raise OwnerConflict(
-            f"the owner name {self.owner!r} belongs to the engine {record.engine} and this is {view.engine_id}: "
-            "give this host a name of its own with --hostname, or, if it replaces that one, use --take-over once"
-        )
+        conflict = f"the owner name {self.owner!r} belongs to the engine {record.engine} and this is {view.engine_id}"
+        if not self.settings.take_over or self.memory.store_position is not None:
+            self.take_over = None
+            raise OwnerConflict(
+                f"{conflict}: give this host a name of its own with --hostname, or, if it replaces that one, use "
+                "--take-over once"
+            )
+        take_over = TakeOver(self.owner, self.settings.layout.prefix, self.registry, self.settings.clock, self.deadline)
+        self.take_over, problem = take_over.step(self.memory.take_over, record.engine, view.actual)
+        if problem:
+            raise OwnerConflict(f"{conflict}: {problem}")
+        return record
 
     def _rules(self) -> Rules:
         """Return the rules with the owner, and with this host's address if -ip is not given."""
@@ -268,6 +314,9 @@ class _Pass:
             store_position=view.actual.store_position,
             replaced=decision.replaced,
             consistent=view.consistent,
+            engine_id=view.engine_id,
+            take_over=self.take_over,
+            disagreement=decision.disagreement,
         )
 
 

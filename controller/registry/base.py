@@ -22,7 +22,7 @@ class Reader(Protocol):
     """The half of a registry that reads. It has no way to write."""
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
-        """Return all keys under the prefix, this owner's record and a liveness query to it.
+        """Return all keys under the prefix, this owner's record, a liveness query to it, and its agent's note.
 
         A ``consistent`` answer shows every write that was made before the call. Any other answer may lag behind. Raises
         RegistryUnavailable; an empty answer is an answer.

@@ -15,6 +15,6 @@ def record_in(stored: Stored | None) -> OwnerRecord:
 
 def records_of_others(stored: Iterable[Stored], record_keys: RecordKeys, owner: str) -> tuple[Stored, ...]:
     """Return, from the keys below ``record_keys.path``, the owner records of everybody but ``owner``. The other keys
-    there are liveness queries."""
+    there are liveness queries and agent notes."""
     own = record_keys.record(owner)
     return tuple(each for each in stored if each.key.endswith("/record") and each.key != own)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.commands.exit_codes import ExitCode
+from model.agent_note import AgentNote
 from model.record import RecordKeys
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.command_host import OWNER, Host, on_a_terminal
@@ -22,6 +23,9 @@ RECORD_KEYS = RecordKeys("/services")
 IN_SYNC, WRONG, PENDING, HELD_BACK = ExitCode
 
 SIX = tuple("abcdef")
+
+#: The note of an agent that answers quickly.
+SHORT_NOTE = AgentNote("0.2.0", 0.5, 0.5, 0.5, {}, "run-1").encode()
 
 
 def test_held_back_deletes_give_exit_code_3_and_force_makes_them(host: Host) -> None:
@@ -54,12 +58,31 @@ def test_the_owner_name_of_another_engine_gives_exit_code_1_and_a_remedy(host: H
     """Nothing is written, unless --take-over is given."""
     host.runs("a")
     host.etcd.put(RECORD_KEYS.record(OWNER), '{"engine":"ANOTHER","claims":{}}')
+    host.etcd.put(RECORD_KEYS.agent_note(OWNER), SHORT_NOTE)
     done = host.reconcile()
     assert (done.returncode, host.registered) == (WRONG, set())
     assert done.stderr.startswith("wharfinger: owner-conflict: ")
     assert "--take-over" in done.stderr
-    assert host.reconcile("--take-over").returncode == IN_SYNC
+    index = host.etcd.index()
+    planned = host.reconcile("--take-over", "--dry-run")
+    assert (planned.returncode, host.etcd.index(), planned.stdout.count("(new)")) == (IN_SYNC, index, 1)
+    taken = host.reconcile("--take-over")
+    assert taken.returncode == IN_SYNC
+    assert taken.stderr.count("--take-over waits for a sign of life until") == 1
     assert host.registered == {f"{OWNER}:a:80"}
+    assert host.etcd.get(RECORD_KEYS.record(OWNER)) != '{"engine":"ANOTHER","claims":{}}'
+
+
+def test_a_single_pass_with_take_over_leaves_the_name_of_a_living_agent(host: Host) -> None:
+    """It waits for the answer, and ends with exit code 1 as soon as it has one."""
+    host.runs("a")
+    agent = host.agent().wait_ready()
+    host.docker.engine_id = "ANOTHER"
+    try:
+        done = host.reconcile("--take-over")
+    finally:
+        agent.terminate()
+    assert (done.returncode, "is alive, as it has answered" in done.stderr) == (WRONG, True)
 
 
 # deregister
@@ -88,7 +111,8 @@ def test_deregister_removes_and_prints_the_owners_entries(host: Host) -> None:
     assert host.etcd.keys("/services") == foreign
     assert host.etcd.get(RECORD_KEYS.record(OWNER)) is None
     again = host.deregister("--yes")
-    assert (again.returncode, "0 to delete" in again.stdout) == (IN_SYNC, True)
+    assert (again.returncode, "0 to delete" in again.stdout) == (WRONG, True)
+    assert again.stderr == f"wharfinger: nobody has the name '{OWNER}'; the owners there are 'core-071', 'core-08'\n"
 
 
 def test_a_dry_run_of_deregister_writes_nothing(host: Host) -> None:

@@ -246,17 +246,20 @@ def recording(value: str, before: Stored | None = None) -> Change:
 
 
 @pytest.mark.parametrize("consistent", [False, True], ids=["any", "consistent"])
-def test_the_record_and_the_liveness_query_are_read_beside_the_keys(store: Store, consistent: bool) -> None:
+def test_what_is_kept_about_an_owner_is_read_beside_the_keys(store: Store, consistent: bool) -> None:
     """They are those of this owner and prefix alone, and they are not among the keys."""
     for owner in (OWNER, "core-011", "core-0"):
         store.put(RECORD_KEYS.record(owner), f"record of {owner}")
         store.put(RECORD_KEYS.liveness_query(owner), f"query to {owner}")
+        store.put(RECORD_KEYS.agent_note(owner), f"note of {owner}")
     store.put(RecordKeys("/elsewhere").record(OWNER), "of another prefix")
     store.put(KEY, "10.0.0.1:80")
     actual = store.registry().read(OWNER, soon(), consistent=consistent)
     assert actual.record is not None
     assert actual.liveness_query is not None
+    assert actual.agent_note is not None
     assert (actual.record.value, actual.liveness_query.value) == (f"record of {OWNER}", f"query to {OWNER}")
+    assert actual.agent_note.value == f"note of {OWNER}"
     assert set(actual.stored) == {KEY}
 
 
@@ -264,15 +267,16 @@ def test_an_owner_without_a_record_has_none(store: Store) -> None:
     """That is an answer and no error."""
     store.put(KEY, "10.0.0.1:80")
     actual = store.registry().read(OWNER, soon())
-    assert (actual.record, actual.liveness_query) == (None, None)
+    assert (actual.record, actual.liveness_query, actual.agent_note) == (None, None, None)
     assert store.registry().other_records(OWNER, soon()) == ()
 
 
 def test_other_records_are_those_of_all_other_owners_of_this_prefix(store: Store) -> None:
-    """Neither liveness queries nor the own record are among them."""
+    """Neither liveness queries and notes nor the own record are among them."""
     for owner in (OWNER, "core-02", "core-011", "record"):
         store.put(RECORD_KEYS.record(owner), f"record of {owner}")
     store.put(RECORD_KEYS.liveness_query("core-03"), "query")
+    store.put(RECORD_KEYS.agent_note("core-03"), "note")
     store.put(RecordKeys("/elsewhere").record("core-04"), "of another prefix")
     others = store.registry().other_records(OWNER, soon())
     assert {each.key: each.value for each in others} == {
@@ -308,15 +312,21 @@ def test_the_record_is_guarded_like_any_key(store: Store) -> None:
 
 
 def test_the_record_never_expires(store: Store) -> None:
-    """It outlives the entries to say which owner they belong to. A liveness query that has a lifetime does expire."""
+    """It outlives the entries to say which owner they belong to. Nor does the agent note. A liveness query that has a
+    lifetime does expire."""
     registry = store.registry(Lifetime(100, 10))
+    note = Change(Action.NOTE, RECORD_KEYS.agent_note(OWNER), "note", None, Reason.STARTED)
+    assert registry.apply(OWNER, note, soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, note, soon()).result is Result.APPLIED
     registry.apply(OWNER, recording("one"), soon())
     registry.apply(OWNER, recording("two", registry.read(OWNER, soon()).record), soon())
     registry.apply(OWNER, create(LIVENESS_QUERY, "?"), soon())
     actual = registry.read(OWNER, soon())
     assert actual.record is not None
     assert actual.liveness_query is not None
+    assert actual.agent_note is not None
     assert (actual.record.value, actual.record.ttl) == ("two", None)
+    assert (actual.agent_note.value, actual.agent_note.ttl) == ("note", None)
     assert actual.liveness_query.ttl in range(95, 101)
 
 

@@ -98,7 +98,7 @@ def script(host: Host, folder: Path) -> str:
         [
             "set -ex",
             *commands(host, first),
-            f'wharfinger deregister --hostname {EARLIER} --yes "$REGISTRY"',
+            f'wharfinger deregister --hostname {EARLIER} --yes --wait 5 "$REGISTRY"',
             stop_at(folder / "off registrator"),
             *to_v3[:3],
             stop_at(folder / "on both"),

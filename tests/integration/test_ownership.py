@@ -16,7 +16,7 @@ import pytest
 from tests.support.agent import Agent, run_once
 from tests.support.engine import DockerEngine, Unavailable
 from tests.support.etcd_server import EtcdServer, etcd_binary
-from tests.support.host import Host
+from tests.support.host import Host, on_both
 from tests.support.images import build_test_images
 from tests.support.private_engine import PrivateEngine, private_engine
 from tests.support.waiting import wait_until
@@ -65,7 +65,7 @@ def other(host: Host, other_engine: PrivateEngine, tmp_path: Path) -> Iterator[H
     folder = tmp_path / "other"
     folder.mkdir()
     other_engine.remove_all()
-    second = Host(other_engine, host.etcd, folder)
+    second = Host(other_engine, host.etcd, folder, host.api)
     second.prefix = host.prefix
     try:
         yield second
@@ -191,9 +191,10 @@ def test_keys_of_others_are_counted(host: Host) -> None:
     assert seen['wharfinger_entries_actual{registry="etcd"}'] == 0
 
 
-#: Changes of a container with a custom id, and the number of writes that an agent makes for each. The first is the
-#: owner record, unless the container is gone: then the key is deleted first, and the directory that it leaves empty.
-CHANGES = {"new": 2, "moved": 3, "gone": 3}
+#: Changes of a container with a custom id, and the number of writes that an agent makes for each. The first are the
+#: owner record and the agent note. If the container is gone, they are the note, the delete of the key and that of the
+#: directory that it leaves empty.
+CHANGES = {"new": 3, "moved": 4, "gone": 4}
 MOMENTS = [
     pytest.param(change, number, answered, id=f"{change}-{number}-{'after' if answered else 'before'}")
     for change, writes in CHANGES.items()
@@ -248,7 +249,7 @@ def test_an_agent_killed_at_any_of_its_writes_leaves_no_orphan(
 
 
 @pytest.mark.parametrize("answered", [False, True])
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_after_an_agent_was_killed_at_any_of_its_writes_the_next_one_registers_the_same(
     host: Host, number: int, answered: bool
 ) -> None:
@@ -294,31 +295,54 @@ def test_of_two_engines_with_one_name_the_second_writes_nothing_and_says_what_to
     assert host.keys() == right | {"worker/core-02:two:9000": value_of(other, "two")}
 
 
+def wait_until_ready_page_says(agent: Agent, text: str) -> None:
+    """Wait until an agent that is not ready gives this text among its reasons."""
+    wait_until(lambda: text in agent.get("/readyz")[1], 30, text)
+
+
+@on_both("host")
 def test_a_host_that_replaces_another_takes_over_its_name_with_a_flag(host: Host, other: Host) -> None:
-    """With `--take-over`, which is needed once, the old engine's entries are replaced by the new one's. The old agent,
-    if it still runs, stops writing."""
+    """With `--take-over`, the old engine's entries are replaced by the new one's once the old agent has been silent for
+    as long as it may take to answer. Until then only a liveness query is written. The old agent, if it runs again,
+    stops writing."""
     host.start("one")
     other.start("two")
-    old = host.agent().wait_ready()
-    other.agent("--take-over").wait_ready().kill9()
-    wait_until(lambda: old.get("/readyz")[1].startswith("owner-conflict"), 20, "the old agent to stand back")
+    old = host.agent("--pass-timeout", "5").wait_ready()
+    right = host.expected()
+    old.kill9()
+    new = other.agent("--take-over")
+    wait_until_ready_page_says(new, "--take-over waits for a sign of life until")
+    assert "35 seconds in all" in new.log()
+    index = host.store.index()
+    new.wait_for_passes(5, "owner-conflict")
+    assert (host.store.index(), host.keys()) == (index, right)
+    host.shorten_note()
+    new.wait_ready(20)
+    assert new.log().count("pass failed") <= 2
     other.wait_for(other.expected())
-    index = host.etcd.index()
-    assert other.reconcile().returncode == 0
+    old.start()
+    wait_until_ready_page_says(old, "owner-conflict")
+    new.wait_for_passes(2)
+    index = host.store.index()
     old.wait_for_passes(1, "owner-conflict")
-    assert (host.etcd.index(), other.keys()) == (index, other.expected())
+    assert (host.store.index(), other.keys()) == (index, other.expected())
 
 
-def test_of_two_agents_with_take_over_the_first_stops_writing(host: Host, other: Host) -> None:
-    """`--take-over` applies until the first pass that writes the record, so the agent that was there first stops
-    writing for good."""
+@on_both("host")
+def test_two_hosts_that_keep_take_over_do_not_take_the_name_from_each_other(host: Host, other: Host) -> None:
+    """The agent that has the name answers the other one's question, at whichever start. The other one says so."""
+    host.start("one")
+    other.start("two")
     first = host.agent("--take-over", interval=0.1).wait_ready()
-    second = other.agent("--take-over", interval=0.1).wait_ready()
-    wait_until(lambda: first.get("/readyz")[1].startswith("owner-conflict"), 20, "the first agent to stand back")
-    index = host.etcd.index()
-    second.wait_for_passes(10)
-    first.wait_for_passes(1, "owner-conflict")
-    assert host.etcd.index() == index
+    right = host.expected()
+    second = other.agent("--take-over", interval=0.1)
+    for restarted in (second, first, second):
+        restarted.restart()
+        wait_until_ready_page_says(second, "is alive, as it has answered")
+        first.wait_ready()
+        assert host.keys() == right
+    assert second.running
+    assert "--hostname" in second.get("/readyz")[1]
 
 
 def test_two_agents_on_one_host_lose_no_entry_with_a_custom_id(host: Host) -> None:

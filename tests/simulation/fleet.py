@@ -193,13 +193,15 @@ class Fleet:
         if host.process:
             host.process.kill()
 
-    def deregister(self, host: Host, owner: str, on_end: Callable[[int | None], None]) -> None:
+    def deregister(
+        self, host: Host, owner: str, on_end: Callable[[int | None], None], wait: float | None = 5.0
+    ) -> None:
         """Run ``wharfinger deregister --yes`` on a host for an owner; ``on_end`` gets the exit code, None if it failed
-        with an error."""
+        with an error. ``wait`` is --wait, None if it is not given."""
         process = Process(self.scheduler, f"deregister on {host.name}")
         raw = {**UNSET, "hostname": owner}
         settings = parse_owner_settings(raw, (self.uri,))
-        options = DeregisterOptions(dry_run=False, yes=True, force=False, wait=5)
+        options = DeregisterOptions(dry_run=False, yes=True, force=False, wait=wait)
         effects = self._effects(host, process, Actor(host.name, owner, 0, 0))
 
         def work() -> None:
@@ -244,6 +246,7 @@ class Fleet:
             background=process,
             network=Network(resolve=lambda name, port: [], source_address=lambda family, address: ""),
             jitter=self.chance.random,
+            run_id=lambda: f"{host.name} {number}",
             connect_engine=connect,
             transports=Transports(lambda context: SimulatedPool(to_etcd), lambda context: SimulatedAdapter(to_etcd)),
             environment={},

@@ -21,7 +21,8 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Agent:
     """A wharfinger process, with its log in a file and its HTTP server on a loopback port of its own.
 
-    `args` is the command line after `wharfinger`, without `--listen`. `docker_host` is the agent's DOCKER_HOST.
+    `args` is the command line after `wharfinger`, without `--listen`. `docker_host` is the agent's DOCKER_HOST. `tree`
+    has the program's source.
     """
 
     def __init__(
@@ -31,14 +32,16 @@ class Agent:
         log_path: Path,
         env: Mapping[str, str] | None = None,
         stderr: int = subprocess.STDOUT,
+        tree: Path = REPOSITORY,
     ) -> None:
-        """`stderr` is the open file that is its standard error; by default the log's."""
+        """`stderr` is the open file that is its standard error; by default the log's. `tree` has the program's
+        source."""
         self.listen = f"127.0.0.1:{free_ports(1)[0]}"
         self._child = Child(
             [*PROGRAM, *args],
             log_path,
             env=_environment(docker_host, env) | {"WHARFINGER_LISTEN": self.listen},
-            cwd=REPOSITORY,
+            cwd=tree,
             stderr=stderr,
         )
 
@@ -149,15 +152,17 @@ def run_once(
     env: Mapping[str, str] | None = None,
     timeout: float = 60.0,
     through: Callable[[Sequence[str]], Sequence[str]] = list,
+    tree: Path = REPOSITORY,
 ) -> subprocess.CompletedProcess[str]:
     """Run `wharfinger ARGS...` to its end. Return its exit code and output, also when it fails.
 
-    `through` turns the command into one that runs it elsewhere, as `PrivateEngine.run_in_namespace` does.
+    `through` turns the command into one that runs it elsewhere, as `PrivateEngine.run_in_namespace` does. `tree` has
+    the program's source.
     """
     return subprocess.run(
         through([*PROGRAM, *args]),
         env=_environment(docker_host, env),
-        cwd=REPOSITORY,
+        cwd=tree,
         capture_output=True,
         text=True,
         timeout=timeout,

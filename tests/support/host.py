@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from tests.support.engine import DockerEngine
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v2 import EtcdV2
 from tests.support.etcd_v3 import EtcdV3
+from tests.support.processes import REPOSITORY
 from tests.support.waiting import WaitTimeout, wait_until
 
 #: The scheme of a registry's URI, by the version of etcd's API.
@@ -83,23 +85,37 @@ class Host:
             seen, wanted = set(self.keys().items()), set(expected.items())
             raise AssertionError(f"missing: {sorted(wanted - seen)}; too much: {sorted(seen - wanted)}") from None
 
-    def agent(self, *flags: str, interval: float = 0.2, stderr: int = subprocess.STDOUT) -> Agent:
-        """Start an agent with `-ip` set to the engine's address, and with `flags`. The last value of a flag wins."""
-        return self.run("--interval", str(interval), "-ip", self.engine.address, *flags, self.uri, stderr=stderr)
+    def agent(
+        self, *flags: str, interval: float = 0.2, stderr: int = subprocess.STDOUT, tree: Path = REPOSITORY
+    ) -> Agent:
+        """Start an agent with `-ip` set to the engine's address, and with `flags`. The last value of a flag wins.
+        `tree` has the program's source."""
+        flags = ("--interval", str(interval), "-ip", self.engine.address, *flags, self.uri)
+        return self.run(*flags, stderr=stderr, tree=tree)
 
-    def run(self, *args: str, stderr: int = subprocess.STDOUT) -> Agent:
+    def run(self, *args: str, stderr: int = subprocess.STDOUT, tree: Path = REPOSITORY) -> Agent:
         """Start `wharfinger ARGS...` with exactly these arguments, except that `--listen` is added.
 
         `stderr` is the open file that is its standard error; by default that of `Agent.log()`.
         """
         log = self._folder / f"agent-{len(self._agents)}.log"
-        agent = Agent(self.engine.socket_url, *args, log_path=log, stderr=stderr)
+        agent = Agent(self.engine.socket_url, *args, log_path=log, stderr=stderr, tree=tree)
         self._agents.append(agent)
         return agent.start()
 
     def reconcile(self, *flags: str) -> subprocess.CompletedProcess[str]:
         """Run exactly one pass."""
         return run_once(self.engine.socket_url, "reconcile", "-ip", self.engine.address, *flags, self.uri)
+
+    def beside_record(self, what: str, owner: str = "") -> str:
+        """Return the key of what an owner, by default this one, has outside the prefix: record, agent or question."""
+        return f"/_wharfinger/{self.prefix.replace('/', '%2F')}/{owner or self.owner}/{what}"
+
+    def shorten_note(self, owner: str = "") -> None:
+        """Change the note of an agent that has ended, so that nobody waits long for its answer."""
+        key = self.beside_record("agent", owner)
+        note = json.loads(self.store.get(key) or "")
+        self.store.put(key, json.dumps(note | {"interval": 0.5, "pass_timeout": 0.5, "max_backoff": 0.5}))
 
     def keys(self) -> dict[str, str]:
         """Return what is registered: keys below the prefix, without the prefix, and their values."""

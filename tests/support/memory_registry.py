@@ -48,7 +48,10 @@ class MemoryRegistry(OneByOne):
         self._answer()
         record = self.stored.get(self._record_keys.record(owner))
         liveness_query = self.stored.get(self._record_keys.liveness_query(owner))
-        return Actual(self._under(self._prefix), record, liveness_query, StorePosition(self.cluster, self.version))
+        note = self.stored.get(self._record_keys.agent_note(owner))
+        return Actual(
+            self._under(self._prefix), record, liveness_query, note, StorePosition(self.cluster, self.version)
+        )
 
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
@@ -80,7 +83,8 @@ class MemoryRegistry(OneByOne):
         elif change.action is Action.RENEW and now:
             self.stored[change.key] = evolve(now, ttl=self._lifetime.ttl)
         else:
-            ttl = None if change.action is Action.RECORD else self._lifetime.ttl or None
+            expires = change.action not in {Action.RECORD, Action.NOTE}
+            ttl = self._lifetime.ttl or None if expires else None
             self.put(change.key, change.value, ttl)
         return Outcome(change, Result.APPLIED)
 

@@ -32,6 +32,7 @@ class RecordedEngine:
 
     def __init__(self, containers_json: list[Json], inspect: dict[str, Json], name: str = "recorded") -> None:
         self.name = name
+        self.engine_id = "RECORDED"
         self._recorded = {str(listed["Id"]): (listed, inspect[listed["Id"]]) for listed in containers_json}
         self._present = copy.deepcopy(self._recorded)
         self._lock = threading.Lock()
@@ -98,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         simple = {
             "/_ping": "OK",
             "/version": {"Version": "recorded", "ApiVersion": API_VERSION, "MinAPIVersion": "1.12", "Os": "linux"},
-            "/info": {"Name": engine.name, "ID": "RECORDED", "Containers": len(engine.listed(True))},
+            "/info": {"Name": engine.name, "ID": engine.engine_id, "Containers": len(engine.listed(True))},
         }
         if path in simple:
             self._answer(200, simple[path])

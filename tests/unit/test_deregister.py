@@ -7,13 +7,22 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from controller.errors import RegistryUnavailable
-from controller.reconcile.deregister import Owner, is_alive, removal_plan, remove
+from controller.errors import RegistryUnavailable, Stop
+from controller.reconcile.deregister import (
+    QUERY_LIFETIME,
+    Owner,
+    is_alive,
+    leaves_traces,
+    other_owners,
+    removal_plan,
+    remove,
+    wait_for_answer,
+)
+from model.agent_note import AgentNote
 from model.layout import PlainLayout
 from model.plan import Action
 from model.record import Claim, OwnerRecord, RecordKeys
 from model.report import Result
-from model.stored import Lifetime
 from tests.support.fakes import FakeTime
 from tests.support.memory_registry import RecordingRegistry
 from tests.support.pass_harness import Host, serving
@@ -22,6 +31,7 @@ LAYOUT = PlainLayout("/services")
 RECORD_KEYS = RecordKeys("/services")
 WEB, REDIS = "/services/nginx/core-01:web:80", "/services/nginx/redis-1"
 RECORD, LIVENESS_QUERY = RECORD_KEYS.record("core-01"), RECORD_KEYS.liveness_query("core-01")
+NOTE_KEY = RECORD_KEYS.agent_note("core-01")
 
 #: The foreign keys: of a host whose name begins alike, of another host, custom ids with and without a claim, and one
 #: that is no entry.
@@ -39,7 +49,7 @@ class LeavingHost(Host):
 
     def __init__(self) -> None:
         self.time = FakeTime()
-        registry = RecordingRegistry(lifetime=Lifetime(70, 60))
+        registry = RecordingRegistry(lifetime=QUERY_LIFETIME)
         super().__init__(
             serving("web"), serving("redis", "SERVICE_ID=redis-1"), registry=registry, clock=self.time.clock
         )
@@ -59,6 +69,10 @@ class LeavingHost(Host):
         """Carry out the removal plan, and return each key with the result of its delete."""
         planned = removal_plan(self.owner, self.registry)
         return [(each.change.key, each.result) for each in remove(self.owner, self.registry, planned)]
+
+    def writes_note(self, interval: float) -> None:
+        """Let the agent have noted that it makes a pass this often."""
+        self.registry.put(NOTE_KEY, AgentNote("0.2.0", interval, 10.0, 30.0, {}, "run-1").encode())
 
 
 @pytest.fixture
@@ -118,6 +132,31 @@ def test_the_owner_record_is_removed_after_the_entries(host: LeavingHost) -> Non
     assert host.registry.keys() == FOREIGN
     assert RECORD_KEYS.record("core-02") in host.registry.stored
     assert removal_plan(host.owner, host.registry).changes == ()
+
+
+def test_the_agent_note_is_removed_with_the_record(host: LeavingHost) -> None:
+    """A note alone, as a removal leaves it that was cut off, is still something to remove."""
+    host.writes_note(1)
+    host.removed()
+    assert host.registry.writes[-2:] == [f"delete {RECORD}", f"delete {NOTE_KEY}"]
+    assert not leaves_traces(host.owner, host.registry)
+    host.writes_note(1)
+    assert leaves_traces(host.owner, host.registry)
+    host.removed()
+    assert host.registry.keys() == FOREIGN
+    assert NOTE_KEY not in host.registry.stored
+
+
+def test_the_other_owners_have_a_record_or_entries_that_name_them(host: LeavingHost) -> None:
+    """registrator left entries without a record. An owner with a record may have no entry."""
+    host.registry.put(RECORD_KEYS.record("idle"), OwnerRecord("x").encode())
+    assert other_owners(host.owner, host.registry) == ("core-011", "core-02", "idle")
+    assert other_owners(Owner("x", LAYOUT, host.time.clock), host.registry) == (
+        "core-01",
+        "core-011",
+        "core-02",
+        "idle",
+    )
 
 
 @pytest.mark.parametrize("why", ["refused", "changed"])
@@ -195,7 +234,7 @@ def test_an_agent_that_does_not_remove_the_liveness_query_is_not_alive(host: Lea
         host.time.advance(seconds)
 
     assert not is_alive(sleeping(host.owner, wait), host.registry, 10)
-    assert set(lifetimes) == {70}
+    assert set(lifetimes) == {660}
     assert 50 <= len(lifetimes) <= 51
     assert LIVENESS_QUERY not in host.registry.stored
 
@@ -223,3 +262,55 @@ def test_a_liveness_query_that_cannot_be_written_is_an_error(host: LeavingHost) 
     host.registry.down = True
     with pytest.raises(RegistryUnavailable, match="cannot ask whether the agent is alive"):
         is_alive(sleeping(host.owner, host.time.advance), host.registry, 5)
+
+
+# How long an agent may take to answer.
+
+
+@pytest.mark.parametrize(("interval", "seconds"), [(1.0, 41), (100.0, 140), (None, 45)], ids=["1", "100", "no note"])
+def test_the_answer_is_waited_for_as_long_as_the_note_says(
+    host: LeavingHost, interval: float | None, seconds: float
+) -> None:
+    """That is an interval, a pass and the longest back-off. An agent without a note may be one of 0.1.0."""
+    if interval:
+        host.writes_note(interval)
+    assert wait_for_answer(host.owner, host.registry, None) == seconds
+    assert not is_alive(sleeping(host.owner, host.time.advance), host.registry, None)
+    assert host.time.passed == pytest.approx(seconds, abs=0.3)
+
+
+def test_an_agent_that_answers_at_the_end_of_its_back_off_is_alive(host: LeavingHost) -> None:
+    """So is one that stood still for less than that."""
+    host.writes_note(1.0)
+    wait = PassDuringWait(host, at=203)
+    assert is_alive(sleeping(host.owner, wait), host.registry, None)
+    assert host.time.passed == pytest.approx(40.6)
+
+
+@pytest.mark.parametrize("given", [2.0, 100.0])
+def test_a_given_wait_counts_and_not_the_note(host: LeavingHost, given: float) -> None:
+    """It may be shorter or longer."""
+    host.writes_note(3600.0)
+    assert wait_for_answer(host.owner, host.registry, given) == given
+    assert not is_alive(sleeping(host.owner, host.time.advance), host.registry, given)
+    assert host.time.passed == pytest.approx(given, abs=0.3)
+
+
+def test_an_agent_that_may_take_longer_than_anybody_waits_is_not_waited_for(host: LeavingHost) -> None:
+    """The operator has to make sure that it has stopped."""
+    host.writes_note(3600.0)
+    with pytest.raises(Stop, match=r"may take 3640 seconds to show that it is alive.*--force"):
+        wait_for_answer(host.owner, host.registry, None)
+
+
+def test_an_agent_that_starts_meanwhile_with_a_longer_interval_is_waited_for_longer(host: LeavingHost) -> None:
+    """It may have read the registry before it was asked, and noted its interval afterwards."""
+    host.writes_note(1.0)
+
+    def wait(seconds: float) -> None:
+        if host.time.passed == 0:
+            host.writes_note(300.0)
+        host.time.advance(seconds)
+
+    assert not is_alive(sleeping(host.owner, wait), host.registry, None)
+    assert host.time.passed == pytest.approx(340, abs=0.3)

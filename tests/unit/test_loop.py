@@ -20,6 +20,7 @@ from model.plan import Plan
 from model.report import PassReport, PassResult
 from model.snapshot import Presence
 from model.stored import StorePosition
+from model.take_over import LivenessWait
 from tests.support.fakes import EPOCH, FakeTime, RecordingObserver
 from tests.support.reports import failed, planned
 
@@ -224,4 +225,13 @@ def test_a_pass_is_given_the_memory_of_the_last_pass_that_made_a_plan(between: P
         script = ScriptedLoop(WITH_A_PLAN, between, GOOD, GOOD).run()
     memory = Memory(SETTLED, HELD_DELETES, STORE_POSITION, passes_since_consistent_read=1)
     after_failure = evolve(memory, held_deletes={})
-    assert script.memories == [Memory(), memory, after_failure, Memory(passes_since_consistent_read=2)]
+    last = Memory(passes_since_consistent_read=2, owner=GOOD.owner)
+    assert script.memories == [Memory(), memory, after_failure, last]
+
+
+def test_a_pass_that_waits_for_a_sign_of_life_does_not_slow_the_loop_down() -> None:
+    """It looks for the answer after every interval. Once the other agent has answered, the waits grow."""
+    waiting = PassReport(PassResult.OWNER_CONFLICT, take_over=LivenessWait("ENGINE", 0.0))
+    refused = PassReport(PassResult.OWNER_CONFLICT, take_over=LivenessWait("ENGINE", 0.0, answered=True))
+    script = ScriptedLoop(waiting, waiting, refused, refused, GOOD, interval=0.5).run()
+    assert script.observer.waits == [0.5, 0.5, 1.0, 2.0, 0.5]

@@ -8,10 +8,11 @@ from attrs import evolve
 from model.guard import HeldDelete
 from model.memory import Memory, memory_after
 from model.ownership import Known, Ownership
-from model.plan import Plan, plan
+from model.plan import Action, Change, Plan, Reason, plan
 from model.report import Outcome, PassReport, PassResult, Result
 from model.snapshot import Presence
 from model.stored import Actual, Stored, StorePosition
+from model.take_over import LivenessWait
 from tests.support.builders import OWNER, PLAIN, entry, wanting
 from tests.support.reports import ONE_CHANGE_PER_ACTION, report_with_results
 
@@ -64,6 +65,37 @@ def test_held_deletes_and_store_position_come_from_the_latest_pass() -> None:
     report = PassReport(PassResult.SUCCESS, held_deletes={"/services/x": HELD}, store_position=StorePosition("c1", 9))
     after = memory_after(report, Memory({}, {"/services/y": HELD}, StorePosition("c1", 7)))
     assert after == Memory({}, {"/services/x": HELD}, StorePosition("c1", 9), passes_since_consistent_read=1)
+
+
+def test_what_was_learned_of_the_engine_and_of_a_take_over_outlasts_a_pass_without_a_plan() -> None:
+    """A pass that did not learn them does not forget them; the wait is always the one of the last pass."""
+    wait = LivenessWait("OTHER", 1.0)
+    learned = PassReport(PassResult.OWNER_CONFLICT, owner="core-01", engine_id="E", take_over=wait)
+    memory = memory_after(learned, Memory())
+    assert memory == Memory(owner="core-01", engine_id="E", take_over=wait)
+    assert memory_after(PassReport(PassResult.REGISTRY_ERROR), memory) == evolve(memory, take_over=None)
+
+
+@pytest.mark.parametrize(
+    ("before", "result", "replaced"),
+    [
+        (None, Result.APPLIED, 0),
+        (7, Result.APPLIED, 7),
+        (None, Result.FAILED, None),
+        (7, Result.CONFLICT, None),
+    ],
+)
+def test_the_version_of_the_note_that_was_replaced_is_kept(
+    before: int | None, result: Result, replaced: int | None
+) -> None:
+    """If the note could not be written, the next pass writes it. A pass that does not write it changes nothing."""
+    stored = None if before is None else Stored("/note", "old", before)
+    change = Change(Action.NOTE, "/note", "new", stored, Reason.STARTED)
+    others = Outcome(ONE_CHANGE_PER_ACTION[0], Result.APPLIED)
+    report = PassReport(PassResult.SUCCESS, outcomes=(others, Outcome(change, result)))
+    memory = memory_after(report, Memory(replaced_note=3))
+    assert memory.replaced_note == replaced
+    assert memory_after(PassReport(PassResult.SUCCESS, outcomes=(others,)), memory).replaced_note == replaced
 
 
 @pytest.mark.parametrize(("replaced", "kept"), [(False, {"/services/c"}), (True, set())], ids=["same", "replaced"])

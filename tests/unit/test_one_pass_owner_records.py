@@ -15,7 +15,7 @@ from model.report import PassReport, PassResult, Result
 from model.snapshot import UnknownContainer
 from tests.support.fakes import ENGINE
 from tests.support.memory_registry import Killed, RecordingRegistry
-from tests.support.pass_harness import Host, first_pass, owner_record, published_number, serving
+from tests.support.pass_harness import first_pass, owner_record, published_number, serving
 
 WEB = "/services/nginx/core-01:web:80"
 REDIS, MYSQL = "/services/nginx/redis-1", "/services/nginx/mysql-1"
@@ -288,31 +288,3 @@ def test_an_engine_without_an_id_has_no_owner_conflict() -> None:
     first_pass(registry, serving("web"))
     assert first_pass(registry, engine="").succeeded
     assert owner_record(registry).engine == ENGINE
-
-
-def test_take_over_applies_until_the_first_pass_that_writes_the_record() -> None:
-    """The new engine gets the owner name and all that the old one held. If the old engine takes the name over again,
-    the agent on the new one does not take it back."""
-    registry = RecordingRegistry()
-    first_pass(registry, serving("web"), custom("redis-1"))
-    new = Host(serving("web"), registry=registry, engine=OTHER_ENGINE, take_over=True)
-    first = new.tries_a_pass()
-    assert (first.result, owner_record(registry).engine) == (PassResult.SUCCESS, OTHER_ENGINE)
-    assert registry.keys() == {WEB: "10.0.0.1:8000"}
-    assert first_pass(registry, serving("web")).result is PassResult.OWNER_CONFLICT
-    old = first_pass(registry, serving("web"), take_over=True)
-    assert (old.result, owner_record(registry).engine) == (PassResult.SUCCESS, ENGINE)
-    again = new.tries_a_pass()
-    assert (again.result, owner_record(registry).engine) == (PassResult.OWNER_CONFLICT, ENGINE)
-
-
-def test_a_take_over_whose_record_could_not_be_written_is_tried_again() -> None:
-    """--take-over applies until a pass has written the record."""
-    registry = RecordingRegistry()
-    first_pass(registry, serving("web"))
-    registry.failing = lambda change: change.action is Action.RECORD
-    new = Host(serving("web"), registry=registry, engine=OTHER_ENGINE, take_over=True)
-    assert new.tries_a_pass().result is PassResult.OPERATION_ERROR
-    registry.failing = lambda change: False
-    assert new.tries_a_pass().succeeded
-    assert owner_record(registry).engine == OTHER_ENGINE

@@ -14,6 +14,7 @@ from model.plan import Change
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result
 from model.snapshot import Presence
+from model.take_over import LivenessWait
 from tests.support.reports import (
     DETAIL,
     added,
@@ -268,3 +269,32 @@ def test_an_owner_conflict_is_logged_with_the_flags_that_help(log: CapturedPassL
     """As with any failed pass, the problem is that of the report."""
     (line,) = log.lines(failed(PassResult.OWNER_CONFLICT, "use --hostname or --take-over"))
     assert (line["result"], line["problem"]) == ("owner-conflict", "use --hostname or --take-over")
+
+
+def test_a_take_over_that_waits_is_logged_once() -> None:
+    """Its passes are as frequent as ever. A new wait, and the end of the wait, are logged."""
+    log = CapturedPassLog()
+    wait = LivenessWait("OTHER", 1.0)
+
+    def waiting(problem: str) -> PassReport:
+        return evolve(failed(PassResult.OWNER_CONFLICT, problem), take_over=wait)
+
+    reports = [waiting("until 1"), waiting("until 1"), waiting("until 2"), waiting("until 2"), planned()]
+    assert [len(log.lines(report)) for report in reports] == [1, 0, 1, 0, 1]
+
+
+def test_another_agent_with_other_flags_is_logged_when_it_appears_changes_and_is_gone(log: CapturedPassLog) -> None:
+    """A pass that made no plan shows nothing new."""
+    reports = [
+        evolve(planned(), disagreement="'ip' is 'a' here and 'b' there"),
+        evolve(planned(), disagreement="'ip' is 'a' here and 'b' there"),
+        evolve(planned(), disagreement="'ip' is 'a' here and 'c' there"),
+        planned(),
+        planned(),
+    ]
+    lines = [line for report in reports for line in log.lines(report)]
+    assert [(line["event"], line["log_level"], line.get("differences")) for line in lines] == [
+        ("another agent of this host was started with other flags", "warning", "'ip' is 'a' here and 'b' there"),
+        ("another agent of this host was started with other flags", "warning", "'ip' is 'a' here and 'c' there"),
+        ("no other agent of this host has other flags any more", "info", None),
+    ]

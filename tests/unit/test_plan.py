@@ -256,6 +256,7 @@ def test_the_reasons_are_a_closed_list() -> None:
         "ttl-unwanted",
         "claims",
         "asked",
+        "started",
     ]
 
 

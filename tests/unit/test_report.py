@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from model.plan import Plan
 from model.report import Outcome, PassReport, PassResult, Result, result_of, summary
 from model.stored import Stored
+from model.take_over import LivenessWait
 from tests.support.reports import ONE_CHANGE_PER_ACTION, report_with_results
 
 
@@ -47,6 +49,16 @@ def test_a_pass_that_could_give_no_port_an_address_is_no_success_and_leads_to_no
     outcomes = (Outcome(ONE_CHANGE_PER_ACTION[2], result),)
     report = PassReport(result_of(outcomes, none_addressed=none_addressed))
     assert (report.result, report.backs_off, report.planned) == (expected, backs_off, True)
+
+
+def test_a_pass_waits_only_while_it_is_not_known_whether_the_other_agent_is_alive() -> None:
+    """A pass that failed for another reason does not wait, although the wait goes on."""
+    wait = LivenessWait("ENGINE", 1.0)
+    assert PassReport(PassResult.OWNER_CONFLICT, take_over=wait).waits
+    assert not PassReport(PassResult.OWNER_CONFLICT, take_over=wait).backs_off
+    assert not PassReport(PassResult.OWNER_CONFLICT, take_over=evolve(wait, answered=True)).waits
+    assert not PassReport(PassResult.OWNER_CONFLICT).waits
+    assert not PassReport(PassResult.ENGINE_ERROR, take_over=wait).waits
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,50 @@ def test_every_flag_ends_up_in_its_setting() -> None:
     assert settings.value_format is ValueFormat.JSON
 
 
+#: A text for each flag that decides which keys and values are written, and what the agent note has for it.
+SHAPING = {
+    "ip": ("10.1.1.1", "10.1.1.1"),
+    "useIpFromLabel": ("addr", "addr"),
+    "tags": ("a,b", "a,b"),
+    "deregister": ("on-success", "on-success"),
+    "value-format": ("json", "json"),
+    "internal": ("true", "true"),
+    "explicit": ("true", "true"),
+    "health": ("healthy", "healthy"),
+    "filter": ("name=x\0label=a=b c", "label=a=b c name=x"),
+    "ip-family": ("ipv4", "ipv4"),
+    "all-bindings": ("true", "true"),
+}
+
+#: The flags on which two agents of one host need not agree. --hostname is in the key of the note.
+NOT_SHAPING = {
+    "cleanup",
+    "delete-guard",
+    "docker-host",
+    "hostname",
+    "interval",
+    "listen",
+    "log-format",
+    "log-level",
+    "pass-timeout",
+    "resync",
+    "retry-attempts",
+    "retry-interval",
+    "take-over",
+    "ttl-refresh",
+}
+
+
+def test_the_agent_note_has_the_flags_on_which_two_agents_of_one_host_must_agree() -> None:
+    """A flag with its default is left out. A new flag has to be put into one of the two lists above."""
+    assert parsed().flags_that_shape_keys == {}
+    for name, (text, noted) in SHAPING.items():
+        assert parsed(**{name: text}).flags_that_shape_keys == {name: noted}
+    assert parsed(ttl="30", ttl_refresh="10").flags_that_shape_keys == {"ttl": "30"}
+    assert parsed(internal="true", network="back").flags_that_shape_keys == {"internal": "true", "network": "back"}
+    assert SHAPING.keys() | {"ttl", "network"} | NOT_SHAPING == DEFAULTS.keys() | OFF.keys()
+
+
 @pytest.mark.parametrize(
     ("options", "interval"),
     [

@@ -24,14 +24,15 @@ class EtcdV2Reader:
         self._record_keys = RecordKeys(prefix)
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
-        """See Reader. The record and the liveness query are hidden from a listing of the prefix and need a request of
-        their own."""
+        """See Reader. Record, liveness query and agent note are hidden from a listing of the prefix. One more request
+        reads them all."""
         stored, position = self._tree(self._prefix or "/", deadline, consistent=consistent)
         about_owner, _ = self._tree(self._record_keys.folder(owner), deadline, consistent=consistent)
         return Actual(
             stored,
             about_owner.get(self._record_keys.record(owner)),
             about_owner.get(self._record_keys.liveness_query(owner)),
+            about_owner.get(self._record_keys.agent_note(owner)),
             position,
         )
 

@@ -53,8 +53,8 @@ class EtcdV2Writer(OneByOne):
         # A refresh keeps the value and wakes no watcher; etcd refuses one that comes with a value.
         renewal = change.action is Action.RENEW
         what = {"refresh": "true", "prevExist": "true"} if renewal else {"value": change.value}
-        # The owner record never expires: it outlives the entries to say that they belong to this owner.
-        expires = self._lifetime.ttl > 0 and change.action is not Action.RECORD
+        # What stands beside the entries never expires: it outlives them to say that they belong to this owner.
+        expires = self._lifetime.ttl > 0 and change.action not in {Action.RECORD, Action.NOTE}
         ttl = {"ttl": str(self._lifetime.ttl)} if expires else {}
         self._client.request("PUT", change.key, {**what, **ttl, **guard}, deadline)
 

@@ -151,6 +151,7 @@ class EtcdV3Reader:
             stored,
             owner_keys.get(self._record_keys.record(owner)),
             owner_keys.get(self._record_keys.liveness_query(owner)),
+            owner_keys.get(self._record_keys.agent_note(owner)),
             about_owner.store_position,
             has_directories=False,
         )

@@ -52,8 +52,8 @@ class EtcdV3Writer:
             yield from self._write(owner, writes[start : start + BATCH], deadline)
 
     def _lease_for(self, owner: str, change: Change) -> int:
-        """Return the id of the lease that a change puts its key on, 0 for none. The owner record hangs on none: it
-        outlives the entries to say that they belong to this owner."""
+        """Return the id of the lease that a change puts its key on, 0 for none. Owner record and agent note hang on
+        none: they outlive the entries."""
         return self._lease.id(owner) if change.action in {Action.CREATE, Action.UPDATE} else 0
 
     def _renew(self, owner: str, renewals: Sequence[Change], deadline: Deadline) -> Iterator[Outcome]:

@@ -1,0 +1,237 @@
+"""Passes with --take-over: the name of another engine is taken only if that engine's agent is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from attrs import evolve
+
+from controller.reconcile.one_pass import reconcile
+from controller.registry.base import PendingWriter, ReadWriteRegistry
+from model.agent_note import AgentNote
+from model.memory import Memory
+from model.plan import Action
+from model.record import OwnerRecord, RecordKeys
+from model.report import PassReport, PassResult
+from tests.support.fakes import ENGINE, FakeTime
+from tests.support.memory_registry import RecordingRegistry
+from tests.support.pass_harness import Host, first_pass, owner_record, serving
+
+WEB = "/services/nginx/core-01:web:80"
+RECORD_KEYS = RecordKeys("/services")
+LIVENESS_QUERY, NOTE_KEY = RECORD_KEYS.liveness_query("core-01"), RECORD_KEYS.agent_note("core-01")
+NEW_ENGINE = "9XYZ:ENGINE:TWO"
+ASKING = f"note {LIVENESS_QUERY}"
+
+
+class Succession:
+    """core-01 has registered a container, and a new machine of that name wants to take over. One clock is for both."""
+
+    def __init__(self, interval: float = 1.0) -> None:
+        self.time = FakeTime()
+        self.registry = RecordingRegistry()
+        self.old = Host(serving("web"), registry=self.registry, clock=self.time.clock)
+        note = AgentNote("0.2.0", interval, 10.0, 30.0, {}, "run-1")
+        self.old.settings = evolve(self.old.settings, note=note)
+        self.old.has_a_pass()
+        self.registry.writes.clear()
+        self.new = self.successor()
+
+    def successor(self, engine: str = NEW_ENGINE) -> Host:
+        """Return a machine that wants to take over."""
+        return Host(serving("zoo"), registry=self.registry, engine=engine, take_over=True, clock=self.time.clock)
+
+    @property
+    def holder(self) -> str:
+        """The id of the engine that has the name."""
+        return owner_record(self.registry).engine
+
+    def passes(self, host: Host, seconds: float) -> Iterator[PassReport]:
+        """Make a pass each second until this many have gone by, and yield its report."""
+        for _ in range(round(seconds)):
+            yield host.tries_a_pass()
+            self.time.advance(1)
+
+
+@pytest.fixture
+def succession() -> Succession:
+    """Return an old machine and a new one."""
+    return Succession()
+
+
+def test_the_name_of_a_silent_agent_is_taken_after_the_wait_that_its_note_asks_for(succession: Succession) -> None:
+    """Nothing but the query is written before. Then the entries of the old engine are replaced by the new one's, and
+    the next pass removes the query, as an agent does that is alive."""
+    for report in succession.passes(succession.new, 41):
+        assert (report.result, report.waits, report.owner) == (PassResult.OWNER_CONFLICT, True, "core-01")
+    assert succession.registry.writes == [ASKING]
+    assert succession.registry.stored[LIVENESS_QUERY].ttl is None
+    report = succession.new.has_a_pass()
+    assert (report.consistent, succession.holder) == (True, NEW_ENGINE)
+    assert succession.registry.keys() == {"/services/nginx/core-01:zoo:80": "10.0.0.1:8000"}
+    succession.new.has_a_pass()
+    assert LIVENESS_QUERY not in succession.registry.stored
+    assert succession.old.tries_a_pass().result is PassResult.OWNER_CONFLICT
+
+
+@pytest.mark.parametrize(("interval", "seconds"), [(20.0, 60), (None, 45)], ids=["long interval", "no note"])
+def test_the_wait_is_as_long_as_the_other_agent_may_take(interval: float | None, seconds: int) -> None:
+    """An agent of 0.1.0 has no note."""
+    succession = Succession(interval or 1.0)
+    if interval is None:
+        succession.registry.remove(NOTE_KEY)
+    assert [each.result for each in succession.passes(succession.new, seconds)] == [PassResult.OWNER_CONFLICT] * seconds
+    assert succession.new.tries_a_pass().succeeded
+
+
+def test_the_name_of_a_living_agent_is_never_taken(succession: Succession) -> None:
+    """The new machine asks again after each wait. The old agent answers late, but before the end of each."""
+    results = set()
+    for number, report in enumerate(succession.passes(succession.new, 500)):
+        results.add(report.result)
+        if number % 40 == 39:
+            succession.old.has_a_pass()
+    assert (results, succession.holder) == ({PassResult.OWNER_CONFLICT}, ENGINE)
+    assert set(succession.registry.writes) == {ASKING, f"delete {LIVENESS_QUERY}"}
+    assert succession.registry.writes.count(ASKING) in range(5, 14)
+    assert succession.registry.keys() == {WEB: "10.0.0.1:8000"}
+
+
+def test_the_name_is_taken_once_the_other_agent_no_longer_answers(succession: Succession) -> None:
+    """It was alive when it was asked first."""
+    succession.new.tries_a_pass()
+    succession.old.has_a_pass()
+    reports = [*succession.passes(succession.new, 90)]
+    assert [each.waits for each in reports] == [False] * 41 + [True] * 41 + [False] * 8
+    assert (reports[-1].succeeded, succession.holder) == (True, NEW_ENGINE)
+
+
+def test_the_error_says_what_it_waits_for_and_how_long(succession: Succession) -> None:
+    """The text is the same in each pass of one wait."""
+    problems = [report.problem for report in succession.passes(succession.new, 3)]
+    assert len(set(problems)) == 1
+    words = ("'core-01'", ENGINE, NEW_ENGINE, "--take-over waits for a sign of life until 22:14:01 UTC, 41 seconds in")
+    assert [word for word in (*words, "--hostname") if word not in problems[0]] == []
+    succession.old.has_a_pass()
+    problem = succession.new.tries_a_pass().problem
+    assert "is alive, as it has answered" in problem
+    assert "until 22:14:04 UTC" in problem
+
+
+def test_an_agent_that_starts_meanwhile_with_a_longer_interval_has_that_long_to_answer(succession: Succession) -> None:
+    """It may have read the registry just before the query was written, and noted its interval right after."""
+    succession.new.tries_a_pass()
+    succession.registry.put(NOTE_KEY, AgentNote("0.2.0", 600.0, 10.0, 30.0, {}, "run-2").encode())
+    assert {each.waits for each in succession.passes(succession.new, 600)} == {True}
+
+
+def test_the_wait_begins_anew_after_the_registry_could_not_be_read(succession: Succession) -> None:
+    """The other agent could not answer either. The query of the first wait still stands."""
+    list(succession.passes(succession.new, 40))
+    succession.registry.down = True
+    assert succession.new.tries_a_pass().result is PassResult.REGISTRY_ERROR
+    succession.registry.down = False
+    assert {each.waits for each in succession.passes(succession.new, 41)} == {True}
+    assert succession.new.tries_a_pass().succeeded
+
+
+def test_an_engine_that_cannot_be_read_does_not_end_the_wait(succession: Succession) -> None:
+    """The other agent can answer meanwhile. The own query is not taken for somebody else's."""
+    succession.new.tries_a_pass()
+    succession.new.source.problem = "no answer in time"
+    assert {each.result for each in succession.passes(succession.new, 41)} == {PassResult.ENGINE_ERROR}
+    assert LIVENESS_QUERY in succession.registry.stored
+    succession.new.source.problem = ""
+    assert succession.new.tries_a_pass().succeeded
+
+
+def test_a_query_that_cannot_be_written_is_a_registry_error(succession: Succession) -> None:
+    """Without a query, silence shows nothing."""
+    succession.registry.failing = lambda change: change.action is Action.NOTE
+    for report in succession.passes(succession.new, 60):
+        assert (report.result, report.take_over) == (PassResult.REGISTRY_ERROR, None)
+        assert report.problem == "cannot ask whether the agent of 'core-01' is alive: no"
+
+
+def test_the_query_of_somebody_else_is_made_one_that_does_not_expire(succession: Succession) -> None:
+    """If it expired, the other agent would seem to have answered."""
+    succession.registry.put(LIVENESS_QUERY, "?", ttl=30)
+    succession.new.tries_a_pass()
+    assert succession.registry.stored[LIVENESS_QUERY].ttl is None
+
+
+def test_a_name_that_a_third_engine_took_meanwhile_is_asked_for_anew(succession: Succession) -> None:
+    """That engine's agent is alive."""
+    list(succession.passes(succession.new, 41))
+    succession.registry.put(RECORD_KEYS.record("core-01"), OwnerRecord("THIRD").encode())
+    assert {each.waits for each in succession.passes(succession.new, 41)} == {True}
+
+
+def test_an_earlier_agent_of_the_same_engine_is_no_conflict(succession: Succession) -> None:
+    """The flag may stay where it is."""
+    again = succession.successor(engine=ENGINE)
+    assert again.tries_a_pass().succeeded
+    assert ASKING not in succession.registry.writes
+
+
+def test_take_over_applies_until_the_first_pass_that_writes_the_record(succession: Succession) -> None:
+    """An agent that lost its name while it runs does not ask for it back."""
+    list(succession.passes(succession.new, 42))
+    assert succession.holder == NEW_ENGINE
+    third = succession.successor(engine="THIRD")
+    list(succession.passes(third, 46))
+    assert succession.holder == "THIRD"
+    succession.registry.writes.clear()
+    assert {each.waits for each in succession.passes(succession.new, 60)} == {False}
+    assert succession.registry.writes == []
+
+
+def test_two_machines_that_both_keep_the_flag_do_not_take_the_name_in_turn(succession: Succession) -> None:
+    """Each is started again and again. The one that has the name answers the other one's query."""
+    for _ in range(5):
+        succession.old.restarts()
+        succession.old.settings = evolve(succession.old.settings, take_over=True)
+        succession.new.restarts()
+        for _ in range(60):
+            succession.old.has_a_pass()
+            assert succession.new.tries_a_pass().result is PassResult.OWNER_CONFLICT
+            succession.time.advance(1)
+    assert succession.holder == ENGINE
+
+
+def test_a_take_over_whose_record_could_not_be_written_is_tried_again_at_once(succession: Succession) -> None:
+    """The other agent need not be asked again."""
+    list(succession.passes(succession.new, 41))
+    succession.registry.failing = lambda change: change.action is Action.RECORD
+    assert succession.new.tries_a_pass().result is PassResult.OPERATION_ERROR
+    succession.registry.failing = lambda change: False
+    assert succession.new.tries_a_pass().succeeded
+    assert succession.holder == NEW_ENGINE
+
+
+def test_a_dry_run_shows_the_plan_of_the_take_over_and_asks_nobody() -> None:
+    """It writes nothing, so it need not wait."""
+    registry = RecordingRegistry()
+    first_pass(registry, serving("web"))
+    version = registry.version
+    host = Host(serving("zoo"), registry=registry, engine=NEW_ENGINE, take_over=True)
+    report = reconcile(host.settings, host.source, ReadWriteRegistry(registry, PendingWriter()), Memory())
+    assert (report.succeeded, report.pending, registry.version) == (True, 2, version)
+
+
+def test_a_restarted_agent_does_not_answer_the_query_that_it_wrote_before(succession: Succession) -> None:
+    """The wait begins anew, and is no longer than it has to be."""
+    list(succession.passes(succession.new, 20))
+    succession.new.restarts()
+    assert {each.waits for each in succession.passes(succession.new, 41)} == {True}
+    assert succession.new.tries_a_pass().succeeded
+
+
+def test_an_owner_that_keeps_the_flag_answers_although_its_engine_never_did(succession: Succession) -> None:
+    """It cannot know that the name is its own, and must not seem dead if it is."""
+    owner = succession.successor(engine=ENGINE)
+    owner.source.problem = "no answer in time"
+    succession.registry.put(LIVENESS_QUERY, "?")
+    assert owner.tries_a_pass().result is PassResult.ENGINE_ERROR
+    assert LIVENESS_QUERY not in succession.registry.stored
