@@ -16,7 +16,6 @@ from controller.commands import deregister, reconcile, run
 from controller.commands.build import Effects, start_log
 from controller.config.flags import all_options, connection_options, empty_variables
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
-from controller.reconcile.deregister import MAX_WAIT
 
 log = logs.logger("wharfinger")
 
@@ -69,7 +68,7 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
 @click.option("--force", is_flag=True, help="Do not check first whether the host's agent is alive.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0, MAX_WAIT),
+    type=click.FloatRange(*deregister.WAITS),
     help="Wait this many seconds for a sign that the host's agent is alive. By default it is as long as the agent may "
     "take, as it wrote down when it started, or 45 seconds if it wrote nothing. After a shorter wait a living agent "
     "can be taken for a dead one.",

@@ -17,6 +17,7 @@ from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import OwnerSettings
 from controller.errors import RegistryUnavailable, Stop
 from controller.reconcile.deregister import (
+    MAX_WAIT,
     QUERY_LIFETIME,
     Owner,
     is_alive,
@@ -30,6 +31,9 @@ from controller.registry.factory import layout_for, open_registry
 from model.keys import quoted
 from model.plan import Plan
 from model.report import Outcome, Result, summary
+
+#: The seconds that may be given with ``--wait``, from and to.
+WAITS = 0.0, MAX_WAIT
 
 #: Owners that are named at most, where none has the given name.
 MAX_NAMED = 20

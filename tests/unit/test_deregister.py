@@ -23,7 +23,6 @@ from model.layout import PlainLayout
 from model.plan import Action
 from model.record import Claim, OwnerRecord, RecordKeys
 from model.report import Result
-from tests.support.fakes import FakeTime
 from tests.support.memory_registry import RecordingRegistry
 from tests.support.pass_harness import Host, serving
 
@@ -48,11 +47,9 @@ class LeavingHost(Host):
     """core-01, which is to be deregistered. It has registered two containers, and its registry has foreign keys."""
 
     def __init__(self) -> None:
-        self.time = FakeTime()
         registry = RecordingRegistry(lifetime=QUERY_LIFETIME)
-        super().__init__(
-            serving("web"), serving("redis", "SERVICE_ID=redis-1"), registry=registry, clock=self.time.clock
-        )
+        super().__init__(serving("web"), serving("redis", "SERVICE_ID=redis-1"), registry=registry)
+        self.interval = 0.0
         self.owner = Owner("core-01", LAYOUT, self.time.clock)
         self.has_a_pass()
         for key, value in FOREIGN.items():
