@@ -17,7 +17,7 @@ from threading import Lock
 
 from controller.effects.background import Background
 
-#: Bytes of lines that may wait to be written. Ten thousand lines or so, and little beside the rest of the program.
+#: Bytes of lines that may wait to be written: some thousand lines, and little beside the rest of the program.
 LIMIT = 2**20
 
 #: Seconds that the end of the program waits for the lines that are not written yet.

@@ -289,6 +289,13 @@ def test_failed_requests_are_counted(metrics: Metrics) -> None:
     assert value(metrics, "registry_request_errors_total", **OF_ETCD) == 2
 
 
+def test_lost_lines_of_the_log_are_counted(metrics: Metrics) -> None:
+    """The log reports several at once that were lost before the agent was built."""
+    metrics.log_lines_lost(3)
+    metrics.log_lines_lost(1)
+    assert value(metrics, "log_lines_lost_total") == 4
+
+
 def scrape(metrics: Metrics, accept: str = "") -> str:
     """Return what Prometheus receives."""
     environ: dict[str, object] = {}

@@ -148,13 +148,16 @@ def pipe() -> Iterator[UnreadPipe]:
     pipe.close()
 
 
-def test_passes_and_stopping_do_not_wait_for_a_log_that_nobody_reads(log: Path, pipe: UnreadPipe) -> None:
+@pytest.mark.parametrize("number", [TERM, INT], ids=["TERM", "INT"])
+def test_passes_and_stopping_do_not_wait_for_a_log_that_nobody_reads(
+    log: Path, pipe: UnreadPipe, number: signal.Signals
+) -> None:
     """Standard error is a full pipe from the start. The end waits for it for a second, and no longer."""
     program = Program(log, "calm", "chatty", stderr=pipe.fill().writing)
     program.child.signal(HUP)
     program.wait_for_passes(4)
     begun = time.monotonic()
-    program.child.signal(TERM)
+    program.child.signal(number)
     assert program.exit_code() == 0
     assert time.monotonic() - begun < PATIENCE + SLACK
 
