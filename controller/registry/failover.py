@@ -1,4 +1,5 @@
-"""Failover among the members of one etcd cluster, and the time limits of one request.
+"""Failover among the members of one etcd cluster, and the time limits of one request. Endpoints of another cluster are
+found out before anything is written there.
 
 The failover of the client libraries is not used: it stays with dead members and multiplies timeouts.
 """
@@ -8,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from controller import logs
 from controller.effects.clock import Deadline
 from controller.effects.connections import TimeLimits
 from controller.errors import RegistryUnavailable
+from model.membership import Membership
+
+log = logs.logger("wharfinger.registry")
 
 #: Seconds that a connection may take to be established.
 CONNECT_TIMEOUT = 1.0
@@ -20,6 +25,9 @@ READ_TIMEOUT = 2.0
 
 #: Seconds that a request gets at least, however little of the pass is left: with less it could not succeed at all.
 MIN_TIMEOUT = 0.05
+
+#: Seconds after which a cluster that no endpoint shows any more counts as replaced by the one that answers instead.
+PATIENCE = 300.0
 
 
 class NoUsableAnswer(Exception):
@@ -32,6 +40,13 @@ class Member(Protocol):
     @property
     def url(self) -> str:
         """The member's URL, for error messages."""
+
+    @property
+    def cluster(self) -> str:
+        """The cluster id in its last answer; empty before the first one."""
+
+    def identify(self, deadline: Deadline) -> None:
+        """Have it answer, so that its cluster id is known. Raises NoUsableAnswer."""
 
 
 M = TypeVar("M", bound=Member)
@@ -47,15 +62,26 @@ class EndpointFailover(Generic[M]):
         self._members = list(members)
         self._on_error = on_error
         self._current = 0
+        self._cluster = _Cluster()
 
-    def ask(self, request: Callable[[M, Deadline], T], deadline: Deadline) -> T:
-        """Return the first usable answer.
+    def ask(self, request: Callable[[M, Deadline], T], deadline: Deadline, *, writes: bool) -> T:
+        """Return the first usable answer of a member.
 
         ``request`` sends the request to one member, which has to answer by the given deadline; it raises NoUsableAnswer
-        to have the next member asked. Anything else that it raises is an answer, too, and is passed on. Raises
-        RegistryUnavailable when no member gave a usable answer before the deadline; its message says what each member
-        did.
+        to have the next member asked. Anything else that it raises is an answer, too, and is passed on. If it
+        ``writes``, it goes to no endpoint whose cluster is not known. Raises RegistryUnavailable when no member gave a
+        usable answer before the deadline; its message says what each endpoint did.
         """
+        self._cluster.begin()
+        try:
+            return self._ask_in_turn(request, deadline, writes=writes)
+        except RegistryUnavailable:
+            if not self._cluster.was_replaced(deadline.clock.monotonic()):
+                raise
+        return self._ask_in_turn(request, deadline, writes=writes)
+
+    def _ask_in_turn(self, request: Callable[[M, Deadline], T], deadline: Deadline, *, writes: bool) -> T:
+        """See ask."""
         problems = []
         start = self._current
         members = self._members[start:] + self._members[:start]
@@ -64,12 +90,81 @@ class EndpointFailover(Generic[M]):
                 problems.append("the pass ran out of time")
                 break
             try:
-                return request(member, deadline if member is members[-1] else _half(deadline))
+                return self._ask_one(member, request, deadline if member is members[-1] else _half(deadline), writes)
             except NoUsableAnswer as problem:
+                self._cluster.failed(member)
                 self._on_error()
                 self._current = (self._current + 1) % len(self._members)
                 problems.append(f"{member.url}: {problem}")
         raise RegistryUnavailable("; ".join(problems))
+
+    def _ask_one(self, member: M, request: Callable[[M, Deadline], T], deadline: Deadline, writes: bool) -> T:
+        """Return a member's answer. Raises NoUsableAnswer, also for an endpoint of another cluster."""
+        if writes and not self._cluster.has_identified(member):
+            member.identify(deadline)
+            self._cluster.check(member)
+        try:
+            answer = request(member, deadline)
+        except NoUsableAnswer:
+            raise
+        except Exception:
+            self._cluster.answered(member)
+            raise
+        self._cluster.answered(member)
+        return answer
+
+
+class _Cluster:
+    """Keeps watch over which endpoints belong to the cluster."""
+
+    def __init__(self) -> None:
+        self._membership = Membership()
+        #: The endpoints that have shown themselves to be members since their last failure.
+        self._identified: set[str] = set()
+        #: The endpoints of this request that belong to another cluster, with its id.
+        self._strangers: dict[str, str] = {}
+        #: Since when no member has answered, and strangers have, in seconds of the monotonic clock.
+        self._missed_since: float | None = None
+
+    def begin(self) -> None:
+        """A request begins."""
+        self._strangers = {}
+
+    def has_identified(self, member: Member) -> bool:
+        """Return whether a member is known to be one, and has not failed since."""
+        return member.url in self._identified
+
+    def failed(self, member: Member) -> None:
+        """Note that an endpoint gave no usable answer. What answers there next may be another one."""
+        self._identified.discard(member.url)
+
+    def answered(self, member: Member) -> None:
+        """Note to which cluster an endpoint belongs that has answered. Raises NoUsableAnswer if it is another one."""
+        self.check(member)
+        self._membership = self._membership.with_member(member.url, member.cluster)
+        self._identified.add(member.url)
+        self._missed_since = None
+
+    def check(self, member: Member) -> None:
+        """Raise NoUsableAnswer if an endpoint belongs to another cluster. It has only said who it is, which is not yet
+        an answer of etcd."""
+        if self._membership.admits(member.cluster):
+            return
+        self._strangers[member.url] = member.cluster
+        known = self._membership.cluster
+        log.warning("endpoint belongs to another cluster", endpoint=member.url, cluster=member.cluster, known=known)
+        raise NoUsableAnswer(f"it belongs to another cluster than before ({member.cluster}, not {known})")
+
+    def was_replaced(self, now: float) -> bool:
+        """Return whether the strangers that answered, where no member did, have replaced the cluster. They are its
+        members from then on."""
+        if not self._strangers:
+            return False
+        self._missed_since = now if self._missed_since is None else self._missed_since
+        new = self._membership.replaced_by(self._strangers, now - self._missed_since, PATIENCE)
+        if new:
+            self._membership, self._missed_since = Membership(new), None
+        return bool(new)
 
 
 def _half(deadline: Deadline) -> Deadline:

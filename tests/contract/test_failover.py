@@ -17,6 +17,7 @@ from tests.support.builders import OWNER, create
 from tests.support.etcd_server import EtcdServer
 from tests.support.fakes import FakeTime
 from tests.support.processes import free_ports
+from tests.support.trickling import Pace, Trickler
 
 KEY = "/services/nginx/core-01:web:80"
 
@@ -65,8 +66,9 @@ def test_another_endpoint_answers_for_one_that_is_ill(good: EtcdServer, api: int
     with fake(status, body) as ill_one:
         client = Client(api, ill_one.address, address(good))
         assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.APPLIED
+        asked = len(ill_one.asked)
         assert client.registry.read(OWNER, soon()).stored[KEY].value == "10.0.0.1:80"
-        assert (len(ill_one.asked), client.errors) == (1, 1)
+        assert (len(ill_one.asked), client.errors) == (asked, 1)
         with pytest.raises(RegistryUnavailable, match=said[api]) as unavailable:
             Client(api, ill_one.address).registry.read(OWNER, soon())
         assert f"127.0.0.1:{ill_one.server_port}" in str(unavailable.value)
@@ -82,19 +84,17 @@ def test_an_endpoint_that_refuses_connections_costs_no_time(good: EtcdServer, ap
 
 
 def test_an_endpoint_that_hangs_costs_one_timeout(good: EtcdServer, api: int) -> None:
-    """Stopped with SIGSTOP, it accepts connections and never answers. From then on, the next one is asked first."""
-    frozen = EtcdServer().start()
-    try:
-        client = Client(api, address(frozen), address(good))
+    """It accepts connections and falls silent. From then on, the next one is asked first."""
+    with Trickler(address(good), pace=Pace(seconds=60.0)) as silent:
+        silent.trickling = False
+        client = Client(api, silent.address, address(good))
         client.registry.read(OWNER, soon())
-        frozen.freeze()
+        silent.trickling = True
         begun = time.monotonic()
         assert client.registry.read(OWNER, soon()).stored == {}
         assert READ_TIMEOUT <= time.monotonic() - begun < READ_TIMEOUT + SLACK
         assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.APPLIED
         assert client.errors == 1
-    finally:
-        frozen.close()
 
 
 def test_an_endpoint_that_accepts_no_connection_costs_one_timeout(good: EtcdServer, api: int) -> None:
@@ -149,4 +149,4 @@ def test_a_request_that_etcd_refuses_is_not_sent_to_another_endpoint(good: EtcdS
     with fake(401, denied) as one, fake(401, denied) as two:
         client = Client(api, one.address, two.address)
         assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
-        assert (len(one.asked), len(two.asked), client.errors) == (1, 0, 0)
+        assert (bool(one.asked), len(two.asked), client.errors) == (True, 0, 0)

@@ -180,7 +180,7 @@ def needs_quorum(call: str, document: Document) -> bool:
     if call == "kv/txn":
         operations = [*document.get("success", ()), *document.get("failure", ())]
         return not all(each.get("request_range", {}).get("serializable") for each in operations)
-    return call != "lease/leases"
+    return call not in {"lease/leases", "maintenance/status"}
 
 
 class EtcdV3Store:
@@ -327,6 +327,10 @@ class EtcdV3Store:
 
     def _answer_range(self, document: Document, header: Header) -> str:
         return f'{{"header":{header.shown(self.revision)}{self._range(document, self.revision)}}}'
+
+    def _answer_status(self, document: Document, header: Header) -> str:
+        # Of what a real etcd answers, nobody here needs more.
+        return f'{{"header":{header.shown(self.revision)}}}'
 
     def _answer_put(self, document: Document, header: Header) -> str:
         self._check_lease(document)
@@ -581,6 +585,7 @@ _CALLS: Mapping[str, Callable[[EtcdV3Store, Document, Header], str]] = {
     "lease/revoke": EtcdV3Store._answer_revoke,
     "lease/leases": EtcdV3Store._answer_leases,
     "auth/authenticate": EtcdV3Store._answer_authenticate,
+    "maintenance/status": EtcdV3Store._answer_status,
 }
 
 

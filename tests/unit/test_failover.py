@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from attrs import frozen
+from attrs import define
+from structlog.testing import capture_logs
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.failover import (
     CONNECT_TIMEOUT,
     MIN_TIMEOUT,
+    PATIENCE,
     READ_TIMEOUT,
     EndpointFailover,
     NoUsableAnswer,
@@ -18,11 +20,20 @@ from controller.registry.failover import (
 from tests.support.fakes import FakeTime
 
 
-@frozen
+@define
 class Member:
-    """A member of a cluster that does not exist."""
+    """A member of a cluster that does not exist. ``serves`` is the id of the cluster behind its address."""
 
     url: str
+    serves: str = "old"
+    cluster: str = ""
+    ill: bool = False
+
+    def identify(self, deadline: Deadline) -> None:
+        """See Member."""
+        if self.ill:
+            raise NoUsableAnswer("ill")
+        self.cluster = self.serves
 
 
 class Cluster:
@@ -35,22 +46,24 @@ class Cluster:
         self.asked: list[str] = []
         self.given: list[float] = []
         self.errors = 0
-        self.failover = EndpointFailover([Member(url) for url in "abc"], self._count)
+        self.members = {url: Member(url) for url in "abc"}
+        self.failover = EndpointFailover([*self.members.values()], self._count)
 
     def _count(self) -> None:
         self.errors += 1
 
-    def ask(self, seconds: float = 10) -> str:
+    def ask(self, seconds: float = 10, *, writes: bool = False) -> str:
         """Make one request; return who answered it."""
         self.asked.clear()
         self.given.clear()
-        return self.failover.ask(self._answer, Deadline.after(seconds, self.time.clock))
+        for url, member in self.members.items():
+            member.ill = url in self.ill
+        return self.failover.ask(self._answer, Deadline.after(seconds, self.time.clock), writes=writes)
 
     def _answer(self, member: Member, until: Deadline) -> str:
         self.asked.append(member.url)
         self.given.append(until.left)
-        if member.url in self.ill:
-            raise NoUsableAnswer("ill")
+        member.identify(until)
         return member.url
 
 
@@ -99,7 +112,7 @@ def test_any_other_error_is_an_answer() -> None:
         raise KeyError("no such key")
 
     with pytest.raises(KeyError):
-        cluster.failover.ask(refuse, Deadline.after(10, cluster.time.clock))
+        cluster.failover.ask(refuse, Deadline.after(10, cluster.time.clock), writes=False)
     assert (cluster.asked, cluster.errors) == (["a"], 0)
 
 
@@ -117,3 +130,92 @@ def test_time_limits_keep_to_the_deadline(left: float, expected: tuple[float, fl
     """But a request always gets a little time."""
     limits = time_limits(Deadline.after(left, FakeTime().clock))
     assert (limits.connect_timeout, limits.read_timeout, limits.total) == pytest.approx(expected)
+
+
+def two_clusters() -> Cluster:
+    """Return a cluster whose member ``a`` has answered. The two others belong to another one."""
+    cluster = Cluster()
+    assert cluster.ask() == "a"
+    for url in "bc":
+        cluster.members[url].serves = "new"
+    return cluster
+
+
+def test_nothing_is_written_to_another_cluster_while_the_known_one_is_away() -> None:
+    """Nor is anything read. The error names the endpoints and both ids."""
+    cluster = two_clusters()
+    cluster.ill = {"a"}
+    stranger = r"it belongs to another cluster than before \(new, not old\)"
+    for _ in range(3):
+        with capture_logs() as logged, pytest.raises(RegistryUnavailable, match=f"b: {stranger}; c: {stranger}"):
+            cluster.ask(writes=True)
+        assert set(cluster.asked) <= {"a"}
+        assert {(each["event"], each["endpoint"]) for each in logged} == {
+            ("endpoint belongs to another cluster", "b"),
+            ("endpoint belongs to another cluster", "c"),
+        }
+        with pytest.raises(RegistryUnavailable, match=stranger):
+            cluster.ask()
+    cluster.ill = set()
+    assert cluster.ask(writes=True) == "a"
+
+
+def test_a_refusal_of_another_cluster_is_no_answer() -> None:
+    """That a key is not there says nothing if it is another store that says so."""
+    cluster = two_clusters()
+    cluster.members["a"].ill = True
+
+    def refuse(member: Member, until: Deadline) -> str:
+        member.identify(until)
+        raise KeyError("no such key")
+
+    with pytest.raises(RegistryUnavailable, match="another cluster"):
+        cluster.failover.ask(refuse, Deadline.after(10, cluster.time.clock), writes=False)
+
+
+def test_a_member_is_identified_before_a_write_and_again_after_a_failure() -> None:
+    """Something else may answer at its address by then."""
+    cluster = Cluster()
+    assert cluster.ask(writes=True) == "a"
+    cluster.members["a"].serves = "new"
+    cluster.ill = {"a"}
+    assert cluster.ask(writes=True) == "b"
+    cluster.ill = {"b", "c"}
+    with pytest.raises(RegistryUnavailable, match="a: it belongs to another cluster"):
+        cluster.ask(writes=True)
+    assert "a" not in cluster.asked
+
+
+def test_a_store_that_was_replaced_is_used_at_once() -> None:
+    """The very endpoints that had the old id answer with the new one. So does one that was never asked before."""
+    cluster = Cluster()
+    cluster.ask()
+    cluster.ill = {"a"}
+    cluster.ask()
+    cluster.ill = {"c"}
+    for member in cluster.members.values():
+        member.serves = "new"
+    assert cluster.ask(writes=True) in {"a", "b"}
+
+
+def test_a_cluster_that_is_missed_for_long_was_replaced() -> None:
+    """Nobody else has to tell the program."""
+    cluster = two_clusters()
+    cluster.ill = {"a"}
+    for _ in range(2):
+        with pytest.raises(RegistryUnavailable):
+            cluster.ask()
+        cluster.time.advance(PATIENCE / 2)
+    assert cluster.ask(writes=True) == "b"
+
+
+def test_a_cluster_that_answers_now_and_then_is_not_missed() -> None:
+    """However long the others would be ready to answer."""
+    cluster = two_clusters()
+    for _ in range(4):
+        cluster.ill = {"a"}
+        with pytest.raises(RegistryUnavailable):
+            cluster.ask()
+        cluster.time.advance(PATIENCE / 2)
+        cluster.ill = set()
+        assert cluster.ask() == "a"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import IntEnum
 from http.client import HTTPException
 from typing import Any
@@ -25,6 +26,7 @@ from controller.errors import one_line
 from controller.host_port import HostPort
 from controller.registry.credentials import Credentials
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
+from model.record import ROOT
 from model.stored import StorePosition
 
 #: Makes the pool through which one member is reached; called with the TLS context, None without TLS.
@@ -105,7 +107,9 @@ class EtcdV2Client:
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
         """Send a request about ``key`` and return the response. Raises EtcdV2Error when etcd refuses it, and
         RegistryUnavailable when no member gave a usable answer before the deadline."""
-        return self._failover.ask(lambda member, until: member.request(method, key, params, until), deadline)
+        return self._failover.ask(
+            lambda member, until: member.request(method, key, params, until), deadline, writes=method != "GET"
+        )
 
 
 def _etcd_client(
@@ -142,18 +146,28 @@ class _Member:
         """See Member."""
         return str(self.client.base_uri)
 
+    @property
+    def cluster(self) -> str:
+        """See Member."""
+        return self.client.expected_cluster_id or ""
+
+    def identify(self, deadline: Deadline) -> None:
+        """See Member. Every answer says it, also a refusal."""
+        with suppress(EtcdV2Error):
+            self.request("GET", ROOT, {}, deadline)
+
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
         """See EtcdV2Client; raises NoUsableAnswer instead of RegistryUnavailable."""
+        # Whether the id may change is decided by the failover. python-etcd raises an error at a change, but only once.
+        self.client.expected_cluster_id = None
         try:
             # python-etcd does not encode keys: etcd would cut one with a question mark at that place.
             path = f"/v2/keys{quote(key, safe='/:')}"
             response = self.client.api_execute(path, method, dict(params), timeout=time_limits(deadline))
-            position = StorePosition(self.client.expected_cluster_id or "", int(response.headers["X-Etcd-Index"]))
+            position = StorePosition(self.cluster, int(response.headers["X-Etcd-Index"]))
             return EtcdV2Response(json.loads(response.data)["node"], position)
         except etcd.EtcdConnectionFailed as error:
             raise NoUsableAnswer(_connection_problem(error)) from error
-        except etcd.EtcdClusterIdChanged as error:
-            raise NoUsableAnswer("it belongs to another cluster than before") from error
         except etcd.EtcdException as error:
             raise self._translated(error) from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -169,7 +183,7 @@ class _Member:
         if isinstance(code, int) and code < EtcdV2ErrorCode.RAFT_INTERNAL:
             said = ": ".join(str(payload[part]) for part in ("message", "cause") if part in payload)
             detail = f"{said} (etcd error {int(code)})"
-            position = StorePosition(self.client.expected_cluster_id or "", int(payload.get("index", 0)))
+            position = StorePosition(self.cluster, int(payload.get("index", 0)))
             return EtcdV2Error(code, detail, position)
         if "404 page not found" in str(error):
             return NoUsableAnswer("it does not serve the v2 API; start etcd with --enable-v2")

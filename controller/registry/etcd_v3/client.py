@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from controller.effects.connections import BoundedAdapter
 from controller.effects.names import MACHINE, Names
 from controller.errors import one_line
 from controller.registry.credentials import Credentials
-from controller.registry.etcd_v3.documents import Document
+from controller.registry.etcd_v3.documents import Document, cluster_in, store_position_in
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
 
 #: Makes the adapter through which one member is reached; called with the TLS context, None without TLS.
@@ -56,6 +57,9 @@ class GrpcStatus(IntEnum):
     #: The token is not, or no longer, valid.
     UNAUTHENTICATED = 16
 
+
+#: The calls that read alone.
+_READS = frozenset({"kv/range", "lease/timetolive"})
 
 #: What etcd's message contains, for each code, where it speaks of the store or of the request: every member would
 #: answer the same. All else speaks of the member that answered, such as one that is a learner, has no leader, or is
@@ -163,7 +167,9 @@ class EtcdV3Client:
         Raises EtcdV3Error when etcd refuses the request, and RegistryUnavailable when no member gave a usable answer
         before the deadline.
         """
-        return self._failover.ask(lambda member, until: _usable(read, member.call(path, document, until)), deadline)
+        return self._failover.ask(
+            lambda member, until: _usable(read, member.call(path, document, until)), deadline, writes=path not in _READS
+        )
 
     def _count_failure(self) -> None:
         self.failures += 1
@@ -195,11 +201,18 @@ class _Member:
         self._client = client
         self._credentials = credentials
         self._signed_in = not credentials.user
+        self.cluster = ""
 
     @property
     def url(self) -> str:
         """See Member."""
         return self._client.base_url
+
+    def identify(self, deadline: Deadline) -> None:
+        """See Member. etcd answers this call to everybody."""
+        self.cluster = ""
+        with suppress(EtcdV3Error):
+            _usable(store_position_in, self._post("maintenance/status", {}, deadline))
 
     def call(self, path: str, document: Document, deadline: Deadline) -> Any:
         """Return the JSON of the answer to a call. Raises EtcdV3Error and NoUsableAnswer.
@@ -238,7 +251,7 @@ class _Member:
     def _post(self, path: str, document: Document, deadline: Deadline) -> Any:
         self._client.timeout = time_limits(deadline)  # type: ignore[assignment] # requests gets it, and takes this, too
         try:
-            return self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
+            answer = self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
         except ConnectionTimeoutError as error:
             raise NoUsableAnswer("no answer in time") from error
         except ConnectionFailedError as error:
@@ -249,6 +262,8 @@ class _Member:
             raise NoUsableAnswer(f"it does not answer as etcd does: {one_line(error)}") from error
         except (requests.RequestException, OSError) as error:
             raise NoUsableAnswer(one_line(error)) from error
+        self.cluster = cluster_in(answer) or self.cluster
+        return answer
 
 
 class _VerifyingAdapter(BoundedAdapter):

@@ -43,6 +43,15 @@ def store_position_in(answer: Document) -> StorePosition:
     return StorePosition(str(answer["header"]["cluster_id"]), int(answer["header"]["revision"]))
 
 
+def cluster_in(answer: Any) -> str:
+    """Return the id of the cluster that gave an answer; empty if the answer does not have it. The answer may be
+    anything."""
+    try:
+        return str(answer.get("result", answer)["header"]["cluster_id"])
+    except (AttributeError, KeyError, TypeError):
+        return ""
+
+
 @frozen
 class Page:
     """The answer to a request for a range of keys, as of one moment."""

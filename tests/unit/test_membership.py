@@ -1,0 +1,66 @@
+"""Which endpoints are members of the cluster that is written to."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.membership import Membership
+
+PATIENCE = 300.0
+
+NONE = Membership()
+THREE = Membership("old", frozenset("abc"))
+ONE = Membership("old", frozenset("a"))
+
+
+def test_the_first_answer_says_which_cluster_it_is() -> None:
+    """Others with the same id are members, too, and so may be one that does not tell."""
+    assert NONE.admits("old")
+    known = NONE.with_member("a", "old")
+    assert known == ONE
+    assert [known.admits(cluster) for cluster in ("old", "", "new")] == [True, True, False]
+    assert known.with_member("b", "old") == Membership("old", frozenset("ab"))
+    assert known.with_member("a", "old") is known
+
+
+def test_an_answer_without_an_id_makes_no_member() -> None:
+    """What stands before etcd may leave the id out."""
+    assert NONE.with_member("a", "") == NONE
+
+
+@pytest.mark.parametrize(
+    ("membership", "answered", "missed_for", "replaced_by"),
+    [
+        (ONE, {"a": "new"}, 0, "new"),
+        (ONE, {"a": "new", "b": "new"}, 0, "new"),
+        (ONE, {"a": "new", "b": "third"}, 0, ""),
+        (ONE, {"b": "new"}, 0, ""),
+        (ONE, {"b": "new"}, PATIENCE - 1, ""),
+        (ONE, {"b": "new"}, PATIENCE, "new"),
+        (ONE, {"b": "new", "c": "third"}, PATIENCE, ""),
+        (ONE, {}, PATIENCE, ""),
+        (THREE, {"a": "new"}, 0, ""),
+        (THREE, {"a": "new", "b": "new"}, 0, "new"),
+        (THREE, {"a": "new", "d": "new"}, 0, ""),
+        (THREE, {"a": "new"}, PATIENCE, "new"),
+    ],
+    ids=[
+        "the very endpoint",
+        "and another one",
+        "they do not agree",
+        "the member is away",
+        "for some time",
+        "for long",
+        "for long, and the others do not agree",
+        "nobody answers",
+        "one of three was wiped",
+        "two of three",
+        "one of three, and a stranger",
+        "for long, one of three",
+    ],
+)
+def test_a_cluster_is_replaced_if_its_members_say_so_or_it_is_missed_for_long(
+    membership: Membership, answered: dict[str, str], missed_for: float, replaced_by: str
+) -> None:
+    """Never because another one answers while it is slow."""
+    assert membership.replaced_by(answered, missed_for, PATIENCE) == replaced_by
