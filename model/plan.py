@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from model.described import DescribedEnum
 from model.desired import Desired, ExclusionReason
-from model.entry import Entry
+from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
 from model.keys import ancestors, quoted
 from model.layout import Unreadable
@@ -40,6 +40,7 @@ class Reason(DescribedEnum):
     ORPHAN = "orphan", "The key is this host's, no desired entry has it, and this agent never found it in order."
     UNHEALTHY = "unhealthy", "The container runs and is excluded by --health healthy."
     FILTERED = "filtered", "The container runs and is excluded by --filter."
+    REFUSED = "refused", "The key is of a port of a container that runs, and the port is refused."
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
     CLAIMS = "claims", "The owner record does not have the claims that it must have before the other changes are made."
@@ -72,6 +73,8 @@ class Change:
     container_id: str = ""
     #: Whether it writes a value under a custom id, so that the owner record must be written first.
     claimed: bool = False
+    #: More about the reason, for people; empty where there is nothing to say.
+    detail: str = ""
 
 
 @frozen
@@ -121,6 +124,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     an entry    any value        cannot be shown to be ours  refusal (``conflict``)
     no entry    present          we, container held          nothing; ``renew`` or ``update`` for its ttl
     no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``)
+    no entry    present          we, port refused            delete (``refused``)
     no entry    present          we                          delete (``gone`` if known; ``orphan``)
     no entry    present          cannot be shown to be ours  nothing, ever
     ==========  ===============  ==========================  ==============================================
@@ -168,6 +172,8 @@ class _Planner:
         self.lifetime = lifetime
         self.actual = actual
         self.held = wanted.held
+        self.refusals = wanted.refusals
+        self.serving = {each.container.id for each in wanted.entries}
         self.excluded = {each: why for ref, why in wanted.excluded.items() for each in (ref.id, ref.name)}
         self.changes: list[Change] = []
         self.conflicts: list[Refusal] = []
@@ -204,10 +210,23 @@ class _Planner:
             self.settled[stored.key] = Known(stored.value, container_id)
             self._keep(stored, container_id)
             return
-        reason = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN
+        reason, detail = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN, ""
         if why := self.excluded.get(container_id) or self.excluded.get(name):
             reason = REASON_OF_EXCLUSION[why]
-        self.changes.append(Change(Action.DELETE, stored.key, "", stored, reason, container_id))
+        elif refusal := self._refusal_of(stored.key):
+            reason, detail = Reason.REFUSED, refusal.detail
+        self.changes.append(Change(Action.DELETE, stored.key, "", stored, reason, container_id, detail=detail))
+
+    def _refusal_of(self, key: str) -> Refusal | None:
+        """Return the refusal of the port that an own key was written for. A custom id does not tell the port: there it
+        is a refusal of the container, if the container has no entries at all."""
+        container_id, name = self.ownership.container_of(key)
+        default = DefaultId.parse(self.ownership.layout.id_of(key))
+        for refusal in self.refusals:
+            same_port = default.is_of(refusal.port) if default else refusal.container.id not in self.serving
+            if same_port and (refusal.container.name == name or refusal.container.id == container_id):
+                return refusal
+        return None
 
     def _check_room(self, key: str) -> None:
         """Raise RefusedPort if a key that stays excludes this one: where one of the two is, the other would need a
