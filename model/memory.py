@@ -1,19 +1,21 @@
 """What a pass hands to the next one.
 
 A pass needs no memory except what etcd holds: one that starts with an empty memory ends in the same place. The memory
-tells drift from an ordinary change, counts the deletes that the guard holds back, and notices another store.
+tells drift from an ordinary change, counts the deletes that the guard holds back, spaces out the tries of changes that
+the registry does not make, and notices another store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from model.frozen import frozen_dict
 from model.ownership import Known
 from model.plan import Action
-from model.report import PassReport, Result
+from model.report import PassReport, Result, Setback
+from model.setbacks import due_at_once
 from model.stored import StorePosition
 
 
@@ -29,6 +31,12 @@ class Memory:
     store_position: StorePosition | None = None
     #: How many passes in a row read what may have lagged behind.
     passes_since_consistent_read: int = 0
+    #: The changes that were not made when they were last tried, by their keys.
+    setbacks: Mapping[str, Setback] = field(factory=dict, converter=frozen_dict)
+
+    def trying_everything(self) -> Memory:
+        """Return the same memory with no change waiting: the next pass tries each of them."""
+        return evolve(self, setbacks=due_at_once(self.setbacks))
 
 
 def memory_after(report: PassReport, memory: Memory) -> Memory:
@@ -46,6 +54,7 @@ def memory_after(report: PassReport, memory: Memory) -> Memory:
         held_delete_counts=report.held_delete_counts,
         store_position=report.store_position if recorded else memory.store_position,
         passes_since_consistent_read=0 if report.consistent else memory.passes_since_consistent_read + 1,
+        setbacks=report.setbacks,
     )
 
 

@@ -120,7 +120,7 @@ def build_agent(
             notifier.of(each.label),
         )
         observers += tuple(more_observers(each.label))
-        pace = Pace(settings.interval, effects.clock, effects.jitter, effects.background.waker())
+        pace = Pace(settings.interval, effects.clock, effects.jitter, effects.background.waker(), settings.longest_wait)
         loops[each.label] = Loop(_pass_over(each, settings, effects, metrics), pace, observers)
     return Agent(loops, metrics, AllRegistries(health), notifier)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import TypeVar
 
 from attrs import evolve, frozen
@@ -15,6 +16,7 @@ from controller.logs import FORMATS, LEVELS
 from controller.registry.credentials import Credentials
 from controller.registry.schemes import LayoutKind
 from controller.registry.uri import masked, parse_uri
+from model.backoff import SEQUENCE
 from model.family import Family
 from model.guard import GuardRule
 from model.layout import ValueFormat
@@ -31,6 +33,10 @@ RawOptions = Mapping[str, str]
 #: registrator's flags that are not needed here, since every pass compares and repairs everything. They are accepted, so
 #: that nobody has to change a unit file. Of their values only -resync has an effect: see ``Settings.interval``.
 UNNEEDED_FLAGS = ("cleanup", "resync", "retry-attempts", "retry-interval")
+
+
+#: Seconds by which etcd may round up what it says is left of a key's lifetime.
+_ROUNDING = 1.0
 
 
 class WrongUsage(Stop):
@@ -78,6 +84,12 @@ class Settings:
     #: The format of values of etcd:// and etcd3:// registries (--value-format): by default registrator's ``host:port``.
     value_format: ValueFormat = ValueFormat.HOSTPORT
 
+    @property
+    def longest_wait(self) -> float:
+        """The most seconds from a failed pass to the next one. Keys with a lifetime outlast it and a pass."""
+        spare = self.lifetime.kept - self.pass_timeout if self.lifetime.ttl else inf
+        return min(spare, SEQUENCE[-1])
+
 
 def parse_settings(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
     """Return the settings that these options and registry URIs mean. Raises WrongUsage with every problem there is."""
@@ -88,14 +100,17 @@ def parse_settings(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
     parser.check("retry-attempts", converters.whole)
     parser.check("retry-interval", converters.whole)
     registries = parser.registries(uris)
+    rules = _rules(parser)
+    interval = min(filter(None, (parser.seconds("interval", 1.0), resync, lifetime.refresh)))
+    pass_timeout = parser.seconds("pass-timeout", 10.0)
     settings = Settings(
         registries=registries,
-        rules=_rules(parser),
-        lifetime=lifetime,
+        rules=rules,
+        lifetime=evolve(lifetime, reserve=interval + pass_timeout + _ROUNDING) if lifetime.ttl else lifetime,
         guard=GuardRule(percent=parser.get("delete-guard", converters.percent, 50)),
         take_over=bool(raw["take-over"]),
-        interval=min(filter(None, (parser.seconds("interval", 1.0), resync, lifetime.refresh))),
-        pass_timeout=parser.seconds("pass-timeout", 10.0),
+        interval=interval,
+        pass_timeout=pass_timeout,
         listen=parser.get("listen", converters.listen, None),
         docker_host=raw["docker-host"],
         log_format=parser.get("log-format", converters.one_of(FORMATS), "text"),

@@ -62,7 +62,7 @@ def is_alive(owner: Owner, registry: Registry, seconds: float) -> bool:
     key = RecordKeys(owner.layout.prefix).liveness_query(owner.name)
     query = Change(Action.CREATE, key, "is your agent alive?", None, Reason.ASKED)
     asked = registry.apply(owner.name, query, owner.deadline)
-    if asked.result is Result.FAILED:
+    if asked.result in {Result.FAILED, Result.REJECTED}:
         raise RegistryUnavailable(f"cannot ask whether the agent is alive: {asked.detail}")
     until = Deadline.after(seconds, owner.clock)
     while not until.passed:

@@ -6,8 +6,9 @@ repeat it, and to kill it at any point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import Protocol
 
 from attrs import evolve, field, frozen
@@ -23,8 +24,9 @@ from model.memory import Memory
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_record
 from model.record import OwnerRecord, decode_all
-from model.report import Outcome, PassReport, PassResult, Result, Stage, result_of
+from model.report import Outcome, PassReport, PassResult, Result, Setback, Stage, problem_of, result_of
 from model.rules import Rules
+from model.setbacks import in_parts, setbacks_after, waiting
 from model.snapshot import EngineIdentity, Snapshot
 from model.stored import FOREVER, Actual, Lifetime
 
@@ -101,11 +103,15 @@ class _Decision:
     wanted: Desired
     #: Whether the store is not the one of the pass before.
     replaced: bool
+    #: The changes that were not made when they were last tried, and those of them that wait in this pass.
+    setbacks: Mapping[str, Setback]
+    waiting: Mapping[str, Setback]
 
     @property
     def needs_consistent_read(self) -> bool:
-        """Whether it may be carried out only after a consistent read: it has deletes, or the store was replaced."""
-        changes = (*self.plan.changes, *self.plan.held_back)
+        """Whether it may be carried out only after a consistent read: it has deletes that do not wait, or the store was
+        replaced."""
+        changes = [each for each in (*self.plan.changes, *self.plan.held_back) if each.key not in self.waiting]
         return self.replaced or any(change.action is Action.DELETE for change in changes)
 
 
@@ -129,7 +135,7 @@ class _Pass:
         if decision.needs_consistent_read and not view.consistent:
             view = self._read(consistent=True)
             decision = self._decide(view)
-        outcomes = self._apply(decision.plan)
+        outcomes = self._apply(decision)
         return self._report(view, decision, outcomes)
 
     def failed(self, result: PassResult, error: Exception) -> PassReport:
@@ -184,7 +190,9 @@ class _Pass:
             planned, counts = guard(planned, memory.held_delete_counts, settings.guard, settings.lifetime)
             claims = ownership.next_claims(wanted.by_key, actual)
             next_record = OwnerRecord(view.engine_id or record.engine, claims)
-            return _Decision(with_record(planned, next_record, actual, ownership), counts, wanted, replaced)
+            planned = with_record(planned, next_record, actual, ownership)
+            waits = waiting(planned.changes, memory.setbacks, settings.clock.monotonic())
+            return _Decision(planned, counts, wanted, replaced, memory.setbacks, waits)
 
     def _owner_record(self, view: _View) -> OwnerRecord:
         """Return this owner's record. Raises OwnerConflict if another engine wrote it and --take-over does not apply.
@@ -215,33 +223,41 @@ class _Pass:
         others = decode_all(each.value for each in self.registry.other_records(self.owner, self.deadline))
         return ownership.with_other_records(others, wanted.by_key, actual)
 
-    def _apply(self, planned: Plan) -> tuple[Outcome, ...]:
-        """Make the changes, the owner record first. A change that fails does not stop the others, except that changes
-        which need the owner record are not made without it."""
+    def _apply(self, decision: _Decision) -> tuple[Outcome, ...]:
+        """Make the changes: first the renewals, since those keys expire, then the owner record, then the others. A
+        change that is not made does not stop the others, except that changes which need the owner record are not made
+        without it."""
         with self._timed(Stage.APPLY):
-            ahead = [change for change in planned.changes if change.action is Action.RECORD]
-            outcomes = list(self.registry.apply_all(self.owner, ahead, self.deadline))
-            record = outcomes[0] if outcomes else None
-            going = []
-            for change in in_apply_order(change for change in planned.changes if change.action is not Action.RECORD):
-                if record and _stops(record, change):
-                    detail = f"the owner record could not be written: {record.detail}"
-                    outcomes.append(Outcome(change, record.result, detail))
-                else:
-                    going.append(change)
-            outcomes += self.registry.apply_all(self.owner, going, self.deadline)
-            return tuple(outcomes)
+            planned = decision.plan.changes
+            renewals = sorted((each for each in planned if each.action is Action.RENEW), key=_seconds_left)
+            renewed = self._make(renewals, decision)
+            recorded = self._make([each for each in planned if each.action is Action.RECORD], decision)
+            others = (each for each in planned if each.action not in {Action.RENEW, Action.RECORD})
+            stopped, going = _sorted_out(recorded, in_apply_order(others))
+            return (*renewed, *recorded, *stopped, *self._make(going, decision))
+
+    def _make(self, changes: Sequence[Change], decision: _Decision) -> tuple[Outcome, ...]:
+        """Make those of the changes that do not wait, and return the outcomes of all."""
+        waits = decision.waiting
+        outcomes = [Outcome(each, Result.WAITING, waits[each.key].detail) for each in changes if each.key in waits]
+        going = [change for change in changes if change.key not in waits]
+        for part in in_parts(going, decision.setbacks):
+            outcomes += self.registry.apply_all(self.owner, part, self.deadline)
+        return tuple(outcomes)
 
     def _report(self, view: _View, decision: _Decision, outcomes: tuple[Outcome, ...]) -> PassReport:
+        setbacks = setbacks_after(outcomes, decision.setbacks, self.settings.clock.monotonic())
+        result = result_of(decision.plan, outcomes, setbacks, late=self.deadline.passed)
         return PassReport(
-            result_of(outcomes),
+            result,
             self.owner,
-            _first_problem(outcomes),
+            problem_of(result, outcomes, setbacks),
             decision.plan,
             outcomes,
             unknown=view.snapshot.unknown,
             excluded=decision.wanted.excluded,
             seconds=self.seconds,
+            setbacks=setbacks,
             held_delete_counts=decision.held_delete_counts,
             store_position=view.actual.store_position,
             replaced=decision.replaced,
@@ -249,20 +265,31 @@ class _Pass:
         )
 
 
+def _seconds_left(renewal: Change) -> float:
+    """Return how long a key lives that is to be renewed, in seconds; one that does not expire lives for ever."""
+    left = renewal.before.ttl if renewal.before else None
+    return inf if left is None else left
+
+
+def _sorted_out(recorded: Iterable[Outcome], changes: Iterable[Change]) -> tuple[list[Outcome], list[Change]]:
+    """Return the outcomes of the changes that may not be made because of the owner record, and the other changes."""
+    stopped: list[Outcome] = []
+    going: list[Change] = []
+    record = next(iter(recorded), None)
+    for change in changes:
+        if record and _stops(record, change):
+            detail = f"the owner record could not be written: {record.detail}"
+            stopped.append(Outcome(change, Result.WAITING, detail))
+        else:
+            going.append(change)
+    return stopped, going
+
+
 def _stops(record: Outcome, change: Change) -> bool:
     """Return whether the outcome of the owner record's write forbids this change.
 
-    After a conflict the record may be another engine's, so every change is forbidden. After a failure only the changes
-    about custom ids are.
+    After a lost race the record may be another engine's, so every change is forbidden. If it was not written for
+    another reason, only the changes about custom ids are.
     """
     unwritten = record.result not in {Result.APPLIED, Result.PENDING}
     return record.result is Result.CONFLICT or (change.claimed and unwritten)
-
-
-def _first_problem(outcomes: tuple[Outcome, ...]) -> str:
-    """Return a message about the first change that failed or was skipped, and how many more did; empty if none did."""
-    bad = [outcome for outcome in outcomes if outcome.result in {Result.FAILED, Result.SKIPPED}]
-    if not bad:
-        return ""
-    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    return f"cannot {bad[0].change.action.value} {bad[0].change.key}: {bad[0].detail}{more}"

@@ -137,7 +137,7 @@ def test_a_batch_that_would_fail_in_parts_too_is_sent_once() -> None:
     denied = {"code": 3, "message": "etcdserver: authentication failed, invalid user ID or password"}
     with fake(400, denied) as etcd:
         registry = etcd_v3_registry(EtcdV3Client([etcd.address]), PREFIX, Lifetime())
-        assert results(registry, *(create(f"/services/{each}") for each in range(9))) == [Result.FAILED] * 9
+        assert results(registry, *(create(f"/services/{each}") for each in range(9))) == [Result.REJECTED] * 9
         assert len(etcd.asked) == 1
 
 
@@ -497,7 +497,7 @@ def test_the_error_of_a_full_etcd_says_what_to_do() -> None:
         client.calls()
         outcomes = list(registry.apply_all(OWNER, [create(f"/services/{each}") for each in range(9)], soon()))
         assert client.calls() == ["kv/txn"]
-        assert {each.result for each in outcomes} == {Result.FAILED}
+        assert {each.result for each in outcomes} == {Result.REJECTED}
         assert outcomes[0].detail == (
             "etcdserver: mvcc: database space exceeded "
             "(etcd is full; compact and defragment it, then disarm the alarm: etcdctl alarm disarm)"
@@ -507,7 +507,7 @@ def test_the_error_of_a_full_etcd_says_what_to_do() -> None:
         client.calls()
         ended = list(registry.apply_all(OWNER, [create("/services/9"), change(Action.DELETE, stored[KEY])], soon()))
         assert client.calls() == ["kv/txn"] * 3, "deletes are tried by themselves, as other versions accept those"
-        assert {each.result for each in ended} == {Result.FAILED}
+        assert {each.result for each in ended} == {Result.REJECTED}
     finally:
         server.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.effects.clock import Deadline
-from controller.errors import RegistryUnavailable, one_line
+from controller.errors import RegistryUnavailable
 from controller.registry.base import OneByOne, overtaken
 from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode
 from model.plan import Action, Change
@@ -62,11 +62,13 @@ class EtcdV2Writer(OneByOne):
         """Return the outcome of a change that etcd refused. Where the key was not as it was read, it is read again, as
         the change may have been made by an earlier try."""
         if error.code not in _OVERTAKEN:
-            return Outcome(change, Result.FAILED, error.detail)
+            return Outcome(change, Result.REJECTED, error.detail)
         try:
             return overtaken(change, self._value(change.key, deadline))
-        except (EtcdV2Error, RegistryUnavailable) as second_error:
-            return Outcome(change, Result.FAILED, one_line(second_error))
+        except EtcdV2Error as second_error:
+            return Outcome(change, Result.REJECTED, second_error.detail)
+        except RegistryUnavailable as second_error:
+            return Outcome(change, Result.FAILED, str(second_error))
 
     def _value(self, key: str, deadline: Deadline) -> str | None:
         """Return the value of a key; None where there is no key, or a directory."""
