@@ -290,6 +290,31 @@ def test_a_custom_id_does_not_tell_the_port_so_its_container_must_have_no_entry(
     assert [each.reason for each in planned.changes if each.action is Action.DELETE] == [reason]
 
 
+# Keys that are not UTF-8.
+
+
+@pytest.mark.parametrize("damage", ["\ufffd", b"\xff".decode(errors="surrogateescape")], ids=["as by v2", "as by v3"])
+@pytest.mark.parametrize("key", ["nginx/core-01:w{}b:80", "ngi{}nx/core-01:web:80"], ids=["id", "name"])
+def test_a_key_that_is_not_utf_8_is_foreign(key: str, damage: str) -> None:
+    """By v2 its text does not name it, so that its delete would be asked for in each pass."""
+    stored = registry_with({f"/services/{key.format(damage)}": VALUE})
+    result = plan_of(NOTHING_DESIRED, stored)
+    assert (result.changes, result.foreign, result.own) == ((), 1, 0)
+
+
+@pytest.mark.parametrize(
+    "damage", ["\ufffd\ufffd", b"\xff\xfe".decode(errors="surrogateescape")], ids=["as by v2", "as by v3"]
+)
+@pytest.mark.parametrize(
+    ("wanted", "action"), [(DESIRED, Action.UPDATE), (NOTHING_DESIRED, Action.DELETE)], ids=["wanted", "not wanted"]
+)
+def test_an_own_key_whose_value_is_not_utf_8_is_repaired_like_any_other(
+    damage: str, wanted: Desired, action: Action
+) -> None:
+    """Its key tells whose it is."""
+    assert [each.action for each in plan_of(wanted, registry_with({OURS: damage})).changes] == [action]
+
+
 # Lifetimes.
 
 
