@@ -11,13 +11,10 @@ from typing import Any, TextIO
 
 import click
 
-from controller import logs
 from controller.commands import deregister, reconcile, run
 from controller.commands.build import Effects, start_log
 from controller.config.flags import all_options, connection_options, empty_variables
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
-
-log = logs.logger("wharfinger")
 
 #: Passes a command the effects that ``controller.program.main`` was given, or else those of the real program.
 _pass_effects = click.make_pass_decorator(Effects, ensure=True)
@@ -97,9 +94,8 @@ COMMANDS: dict[str, click.Command] = {
 def _begin(raw: RawOptions, uris: tuple[str, ...], effects: Effects) -> Settings:
     """Return the settings, once the log is set up as they say. Raises WrongUsage."""
     settings = parse_settings(raw, uris)
-    start_log(settings.log_format, settings.log_level, effects, colour=_wants_colour(sys.stderr))
-    for variable in empty_variables():
-        log.warning("environment variable is empty and counts as not set", variable=variable)
+    colour = _wants_colour(sys.stderr)
+    start_log(settings.log_format, settings.log_level, effects, colour=colour, empty_variables=empty_variables())
     return settings
 
 

@@ -1,4 +1,4 @@
-"""How long to wait after a failed pass."""
+"""How long to wait after a pass. A change that was not made waits by itself: see ``model.setbacks``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from __future__ import annotations
 SEQUENCE = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 
-def backoff(failures: int, interval: float, jitter: float) -> float:
+def backoff(failures: int, interval: float, jitter: float, longest: float = SEQUENCE[-1]) -> float:
     """Return the seconds from the end of a pass to the next one: the interval after a success, and a growing time,
-    never less than the interval, after ``failures`` in a row.
+    at most ``longest`` and never less than the interval, after ``failures`` in a row.
 
     ``jitter`` is a random number from 0 to 1. It takes up to a quarter off the wait, so that the agents of a fleet do
     not all come back at once to an etcd that recovers.
@@ -16,4 +16,4 @@ def backoff(failures: int, interval: float, jitter: float) -> float:
     if failures == 0:
         return interval
     step = SEQUENCE[min(failures, len(SEQUENCE)) - 1]
-    return max(interval, step * (1 - jitter / 4))
+    return max(interval, min(step, longest) * (1 - jitter / 4))

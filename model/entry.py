@@ -74,6 +74,11 @@ class DefaultId:
             return None
         return cls(match["owner"], match["container"], match["port"])
 
+    def is_of(self, port: PortId) -> bool:
+        """Return whether the id is of this port, under whichever of its bindings."""
+        first = DefaultId.of(self.owner, self.container, port).port
+        return re.fullmatch(rf"{first}(:(?!udp).+)?", self.port) is not None
+
     def __str__(self) -> str:
         return f"{self.owner}:{self.container}:{self.port}"
 

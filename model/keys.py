@@ -16,6 +16,9 @@ MAX_PARTS = 32
 #: The most characters of somebody else's text that a message shows.
 _MAX_SHOWN = 100
 
+#: What stands for bytes that are no UTF-8: U+FFFD in etcd's v2 answers, surrogates in what is read by v3.
+_NO_UTF8 = re.compile(r"[\ufffd\ud800-\udfff]")
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -28,6 +31,11 @@ def ancestors(path: str) -> Iterator[str]:
     """Yield the directories that ``path`` lies in, the innermost first."""
     while path := path.rpartition("/")[0]:
         yield path
+
+
+def is_utf8(key: str) -> bool:
+    """Return whether a key that was read is certainly UTF-8, so that its text names it and no other key."""
+    return not _NO_UTF8.search(key)
 
 
 def key_part_problem(text: str) -> str | None:
@@ -53,6 +61,8 @@ def _part_problem(part: str) -> str | None:
         return f"has a part that begins with '_', which etcd hides: {quoted(part)}"
     if _CONTROL.search(part):
         return f"has a control character: {quoted(part)}"
+    if not is_utf8(part):
+        return f"has the character U+FFFD, which stands for bytes that are no UTF-8: {quoted(part)}"
     if len(part.encode()) > MAX_PART_BYTES:
         return f"has a part longer than {MAX_PART_BYTES} bytes"
     return None

@@ -1,7 +1,8 @@
 """What a pass hands to the next one.
 
 A pass needs no memory except what etcd holds: one that starts with an empty memory ends in the same place. The memory
-tells drift from an ordinary change, counts the passes in which the guard held a delete back, and notices another store.
+tells drift from an ordinary change, counts the passes in which the guard held a delete back, spaces out the tries of
+changes that the registry does not make, and notices another store.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from model.frozen import frozen_dict
 from model.guard import HeldDelete
 from model.ownership import Known
 from model.plan import Action
-from model.report import PassReport, Result
+from model.report import PassReport, Result, Setback
+from model.setbacks import due_at_once
 from model.stored import StorePosition
 from model.take_over import LivenessWait
 
@@ -39,6 +41,12 @@ class Memory:
     replaced_note: int | None = None
     #: The wait for a sign of life of the agent that has the owner name; None where --take-over waits for none.
     take_over: LivenessWait | None = None
+    #: The changes that were not made when they were last tried, by their keys.
+    setbacks: Mapping[str, Setback] = field(factory=dict, converter=frozen_dict)
+
+    def trying_everything(self) -> Memory:
+        """Return the same memory with no change waiting: the next pass tries each of them."""
+        return evolve(self, setbacks=due_at_once(self.setbacks))
 
 
 def memory_after(report: PassReport, memory: Memory) -> Memory:
@@ -46,9 +54,8 @@ def memory_after(report: PassReport, memory: Memory) -> Memory:
 
     A pass that made no plan changes only what it learned of the engine and of a take-over, except that the guard counts
     anew after it: only passes in a row show that a container is gone, and an engine that failed may not run the same
-    containers any more. The store position is
-    remembered only if the owner record is in the store, so that the next pass repeats a take-over whose record could
-    not be written.
+    containers any more. The store position is remembered only if the owner record is in the store, so that the next
+    pass repeats a take-over whose record could not be written.
     """
     memory = evolve(
         memory,
@@ -67,6 +74,7 @@ def memory_after(report: PassReport, memory: Memory) -> Memory:
         store_position=report.store_position if recorded else memory.store_position,
         passes_since_consistent_read=0 if report.consistent else memory.passes_since_consistent_read + 1,
         replaced_note=_replaced_note_after(report, memory.replaced_note),
+        setbacks=report.setbacks,
     )
 
 

@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 
 from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
+from model.keys import is_utf8
 from model.layout import Layout
 from model.record import Claim, OwnerRecord, claimed_keys
 from model.stored import Actual, Stored
@@ -41,6 +42,8 @@ class Ownership:
     custom                  with values            another, and nobody else claims it   we (overwritten)
     custom                  with values            another, and somebody else claims    somebody else
     ======================  =====================  ===================================  ================
+
+    A key that is not UTF-8 is somebody else's, whatever its id looks like.
     """
 
     #: This host, as it stands in ids.
@@ -56,7 +59,7 @@ class Ownership:
     def id_is_ours(self, key: str) -> bool:
         """Return whether the key's id itself names this host as its owner."""
         key_id = self.layout.id_of(key)
-        return key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id) is not None
+        return key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id) is not None and is_utf8(key)
 
     def owns(self, stored: Stored) -> bool:
         """Return whether the key can be shown to be this host's."""

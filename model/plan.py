@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from model.agent_note import AgentNote, note_in
 from model.described import DescribedEnum
 from model.desired import Desired, ExclusionReason
-from model.entry import Entry
+from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
 from model.keys import ancestors, quoted
 from model.layout import Decoded, Unreadable
@@ -42,6 +42,7 @@ class Reason(DescribedEnum):
     ORPHAN = "orphan", "The key is this host's, no desired entry has it, and this agent never found it in order."
     UNHEALTHY = "unhealthy", "The container runs and is excluded by --health healthy."
     FILTERED = "filtered", "The container runs and is excluded by --filter."
+    REFUSED = "refused", "The key is of a port of a container that runs, and the port is refused."
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
     CLAIMS = "claims", "The owner record does not have the claims that it must have before the other changes are made."
@@ -81,6 +82,8 @@ class Change:
     claimed: bool = False
     #: The container's name as a deleted key has it; empty where the key has none.
     container_name: str = ""
+    #: More about the reason, for people; empty where there is nothing to say.
+    detail: str = ""
 
     @property
     def container(self) -> str:
@@ -144,6 +147,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     unaddressed the same port    we                          held
     no entry    present          we, container held          held
     no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``)
+    no entry    present          we, port refused            delete (``refused``)
     no entry    present          we                          delete (``gone`` if known; ``orphan``)
     no entry    present          cannot be shown to be ours  nothing, ever
     ==========  ===============  ==========================  ==============================================
@@ -205,6 +209,7 @@ class _Planner:
         self.lifetime = lifetime
         self.actual = actual
         self.wanted = wanted
+        self.serving = {each.container.id for each in wanted.by_key.values()}
         self.excluded = {each: why for ref, why in wanted.excluded.items() for each in (ref.id, ref.name)}
         self.changes: list[Change] = []
         self.held: list[Stored] = []
@@ -243,10 +248,12 @@ class _Planner:
             self.settled[stored.key] = Known(stored.value, container_id)
             self._keep(stored, container_id)
             return
-        reason = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN
+        reason, detail = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN, ""
         if why := self.excluded.get(container_id) or self.excluded.get(name):
             reason = REASON_OF_EXCLUSION[why]
-        delete = Change(Action.DELETE, stored.key, "", stored, reason, container_id, container_name=name)
+        elif refusal := self._refusal_of(stored.key):
+            reason, detail = Reason.REFUSED, refusal.detail
+        delete = Change(Action.DELETE, stored.key, "", stored, reason, container_id, container_name=name, detail=detail)
         self.changes.append(delete)
 
     def _is_held(self, stored: Stored, container_id: str, name: str) -> bool:
@@ -255,6 +262,17 @@ class _Planner:
             found = self.ownership.layout.decode(stored.key, stored.value)
             return isinstance(found, Decoded) and found.port == entry.port
         return any(each.id == container_id or (name and each.name == name) for each in self.wanted.held)
+
+    def _refusal_of(self, key: str) -> Refusal | None:
+        """Return the refusal of the port that an own key was written for. A custom id does not tell the port: there it
+        is a refusal of the container, if the container has no entries at all."""
+        container_id, name = self.ownership.container_of(key)
+        default = DefaultId.parse(self.ownership.layout.id_of(key))
+        for refusal in self.wanted.refusals:
+            same_port = default.is_of(refusal.port) if default else refusal.container.id not in self.serving
+            if same_port and (refusal.container.name == name or refusal.container.id == container_id):
+                return refusal
+        return None
 
     def _check_room(self, key: str) -> None:
         """Raise RefusedPort if a key that stays excludes this one: where one of the two is, the other would need a

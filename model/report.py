@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from attrs import field, frozen
 
@@ -22,7 +22,12 @@ class Result(DescribedEnum):
 
     APPLIED = "applied", "The change is made."
     CONFLICT = "conflict", "The key changed after it was read, so nothing was written. The next pass decides again."
-    FAILED = "failed", "The registry refused the change or did not answer."
+    FAILED = "failed", "The registry did not answer, so it is not known whether the change was made."
+    REJECTED = "rejected", "The registry answered that it does not make the change: no permission, no space, too large."
+    WAITING = (
+        "waiting",
+        "The change was not tried in this pass, because it, or the owner record that it needs, could not be written.",
+    )
     SKIPPED = "skipped", "The pass ran out of time before the change."
     PENDING = "pending", "The change was not to be made, as in a dry run."
 
@@ -37,18 +42,47 @@ class Outcome:
     detail: str = ""
 
 
+@frozen
+class Setback:
+    """A change that was not made when it was last tried."""
+
+    action: Action
+    #: What the key was to hold; an empty string for a delete.
+    value: str
+    #: How it ended the last time: ``failed``, ``rejected`` or ``conflict``.
+    result: Result
+    detail: str
+    #: How many times in a row it was tried.
+    tries: int
+    #: When it may be tried again, in seconds of the monotonic clock.
+    due: float
+
+    def is_of(self, change: Change) -> bool:
+        """Return whether a change of the same key is the one that was not made."""
+        return (change.action, change.value) == (self.action, self.value)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it is more than one lost race, which the next pass sorts out."""
+        return self.result is not Result.CONFLICT or self.tries > 1
+
+
 class PassResult(DescribedEnum):
-    """How a pass ended. Every result but ``success`` makes the agent unready and, except for ``no-address``, leads to
-    back-off."""
+    """How a pass ended."""
 
     SUCCESS = "success", "The pass did everything that it had to do."
+    INCOMPLETE = "incomplete", "The registry rejected at least one change. Everything else is in step."
+    UNFINISHED = "unfinished", "The pass made changes until it ran out of time. The next one follows at once."
     ENGINE_ERROR = "engine-error", "The Docker engine gave no usable answer. No entry was written."
     REGISTRY_ERROR = "registry-error", "The registry could not be read. No entry was written."
     OWNER_CONFLICT = (
         "owner-conflict",
         "Another engine has written the owner record under this name. No entry was written.",
     )
-    OPERATION_ERROR = "operation-error", "At least one change failed or was skipped."
+    OPERATION_ERROR = (
+        "operation-error",
+        "A change got no answer, or nothing could be put in step at all, or time ran out before any change was made.",
+    )
     NO_ADDRESS = (
         "no-address",
         "Nothing says this host's address, so that no port could be registered. What is registered for containers that "
@@ -84,6 +118,8 @@ class PassReport:
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
     #: How long each stage took that was reached, in seconds.
     seconds: Mapping[Stage, float] = field(factory=dict, converter=frozen_dict)
+    #: The changes that were not made when they were last tried, by their keys.
+    setbacks: Mapping[str, Setback] = field(factory=dict, converter=frozen_dict)
     #: For each key whose delete is held back, why and since when it is.
     held_deletes: Mapping[str, HeldDelete] = field(factory=dict, converter=frozen_dict)
     #: The store that was read; None where the registry cannot tell.
@@ -106,10 +142,18 @@ class PassReport:
         return self.result is PassResult.SUCCESS
 
     @property
-    def backs_off(self) -> bool:
-        """Whether the next pass should come later than usual, as trying again soon would only be a burden. While
-        --take-over waits, passes go on, to notice a registry that cannot be read."""
-        return self.result not in {PassResult.SUCCESS, PassResult.NO_ADDRESS} and not self.waits
+    def follows_host(self) -> bool:
+        """Whether the entries follow the containers, except for changes that the registry rejects. Then the agent is
+        ready."""
+        return self.result in {PassResult.SUCCESS, PassResult.INCOMPLETE, PassResult.UNFINISHED}
+
+    @property
+    def outage(self) -> bool:
+        """Whether nothing could be done, so that the next pass should come later. While --take-over waits, passes go
+        on, to notice a registry that cannot be read."""
+        if not self.planned:
+            return not self.waits
+        return not self.follows_host and bool(self.with_result(Result.SKIPPED))
 
     @property
     def waits(self) -> bool:
@@ -120,7 +164,12 @@ class PassReport:
     @property
     def planned(self) -> bool:
         """Whether the pass saw enough to make a plan."""
-        return self.result in {PassResult.SUCCESS, PassResult.OPERATION_ERROR, PassResult.NO_ADDRESS}
+        return self.follows_host or self.result in {PassResult.OPERATION_ERROR, PassResult.NO_ADDRESS}
+
+    @property
+    def waiting(self) -> int:
+        """How many changes were not made and are tried again by themselves, less and less often."""
+        return sum(each.lasting for each in self.setbacks.values())
 
     @property
     def pending(self) -> int:
@@ -143,9 +192,54 @@ def summary(plan: Plan) -> str:
     )
 
 
-def result_of(outcomes: tuple[Outcome, ...], *, none_addressed: bool = False) -> PassResult:
-    """Return the result of a pass that got as far as making changes. A lost race is no failure: the next pass decides
-    again. ``none_addressed`` says whether no port could be given an address."""
-    if any(outcome.result in {Result.FAILED, Result.SKIPPED} for outcome in outcomes):
+def result_of(
+    plan: Plan,
+    outcomes: Collection[Outcome],
+    setbacks: Mapping[str, Setback],
+    *,
+    late: bool = False,
+    unaddressed: bool = False,
+) -> PassResult:
+    """Return the result of a pass that got as far as making changes. ``late`` says whether its time was over then, and
+    ``unaddressed`` whether no port could be given an address. The first row that is true decides:
+
+    ==========================================================  ===================
+    a pass in which                                             result
+    ==========================================================  ===================
+    time ran out, after changes were made                       ``unfinished``
+    time ran out before any was made                            ``operation-error``
+    a change got no answer when it was last tried               ``operation-error``
+    a change was rejected, and no desired entry is in step      ``operation-error``
+    no port could be given an address                           ``no-address``
+    a change was rejected, or lost its race more than once      ``incomplete``
+    anything else                                               ``success``
+    ==========================================================  ===================
+    """
+    results = {outcome.result for outcome in outcomes}
+    lasting = {each.result for each in setbacks.values() if each.lasting}
+    if Result.SKIPPED in results or (late and Result.FAILED in results):
+        return PassResult.UNFINISHED if Result.APPLIED in results else PassResult.OPERATION_ERROR
+    nothing_in_step = plan.wanted > 0 and not plan.in_sync and Result.APPLIED not in results
+    if Result.FAILED in lasting or (lasting and nothing_in_step):
         return PassResult.OPERATION_ERROR
-    return PassResult.NO_ADDRESS if none_addressed else PassResult.SUCCESS
+    if unaddressed:
+        return PassResult.NO_ADDRESS
+    return PassResult.INCOMPLETE if lasting else PassResult.SUCCESS
+
+
+def problem_of(result: PassResult, outcomes: Collection[Outcome], setbacks: Mapping[str, Setback]) -> str:
+    """Return a message about a pass with this result: the first change that was not made, and how many more were not;
+    or how far the pass came until it ran out of time. It is empty for a success."""
+    if result is PassResult.SUCCESS:
+        return ""
+    if result is PassResult.UNFINISHED:
+        made = sum(outcome.result is Result.APPLIED for outcome in outcomes)
+        return f"the pass ran out of time after {made} of {len(outcomes)} changes"
+    bad = [outcome for outcome in outcomes if _is_problem(outcome, setbacks)]
+    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+    return f"cannot {bad[0].change.action.value} {bad[0].change.key}: {bad[0].detail}{more}"
+
+
+def _is_problem(outcome: Outcome, setbacks: Mapping[str, Setback]) -> bool:
+    setback = setbacks.get(outcome.change.key)
+    return outcome.result in {Result.SKIPPED, Result.WAITING} or bool(setback and setback.lasting)

@@ -65,11 +65,18 @@ class Lifetime:
     ttl: int = 0
     #: Seconds after which a key is renewed (``-ttl-refresh``).
     refresh: int = 0
+    #: Seconds that may pass from one chance to renew a key to the next: a key that has less left would expire.
+    reserve: float = 0.0
+
+    @property
+    def kept(self) -> float:
+        """The seconds that a key has left at least when it is not renewed."""
+        return max(self.ttl - self.refresh, self.reserve)
 
     def due(self, left: int | None) -> bool:
         """Return whether a key with ``left`` seconds of its lifetime needs its full lifetime again: it has too little
         left, more than a whole lifetime, or does not expire (None)."""
-        return self.ttl > 0 and (left is None or not self.ttl - self.refresh < left <= self.ttl)
+        return self.ttl > 0 and (left is None or not self.kept < left <= self.ttl)
 
     def unwanted(self, left: int | None) -> bool:
         """Return whether a key expires that should not."""

@@ -39,6 +39,8 @@ from model.memory import Memory
 from model.report import PassReport
 from model.rules import Deregister
 
+log = logs.logger("wharfinger")
+
 
 @frozen
 class Effects:
@@ -70,9 +72,13 @@ class Effects:
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 
 
-def start_log(log_format: str, level: str, effects: Effects, *, colour: bool) -> None:
-    """Log to standard error, with a writer in the background."""
+def start_log(
+    log_format: str, level: str, effects: Effects, *, colour: bool, empty_variables: Sequence[str] = ()
+) -> None:
+    """Log to standard error, with a writer in the background; first of all, which variables are empty for no reason."""
     logs.configure(log_format, level, LogWriter(effects.background), colour=colour)
+    for variable in empty_variables:
+        log.warning("environment variable is empty and counts as not set", variable=variable)
 
 
 def engine_for(settings: Settings, effects: Effects, on_error: Callable[[], None] = lambda: None) -> Engine:
@@ -138,7 +144,8 @@ def build_agent(
             notifier.of(each.label),
         )
         observers += tuple(more_observers(each.label))
-        pace = Pace(settings.interval, effects.clock, effects.jitter, effects.background.waker())
+        waker = effects.background.waker()
+        pace = Pace(settings.interval, effects.clock, effects.jitter, waker, settings.longest_wait)
         loops[each.label] = Loop(_pass_over(each, settings, note, effects, metrics), pace, observers)
     return Agent(loops, metrics, AllRegistries(health), notifier)
 

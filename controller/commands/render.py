@@ -45,8 +45,12 @@ def _applied(report: PassReport) -> list[str]:
 def _changes(report: PassReport) -> Iterator[str]:
     results = {outcome.change.key: outcome for outcome in report.outcomes}
     for change in report.plan.visible:
-        line = f"{_SIGNS[change.action]} {plain(change.key)}  {_values(change)}  ({change.reason.value})"
+        line = f"{_SIGNS[change.action]} {plain(change.key)}  {_values(change)}  ({_reason(change)})"
         yield line + _result_text(results.get(change.key))
+
+
+def _reason(change: Change) -> str:
+    return f"{change.reason.value}: {plain(change.detail)}" if change.detail else change.reason.value
 
 
 def _values(change: Change) -> str:
@@ -68,7 +72,7 @@ def _result_text(outcome: Outcome | None) -> str:
 
 def _held_back(report: PassReport) -> Iterator[str]:
     for change in report.plan.held_back:
-        line = f"! {plain(change.key)}  {_values(change)}  ({change.reason.value})  held back: see --delete-guard"
+        line = f"! {plain(change.key)}  {_values(change)}  ({_reason(change)})  held back: see --delete-guard"
         yield f"{line}  (container {report.held_deletes[change.key].presence.value})"
 
 
@@ -129,7 +133,7 @@ def _change_document(change: Change, outcome: Outcome | None) -> dict[str, Any]:
         "reason": change.reason.value,
         "container": change.container_id or None,
         "result": outcome.result.value if outcome else None,
-        "detail": outcome.detail if outcome else "",
+        "detail": (outcome.detail if outcome else "") or change.detail,
     }
 
 

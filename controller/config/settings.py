@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from math import inf
 from typing import TypeVar
 
 from attrs import evolve, frozen
@@ -16,6 +17,7 @@ from controller.logs import FORMATS, LEVELS
 from controller.registry.credentials import Credentials
 from controller.registry.schemes import LayoutKind
 from controller.registry.uri import masked, parse_uri
+from model.backoff import SEQUENCE
 from model.family import Family
 from model.guard import GuardRule
 from model.layout import ValueFormat
@@ -32,6 +34,10 @@ RawOptions = Mapping[str, str]
 #: registrator's flags that are not needed here, since every pass compares and repairs everything. They are accepted, so
 #: that nobody has to change a unit file. Of their values only -resync has an effect: see ``Settings.interval``.
 UNNEEDED_FLAGS = ("cleanup", "resync", "retry-attempts", "retry-interval")
+
+
+#: Seconds by which etcd may round up what it says is left of a key's lifetime.
+_ROUNDING = 1.0
 
 
 @frozen
@@ -70,6 +76,12 @@ class Settings:
     filters: tuple[tuple[str, str], ...]
     #: The format of values of etcd:// and etcd3:// registries (--value-format): by default registrator's ``host:port``.
     value_format: ValueFormat = ValueFormat.HOSTPORT
+
+    @property
+    def longest_wait(self) -> float:
+        """The most seconds from a failed pass to the next one. Keys with a lifetime outlast it and a pass."""
+        spare = self.lifetime.kept - self.pass_timeout if self.lifetime.ttl else inf
+        return min(spare, SEQUENCE[-1])
 
     @property
     def flags_that_shape_keys(self) -> Mapping[str, str]:
@@ -111,14 +123,17 @@ def parse_settings(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
     parser.check("retry-attempts", converters.whole)
     parser.check("retry-interval", converters.whole)
     registries = parser.registries(uris)
+    rules = _rules(parser)
+    interval = min(filter(None, (parser.seconds("interval", 1.0), resync, lifetime.refresh)))
+    pass_timeout = parser.seconds("pass-timeout", 10.0)
     settings = Settings(
         registries=registries,
-        rules=_rules(parser),
-        lifetime=lifetime,
+        rules=rules,
+        lifetime=evolve(lifetime, reserve=interval + pass_timeout + _ROUNDING) if lifetime.ttl else lifetime,
         guard=GuardRule(percent=parser.get("delete-guard", converters.percent, 50)),
         take_over=bool(raw["take-over"]),
-        interval=min(filter(None, (parser.seconds("interval", 1.0), resync, lifetime.refresh))),
-        pass_timeout=parser.seconds("pass-timeout", 10.0),
+        interval=interval,
+        pass_timeout=pass_timeout,
         listen=parser.get("listen", converters.listen, None),
         docker_host=raw["docker-host"],
         log_format=parser.get("log-format", converters.one_of(FORMATS), "text"),

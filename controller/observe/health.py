@@ -25,7 +25,7 @@ class Condition(Protocol):
 
 class Health:
     """Observes one loop. The loop is alive while its passes end when they should, whatever their result. It is ready
-    while the last pass succeeded."""
+    while the entries follow the host's containers, except for changes that the registry rejects."""
 
     def __init__(self, interval: float, pass_seconds: float, clock: Clock) -> None:
         """``interval`` is the wait between passes, and ``pass_seconds`` how long a pass may take, both in seconds."""
@@ -51,10 +51,10 @@ class Health:
         return Answer(True, "ok")
 
     def ready(self) -> Answer:
-        """Return a good answer while the last pass succeeded."""
+        """Return a good answer while the entries follow the host's containers."""
         if self._last is None:
             return Answer(False, "no pass has ended yet")
-        return Answer(self._last.succeeded, describe(self._last))
+        return Answer(self._last.follows_host, describe(self._last))
 
 
 @frozen
@@ -69,7 +69,7 @@ class AllRegistries:
         return _worst({label: loop.alive() for label, loop in self.loops.items()})
 
     def ready(self) -> Answer:
-        """Return a good answer while the last pass over every registry succeeded."""
+        """Return a good answer while every loop is ready."""
         return _worst({label: loop.ready() for label, loop in self.loops.items()})
 
 

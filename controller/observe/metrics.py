@@ -30,8 +30,8 @@ from model.report import PassReport, PassResult, Result, Stage
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-#: The results that a change of the loop can have; only a dry run has ``pending``.
-_RESULTS = (Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.SKIPPED)
+#: The results that are counted. A change that is ``waiting`` was not tried, and only a dry run has ``pending``.
+_RESULTS = (Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.REJECTED, Result.SKIPPED)
 
 
 class Metrics:
@@ -66,6 +66,11 @@ class Metrics:
         self.held = self._gauge("entries_held", "Entries of this host that stay as they are for now.", "registry")
         self.held_back = self._gauge(
             "deletes_held_back", "Deletes that the guard held back in the last pass.", "registry"
+        )
+        self.waiting = self._gauge(
+            "changes_waiting",
+            "Changes that the registry did not make, and that are tried again less and less often.",
+            "registry",
         )
         self.guarded = self._counter("guarded_passes", "Passes in which the guard held deletes back.", "registry")
         self.unknown = self._gauge("containers_unknown", "Containers that the engine did not describe.", "registry")
@@ -133,6 +138,7 @@ class PassMetrics:
             shown.unreadable,
             shown.held,
             shown.held_back,
+            shown.waiting,
             shown.guarded,
             shown.unknown,
             shown.disagree,
@@ -164,11 +170,13 @@ class PassMetrics:
         shown.passes.labels(label, report.result.value).inc()
         for stage, seconds in report.seconds.items():
             shown.seconds.labels(label, stage.value).observe(seconds)
-        if report.succeeded:
+        if report.follows_host:
             shown.success.labels(label).set(now)
         if report.planned:
             self._show(report)
         for outcome in report.outcomes:
+            if outcome.result not in _RESULTS:
+                continue
             shown.operations.labels(label, outcome.change.action.value, outcome.result.value).inc()
             if outcome.result is Result.APPLIED and outcome.change.reason in DRIFT:
                 shown.drift.labels(label, outcome.change.reason.value).inc()
@@ -182,6 +190,7 @@ class PassMetrics:
         shown.unreadable.labels(label).set(plan.unreadable)
         shown.held.labels(label).set(len(plan.held))
         shown.held_back.labels(label).set(len(plan.held_back))
+        shown.waiting.labels(label).set(report.waiting)
         shown.guarded.labels(label).inc(bool(plan.held_back))
         shown.unknown.labels(label).set(len(report.unknown))
         shown.disagree.labels(label).set(bool(report.disagreement))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from controller import logs
 from model.container import ContainerRef
 from model.plan import Action
 from model.refusal import Refusal
-from model.report import Outcome, PassReport, PassResult, Result
+from model.report import Outcome, PassReport, PassResult, Result, Setback
 from model.snapshot import UnknownContainer
 
 log = logs.logger("wharfinger.pass")
@@ -17,6 +17,12 @@ log = logs.logger("wharfinger.pass")
 #: The most characters of a value that are logged. An owner record grows with its host, and what others write can be of
 #: any length.
 VALUE_LIMIT = 300
+
+#: A change that the registry does not make is logged at every so many tries: about once an hour.
+TRIES_PER_LINE = 60
+
+#: The most changes of one pass that have a line each because they were not made.
+MOST_LINES = 10
 
 
 class PassLog:
@@ -38,7 +44,9 @@ class PassLog:
     def ended(self, report: PassReport, now: float, wait: float) -> None:
         """Log what is new since the last pass."""
         for outcome in report.outcomes:
-            _log_outcome(outcome)
+            if outcome.result is Result.APPLIED:
+                _log_outcome(outcome)
+        _log_not_made([outcome for outcome in report.outcomes if _is_told(outcome, report.setbacks)])
         if report.planned:
             self._log_refusals({_port_of(each): each for each in report.plan.refusals})
             self._log_unknown({each.ref: each for each in report.unknown})
@@ -86,23 +94,33 @@ class PassLog:
             log.info("no other agent of this host has other flags any more")
 
     def _log_state(self, report: PassReport, wait: float) -> None:
-        before, self._failure = self._failure, None if report.succeeded else (report.result, report.problem)
-        if not report.succeeded:
-            self._failures += 1
-            self._settled = False
-            # Without back-off there would be a line in each interval.
-            if report.backs_off or self._failure != before:
-                log.error(
-                    "pass failed",
-                    result=report.result.value,
-                    problem=report.problem,
-                    failures=self._failures,
-                    next_in_seconds=round(wait, 1),
-                )
+        if report.result is PassResult.UNFINISHED:
+            made = len(report.with_result(Result.APPLIED))
+            left = len(report.outcomes) - made
+            log.warning("pass ran out of time, the next one goes on at once", made=made, left=left)
+        elif not report.follows_host:
+            self._log_failure(report, wait)
         elif self._failures or not self._settled:
             message = "passes succeed again" if self._failures else "first pass succeeded"
-            log.info(message, owner=report.owner, entries=report.plan.wanted, refused=len(report.plan.refusals))
-            self._failures, self._settled = 0, True
+            fields = {"owner": report.owner, "entries": report.plan.wanted, "refused": len(report.plan.refusals)}
+            not_made = {"not_made": report.waiting} if report.waiting else {}
+            log.info(message, **fields, **not_made)
+            self._failures, self._failure, self._settled = 0, None, True
+
+    def _log_failure(self, report: PassReport, wait: float) -> None:
+        """Log a failed pass. Those that follow at the normal interval are logged only if they say something else."""
+        failure = report.result, report.problem
+        self._failures += 1
+        self._settled = False
+        if report.outage or failure != self._failure:
+            log.error(
+                "pass failed",
+                result=report.result.value,
+                problem=report.problem,
+                failures=self._failures,
+                next_in_seconds=round(wait, 1),
+            )
+        self._failure = failure
 
 
 def _port_of(refusal: Refusal) -> tuple[str, ...]:
@@ -117,6 +135,22 @@ def _fields(refusal: Refusal) -> dict[str, str]:
     }
 
 
+def _is_told(outcome: Outcome, setbacks: Mapping[str, Setback]) -> bool:
+    """Return whether a change that was not made is logged: when it was tried for the first time, and rarely after
+    that."""
+    setback = setbacks.get(outcome.change.key)
+    tried = outcome.result in {Result.CONFLICT, Result.FAILED, Result.REJECTED}
+    return tried and setback is not None and setback.tries % TRIES_PER_LINE == 1
+
+
+def _log_not_made(outcomes: Sequence[Outcome]) -> None:
+    """Log changes that were not made: a line for each of the first few, and one for all others."""
+    for outcome in outcomes[:MOST_LINES]:
+        _log_outcome(outcome)
+    if len(outcomes) > MOST_LINES:
+        log.warning("further changes failed", changes=len(outcomes) - MOST_LINES)
+
+
 def _log_outcome(outcome: Outcome) -> None:
     change = outcome.change
     fields = {"action": change.action.value, "key": change.key, "reason": change.reason.value}
@@ -124,6 +158,8 @@ def _log_outcome(outcome: Outcome) -> None:
         fields["value"] = _shortened(change.value)
     if change.before and change.before.value != change.value:
         fields["before"] = _shortened(change.before.value)
+    if change.detail:
+        fields["because"] = change.detail
     say: Callable[..., object] = log.debug if change.action is Action.RENEW else log.info
     match outcome.result:
         case Result.APPLIED:

@@ -100,7 +100,7 @@ def is_alive(owner: Owner, registry: Registry, given: float | None) -> bool:
     key = RecordKeys(owner.layout.prefix).liveness_query(owner.name)
     query = Change(Action.CREATE, key, LIVENESS_QUESTION, None, Reason.ASKED)
     asked = registry.apply(owner.name, query, owner.deadline)
-    if asked.result is Result.FAILED:
+    if asked.result in {Result.FAILED, Result.REJECTED}:
         raise RegistryUnavailable(f"cannot ask whether the agent is alive: {asked.detail}")
     start = owner.clock.monotonic()
     while (actual := registry.read(owner.name, owner.deadline, consistent=True)).liveness_query:

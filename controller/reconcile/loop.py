@@ -11,7 +11,7 @@ from controller import logs
 from controller.effects.background import Waker
 from controller.effects.clock import Clock
 from controller.errors import one_line
-from model.backoff import backoff
+from model.backoff import SEQUENCE, backoff
 from model.memory import Memory, memory_after
 from model.report import PassReport, PassResult
 
@@ -41,6 +41,8 @@ class Pace:
     jitter: Callable[[], float]
     #: Ends a wait before its time.
     waker: Waker
+    #: The most seconds between passes, however many failed. Keys with a lifetime must outlast it.
+    longest_wait: float = SEQUENCE[-1]
 
 
 class Loop:
@@ -62,15 +64,23 @@ class Loop:
                 observer.begun(self._pace.clock.wall())
             report = self._try_pass(memory)
             memory = memory_after(report, memory)
-            failures = failures + 1 if report.backs_off else 0
-            wait = backoff(failures, self._pace.interval, self._pace.jitter())
+            failures = failures + 1 if report.outage else 0
+            wait = self._wait_after(report, failures)
             for observer in self._observers:
                 observer.ended(report, self._pace.clock.wall(), wait)
-            if not self._stopping:
-                self._pace.waker.wait(wait)
+            if not self._stopping and self._pace.waker.wait(wait):
+                memory = memory.trying_everything()
+
+    def _wait_after(self, report: PassReport, failures: int) -> float:
+        """Return the seconds until the next pass; ``failures`` is the number of outages in a row. A pass that made
+        changes until it ran out of time is followed at once."""
+        if report.result is PassResult.UNFINISHED:
+            return 0.0
+        return backoff(failures, self._pace.interval, self._pace.jitter(), self._pace.longest_wait)
 
     def wake(self) -> None:
-        """Have the next pass at once, or right after the one that is running."""
+        """Have the next pass at once, or right after the one that is running. It tries every change, also those that
+        wait because the registry did not make them."""
         self._pace.waker.set()
 
     def stop(self) -> None:

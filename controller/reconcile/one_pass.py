@@ -6,8 +6,9 @@ repeat it, and to kill it at any point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from math import inf
 from typing import Protocol
 
 from attrs import evolve, field, frozen
@@ -25,8 +26,9 @@ from model.memory import Memory
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_note, with_record
 from model.record import OwnerRecord, decode_all
-from model.report import Outcome, PassReport, PassResult, Result, Stage, result_of
+from model.report import Outcome, PassReport, PassResult, Result, Setback, Stage, problem_of, result_of
 from model.rules import Rules
+from model.setbacks import in_parts, setbacks_after, waiting
 from model.snapshot import EngineIdentity, Presence, Snapshot
 from model.stored import FOREVER, Actual, Lifetime
 
@@ -109,6 +111,9 @@ class _Decision:
     wanted: Desired
     #: Whether the store is not the one of the pass before.
     replaced: bool
+    #: The changes that were not made when they were last tried, and those of them that wait in this pass.
+    setbacks: Mapping[str, Setback]
+    waiting: Mapping[str, Setback]
     #: The deletes that the guard holds back.
     held_deletes: Mapping[str, HeldDelete] = field(factory=dict)
     #: How the flags of another agent of this host differ; see PassReport.
@@ -116,8 +121,9 @@ class _Decision:
 
     @property
     def needs_consistent_read(self) -> bool:
-        """Whether it may be carried out only after a consistent read: it has deletes, or the store was replaced."""
-        return self.replaced or bool(self.plan.deletes)
+        """Whether it may be carried out only after a consistent read: it has deletes that do not wait, or the store was
+        replaced."""
+        return self.replaced or any(each.key not in self.waiting for each in self.plan.deletes)
 
 
 class _Pass:
@@ -145,7 +151,7 @@ class _Pass:
             view = self._read(consistent=True)
             decision = self._decide(view)
         decision = self._guard(view, decision)
-        outcomes = self._apply(decision.plan)
+        outcomes = self._apply(decision)
         return self._report(view, decision, outcomes)
 
     def failed(self, result: PassResult, error: Exception) -> PassReport:
@@ -227,7 +233,8 @@ class _Pass:
             if note := settings.note:
                 planned = with_note(planned, note, actual, ownership, noted=memory.replaced_note is not None)
             differences = disagreement(note, actual.agent_note, memory.replaced_note) if note else ""
-            return _Decision(planned, wanted, replaced, disagreement=differences)
+            waits = waiting(planned.changes, memory.setbacks, settings.clock.monotonic())
+            return _Decision(planned, wanted, replaced, memory.setbacks, waits, disagreement=differences)
 
     def _guard(self, view: _View, decision: _Decision) -> _Decision:
         """Return the decision without the deletes that have to wait. The engine is asked for each container of a delete
@@ -240,10 +247,12 @@ class _Pass:
         if unlisted:
             with self._timed(Stage.DOCKER):
                 presences |= self.source.presence(sorted(unlisted), self.deadline)
-        guard = Guard(settings.guard, presences, settings.clock.monotonic(), settings.lifetime)
+        now = settings.clock.monotonic()
+        guard = Guard(settings.guard, presences, now, settings.lifetime)
         held_before = {} if decision.replaced else self.memory.held_deletes
         planned, held_deletes = guard.hold_back(decision.plan, held_before)
-        return evolve(decision, plan=planned, held_deletes=held_deletes)
+        waits = waiting(planned.changes, decision.setbacks, now)
+        return evolve(decision, plan=planned, held_deletes=held_deletes, waiting=waits)
 
     def _owner_record(self, view: _View) -> OwnerRecord:
         """Return this owner's record. Raises OwnerConflict if another engine wrote it, unless --take-over applies and
@@ -282,34 +291,43 @@ class _Pass:
         others = decode_all(each.value for each in self.registry.other_records(self.owner, self.deadline))
         return ownership.with_other_records(others, wanted.placed, actual)
 
-    def _apply(self, planned: Plan) -> tuple[Outcome, ...]:
-        """Make the changes, the owner record first. A change that fails does not stop the others, except that changes
-        which need the owner record are not made without it."""
+    def _apply(self, decision: _Decision) -> tuple[Outcome, ...]:
+        """Make the changes: first the renewals, since those keys expire, then the owner record, then the others. A
+        change that is not made does not stop the others, except that changes which need the owner record are not made
+        without it."""
         with self._timed(Stage.APPLY):
-            ahead = [change for change in planned.changes if change.action is Action.RECORD]
-            outcomes = list(self.registry.apply_all(self.owner, ahead, self.deadline))
-            record = outcomes[0] if outcomes else None
-            going = []
-            for change in in_apply_order(change for change in planned.changes if change.action is not Action.RECORD):
-                if record and _stops(record, change):
-                    detail = f"the owner record could not be written: {record.detail}"
-                    outcomes.append(Outcome(change, record.result, detail))
-                else:
-                    going.append(change)
-            outcomes += self.registry.apply_all(self.owner, going, self.deadline)
-            return tuple(outcomes)
+            planned = decision.plan.changes
+            renewals = sorted((each for each in planned if each.action is Action.RENEW), key=_seconds_left)
+            renewed = self._make(renewals, decision)
+            recorded = self._make([each for each in planned if each.action is Action.RECORD], decision)
+            others = (each for each in planned if each.action not in {Action.RENEW, Action.RECORD})
+            stopped, going = _sorted_out(recorded, in_apply_order(others))
+            return (*renewed, *recorded, *stopped, *self._make(going, decision))
+
+    def _make(self, changes: Sequence[Change], decision: _Decision) -> tuple[Outcome, ...]:
+        """Make those of the changes that do not wait, and return the outcomes of all."""
+        waits = decision.waiting
+        outcomes = [Outcome(each, Result.WAITING, waits[each.key].detail) for each in changes if each.key in waits]
+        going = [change for change in changes if change.key not in waits]
+        for part in in_parts(going, decision.setbacks):
+            outcomes += self.registry.apply_all(self.owner, part, self.deadline)
+        return tuple(outcomes)
 
     def _report(self, view: _View, decision: _Decision, outcomes: tuple[Outcome, ...]) -> PassReport:
         wanted = decision.wanted
+        setbacks = setbacks_after(outcomes, decision.setbacks, self.settings.clock.monotonic())
+        unaddressed = _missing_address(wanted)
+        result = result_of(decision.plan, outcomes, setbacks, late=self.deadline.passed, unaddressed=bool(unaddressed))
         return PassReport(
-            result_of(outcomes, none_addressed=wanted.none_addressed),
+            result,
             self.owner,
-            _first_problem(outcomes) or _missing_address(wanted),
+            unaddressed if result is PassResult.NO_ADDRESS else problem_of(result, outcomes, setbacks),
             decision.plan,
             outcomes,
             unknown=view.snapshot.unknown,
             excluded=wanted.excluded,
             seconds=self.seconds,
+            setbacks=setbacks,
             held_deletes=decision.held_deletes,
             store_position=view.actual.store_position,
             replaced=decision.replaced,
@@ -320,23 +338,34 @@ class _Pass:
         )
 
 
+def _seconds_left(renewal: Change) -> float:
+    """Return how long a key lives that is to be renewed, in seconds; one that does not expire lives for ever."""
+    left = renewal.before.ttl if renewal.before else None
+    return inf if left is None else left
+
+
+def _sorted_out(recorded: Iterable[Outcome], changes: Iterable[Change]) -> tuple[list[Outcome], list[Change]]:
+    """Return the outcomes of the changes that may not be made because of the owner record, and the other changes."""
+    stopped: list[Outcome] = []
+    going: list[Change] = []
+    record = next(iter(recorded), None)
+    for change in changes:
+        if record and _stops(record, change):
+            detail = f"the owner record could not be written: {record.detail}"
+            stopped.append(Outcome(change, Result.WAITING, detail))
+        else:
+            going.append(change)
+    return stopped, going
+
+
 def _stops(record: Outcome, change: Change) -> bool:
     """Return whether the outcome of the owner record's write forbids this change.
 
-    After a conflict the record may be another engine's, so every change is forbidden. After a failure only the changes
-    about custom ids are.
+    After a lost race the record may be another engine's, so every change is forbidden. If it was not written for
+    another reason, only the changes about custom ids are.
     """
     unwritten = record.result not in {Result.APPLIED, Result.PENDING}
     return record.result is Result.CONFLICT or (change.claimed and unwritten)
-
-
-def _first_problem(outcomes: tuple[Outcome, ...]) -> str:
-    """Return a message about the first change that failed or was skipped, and how many more did; empty if none did."""
-    bad = [outcome for outcome in outcomes if outcome.result in {Result.FAILED, Result.SKIPPED}]
-    if not bad:
-        return ""
-    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    return f"cannot {bad[0].change.action.value} {bad[0].change.key}: {bad[0].detail}{more}"
 
 
 def _missing_address(wanted: Desired) -> str:

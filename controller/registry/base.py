@@ -40,7 +40,8 @@ class Writer(Protocol):
         """Make one change for this owner, provided that its key is still as it was read.
 
         Never raises for what the registry answers: the outcome is ``conflict`` where the key changed after it was read,
-        and ``failed`` for anything else that went wrong. Both come with a detail.
+        ``rejected`` where the registry refuses the change for another reason, and ``failed`` where it gives no usable
+        answer. All of them come with a detail.
         """
 
     def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:

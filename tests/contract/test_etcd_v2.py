@@ -12,12 +12,13 @@ from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v2.registry import etcd_v2_registry
 from model.plan import Action, Change, Reason
 from model.record import RecordKeys
-from model.report import Result
+from model.report import Outcome, Result
 from model.stored import Lifetime
 from tests.contract.clients import Address, address, soon
 from tests.support.answering import fake
-from tests.support.builders import OWNER, change
+from tests.support.builders import OWNER, change, create
 from tests.support.etcd_server import EtcdServer
+from tests.support.pass_harness import RealHost, serving
 
 KEY = "/services/nginx/core-01:web:80"
 
@@ -112,3 +113,80 @@ def test_the_rest_of_every_keys_lifetime_is_read(good: EtcdServer) -> None:
     good.put("/services/db/other:db:5432", "10.0.0.2:5432", ttl=100)
     stored = registry_at(address(good)).read(OWNER, soon()).stored
     assert stored["/services/db/other:db:5432"].ttl in range(95, 101)
+
+
+# Directories in the place of a key.
+
+CHANGES = {
+    "entry": create(KEY, "10.0.0.1:80"),
+    "record": Change(Action.RECORD, RecordKeys("/services").record(OWNER), "mine", None, Reason.CLAIMS),
+}
+
+
+@pytest.mark.parametrize("change_of", CHANGES.values(), ids=CHANGES.keys())
+@pytest.mark.parametrize("inside", ["", "/a", "/a/b", "/a/b/c"], ids=["empty", "one in it", "two", "three"])
+def test_a_directory_without_keys_gives_way_to_the_key(good: EtcdServer, change_of: Change, inside: str) -> None:
+    """However many empty directories lie in it."""
+    good.put_directory(f"{change_of.key}{inside}")
+    registry = registry_at(address(good))
+    assert registry.apply(OWNER, change_of, soon()) == Outcome(change_of, Result.APPLIED)
+    assert good.get(change_of.key) == change_of.value
+
+
+@pytest.mark.parametrize("inside", ["x", "a/b", "_hidden", "a/_hidden", "_hidden/a"])
+def test_a_directory_with_a_key_stays(good: EtcdServer, inside: str) -> None:
+    """Also if the key is hidden, so that no listing shows it. The create ends as a conflict that says why."""
+    good.put(f"{KEY}/{inside}", "somebody's")
+    ended = registry_at(address(good)).apply(OWNER, create(KEY), soon())
+    assert (ended.result, ended.detail) == (Result.CONFLICT, "a directory that is not empty is in its place")
+    assert good.get(f"{KEY}/{inside}") == "somebody's"
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.DELETE], ids=lambda each: each.value)
+def test_a_directory_that_took_the_place_of_a_key_after_the_read_is_left_to_the_next_pass(
+    good: EtcdServer, action: Action
+) -> None:
+    """Only a create removes it: the change was decided on something else."""
+    good.put(KEY, "10.0.0.1:80")
+    registry = registry_at(address(good))
+    before = registry.read(OWNER, soon()).stored[KEY]
+    good.delete(KEY)
+    good.put_directory(KEY)
+    wanted = Result.APPLIED if action is Action.DELETE else Result.CONFLICT
+    assert registry.apply(OWNER, change(action, before, "10.0.0.1:80"), soon()).result is wanted
+    assert (good.node(KEY) or {})["dir"]
+
+
+def test_a_key_of_which_the_empty_directory_was_left_behind_is_written(good: EtcdServer) -> None:
+    """An agent was killed between the delete of a key and that of its directory, and a service of that name came."""
+    left_by_a_crash = "/services/team/db"
+    good.put(f"{left_by_a_crash}/core-01:web:80", "10.0.0.1:80")
+    good.delete(f"{left_by_a_crash}/core-01:web:80")
+    assert good.ls_dirs("/services/team") == [left_by_a_crash]
+    assert registry_at(address(good)).apply(OWNER, create(left_by_a_crash), soon()).result is Result.APPLIED
+
+
+# Keys and values that are not UTF-8.
+
+
+def test_a_key_that_is_not_utf_8_is_left_alone(good: EtcdServer) -> None:
+    """It looks like an orphan of this host, and etcd's text for it names no key. Two passes write nothing about it."""
+    good.put_bytes("/services/nginx/core-01:w%FFb:80", "x")
+    good.put_bytes("/services/ngin%C3%28x/core-01:web:80", "x")
+    good.put_bytes("/services/nginx/core-01:%ED%A0%80:80", "x")
+    host = RealHost(registry_at(address(good)))
+    host.has_a_pass()
+    index = good.index()
+    for _ in range(2):
+        report = host.has_a_pass()
+        assert (report.plan.changes, report.plan.foreign, good.index()) == ((), 3, index)
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["wanted", "not wanted"])
+def test_a_value_that_is_not_utf_8_is_repaired_or_deleted_once(good: EtcdServer, runs: bool) -> None:
+    """The key's id tells that it is this host's."""
+    good.put_bytes(KEY, "%FF%FE")
+    host = RealHost(registry_at(address(good)), *([serving("web")] if runs else []))
+    host.has_a_pass()
+    assert good.get(KEY) == ("10.0.0.1:8000" if runs else None)
+    assert host.has_a_pass().plan.changes == ()

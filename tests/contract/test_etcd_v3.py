@@ -25,6 +25,7 @@ from tests.support.answering import fake
 from tests.support.builders import OWNER, change, create
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v3 import EtcdV3, encoded
+from tests.support.pass_harness import RealHost, serving
 from tests.support.waiting import wait_until
 
 KEY = "/services/nginx/core-01:web:80"
@@ -137,7 +138,7 @@ def test_a_batch_that_would_fail_in_parts_too_is_sent_once() -> None:
     denied = {"code": 3, "message": "etcdserver: authentication failed, invalid user ID or password"}
     with fake(400, denied) as etcd:
         registry = etcd_v3_registry(EtcdV3Client([etcd.address]), PREFIX, Lifetime())
-        assert results(registry, *(create(f"/services/{each}") for each in range(9))) == [Result.FAILED] * 9
+        assert results(registry, *(create(f"/services/{each}") for each in range(9))) == [Result.REJECTED] * 9
         assert len(etcd.asked) == 1
 
 
@@ -497,7 +498,7 @@ def test_the_error_of_a_full_etcd_says_what_to_do() -> None:
         client.calls()
         outcomes = list(registry.apply_all(OWNER, [create(f"/services/{each}") for each in range(9)], soon()))
         assert client.calls() == ["kv/txn"]
-        assert {each.result for each in outcomes} == {Result.FAILED}
+        assert {each.result for each in outcomes} == {Result.REJECTED}
         assert outcomes[0].detail == (
             "etcdserver: mvcc: database space exceeded "
             "(etcd is full; compact and defragment it, then disarm the alarm: etcdctl alarm disarm)"
@@ -507,7 +508,7 @@ def test_the_error_of_a_full_etcd_says_what_to_do() -> None:
         client.calls()
         ended = list(registry.apply_all(OWNER, [create("/services/9"), change(Action.DELETE, stored[KEY])], soon()))
         assert client.calls() == ["kv/txn"] * 3, "deletes are tried by themselves, as other versions accept those"
-        assert {each.result for each in ended} == {Result.FAILED}
+        assert {each.result for each in ended} == {Result.REJECTED}
     finally:
         server.close()
 
@@ -530,3 +531,30 @@ def test_no_request_is_made_after_the_deadline(good: EtcdServer) -> None:
     with pytest.raises(RegistryUnavailable, match="ran out of time"):
         registry_at(good, TTL).read(OWNER, over)
     assert [each.result for each in registry_at(good, TTL).apply_all(OWNER, [create(KEY)], over)] == [Result.SKIPPED]
+
+
+# Keys and values that are not UTF-8.
+
+
+def test_a_key_that_is_not_utf_8_is_left_alone(good: EtcdServer) -> None:
+    """It looks like an orphan of this host. Two passes write nothing about it."""
+    store = EtcdV3(good.endpoint)
+    for key in (b"/services/nginx/core-01:w\xffb:80", b"/services/ngin\xc3\x28x/core-01:web:80"):
+        store.call("kv/put", {"key": encoded(key), "value": encoded("x")})
+    host = RealHost(registry_at(good))
+    host.has_a_pass()
+    revision = store.index()
+    for _ in range(2):
+        report = host.has_a_pass()
+        assert (report.plan.changes, report.plan.foreign, store.index()) == ((), 2, revision)
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["wanted", "not wanted"])
+def test_a_value_that_is_not_utf_8_is_repaired_or_deleted_once(good: EtcdServer, runs: bool) -> None:
+    """The key's id tells that it is this host's."""
+    store = EtcdV3(good.endpoint)
+    store.call("kv/put", {"key": encoded(KEY), "value": encoded(b"\xff\xfe")})
+    host = RealHost(registry_at(good), *([serving("web")] if runs else []))
+    host.has_a_pass()
+    assert store.get(KEY) == ("10.0.0.1:8000" if runs else None)
+    assert host.has_a_pass().plan.changes == ()

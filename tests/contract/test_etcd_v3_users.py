@@ -114,7 +114,7 @@ def error_of(registry: Registry) -> str:
     with pytest.raises(RegistryUnavailable, match=r"^cannot read /services: ") as unavailable:
         registry.read(OWNER, soon(), consistent=True)
     outcome = registry.apply(OWNER, create(KEY), soon())
-    assert outcome.result is Result.FAILED
+    assert outcome.result is Result.REJECTED
     assert str(unavailable.value).endswith(outcome.detail)
     return str(unavailable.value)
 
@@ -233,7 +233,7 @@ def test_a_key_that_may_not_be_written_does_not_hold_up_the_others(users: Guarde
     changes = [create(f"/services/{name}/core-01:web:80") for name in "abcde"]
     outcomes = {each.change.key: each for each in registry.apply_all(OWNER, changes, soon())}
     refused = outcomes.pop("/services/b/core-01:web:80")
-    assert refused.result is Result.FAILED
+    assert refused.result is Result.REJECTED
     assert "permission denied (grant " in refused.detail
     assert {each.result for each in outcomes.values()} == {Result.APPLIED}
     stored = registry.read(OWNER, soon()).stored

@@ -148,5 +148,5 @@ def test_a_request_that_etcd_refuses_is_not_sent_to_another_endpoint(good: EtcdS
     denied["code"] = 7
     with fake(401, denied) as one, fake(401, denied) as two:
         client = Client(api, one.address, two.address)
-        assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
+        assert client.registry.apply(OWNER, create(KEY), soon()).result is Result.REJECTED
         assert (bool(one.asked), len(two.asked), client.errors) == (True, 0, 0)

@@ -23,7 +23,7 @@ from model.stored import FOREVER
 from tests.support.agent import Agent
 from tests.support.engine import DockerEngine
 from tests.support.etcd_server import EtcdServer
-from tests.support.host import Host
+from tests.support.host import Host, on_both
 from tests.support.nasty import FORGED, ODD, OTHERS, STRANGE_KEYS, UNFIT, UNFIT_ADDRESSES
 
 #: The owner of all entries here.
@@ -345,3 +345,26 @@ def test_every_allowed_character_is_read_back_as_it_was_written(etcd: EtcdServer
         change = Change(Action.DELETE, stored.key, "", stored, Reason.GONE)
         assert registry.apply(OWNER, change, Deadline.after(10, Clock())).result is Result.APPLIED, ascii(stored.key)
     assert registry.read("core-01", Deadline.after(10, Clock())).stored == {}
+
+
+@on_both("host")
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ("-e SERVICE_NAME=../evil", "SERVICE_NAME '../evil' has the path part '..'"),
+        ("-e SERVICE_9000_ID=core-99:other:80", "has the form of an id of host 'core-99', which would remove it"),
+    ],
+    ids=["name", "id"],
+)
+def test_a_key_from_before_a_rule_goes_with_the_reason_refused(host: Host, flags: str, says: str) -> None:
+    """The dry run of a version with the rule says why the key will go; the pass deletes it, and counts no drift."""
+    host.start("old", flags=flags)
+    host.start("other")
+    host.store.put(f"{host.prefix}/{host.key('old')}", "192.0.2.1:1")
+    shown = host.reconcile("--dry-run").stdout
+    (line,) = (line for line in shown.splitlines() if line.startswith("- "))
+    assert f"{host.key('old')}  192.0.2.1:1  (refused: " in line
+    assert says in line
+    agent = host.agent().wait_ready()
+    host.wait_for({key: value for key, value in host.expected().items() if key != host.key("old")})
+    assert agent.drift() == {"missing": 0, "overwritten": 0, "orphan": 0}

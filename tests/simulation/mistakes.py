@@ -215,8 +215,8 @@ MISTAKES = (
         "Keys that were there before -ttl was given never got a lifetime, and outlived their host.",
         "c571ee9",
         "model/stored.py",
-        "        return self.ttl > 0 and (left is None or not self.ttl - self.refresh < left <= self.ttl)",
-        "        return self.ttl > 0 and left is not None and not self.ttl - self.refresh < left <= self.ttl",
+        "        return self.ttl > 0 and (left is None or not self.kept < left <= self.ttl)",
+        "        return self.ttl > 0 and left is not None and not self.kept < left <= self.ttl",
     ),
     Mistake(
         "keys-from-before-the-end-of-the-ttl-expire",

@@ -68,6 +68,18 @@ class EtcdV2:
         form = {"value": value} | ({} if ttl is None else {"ttl": str(ttl)})
         return int(self._call("PUT", key, form=form).document["node"]["modifiedIndex"])
 
+    def put_directory(self, key: str) -> None:
+        """Create an empty directory."""
+        self._call("PUT", key, form={"dir": "true"})
+
+    def put_bytes(self, key: str, value: str) -> None:
+        """Write one key, of which path and value are given percent-encoded, so that they may be any bytes."""
+        request = urllib.request.Request(
+            f"http://{self.endpoint}/v2/keys{key}", data=f"value={value}".encode(), method="PUT"
+        )
+        with _opener.open(request, timeout=self._timeout):
+            return
+
     def delete(self, key: str, recursive: bool = False) -> bool:
         """Delete a key, or with `recursive` a whole directory; return False if there was nothing to delete."""
         try:

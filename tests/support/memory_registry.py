@@ -97,8 +97,8 @@ class RecordingRegistry(MemoryRegistry):
     """A registry that notes every request.
 
     ``requests`` has the reads and writes in one list, ``reads`` and ``writes`` have them apart. ``failing`` says which
-    changes it refuses. ``before_write`` is called before each write. With ``die_at`` the agent is killed before its
-    write of that number, counted from 0.
+    changes get no answer, and ``rejecting`` which it refuses. ``before_write`` is called before each write. With
+    ``die_at`` the agent is killed before its write of that number, counted from 0.
     """
 
     def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:
@@ -108,6 +108,7 @@ class RecordingRegistry(MemoryRegistry):
         self.reads: list[str] = []
         self.writes: list[str] = []
         self.failing: Callable[[Change], bool] = lambda change: False
+        self.rejecting: Callable[[Change], bool] = lambda change: False
         self.die_at: int | None = None
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
@@ -130,4 +131,8 @@ class RecordingRegistry(MemoryRegistry):
         self.requests.append(f"{change.action.value} {change.key}")
         self.before_write()
         self.writes.append(f"{change.action.value} {change.key}")
-        return Outcome(change, Result.FAILED, "no") if self.failing(change) else super().apply(owner, change, deadline)
+        if self.failing(change):
+            return Outcome(change, Result.FAILED, "no")
+        if self.rejecting(change):
+            return Outcome(change, Result.REJECTED, "permission denied")
+        return super().apply(owner, change, deadline)

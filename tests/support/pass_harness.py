@@ -6,6 +6,7 @@ from typing import Any
 
 from controller.effects.clock import Clock
 from controller.reconcile.one_pass import PassSettings, reconcile
+from controller.registry.base import Registry
 from model.container import Container
 from model.layout import Layout, PlainLayout
 from model.memory import Memory, memory_after
@@ -101,6 +102,20 @@ class Host:
     def restarts(self) -> None:
         """Replace the agent by a new one, whose memory is empty."""
         self.memory = Memory()
+
+
+class RealHost(Host):
+    """A Docker host with an agent that writes to any registry, such as one over a real etcd."""
+
+    def __init__(self, registry: Registry, *containers: Container, **settings: Any) -> None:
+        super().__init__(*containers, clock=Clock(), **settings)
+        self._registry = registry
+
+    def tries_a_pass(self) -> PassReport:
+        """See Host."""
+        report = reconcile(self.settings, self.source, self._registry, self.memory)
+        self.memory = memory_after(report, self.memory)
+        return report
 
 
 def engine_of(owner: str) -> str:

@@ -10,6 +10,7 @@ from model.plan import Action, Change, Plan, Reason
 from model.record import RecordKeys
 from model.refusal import Refusal, RefusalReason
 from model.report import Outcome, PassReport, PassResult, Result, Stage, result_of
+from model.setbacks import setbacks_after
 from model.snapshot import UnknownContainer
 from model.stored import Stored
 
@@ -70,12 +71,14 @@ def planned(
     """Make the report of a pass that made a plan with these changes. Each change ended in ``ended``; ``counts`` are
     other fields of the plan."""
     detail = "" if ended in {Result.APPLIED, Result.PENDING} else DETAIL
+    outcomes = tuple(Outcome(change, ended, detail) for change in changes)
     return PassReport(
         result,
         owner="core-01",
         problem="" if result is PassResult.SUCCESS else DETAIL,
         plan=Plan(changes=changes, refusals=refusals, **counts),
-        outcomes=tuple(Outcome(change, ended, detail) for change in changes),
+        outcomes=outcomes,
+        setbacks=setbacks_after(outcomes, {}, 0.0),
         unknown=unknown,
         seconds=seconds or {},
     )
@@ -99,4 +102,5 @@ ONE_CHANGE_PER_ACTION = (
 def report_with_results(*results: Result) -> PassReport:
     """Make the report of a pass over ``ONE_CHANGE_PER_ACTION``, one result for each change."""
     outcomes = tuple(Outcome(change, result) for change, result in zip(ONE_CHANGE_PER_ACTION, results, strict=True))
-    return PassReport(result_of(outcomes), plan=Plan(ONE_CHANGE_PER_ACTION, in_sync=12), outcomes=outcomes)
+    plan, setbacks = Plan(ONE_CHANGE_PER_ACTION, wanted=14, in_sync=12), setbacks_after(outcomes, {}, 0.0)
+    return PassReport(result_of(plan, outcomes, setbacks), plan=plan, outcomes=outcomes, setbacks=setbacks)

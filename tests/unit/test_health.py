@@ -7,9 +7,9 @@ import pytest
 from controller.observe.answer import Answer
 from controller.observe.health import AllRegistries, Health
 from model.plan import Plan
-from model.report import PassReport, PassResult
+from model.report import PassReport, PassResult, Result
 from tests.support.fakes import FakeTime
-from tests.support.reports import added, failed, planned, refused
+from tests.support.reports import DETAIL, added, failed, planned, refused
 
 INTERVAL, PASS_SECONDS = 2.0, 10.0
 
@@ -96,6 +96,8 @@ def test_a_pass_that_begins_does_not_make_the_loop_ready(health: Health) -> None
         (failed(PassResult.ENGINE_ERROR, "no engine"), False, "engine-error: no engine"),
         (failed(PassResult.REGISTRY_ERROR, "no etcd"), False, "registry-error: no etcd"),
         (failed(PassResult.INTERNAL_ERROR, "ValueError: x"), False, "internal-error: ValueError: x"),
+        (planned(added(), ended=Result.REJECTED, result=PassResult.INCOMPLETE), True, f"incomplete: {DETAIL}"),
+        (planned(added(), ended=Result.SKIPPED, result=PassResult.UNFINISHED), True, f"unfinished: {DETAIL}"),
         (
             PassReport(PassResult.OPERATION_ERROR, plan=Plan(), problem="cannot create /a: no"),
             False,
@@ -104,10 +106,10 @@ def test_a_pass_that_begins_does_not_make_the_loop_ready(health: Health) -> None
     ],
     ids=lambda value: value.result.value if isinstance(value, PassReport) else None,
 )
-def test_a_loop_is_ready_only_after_a_successful_pass(
+def test_a_loop_is_ready_only_while_the_entries_follow_the_host(
     health: Health, report: PassReport, good: bool, text: str
 ) -> None:
-    """The text has the plan of a successful pass, or the result and the problem of a failed one."""
+    """The text has the plan of a successful pass, or the result and the problem of any other."""
     health.ended(report, 0.0, 1.0)
     assert (health.ready().good, health.ready().text) == (good, text)
 

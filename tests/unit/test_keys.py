@@ -48,6 +48,7 @@ def test_a_name_can_have_slashes_and_every_visible_character(text: str) -> None:
         ("a\x7f", "control"),
         ("\ud800", "control"),
         ("a\u2028b", "control"),
+        ("a\ufffdb", "U+FFFD"),
         ("ü" * MAX_PART_BYTES, "longer"),
     ],
 )

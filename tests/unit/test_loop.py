@@ -17,12 +17,12 @@ from model.guard import HeldDelete
 from model.memory import Memory
 from model.ownership import Known
 from model.plan import Plan
-from model.report import PassReport, PassResult
+from model.report import PassReport, PassResult, Result
 from model.snapshot import Presence
 from model.stored import StorePosition
 from model.take_over import LivenessWait
 from tests.support.fakes import EPOCH, FakeTime, RecordingObserver
-from tests.support.reports import failed, planned
+from tests.support.reports import added, failed, planned
 
 #: An interval in seconds that is longer than any test: a loop that waits for it has to be woken.
 HOUR = 3600.0
@@ -39,13 +39,15 @@ class ScriptedLoop:
     ``memories`` has the memory that each pass was given. The loop is woken after each pass, so it never waits.
     """
 
-    def __init__(self, *reports: PassReport | Exception, interval: float = HOUR, jitter: float = 0.0) -> None:
+    def __init__(
+        self, *reports: PassReport | Exception, interval: float = HOUR, jitter: float = 0.0, longest: float = 30.0
+    ) -> None:
         self.memories: list[Memory] = []
         self.time = FakeTime()
         self._reports: Iterator[PassReport | Exception] = iter(reports)
         self._left = len(reports)
         self.observer = RecordingObserver(then=self._wake)
-        pace = Pace(interval, self.time.clock, lambda: jitter, Threads().waker())
+        pace = Pace(interval, self.time.clock, lambda: jitter, Threads().waker(), longest)
         self.loop = Loop(self._pass, pace, (self.observer,))
 
     def run(self) -> ScriptedLoop:
@@ -168,15 +170,46 @@ def test_the_wait_grows_with_each_failure_in_a_row_up_to_thirty_seconds() -> Non
     assert script.observer.waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("result", [each for each in PassResult if PassReport(each).backs_off])
-def test_the_wait_grows_after_every_kind_of_failure_that_leads_to_back_off(result: PassResult) -> None:
-    """Neither the engine nor the registry is asked at the usual pace."""
+#: The results of passes that did what they could.
+DONE = (PassResult.SUCCESS, PassResult.INCOMPLETE, PassResult.UNFINISHED, PassResult.NO_ADDRESS)
+
+
+@pytest.mark.parametrize("result", [each for each in PassResult if each not in (*DONE, PassResult.OPERATION_ERROR)])
+def test_the_wait_grows_after_every_pass_that_could_not_make_a_plan(result: PassResult) -> None:
+    """The engine or the registry could not be read, or the pass broke."""
     assert ScriptedLoop(*[failed(result)] * 3, interval=1.0).run().observer.waits == [1.0, 2.0, 4.0]
 
 
 def test_the_wait_is_the_interval_while_the_hosts_address_is_missing() -> None:
     """Engine and registry answer, and containers that end lose their entries as soon as ever."""
     assert ScriptedLoop(*[failed(PassResult.NO_ADDRESS)] * 3, interval=1.0).run().observer.waits == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("ended", [Result.FAILED, Result.REJECTED, Result.CONFLICT], ids=lambda each: each.value)
+@pytest.mark.parametrize("result", [PassResult.INCOMPLETE, PassResult.OPERATION_ERROR], ids=lambda each: each.value)
+def test_a_change_that_is_not_made_does_not_make_the_loop_wait(ended: Result, result: PassResult) -> None:
+    """The change waits by itself. All others go on at the interval."""
+    report = planned(added(), ended=ended, result=result)
+    assert ScriptedLoop(*[report] * 3, interval=1.0).run().observer.waits == [1.0] * 3
+
+
+def test_a_pass_that_ran_out_of_time_is_followed_at_once_if_it_made_changes() -> None:
+    """Otherwise the wait grows, as nothing shows that the next pass would do better."""
+    progress = planned(added(), ended=Result.SKIPPED, result=PassResult.UNFINISHED)
+    none = planned(added(), ended=Result.SKIPPED, result=PassResult.OPERATION_ERROR)
+    assert ScriptedLoop(progress, progress, none, none, interval=0.5).run().observer.waits == [0.0, 0.0, 1.0, 2.0]
+
+
+def test_no_wait_is_longer_than_keys_with_a_lifetime_allow() -> None:
+    """The interval still is the least."""
+    assert ScriptedLoop(*[BAD] * 4, interval=1.0, longest=3.0).run().observer.waits == [1.0, 2.0, 3.0, 3.0]
+    assert ScriptedLoop(BAD, interval=5.0, longest=3.0).run().observer.waits == [5.0]
+
+
+def test_a_loop_that_is_woken_tries_every_change() -> None:
+    """Whoever sends SIGHUP has mended something, and need not wait for the next try."""
+    script = ScriptedLoop(planned(added(), ended=Result.REJECTED, result=PassResult.INCOMPLETE), GOOD).run()
+    assert [each.due for each in script.memories[1].setbacks.values()] == [0.0]
 
 
 def test_jitter_shortens_only_the_wait_after_a_failure_by_up_to_a_quarter() -> None:

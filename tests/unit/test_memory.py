@@ -14,7 +14,7 @@ from model.snapshot import Presence
 from model.stored import Actual, Stored, StorePosition
 from model.take_over import LivenessWait
 from tests.support.builders import OWNER, PLAIN, entry, wanting
-from tests.support.reports import ONE_CHANGE_PER_ACTION, report_with_results
+from tests.support.reports import ONE_CHANGE_PER_ACTION, added, failed, planned, report_with_results
 
 HELD = HeldDelete(Presence.ABSENT, 2, 5.0)
 MEMORY = Memory({"/services/a": Known("x", "id")}, {"/services/b": HELD}, StorePosition("c1", 7), 3)
@@ -105,3 +105,13 @@ def test_a_held_back_key_stays_known_unless_the_store_was_replaced(replaced: boo
     report = PassReport(PassResult.SUCCESS, plan=Plan(held_back=(delete,)), replaced=replaced)
     known = {delete.key: Known("x", "id"), "/services/z": Known("x", "id")}
     assert set(memory_after(report, Memory(known)).known) == kept
+
+
+def test_the_changes_that_were_not_made_are_those_of_the_latest_pass() -> None:
+    """A pass that made no plan leaves them as they were, and one that is told to tries each of them at once."""
+    report = planned(added("/services/a"), ended=Result.REJECTED, result=PassResult.INCOMPLETE)
+    after = memory_after(report, Memory())
+    assert after.setbacks == report.setbacks
+    assert memory_after(failed(), after) == after
+    assert [each.due for each in after.trying_everything().setbacks.values()] == [0.0]
+    assert memory_after(planned(), after).setbacks == {}

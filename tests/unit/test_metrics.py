@@ -71,11 +71,16 @@ def cells(row: str) -> list[str]:
 
 
 #: The labels with a closed list of values, and the enumerations that they are taken from.
+#: The results of changes that were tried.
+COUNTED_RESULTS = [each for each in Result if each not in {Result.PENDING, Result.WAITING}]
+
 LABEL_VALUES: dict[tuple[str, str], Iterable[DescribedEnum]] = {
     ("wharfinger_passes_total", "result"): PassResult,
     ("wharfinger_pass_duration_seconds", "stage"): Stage,
     ("wharfinger_operations_total", "action"): Action,
-    ("wharfinger_operations_total", "result"): [each for each in Result if each is not Result.PENDING],
+    ("wharfinger_operations_total", "result"): [
+        each for each in Result if each not in {Result.PENDING, Result.WAITING}
+    ],
     ("wharfinger_drift_repaired_total", "kind"): DRIFT,
     ("wharfinger_containers_excluded", "reason"): ExclusionReason,
     ("wharfinger_entries_refused", "reason"): RefusalReason,
@@ -184,7 +189,7 @@ def test_only_the_stages_that_a_pass_reached_are_timed(metrics: Metrics) -> None
     assert value(metrics, "pass_duration_seconds_count", stage="apply", **OF_ETCD) == 0
 
 
-@pytest.mark.parametrize("ended", [Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.SKIPPED])
+@pytest.mark.parametrize("ended", COUNTED_RESULTS)
 @pytest.mark.parametrize(
     "change",
     [added(KEY), altered(KEY, "a:1", "b:2"), removed(KEY), renewed(KEY), recorded()],
@@ -197,6 +202,31 @@ def test_operations_are_counted_by_action_and_result(metrics: Metrics, change: o
     action = report.outcomes[0].change.action.value
     assert value(metrics, "operations_total", action=action, result=ended.value, **OF_ETCD) == 1
     assert total(metrics, "operations_total") == 1
+
+
+def test_a_change_that_waits_is_no_operation(metrics: Metrics) -> None:
+    """It was not tried. A gauge shows how many were not made when they were last tried, first lost races aside."""
+    metrics.of("etcd").ended(planned(added(KEY), ended=Result.WAITING), EPOCH, 1.0)
+    assert total(metrics, "operations_total") == 0
+    metrics.of("etcd").ended(planned(added(KEY), removed("/a/b"), ended=Result.REJECTED), EPOCH, 1.0)
+    assert value(metrics, "changes_waiting", **OF_ETCD) == 2
+    metrics.of("etcd").ended(planned(added(KEY), ended=Result.CONFLICT), EPOCH, 1.0)
+    assert value(metrics, "changes_waiting", **OF_ETCD) == 0
+
+
+@pytest.mark.parametrize(
+    ("result", "good"),
+    [
+        (PassResult.SUCCESS, True),
+        (PassResult.INCOMPLETE, True),
+        (PassResult.UNFINISHED, True),
+        (PassResult.OPERATION_ERROR, False),
+    ],
+)
+def test_a_rejected_change_is_no_sign_of_a_dead_host(metrics: Metrics, result: PassResult, good: bool) -> None:
+    """The time of the last success goes on while everything else is in step, and while a long pass gets on."""
+    metrics.of("etcd").ended(planned(result=result), EPOCH, 1.0)
+    assert (value(metrics, "last_success_timestamp_seconds", **OF_ETCD) == EPOCH) is good
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from model.record import RecordKeys
 from model.report import PassReport, PassResult, Result, Stage
 from model.rules import HealthRule
 from model.snapshot import Snapshot, UnknownContainer
-from model.stored import Actual
+from model.stored import Actual, Lifetime
 from tests.support.builders import container
 from tests.support.fakes import FakeDocker, FakeSource, FakeTime, inspected
 from tests.support.memory_registry import RecordingRegistry
@@ -185,16 +185,121 @@ def test_a_lost_race_does_not_fail_the_pass() -> None:
     assert registry.keys() == {WEB: "10.9.9.9:1"}
 
 
+def test_a_change_that_the_registry_rejects_waits_while_all_others_go_on() -> None:
+    """It is tried again after one second, two, four and so on. Its pass is incomplete, and not failed."""
+    time = FakeTime()
+    host = Host(serving("db"), serving("web"), clock=time.clock)
+    host.registry.rejecting = lambda change: change.key == DB
+    tries = []
+    for second in range(64):
+        before = len(host.registry.writes)
+        host.runs(serving("db"), serving("web", number=8001 + second))
+        report = host.tries_a_pass()
+        assert (report.result, report.follows_host, report.outage) == (PassResult.INCOMPLETE, True, False)
+        assert report.problem == f"cannot create {DB}: permission denied"
+        assert host.registry.keys() == {WEB: f"{IP}:{8001 + second}"}
+        tries += [second] if f"create {DB}" in host.registry.writes[before:] else []
+        time.advance(1)
+    assert tries == [0, 1, 3, 7, 15, 31, 63]
+    host.registry.rejecting = lambda change: False
+    host.memory = host.memory.trying_everything()
+    assert host.tries_a_pass().succeeded
+
+
+def test_a_change_that_gets_no_answer_holds_up_no_other() -> None:
+    """The pass failed, as nobody knows what became of the change, but the next one need not come later."""
+    host = Host(serving("db"), serving("web"))
+    host.interval = 0.5
+    host.registry.failing = lambda change: change.key == DB
+    report = host.tries_a_pass()
+    assert (report.result, report.outage) == (PassResult.OPERATION_ERROR, False)
+    assert results(host.tries_a_pass()) == {DB: Result.FAILED}
+    assert results(host.tries_a_pass()) == {DB: Result.WAITING}
+
+
+def test_a_rejected_delete_costs_no_second_read_while_it_waits() -> None:
+    """The registry is read consistently only before a delete is tried."""
+    host = Host()
+    host.interval = 0.5
+    host.has_a_pass()
+    host.registry.put(ORPHAN, f"{IP}:1")
+    host.registry.rejecting = lambda change: change.action is Action.DELETE
+    assert results(host.tries_a_pass()) == {ORPHAN: Result.REJECTED}
+    host.registry.reads.clear()
+    assert results(host.tries_a_pass()) == {ORPHAN: Result.WAITING}
+    assert host.registry.reads == ["any"]
+
+
+def test_a_change_that_was_rejected_by_a_store_that_is_no_more_is_tried_at_once() -> None:
+    """The new store may take it."""
+    host = Host(serving("web"))
+    host.registry.rejecting = lambda change: change.key == WEB
+    host.tries_a_pass()
+    host.registry.rejecting = lambda change: False
+    host.registry.cluster = "another"
+    assert results(host.tries_a_pass()) == {WEB: Result.APPLIED}
+
+
+LIFETIME = Lifetime(15, 10)
+
+
+def host_with_lifetimes(time: FakeTime, *left: int) -> Host:
+    """Return a host whose containers ``web-0``, ``web-1`` and so on have keys with so many seconds left each."""
+    containers = [serving(f"web-{number}", number=8000 + number) for number in range(len(left))]
+    host = Host(*containers, registry=RecordingRegistry(lifetime=LIFETIME), clock=time.clock)
+    host.settings = evolve(host.settings, lifetime=LIFETIME)
+    host.has_a_pass()
+    for number, seconds in enumerate(left):
+        key = f"/services/nginx/core-01:web-{number}:80"
+        host.registry.stored[key] = evolve(host.registry.stored[key], ttl=seconds)
+    host.registry.writes.clear()
+    return host
+
+
+def test_keys_that_expire_are_renewed_before_anything_else_those_with_the_least_left_first() -> None:
+    """Here the first write after them takes all the time that there is."""
+    time = FakeTime()
+    host = host_with_lifetimes(time, 3, 1, 2, 9)
+    host.source.containers.append(serving("a-new-one", "SERVICE_ID=custom", number=9000))
+    host.registry.before_write = lambda: time.advance(3.5)
+    report = host.tries_a_pass()
+    renewals = [f"renew /services/nginx/core-01:web-{number}:80" for number in (1, 2, 0)]
+    assert host.registry.writes == renewals
+    assert report.result is PassResult.UNFINISHED
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["rejected", "lost race"])
+def test_keys_are_renewed_although_the_owner_record_cannot_be_written(lost: bool) -> None:
+    """A renewal writes no value, so it needs no claim."""
+    host = host_with_lifetimes(FakeTime(), 3)
+    host.source.containers.append(serving("a-new-one", "SERVICE_ID=custom", number=9000))
+    host.registry.rejecting = lambda change: change.action is Action.RECORD and not lost
+    if lost:
+        host.registry.before_write = lambda: host.registry.put(RECORD, "somebody else's")
+    report = host.tries_a_pass()
+    assert results(report)["/services/nginx/core-01:web-0:80"] is Result.APPLIED
+    assert Result.APPLIED not in {results(report)[key] for key in results(report) if "web-0" not in key}
+
+
+def test_renewals_are_tried_in_every_pass_although_the_registry_rejects_them() -> None:
+    """Their keys would expire while they wait."""
+    host = host_with_lifetimes(FakeTime(), 3)
+    host.registry.rejecting = lambda change: change.action is Action.RENEW
+    host.tries_a_pass()
+    host.tries_a_pass()
+    assert host.registry.writes == ["renew /services/nginx/core-01:web-0:80"] * 2
+
+
 def test_changes_after_the_deadline_of_the_pass_are_skipped() -> None:
-    """The pass fails, its report counts the skipped changes, and the next pass makes them."""
+    """The report says how far the pass came, and the next pass makes the others."""
     time, registry = FakeTime(), RecordingRegistry()
     containers = [serving(name) for name in ("a1", "b1", "c1", "d1")]
     first_pass(registry)
     registry.before_write = lambda: time.advance(6)
     report = first_pass(registry, *containers, clock=time.clock)
     assert list(results(report).values()) == [Result.APPLIED, Result.APPLIED, Result.SKIPPED, Result.SKIPPED]
-    assert report.result is PassResult.OPERATION_ERROR
-    assert report.problem == "cannot create /services/nginx/core-01:c1:80: the pass ran out of time (and 1 more)"
+    assert report.result is PassResult.UNFINISHED
+    assert report.problem == "the pass ran out of time after 2 of 4 changes"
     assert first_pass(registry, *containers).pending == 0
     assert len(registry.keys()) == 4
 

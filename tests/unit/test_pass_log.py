@@ -12,7 +12,7 @@ from controller.observe.pass_log import PassLog
 from model.guard import HeldDelete
 from model.plan import Change
 from model.refusal import RefusalReason
-from model.report import PassReport, PassResult, Result
+from model.report import Outcome, PassReport, PassResult, Result
 from model.snapshot import Presence
 from model.take_over import LivenessWait
 from tests.support.reports import (
@@ -98,7 +98,7 @@ def test_a_lost_race_is_logged_at_level_info(log: CapturedPassLog) -> None:
     assert (line["key"], line["detail"]) == (KEY, DETAIL)
 
 
-@pytest.mark.parametrize("ended", [Result.FAILED, Result.SKIPPED], ids=lambda ended: ended.value)
+@pytest.mark.parametrize("ended", [Result.FAILED, Result.REJECTED], ids=lambda ended: ended.value)
 def test_a_change_that_failed_is_logged_as_a_warning(log: CapturedPassLog, ended: Result) -> None:
     """The line has the registry's detail. Another line says that the pass failed."""
     change, whole = log.lines(planned(added(KEY), ended=ended, result=PassResult.OPERATION_ERROR))
@@ -107,7 +107,76 @@ def test_a_change_that_failed_is_logged_as_a_warning(log: CapturedPassLog, ended
     assert (whole["event"], whole["result"]) == ("pass failed", "operation-error")
 
 
-def test_every_failed_pass_is_logged_with_its_problem_and_the_wait(log: CapturedPassLog) -> None:
+def tried(times: int, ended: Result = Result.REJECTED) -> PassReport:
+    """Return the report of a pass that tried a change for so many times in a row, and did not make it."""
+    report = planned(added(KEY), ended=ended, result=PassResult.INCOMPLETE, wanted=3, in_sync=2)
+    return evolve(report, setbacks={KEY: evolve(report.setbacks[KEY], tries=times)})
+
+
+@pytest.mark.parametrize("ended", [Result.FAILED, Result.REJECTED, Result.CONFLICT], ids=lambda ended: ended.value)
+def test_a_change_that_is_never_made_is_logged_once_and_then_every_sixty_tries(
+    log: CapturedPassLog, ended: Result
+) -> None:
+    """That is about once an hour. Passes in which it waits log nothing."""
+    told = [times for times in range(1, 123) if log.lines(tried(times, ended))]
+    assert told == [1, 61, 121]
+    waits = evolve(tried(122, ended), outcomes=(Outcome(added(KEY), Result.WAITING, DETAIL),))
+    assert log.lines(waits) == []
+
+
+def test_many_changes_that_are_not_made_have_ten_lines_and_a_number(log: CapturedPassLog) -> None:
+    """A full etcd refuses every one of hundreds."""
+    changes = [added(f"/services/web/core-01:web-{number}:80") for number in range(300)]
+    lines = log.lines(planned(*changes, ended=Result.REJECTED, result=PassResult.INCOMPLETE))
+    assert [line["event"] for line in lines] == ["change failed"] * 10 + ["further changes failed"]
+    assert lines[-1]["changes"] == 290
+    assert len(log.lines(planned(*changes[:10], ended=Result.REJECTED, result=PassResult.INCOMPLETE))) == 10
+
+
+def test_the_first_pass_that_succeeds_except_for_a_change_says_so() -> None:
+    """The number of changes that were not made is in the line only if there are some."""
+    assert CapturedPassLog().lines(tried(2)) == [
+        {
+            "event": "first pass succeeded",
+            "log_level": "info",
+            "owner": "core-01",
+            "entries": 3,
+            "refused": 0,
+            "not_made": 1,
+        }
+    ]
+
+
+def test_a_pass_that_runs_out_of_time_has_one_line_for_all_that_it_left(log: CapturedPassLog) -> None:
+    """Progress is no failure. The changes that were made have a line each, as always."""
+    keys = [f"/services/web/core-01:web-{number}:80" for number in range(600)]
+    ended = [Result.APPLIED] * 2 + [Result.SKIPPED] * 598
+    outcomes = tuple(Outcome(added(key), each) for key, each in zip(keys, ended, strict=True))
+    lines = log.lines(evolve(planned(result=PassResult.UNFINISHED), outcomes=outcomes), 0.0)
+    assert [line["event"] for line in lines[:2]] == ["change applied"] * 2
+    assert lines[2:] == [
+        {
+            "event": "pass ran out of time, the next one goes on at once",
+            "log_level": "warning",
+            "made": 2,
+            "left": 598,
+        }
+    ]
+    assert log.lines(IDLE) == []
+
+
+def test_passes_that_fail_at_the_normal_interval_are_logged_when_they_say_something_else(log: CapturedPassLog) -> None:
+    """A change that gets no answer waits by itself, and each pass meanwhile says the same."""
+    silent = planned(added(KEY), ended=Result.FAILED, result=PassResult.OPERATION_ERROR)
+    waits = evolve(silent, outcomes=(Outcome(added(KEY), Result.WAITING, DETAIL),))
+    assert [line["event"] for line in log.lines(silent)] == ["change failed", "pass failed"]
+    assert log.lines(waits) == []
+    (line,) = log.lines(evolve(waits, problem="something else"))
+    assert (line["problem"], line["failures"]) == ("something else", 3)
+    assert [line["event"] for line in log.lines(IDLE)] == ["passes succeed again"]
+
+
+def test_every_pass_that_could_do_nothing_is_logged_with_its_problem_and_the_wait(log: CapturedPassLog) -> None:
     """The line also has the number of failures in a row."""
     first, second = (log.lines(failed(), wait)[0] for wait in (1.04, 2.0))
     assert first == {

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.effects.clock import Clock, Deadline
-from model.container import ContainerRef
+from model.container import ContainerRef, PortId
 from model.desired import Desired, ExclusionReason
 from model.ownership import Known, Ownership
 from model.plan import DRIFT, Action, Change, Plan, Reason, in_apply_order, plan, with_record
 from model.record import Claim, OwnerRecord, RecordKeys, claimed_keys
-from model.refusal import RefusalReason
+from model.refusal import Refusal, RefusalReason
 from model.stored import Actual, Lifetime, Stored
 from tests.support.builders import HOST_IP, OWNER, PLAIN, entry, wanting
 from tests.support.memory_registry import MemoryRegistry
@@ -252,6 +252,7 @@ def test_the_reasons_are_a_closed_list() -> None:
         "orphan",
         "unhealthy",
         "filtered",
+        "refused",
         "ttl-due",
         "ttl-unwanted",
         "claims",
@@ -290,6 +291,93 @@ def test_deletes_are_applied_last() -> None:
     result = plan_of(wanting(entry("z")), registry_with({"/services/a/core-01:web:80": VALUE}))
     assert [each.action for each in result.changes] == [Action.DELETE, Action.CREATE]
     assert [each.action for each in in_apply_order(result.changes)] == [Action.CREATE, Action.DELETE]
+
+
+# Ports that are refused now.
+
+REFUSED = Refusal(
+    ContainerRef("id-web", "web"), PortId(80, "tcp"), RefusalReason.BAD_NAME, "SERVICE_NAME '..' is no name"
+)
+OTHER_PORT = evolve(REFUSED, port=PortId(81, "tcp"))
+OTHER_CONTAINER = evolve(REFUSED, container=ContainerRef("id-db", "db"))
+REASON_AND_DETAIL = ("refused", REFUSED.detail)
+
+
+@pytest.mark.parametrize("known", [known_keys(OURS), {}], ids=["known", "not known"])
+@pytest.mark.parametrize(
+    ("refusals", "expected"),
+    [
+        ([REFUSED], REASON_AND_DETAIL),
+        ([OTHER_PORT, OTHER_CONTAINER, REFUSED], REASON_AND_DETAIL),
+        ([evolve(REFUSED, container=ContainerRef("id-new", "web"))], REASON_AND_DETAIL),
+        ([OTHER_PORT], None),
+        ([OTHER_CONTAINER], None),
+        ([evolve(REFUSED, port=PortId(80, "udp"))], None),
+    ],
+    ids=["the port", "among others", "a container of that name", "another port", "another container", "udp"],
+)
+def test_the_key_of_a_port_that_is_refused_is_deleted_for_that_reason(
+    known: dict[str, Known], refusals: list[Refusal], expected: tuple[str, str] | None
+) -> None:
+    """The change says why. Another port's refusal says nothing about the key."""
+    (change,) = plan_of(Desired(refusals=tuple(refusals)), registry_with({OURS: VALUE}), known).changes
+    assert change.action is Action.DELETE
+    assert (change.reason.value, change.detail) == (expected or ("gone" if known else "orphan", ""))
+
+
+@pytest.mark.parametrize("serves", [False, True], ids=["no entries", "an entry"])
+@pytest.mark.parametrize(("key", "ours"), [("80:8081", True), ("80:10.0.0.2-8081", True), ("80:udp:8081", False)])
+def test_each_key_of_a_port_with_several_bindings_is_deleted_for_that_reason(
+    key: str, ours: bool, serves: bool
+) -> None:
+    """Whether the container has other entries makes no difference to ids that tell the port."""
+    wanted = evolve(wanting(entry("b")) if serves else Desired(), refusals=(REFUSED,))
+    planned = plan_of(wanted, registry_with({f"/services/nginx/core-01:web:{key}": VALUE}))
+    (change,) = (each for each in planned.changes if each.action is Action.DELETE)
+    assert (change.reason is Reason.REFUSED) is ours
+
+
+@pytest.mark.parametrize(
+    ("refusal", "others", "reason"),
+    [
+        (REFUSED, NOTHING_DESIRED, Reason.REFUSED),
+        (OTHER_CONTAINER, NOTHING_DESIRED, Reason.ORPHAN),
+        (REFUSED, wanting(entry()), Reason.ORPHAN),
+    ],
+    ids=["its container", "another one", "its container has other entries"],
+)
+def test_a_custom_id_does_not_tell_the_port_so_its_container_must_have_no_entry(
+    refusal: Refusal, others: Desired, reason: Reason
+) -> None:
+    """Else the refusal may be about another port."""
+    wanted = evolve(others, refusals=(refusal,))
+    planned = plan_of(wanted, registry_with({CUSTOM: VALUE}), claims=our_claims(CUSTOM))
+    assert [each.reason for each in planned.changes if each.action is Action.DELETE] == [reason]
+
+
+# Keys that are not UTF-8.
+
+
+@pytest.mark.parametrize("damage", ["\ufffd", b"\xff".decode(errors="surrogateescape")], ids=["as by v2", "as by v3"])
+@pytest.mark.parametrize("key", ["nginx/core-01:w{}b:80", "ngi{}nx/core-01:web:80"], ids=["id", "name"])
+def test_a_key_that_is_not_utf_8_is_foreign(key: str, damage: str) -> None:
+    """By v2 its text does not name it, so that its delete would be asked for in each pass."""
+    stored = registry_with({f"/services/{key.format(damage)}": VALUE})
+    result = plan_of(NOTHING_DESIRED, stored)
+    assert (result.changes, result.foreign, result.own) == ((), 1, 0)
+
+
+@pytest.mark.parametrize(
+    "damage", ["\ufffd\ufffd", b"\xff\xfe".decode(errors="surrogateescape")], ids=["as by v2", "as by v3"]
+)
+@pytest.mark.parametrize(
+    ("wanted", "action"), [(DESIRED, Action.UPDATE), (NOTHING_DESIRED, Action.DELETE)], ids=["wanted", "not wanted"]
+)
+def test_an_own_key_whose_value_is_not_utf_8_is_repaired_like_any_other(
+    damage: str, wanted: Desired, action: Action
+) -> None:
+    """Its key tells whose it is."""
+    assert [each.action for each in plan_of(wanted, registry_with({OURS: damage})).changes] == [action]
 
 
 # Lifetimes.

@@ -134,7 +134,7 @@ def test_a_change_that_fails_has_exit_code_1(ran: Ran, engine: str, etcd: str, m
     code, out, err = ran("reconcile", *more, "-ip=10.1.1.1", engine, etcd)
     assert code == 1
     first, summary, last = out.splitlines()
-    assert first.startswith(f"{PLANNED.rstrip()}  failed: ")
+    assert first.startswith(f"{PLANNED.rstrip()}  rejected: ")
     assert (f"{summary}\n", last) == (SUMMARY, "Applied 0 of 1 changes.")
     assert err.startswith("wharfinger: operation-error: cannot record /_wharfinger/%2Fservices/core-07/record: ")
     assert err.endswith(" (and 1 more)\n")

@@ -6,10 +6,11 @@ import pytest
 from attrs import evolve
 
 from model.plan import Plan
-from model.report import Outcome, PassReport, PassResult, Result, result_of, summary
+from model.report import Outcome, PassReport, PassResult, Result, Setback, problem_of, result_of, summary
+from model.setbacks import setbacks_after
 from model.stored import Stored
 from model.take_over import LivenessWait
-from tests.support.reports import ONE_CHANGE_PER_ACTION, report_with_results
+from tests.support.reports import ONE_CHANGE_PER_ACTION, added, report_with_results
 
 
 def test_the_summary_is_one_line_without_renewals_and_owner_record() -> None:
@@ -34,28 +35,30 @@ def test_the_summary_counts_the_entries_that_are_held() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "none_addressed", "expected", "backs_off"),
+    ("result", "unaddressed", "expected"),
     [
-        (Result.APPLIED, True, PassResult.NO_ADDRESS, False),
-        (Result.FAILED, True, PassResult.OPERATION_ERROR, True),
-        (Result.APPLIED, False, PassResult.SUCCESS, False),
+        (Result.APPLIED, True, PassResult.NO_ADDRESS),
+        (Result.FAILED, True, PassResult.OPERATION_ERROR),
+        (Result.REJECTED, True, PassResult.NO_ADDRESS),
+        (Result.APPLIED, False, PassResult.SUCCESS),
     ],
 )
-def test_a_pass_that_could_give_no_port_an_address_is_no_success_and_leads_to_no_back_off(
-    result: Result, none_addressed: bool, expected: PassResult, backs_off: bool
+def test_a_pass_that_could_give_no_port_an_address_is_no_success_and_no_outage(
+    result: Result, unaddressed: bool, expected: PassResult
 ) -> None:
-    """Nobody is spared by a later pass: neither the engine nor the registry is down. A change that failed counts
+    """Nobody is spared by a later pass: neither the engine nor the registry is down. A change without an answer counts
     more."""
     outcomes = (Outcome(ONE_CHANGE_PER_ACTION[2], result),)
-    report = PassReport(result_of(outcomes, none_addressed=none_addressed))
-    assert (report.result, report.backs_off, report.planned) == (expected, backs_off, True)
+    setbacks = setbacks_after(outcomes, setbacks_after(outcomes, {}, 0.0), 0.0)
+    report = PassReport(result_of(Plan(), outcomes, setbacks, unaddressed=unaddressed))
+    assert (report.result, report.outage, report.planned) == (expected, False, True)
 
 
 def test_a_pass_waits_only_while_it_is_not_known_whether_the_other_agent_is_alive() -> None:
     """A pass that failed for another reason does not wait, although the wait goes on."""
     wait = LivenessWait("ENGINE", 1.0)
     assert PassReport(PassResult.OWNER_CONFLICT, take_over=wait).waits
-    assert not PassReport(PassResult.OWNER_CONFLICT, take_over=wait).backs_off
+    assert not PassReport(PassResult.OWNER_CONFLICT, take_over=wait).outage
     assert not PassReport(PassResult.OWNER_CONFLICT, take_over=evolve(wait, answered=True)).waits
     assert not PassReport(PassResult.OWNER_CONFLICT).waits
     assert not PassReport(PassResult.ENGINE_ERROR, take_over=wait).waits
@@ -67,12 +70,16 @@ def test_a_pass_waits_only_while_it_is_not_known_whether_the_other_agent_is_aliv
         ([Result.APPLIED] * 5, PassResult.SUCCESS, 0),
         ([Result.PENDING] * 5, PassResult.SUCCESS, 3),
         ([Result.CONFLICT, *[Result.APPLIED] * 4], PassResult.SUCCESS, 1),
+        ([*[Result.WAITING] * 3, Result.APPLIED, Result.APPLIED], PassResult.SUCCESS, 3),
         ([Result.APPLIED, Result.FAILED, *[Result.APPLIED] * 3], PassResult.OPERATION_ERROR, 1),
-        ([*[Result.APPLIED] * 3, Result.SKIPPED, Result.APPLIED], PassResult.OPERATION_ERROR, 0),
+        ([Result.APPLIED, Result.REJECTED, *[Result.APPLIED] * 3], PassResult.INCOMPLETE, 1),
+        ([*[Result.APPLIED] * 4, Result.REJECTED], PassResult.INCOMPLETE, 0),
         ([*[Result.APPLIED] * 4, Result.FAILED], PassResult.OPERATION_ERROR, 0),
+        ([*[Result.APPLIED] * 3, Result.SKIPPED, Result.APPLIED], PassResult.UNFINISHED, 0),
+        ([Result.FAILED, *[Result.SKIPPED] * 4], PassResult.OPERATION_ERROR, 3),
     ],
 )
-def test_a_pass_fails_if_a_change_failed_or_was_skipped(
+def test_the_result_of_a_pass_follows_from_its_outcomes(
     results: list[Result], result: PassResult, pending: int
 ) -> None:
     """A lost race is no failure: the next pass decides again. Pending are the visible changes that were not made."""
@@ -80,3 +87,67 @@ def test_a_pass_fails_if_a_change_failed_or_was_skipped(
     assert (ended.result, ended.pending) == (result, pending)
     assert ended.succeeded is (result is PassResult.SUCCESS)
     assert ended.planned
+
+
+@pytest.mark.parametrize(
+    ("wanted", "in_sync", "other", "result"),
+    [
+        (2, 1, Result.REJECTED, PassResult.INCOMPLETE),
+        (2, 0, Result.APPLIED, PassResult.INCOMPLETE),
+        (0, 0, Result.REJECTED, PassResult.INCOMPLETE),
+        (2, 0, Result.REJECTED, PassResult.OPERATION_ERROR),
+    ],
+    ids=["one in sync", "one made", "none wanted", "nothing in step"],
+)
+def test_a_host_of_which_the_registry_takes_nothing_at_all_has_failed(
+    wanted: int, in_sync: int, other: Result, result: PassResult
+) -> None:
+    """A single key that is rejected is no dead host."""
+    outcomes = (Outcome(added("/a/b"), Result.REJECTED, "no"), Outcome(added("/a/c"), other, "no"))
+    setbacks = setbacks_after(outcomes, {}, 0.0)
+    assert result_of(Plan(wanted=wanted, in_sync=in_sync), outcomes, setbacks) is result
+
+
+@pytest.mark.parametrize(("tries", "result"), [(1, PassResult.SUCCESS), (2, PassResult.INCOMPLETE)])
+def test_a_race_that_is_lost_again_is_no_success(tries: int, result: PassResult) -> None:
+    """Something keeps the change from being made, and the report names it."""
+    outcomes, setbacks = (Outcome(added("/a/b"), Result.CONFLICT, "it changed"),), dict[str, Setback]()
+    for _ in range(tries):
+        setbacks = setbacks_after(outcomes, setbacks, 0.0)
+    assert result_of(Plan(in_sync=1), outcomes, setbacks) is result
+    assert problem_of(result, outcomes, setbacks) == ("cannot create /a/b: it changed" if tries > 1 else "")
+
+
+@pytest.mark.parametrize(
+    ("ended", "result"),
+    [
+        ([Result.APPLIED, Result.FAILED], PassResult.UNFINISHED),
+        ([Result.FAILED, Result.FAILED], PassResult.OPERATION_ERROR),
+        ([Result.APPLIED, Result.APPLIED], PassResult.SUCCESS),
+        ([Result.APPLIED, Result.REJECTED], PassResult.INCOMPLETE),
+    ],
+    ids=str,
+)
+def test_an_answer_that_the_end_of_the_pass_cuts_off_is_no_failure(ended: list[Result], result: PassResult) -> None:
+    """The next pass reads what became of the last change."""
+    outcomes = tuple(Outcome(added(f"/a/{number}"), each, "no") for number, each in enumerate(ended))
+    late = result_of(Plan(in_sync=1), outcomes, setbacks_after(outcomes, {}, 0.0), late=True)
+    assert late is result
+    assert PassReport(late, outcomes=outcomes).outage is False
+
+
+def test_the_problem_names_the_first_change_that_was_not_made_and_counts_the_others() -> None:
+    """Of a pass that got on it says how far."""
+    made, rejected, waits, late = (
+        Outcome(added(f"/a/{result.value}"), result, f"it is {result.value}")
+        for result in (Result.APPLIED, Result.REJECTED, Result.WAITING, Result.SKIPPED)
+    )
+
+    def problem(*outcomes: Outcome) -> str:
+        setbacks = setbacks_after(outcomes, {}, 0.0)
+        return problem_of(result_of(Plan(), outcomes, setbacks), outcomes, setbacks)
+
+    assert problem(made) == ""
+    assert problem(made, rejected, waits) == "cannot create /a/rejected: it is rejected (and 1 more)"
+    assert problem(late, late) == "cannot create /a/skipped: it is skipped (and 1 more)"
+    assert problem(made, rejected, late, late) == "the pass ran out of time after 1 of 4 changes"

@@ -101,6 +101,26 @@ def test_the_defaults_mean_these_settings() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("flags", "reserve", "longest_wait"),
+    [
+        ({}, 0.0, 30.0),
+        ({"ttl": "15", "ttl_refresh": "10"}, 12.0, 2.0),
+        ({"ttl": "60", "ttl_refresh": "30", "interval": "5"}, 16.0, 20.0),
+        ({"ttl": "600", "ttl_refresh": "200"}, 12.0, 30.0),
+        ({"ttl": "15", "ttl_refresh": "10", "interval": "8", "pass_timeout": "4"}, 13.0, 9.0),
+        ({"ttl": "15", "ttl_refresh": "10", "interval": "60"}, 21.0, 11.0),
+    ],
+    ids=str,
+)
+def test_keys_outlast_a_long_pass_and_the_wait_after_it(
+    flags: dict[str, str], reserve: float, longest_wait: float
+) -> None:
+    """They are renewed while enough is left, and no wait after a failed pass is longer than they allow."""
+    settings = parsed(**flags)
+    assert (settings.lifetime.reserve, settings.longest_wait) == (reserve, longest_wait)
+
+
 @pytest.mark.parametrize("name", sorted(DEFAULTS.keys() - {"listen"}))
 def test_an_empty_text_is_an_option_that_was_not_given(name: str) -> None:
     """``--interval ''`` and an empty variable mean the default, as in a compose file with ``${INTERVAL:-}``."""
@@ -137,7 +157,7 @@ def test_every_flag_ends_up_in_its_setting() -> None:
     expected = Rules("core-02", address, True, ("a", "b"), Deregister.ON_SUCCESS, HealthRule.HEALTHY, all_bindings=True)
     assert settings.rules == expected
     assert settings.filters == (("label", "a=b c"), ("name", "x"))
-    assert (settings.lifetime, settings.interval, settings.pass_timeout) == (Lifetime(30, 10), 2.5, 3.0)
+    assert (settings.lifetime, settings.interval, settings.pass_timeout) == (Lifetime(30, 10, 6.5), 2.5, 3.0)
     assert (settings.guard, settings.take_over) == (GuardRule(percent=30), True)
     assert (settings.docker_host, settings.log_format, settings.log_level) == ("tcp://10.0.0.9:2375", "json", "debug")
     assert settings.value_format is ValueFormat.JSON

@@ -36,6 +36,11 @@ def test_a_store_position_succeeds_an_earlier_one_of_the_same_cluster(now: Store
         (Lifetime(30, 10), 30, False, False),
         (Lifetime(30, 10), 21, False, False),
         (Lifetime(30, 10), 20, True, False),
+        (Lifetime(15, 10, 12.0), 13, False, False),
+        (Lifetime(15, 10, 12.0), 12, True, False),
+        (Lifetime(15, 10, 20.0), 15, True, False),
+        (Lifetime(15, 10, 1.0), 6, False, False),
+        (Lifetime(15, 10, 1.0), 5, True, False),
     ],
     ids=str,
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from controller.effects.clock import Deadline
-from controller.errors import RegistryUnavailable, one_line
+from controller.errors import RegistryUnavailable
 from controller.registry.base import OneByOne, overtaken
 from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode
 from model.plan import Action, Change
@@ -60,23 +63,39 @@ class EtcdV2Writer(OneByOne):
 
     def _outcome_of_error(self, change: Change, error: EtcdV2Error, deadline: Deadline) -> Outcome:
         """Return the outcome of a change that etcd refused. Where the key was not as it was read, it is read again, as
-        the change may have been made by an earlier try."""
+        the change may have been made by an earlier try, or an empty directory may be in the key's place."""
         if error.code not in _OVERTAKEN:
-            return Outcome(change, Result.FAILED, error.detail)
+            return Outcome(change, Result.REJECTED, error.detail)
         try:
-            return overtaken(change, self._value(change.key, deadline))
-        except (EtcdV2Error, RegistryUnavailable) as second_error:
-            return Outcome(change, Result.FAILED, one_line(second_error))
+            found = self._node(change.key, deadline)
+            if found.get("dir") and change.before is None:
+                return self._replace_directory(change, found, deadline)
+            return overtaken(change, found.get("value"))
+        except EtcdV2Error as second_error:
+            return Outcome(change, Result.REJECTED, second_error.detail)
+        except RegistryUnavailable as second_error:
+            return Outcome(change, Result.FAILED, str(second_error))
 
-    def _value(self, key: str, deadline: Deadline) -> str | None:
-        """Return the value of a key; None where there is no key, or a directory."""
+    def _node(self, key: str, deadline: Deadline) -> Mapping[str, Any]:
+        """Return what is at a key, as etcd's JSON has it: a key or a directory with everything in it; empty where there
+        is nothing."""
         try:
-            value = self._client.request("GET", key, {"quorum": "true"}, deadline).node.get("value")
+            return self._client.request("GET", key, {"quorum": "true", "recursive": "true"}, deadline).node
         except EtcdV2Error as error:
             if error.code == EtcdV2ErrorCode.KEY_NOT_FOUND:
-                return None
+                return {}
             raise
-        return None if value is None else str(value)
+
+    def _replace_directory(self, change: Change, directory: Mapping[str, Any], deadline: Deadline) -> Outcome:
+        """Create a key where there is a directory, provided that there is no key in it, not even a hidden one: etcd
+        refuses to remove a directory that is not empty. Raises RegistryUnavailable."""
+        try:
+            for each in _innermost_first(directory):
+                self._client.request("DELETE", each, {"dir": "true"}, deadline)
+            self._write(change, deadline)
+        except EtcdV2Error:
+            return Outcome(change, Result.CONFLICT, "a directory that is not empty is in its place")
+        return Outcome(change, Result.APPLIED)
 
     def _remove_empty_directories(self, key: str, deadline: Deadline) -> None:
         """Remove the directories above a deleted key that it left empty, up to the prefix, which stays. etcd refuses to
@@ -88,3 +107,11 @@ class EtcdV2Writer(OneByOne):
             except (EtcdV2Error, RegistryUnavailable):
                 return
             directory = directory.rpartition("/")[0]
+
+
+def _innermost_first(node: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys of a directory's node and of the directories in it, each after those that lie in it."""
+    for child in node.get("nodes", ()):
+        if child.get("dir"):
+            yield from _innermost_first(child)
+    yield node["key"]

@@ -74,7 +74,9 @@ class EtcdV3Writer:
         """Keep the lease alive; return the result and the detail of every renewal."""
         try:
             alive = self._lease.keep_alive(owner, deadline)
-        except (EtcdV3Error, RegistryUnavailable) as error:
+        except EtcdV3Error as error:
+            return Result.REJECTED, error.detail
+        except RegistryUnavailable as error:
             return Result.FAILED, str(error)
         return (Result.APPLIED, "") if alive else (Result.CONFLICT, "the lease has expired, and its keys with it")
 
@@ -90,7 +92,7 @@ class EtcdV3Writer:
         except EtcdV3Error as error:
             parts = _parts(batch, error)
             if len(parts) < 2:
-                return [Outcome(change, Result.FAILED, error.detail) for change in batch]
+                return [Outcome(change, Result.REJECTED, error.detail) for change in batch]
         return [outcome for part in parts for outcome in self._write(owner, part, deadline)]
 
     def _transact(self, owner: str, batch: Sequence[Change], deadline: Deadline) -> list[Outcome]:
