@@ -84,6 +84,8 @@ class PassReport:
     replaced: bool = False
     #: Whether what was read cannot have lagged behind.
     consistent: bool = False
+    #: The engine's new name for its host, if the owner has the one before; empty otherwise.
+    new_name: str = ""
 
     @property
     def succeeded(self) -> bool:

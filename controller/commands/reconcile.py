@@ -19,6 +19,9 @@ from model.guard import OFF
 from model.memory import Memory
 from model.report import PassReport
 
+#: Seconds to wait for an inspect. There is no next pass that would use what comes later.
+PATIENCE = 5.0
+
 #: With several registries, the first of these that any of them calls for is the exit code.
 _WORST_FIRST = (ExitCode.FAILED, ExitCode.HELD_BACK, ExitCode.PENDING, ExitCode.IN_SYNC)
 
@@ -68,7 +71,7 @@ def _pass_over(
     of_pass = pass_settings(settings, each.uri, effects)
     if options.force:
         of_pass = evolve(of_pass, guard=OFF)
-    return partial(reconcile, of_pass, engine_for(settings, effects), registry, Memory())
+    return partial(reconcile, of_pass, engine_for(settings, effects, patience=PATIENCE), registry, Memory())
 
 
 def _print(heading: str, report: PassReport, *, colour: bool) -> None:

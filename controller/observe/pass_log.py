@@ -27,6 +27,7 @@ class PassLog:
         self._failures = 0
         self._held_back = 0
         self._settled = False
+        self._new_name = ""
 
     def begun(self, now: float) -> None:
         """Do nothing: the begin of a pass is not logged."""
@@ -39,6 +40,7 @@ class PassLog:
             self._log_refusals({_port_of(each): each for each in report.plan.refusals})
             self._log_unknown({each.ref: each for each in report.unknown})
             self._log_held_back(report)
+            self._log_new_name(report)
         if report.replaced:
             log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
         self._log_state(report, wait)
@@ -66,6 +68,14 @@ class PassLog:
         elif self._held_back and not held:
             log.info("no deletes held back any more")
         self._held_back = held
+
+    def _log_new_name(self, report: PassReport) -> None:
+        before, self._new_name = self._new_name, report.new_name
+        if report.new_name and report.new_name != before:
+            message = "the host has another name, and its entries stay under the old one until the agent is restarted"
+            log.warning(message, owner=report.owner, name=report.new_name)
+        elif before and not report.new_name:
+            log.info("the host has its old name again", owner=report.owner)
 
     def _log_state(self, report: PassReport, wait: float) -> None:
         if not report.succeeded:

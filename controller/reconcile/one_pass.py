@@ -86,6 +86,8 @@ class _View:
     """What a pass read."""
 
     engine_id: str
+    #: The engine's new name for its host, if the owner has the one before; empty otherwise.
+    new_name: str
     actual: Actual
     snapshot: Snapshot
     #: Whether the registry was read consistently, so that what was read cannot be stale.
@@ -161,7 +163,8 @@ class _Pass:
         self._answer_liveness_query(actual)
         with self._timed(Stage.DOCKER):
             snapshot = self.source.read(self.deadline)
-        return _View(identity.id, actual, snapshot, consistent)
+        new_name = "" if self.settings.rules.owner else identity.new_name
+        return _View(identity.id, new_name, actual, snapshot, consistent)
 
     def _answer_liveness_query(self, actual: Actual) -> None:
         """Remove the liveness query if there is one. Its removal tells who asked that the agent is alive."""
@@ -246,6 +249,7 @@ class _Pass:
             store_position=view.actual.store_position,
             replaced=decision.replaced,
             consistent=view.consistent,
+            new_name=view.new_name,
         )
 
 

@@ -2,6 +2,8 @@
 
 ``GET /containers/json`` shows neither environment nor exposed ports. So each container that is new in this list, or
 that looks changed there, is inspected once. The answer is kept for as long as the list shows the container unchanged.
+
+The pass itself asks only for the lists. Everything else is asked beside it, see questions.py.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import docker
@@ -17,8 +20,10 @@ import docker.utils
 import requests
 from attrs import field, frozen
 
-from controller.effects.clock import Deadline
+from controller.effects.background import Background
+from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, one_line
+from controller.source.questions import Answer, Inquiry, Questions, Silence
 from model.container import Container, ContainerRef, from_inspect
 from model.listing import agrees_with_list, shown_in_list
 from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
@@ -26,6 +31,15 @@ from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 #: Seconds to wait for one answer. After many containers had died at once, the engine was seen to hold an inspect back
 #: for 1.6 s.
 TIMEOUT = 5
+
+#: Seconds that a pass waits for an inspect or for ``info``. What comes later is used by the next pass.
+PATIENCE = 0.5
+
+#: What is said of an engine that did not answer within a time-out.
+NO_ANSWER = "no answer in time"
+
+#: Seconds between two looks at who the engine is. It is also asked after each reconnect.
+IDENTITY_INTERVAL = 60.0
 
 #: The sockets to try when nothing says where the engine is: Docker's own, and the one that registrator's users mount.
 SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # noqa: S108 - a place to look, not one to write
@@ -101,12 +115,26 @@ class _CachedInspect:
     container: Container
 
 
+@frozen
+class Asking:
+    """How the engine is asked beside the pass."""
+
+    #: Does the asking.
+    background: Background
+    clock: Clock
+    #: Seconds that a pass waits for an inspect.
+    patience: float = PATIENCE
+    #: Whether this host has no other name than the engine's, so that a pass cannot go on without it.
+    name_needed: bool = True
+
+
 class Engine:
     """The Docker engine of this host."""
 
     def __init__(
         self,
         dial: Callable[[], EngineClient],
+        asking: Asking,
         *,
         stopped_too: bool,
         on_error: Callable[[], None] = lambda: None,
@@ -124,18 +152,41 @@ class Engine:
         self._stopped_too = stopped_too
         self._on_error = on_error
         self._filters = _for_api(filters)
+        self._name_needed = asking.name_needed
+        self._clock = clock = asking.clock
         self._client: EngineClient | None = None
-        self._identity: EngineIdentity | None = None
         self._inspected: dict[str, _CachedInspect] = {}
+        self._inspects = Questions[EngineClient, Container | None](
+            dial, asking.background, clock, asking.patience, on_error
+        )
+        self._identity = EngineIdentity("")
+        self._identity_due = clock.monotonic()
+        self._identities = Questions[EngineClient, EngineIdentity](dial, asking.background, clock, PATIENCE, on_error)
 
     def identity(self) -> EngineIdentity:
         """Return the engine's name for its host, and its id. Raises EngineUnavailable.
 
-        The engine is asked once for each connection, because it cannot change them while it runs.
+        The engine is asked after each connect and once a minute. Where no answer comes, the last one counts, or an
+        empty identity if there was none; but a name that is needed and not known is an error. The name is the first one
+        that the engine gave, as nobody would remove what is registered under it.
         """
-        if not self._identity:
-            self._identity = self._ask(_ask_identity)
+        if self._name_needed and not self._identity.name:
+            self._identity = self._ask(
+                _ask_identity, "; it has to tell this host's name, or else give one with --hostname"
+            )
+            self._identity_due = self._clock.monotonic() + IDENTITY_INTERVAL
+        elif self._clock.monotonic() >= self._identity_due:
+            self._look_at_identity()
         return self._identity
+
+    def _look_at_identity(self) -> None:
+        """Ask who the engine is, and note what it says."""
+        inquiries = {"info": Inquiry[EngineClient, EngineIdentity](_ask_identity)}
+        reply = self._identities.ask(inquiries, Deadline.after(2 * PATIENCE, self._clock))["info"]
+        if isinstance(reply, Answer):
+            self._identity = self._identity.followed_by(reply.value)
+        if isinstance(reply, Answer) or reply.error:
+            self._identity_due = self._clock.monotonic() + IDENTITY_INTERVAL
 
     def read(self, deadline: Deadline) -> Snapshot:
         """Return this host's containers. Raises EngineUnavailable.
@@ -153,16 +204,16 @@ class Engine:
             self._client.timeout = max(1, min(TIMEOUT, round(deadline.left)))
         selected = self._ask(self._list_selected) if self._filters else None
         lines = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
-        inspected: dict[str, _CachedInspect] = {}
-        containers, unknown = [], []
-        for line in lines.values():
-            found = self._read_container(line, inspected, deadline)
-            if isinstance(found, Container):
-                containers.append(found)
-            elif found:
-                unknown.append(found)
-        self._inspected = inspected
-        return Snapshot(tuple(containers), tuple(unknown), selected)
+        looks = {container_id: self._look(line) for container_id, line in lines.items()}
+        inquiries = {container_id: look for container_id, look in looks.items() if isinstance(look, Inquiry)}
+        replies = self._inspects.ask(inquiries, deadline)
+        self._inspected = {each: self._inspected[each] for each in lines if each in self._inspected}
+        found = [
+            self._described(lines[container_id], replies[container_id]) if isinstance(look, Inquiry) else look
+            for container_id, look in looks.items()
+        ]
+        containers = tuple(each for each in found if isinstance(each, Container))
+        return Snapshot(containers, tuple(each for each in found if isinstance(each, UnknownContainer)), selected)
 
     def _list_selected(self, client: EngineClient) -> frozenset[str]:
         """Return the ids of the containers that the filters let through."""
@@ -174,53 +225,58 @@ class Engine:
             # The message of the error begins with a long URL. The engine's explanation is what helps.
             raise docker.errors.DockerException(f"it refuses --filter: {error.explanation}") from error
 
-    def _read_container(
-        self, line: Mapping[str, Any], inspected: dict[str, _CachedInspect], deadline: Deadline
-    ) -> Container | UnknownContainer | None:
-        """Return the container of a line of the list, or None if it is gone by now.
-
-        What is known from an inspect that agrees with the line is added to ``inspected``.
-        """
+    def _look(self, line: Mapping[str, Any]) -> Container | UnknownContainer | Inquiry[EngineClient, Container | None]:
+        """Return the container of a line of the list as it was inspected before, if the list shows it unchanged; as
+        unknown, if the line cannot be understood; or else the inquiry that tells what it is."""
         try:
             before, shown = self._inspected.get(line["Id"]), shown_in_list(line)
-            if before and before.shown == shown:
-                inspected[line["Id"]] = before
-                return before.container
-            if deadline.passed:
-                return UnknownContainer(_ref(line), "the pass ran out of time")
-            container = self._inspect(line["Id"])
-            if container and agrees_with_list(container, line):
-                inspected[container.id] = _CachedInspect(shown, container)
-            return container
         except _ERRORS as error:
-            self._on_error()
-            return UnknownContainer(_ref(line), _message(error))
+            return self._unknown(line, error)
+        if before and before.shown == shown:
+            return before.container
+        return Inquiry(partial(_inspect, line["Id"]), partial(_still_agrees, line), shown)
 
-    def _inspect(self, container_id: str) -> Container | None:
-        assert self._client
+    def _described(
+        self, line: Mapping[str, Any], reply: Answer[Container | None] | Silence
+    ) -> Container | UnknownContainer | None:
+        """Return the container of a line of the list by what its inspect said, or None if it is gone by now. An answer
+        that agrees with the line is kept."""
+        if isinstance(reply, Silence):
+            return UnknownContainer(_ref(line), _silence_message(reply))
+        container = reply.value
         try:
-            return from_inspect(self._client.inspect_container(container_id))
-        except docker.errors.NotFound:
-            return None
+            if container and agrees_with_list(container, line):
+                self._inspected[container.id] = _CachedInspect(shown_in_list(line), container)
+        except _ERRORS as error:
+            return self._unknown(line, error)
+        return container
 
-    def _ask(self, request: Callable[[EngineClient], Any]) -> Any:
+    def _unknown(self, line: Mapping[str, Any], error: Exception) -> UnknownContainer:
+        """Return the container of a line of the list that cannot be understood."""
+        self._on_error()
+        return UnknownContainer(_ref(line), _message(error))
+
+    def _ask(self, request: Callable[[EngineClient], Any], advice: str = "") -> Any:
         """Return what ``request`` returns, over a connection that is opened if there is none. An error closes it.
 
-        Raises EngineUnavailable for every error of the libraries.
+        Raises EngineUnavailable for every error of the libraries. ``advice`` is added where the engine was reached.
         """
         try:
             self._client = self._client or self._dial()
             return request(self._client)
         except _ERRORS as error:
             self._on_error()
+            more = advice if self._client else ""
             self.close()
-            raise EngineUnavailable(f"cannot read the Docker engine: {_message(error)}{self._where}") from error
+            raise EngineUnavailable(f"cannot read the Docker engine: {_message(error)}{self._where}{more}") from error
 
     def close(self) -> None:
-        """Close the connection. The next request opens another one."""
+        """Close the connections. The next request opens another one, and behind it may be another engine."""
         if self._client:
             self._client.close()
-        self._client, self._identity = None, None
+        self._client, self._identity_due = None, self._clock.monotonic()
+        self._inspects.reset()
+        self._identities.reset()
 
 
 def _for_api(filters: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
@@ -231,7 +287,24 @@ def _for_api(filters: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 
 def _ask_identity(client: EngineClient) -> EngineIdentity:
     info = client.info()
-    return EngineIdentity(str(info["Name"] or ""), str(info.get("ID") or ""))
+    return EngineIdentity(str(info.get("Name") or ""), str(info.get("ID") or ""))
+
+
+def _inspect(container_id: str, client: EngineClient) -> Container | None:
+    """Return a container, or None if there is none with this id."""
+    try:
+        return from_inspect(client.inspect_container(container_id))
+    except docker.errors.NotFound:
+        return None
+
+
+def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:
+    """Return whether an inspect that was asked for earlier agrees with a line of the list. One whose line cannot be
+    understood does not."""
+    try:
+        return container is not None and agrees_with_list(container, line)
+    except _ERRORS:
+        return False
 
 
 def _ref(line: Mapping[str, Any]) -> ContainerRef:
@@ -242,12 +315,18 @@ def _ref(line: Mapping[str, Any]) -> ContainerRef:
     return ContainerRef(line["Id"], own[0] if own else "")
 
 
+def _silence_message(silence: Silence) -> str:
+    """Return why a container is unknown, for the operator."""
+    message = _message(silence.error) if silence.error else NO_ANSWER
+    return f"its inspect has not answered for {silence.seconds:.1f} s" if message == NO_ANSWER else message
+
+
 def _message(error: BaseException) -> str:
     """Return what is wrong, for the operator. The libraries wrap the error of the socket several times, and the
     innermost error has the best message."""
     for cause in _causes(error):
-        if isinstance(cause, requests.exceptions.Timeout):
-            return "no answer in time"
+        if isinstance(cause, requests.exceptions.Timeout | TimeoutError):
+            return NO_ANSWER
         if isinstance(cause, FileNotFoundError | ConnectionRefusedError | PermissionError):
             return one_line(cause)
     return f"unexpected answer: {error!r}" if isinstance(error, _UNEXPECTED_ANSWER) else one_line(error)

@@ -250,3 +250,17 @@ def test_an_owner_conflict_is_logged_with_the_flags_that_help(log: CapturedPassL
     """As with any failed pass, the problem is that of the report."""
     (line,) = log.lines(failed(PassResult.OWNER_CONFLICT, "use --hostname or --take-over"))
     assert (line["result"], line["problem"]) == ("owner-conflict", "use --hostname or --take-over")
+
+
+def test_a_new_name_of_the_host_is_logged_when_it_comes_and_when_it_goes(log: CapturedPassLog) -> None:
+    """The warning has both names. A pass that failed before it knew the name says nothing of it."""
+    renamed = evolve(IDLE, new_name="core-02")
+    (line,) = log.lines(renamed)
+    assert (line["log_level"], line["owner"], line["name"]) == ("warning", "core-01", "core-02")
+    assert line["event"].startswith("the host has another name")
+    assert log.lines(renamed) == []
+    assert "name" not in str(log.lines(failed()))
+    log.lines(renamed)
+    assert [each["name"] for each in log.lines(evolve(IDLE, new_name="core-03"))] == ["core-03"]
+    (back,) = log.lines(IDLE)
+    assert back == {"event": "the host has its old name again", "log_level": "info", "owner": "core-01"}

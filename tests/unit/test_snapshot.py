@@ -1,10 +1,11 @@
-"""Tests of model.snapshot: which containers the filters select."""
+"""Tests of model.snapshot: which containers the filters select, and what is known of an engine."""
 
 from __future__ import annotations
 
 import pytest
 
-from model.snapshot import Snapshot
+from model.container import ContainerRef
+from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 from tests.support.builders import container
 
 
@@ -18,3 +19,38 @@ def test_a_container_is_selected_by_its_id_or_if_there_is_no_filter(
 ) -> None:
     """A filter that selects nothing is not the same as no filter."""
     assert Snapshot((container(),), selected=selected).selects(container()) is expected
+
+
+def test_the_problem_of_an_unknown_container_does_not_count_in_comparisons() -> None:
+    """It says for how long there was no answer, and nothing has to be decided anew because that grows."""
+    ref = ContainerRef("id-web", "web")
+    assert UnknownContainer(ref, "no answer for 1 s") == UnknownContainer(ref, "no answer for 2 s")
+    assert UnknownContainer(ref, "x") != UnknownContainer(ContainerRef("id-db", "db"), "x")
+
+
+@pytest.mark.parametrize(
+    ("before", "later", "expected"),
+    [
+        (EngineIdentity("a", "1"), EngineIdentity("a", "1"), EngineIdentity("a", "1")),
+        (EngineIdentity("a", "1"), EngineIdentity("b", "2"), EngineIdentity("a", "2", "b")),
+        (EngineIdentity("a", "1", "b"), EngineIdentity("c", "1"), EngineIdentity("a", "1", "c")),
+        (EngineIdentity("a", "1", "b"), EngineIdentity("a", "1"), EngineIdentity("a", "1")),
+        (EngineIdentity("a", "1", "b"), EngineIdentity("", ""), EngineIdentity("a", "1")),
+        (EngineIdentity(""), EngineIdentity("b", "2"), EngineIdentity("b", "2")),
+        (EngineIdentity("", "1"), EngineIdentity("", ""), EngineIdentity("", "1")),
+    ],
+    ids=[
+        "the same",
+        "another engine",
+        "renamed twice",
+        "the old name again",
+        "nothing is said",
+        "known at last",
+        "never known",
+    ],
+)
+def test_an_engine_keeps_the_first_name_that_it_gave(
+    before: EngineIdentity, later: EngineIdentity, expected: EngineIdentity
+) -> None:
+    """The newest id counts, and a new name is told beside the first one."""
+    assert before.followed_by(later) == expected
