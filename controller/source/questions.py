@@ -32,7 +32,7 @@ MAX_WORKERS = 256
 #: Maximum number of connections that are kept while no worker uses them.
 MAX_IDLE = 16
 
-#: A question is repeated only if there are fewer workers. So there is always one for a first question.
+#: A question is repeated only if there are fewer workers. The others are kept for first questions.
 MAX_WORKERS_FOR_REPEATS = 128
 
 #: Seconds from the end of a slow question without an answer to the next one about its subject: after the first such
