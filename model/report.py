@@ -135,6 +135,8 @@ class PassReport:
     #: How the flags of another agent of this host differ from those of this one, for people; empty where no other agent
     #: is known, or it has the same flags.
     disagreement: str = ""
+    #: The engine's new name for its host, if the owner has the one before; empty otherwise.
+    new_name: str = ""
 
     @property
     def succeeded(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from model.container import Container, ContainerRef
 from model.described import DescribedEnum
@@ -26,8 +26,8 @@ class UnknownContainer:
 
     #: Its id, and its name in the engine's list.
     ref: ContainerRef
-    #: What went wrong, for people.
-    problem: str
+    #: What went wrong, for people. It does not count in comparisons: it changes with the time, and nothing else does.
+    problem: str = field(eq=False)
 
 
 @frozen
@@ -65,3 +65,11 @@ class EngineIdentity:
     #: The engine's own id, by which two hosts of the same name are told apart. Empty by default, and for an engine that
     #: has none.
     id: str = ""
+    #: The engine's present name for its host, if it is not the first one that it gave; empty otherwise.
+    new_name: str = ""
+
+    def followed_by(self, later: EngineIdentity) -> EngineIdentity:
+        """Return what is known of the engine after it was asked once more. The first name stays, as the owner does not
+        change while the program runs. What the engine leaves out stays as it was."""
+        renamed = self.name and later.name != self.name
+        return EngineIdentity(self.name or later.name, later.id or self.id, later.name if renamed else "")

@@ -30,7 +30,7 @@ from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.factory import Transports, layout_for, open_registry
 from controller.registry.uri import RegistryUri
-from controller.source.docker import Engine, EngineClient, EngineSettings, connect
+from controller.source.docker import PATIENCE, Asking, Engine, EngineClient, EngineSettings, connect
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
@@ -81,11 +81,15 @@ def start_log(
         log.warning("environment variable is empty and counts as not set", variable=variable)
 
 
-def engine_for(settings: Settings, effects: Effects, on_error: Callable[[], None] = lambda: None) -> Engine:
-    """Return this host's engine. It connects at the first request, and calls ``on_error`` for each failed one."""
+def engine_for(
+    settings: Settings, effects: Effects, on_error: Callable[[], None] = lambda: None, patience: float = PATIENCE
+) -> Engine:
+    """Return this host's engine. It connects at the first request, and calls ``on_error`` for each failed one. A pass
+    waits ``patience`` seconds for an inspect."""
     engine_settings = EngineSettings(settings.docker_host, effects.environment)
     return Engine(
         partial(effects.connect_engine, engine_settings),
+        Asking(effects.background, effects.clock, patience, name_needed=not settings.rules.owner),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,
         where=engine_settings.url,

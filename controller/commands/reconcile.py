@@ -22,6 +22,9 @@ from model.guard import OFF
 from model.memory import Memory, memory_after
 from model.report import PassReport
 
+#: Seconds to wait for an inspect. There is no next pass that would use what comes later.
+PATIENCE = 5.0
+
 #: With several registries, the first of these that any of them calls for is the exit code.
 _WORST_FIRST = (ExitCode.FAILED, ExitCode.HELD_BACK, ExitCode.PENDING, ExitCode.IN_SYNC)
 
@@ -74,7 +77,7 @@ def _pass_over(
     of_pass = pass_settings(settings, each.uri, effects)
     if options.force:
         of_pass = evolve(of_pass, guard=OFF)
-    one_pass = partial(reconcile, of_pass, engine_for(settings, effects), registry)
+    one_pass = partial(reconcile, of_pass, engine_for(settings, effects, patience=PATIENCE), registry)
     return partial(_pass_after_wait, one_pass, effects.clock)
 
 

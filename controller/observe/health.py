@@ -83,5 +83,14 @@ def _worst(answers: Mapping[str, Answer]) -> Answer:
 def describe(report: PassReport) -> str:
     """Return in one line how the pass ended."""
     if report.result is PassResult.SUCCESS:
-        return f"ok: {summary(report.plan)}"
+        return f"ok: {summary(report.plan)}{_renaming(report)}"
     return f"{report.result.value}: {report.problem}"
+
+
+def _renaming(report: PassReport) -> str:
+    """Return what to say of a host that has another name now than its owner name was taken from."""
+    if not report.new_name:
+        return ""
+    return (
+        f" The engine calls this host {report.new_name!r} now; its entries stay under {report.owner!r} until a restart."
+    )

@@ -37,6 +37,7 @@ class PassLog:
         #: How the last pass failed; None after a success.
         self._failure: tuple[PassResult, str] | None = None
         self._disagreement = ""
+        self._new_name = ""
 
     def begun(self, now: float) -> None:
         """Do nothing: the begin of a pass is not logged."""
@@ -52,6 +53,7 @@ class PassLog:
             self._log_unknown({each.ref: each for each in report.unknown})
             self._log_held_back(report)
             self._log_disagreement(report.disagreement)
+            self._log_new_name(report)
         if report.replaced:
             log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
         self._log_state(report, wait)
@@ -92,6 +94,14 @@ class PassLog:
             log.warning("another agent of this host was started with other flags", differences=now)
         elif before and not now:
             log.info("no other agent of this host has other flags any more")
+
+    def _log_new_name(self, report: PassReport) -> None:
+        before, self._new_name = self._new_name, report.new_name
+        if report.new_name and report.new_name != before:
+            message = "the host has another name, and its entries stay under the old one until the agent is restarted"
+            log.warning(message, owner=report.owner, name=report.new_name)
+        elif before and not report.new_name:
+            log.info("the host has its old name again", owner=report.owner)
 
     def _log_state(self, report: PassReport, wait: float) -> None:
         if report.result is PassResult.UNFINISHED:

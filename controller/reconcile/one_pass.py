@@ -97,6 +97,8 @@ class _View:
     """What a pass read."""
 
     engine_id: str
+    #: The engine's new name for its host, if the owner has the one before; empty otherwise.
+    new_name: str
     actual: Actual
     snapshot: Snapshot
     #: Whether the registry was read consistently, so that what was read cannot be stale.
@@ -190,7 +192,8 @@ class _Pass:
         identity = identity or self._identity()
         with self._timed(Stage.DOCKER):
             snapshot = self.source.read(self.deadline)
-        return _View(identity.id, actual, snapshot, consistent)
+        new_name = "" if self.settings.rules.owner else identity.new_name
+        return _View(identity.id, new_name, actual, snapshot, consistent)
 
     def _identity(self) -> EngineIdentity:
         """Return what the engine says about itself. Raises EngineUnavailable."""
@@ -335,6 +338,7 @@ class _Pass:
             engine_id=view.engine_id,
             take_over=self.take_over,
             disagreement=decision.disagreement,
+            new_name=view.new_name,
         )
 
 

@@ -43,7 +43,7 @@ class Member(Protocol):
 
     @property
     def cluster(self) -> str:
-        """The cluster id in its last answer; empty before the first one."""
+        """The cluster id in its last answer; empty if that had none."""
 
     def identify(self, deadline: Deadline) -> None:
         """Have it answer, so that its cluster id is known. Raises NoUsableAnswer."""
@@ -142,8 +142,9 @@ class _Cluster:
         """Note to which cluster an endpoint belongs that has answered. Raises NoUsableAnswer if it is another one."""
         self.check(member)
         self._membership = self._membership.with_member(member.url, member.cluster)
-        self._identified.add(member.url)
         self._missed_since = None
+        if member.cluster:
+            self._identified.add(member.url)
 
     def check(self, member: Member) -> None:
         """Raise NoUsableAnswer if an endpoint belongs to another cluster. It has only said who it is, which is not yet

@@ -2,15 +2,17 @@
 
 ``GET /containers/json`` shows neither environment nor exposed ports. So each container that is new in this list, or
 that looks changed there, is inspected once. The answer is kept for as long as the list shows the container unchanged.
+
+The pass itself asks only for the lists. Everything else is asked beside it, see questions.py.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import docker
@@ -20,10 +22,12 @@ import docker.utils
 import requests
 from attrs import field, frozen
 
-from controller.effects.clock import Deadline
+from controller.effects.background import Background
+from controller.effects.clock import Clock, Deadline
 from controller.effects.connections import BoundedAdapter, UnixAdapter
 from controller.effects.names import MACHINE, Names
 from controller.errors import EngineUnavailable, one_line
+from controller.source.questions import Answer, Inquiry, Questions, Silence
 from model.container import SERVING, Container, ContainerRef, from_inspect
 from model.listing import agrees_with_list, shown_in_list
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
@@ -32,9 +36,14 @@ from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 #: for 1.6 s.
 TIMEOUT = 5
 
-#: Seconds for all questions whether containers are there together, and for one of them. A burst of deaths holds the
-#: first answer back as above, and the others not.
-PRESENCE_SECONDS, PRESENCE_TIMEOUT = 3.0, 2
+#: Seconds that a pass waits for an inspect or for ``info``. What comes later is used by the next pass.
+PATIENCE = 0.5
+
+#: What is said of an engine that did not answer within a time-out.
+NO_ANSWER = "no answer in time"
+
+#: Seconds between two looks at who the engine is. It is also asked after each reconnect.
+IDENTITY_INTERVAL = 60.0
 
 #: The sockets to try when nothing says where the engine is: Docker's own, and the one that registrator's users mount.
 SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # noqa: S108 - a place to look, not one to write
@@ -131,12 +140,26 @@ class _CachedInspect:
     container: Container
 
 
+@frozen
+class Asking:
+    """How the engine is asked beside the pass."""
+
+    #: Does the asking.
+    background: Background
+    clock: Clock
+    #: Seconds that a pass waits for an inspect.
+    patience: float = PATIENCE
+    #: Whether this host has no other name than the engine's, so that a pass cannot go on without it.
+    name_needed: bool = True
+
+
 class Engine:
     """The Docker engine of this host."""
 
     def __init__(
         self,
         dial: Callable[[], EngineClient],
+        asking: Asking,
         *,
         stopped_too: bool,
         on_error: Callable[[], None] = lambda: None,
@@ -154,18 +177,42 @@ class Engine:
         self._stopped_too = stopped_too
         self._on_error = on_error
         self._filters = _for_api(filters)
+        self._name_needed = asking.name_needed
+        self._clock = clock = asking.clock
         self._client: EngineClient | None = None
-        self._identity: EngineIdentity | None = None
         self._inspected: dict[str, _CachedInspect] = {}
+        self._inspects = Questions[EngineClient, Container | None](
+            dial, asking.background, clock, asking.patience, on_error
+        )
+        self._presences = Questions[EngineClient, Presence](dial, asking.background, clock, asking.patience, on_error)
+        self._identity = EngineIdentity("")
+        self._identity_due = clock.monotonic()
+        self._identities = Questions[EngineClient, EngineIdentity](dial, asking.background, clock, PATIENCE, on_error)
 
     def identity(self) -> EngineIdentity:
         """Return the engine's name for its host, and its id. Raises EngineUnavailable.
 
-        The engine is asked once for each connection, because it cannot change them while it runs.
+        The engine is asked after each connect and once a minute. Where no answer comes, the last one counts, or an
+        empty identity if there was none; but a name that is needed and not known is an error. The name is the first one
+        that the engine gave, as nobody would remove what is registered under it.
         """
-        if not self._identity:
-            self._identity = self._ask(_ask_identity)
+        if self._name_needed and not self._identity.name:
+            self._identity = self._ask(
+                _ask_identity, "; it has to tell this host's name, or else give one with --hostname"
+            )
+            self._identity_due = self._clock.monotonic() + IDENTITY_INTERVAL
+        elif self._clock.monotonic() >= self._identity_due:
+            self._look_at_identity()
         return self._identity
+
+    def _look_at_identity(self) -> None:
+        """Ask who the engine is, and note what it says."""
+        inquiries = {"info": Inquiry[EngineClient, EngineIdentity](_ask_identity)}
+        reply = self._identities.ask(inquiries, Deadline.after(2 * PATIENCE, self._clock))["info"]
+        if isinstance(reply, Answer):
+            self._identity = self._identity.followed_by(reply.value)
+        if isinstance(reply, Answer) or reply.error:
+            self._identity_due = self._clock.monotonic() + IDENTITY_INTERVAL
 
     def read(self, deadline: Deadline) -> Snapshot:
         """Return this host's containers. Raises EngineUnavailable.
@@ -183,16 +230,16 @@ class Engine:
             self._client.timeout = max(1, min(TIMEOUT, round(deadline.left)))
         selected = self._ask(self._list_selected) if self._filters else None
         lines = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
-        inspected: dict[str, _CachedInspect] = {}
-        containers, unknown = [], []
-        for line in lines.values():
-            found = self._read_container(line, inspected, deadline)
-            if isinstance(found, Container):
-                containers.append(found)
-            elif found:
-                unknown.append(found)
-        self._inspected = inspected
-        return Snapshot(tuple(containers), tuple(unknown), selected)
+        looks = {container_id: self._look(line) for container_id, line in lines.items()}
+        inquiries = {container_id: look for container_id, look in looks.items() if isinstance(look, Inquiry)}
+        replies = self._inspects.ask(inquiries, deadline)
+        self._inspected = {each: self._inspected[each] for each in lines if each in self._inspected}
+        found = [
+            self._described(lines[container_id], replies[container_id]) if isinstance(look, Inquiry) else look
+            for container_id, look in looks.items()
+        ]
+        containers = tuple(each for each in found if isinstance(each, Container))
+        return Snapshot(containers, tuple(each for each in found if isinstance(each, UnknownContainer)), selected)
 
     def _list_selected(self, client: EngineClient) -> frozenset[str]:
         """Return the ids of the containers that the filters let through."""
@@ -204,75 +251,78 @@ class Engine:
             # The message of the error begins with a long URL. The engine's explanation is what helps.
             raise docker.errors.DockerException(f"it refuses --filter: {error.explanation}") from error
 
-    def _read_container(
-        self, line: Mapping[str, Any], inspected: dict[str, _CachedInspect], deadline: Deadline
-    ) -> Container | UnknownContainer | None:
-        """Return the container of a line of the list, or None if it is gone by now.
-
-        What is known from an inspect that agrees with the line is added to ``inspected``.
-        """
+    def _look(self, line: Mapping[str, Any]) -> Container | UnknownContainer | Inquiry[EngineClient, Container | None]:
+        """Return the container of a line of the list as it was inspected before, if the list shows it unchanged; as
+        unknown, if the line cannot be understood; or else the inquiry that tells what it is."""
         try:
             before, shown = self._inspected.get(line["Id"]), shown_in_list(line)
-            if before and before.shown == shown:
-                inspected[line["Id"]] = before
-                return before.container
-            if deadline.passed:
-                return UnknownContainer(_ref(line), "the pass ran out of time")
-            container = self._inspect(line["Id"])
-            if container and agrees_with_list(container, line):
-                inspected[container.id] = _CachedInspect(shown, container)
-            return container
         except _ERRORS as error:
-            self._on_error()
-            return UnknownContainer(_ref(line), _message(error))
+            return self._unknown(line, error)
+        if before and before.shown == shown:
+            return before.container
+        return Inquiry(partial(_inspect, line["Id"]), partial(_still_agrees, line), shown)
 
-    def _inspect(self, container_id: str) -> Container | None:
-        assert self._client
+    def _described(
+        self, line: Mapping[str, Any], reply: Answer[Container | None] | Silence
+    ) -> Container | UnknownContainer | None:
+        """Return the container of a line of the list by what its inspect said, or None if it is gone by now. An answer
+        that agrees with the line is kept."""
+        if isinstance(reply, Silence):
+            return UnknownContainer(_ref(line), _silence_message(reply))
+        container = reply.value
         try:
-            return from_inspect(self._client.inspect_container(container_id))
-        except docker.errors.NotFound:
-            return None
+            if container and agrees_with_list(container, line):
+                self._inspected[container.id] = _CachedInspect(shown_in_list(line), container)
+        except _ERRORS as error:
+            return self._unknown(line, error)
+        return container
 
     def presence(self, containers: Collection[str], deadline: Deadline) -> Mapping[str, Presence]:
-        """Return what the engine says of each of these containers, which are given by id or name.
+        """Return what the engine says of each of these containers, which are given by id or name. Those of which it
+        says nothing in time are UNKNOWN, and it is asked about them again in the background, as about the others."""
+        inquiries = {
+            each: Inquiry[EngineClient, Presence](partial(_ask_presence, each))
+            for each in containers
+            if _ID_OR_NAME.fullmatch(each)
+        }
+        replies = self._presences.ask(inquiries, deadline)
+        told = {each: reply.value if isinstance(reply, Answer) else Presence.UNKNOWN for each, reply in replies.items()}
+        return {each: told.get(each, Presence.ABSENT) for each in containers}
 
-        They are inspected one after the other, for half of what is left of the pass and PRESENCE_SECONDS at most. Those
-        that are not reached by then are UNKNOWN.
-        """
-        until = Deadline.after(min(PRESENCE_SECONDS, deadline.left / 2), deadline.clock)
-        return {each: Presence.UNKNOWN if until.passed else self._presence_of(each, until) for each in containers}
+    def _unknown(self, line: Mapping[str, Any], error: Exception) -> UnknownContainer:
+        """Return the container of a line of the list that cannot be understood."""
+        self._on_error()
+        return UnknownContainer(_ref(line), _message(error))
 
-    def _presence_of(self, id_or_name: str, until: Deadline) -> Presence:
-        if not _ID_OR_NAME.fullmatch(id_or_name):
-            return Presence.ABSENT
-        assert self._client
-        self._client.timeout = max(1, min(PRESENCE_TIMEOUT, math.ceil(until.left)))
-        try:
-            return _presence_in(self._client.inspect_container(id_or_name), id_or_name)
-        except docker.errors.NotFound:
-            return Presence.ABSENT
-        except _ERRORS:
-            self._on_error()
-            return Presence.UNKNOWN
-
-    def _ask(self, request: Callable[[EngineClient], Any]) -> Any:
+    def _ask(self, request: Callable[[EngineClient], Any], advice: str = "") -> Any:
         """Return what ``request`` returns, over a connection that is opened if there is none. An error closes it.
 
-        Raises EngineUnavailable for every error of the libraries.
+        Raises EngineUnavailable for every error of the libraries. ``advice`` is added where the engine was reached.
         """
         try:
             self._client = self._client or self._dial()
             return request(self._client)
         except _ERRORS as error:
             self._on_error()
+            more = advice if self._client else ""
             self.close()
-            raise EngineUnavailable(f"cannot read the Docker engine: {_message(error)}{self._where}") from error
+            raise EngineUnavailable(f"cannot read the Docker engine: {_message(error)}{self._where}{more}") from error
 
     def close(self) -> None:
-        """Close the connection. The next request opens another one."""
+        """Close the connections. The next request opens another one, and behind it may be another engine."""
         if self._client:
             self._client.close()
-        self._client, self._identity = None, None
+        self._client, self._identity_due = None, self._clock.monotonic()
+        self._inspects.reset()
+        self._presences.reset()
+        self._identities.reset()
+
+
+def _ask_presence(id_or_name: str, client: EngineClient) -> Presence:
+    try:
+        return _presence_in(client.inspect_container(id_or_name), id_or_name)
+    except docker.errors.NotFound:
+        return Presence.ABSENT
 
 
 def _presence_in(document: Any, id_or_name: str) -> Presence:
@@ -291,7 +341,24 @@ def _for_api(filters: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 
 def _ask_identity(client: EngineClient) -> EngineIdentity:
     info = client.info()
-    return EngineIdentity(str(info["Name"] or ""), str(info.get("ID") or ""))
+    return EngineIdentity(str(info.get("Name") or ""), str(info.get("ID") or ""))
+
+
+def _inspect(container_id: str, client: EngineClient) -> Container | None:
+    """Return a container, or None if there is none with this id."""
+    try:
+        return from_inspect(client.inspect_container(container_id))
+    except docker.errors.NotFound:
+        return None
+
+
+def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:
+    """Return whether an inspect that was asked for earlier agrees with a line of the list. One whose line cannot be
+    understood does not."""
+    try:
+        return container is not None and agrees_with_list(container, line)
+    except _ERRORS:
+        return False
 
 
 def _ref(line: Mapping[str, Any]) -> ContainerRef:
@@ -302,12 +369,18 @@ def _ref(line: Mapping[str, Any]) -> ContainerRef:
     return ContainerRef(line["Id"], own[0] if own else "")
 
 
+def _silence_message(silence: Silence) -> str:
+    """Return why a container is unknown, for the operator."""
+    message = _message(silence.error) if silence.error else NO_ANSWER
+    return f"its inspect has not answered for {silence.seconds:.1f} s" if message == NO_ANSWER else message
+
+
 def _message(error: BaseException) -> str:
     """Return what is wrong, for the operator. The libraries wrap the error of the socket several times, and the
     innermost error has the best message."""
     for cause in _causes(error):
-        if isinstance(cause, requests.exceptions.Timeout):
-            return "no answer in time"
+        if isinstance(cause, requests.exceptions.Timeout | TimeoutError):
+            return NO_ANSWER
         if isinstance(cause, FileNotFoundError | ConnectionRefusedError | PermissionError):
             return one_line(cause)
     return f"unexpected answer: {error!r}" if isinstance(error, _UNEXPECTED_ANSWER) else one_line(error)

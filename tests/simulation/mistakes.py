@@ -142,7 +142,7 @@ MISTAKES = (
         "A container whose inspect failed counted as gone, and its keys were deleted.",
         "1b6e90d",
         "controller/source/docker.py",
-        "            return UnknownContainer(_ref(line), _message(error))",
+        "            return UnknownContainer(_ref(line), _silence_message(reply))",
         "            return None",
     ),
     Mistake(

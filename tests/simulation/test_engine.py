@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from controller.host_port import HostPort
-from controller.source.docker import Engine
+from controller.source.docker import Asking, Engine
+from controller.source.questions import BACKOFF
 from model.container import Binding, Container, PortId
 from model.listing import shown_in_list
 from model.snapshot import EngineIdentity
@@ -26,6 +27,7 @@ from tests.simulation.engine import Answer, Event, NoAnswer, OperationRefused, S
 from tests.simulation.engine_documents import ContainerTruth, Life, status_text, timestamp
 from tests.simulation.messages import Request, Response
 from tests.simulation.transports import TimedOut, Timeouts
+from tests.support.fakes import Inline
 from tests.support.parity import Case, load_cases
 
 Json = dict[str, Any]
@@ -57,7 +59,8 @@ class World:
 
     def source(self, stopped_too: bool = False, filters: tuple[tuple[str, str], ...] = ()) -> Engine:
         """The program's reader of the engine."""
-        return Engine(self.client, stopped_too=stopped_too, filters=filters)
+        clock = Clock(monotonic=lambda: self.time)
+        return Engine(self.client, Asking(Inline(), clock), stopped_too=stopped_too, filters=filters)
 
     def listed(self, everything: bool = False, filters: dict[str, list[str]] | None = None) -> list[str]:
         """The names in the engine's list, the newest first."""
@@ -621,8 +624,12 @@ def test_a_container_whose_inspect_hangs_is_unknown_to_the_program() -> None:
     source = world.source()
     snapshot = source.read(soon())
     assert [each.name for each in snapshot.containers] == ["db"]
-    assert [(each.ref.name, each.problem) for each in snapshot.unknown] == [("web", "no answer in time")]
+    assert [(each.ref.name, each.problem) for each in snapshot.unknown] == [
+        ("web", "its inspect has not answered for 5.0 s")
+    ]
     world.engine.heal()
+    world.time += BACKOFF[0]
+    read(source)
     assert read(source) == expected(world.engine.running())
 
 
@@ -685,13 +692,13 @@ def test_a_frozen_engine_never_answers() -> None:
 
 
 def test_the_identity_of_an_engine_can_change() -> None:
-    """The program sees it with its next connection."""
+    """The program sees it with its next connection, and keeps to the name."""
     world = World()
     source = world.source()
     assert source.identity() == EngineIdentity("core-01", "E:1")
     world.engine.name, world.engine.engine_id = "core-02", "E:2"
     source.close()
-    assert source.identity() == EngineIdentity("core-02", "E:2")
+    assert source.identity() == EngineIdentity("core-01", "E:2", new_name="core-02")
 
 
 # The API.

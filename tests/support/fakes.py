@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import re
+import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import docker.errors
 import requests
 
+from controller.effects.background import Waker
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from model.container import Container
@@ -42,6 +44,22 @@ class FakeTime:
     def advance(self, seconds: float) -> None:
         """Let this many seconds pass."""
         self.passed += seconds
+
+
+class Inline:
+    """A background that does each piece of work at once, before ``start`` returns."""
+
+    def start(self, work: Callable[[], object], name: str) -> Inline:
+        """See Background."""
+        work()
+        return self
+
+    def join(self, timeout: float | None = None) -> None:
+        """See Task."""
+
+    def waker(self) -> Waker:
+        """See Background."""
+        return threading.Event()
 
 
 class FakeSource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,14 +14,16 @@ import docker.errors
 import pytest
 import requests
 
+from controller.effects.background import Threads
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
-from controller.source.docker import Engine, EngineSettings, connect
+from controller.source.docker import PATIENCE, Asking, Engine, EngineSettings, connect
 from model.container import Container, ContainerRef
 from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
-from tests.support.fakes import FakeDocker, FakeTime, Json, inspected, refusal
+from tests.support.fakes import ENGINE, FakeDocker, FakeTime, Inline, Json, inspected, refusal
 from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer
 from tests.support.trickling import Trickler
+from tests.support.waiting import wait_until
 
 
 def engine(
@@ -29,9 +32,17 @@ def engine(
     stopped_too: bool = False,
     on_error: Callable[[], object] = lambda: None,
     filters: tuple[tuple[str, str], ...] = (),
+    clock: Clock | None = None,
+    name_needed: bool = True,
 ) -> Engine:
-    """Return an engine behind this client."""
-    return Engine(docker.dial, stopped_too=stopped_too, on_error=lambda: (on_error(), None)[1], filters=filters)
+    """Return an engine behind this client, which is asked at once what is asked beside the pass."""
+    return Engine(
+        docker.dial,
+        Asking(Inline(), clock or Clock(), name_needed=name_needed),
+        stopped_too=stopped_too,
+        on_error=lambda: (on_error(), None)[1],
+        filters=filters,
+    )
 
 
 def soon() -> Deadline:
@@ -206,7 +217,7 @@ def test_with_filters_the_engine_is_asked_twice_and_the_full_list_comes_last(sto
     """The inspects have to agree with the full list, so nothing comes between. Both lists cover the same states."""
     fake = FakeDocker(inspected("web"))
     engine(fake, stopped_too=stopped_too, filters=(("name", "web"),)).read(soon())
-    assert fake.asked == ["dial", f"{asked} filtered", asked, "inspect web"]
+    assert fake.asked == ["dial", f"{asked} filtered", asked, "dial", "inspect web"]
 
 
 def test_a_container_that_starts_between_the_two_lists_is_selected_in_the_next_pass() -> None:
@@ -308,7 +319,7 @@ def test_a_container_that_cannot_be_inspected_is_unknown(error: Exception, messa
     snapshot = source.read(soon())
     (unknown,) = snapshot.unknown
     assert (unknown.ref, names(snapshot), len(errors)) == (ContainerRef("web", "web"), ["db"], 1)
-    assert message in unknown.problem
+    assert unknown.problem.startswith("its inspect has not answered") or message in unknown.problem
     fake.errors.clear()
     assert source.read(soon()).unknown == ()
 
@@ -356,22 +367,82 @@ def test_an_inspect_answer_that_cannot_be_understood_makes_its_container_unknown
     assert names(snapshot) == ["db"]
 
 
-def test_a_container_that_there_is_no_time_to_inspect_is_unknown() -> None:
-    """A container whose inspect was kept takes no time, so it is still known."""
-    time = FakeTime()
-    fake = FakeDocker(inspected("web"))
-    source = engine(fake)
+class HangingDocker(FakeDocker):
+    """An engine some of whose answers do not come until ``release``."""
+
+    def __init__(self, *documents: Json, hang: tuple[str, ...] = ()) -> None:
+        super().__init__(*documents)
+        self._hang = hang
+        self._released = threading.Event()
+
+    def release(self) -> None:
+        """Let every answer come."""
+        self._released.set()
+
+    def inspect_container(self, container: str) -> Any:
+        """Answer, sooner or later."""
+        return self._answer(container, super().inspect_container(container))
+
+    def info(self) -> Any:
+        """Answer, sooner or later."""
+        return self._answer("info", super().info())
+
+    def _answer(self, what: str, answer: Any) -> Any:
+        if what in self._hang:
+            assert self._released.wait(30)
+        return answer
+
+
+@pytest.fixture
+def hanging() -> Iterator[HangingDocker]:
+    """Return an engine with two containers, whose inspect of web hangs, and so does info."""
+    fake = HangingDocker(inspected("web"), inspected("db"), hang=("web", "info"))
+    yield fake
+    fake.release()
+
+
+def patient(fake: FakeDocker, seconds: float, *, name_needed: bool = True) -> Engine:
+    """Return an engine that waits so long for an inspect."""
+    return Engine(fake.dial, Asking(Threads(), Clock(), seconds, name_needed), stopped_too=False)
+
+
+def test_a_container_whose_inspect_hangs_is_unknown_and_its_late_answer_is_used(hanging: HangingDocker) -> None:
+    """Other containers are read. The message says for how long it has not answered."""
+    source = patient(hanging, 0.05)
+    first, second = source.read(soon()), source.read(soon())
+    for each in (first, second):
+        assert (names(each), [unknown.ref.name for unknown in each.unknown]) == (["db"], ["web"])
+        assert re.fullmatch(r"its inspect has not answered for \d\.\d s", each.unknown[0].problem)
+    hanging.release()
+    wait_until(lambda: names(source.read(soon())) == ["web", "db"], 5, "the late answer")
+    assert hanging.inspects().count("web") == 1
+
+
+def test_a_late_answer_that_disagrees_with_the_list_is_not_used(hanging: HangingDocker) -> None:
+    """It was renamed meanwhile, so it is inspected again."""
+    source = patient(hanging, 0.05)
     source.read(soon())
-    fake.documents |= {"db": inspected("db"), "dns": inspected("dns")}
-    deadline = Deadline.after(5, time.clock)
-    fake.then = lambda: time.advance(5)
-    snapshot = source.read(deadline)
-    assert names(snapshot) == ["web"]
-    assert [(each.ref.name, each.problem) for each in snapshot.unknown] == [
-        ("db", "the pass ran out of time"),
-        ("dns", "the pass ran out of time"),
-    ]
-    assert names(source.read(soon())) == ["web", "db", "dns"]
+    hanging.documents["web"] = with_name(inspected("web"), "other")
+    hanging.release()
+    wait_until(lambda: names(source.read(soon())) == ["other", "db"], 5, "the second answer")
+    assert hanging.inspects().count("web") == 2
+
+
+def test_a_container_that_left_the_list_is_gone_although_its_inspect_hangs(hanging: HangingDocker) -> None:
+    """It is not unknown."""
+    source = patient(hanging, 0.05)
+    assert source.read(soon()).unknown
+    hanging.documents.pop("web")
+    assert source.read(soon()).unknown == ()
+
+
+def test_a_pass_that_runs_out_of_time_does_not_wait_for_inspects(hanging: HangingDocker) -> None:
+    """However patient it is otherwise, it waits for half of what is left at most."""
+    source, clock = patient(hanging, 100.0), Clock()
+    source.read(Deadline.after(0.2, clock))
+    hanging.documents["dns"] = inspected("dns")
+    hanging.release()
+    wait_until(lambda: source.read(Deadline.after(0, clock)).unknown == (), 5, "the answers in later passes")
 
 
 @pytest.mark.parametrize(
@@ -401,7 +472,7 @@ def test_an_unknown_container_has_its_own_name_and_not_that_of_a_link(shown: lis
 
 
 def test_the_identity_is_asked_for_once_in_each_connection() -> None:
-    """An engine cannot change it while it runs, but after an error another engine may be behind the socket."""
+    """After an error another engine may be behind the socket. The name stays, and the new one is told."""
     fake = FakeDocker(name="engine-1", engine="ID:1")
     source = engine(fake)
     assert [source.identity(), source.identity()] == [EngineIdentity("engine-1", "ID:1")] * 2
@@ -410,7 +481,93 @@ def test_the_identity_is_asked_for_once_in_each_connection() -> None:
     fake.errors["list"] = OSError("gone")
     with pytest.raises(EngineUnavailable):
         source.read(soon())
-    assert source.identity() == EngineIdentity("engine-2", "ID:2")
+    assert source.identity() == EngineIdentity("engine-1", "ID:2", new_name="engine-2")
+
+
+def test_the_identity_is_asked_for_once_a_minute() -> None:
+    """So a change of the host's name shows without a reconnect."""
+    virtual, fake = FakeTime(), FakeDocker(name="engine-1", engine="ID:1")
+    source = engine(fake, clock=virtual.clock)
+    assert source.identity() == EngineIdentity("engine-1", "ID:1")
+    fake.name = "engine-2"
+    virtual.advance(59)
+    assert source.identity().new_name == ""
+    virtual.advance(1)
+    assert source.identity() == EngineIdentity("engine-1", "ID:1", new_name="engine-2")
+    fake.errors["info"] = OSError("odd")
+    virtual.advance(60)
+    assert source.identity().new_name == "engine-2"
+
+
+#: Ways in which an engine, or a proxy before it, refuses to say who it is.
+REFUSALS: Mapping[str, Exception] = {
+    "403": refusal(403, "forbidden"),
+    "404": refusal(404, "page not found"),
+    "501": refusal(501, "not implemented"),
+    "no document": AttributeError("'list' object has no attribute 'get'"),
+    "no answer": requests.ReadTimeout("Read timed out."),
+}
+
+
+@pytest.mark.parametrize("error", REFUSALS.values(), ids=REFUSALS.keys())
+def test_an_engine_that_does_not_say_who_it_is_is_read_if_the_host_has_a_name(error: Exception) -> None:
+    """Its identity is empty. It is asked again once a minute, and its id is known as soon as it tells."""
+    virtual, fake = FakeTime(), FakeDocker(inspected("web"))
+    source = engine(fake, clock=virtual.clock, name_needed=False)
+    fake.errors["info"] = error
+    for _ in range(3):
+        assert source.identity() == EngineIdentity("")
+        assert names(source.read(soon())) == ["web"]
+    assert fake.asked.count("info") == 1
+    fake.errors.clear()
+    virtual.advance(60)
+    assert source.identity() == EngineIdentity("core-01", ENGINE)
+
+
+@pytest.mark.parametrize("error", REFUSALS.values(), ids=REFUSALS.keys())
+def test_an_engine_that_does_not_say_who_it_is_is_unavailable_if_its_name_is_needed(error: Exception) -> None:
+    """The error names the flag that gives the host a name. The next pass asks again."""
+    fake = FakeDocker()
+    source = engine(fake)
+    fake.errors["info"] = error
+    with pytest.raises(EngineUnavailable, match="give one with --hostname"):
+        source.identity()
+    fake.errors.clear()
+    assert source.identity().name == "core-01"
+
+
+def test_an_engine_that_is_not_there_is_no_reason_to_give_a_name() -> None:
+    """The error says what is wrong, and no more."""
+    fake = FakeDocker()
+    fake.errors["dial"] = OSError("gone")
+    with pytest.raises(EngineUnavailable) as unavailable:
+        engine(fake).identity()
+    assert "--hostname" not in str(unavailable.value)
+
+
+@pytest.mark.parametrize("info", [{}, {"ID": "E"}, {"Name": "n"}, {"message": "page not found"}], ids=str)
+def test_an_identity_may_lack_its_name_or_its_id(info: Json) -> None:
+    """What is missing is empty."""
+
+    class Odd(FakeDocker):
+        """An engine that says little of itself."""
+
+        def info(self) -> Any:
+            return info
+
+    for needed in (True, False):
+        identity = engine(Odd(), name_needed=needed).identity()
+        assert identity == EngineIdentity(info.get("Name", ""), info.get("ID", ""))
+
+
+def test_an_engine_that_hangs_when_asked_who_it_is_is_waited_for_once(hanging: HangingDocker) -> None:
+    """The pass goes on without its id, and has it when it comes."""
+    source = patient(hanging, 0.05, name_needed=False)
+    began = time.monotonic()
+    assert [source.identity() for _ in range(5)] == [EngineIdentity("")] * 5
+    assert time.monotonic() - began < 2 * PATIENCE
+    hanging.release()
+    wait_until(lambda: source.identity() == EngineIdentity("core-01", ENGINE), 5, "the late identity")
 
 
 @pytest.mark.parametrize("unknown", ["", None], ids=repr)
@@ -430,13 +587,14 @@ def test_the_timeout_of_an_answer_is_what_is_left_of_the_pass(left: float, timeo
 
 
 def test_one_connection_serves_all_passes() -> None:
-    """Negotiating the API version costs more than a list. ``close`` closes the connection."""
+    """Negotiating the API version costs more than a list. One more serves what is asked beside the passes. ``close``
+    closes both."""
     fake = FakeDocker(inspected("web"))
     source = engine(fake)
     for _ in range(3):
         source.identity()
         source.read(soon())
-    assert (fake.asked.count("dial"), fake.open) == (1, 1)
+    assert (fake.asked.count("dial"), fake.open) == (2, 2)
     source.close()
     source.close()
     assert fake.open == 0
@@ -457,7 +615,7 @@ def socket_path(tmp_path: Path) -> Iterator[Path]:
 
 def read_through(settings: EngineSettings) -> tuple[str, list[Container]]:
     """Return the engine's name and its containers, read through the real client library."""
-    source = Engine(lambda: connect(settings), stopped_too=False)
+    source = Engine(lambda: connect(settings), Asking(Threads(), Clock()), stopped_too=False)
     try:
         return source.identity().name, list(source.read(soon()).containers)
     finally:
@@ -473,7 +631,7 @@ def test_an_answer_of_the_engine_that_trickles_is_cut(
     at = str(tmp_path / "slow.sock") if over == "unix" else ""
     with Trickler(str(socket_path), only=part, at=at) as slow:
         settings = EngineSettings(f"unix://{at}" if at else f"tcp://127.0.0.1:{slow.address[1]}")
-        source = Engine(lambda: connect(settings, timeout=1), stopped_too=False)
+        source = Engine(lambda: connect(settings, timeout=1), Asking(Threads(), Clock()), stopped_too=False)
         begun = time.monotonic()
         try:
             source.identity()
@@ -483,7 +641,7 @@ def test_an_answer_of_the_engine_that_trickles_is_cut(
             problem = str(error)
         finally:
             source.close()
-        assert "no answer in time" in problem
+        assert ("has not answered for" if part == b"/web/json" else "no answer in time") in problem
         assert time.monotonic() - begun < 3
 
 

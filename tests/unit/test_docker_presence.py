@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
 
 import pytest
 import requests
 
-from controller.effects.clock import Deadline
-from controller.source.docker import Engine
+from controller.effects.background import Background, Threads
+from controller.effects.clock import Clock, Deadline
+from controller.source.docker import Asking, Engine
 from model.snapshot import Presence
-from tests.support.fakes import FakeDocker, FakeTime, Json, inspected, refusal
+from tests.support.fakes import FakeDocker, Inline, Json, inspected, refusal
+from tests.support.waiting import wait_until
 
 
 class Asked:
     """An engine whose list was read, and what a test needs to ask it."""
 
-    def __init__(self, *documents: Json) -> None:
+    def __init__(self, *documents: Json, background: Background | None = None) -> None:
         self.docker = FakeDocker(*documents)
-        self.time = FakeTime()
         self.errors = 0
-        self.engine = Engine(self.docker.dial, stopped_too=False, on_error=self._count_error)
+        asking = Asking(background or Inline(), Clock())
+        self.engine = Engine(self.docker.dial, asking, stopped_too=False, on_error=self._count_error)
         self.engine.read(self.deadline())
         self.docker.asked.clear()
 
@@ -29,11 +31,11 @@ class Asked:
 
     def deadline(self, seconds: float = 10.0) -> Deadline:
         """Return a deadline so many seconds from now."""
-        return Deadline.after(seconds, self.time.clock)
+        return Deadline.after(seconds, Clock())
 
-    def presence(self, *containers: str, left: float = 10.0) -> list[str]:
+    def presence(self, *containers: str) -> list[str]:
         """Return what the engine says of each container, in order."""
-        found = self.engine.presence(containers, self.deadline(left))
+        found = self.engine.presence(containers, self.deadline())
         assert list(found) == list(containers)
         return [each.value for each in found.values()]
 
@@ -110,46 +112,18 @@ def test_only_id_name_and_state_need_be_as_documented() -> None:
     assert asked.presence("web") == ["stopped"]
 
 
-def slow(asked: Asked, seconds: float) -> Callable[..., object]:
-    """Return an inspect that takes so long, or times out if that is longer than the client waits."""
-    quick = asked.docker.inspect_container
+def test_a_container_whose_inspect_hangs_holds_up_no_other_and_is_known_later() -> None:
+    """It is unknown for as long as there is no answer. The answer that comes late is used by the next call."""
+    asked = Asked(inspected("db", status="exited"), inspected("web"), background=Threads())
+    answers, quick = threading.Event(), asked.docker.inspect_container
 
     def inspect(container: str) -> object:
-        asked.time.advance(min(seconds, asked.docker.timeout))
-        if seconds > asked.docker.timeout:
-            raise requests.exceptions.ReadTimeout
+        if container == "web":
+            answers.wait(60)
         return quick(container)
 
-    return inspect
-
-
-@pytest.mark.parametrize(
-    ("seconds", "left", "answered", "taken"),
-    [
-        (0.01, 10.0, 100, 1.0),
-        (0.125, 10.0, 24, 3.0),
-        (1.6, 10.0, 2, 3.2),
-        (60.0, 10.0, 0, 3.0),
-        (0.125, 2.0, 8, 1.0),
-        (0.125, 0.0, 0, 0.0),
-    ],
-    ids=["quick", "slow", "as after a burst of deaths", "hanging", "late in the pass", "no time is left"],
-)
-def test_asking_for_a_hundred_containers_takes_a_part_of_the_pass_at_most(
-    seconds: float, left: float, answered: int, taken: float
-) -> None:
-    """It takes three seconds and one answer, or half of what is left of the pass. Who was not asked for is unknown."""
-    asked = Asked()
-    asked.docker.inspect_container = slow(asked, seconds)  # type: ignore[method-assign] # a slow one
-    found = asked.presence(*map("c{}".format, range(100)), left=left)
-    assert (found.count("absent"), found.count("unknown")) == (answered, 100 - answered)
-    assert asked.time.passed == pytest.approx(taken, abs=0.11)
-
-
-def test_a_read_after_it_waits_as_long_as_before() -> None:
-    """The short time-out is that of these questions alone."""
-    asked = Asked(inspected("web"))
-    asked.presence("web")
-    assert asked.docker.timeout == 2
-    asked.engine.read(asked.deadline())
-    assert asked.docker.timeout == 5
+    asked.docker.inspect_container = inspect  # type: ignore[method-assign] # one that hangs
+    assert asked.presence("web", "db") == ["unknown", "stopped"]
+    assert asked.presence("web", "db") == ["unknown", "stopped"]
+    answers.set()
+    wait_until(lambda: asked.presence("web") == ["running"])

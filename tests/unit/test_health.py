@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from controller.observe.answer import Answer
 from controller.observe.health import AllRegistries, Health
@@ -112,6 +113,16 @@ def test_a_loop_is_ready_only_while_the_entries_follow_the_host(
     """The text has the plan of a successful pass, or the result and the problem of any other."""
     health.ended(report, 0.0, 1.0)
     assert (health.ready().good, health.ready().text) == (good, text)
+
+
+def test_a_loop_whose_host_has_another_name_is_ready_and_says_so(health: Health) -> None:
+    """Its entries are in order, under the name that they had. The text has both names."""
+    health.ended(evolve(planned(in_sync=3), new_name="core-02"), 0.0, 1.0)
+    assert health.ready() == Answer(
+        True,
+        "ok: Plan: 0 to create, 0 to update, 0 to delete, 3 in sync, 0 refused. "
+        "The engine calls this host 'core-02' now; its entries stay under 'core-01' until a restart.",
+    )
 
 
 def test_readiness_follows_the_last_pass() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from controller.effects.clock import Deadline
+from controller.effects.clock import Clock, Deadline
 from controller.reconcile.one_pass import reconcile
 from controller.registry.base import PendingWriter, ReadWriteRegistry
-from controller.source.docker import Engine
+from controller.source.docker import IDENTITY_INTERVAL, Asking, Engine
 from model.container import ContainerRef
 from model.memory import Memory, memory_after
 from model.ownership import Known
@@ -22,9 +22,9 @@ from model.rules import HealthRule
 from model.snapshot import Snapshot, UnknownContainer
 from model.stored import Actual, Lifetime
 from tests.support.builders import container
-from tests.support.fakes import FakeDocker, FakeSource, FakeTime, inspected
+from tests.support.fakes import ENGINE, FakeDocker, FakeSource, FakeTime, Inline, inspected, refusal
 from tests.support.memory_registry import RecordingRegistry
-from tests.support.pass_harness import IP, Host, first_pass, pass_settings, serving
+from tests.support.pass_harness import IP, Host, first_pass, owner_record, pass_settings, serving
 
 WEB, DB = "/services/nginx/core-01:web:80", "/services/nginx/core-01:db:80"
 ORPHAN = "/services/nginx/core-01:gone:80"
@@ -480,7 +480,7 @@ def entry_changes(report: PassReport) -> list[Change]:
 
 def filtering(docker: FakeDocker, *filters: tuple[str, str]) -> Engine:
     """Return the engine behind this client, read with these filters."""
-    return Engine(docker.dial, stopped_too=False, filters=filters)
+    return Engine(docker.dial, Asking(Inline(), Clock()), stopped_too=False, filters=filters)
 
 
 def test_a_container_that_the_filter_excludes_loses_its_entries() -> None:
@@ -555,3 +555,32 @@ def test_an_entry_follows_the_health_of_its_container() -> None:
         writes = len(registry.writes)
         pass_over(filtering(docker), registry, health=HealthRule.HEALTHY)
         assert (registry.keys(), len(registry.writes)) == (keys, writes)
+
+
+@pytest.mark.parametrize(("owner", "told"), [("", "core-02"), ("core-09", "")], ids=["engine's name", "--hostname"])
+def test_a_host_that_is_renamed_keeps_its_owner_name_and_the_report_tells_the_new_one(owner: str, told: str) -> None:
+    """Under another owner name nobody would remove the entries. With --hostname the engine's name does not matter."""
+    docker, registry, time = FakeDocker(inspected("web")), RecordingRegistry(), FakeTime()
+    engine = Engine(docker.dial, Asking(Inline(), time.clock, name_needed=not owner), stopped_too=False)
+    settings = pass_settings(owner, ip="192.0.2.1")
+    first = reconcile(settings, engine, registry, Memory())
+    docker.name = "core-02"
+    time.advance(IDENTITY_INTERVAL)
+    second = reconcile(settings, engine, registry, memory_after(first, Memory()))
+    assert (first.new_name, second.new_name, second.owner) == ("", told, owner or "core-01")
+    assert second.plan.visible == ()
+
+
+def test_a_pass_goes_on_without_the_engines_id_if_the_host_has_a_name() -> None:
+    """Entries and record are written. The record has the id as soon as the engine tells it, and keeps it then."""
+    docker, registry, time = FakeDocker(inspected("web")), RecordingRegistry(), FakeTime()
+    engine = Engine(docker.dial, Asking(Inline(), time.clock, name_needed=False), stopped_too=False)
+    docker.errors["info"] = refusal(403, "forbidden")
+    memory = Memory()
+    for forbidden, known in ((True, ""), (False, ENGINE), (True, ENGINE)):
+        docker.errors = {"info": refusal(403, "forbidden")} if forbidden else {}
+        report = reconcile(pass_settings(ip="192.0.2.1"), engine, registry, memory)
+        memory = memory_after(report, memory)
+        assert (report.result, owner_record(registry).engine) == (PassResult.SUCCESS, known)
+        time.advance(IDENTITY_INTERVAL)
+    assert registry.keys() == {WEB: PLACE}

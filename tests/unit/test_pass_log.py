@@ -367,3 +367,17 @@ def test_another_agent_with_other_flags_is_logged_when_it_appears_changes_and_is
         ("another agent of this host was started with other flags", "warning", "'ip' is 'a' here and 'c' there"),
         ("no other agent of this host has other flags any more", "info", None),
     ]
+
+
+def test_a_new_name_of_the_host_is_logged_when_it_comes_and_when_it_goes(log: CapturedPassLog) -> None:
+    """The warning has both names. A pass that failed before it knew the name says nothing of it."""
+    renamed = evolve(IDLE, new_name="core-02")
+    (line,) = log.lines(renamed)
+    assert (line["log_level"], line["owner"], line["name"]) == ("warning", "core-01", "core-02")
+    assert line["event"].startswith("the host has another name")
+    assert log.lines(renamed) == []
+    assert "name" not in str(log.lines(failed()))
+    log.lines(renamed)
+    assert [each["name"] for each in log.lines(evolve(IDLE, new_name="core-03"))] == ["core-03"]
+    (back,) = log.lines(IDLE)
+    assert back == {"event": "the host has its old name again", "log_level": "info", "owner": "core-01"}

@@ -1,10 +1,11 @@
-"""Tests of model.snapshot: which containers the filters select, and what is said of the described ones."""
+"""Tests of model.snapshot: which containers the filters select, and what is known of an engine and its containers."""
 
 from __future__ import annotations
 
 import pytest
 
-from model.snapshot import Presence, Snapshot
+from model.container import ContainerRef
+from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 from tests.support.builders import container
 
 
@@ -25,3 +26,38 @@ def test_the_presence_of_a_described_container_is_found_by_its_id_and_its_name()
     snapshot = Snapshot((container("web"), container("db", status="restarting"), container("ui", status="paused")))
     by_name = {"web": Presence.LISTED, "db": Presence.STOPPED, "ui": Presence.LISTED}
     assert snapshot.presences == {**by_name, **{f"id-{name}": each for name, each in by_name.items()}}
+
+
+def test_the_problem_of_an_unknown_container_does_not_count_in_comparisons() -> None:
+    """It says for how long there was no answer, and nothing has to be decided anew because that grows."""
+    ref = ContainerRef("id-web", "web")
+    assert UnknownContainer(ref, "no answer for 1 s") == UnknownContainer(ref, "no answer for 2 s")
+    assert UnknownContainer(ref, "x") != UnknownContainer(ContainerRef("id-db", "db"), "x")
+
+
+@pytest.mark.parametrize(
+    ("before", "later", "expected"),
+    [
+        (EngineIdentity("a", "1"), EngineIdentity("a", "1"), EngineIdentity("a", "1")),
+        (EngineIdentity("a", "1"), EngineIdentity("b", "2"), EngineIdentity("a", "2", "b")),
+        (EngineIdentity("a", "1", "b"), EngineIdentity("c", "1"), EngineIdentity("a", "1", "c")),
+        (EngineIdentity("a", "1", "b"), EngineIdentity("a", "1"), EngineIdentity("a", "1")),
+        (EngineIdentity("a", "1", "b"), EngineIdentity("", ""), EngineIdentity("a", "1")),
+        (EngineIdentity(""), EngineIdentity("b", "2"), EngineIdentity("b", "2")),
+        (EngineIdentity("", "1"), EngineIdentity("", ""), EngineIdentity("", "1")),
+    ],
+    ids=[
+        "the same",
+        "another engine",
+        "renamed twice",
+        "the old name again",
+        "nothing is said",
+        "known at last",
+        "never known",
+    ],
+)
+def test_an_engine_keeps_the_first_name_that_it_gave(
+    before: EngineIdentity, later: EngineIdentity, expected: EngineIdentity
+) -> None:
+    """The newest id counts, and a new name is told beside the first one."""
+    assert before.followed_by(later) == expected

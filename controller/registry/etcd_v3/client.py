@@ -210,7 +210,6 @@ class _Member:
 
     def identify(self, deadline: Deadline) -> None:
         """See Member. etcd answers this call to everybody."""
-        self.cluster = ""
         with suppress(EtcdV3Error):
             _usable(store_position_in, self._post("maintenance/status", {}, deadline))
 
@@ -249,6 +248,7 @@ class _Member:
         self._signed_in = True
 
     def _post(self, path: str, document: Document, deadline: Deadline) -> Any:
+        self.cluster = ""
         self._client.timeout = time_limits(deadline)  # type: ignore[assignment] # requests gets it, and takes this, too
         try:
             answer = self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
@@ -262,7 +262,7 @@ class _Member:
             raise NoUsableAnswer(f"it does not answer as etcd does: {one_line(error)}") from error
         except (requests.RequestException, OSError) as error:
             raise NoUsableAnswer(one_line(error)) from error
-        self.cluster = cluster_in(answer) or self.cluster
+        self.cluster = cluster_in(answer)
         return answer
 
 

@@ -1,0 +1,331 @@
+"""Questions to the engine that are asked beside the pass, so that one which hangs holds up nothing else.
+
+One worker asks one question after the other, as threads make a healthy engine no faster. When none is answered for a
+moment, more workers go on with those that wait. So no question waits behind one that hangs, and an engine that is only
+slow is not flooded.
+
+``ask`` is called from one thread, which owns everything here. Workers share with it only the queues, whose operations
+are atomic, and their present questions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+from attrs import define, frozen
+
+from controller.effects.background import Background
+from controller.effects.clock import Clock, Deadline
+
+#: Seconds after which a question is slow. When no question has ended for so long, more workers are started.
+SLOW = 0.1
+
+#: How many workers are started when no question has ended for a while, and when that is so again. The last one counts
+#: for all that follow.
+MORE_WORKERS = (4, 16, 32)
+
+#: Maximum number of workers. One whose question hangs counts until the time-out of its connection ends the question.
+MAX_WORKERS = 256
+
+#: Maximum number of connections that are kept while no worker uses them.
+MAX_IDLE = 16
+
+#: A question is repeated only if there are fewer workers. The others are kept for first questions.
+MAX_WORKERS_FOR_REPEATS = 128
+
+#: Seconds from the end of a slow question without an answer to the next one about its subject: after the first such
+#: question, the second, and so on. The last one counts for all that follow. The engine may keep every such question.
+BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+
+#: Seconds after which a question is given up although its connection still waits. The time-outs of the connection are
+#: shorter, unless they begin anew with each byte.
+LIMIT = 15.0
+
+
+class Client(Protocol):
+    """A connection to the engine."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+C = TypeVar("C", bound=Client)
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+@frozen
+class Inquiry(Generic[C, A]):
+    """What is to be asked about a subject."""
+
+    #: Asks the engine. Any exception counts as no answer.
+    ask: Callable[[C], A]
+    #: Returns whether the answer to a question of an earlier call may still be used.
+    holds: Callable[[A], bool] = lambda answer: True
+    #: What is seen of the subject from outside. When it changes, a back-off ends.
+    seen: object = None
+
+
+@frozen
+class Answer(Generic[A]):
+    """The engine answered."""
+
+    value: A
+
+
+@frozen
+class Silence:
+    """The engine did not answer, or with an error."""
+
+    #: For how long it has not answered.
+    seconds: float
+    #: The error of the last question that ended; None if none has.
+    error: Exception | None = None
+
+
+@define(eq=False)
+class _Question(Generic[C, A]):
+    """A question that was asked. Moments are in seconds of the monotonic clock."""
+
+    subject: str
+    inquiry: Inquiry[C, A]
+    asked_at: float
+    #: When a worker began with it, and when it ended; None before.
+    begun_at: float | None = None
+    ended_at: float | None = None
+    #: None while it is open, and after an error.
+    answer: Answer[A] | None = None
+    error: Exception | None = None
+
+    def lasts(self, seconds: float, now: float) -> bool:
+        """Return whether a worker has been at it for at least so long, or was until its end."""
+        return self.begun_at is not None and (self.ended_at or now) - self.begun_at >= seconds
+
+
+@define(eq=False)
+class _Worker(Generic[C, A]):
+    """Somebody who asks questions."""
+
+    #: What it asks first; None for the first question that waits.
+    first: _Question[C, A] | None
+    ended: bool = False
+
+
+@define
+class _SlowSubject:
+    """A subject about which the engine was slow. Moments are in seconds of the monotonic clock."""
+
+    since: float
+    #: What was seen of the subject when it was last asked about.
+    seen: object
+    #: How many questions in a row ended without an answer.
+    failures: int = 0
+    #: When it may be asked about again.
+    again_at: float = 0.0
+    #: The error of the last question that ended.
+    error: Exception | None = None
+
+    def failed(self, error: Exception | None, now: float) -> None:
+        """Note that one more question ended without an answer."""
+        self.failures += 1
+        self.again_at = now + BACKOFF[min(self.failures, len(BACKOFF)) - 1]
+        self.error = error
+
+    def is_due(self, seen: object, now: float) -> bool:
+        """Return whether it may be asked about again."""
+        return now >= self.again_at or seen != self.seen
+
+
+class Questions(Generic[C, A]):
+    """The questions of one kind, at most one about each subject at a time."""
+
+    def __init__(
+        self,
+        dial: Callable[[], C],
+        background: Background,
+        clock: Clock,
+        patience: float,
+        on_error: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``dial`` connects to the engine, for one worker. ``patience`` is how long ``ask`` waits for the answer to a
+        first question, in seconds. ``on_error`` is called for each question that ended without an answer."""
+        self._dial = dial
+        self._background = background
+        self._clock = clock
+        self._patience = patience
+        self._on_error = on_error
+        #: Set when a worker ends.
+        self._waker = background.waker()
+        #: The questions that no worker has begun with, and those that workers have ended.
+        self._waiting: deque[_Question[C, A]] = deque()
+        self._ended: deque[_Question[C, A]] = deque()
+        #: The connections that no worker uses.
+        self._idle: deque[C] = deque()
+        self._workers: list[_Worker[C, A]] = []
+        #: By subject: the question whose end was not noted, the one whose end was not told, and what was slow.
+        self._open: dict[str, _Question[C, A]] = {}
+        self._untold: dict[str, _Question[C, A]] = {}
+        self._slow: dict[str, _SlowSubject] = {}
+
+    def ask(self, inquiries: Mapping[str, Inquiry[C, A]], deadline: Deadline) -> Mapping[str, Answer[A] | Silence]:
+        """Return the answer or the silence about each subject. What is not inquired about any more is forgotten.
+
+        It waits for answers to first questions alone, for half of what is left until the deadline at most. When the
+        engine is slow about a subject, it is asked again in the background, with a back-off of the subject's own, and a
+        later call returns what it said.
+        """
+        began = self._clock.monotonic()
+        self._note_ends()
+        self._slow = {subject: slow for subject, slow in self._slow.items() if subject in inquiries}
+        replies = self._tell(inquiries, began)
+        first = []
+        for subject, inquiry in inquiries.items():
+            if subject in replies or subject in self._open:
+                continue
+            if slow := self._slow.get(subject):
+                self._repeat(_Question(subject, inquiry, began), slow)
+            else:
+                first.append(_Question(subject, inquiry, began))
+        self._put(first)
+        self._wait_for(first, Deadline.after(deadline.left / 2, self._clock))
+        replies |= self._tell(inquiries, began)
+        return {subject: replies.get(subject) or self._silence(subject, each) for subject, each in inquiries.items()}
+
+    def reset(self) -> None:
+        """Forget everything but open questions, and close what connections no worker uses: when the engine is back, it
+        may be another one."""
+        self._note_ends()
+        while client := _taken(self._idle):
+            client.close()
+        self._untold, self._slow = {}, {}
+
+    # Asking.
+
+    def _put(self, questions: list[_Question[C, A]]) -> None:
+        """Have first questions asked."""
+        self._open |= {each.subject: each for each in questions}
+        self._waiting.extend(questions)
+        if self._waiting:
+            self._start_workers(1)
+
+    def _repeat(self, question: _Question[C, A], slow: _SlowSubject) -> None:
+        """Have a question repeated by a worker of its own, if its back-off is over."""
+        if slow.is_due(question.inquiry.seen, question.asked_at) and self._count_workers() < MAX_WORKERS_FOR_REPEATS:
+            slow.seen = question.inquiry.seen
+            self._open[question.subject] = question
+            self._start_worker(question)
+
+    def _wait_for(self, questions: list[_Question[C, A]], deadline: Deadline) -> None:
+        """Wait until each question has ended, or has been with its worker for as long as the patience lasts."""
+        more = iter(MORE_WORKERS)
+        self._note_ends()
+        while any(self._is_waited_for(each) for each in questions) and not deadline.passed:
+            before = len(self._open)
+            self._waker.wait(min(SLOW, deadline.left))
+            self._waker.clear()
+            self._note_ends()
+            if len(self._open) == before:
+                self._start_workers(next(more, MORE_WORKERS[-1]))
+
+    def _is_waited_for(self, question: _Question[C, A]) -> bool:
+        overdue = question.ended_at is None and question.lasts(self._patience, self._clock.monotonic())
+        return self._open.get(question.subject) is question and not overdue
+
+    def _start_workers(self, number: int) -> None:
+        """Start so many workers, unless fewer questions wait or there are too many workers."""
+        for _ in range(min(number, len(self._waiting), MAX_WORKERS - self._count_workers())):
+            self._start_worker(None)
+
+    def _count_workers(self) -> int:
+        self._workers = [each for each in self._workers if not each.ended]
+        return len(self._workers)
+
+    def _start_worker(self, first: _Question[C, A] | None) -> None:
+        """Start a worker. Its first question is this one, or else the first that waits."""
+        worker = _Worker[C, A](first)
+        self._workers.append(worker)
+        self._background.start(lambda: self._work(worker), name="questions to the engine")
+
+    def _work(self, worker: _Worker[C, A]) -> None:
+        """Ask until no question waits. This runs in the background."""
+        client = _taken(self._idle)
+        question = worker.first or _taken(self._waiting)
+        while question:
+            question.begun_at = self._clock.monotonic()
+            try:
+                client = client or self._dial()
+                question.answer = Answer(question.inquiry.ask(client))
+            except Exception as error:  # Whatever it is, the thread that asks has to deal with it.
+                question.error = error
+            question.ended_at = self._clock.monotonic()
+            self._ended.append(question)
+            question = _taken(self._waiting)
+        self._leave(client)
+        worker.ended = True
+        self._waker.set()
+
+    def _leave(self, client: C | None) -> None:
+        """Keep a connection for another worker, or close it if there are enough of them."""
+        if client and len(self._idle) < MAX_IDLE:
+            self._idle.append(client)
+        elif client:
+            client.close()
+
+    # What came of it.
+
+    def _note_ends(self) -> None:
+        """Note which questions have ended, and give up those that have been open for too long."""
+        now = self._clock.monotonic()
+        while question := _taken(self._ended):
+            self._note_end(question)
+        for question in [each for each in self._open.values() if each.lasts(LIMIT, now) and each.ended_at is None]:
+            question.error, question.ended_at = TimeoutError(), now
+            self._note_end(question)
+
+    def _note_end(self, question: _Question[C, A]) -> None:
+        """Note the end of a question, unless it was given up before."""
+        subject, now = question.subject, self._clock.monotonic()
+        if self._open.get(subject) is not question:
+            return
+        del self._open[subject]
+        if question.answer:
+            self._untold[subject] = question
+            return
+        self._on_error()
+        if question.lasts(SLOW, now) or subject in self._slow:
+            slow = self._slow.setdefault(subject, _SlowSubject(question.asked_at, question.inquiry.seen))
+            slow.failed(question.error, now)
+        else:
+            self._untold[subject] = question
+
+    def _tell(self, inquiries: Mapping[str, Inquiry[C, A]], began: float) -> dict[str, Answer[A] | Silence]:
+        """Return what came of questions that ended. An answer to a question of an earlier call has to hold still."""
+        untold, self._untold = self._untold, {}
+        told: dict[str, Answer[A] | Silence] = {}
+        for subject, question in untold.items():
+            inquiry, answer = inquiries.get(subject), question.answer
+            if inquiry is None:
+                continue
+            if answer is None:
+                told[subject] = Silence(self._clock.monotonic() - question.asked_at, question.error)
+            elif question.asked_at >= began or inquiry.holds(answer.value):
+                told[subject] = answer
+                self._slow.pop(subject, None)
+        return told
+
+    def _silence(self, subject: str, inquiry: Inquiry[C, A]) -> Silence:
+        """Return for how long the engine has not answered about a subject. It is not waited for any more."""
+        now, question = self._clock.monotonic(), self._open.get(subject)
+        since = question.asked_at if question else now
+        slow = self._slow.setdefault(subject, _SlowSubject(since, inquiry.seen))
+        return Silence(now - slow.since, slow.error)
+
+
+def _taken(queue: deque[T]) -> T | None:
+    """Return what was taken from the front of a queue; None if it is empty."""
+    try:
+        return queue.popleft()
+    except IndexError:
+        return None

@@ -1,0 +1,407 @@
+"""Questions to the engine, in virtual time."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import pytest
+
+from controller.effects.clock import Deadline
+from controller.source.questions import (
+    BACKOFF,
+    LIMIT,
+    MAX_IDLE,
+    MAX_WORKERS,
+    MAX_WORKERS_FOR_REPEATS,
+    Answer,
+    Inquiry,
+    Questions,
+    Silence,
+)
+from tests.simulation.scheduler import Process, Scheduler
+
+#: Seconds that ``ask`` waits for a first answer, and after which the connection of these tests gives up.
+PATIENCE, TIMEOUT = 0.5, 5.0
+
+#: What such a wait takes: the answers are looked for now and then.
+ABOUT_PATIENCE: Any = pytest.approx(PATIENCE + 0.05, abs=0.07)
+
+#: Seconds that a prompt answer takes.
+PROMPT = 0.001
+
+FOREVER = 1e9
+
+T = TypeVar("T")
+
+Replies = Mapping[str, Answer[str] | Silence]
+
+
+def about(seconds: float, within: float = 1e-6) -> Any:
+    """Return what equals about so many seconds."""
+    return pytest.approx(seconds, abs=within)
+
+
+class Client:
+    """A connection to the engine of these tests."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def close(self) -> None:
+        """Close it."""
+        self._engine.open -= 1
+
+
+class Engine:
+    """An engine that takes its time, and the questions that it is asked."""
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler(random.Random(1))
+        self.process = Process(self.scheduler, "agent")
+        #: Seconds until the answer about each subject; those not named are answered at once.
+        self.takes: dict[str, float] = {}
+        #: The connection's time-out for a whole question.
+        self.timeout = TIMEOUT
+        self.errors: dict[str, Exception] = {}
+        #: Subjects and moments of all questions.
+        self.asked: list[tuple[str, float]] = []
+        self.in_flight: Counter[str] = Counter()
+        self.most_in_flight = 0
+        self.open = self.dials = self.failures = 0
+        self.questions = Questions[Client, str](
+            self._dial, self.process, self.scheduler.clock(), PATIENCE, self._on_error
+        )
+
+    def _dial(self) -> Client:
+        self.dials += 1
+        self.open += 1
+        return Client(self)
+
+    def _on_error(self) -> None:
+        self.failures += 1
+
+    def inquiry(self, subject: str, *, holds: bool = True, seen: object = None) -> Inquiry[Client, str]:
+        """Return the inquiry about a subject."""
+
+        def answer(client: Client) -> str:
+            self.asked.append((subject, self.scheduler.now))
+            self.in_flight[subject] += 1
+            assert self.in_flight[subject] == 1 or self.timeout > LIMIT, "two questions about one subject"
+            self.most_in_flight = max(self.most_in_flight, self.in_flight.total())
+            takes = self.takes.get(subject, PROMPT)
+            self.scheduler.wait(min(takes, self.timeout))
+            self.in_flight[subject] -= 1
+            if error := self.errors.get(subject) or (TimeoutError("slow") if takes > self.timeout else None):
+                raise error
+            return f"{subject} at {self.scheduler.now:.1f}"
+
+        return Inquiry(answer, lambda value: holds, seen)
+
+    def ask(self, *subjects: str, seconds: float = 10.0, **inquiry: bool | object) -> tuple[Replies, float]:
+        """Ask about the subjects; return the replies, and the seconds that this took."""
+        inquiries = {each: self.inquiry(each, **inquiry) for each in subjects}  # type: ignore[arg-type]
+        began = self.scheduler.now
+        replies = self.questions.ask(inquiries, Deadline.after(seconds, self.scheduler.clock()))
+        return replies, self.scheduler.now - began
+
+    def moments(self, subject: str) -> list[float]:
+        """Return when the subject was asked about."""
+        return [moment for asked, moment in self.asked if asked == subject]
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do the work of the asking thread and return what it returns."""
+        done: list[T] = []
+        self.process.start(lambda: done.append(work()), "asking")
+        self.scheduler.run_until(self.scheduler.now + 10_000.0)
+        return done[0]
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """Return an engine that answers everything at once."""
+    engine = Engine()
+    yield engine
+    engine.scheduler.close()
+
+
+def answered(replies: Replies) -> list[str]:
+    """Return the subjects that were answered about."""
+    return [subject for subject, reply in replies.items() if isinstance(reply, Answer)]
+
+
+def named(start: str, number: int) -> list[str]:
+    """Return so many names of subjects."""
+    return [f"{start}-{each}" for each in range(number)]
+
+
+def test_a_prompt_engine_is_asked_by_one_worker_over_one_connection(engine: Engine) -> None:
+    """There is no worker and no wait for each question. The connection serves the next call, too."""
+
+    def work() -> tuple[Replies, float]:
+        engine.ask("before")
+        return engine.ask(*named("c", 50))
+
+    replies, seconds = engine.run(work)
+    assert answered(replies) == named("c", 50)
+    assert (engine.dials, engine.most_in_flight) == (1, 1)
+    assert seconds == about(50 * PROMPT)
+
+
+def test_nothing_is_asked_and_nobody_waits_where_nothing_is_inquired_about(engine: Engine) -> None:
+    """That is the usual pass."""
+    assert engine.run(engine.ask) == ({}, 0.0)
+    assert engine.dials == 0
+
+
+def test_a_subject_that_hangs_is_waited_for_once(engine: Engine) -> None:
+    """Its silence says for how long. Afterwards it costs no time."""
+    engine.takes["hung"] = FOREVER
+
+    def work() -> list[tuple[Replies, float]]:
+        calls = []
+        for _ in range(3):
+            calls.append(engine.ask("hung", "web"))
+            engine.scheduler.wait(1.0)
+        return calls
+
+    first, *later = engine.run(work)
+    assert first == ({"hung": Silence(ABOUT_PATIENCE), "web": first[0]["web"]}, ABOUT_PATIENCE)
+    assert [answered(replies) for replies, _ in (first, *later)] == [["web"]] * 3
+    assert [seconds for _, seconds in later] == [about(PROMPT)] * 2
+    assert [replies["hung"] for replies, _ in later] == [Silence(about(each, 0.1)) for each in (1.5, 2.5)]
+
+
+@pytest.mark.parametrize("hung", [1, 50, 99, 100])
+def test_however_many_of_a_hundred_hang_the_others_are_answered_within_an_interval(engine: Engine, hung: int) -> None:
+    """Those that hang occupy no worker that another one waits for."""
+    engine.takes = dict.fromkeys(named("c", hung), FOREVER)
+    replies, seconds = engine.run(lambda: engine.ask(*named("c", 100)))
+    assert answered(replies) == named("c", 100)[hung:]
+    assert seconds < 1.1
+
+
+def test_an_engine_that_is_only_slow_is_not_flooded(engine: Engine) -> None:
+    """As long as answers come, there are no more workers."""
+    engine.takes = dict.fromkeys(named("c", 40), 0.09)
+    replies, _ = engine.run(lambda: engine.ask(*named("c", 40)))
+    assert (len(answered(replies)), engine.most_in_flight) == (40, 1)
+
+
+def test_a_first_question_does_not_wait_behind_those_that_hang(engine: Engine) -> None:
+    """It is answered at once, whether the others were asked for the first time or once more."""
+    engine.takes = dict.fromkeys(named("c", 100), FOREVER)
+
+    def work() -> list[tuple[list[str], float]]:
+        calls = []
+        for each in named("new", 30):
+            replies, seconds = engine.ask(*named("c", 100), each)
+            calls.append((answered(replies), seconds))
+            engine.scheduler.wait(1.0)
+        return calls
+
+    _, *later = engine.run(work)
+    assert later == [([each], about(PROMPT)) for each in named("new", 30)[1:]]
+
+
+def test_there_is_a_maximum_of_workers_and_one_of_those_that_repeat(engine: Engine) -> None:
+    """However many hang, a call ends within half of its time."""
+    engine.takes = dict.fromkeys(named("c", 1000), FOREVER)
+
+    def work() -> list[float]:
+        calls = []
+        for _ in range(120):
+            calls.append(engine.ask(*named("c", 1000))[1])
+            assert engine.in_flight.total() <= MAX_WORKERS
+            engine.scheduler.wait(1.0)
+        engine.most_in_flight = 0
+        for _ in range(120):
+            engine.ask(*named("c", 1000))
+            engine.scheduler.wait(1.0)
+        return calls
+
+    first, *later = engine.run(work)
+    assert (first, sum(later)) == (about(5.0), 0.0)
+    assert 0 < engine.most_in_flight <= MAX_WORKERS_FOR_REPEATS
+
+
+def test_a_question_without_an_answer_is_repeated_with_a_growing_back_off(engine: Engine) -> None:
+    """There is one at a time, and each counts as a failure. The waits are counted from the end of the question."""
+    engine.takes["hung"] = FOREVER
+
+    def work() -> None:
+        while engine.scheduler.now < 400:
+            engine.ask("hung")
+            engine.scheduler.wait(0.25)
+
+    engine.run(work)
+    moments = engine.moments("hung")
+    gaps = [later - earlier - TIMEOUT for earlier, later in pairwise(moments)]
+    assert gaps == [pytest.approx(each, abs=0.6) for each in (*BACKOFF, *[BACKOFF[-1]] * (len(gaps) - len(BACKOFF)))]
+    assert len(gaps) > len(BACKOFF)
+    assert engine.failures >= len(moments) - 1
+
+
+def test_an_answer_that_comes_late_is_returned_by_the_next_call(engine: Engine) -> None:
+    """It is returned once. The subject is then like any other: it is waited for again."""
+    engine.takes["slow"] = 1.6
+
+    def work() -> list[tuple[Replies, float]]:
+        calls = [engine.ask("slow")]
+        engine.scheduler.wait(2.0)
+        return [*calls, engine.ask("slow"), engine.ask("slow")]
+
+    (first, _), late, again = engine.run(work)
+    assert first == {"slow": Silence(ABOUT_PATIENCE)}
+    assert late == ({"slow": Answer("slow at 1.6")}, 0.0)
+    assert again == ({"slow": Silence(ABOUT_PATIENCE)}, ABOUT_PATIENCE)
+
+
+def test_a_late_answer_that_does_not_hold_any_more_is_dropped_and_the_question_repeated(engine: Engine) -> None:
+    """It is repeated at once, and still not waited for."""
+    engine.takes["slow"] = 1.6
+
+    def work() -> tuple[Replies, float]:
+        engine.ask("slow")
+        engine.scheduler.wait(2.0)
+        return engine.ask("slow", holds=False)
+
+    replies, seconds = engine.run(work)
+    assert (replies, seconds) == ({"slow": Silence(about(2.5, 0.1))}, 0.0)
+    assert engine.moments("slow") == [0.0, about(2.5, 0.1)]
+
+
+def test_an_answer_in_time_need_not_hold(engine: Engine) -> None:
+    """It is newer than what the caller saw before."""
+    replies, _ = engine.run(lambda: engine.ask("web", holds=False))
+    assert answered(replies) == ["web"]
+
+
+def test_an_answer_to_an_earlier_question_has_to_hold_even_if_it_comes_during_the_call(engine: Engine) -> None:
+    """It may be older than what the caller saw before."""
+    engine.takes |= {"slow": 1.0, "new": 0.4}
+
+    def work() -> Replies:
+        engine.ask("slow")
+        engine.scheduler.wait(0.3)
+        return engine.ask("slow", "new", holds=False)[0]
+
+    assert answered(engine.run(work)) == ["new"]
+
+
+def test_a_subject_that_is_not_inquired_about_any_more_is_forgotten(engine: Engine) -> None:
+    """When it comes back it is not asked about twice at a time, and a late answer counts only if it still holds. Its
+    back-off is forgotten, too."""
+    engine.takes |= {"hung": FOREVER, "slow": 2.0}
+
+    def work() -> list[Replies]:
+        engine.ask("hung", "slow")
+        engine.ask()
+        calls = [engine.ask("hung", "slow", holds=False)[0]]
+        engine.scheduler.wait(20.0)
+        engine.ask()
+        return [*calls, engine.ask("hung")[0]]
+
+    back, later = engine.run(work)
+    assert back == {each: Silence(ABOUT_PATIENCE) for each in ("hung", "slow")}
+    assert later == {"hung": Silence(ABOUT_PATIENCE)}
+    assert [len(engine.moments(each)) for each in ("hung", "slow")] == [2, 1]
+
+
+def test_a_subject_that_looks_changed_is_asked_about_at_once(engine: Engine) -> None:
+    """A restart may have mended it. It is not waited for."""
+    engine.takes["hung"] = FOREVER
+
+    def work() -> float:
+        for _ in range(45):
+            engine.ask("hung")
+            engine.scheduler.wait(1.0)
+        engine.takes.clear()
+        engine.ask("hung", seen="restarted")
+        engine.scheduler.wait(1.0)
+        replies, seconds = engine.ask("hung", seen="restarted")
+        assert answered(replies) == ["hung"]
+        return seconds
+
+    assert engine.run(work) == 0.0
+
+
+def test_a_prompt_error_is_told_and_the_next_call_asks_again(engine: Engine) -> None:
+    """There is no back-off: it costs nothing."""
+    engine.errors["web"] = OSError("odd")
+
+    def work() -> tuple[Replies, Replies]:
+        first = engine.ask("web")[0]
+        engine.errors.clear()
+        return first, engine.ask("web")[0]
+
+    first, second = engine.run(work)
+    assert first == {"web": Silence(about(PROMPT), engine_error(first))}
+    assert str(engine_error(first)) == "odd"
+    assert (answered(second), engine.failures) == (["web"], 1)
+
+
+def engine_error(replies: Replies) -> Exception | None:
+    """Return the error that the only reply tells."""
+    (reply,) = replies.values()
+    assert isinstance(reply, Silence)
+    return reply.error
+
+
+def test_an_error_that_takes_its_time_leads_to_a_back_off(engine: Engine) -> None:
+    """Else it would cost each pass that time. The silence has the error."""
+    engine.takes["web"], engine.errors["web"] = 0.3, OSError("odd")
+
+    def work() -> list[tuple[Replies, float]]:
+        return [engine.ask("web"), engine.ask("web")]
+
+    (first, seconds), (second, later) = engine.run(work)
+    assert (seconds, later) == (about(0.3), 0.0)
+    assert [str(engine_error(each)) for each in (first, second)] == ["odd", "odd"]
+
+
+def test_a_question_that_its_connection_does_not_end_is_given_up(engine: Engine) -> None:
+    """As with an answer that comes byte by byte. What comes of it at last does not count."""
+    engine.takes["trickles"], engine.timeout = 100.0, FOREVER
+
+    def work() -> Replies:
+        while engine.scheduler.now < 99.0:
+            engine.ask("trickles")
+            engine.scheduler.wait(1.0)
+        engine.takes.clear()
+        return engine.ask("trickles")[0]
+
+    engine.run(work)
+    assert engine.moments("trickles")[1] == pytest.approx(LIMIT + BACKOFF[0], abs=2.0)
+
+
+def test_a_connection_that_cannot_be_opened_is_an_error_of_the_question(engine: Engine) -> None:
+    """The next question opens one."""
+    dial, refused = engine._dial, OSError("refused")
+
+    def fail() -> Client:
+        engine.questions._dial = dial
+        raise refused
+
+    engine.questions._dial = fail
+    replies, _ = engine.run(lambda: engine.ask("web", "db"))
+    assert replies["web"] == Silence(about(PROMPT), refused)
+    assert answered(replies) == ["db"]
+
+
+def test_few_connections_are_kept_and_a_reset_closes_them(engine: Engine) -> None:
+    """After a reset, what was slow is waited for again: another engine may answer."""
+    engine.takes = dict.fromkeys(named("c", 100), FOREVER)
+
+    def work() -> float:
+        engine.ask(*named("c", 100))
+        engine.scheduler.wait(10.0)
+        assert engine.open == MAX_IDLE
+        engine.questions.reset()
+        assert engine.open == 0
+        return engine.ask("c-1")[1]
+
+    assert engine.run(work) == ABOUT_PATIENCE
