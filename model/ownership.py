@@ -52,6 +52,8 @@ class Ownership:
     known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
     #: The keys that other hosts' records claim. Empty until ``with_other_records``.
     contested: frozenset[str] = frozenset()
+    #: Whether this pass may take over a key under a custom id that nobody claims, if it holds the wanted value.
+    may_adopt: bool = False
 
     def id_is_ours(self, key: str) -> bool:
         """Return whether the key's id itself names this host as its owner."""
@@ -67,7 +69,7 @@ class Ownership:
 
     def adopts(self, stored: Stored) -> bool:
         """Return whether a wanted key that already holds the right value may be taken for this host's."""
-        return self.owns(stored) or stored.key not in self.contested
+        return self.owns(stored) or (self.may_adopt and stored.key not in self.contested)
 
     def container_of(self, key: str) -> tuple[str, str]:
         """Return id and name of the container that an own key was written for; empty where not known."""
@@ -80,9 +82,10 @@ class Ownership:
     ) -> frozenset[str]:
         """Return the keys that can be decided only with the other hosts' records.
 
-        These are the keys that we claim and that are wanted no more, or hold a value that we did not write; and the
-        keys that we do not claim and that already hold the value that we want. ``held`` are the ids of the containers
-        whose keys stay as they are. A key of theirs is needed only if it holds a value that we did not write.
+        These are the keys that we claim and that are wanted no more, or hold a value that we did not write; and, where
+        this pass may adopt, the keys that we do not claim and that already hold the value that we want. ``held`` are
+        the ids of the containers whose keys stay as they are. A key of theirs is needed only if it holds a value that
+        we did not write.
         """
         return frozenset(self._undecided(wanted, actual, held))
 
@@ -92,7 +95,7 @@ class Ownership:
             settled = key in wanted or claim.container_id in held
             if stored and not (settled and claim.covers(stored.value)):
                 yield key
-        for key, entry in wanted.items():
+        for key, entry in wanted.items() if self.may_adopt else ():
             stored = actual.stored.get(key)
             if not stored or key in self.claims or self.id_is_ours(key):
                 continue

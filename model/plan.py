@@ -42,7 +42,7 @@ class Reason(DescribedEnum):
     FILTERED = "filtered", "The container runs and is excluded by --filter."
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
-    CLAIMS = "claims", "The owner record does not have the claims that it must have before the other changes are made."
+    CLAIMS = "claims", "The owner record does not claim exactly the keys that it has to claim."
     ASKED = "asked", "A liveness query was asked, answered or withdrawn."
 
 
@@ -117,6 +117,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     an entry    absent           a key above or below it     refusal (``conflict``), if that key stays and the
                                  is there, anyone's          registry has directories; else create
     an entry    the same value   we, or nobody claims it     nothing; ``renew`` or ``update`` for its ttl
+                                 and this pass may adopt
     an entry    another value    we                          update (``changed``; ``overwritten`` if known)
     an entry    any value        cannot be shown to be ours  refusal (``conflict``)
     no entry    present          we, container held          nothing; ``renew`` or ``update`` for its ttl
@@ -189,11 +190,7 @@ class _Planner:
                 overwritten = known and known.value == value
                 self._write(Action.UPDATE, entry, stored, Reason.OVERWRITTEN if overwritten else Reason.CHANGED)
             else:
-                detail = (
-                    f"the key {key} holds {quoted(stored.value)} and cannot be shown to be this host's; "
-                    "remove it by hand if no other host uses it"
-                )
-                raise RefusedPort(RefusalReason.CONFLICT, detail)
+                raise RefusedPort(RefusalReason.CONFLICT, _not_ours(stored, value))
         except RefusedPort as refused:
             self.conflicts.append(refused.of(entry.container, entry.container_port))
 
@@ -246,6 +243,14 @@ class _Planner:
         claimed = action is Action.UPDATE and not self.ownership.id_is_ours(stored.key)
         self.changes.append(Change(action, stored.key, stored.value, stored, reason, container_id, claimed))
         return action is Action.RENEW
+
+
+def _not_ours(stored: Stored, wanted: str) -> str:
+    """Return why a wanted key that is there cannot be had, and what the operator can do about it."""
+    cure = "remove it by hand if no other host uses it"
+    if stored.value == wanted:
+        cure = "if no other host or program uses it, take it over with --adopt, or remove it by hand"
+    return f"the key {stored.key} holds {quoted(stored.value)} and cannot be shown to be this host's; {cure}"
 
 
 def in_apply_order(changes: Iterable[Change]) -> Iterator[Change]:

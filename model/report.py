@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from attrs import field, frozen
 
@@ -33,6 +33,13 @@ class Outcome:
     result: Result
     #: More about the result, for people; empty where there is nothing to say.
     detail: str = ""
+    #: The version, as in ``Stored``, that an ``applied`` change gave the key, or that a change in ``conflict`` found it
+    #: to have; 0 where the key is absent or nothing is known of it.
+    version: int = 0
+
+    def ended(self, action: Action, result: Result) -> bool:
+        """Return whether this is the outcome of such a change, and this is its result."""
+        return self.change.action is action and self.result is result
 
 
 class PassResult(DescribedEnum):
@@ -113,6 +120,18 @@ def summary(plan: Plan) -> str:
         f"{plan.count(Action.DELETE)} to delete, {plan.in_sync} in sync, {len(plan.refusals)} refused"
         f"{f', {len(plan.held_back)} held back' if plan.held_back else ''}."
     )
+
+
+def withdrawn_claims(outcomes: Collection[Outcome], claimed_before: Collection[str]) -> frozenset[str]:
+    """Return the keys that the owner record must cease to claim after these outcomes.
+
+    These are the keys that were deleted, as the next one to create such a key owns it; and the keys that this pass
+    claimed to create them, and that somebody else had created by then. ``claimed_before`` are the keys that the record
+    claimed earlier. Of those, a conflict proves nothing: this host may have created the key in an earlier pass.
+    """
+    deleted = {each.change.key for each in outcomes if each.ended(Action.DELETE, Result.APPLIED)}
+    lost = {each.change.key for each in outcomes if each.ended(Action.CREATE, Result.CONFLICT) and each.version}
+    return frozenset(deleted | lost.difference(claimed_before))
 
 
 def result_of(outcomes: tuple[Outcome, ...]) -> PassResult:

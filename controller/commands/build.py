@@ -78,6 +78,7 @@ def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> Pas
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,
+        adopt=settings.adopt,
         local_address=LocalAddress(uri.endpoints, effects.network),
         seconds=settings.pass_timeout,
         clock=effects.clock,

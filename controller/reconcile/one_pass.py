@@ -6,7 +6,7 @@ repeat it, and to kill it at any point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
 from controller.registry.base import Registry
-from controller.registry.owner_records import record_in
+from controller.registry.owner_records import has_record, record_in
 from model.desired import Desired, desired
 from model.guard import GuardRule, guard
 from model.layout import Layout
@@ -23,10 +23,10 @@ from model.memory import Memory
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_record
 from model.record import OwnerRecord, decode_all
-from model.report import Outcome, PassReport, PassResult, Result, Stage, result_of
+from model.report import Outcome, PassReport, PassResult, Result, Stage, result_of, withdrawn_claims
 from model.rules import Rules
 from model.snapshot import EngineIdentity, Snapshot
-from model.stored import FOREVER, Actual, Lifetime
+from model.stored import FOREVER, Actual, Lifetime, Stored
 
 #: Maximum consecutive passes with possibly stale reads. A consistent read costs etcd a round of its quorum.
 MAX_PASSES_WITHOUT_CONSISTENT_READ = 29
@@ -53,6 +53,9 @@ class PassSettings:
     guard: GuardRule = GuardRule()
     #: Whether the owner name may be taken from another engine, until the first pass that writes the record.
     take_over: bool = False
+    #: Whether keys under custom ids that hold the right value and that no host claims may be taken over, until the
+    #: first pass that writes the record.
+    adopt: bool = False
     #: Returns the address of this host that faces the registry, or an empty string. It is called where ``-ip`` is not
     #: given.
     local_address: Callable[[], str] = lambda: ""
@@ -97,6 +100,8 @@ class _Decision:
     """What a pass decided."""
 
     plan: Plan
+    #: What the owner record has to be before the other changes are made.
+    record: OwnerRecord
     held_delete_counts: Mapping[str, int]
     wanted: Desired
     #: Whether the store is not the one of the pass before.
@@ -129,7 +134,7 @@ class _Pass:
         if decision.needs_consistent_read and not view.consistent:
             view = self._read(consistent=True)
             decision = self._decide(view)
-        outcomes = self._apply(decision.plan)
+        outcomes = self._apply(view, decision)
         return self._report(view, decision, outcomes)
 
     def failed(self, result: PassResult, error: Exception) -> PassReport:
@@ -184,20 +189,25 @@ class _Pass:
             planned, counts = guard(planned, memory.held_delete_counts, settings.guard, settings.lifetime)
             claims = ownership.next_claims(wanted.by_key, actual)
             next_record = OwnerRecord(view.engine_id or record.engine, claims)
-            return _Decision(with_record(planned, next_record, actual, ownership), counts, wanted, replaced)
+            planned = with_record(planned, next_record, actual, ownership)
+            return _Decision(planned, next_record, counts, wanted, replaced)
 
     def _owner_record(self, view: _View) -> OwnerRecord:
         """Return this owner's record. Raises OwnerConflict if another engine wrote it and --take-over does not apply.
         --take-over applies until the first pass that writes the record: two hosts that keep it would take the name from
         each other for ever."""
-        stored = view.actual.record
-        record = record_in(stored)
-        if record.belongs_to(view.engine_id) or (self.settings.take_over and self.memory.store_position is None):
+        record = record_in(view.actual.record)
+        if record.belongs_to(view.engine_id) or (self.settings.take_over and self._unrecorded):
             return record
         raise OwnerConflict(
             f"the owner name {self.owner!r} belongs to the engine {record.engine} and this is {view.engine_id}: "
             "give this host a name of its own with --hostname, or, if it replaces that one, use --take-over once"
         )
+
+    @property
+    def _unrecorded(self) -> bool:
+        """Whether no pass of this run has written the record yet, or found it as it should be."""
+        return self.memory.store_position is None
 
     def _rules(self) -> Rules:
         """Return the rules with the owner, and with this host's address if -ip is not given."""
@@ -206,8 +216,13 @@ class _Pass:
         return evolve(rules, owner=self.owner, address=evolve(rules.address, guessed=guessed))
 
     def _ownership(self, record: OwnerRecord, memory: Memory, wanted: Desired, actual: Actual) -> Ownership:
-        """Return which keys are ours. The other hosts' records are read only where a key depends on them."""
-        ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known)
+        """Return which keys are ours. The other hosts' records are read only where a key depends on them.
+
+        A host without a record comes from registrator, or lost its record: what it wants and finds is taken for its
+        own. From then on the record tells what is.
+        """
+        may_adopt = not has_record(actual.record) or (self.settings.adopt and self._unrecorded)
+        ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known, may_adopt=may_adopt)
         ownership = ownership.with_remembered_claims(actual)
         held = {each.id for each in wanted.held}
         if not ownership.keys_needing_other_records(wanted.by_key, actual, held):
@@ -215,10 +230,11 @@ class _Pass:
         others = decode_all(each.value for each in self.registry.other_records(self.owner, self.deadline))
         return ownership.with_other_records(others, wanted.by_key, actual)
 
-    def _apply(self, planned: Plan) -> tuple[Outcome, ...]:
+    def _apply(self, view: _View, decision: _Decision) -> tuple[Outcome, ...]:
         """Make the changes, the owner record first. A change that fails does not stop the others, except that changes
         which need the owner record are not made without it."""
         with self._timed(Stage.APPLY):
+            planned = decision.plan
             ahead = [change for change in planned.changes if change.action is Action.RECORD]
             outcomes = list(self.registry.apply_all(self.owner, ahead, self.deadline))
             record = outcomes[0] if outcomes else None
@@ -230,7 +246,19 @@ class _Pass:
                 else:
                     going.append(change)
             outcomes += self.registry.apply_all(self.owner, going, self.deadline)
+            if withdrawal := self._withdrawal(view.actual.record, decision.record, outcomes):
+                outcomes.append(self.registry.apply(self.owner, withdrawal, self.deadline))
             return tuple(outcomes)
+
+    def _withdrawal(self, before: Stored | None, record: OwnerRecord, outcomes: Sequence[Outcome]) -> Change | None:
+        """Return the change that takes out of the owner record what it must not claim after these outcomes, or None.
+        ``before`` is the record as it was read, and ``record`` the one that was to be written."""
+        withdrawn = withdrawn_claims(outcomes, record_in(before).claims)
+        claims = {key: claim for key, claim in record.claims.items() if key not in withdrawn}
+        stored = _record_after(before, outcomes)
+        if len(claims) == len(record.claims) or stored is None:
+            return None
+        return Change(Action.RECORD, stored.key, evolve(record, claims=claims).encode(), stored, Reason.CLAIMS)
 
     def _report(self, view: _View, decision: _Decision, outcomes: tuple[Outcome, ...]) -> PassReport:
         return PassReport(
@@ -247,6 +275,16 @@ class _Pass:
             replaced=decision.replaced,
             consistent=view.consistent,
         )
+
+
+def _record_after(before: Stored | None, outcomes: Sequence[Outcome]) -> Stored | None:
+    """Return the owner record as the registry holds it after these outcomes; None if it was to be written and was
+    not."""
+    written = next((each for each in outcomes if each.change.action is Action.RECORD), None)
+    if written is None:
+        return before
+    applied = written.result is Result.APPLIED
+    return Stored(written.change.key, written.change.value, written.version) if applied else None
 
 
 def _stops(record: Outcome, change: Change) -> bool:

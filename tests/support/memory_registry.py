@@ -8,7 +8,7 @@ from attrs import evolve
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.base import OneByOne, overtaken
+from controller.registry.base import Found, OneByOne, overtaken
 from controller.registry.owner_records import records_of_others
 from model.plan import Action, Change
 from model.record import RecordKeys
@@ -22,6 +22,8 @@ class MemoryRegistry(OneByOne):
 
     def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:
         self.stored: dict[str, Stored] = {}
+        #: The version at which each key was created.
+        self.created: dict[str, int] = {}
         self.down = False
         self.version = 0
         self.cluster = "memory"
@@ -32,6 +34,8 @@ class MemoryRegistry(OneByOne):
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         """Write a key without a guard, as somebody else would."""
         self.version += 1
+        if key not in self.stored:
+            self.created[key] = self.version
         self.stored[key] = Stored(key, value, self.version, ttl)
 
     def remove(self, key: str) -> None:
@@ -74,7 +78,9 @@ class MemoryRegistry(OneByOne):
             return Outcome(change, Result.FAILED, "it is down")
         now = self.stored.get(change.key)
         if (now and now.version) != (change.before and change.before.version):
-            return overtaken(change, now.value if now else None)
+            found = Found(now.value, now.version, self.created[now.key]) if now else None
+            record = self.stored.get(self._record_keys.record(owner))
+            return overtaken(change, found, record.version if record else 0)
         if change.action is Action.DELETE:
             self.remove(change.key)
         elif change.action is Action.RENEW and now:
@@ -82,7 +88,7 @@ class MemoryRegistry(OneByOne):
         else:
             ttl = None if change.action is Action.RECORD else self._lifetime.ttl or None
             self.put(change.key, change.value, ttl)
-        return Outcome(change, Result.APPLIED)
+        return Outcome(change, Result.APPLIED, version=self.version)
 
 
 class Killed(BaseException):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable, one_line
-from controller.registry.base import OneByOne, overtaken
-from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode
+from controller.registry.base import Found, OneByOne, overtaken
+from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode, EtcdV2Response
 from model.plan import Action, Change
+from model.record import RecordKeys
 from model.report import Outcome, Result
 from model.stored import Lifetime
 
@@ -35,48 +36,51 @@ class EtcdV2Writer(OneByOne):
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Writer. The owner makes no difference here, as each key has a lifetime of its own."""
         try:
-            self._write(change, deadline)
+            response = self._write(change, deadline)
         except EtcdV2Error as error:
-            return self._outcome_of_error(change, error, deadline)
+            return self._outcome_of_error(owner, change, error, deadline)
         except RegistryUnavailable as error:
             return Outcome(change, Result.FAILED, str(error))
         if change.action is Action.DELETE:
             self._remove_empty_directories(change.key, deadline)
-        return Outcome(change, Result.APPLIED)
+        return Outcome(change, Result.APPLIED, version=int(response.node["modifiedIndex"]))
 
-    def _write(self, change: Change, deadline: Deadline) -> None:
+    def _write(self, change: Change, deadline: Deadline) -> EtcdV2Response:
         """Raises EtcdV2Error, also where the key is not as it was read, and RegistryUnavailable."""
         guard = {"prevIndex": str(change.before.version)} if change.before else {"prevExist": "false"}
         if change.action is Action.DELETE:
-            self._client.request("DELETE", change.key, guard, deadline)
-            return
+            return self._client.request("DELETE", change.key, guard, deadline)
         # A refresh keeps the value and wakes no watcher; etcd refuses one that comes with a value.
         renewal = change.action is Action.RENEW
         what = {"refresh": "true", "prevExist": "true"} if renewal else {"value": change.value}
         # The owner record never expires: it outlives the entries to say that they belong to this owner.
         expires = self._lifetime.ttl > 0 and change.action is not Action.RECORD
         ttl = {"ttl": str(self._lifetime.ttl)} if expires else {}
-        self._client.request("PUT", change.key, {**what, **ttl, **guard}, deadline)
+        return self._client.request("PUT", change.key, {**what, **ttl, **guard}, deadline)
 
-    def _outcome_of_error(self, change: Change, error: EtcdV2Error, deadline: Deadline) -> Outcome:
+    def _outcome_of_error(self, owner: str, change: Change, error: EtcdV2Error, deadline: Deadline) -> Outcome:
         """Return the outcome of a change that etcd refused. Where the key was not as it was read, it is read again, as
         the change may have been made by an earlier try."""
         if error.code not in _OVERTAKEN:
             return Outcome(change, Result.FAILED, error.detail)
         try:
-            return overtaken(change, self._value(change.key, deadline))
+            found = self._found(change.key, deadline)
+            record = self._found(RecordKeys(self._prefix).record(owner), deadline) if change.claimed else None
         except (EtcdV2Error, RegistryUnavailable) as second_error:
             return Outcome(change, Result.FAILED, one_line(second_error))
+        return overtaken(change, found, record.version if record else 0)
 
-    def _value(self, key: str, deadline: Deadline) -> str | None:
-        """Return the value of a key; None where there is no key, or a directory."""
+    def _found(self, key: str, deadline: Deadline) -> Found | None:
+        """Return what is at a key; None where there is nothing, or a directory."""
         try:
-            value = self._client.request("GET", key, {"quorum": "true"}, deadline).node.get("value")
+            node = self._client.request("GET", key, {"quorum": "true"}, deadline).node
         except EtcdV2Error as error:
             if error.code == EtcdV2ErrorCode.KEY_NOT_FOUND:
                 return None
             raise
-        return None if value is None else str(value)
+        if "value" not in node:
+            return None
+        return Found(str(node["value"]), int(node["modifiedIndex"]), int(node["createdIndex"]))
 
     def _remove_empty_directories(self, key: str, deadline: Deadline) -> None:
         """Remove the directories above a deleted key that it left empty, up to the prefix, which stays. etcd refuses to
