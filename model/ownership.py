@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
 from model.layout import Layout
-from model.record import Claim, OwnerRecord, claimed_keys
+from model.record import Claim, InnerPrefix, OwnerRecord, claimed_keys
 from model.stored import Actual, Stored
 
 
@@ -41,6 +41,8 @@ class Ownership:
     custom                  with values            another, and nobody else claims it   we (overwritten)
     custom                  with values            another, and somebody else claims    somebody else
     ======================  =====================  ===================================  ================
+
+    A key below an inner prefix is somebody else's, whatever its id: the agents of that prefix keep it.
     """
 
     #: This host, as it stands in ids.
@@ -52,6 +54,8 @@ class Ownership:
     known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
     #: The keys that other hosts' records claim. Empty until ``with_other_records``.
     contested: frozenset[str] = frozenset()
+    #: The prefixes within this one that have owner records of their own.
+    inner: tuple[InnerPrefix, ...] = ()
     #: Whether this pass may take over a key under a custom id that nobody claims, if it holds the wanted value.
     may_adopt: bool = False
 
@@ -60,8 +64,14 @@ class Ownership:
         key_id = self.layout.id_of(key)
         return key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id) is not None
 
+    def inner_prefix_of(self, key: str) -> InnerPrefix | None:
+        """Return the inner prefix that a key lies below, or None."""
+        return next((each for each in self.inner if each.contains(key)), None)
+
     def owns(self, stored: Stored) -> bool:
         """Return whether the key can be shown to be this host's."""
+        if self.inner_prefix_of(stored.key):
+            return False
         if self.id_is_ours(stored.key):
             return True
         claim = self.claims.get(stored.key)
@@ -69,7 +79,8 @@ class Ownership:
 
     def adopts(self, stored: Stored) -> bool:
         """Return whether a wanted key that already holds the right value may be taken for this host's."""
-        return self.owns(stored) or (self.may_adopt and stored.key not in self.contested)
+        unclaimed = stored.key not in self.contested and not self.inner_prefix_of(stored.key)
+        return self.owns(stored) or (self.may_adopt and unclaimed)
 
     def container_of(self, key: str) -> tuple[str, str]:
         """Return id and name of the container that an own key was written for; empty where not known."""
@@ -128,7 +139,9 @@ class Ownership:
         claims = {key: claim for key, claim in self.claims.items() if self._still_owned(key, actual)}
         for key, entry in wanted.items():
             stored = actual.stored.get(key)
-            if not self.id_is_ours(key) and (stored is None or self._may_write(stored, self.layout.value(entry))):
+            if self.id_is_ours(key) or self.inner_prefix_of(key):
+                continue
+            if stored is None or self._may_write(stored, self.layout.value(entry)):
                 claims[key] = self._claim(entry, stored)
         return claims
 

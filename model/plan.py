@@ -14,7 +14,7 @@ from model.frozen import frozen_dict
 from model.keys import ancestors, quoted
 from model.layout import Unreadable
 from model.ownership import Known, Ownership
-from model.record import OwnerRecord, RecordKeys
+from model.record import InnerPrefix, OwnerRecord, RecordKeys
 from model.refusal import Refusal, RefusalReason, RefusedPort
 from model.stored import FOREVER, Actual, Lifetime, Stored
 
@@ -120,6 +120,8 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
                                  and this pass may adopt
     an entry    another value    we                          update (``changed``; ``overwritten`` if known)
     an entry    any value        cannot be shown to be ours  refusal (``conflict``)
+    an entry    below an inner   the agents of that prefix   refusal (``conflict``)
+                prefix
     no entry    present          we, container held          nothing; ``renew`` or ``update`` for its ttl
     no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``)
     no entry    present          we                          delete (``gone`` if known; ``orphan``)
@@ -180,6 +182,8 @@ class _Planner:
         stored = self.actual.stored.get(key)
         value, known = self.ownership.layout.value(entry), self.ownership.known.get(key)
         try:
+            if inner := self.ownership.inner_prefix_of(key):
+                raise RefusedPort(RefusalReason.CONFLICT, _within(key, inner))
             if stored is None:
                 self._check_room(key)
                 self._write(Action.CREATE, entry, None, Reason.MISSING if known else Reason.NEW)
@@ -251,6 +255,14 @@ def _not_ours(stored: Stored, wanted: str) -> str:
     if stored.value == wanted:
         cure = "if no other host or program uses it, take it over with --adopt, or remove it by hand"
     return f"the key {stored.key} holds {quoted(stored.value)} and cannot be shown to be this host's; {cure}"
+
+
+def _within(key: str, inner: InnerPrefix) -> str:
+    """Return why a wanted key cannot be had that lies below an inner prefix."""
+    return (
+        f"the key {key} lies below the prefix {quoted(inner.prefix)}, which has agents of its own; "
+        "give the service another name, or the agents prefixes that do not contain each other"
+    )
 
 
 def in_apply_order(changes: Iterable[Change]) -> Iterator[Change]:

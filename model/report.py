@@ -11,6 +11,7 @@ from model.described import DescribedEnum
 from model.desired import ExclusionReason
 from model.frozen import frozen_dict
 from model.plan import Action, Change, Plan
+from model.record import InnerPrefix
 from model.snapshot import UnknownContainer
 from model.stored import StorePosition
 
@@ -89,6 +90,8 @@ class PassReport:
     store_position: StorePosition | None = None
     #: Whether the store is not the one of the pass before: another cluster, or one that was wiped or restored.
     replaced: bool = False
+    #: The prefixes within this one that have agents of their own; empty where the pass did not need to know.
+    inner: tuple[InnerPrefix, ...] = ()
     #: Whether what was read cannot have lagged behind.
     consistent: bool = False
 

@@ -25,6 +25,7 @@ from controller.reconcile.loop import Loop, Observer, Pace
 from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.factory import Transports, layout_for, open_registry
+from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
 from controller.source.docker import Engine, EngineClient, EngineSettings, connect
 from controller.source.local_address import LocalAddress
@@ -86,6 +87,11 @@ def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> Pas
     )
 
 
+def one_place_check(settings: Settings) -> OnePlaceCheck:
+    """Return a check that no two of the registries are one place."""
+    return OnePlaceCheck({each.given: each.uri for each in settings.registries})
+
+
 @frozen
 class Agent:
     """The loops of one agent, and what observes their passes."""
@@ -113,6 +119,7 @@ def build_agent(
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
     loops = {}
+    check = one_place_check(settings)
     for each in settings.registries:
         observers: tuple[Observer, ...] = (
             metrics.of(each.label),
@@ -122,12 +129,12 @@ def build_agent(
         )
         observers += tuple(more_observers(each.label))
         pace = Pace(settings.interval, effects.clock, effects.jitter, effects.background.waker())
-        loops[each.label] = Loop(_pass_over(each, settings, effects, metrics), pace, observers)
+        loops[each.label] = Loop(_pass_over(each, settings, effects, metrics, check), pace, observers)
     return Agent(loops, metrics, AllRegistries(health), notifier)
 
 
 def _pass_over(
-    each: RegistrySettings, settings: Settings, effects: Effects, metrics: Metrics
+    each: RegistrySettings, settings: Settings, effects: Effects, metrics: Metrics, check: OnePlaceCheck
 ) -> Callable[[Memory], PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no loop waits for another."""
     engine = engine_for(settings, effects, metrics.engine_failed)
@@ -138,4 +145,5 @@ def _pass_over(
         metrics.of(each.label).registry_failed,
         transports=effects.transports,
     )
+    registry = checked(registry, each.given, check)
     return partial(reconcile, pass_settings(settings, each.uri, effects), engine, registry)

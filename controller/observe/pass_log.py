@@ -7,6 +7,7 @@ from collections.abc import Callable
 from controller import logs
 from model.container import ContainerRef
 from model.plan import Action
+from model.record import InnerPrefix
 from model.refusal import Refusal
 from model.report import Outcome, PassReport, Result
 from model.snapshot import UnknownContainer
@@ -16,6 +17,9 @@ log = logs.logger("wharfinger.pass")
 #: The most characters of a value that are logged. An owner record grows with its host, and what others write can be of
 #: any length.
 VALUE_LIMIT = 300
+
+#: The most owners of an inner prefix that are logged.
+OWNER_LIMIT = 10
 
 
 class PassLog:
@@ -27,6 +31,7 @@ class PassLog:
         self._failures = 0
         self._held_back = 0
         self._settled = False
+        self._inner: set[str] = set()
 
     def begun(self, now: float) -> None:
         """Do nothing: the begin of a pass is not logged."""
@@ -39,6 +44,7 @@ class PassLog:
             self._log_refusals({_port_of(each): each for each in report.plan.refusals})
             self._log_unknown({each.ref: each for each in report.unknown})
             self._log_held_back(report)
+            self._log_inner_prefixes(report.inner)
         if report.replaced:
             log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
         self._log_state(report, wait)
@@ -66,6 +72,18 @@ class PassLog:
         elif self._held_back and not held:
             log.info("no deletes held back any more")
         self._held_back = held
+
+    def _log_inner_prefixes(self, now: tuple[InnerPrefix, ...]) -> None:
+        """Log each inner prefix once. Not every pass asks for them, so nothing shows when one ends."""
+        for each in now:
+            if each.prefix not in self._inner:
+                log.warning(
+                    "a prefix within this one has agents of its own, its keys are left alone",
+                    inner_prefix=each.prefix,
+                    owners=[*each.owners[:OWNER_LIMIT]],
+                    if_abandoned=f"wharfinger deregister --hostname OWNER URI, with the URI of {each.prefix}",
+                )
+        self._inner |= {each.prefix for each in now}
 
     def _log_state(self, report: PassReport, wait: float) -> None:
         if not report.succeeded:

@@ -22,7 +22,7 @@ from model.layout import Layout
 from model.memory import Memory
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_record
-from model.record import OwnerRecord, decode_all
+from model.record import InnerPrefix, OwnerRecord, decode_all
 from model.report import Outcome, PassReport, PassResult, Result, Stage, result_of, withdrawn_claims
 from model.rules import Rules
 from model.snapshot import EngineIdentity, Snapshot
@@ -104,6 +104,8 @@ class _Decision:
     record: OwnerRecord
     held_delete_counts: Mapping[str, int]
     wanted: Desired
+    #: The prefixes within this one that have agents of their own, if the plan needed to know them.
+    inner: tuple[InnerPrefix, ...]
     #: Whether the store is not the one of the pass before.
     replaced: bool
 
@@ -175,8 +177,11 @@ class _Pass:
             self.registry.apply(self.owner, change, self.deadline)
 
     def _decide(self, view: _View) -> _Decision:
-        """Decide what to change. Raises OwnerConflict, and RegistryUnavailable where the other hosts' records are
-        needed and cannot be read."""
+        """Decide what to change. Raises OwnerConflict, and RegistryUnavailable where the other hosts' records or the
+        inner prefixes are needed and cannot be read.
+
+        The inner prefixes matter only to a pass that would write something, so an idle pass does not ask for them.
+        """
         with self._timed(Stage.PLAN):
             settings, actual = self.settings, view.actual
             record = self._owner_record(view)
@@ -185,12 +190,20 @@ class _Pass:
             memory = Memory() if replaced else self.memory
             wanted = settings.desired(view.snapshot, self._rules(), settings.layout)
             ownership = self._ownership(record, memory, wanted, actual)
-            planned = plan(wanted, actual, ownership, settings.lifetime)
+            engine_id = view.engine_id or record.engine
+            planned, next_record = self._plan(wanted, actual, ownership, engine_id)
+            if planned.changes:
+                ownership = evolve(ownership, inner=self.registry.inner_prefixes(self.deadline))
+            if ownership.inner:
+                planned, next_record = self._plan(wanted, actual, ownership, engine_id)
             planned, counts = guard(planned, memory.held_delete_counts, settings.guard, settings.lifetime)
-            claims = ownership.next_claims(wanted.by_key, actual)
-            next_record = OwnerRecord(view.engine_id or record.engine, claims)
-            planned = with_record(planned, next_record, actual, ownership)
-            return _Decision(planned, next_record, counts, wanted, replaced)
+            return _Decision(planned, next_record, counts, wanted, ownership.inner, replaced)
+
+    def _plan(self, wanted: Desired, actual: Actual, ownership: Ownership, engine_id: str) -> tuple[Plan, OwnerRecord]:
+        """Return the plan, and the owner record that has to be written before its other changes are made."""
+        record = OwnerRecord(engine_id, ownership.next_claims(wanted.by_key, actual))
+        planned = plan(wanted, actual, ownership, self.settings.lifetime)
+        return with_record(planned, record, actual, ownership), record
 
     def _owner_record(self, view: _View) -> OwnerRecord:
         """Return this owner's record. Raises OwnerConflict if another engine wrote it and --take-over does not apply.
@@ -273,6 +286,7 @@ class _Pass:
             held_delete_counts=decision.held_delete_counts,
             store_position=view.actual.store_position,
             replaced=decision.replaced,
+            inner=decision.inner,
             consistent=view.consistent,
         )
 

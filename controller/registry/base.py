@@ -14,6 +14,7 @@ from attrs import frozen
 
 from controller.effects.clock import Deadline
 from model.plan import Action, Change
+from model.record import InnerPrefix
 from model.report import Outcome, Result
 from model.stored import Actual, Stored
 
@@ -31,6 +32,10 @@ class Reader(Protocol):
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """Return the owner records of all other owners under the prefix; the answer is always consistent. Raises
         RegistryUnavailable."""
+
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """Return the prefixes within this one that have owner records of their own; the answer is always consistent.
+        Raises RegistryUnavailable."""
 
 
 class Writer(Protocol):
@@ -71,6 +76,10 @@ class ReadWriteRegistry:
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
         return self.reader.other_records(owner, deadline)
+
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """See Reader."""
+        return self.reader.inner_prefixes(deadline)
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Writer."""

@@ -295,6 +295,24 @@ def test_other_records_are_those_of_all_other_owners_of_this_prefix(store: Store
     }
 
 
+def test_inner_prefixes_are_those_within_this_one_that_have_owner_records(store: Store) -> None:
+    """With the owners of their records. Liveness queries, records that were removed and other prefixes do not count."""
+    registry = store.registry()
+    assert registry.inner_prefixes(soon()) == ()
+    inner = {"/services/registrator": ("core-01", "core-02"), "/services/a b/ünï": ("core-01",)}
+    for prefix, owners in inner.items():
+        for owner in reversed(owners):
+            store.put(RecordKeys(prefix).record(owner), f"record of {owner}")
+    for prefix in ("", PREFIX, f"{PREFIX}-2", "/elsewhere", "/elsewhere/services/x", "/services/left"):
+        store.put(RecordKeys(prefix).record("core-03"), "record")
+    store.remove(RecordKeys("/services/left").record("core-03"))
+    store.put(RecordKeys("/services/asked").liveness_query("core-03"), "query")
+    assert {each.prefix: each.owners for each in registry.inner_prefixes(soon())} == inner
+    everything = {each.prefix for each in store.registry(prefix="").inner_prefixes(soon())}
+    assert everything == {*inner, PREFIX, f"{PREFIX}-2", "/elsewhere", "/elsewhere/services/x"}
+    assert store.registry(prefix="/services/registrator").inner_prefixes(soon()) == ()
+
+
 def test_the_record_of_an_empty_prefix_is_not_among_the_keys(store: Store) -> None:
     """An empty prefix is all of etcd, except for the owner records."""
     registry = store.registry(prefix="")
@@ -422,6 +440,8 @@ def test_reading_the_records_of_a_store_that_is_down_raises(store: Store) -> Non
     store.break_down()
     with pytest.raises(RegistryUnavailable):
         registry.other_records(OWNER, soon())
+    with pytest.raises(RegistryUnavailable):
+        registry.inner_prefixes(soon())
     assert registry.apply(OWNER, recording("one"), soon()).result is Result.FAILED
 
 

@@ -11,7 +11,7 @@ from controller.errors import RegistryUnavailable
 from controller.registry.base import Found, OneByOne, overtaken
 from controller.registry.owner_records import records_of_others
 from model.plan import Action, Change
-from model.record import RecordKeys
+from model.record import InnerPrefix, RecordKeys, inner_prefixes
 from model.report import Outcome, Result
 from model.stored import FOREVER, Actual, Lifetime, Stored, StorePosition
 
@@ -58,6 +58,11 @@ class MemoryRegistry(OneByOne):
         """See Reader."""
         self._answer()
         return records_of_others(self._under(self._record_keys.path).values(), self._record_keys, owner)
+
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """See Reader."""
+        self._answer()
+        return inner_prefixes(self._prefix, self.stored)
 
     def _answer(self) -> None:
         if self.down:
@@ -123,6 +128,12 @@ class RecordingRegistry(MemoryRegistry):
         self.requests.append("other records")
         self.reads.append("others")
         return super().other_records(owner, deadline)
+
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """See Reader."""
+        self.requests.append("inner prefixes")
+        self.reads.append("inner prefixes")
+        return super().inner_prefixes(deadline)
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Writer."""

@@ -11,7 +11,7 @@ from model.desired import Desired
 from model.entry import Entry
 from model.ownership import Known, Ownership
 from model.plan import Action, plan
-from model.record import Claim, OwnerRecord
+from model.record import Claim, InnerPrefix, OwnerRecord
 from model.stored import Actual, Stored
 from tests.support.builders import HOST_IP, OWNER, PLAIN, entry
 
@@ -133,6 +133,29 @@ def test_the_container_of_a_key_is_known_from_record_memory_or_id(
 ) -> None:
     """The id of a key's container comes from the record, or else from memory; its name comes from a default id."""
     assert ownership_with(claims, known=known).container_of(key) == expected
+
+
+# Prefixes within this one.
+
+INNER = InnerPrefix("/services/nginx", ("core-02",))
+
+
+def test_a_key_below_an_inner_prefix_is_somebody_elses_whatever_shows_that_it_is_ours() -> None:
+    """The agents of that prefix keep it: neither our id nor our claim counts, and it is not adopted."""
+    ownership = ownership_with(our_claim(VALUE), may_adopt=True, inner=(INNER,))
+    for key in (OURS, CUSTOM):
+        assert not ownership.owns(Stored(key, VALUE, 7))
+        assert not ownership.adopts(Stored(key, VALUE, 7))
+    beside = Stored("/services/nginx-2/core-01:web:80", VALUE, 7)
+    assert ownership.owns(beside)
+    assert (ownership.inner_prefix_of(CUSTOM), ownership.inner_prefix_of(beside.key)) == (INNER, None)
+
+
+@pytest.mark.parametrize("stored_value", [None, VALUE, "x:1"])
+def test_a_key_below_an_inner_prefix_is_not_claimed(stored_value: str | None) -> None:
+    """It will not be written. An earlier claim goes."""
+    ownership = ownership_with(our_claim(VALUE), may_adopt=True, inner=(INNER,))
+    assert ownership.next_claims({CUSTOM: ENTRY}, registry_with(stored_value)) == {}
 
 
 # When other hosts' records are needed.

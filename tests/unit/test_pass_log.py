@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from controller.observe.pass_log import PassLog
 from model.plan import Change
+from model.record import InnerPrefix
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result
 from tests.support.reports import (
@@ -250,3 +251,21 @@ def test_an_owner_conflict_is_logged_with_the_flags_that_help(log: CapturedPassL
     """As with any failed pass, the problem is that of the report."""
     (line,) = log.lines(failed(PassResult.OWNER_CONFLICT, "use --hostname or --take-over"))
     assert (line["result"], line["problem"]) == ("owner-conflict", "use --hostname or --take-over")
+
+
+def test_each_inner_prefix_is_logged_once_with_what_clears_an_abandoned_one(log: CapturedPassLog) -> None:
+    """Passes that did not need to know them come in between."""
+    one = InnerPrefix("/services/registrator", ("core-01", "core-02"))
+    other = InnerPrefix("/services/team", tuple(f"core-{number:02}" for number in range(30)))
+    (line,) = log.lines(evolve(IDLE, inner=(one,)))
+    assert line == {
+        "event": "a prefix within this one has agents of its own, its keys are left alone",
+        "log_level": "warning",
+        "inner_prefix": "/services/registrator",
+        "owners": ["core-01", "core-02"],
+        "if_abandoned": "wharfinger deregister --hostname OWNER URI, with the URI of /services/registrator",
+    }
+    assert log.lines(IDLE) == []
+    (line,) = log.lines(evolve(IDLE, inner=(one, other)))
+    assert (line["inner_prefix"], len(line["owners"])) == ("/services/team", 10)
+    assert log.lines(evolve(IDLE, inner=(one, other))) == []

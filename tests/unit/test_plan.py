@@ -16,7 +16,7 @@ from model.container import ContainerRef
 from model.desired import Desired, ExclusionReason
 from model.ownership import Known, Ownership
 from model.plan import DRIFT, Action, Change, Plan, Reason, in_apply_order, plan, with_record
-from model.record import Claim, OwnerRecord, RecordKeys, claimed_keys
+from model.record import Claim, InnerPrefix, OwnerRecord, RecordKeys, claimed_keys
 from model.refusal import RefusalReason
 from model.stored import Actual, Lifetime, Stored
 from tests.support.builders import HOST_IP, OWNER, PLAIN, entry, wanting
@@ -172,6 +172,19 @@ def test_a_key_with_the_wanted_value_that_nobody_claims_is_a_conflict_that_names
     assert "--adopt" in refusal.detail
     adopting = plan_of(DESIRED_CUSTOM, registry_with({CUSTOM: VALUE}), may_adopt=True)
     assert (adopting.changes, adopting.own, adopting.in_sync, adopting.refusals) == ((), 1, 1, ())
+
+
+@pytest.mark.parametrize("wanted", [DESIRED, DESIRED_CUSTOM], ids=["default id", "custom id"])
+@pytest.mark.parametrize("value", [None, VALUE, "x:1"])
+def test_an_entry_that_would_land_below_an_inner_prefix_is_refused(wanted: Desired, value: str | None) -> None:
+    """Whatever is there belongs to the agents of that prefix, and is neither changed nor deleted."""
+    stored = {} if value is None else {OURS: value, CUSTOM: value}
+    inner = (InnerPrefix("/services/nginx", ("core-01",)),)
+    result = plan_of(wanted, registry_with(stored), inner=inner, claims=our_claims(CUSTOM), may_adopt=True)
+    assert (result.changes, result.own, result.foreign, result.settled) == ((), 0, len(stored), {})
+    (refusal,) = result.refusals
+    assert refusal.reason is RefusalReason.CONFLICT
+    assert "'/services/nginx'" in refusal.detail
 
 
 @pytest.mark.parametrize("why", ExclusionReason)
