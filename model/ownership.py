@@ -11,7 +11,7 @@ from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
 from model.keys import is_utf8
 from model.layout import Layout
-from model.record import Claim, OwnerRecord, claimed_keys
+from model.record import Claim, InnerPrefix, OwnerRecord, claimed_keys
 from model.stored import Actual, Stored
 
 
@@ -43,7 +43,8 @@ class Ownership:
     custom                  with values            another, and somebody else claims    somebody else
     ======================  =====================  ===================================  ================
 
-    A key that is not UTF-8 is somebody else's, whatever its id looks like.
+    A key that is not UTF-8 is somebody else's, whatever its id looks like. So is one below an inner prefix: the agents
+    of that prefix keep it.
     """
 
     #: This host, as it stands in ids.
@@ -55,14 +56,24 @@ class Ownership:
     known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
     #: The keys that other hosts' records claim. Empty until ``with_other_records``.
     contested: frozenset[str] = frozenset()
+    #: The prefixes within this one that have owner records of their own.
+    inner: tuple[InnerPrefix, ...] = ()
+    #: Whether this pass may take over a key under a custom id that nobody claims, if it holds the wanted value.
+    may_adopt: bool = False
 
     def id_is_ours(self, key: str) -> bool:
         """Return whether the key's id itself names this host as its owner."""
         key_id = self.layout.id_of(key)
         return key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id) is not None and is_utf8(key)
 
+    def inner_prefix_of(self, key: str) -> InnerPrefix | None:
+        """Return the inner prefix that a key lies below, or None."""
+        return next((each for each in self.inner if each.contains(key)), None)
+
     def owns(self, stored: Stored) -> bool:
         """Return whether the key can be shown to be this host's."""
+        if self.inner_prefix_of(stored.key):
+            return False
         if self.id_is_ours(stored.key):
             return True
         claim = self.claims.get(stored.key)
@@ -70,7 +81,8 @@ class Ownership:
 
     def adopts(self, stored: Stored) -> bool:
         """Return whether a wanted key that already holds the right value may be taken for this host's."""
-        return self.owns(stored) or stored.key not in self.contested
+        unclaimed = stored.key not in self.contested and not self.inner_prefix_of(stored.key)
+        return self.owns(stored) or (self.may_adopt and unclaimed)
 
     def container_of(self, key: str) -> tuple[str, str]:
         """Return id and name of the container that an own key was written for; empty where not known."""
@@ -83,9 +95,10 @@ class Ownership:
     ) -> frozenset[str]:
         """Return the keys that can be decided only with the other hosts' records.
 
-        These are the keys that we claim and that are wanted no more, or hold a value that we did not write; and the
-        keys that we do not claim and that already hold the value that we want. ``held`` are the ids of the containers
-        whose keys stay as they are. A key of theirs is needed only if it holds a value that we did not write.
+        These are the keys that we claim and that are wanted no more, or hold a value that we did not write; and, where
+        this pass may adopt, the keys that we do not claim and that already hold the value that we want. ``held`` are
+        the ids of the containers whose keys stay as they are. A key of theirs is needed only if it holds a value that
+        we did not write.
         """
         return frozenset(self._undecided(wanted, actual, held))
 
@@ -95,7 +108,7 @@ class Ownership:
             settled = key in wanted or claim.container_id in held
             if stored and not (settled and claim.covers(stored.value)):
                 yield key
-        for key, entry in wanted.items():
+        for key, entry in wanted.items() if self.may_adopt else ():
             stored = actual.stored.get(key)
             if not stored or key in self.claims or self.id_is_ours(key):
                 continue
@@ -128,7 +141,9 @@ class Ownership:
         claims = {key: claim for key, claim in self.claims.items() if self._still_owned(key, actual)}
         for key, entry in wanted.items():
             stored = actual.stored.get(key)
-            if not self.id_is_ours(key) and (stored is None or self._may_write(stored, self.layout.value(entry))):
+            if self.id_is_ours(key) or self.inner_prefix_of(key):
+                continue
+            if stored is None or self._may_write(stored, self.layout.value(entry)):
                 claims[key] = self._claim(entry, stored)
         return claims
 

@@ -15,7 +15,7 @@ from model.frozen import frozen_dict
 from model.keys import ancestors, quoted
 from model.layout import Decoded, Unreadable
 from model.ownership import Known, Ownership
-from model.record import OwnerRecord, RecordKeys
+from model.record import InnerPrefix, OwnerRecord, RecordKeys
 from model.refusal import Refusal, RefusalReason, RefusedPort
 from model.stored import FOREVER, Actual, Lifetime, Stored
 
@@ -45,7 +45,7 @@ class Reason(DescribedEnum):
     REFUSED = "refused", "The key is of a port of a container that runs, and the port is refused."
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
-    CLAIMS = "claims", "The owner record does not have the claims that it must have before the other changes are made."
+    CLAIMS = "claims", "The owner record does not claim exactly the keys that it has to claim."
     ASKED = "asked", "A liveness query was asked, answered or withdrawn."
     STARTED = "started", "The agent note is not there, or is that of another run and has to be this one's."
 
@@ -142,8 +142,11 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     an entry    absent           a key above or below it     refusal (``conflict``), if that key stays and the
                                  is there, anyone's          registry has directories; else create
     an entry    the same value   we, or nobody claims it     nothing; ``renew`` or ``update`` for its ttl
+                                 and this pass may adopt
     an entry    another value    we                          update (``changed``; ``overwritten`` if known)
     an entry    any value        cannot be shown to be ours  refusal (``conflict``)
+    an entry    below an inner   the agents of that prefix   refusal (``conflict``)
+                prefix
     unaddressed the same port    we                          held
     no entry    present          we, container held          held
     no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``)
@@ -222,6 +225,8 @@ class _Planner:
         stored = self.actual.stored.get(key)
         value, known = self.ownership.layout.value(entry), self.ownership.known.get(key)
         try:
+            if inner := self.ownership.inner_prefix_of(key):
+                raise RefusedPort(RefusalReason.CONFLICT, _within(key, inner))
             if stored is None:
                 self._check_room(key)
                 self._write(Action.CREATE, entry, None, Reason.MISSING if known else Reason.NEW)
@@ -232,11 +237,7 @@ class _Planner:
                 overwritten = known and known.value == value
                 self._write(Action.UPDATE, entry, stored, Reason.OVERWRITTEN if overwritten else Reason.CHANGED)
             else:
-                detail = (
-                    f"the key {key} holds {quoted(stored.value)} and cannot be shown to be this host's; "
-                    "remove it by hand if no other host uses it"
-                )
-                raise RefusedPort(RefusalReason.CONFLICT, detail)
+                raise RefusedPort(RefusalReason.CONFLICT, _not_ours(stored, value))
         except RefusedPort as refused:
             self.conflicts.append(refused.of(entry.container, entry.container_port))
 
@@ -311,6 +312,22 @@ class _Planner:
         claimed = action is Action.UPDATE and not self.ownership.id_is_ours(stored.key)
         self.changes.append(Change(action, stored.key, stored.value, stored, reason, container_id, claimed))
         return action is Action.RENEW
+
+
+def _not_ours(stored: Stored, wanted: str) -> str:
+    """Return why a wanted key that is there cannot be had, and what the operator can do about it."""
+    cure = "remove it by hand if no other host uses it"
+    if stored.value == wanted:
+        cure = "if no other host or program uses it, take it over with --adopt, or remove it by hand"
+    return f"the key {stored.key} holds {quoted(stored.value)} and cannot be shown to be this host's; {cure}"
+
+
+def _within(key: str, inner: InnerPrefix) -> str:
+    """Return why a wanted key cannot be had that lies below an inner prefix."""
+    return (
+        f"the key {key} lies below the prefix {quoted(inner.prefix)}, which has agents of its own; "
+        "give the service another name, or the agents prefixes that do not contain each other"
+    )
 
 
 def in_apply_order(changes: Iterable[Change]) -> Iterator[Change]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from attrs import field, frozen
 
@@ -35,6 +35,11 @@ class RecordKeys:
         """The directory of all owners."""
         return f"{ROOT}/{quote(self.prefix or '/', safe='')}"
 
+    @property
+    def inner_paths(self) -> str:
+        """What the directories of the prefixes within this one begin with. For an empty prefix, its own does, too."""
+        return f"{ROOT}/{quote(f'{self.prefix}/', safe='')}"
+
     def folder(self, owner: str) -> str:
         """Return the directory of one owner."""
         return f"{self.path}/{owner}"
@@ -52,6 +57,32 @@ class RecordKeys:
         """Return the key of the note that the owner's agent writes about itself. It is no part of the record, as 0.1.0
         writes the record back without what it does not know."""
         return f"{self.folder(owner)}/agent"
+
+
+@frozen
+class InnerPrefix:
+    """A prefix that lies within another one and has owner records of its own: its agents keep the keys below it."""
+
+    prefix: str
+    #: Who has a record there, sorted.
+    owners: tuple[str, ...]
+
+    def contains(self, key: str) -> bool:
+        """Return whether the key lies below this prefix."""
+        return key.startswith(f"{self.prefix}/")
+
+
+def inner_prefixes(outer: str, record_keys: Iterable[str]) -> tuple[InnerPrefix, ...]:
+    """Return the prefixes within ``outer`` that have owner records, sorted. ``record_keys`` are keys below the
+    directory of all records; those of liveness queries and those about other prefixes are left out."""
+    owners: dict[str, list[str]] = {}
+    for key in record_keys:
+        directory, _, name = key.removeprefix(f"{ROOT}/").rpartition("/")
+        encoded, _, owner = directory.partition("/")
+        prefix = unquote(encoded)
+        if name == "record" and prefix.startswith(f"{outer}/") and prefix != "/":
+            owners.setdefault(prefix, []).append(owner)
+    return tuple(InnerPrefix(prefix, tuple(sorted(names))) for prefix, names in sorted(owners.items()))
 
 
 @frozen

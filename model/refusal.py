@@ -30,7 +30,8 @@ class RefusalReason(DescribedEnum):
     DUPLICATE = "duplicate", "Another container of this host, or another port of this one, already has the key."
     CONFLICT = (
         "conflict",
-        "The key, or one above or below it, is in etcd already and cannot be shown to be this host's.",
+        "The key, or one above or below it, is in etcd already and cannot be shown to be this host's, or the key lies "
+        "below a prefix that has agents of its own.",
     )
 
 

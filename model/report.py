@@ -12,6 +12,7 @@ from model.desired import ExclusionReason
 from model.frozen import frozen_dict
 from model.guard import HeldDelete
 from model.plan import Action, Change, Plan
+from model.record import InnerPrefix
 from model.snapshot import UnknownContainer
 from model.stored import StorePosition
 from model.take_over import LivenessWait
@@ -40,6 +41,13 @@ class Outcome:
     result: Result
     #: More about the result, for people; empty where there is nothing to say.
     detail: str = ""
+    #: The version, as in ``Stored``, that an ``applied`` change gave the key, or that a change in ``conflict`` found it
+    #: to have; 0 where the key is absent or nothing is known of it.
+    version: int = 0
+
+    def ended(self, action: Action, result: Result) -> bool:
+        """Return whether this is the outcome of such a change, and this is its result."""
+        return self.change.action is action and self.result is result
 
 
 @frozen
@@ -126,6 +134,8 @@ class PassReport:
     store_position: StorePosition | None = None
     #: Whether the store is not the one of the pass before: another cluster, or one that was wiped or restored.
     replaced: bool = False
+    #: The prefixes within this one that have agents of their own; empty where the pass did not need to know.
+    inner: tuple[InnerPrefix, ...] = ()
     #: Whether what was read cannot have lagged behind.
     consistent: bool = False
     #: The id of the engine; empty where the engine has none, and where the run has not learned it.
@@ -245,3 +255,15 @@ def problem_of(result: PassResult, outcomes: Collection[Outcome], setbacks: Mapp
 def _is_problem(outcome: Outcome, setbacks: Mapping[str, Setback]) -> bool:
     setback = setbacks.get(outcome.change.key)
     return outcome.result in {Result.SKIPPED, Result.WAITING} or bool(setback and setback.lasting)
+
+
+def withdrawn_claims(outcomes: Collection[Outcome], claimed_before: Collection[str]) -> frozenset[str]:
+    """Return the keys that the owner record must cease to claim after these outcomes.
+
+    These are the keys that were deleted, as the next one to create such a key owns it; and the keys that this pass
+    claimed to create them, and that somebody else had created by then. ``claimed_before`` are the keys that the record
+    claimed earlier. Of those, a conflict proves nothing: this host may have created the key in an earlier pass.
+    """
+    deleted = {each.change.key for each in outcomes if each.ended(Action.DELETE, Result.APPLIED)}
+    lost = {each.change.key for each in outcomes if each.ended(Action.CREATE, Result.CONFLICT) and each.version}
+    return frozenset(deleted | lost.difference(claimed_before))

@@ -29,6 +29,7 @@ from controller.reconcile.loop import Loop, Observer, Pace
 from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.factory import Transports, layout_for, open_registry
+from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
 from controller.source.docker import PATIENCE, Asking, Engine, EngineClient, EngineSettings, connect
 from controller.source.local_address import LocalAddress
@@ -105,11 +106,17 @@ def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> Pas
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,
+        adopt=settings.adopt,
         local_address=LocalAddress(uri.endpoints, effects.names, effects.network),
         seconds=settings.pass_timeout,
         clock=effects.clock,
         desired=Memo(desired),
     )
+
+
+def one_place_check(settings: Settings) -> OnePlaceCheck:
+    """Return a check that no two of the registries are one place."""
+    return OnePlaceCheck({each.given: each.uri for each in settings.registries})
 
 
 @frozen
@@ -140,6 +147,7 @@ def build_agent(
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
     loops = {}
+    check = one_place_check(settings)
     for each in settings.registries:
         observers: tuple[Observer, ...] = (
             metrics.of(each.label),
@@ -150,7 +158,7 @@ def build_agent(
         observers += tuple(more_observers(each.label))
         waker = effects.background.waker()
         pace = Pace(settings.interval, effects.clock, effects.jitter, waker, settings.longest_wait)
-        loops[each.label] = Loop(_pass_over(each, settings, note, effects, metrics), pace, observers)
+        loops[each.label] = Loop(_pass_over(each, settings, note, effects, metrics, check), pace, observers)
     return Agent(loops, metrics, AllRegistries(health), notifier)
 
 
@@ -167,7 +175,12 @@ def agent_note(settings: Settings, effects: Effects) -> AgentNote:
 
 
 def _pass_over(
-    each: RegistrySettings, settings: Settings, note: AgentNote, effects: Effects, metrics: Metrics
+    each: RegistrySettings,
+    settings: Settings,
+    note: AgentNote,
+    effects: Effects,
+    metrics: Metrics,
+    check: OnePlaceCheck,
 ) -> Callable[[Memory], PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no loop waits for another."""
     engine = engine_for(settings, effects, metrics.engine_failed)
@@ -178,5 +191,6 @@ def _pass_over(
         metrics.of(each.label).registry_failed,
         transports=effects.transports,
     )
+    registry = checked(registry, each.given, check)
     of_pass = evolve(pass_settings(settings, each.uri, effects), note=note)
     return partial(reconcile, of_pass, engine, registry)

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from controller.commands.build import Effects, engine_for, pass_settings
 from controller.commands.exit_codes import ExitCode
+from controller.commands.one_place import refuse_one_place_given_twice
 from controller.commands.parallel import run_in_parallel
 from controller.commands.render import as_json, as_text
 from controller.config.registry_settings import RegistrySettings
@@ -49,8 +50,10 @@ class ReconcileOptions:
 def reconcile_once(settings: Settings, options: ReconcileOptions, effects: Effects, *, colour: bool) -> ExitCode:
     """Do one pass over each registry, all at the same time; print the reports, and return the exit code.
 
-    The reports are printed in the order of the command line. Raises Stop when a registry cannot be used as configured.
+    The reports are printed in the order of the command line. Raises Stop when a registry cannot be used as configured,
+    and WrongUsage when two of them turn out to be one place.
     """
+    refuse_one_place_given_twice(settings, effects)
     passes = [_pass_over(each, settings, options, effects) for each in settings.registries]
     reports = run_in_parallel(passes, effects.background)
     if options.output == "json":

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from controller import logs
 from controller.commands.build import Effects, build_agent
 from controller.commands.exit_codes import ExitCode
+from controller.commands.one_place import refuse_one_place_given_twice
 from controller.config.settings import Settings
 from controller.effects.clock import Deadline
 from controller.observe.http_server import router, serve
@@ -27,8 +28,10 @@ GRACE = 0.8
 def run(settings: Settings, effects: Effects) -> ExitCode:
     """Keep every registry in step until SIGTERM or SIGINT, and return the exit code.
 
-    Raises Stop when the HTTP server cannot listen or a registry cannot be used as configured.
+    Raises Stop when the HTTP server cannot listen or a registry cannot be used as configured, and WrongUsage when two
+    registries turn out to be one place.
     """
+    refuse_one_place_given_twice(settings, effects)
     agent = build_agent(settings, effects)
     logs.report_lost_lines(agent.metrics.log_lines_lost)
     block_signals()

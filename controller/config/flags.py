@@ -212,6 +212,12 @@ SWITCHES = (
         "life for as long as it may take, and applies until the first pass that writes the owner record.",
         new=True,
     ),
+    Switch(
+        "adopt",
+        "Take over keys under custom ids that were there before, hold the right value and belong to no other host. "
+        "This applies until the first pass that writes the owner record.",
+        new=True,
+    ),
     Switch("all-bindings", "Register an entry for each published binding of a port, not only for the first.", new=True),
 )
 

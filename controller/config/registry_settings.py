@@ -46,11 +46,9 @@ def _overlap(one: RegistrySettings, other: RegistrySettings) -> str:
     Two URIs with the same API and an endpoint in common mean the same store, whatever other endpoints they have. If one
     prefix lies within the other, passes over the outer prefix would take the keys of the inner one for orphans.
     """
-    if one.uri.api != other.uri.api or not {*one.uri.endpoints} & {*other.uri.endpoints}:
+    if not one.uri.shares_keys_with(other.uri) or not {*one.uri.endpoints} & {*other.uri.endpoints}:
         return ""
     if one.uri.prefix == other.uri.prefix:
         return f"registry URIs {one.given!r} and {other.given!r} are the same place: give it once"
     inner, outer = (one, other) if len(one.uri.prefix) > len(other.uri.prefix) else (other, one)
-    if inner.uri.prefix.startswith(f"{outer.uri.prefix}/"):
-        return f"registry URI {inner.given!r} lies within {outer.given!r}: give prefixes that do not contain each other"
-    return ""
+    return f"registry URI {inner.given!r} lies within {outer.given!r}: give prefixes that do not contain each other"

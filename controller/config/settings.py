@@ -56,6 +56,9 @@ class Settings:
     #: Whether the owner name may be taken from another engine whose agent is silent (--take-over). Off by default, so
     #: that a host that was given another host's name by mistake writes nothing.
     take_over: bool
+    #: Whether keys under custom ids that were there before may be taken over if they hold the right value (--adopt).
+    #: Off by default, so that what others wrote is neither changed nor deleted.
+    adopt: bool
     #: Seconds between two passes: the least of --interval (1 by default), -resync and -ttl-refresh, since each of them
     #: asks for a pass at least that often.
     interval: float
@@ -132,6 +135,7 @@ def parse_settings(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
         lifetime=evolve(lifetime, reserve=interval + pass_timeout + _ROUNDING) if lifetime.ttl else lifetime,
         guard=GuardRule(percent=parser.get("delete-guard", converters.percent, 50)),
         take_over=bool(raw["take-over"]),
+        adopt=bool(raw["adopt"]),
         interval=interval,
         pass_timeout=pass_timeout,
         listen=parser.get("listen", converters.listen, None),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from controller import logs
 from model.container import ContainerRef
 from model.plan import Action
+from model.record import InnerPrefix
 from model.refusal import Refusal
 from model.report import Outcome, PassReport, PassResult, Result, Setback
 from model.snapshot import UnknownContainer
@@ -24,6 +25,9 @@ TRIES_PER_LINE = 60
 #: The most changes of one pass that have a line each because they were not made.
 MOST_LINES = 10
 
+#: The most owners of an inner prefix that are logged.
+OWNER_LIMIT = 10
+
 
 class PassLog:
     """Observes one loop and writes to the log."""
@@ -38,6 +42,7 @@ class PassLog:
         self._failure: tuple[PassResult, str] | None = None
         self._disagreement = ""
         self._new_name = ""
+        self._inner: set[str] = set()
 
     def begun(self, now: float) -> None:
         """Do nothing: the begin of a pass is not logged."""
@@ -54,6 +59,7 @@ class PassLog:
             self._log_held_back(report)
             self._log_disagreement(report.disagreement)
             self._log_new_name(report)
+            self._log_inner_prefixes(report.inner)
         if report.replaced:
             log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
         self._log_state(report, wait)
@@ -102,6 +108,18 @@ class PassLog:
             log.warning(message, owner=report.owner, name=report.new_name)
         elif before and not report.new_name:
             log.info("the host has its old name again", owner=report.owner)
+
+    def _log_inner_prefixes(self, now: tuple[InnerPrefix, ...]) -> None:
+        """Log each inner prefix once. Not every pass asks for them, so nothing shows when one ends."""
+        for each in now:
+            if each.prefix not in self._inner:
+                log.warning(
+                    "a prefix within this one has agents of its own, its keys are left alone",
+                    inner_prefix=each.prefix,
+                    owners=[*each.owners[:OWNER_LIMIT]],
+                    if_abandoned=f"wharfinger deregister --hostname OWNER URI, with the URI of {each.prefix}",
+                )
+        self._inner |= {each.prefix for each in now}
 
     def _log_state(self, report: PassReport, wait: float) -> None:
         if report.result is PassResult.UNFINISHED:

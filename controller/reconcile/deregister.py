@@ -54,7 +54,8 @@ def removal_plan(owner: Owner, registry: Reader) -> Plan:
     actual = registry.read(owner.name, owner.deadline, consistent=True)
     record = record_in(actual.record)
     others = decode_all(each.value for each in registry.other_records(owner.name, owner.deadline))
-    ownership = Ownership(owner.name, owner.layout, record.claims).with_other_records(others, {}, actual)
+    inner = registry.inner_prefixes(owner.deadline)
+    ownership = Ownership(owner.name, owner.layout, record.claims, inner=inner).with_other_records(others, {}, actual)
     return plan(Desired(), actual, ownership)
 
 

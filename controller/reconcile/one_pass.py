@@ -17,7 +17,7 @@ from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
 from controller.reconcile.take_over import TakeOver
 from controller.registry.base import Registry
-from controller.registry.owner_records import record_in
+from controller.registry.owner_records import has_record, record_in
 from model.agent_note import AgentNote, disagreement
 from model.desired import Desired, desired
 from model.guard import Guard, GuardRule, HeldDelete
@@ -25,12 +25,22 @@ from model.layout import Layout
 from model.memory import Memory
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_note, with_record
-from model.record import OwnerRecord, decode_all
-from model.report import Outcome, PassReport, PassResult, Result, Setback, Stage, problem_of, result_of
+from model.record import InnerPrefix, OwnerRecord, decode_all
+from model.report import (
+    Outcome,
+    PassReport,
+    PassResult,
+    Result,
+    Setback,
+    Stage,
+    problem_of,
+    result_of,
+    withdrawn_claims,
+)
 from model.rules import Rules
 from model.setbacks import in_parts, setbacks_after, waiting
 from model.snapshot import EngineIdentity, Presence, Snapshot
-from model.stored import FOREVER, Actual, Lifetime
+from model.stored import FOREVER, Actual, Lifetime, Stored
 
 #: Maximum consecutive passes with possibly stale reads. A consistent read costs etcd a round of its quorum.
 MAX_PASSES_WITHOUT_CONSISTENT_READ = 29
@@ -64,6 +74,9 @@ class PassSettings:
     take_over: bool = False
     #: What the agent notes about itself beside the owner record; None for a pass that is not an agent's.
     note: AgentNote | None = None
+    #: Whether keys under custom ids that hold the right value and that no host claims may be taken over, until the
+    #: first pass that writes the record.
+    adopt: bool = False
     #: Returns the address of this host that faces the registry, or an empty string. It is called where ``-ip`` is not
     #: given.
     local_address: Callable[[], str] = lambda: ""
@@ -110,7 +123,11 @@ class _Decision:
     """What a pass decided."""
 
     plan: Plan
+    #: What the owner record has to be before the other changes are made.
+    record: OwnerRecord
     wanted: Desired
+    #: The prefixes within this one that have agents of their own, if the plan needed to know them.
+    inner: tuple[InnerPrefix, ...]
     #: Whether the store is not the one of the pass before.
     replaced: bool
     #: The changes that were not made when they were last tried, and those of them that wait in this pass.
@@ -153,7 +170,7 @@ class _Pass:
             view = self._read(consistent=True)
             decision = self._decide(view)
         decision = self._guard(view, decision)
-        outcomes = self._apply(decision)
+        outcomes = self._apply(view, decision)
         return self._report(view, decision, outcomes)
 
     def failed(self, result: PassResult, error: Exception) -> PassReport:
@@ -219,8 +236,11 @@ class _Pass:
         return self.engine_id
 
     def _decide(self, view: _View) -> _Decision:
-        """Decide what to change. Raises OwnerConflict, and RegistryUnavailable where the other hosts' records are
-        needed and cannot be read."""
+        """Decide what to change. Raises OwnerConflict, and RegistryUnavailable where the other hosts' records or the
+        inner prefixes are needed and cannot be read.
+
+        The inner prefixes matter only to a pass that would write something, so an idle pass does not ask for them.
+        """
         with self._timed(Stage.PLAN):
             settings, actual = self.settings, view.actual
             record = self._owner_record(view)
@@ -229,15 +249,31 @@ class _Pass:
             memory = Memory() if replaced else self.memory
             wanted = settings.desired(view.snapshot, self._rules(), settings.layout)
             ownership = self._ownership(record, memory, wanted, actual)
-            planned = plan(wanted, actual, ownership, settings.lifetime)
-            claims = ownership.next_claims(wanted.by_key, actual)
-            next_record = OwnerRecord(view.engine_id or record.engine, claims)
-            planned = with_record(planned, next_record, actual, ownership)
+            engine_id = view.engine_id or record.engine
+            planned, next_record = self._plan(wanted, actual, ownership, engine_id)
+            moment = settings.clock.monotonic()
+            if len(waiting(planned.changes, memory.setbacks, moment)) < len(planned.changes):
+                ownership = evolve(ownership, inner=self.registry.inner_prefixes(self.deadline))
+            if ownership.inner:
+                planned, next_record = self._plan(wanted, actual, ownership, engine_id)
             if note := settings.note:
                 planned = with_note(planned, note, actual, ownership, noted=memory.replaced_note is not None)
-            differences = disagreement(note, actual.agent_note, memory.replaced_note) if note else ""
-            waits = waiting(planned.changes, memory.setbacks, settings.clock.monotonic())
-            return _Decision(planned, wanted, replaced, memory.setbacks, waits, disagreement=differences)
+            return _Decision(
+                planned,
+                next_record,
+                wanted,
+                ownership.inner,
+                replaced,
+                memory.setbacks,
+                waiting(planned.changes, memory.setbacks, moment),
+                disagreement=disagreement(note, actual.agent_note, memory.replaced_note) if note else "",
+            )
+
+    def _plan(self, wanted: Desired, actual: Actual, ownership: Ownership, engine_id: str) -> tuple[Plan, OwnerRecord]:
+        """Return the plan, and the owner record that has to be written before its other changes are made."""
+        record = OwnerRecord(engine_id, ownership.next_claims(wanted.by_key, actual))
+        planned = plan(wanted, actual, ownership, self.settings.lifetime)
+        return with_record(planned, record, actual, ownership), record
 
     def _guard(self, view: _View, decision: _Decision) -> _Decision:
         """Return the decision without the deletes that have to wait. The engine is asked for each container of a delete
@@ -266,7 +302,7 @@ class _Pass:
             self.take_over = None
             return record
         conflict = f"the owner name {self.owner!r} belongs to the engine {record.engine} and this is {view.engine_id}"
-        if not self.settings.take_over or self.memory.store_position is not None:
+        if not (self.settings.take_over and self._unrecorded):
             self.take_over = None
             raise OwnerConflict(
                 f"{conflict}: give this host a name of its own with --hostname, or, if it replaces that one, use "
@@ -278,6 +314,11 @@ class _Pass:
             raise OwnerConflict(f"{conflict}: {problem}")
         return record
 
+    @property
+    def _unrecorded(self) -> bool:
+        """Whether no pass of this run has written the record yet, or found it as it should be."""
+        return self.memory.store_position is None
+
     def _rules(self) -> Rules:
         """Return the rules with the owner, and with this host's address if -ip is not given."""
         rules = self.settings.rules
@@ -285,8 +326,13 @@ class _Pass:
         return evolve(rules, owner=self.owner, address=evolve(rules.address, guessed=guessed))
 
     def _ownership(self, record: OwnerRecord, memory: Memory, wanted: Desired, actual: Actual) -> Ownership:
-        """Return which keys are ours. The other hosts' records are read only where a key depends on them."""
-        ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known)
+        """Return which keys are ours. The other hosts' records are read only where a key depends on them.
+
+        A host without a record comes from registrator, or lost its record: what it wants and finds is taken for its
+        own. From then on the record tells what is.
+        """
+        may_adopt = not has_record(actual.record) or (self.settings.adopt and self._unrecorded)
+        ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known, may_adopt=may_adopt)
         ownership = ownership.with_remembered_claims(actual)
         held = {each.id for each in wanted.held}
         if not ownership.keys_needing_other_records(wanted.placed, actual, held):
@@ -294,10 +340,10 @@ class _Pass:
         others = decode_all(each.value for each in self.registry.other_records(self.owner, self.deadline))
         return ownership.with_other_records(others, wanted.placed, actual)
 
-    def _apply(self, decision: _Decision) -> tuple[Outcome, ...]:
+    def _apply(self, view: _View, decision: _Decision) -> tuple[Outcome, ...]:
         """Make the changes: first the renewals, since those keys expire, then the owner record, then the others. A
         change that is not made does not stop the others, except that changes which need the owner record are not made
-        without it."""
+        without it. In the end the record is corrected, if it claims what did not become this host's."""
         with self._timed(Stage.APPLY):
             planned = decision.plan.changes
             renewals = sorted((each for each in planned if each.action is Action.RENEW), key=_seconds_left)
@@ -305,7 +351,10 @@ class _Pass:
             recorded = self._make([each for each in planned if each.action is Action.RECORD], decision)
             others = (each for each in planned if each.action not in {Action.RENEW, Action.RECORD})
             stopped, going = _sorted_out(recorded, in_apply_order(others))
-            return (*renewed, *recorded, *stopped, *self._make(going, decision))
+            outcomes = (*renewed, *recorded, *stopped, *self._make(going, decision))
+            if withdrawal := self._withdrawal(view.actual.record, decision.record, outcomes):
+                return (*outcomes, self.registry.apply(self.owner, withdrawal, self.deadline))
+            return outcomes
 
     def _make(self, changes: Sequence[Change], decision: _Decision) -> tuple[Outcome, ...]:
         """Make those of the changes that do not wait, and return the outcomes of all."""
@@ -315,6 +364,16 @@ class _Pass:
         for part in in_parts(going, decision.setbacks):
             outcomes += self.registry.apply_all(self.owner, part, self.deadline)
         return tuple(outcomes)
+
+    def _withdrawal(self, before: Stored | None, record: OwnerRecord, outcomes: Sequence[Outcome]) -> Change | None:
+        """Return the change that takes out of the owner record what it must not claim after these outcomes, or None.
+        ``before`` is the record as it was read, and ``record`` the one that was to be written."""
+        withdrawn = withdrawn_claims(outcomes, record_in(before).claims)
+        claims = {key: claim for key, claim in record.claims.items() if key not in withdrawn}
+        stored = _record_after(before, outcomes)
+        if len(claims) == len(record.claims) or stored is None:
+            return None
+        return Change(Action.RECORD, stored.key, evolve(record, claims=claims).encode(), stored, Reason.CLAIMS)
 
     def _report(self, view: _View, decision: _Decision, outcomes: tuple[Outcome, ...]) -> PassReport:
         wanted = decision.wanted
@@ -334,6 +393,7 @@ class _Pass:
             held_deletes=decision.held_deletes,
             store_position=view.actual.store_position,
             replaced=decision.replaced,
+            inner=decision.inner,
             consistent=view.consistent,
             engine_id=view.engine_id,
             take_over=self.take_over,
@@ -360,6 +420,16 @@ def _sorted_out(recorded: Iterable[Outcome], changes: Iterable[Change]) -> tuple
         else:
             going.append(change)
     return stopped, going
+
+
+def _record_after(before: Stored | None, outcomes: Sequence[Outcome]) -> Stored | None:
+    """Return the owner record as the registry holds it after these outcomes; None if it was to be written and was
+    not."""
+    written = next((each for each in outcomes if each.change.action is Action.RECORD), None)
+    if written is None:
+        return before
+    applied = written.result is Result.APPLIED
+    return Stored(written.change.key, written.change.value, written.version) if applied else None
 
 
 def _stops(record: Outcome, change: Change) -> bool:

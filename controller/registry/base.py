@@ -14,6 +14,7 @@ from attrs import frozen
 
 from controller.effects.clock import Deadline
 from model.plan import Action, Change
+from model.record import InnerPrefix
 from model.report import Outcome, Result
 from model.stored import Actual, Stored
 
@@ -31,6 +32,10 @@ class Reader(Protocol):
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """Return the owner records of all other owners under the prefix; the answer is always consistent. Raises
         RegistryUnavailable."""
+
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """Return the prefixes within this one that have owner records of their own; the answer is always consistent.
+        Raises RegistryUnavailable."""
 
 
 class Writer(Protocol):
@@ -73,6 +78,10 @@ class ReadWriteRegistry:
         """See Reader."""
         return self.reader.other_records(owner, deadline)
 
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """See Reader."""
+        return self.reader.inner_prefixes(deadline)
+
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Writer."""
         return self.writer.apply(owner, change, deadline)
@@ -112,13 +121,29 @@ def skipped(change: Change) -> Outcome:
     return Outcome(change, Result.SKIPPED, "the pass ran out of time")
 
 
-def overtaken(change: Change, now: str | None) -> Outcome:
-    """Return the outcome of a change whose key was not as it was read; ``now`` is the key's value, None for no key.
+@frozen
+class Found:
+    """What a writer finds at a key that is not as it was read."""
+
+    value: str
+    #: The key's version, as in ``Stored``, and the one that it had when it was created.
+    version: int
+    created: int
+
+
+def overtaken(change: Change, found: Found | None, claimed: int = 0) -> Outcome:
+    """Return the outcome of a change whose key was not as it was read; ``found`` is None where there is no key.
 
     It is ``applied`` where the key is as the change was to leave it: an earlier try was carried out, and its answer was
     lost. Otherwise it is ``conflict``. For a renewal it always is, as a renewal leaves no value to compare.
+
+    ``claimed`` is the version of the owner record. Before a key under a custom id is created, the record claims it. So
+    one that was there before the record was written is somebody else's, whatever its value.
     """
+    version = found.version if found else 0
     wanted = None if change.action is Action.DELETE else change.value
-    if now == wanted and change.action is not Action.RENEW:
-        return Outcome(change, Result.APPLIED)
-    return Outcome(change, Result.CONFLICT, "it changed after it was read")
+    if found and change.claimed and change.action is Action.CREATE and found.created < claimed:
+        return Outcome(change, Result.CONFLICT, "somebody else created it", version)
+    if (found.value if found else None) == wanted and change.action is not Action.RENEW:
+        return Outcome(change, Result.APPLIED, version=version)
+    return Outcome(change, Result.CONFLICT, "it changed after it was read", version)

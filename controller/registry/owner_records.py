@@ -13,6 +13,11 @@ def record_in(stored: Stored | None) -> OwnerRecord:
     return (OwnerRecord.decode(stored.value) if stored else None) or OwnerRecord()
 
 
+def has_record(stored: Stored | None) -> bool:
+    """Return whether a stored value is an owner record."""
+    return stored is not None and OwnerRecord.decode(stored.value) is not None
+
+
 def records_of_others(stored: Iterable[Stored], record_keys: RecordKeys, owner: str) -> tuple[Stored, ...]:
     """Return, from the keys below ``record_keys.path``, the owner records of everybody but ``owner``. The other keys
     there are liveness queries and agent notes."""

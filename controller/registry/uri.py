@@ -36,6 +36,11 @@ class RegistryUri:
         """The API that the scheme stands for."""
         return SCHEMES[self.scheme].api
 
+    def shares_keys_with(self, other: RegistryUri) -> bool:
+        """Return whether the two have keys in common, provided that both mean the same cluster."""
+        outer, inner = sorted((self.prefix, other.prefix), key=len)
+        return self.api == other.api and f"{inner}/".startswith(f"{outer}/")
+
     @property
     def tls(self) -> bool:
         """Whether the scheme asks for TLS."""

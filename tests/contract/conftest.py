@@ -62,6 +62,7 @@ class MemoryStore:
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         fresh = MemoryRegistry(prefix, lifetime)
         fresh.stored, fresh.version, fresh.down = self._memory.stored, self._memory.version, self._memory.down
+        fresh.created = self._memory.created
         self._memory = fresh
         return fresh
 

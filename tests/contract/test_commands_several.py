@@ -11,6 +11,7 @@ from controller.commands.exit_codes import ExitCode
 from model.record import RecordKeys
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.command_host import OWNER, Host, on_a_terminal
+from tests.support.etcd_server import EtcdServer
 from tests.support.processes import free_ports
 
 IN_SYNC, WRONG, PENDING, HELD_BACK = ExitCode
@@ -165,3 +166,32 @@ def test_a_registry_with_a_running_agent_is_left_alone(host: Host, registered: t
     assert (done.returncode, left(host)) == (WRONG, (2, 0))
     assert done.stderr.startswith(f"wharfinger: {fed}: the agent of '{OWNER}' is alive")
     assert done.stdout.splitlines()[-1] == f"{old}: Removed 2 of 2 entries of '{OWNER}'."
+
+
+@pytest.mark.parametrize("scheme", ["etcd", "etcd3"])
+@pytest.mark.parametrize("inner", ["", "/within"], ids=["same prefix", "prefix within the other"])
+def test_two_spellings_of_one_cluster_are_refused_at_the_start(host: Host, scheme: str, inner: str) -> None:
+    """Only the cluster id shows that they are one. Nothing is written, whichever command it is."""
+    host.runs("a")
+    port = host.etcd.endpoint.rpartition(":")[2]
+    uris = f"{scheme}://127.0.0.1:{port}/services", f"{scheme}://localhost:{port}/services{inner}"
+    index = host.etcd.index()
+    for command in ("reconcile", "run"):
+        done = run_once(f"unix://{host.socket}", command, "-ip=10.0.0.1", *uris, env={"WHARFINGER_LISTEN": ""})
+        assert done.returncode == WRONG
+        assert "are in the same etcd cluster and have keys in common" in done.stderr
+        assert all(uri in done.stderr for uri in uris)
+    assert (host.registered, host.etcd.index()) == (set(), index)
+
+
+def test_two_clusters_with_one_prefix_are_two_places(host: Host, down: str) -> None:
+    """So are two of which one does not answer."""
+    host.runs("a")
+    other = EtcdServer()
+    try:
+        second = f"etcd://{other.start().endpoint}/services"
+        assert reconcile(host, host.uri, second).returncode == IN_SYNC
+        assert other.keys("/services") == host.etcd.keys("/services") != {}
+    finally:
+        other.close()
+    assert "same etcd cluster" not in reconcile(host, host.uri, down).stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from controller.effects.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
@@ -88,6 +89,20 @@ def test_a_create_that_is_already_done_counts_as_applied(store: Store) -> None:
     """The answer to an earlier try may have been lost."""
     store.put(KEY, "10.0.0.1:80")
     assert store.registry().apply(OWNER, create(KEY), soon()).result is Result.APPLIED
+
+
+def test_an_outcome_has_the_version_that_the_key_has_then(store: Store) -> None:
+    """For a change that was made, for one that was found made, and for one in conflict with what somebody wrote."""
+    registry = store.registry()
+    made = registry.apply(OWNER, create(KEY), soon())
+    assert made.version == registry.apply(OWNER, create(KEY), soon()).version == read(registry)[KEY].version
+    before = read(registry)[KEY]
+    store.put(KEY, "theirs")
+    conflict = registry.apply(OWNER, change(Action.UPDATE, before, "new"), soon())
+    assert conflict.version == read(registry)[KEY].version != before.version
+    updated = registry.apply(OWNER, change(Action.UPDATE, read(registry)[KEY], "new"), soon())
+    assert updated.version == read(registry)[KEY].version
+    assert registry.apply(OWNER, change(Action.UPDATE, Stored("/services/x", "old", 1), "new"), soon()).version == 0
 
 
 def test_an_update_changes_a_key_that_is_as_it_was_read(store: Store) -> None:
@@ -284,6 +299,24 @@ def test_other_records_are_those_of_all_other_owners_of_this_prefix(store: Store
     }
 
 
+def test_inner_prefixes_are_those_within_this_one_that_have_owner_records(store: Store) -> None:
+    """With the owners of their records. Liveness queries, records that were removed and other prefixes do not count."""
+    registry = store.registry()
+    assert registry.inner_prefixes(soon()) == ()
+    inner = {"/services/registrator": ("core-01", "core-02"), "/services/a b/ünï": ("core-01",)}
+    for prefix, owners in inner.items():
+        for owner in reversed(owners):
+            store.put(RecordKeys(prefix).record(owner), f"record of {owner}")
+    for prefix in ("", PREFIX, f"{PREFIX}-2", "/elsewhere", "/elsewhere/services/x", "/services/left"):
+        store.put(RecordKeys(prefix).record("core-03"), "record")
+    store.remove(RecordKeys("/services/left").record("core-03"))
+    store.put(RecordKeys("/services/asked").liveness_query("core-03"), "query")
+    assert {each.prefix: each.owners for each in registry.inner_prefixes(soon())} == inner
+    everything = {each.prefix for each in store.registry(prefix="").inner_prefixes(soon())}
+    assert everything == {*inner, PREFIX, f"{PREFIX}-2", "/elsewhere", "/elsewhere/services/x"}
+    assert store.registry(prefix="/services/registrator").inner_prefixes(soon()) == ()
+
+
 def test_the_record_of_an_empty_prefix_is_not_among_the_keys(store: Store) -> None:
     """An empty prefix is all of etcd, except for the owner records."""
     registry = store.registry(prefix="")
@@ -309,6 +342,46 @@ def test_the_record_is_guarded_like_any_key(store: Store) -> None:
     assert after is not None
     assert after.value == "two"
     assert store.keys() == {}
+
+
+def test_the_version_of_a_written_record_lets_it_be_written_again_without_a_read(store: Store) -> None:
+    """The pass may have to take a claim back that it has just made."""
+    registry = store.registry()
+    first = registry.apply(OWNER, recording("one"), soon())
+    again = registry.apply(OWNER, recording("two", Stored(RECORD, "one", first.version)), soon())
+    assert again.result is Result.APPLIED
+    repeated = registry.apply(OWNER, recording("two", Stored(RECORD, "one", first.version)), soon())
+    assert (repeated.result, repeated.version) == (Result.APPLIED, again.version)
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1:80", "theirs"])
+def test_a_key_under_a_custom_id_that_is_older_than_the_record_is_not_taken_for_an_earlier_try(
+    store: Store, value: str
+) -> None:
+    """It was there before the record claimed it, so somebody else created it, whatever it holds."""
+    registry = store.registry()
+    registry.read(OWNER, soon())
+    store.put(KEY, value)
+    registry.apply(OWNER, recording("claiming it"), soon())
+    outcome = registry.apply(OWNER, evolve(create(KEY), claimed=True), soon())
+    assert (outcome.result, outcome.version) == (Result.CONFLICT, read(registry)[KEY].version)
+    assert outcome.detail
+    assert store.keys() == {KEY: value}
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["record written", "record read"])
+def test_a_key_under_a_custom_id_that_is_newer_than_the_record_may_be_an_earlier_try(
+    store: Store, restarted: bool
+) -> None:
+    """The answer to that try may have been lost. With another value it is a conflict."""
+    registry = store.registry()
+    registry.apply(OWNER, recording("claiming it"), soon())
+    if restarted:
+        registry = store.registry()
+        registry.read(OWNER, soon())
+    store.put(KEY, "10.0.0.1:80")
+    assert registry.apply(OWNER, evolve(create(KEY), claimed=True), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, evolve(create(KEY, "other"), claimed=True), soon()).result is Result.CONFLICT
 
 
 def test_the_record_never_expires(store: Store) -> None:
@@ -377,6 +450,8 @@ def test_reading_the_records_of_a_store_that_is_down_raises(store: Store) -> Non
     store.break_down()
     with pytest.raises(RegistryUnavailable):
         registry.other_records(OWNER, soon())
+    with pytest.raises(RegistryUnavailable):
+        registry.inner_prefixes(soon())
     assert registry.apply(OWNER, recording("one"), soon()).result is Result.FAILED
 
 

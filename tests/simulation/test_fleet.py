@@ -106,10 +106,6 @@ def test_a_container_whose_inspect_hangs_holds_up_no_other(api: int) -> None:
     assert run(Plan(501, 1, 60.0, api), events).violation == ""
 
 
-# What the program does wrong today. Each of these is to be mended, and then has to pass.
-
-
-@pytest.mark.xfail(strict=True, reason="a key that somebody wrote by hand is adopted, and deleted with the container")
 @pytest.mark.parametrize("api", APIS, ids=["v2", "v3"])
 def test_a_key_written_by_hand_with_the_wanted_value_is_not_deleted(api: int) -> None:
     """Seed 502: a container wants the key and the value that somebody wrote, and then ends."""

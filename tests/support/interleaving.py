@@ -10,6 +10,7 @@ from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.base import OneByOne
 from model.memory import Memory, memory_after
 from model.plan import Change
+from model.record import InnerPrefix
 from model.report import Outcome
 from model.stored import Actual, Stored
 from tests.support.fakes import FakeSource
@@ -79,6 +80,11 @@ class SteppedAgent(OneByOne):
         """See Reader."""
         self._pause()
         return self._registry.other_records(owner, deadline)
+
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """See Reader."""
+        self._pause()
+        return self._registry.inner_prefixes(deadline)
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Registry."""

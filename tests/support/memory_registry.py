@@ -8,10 +8,10 @@ from attrs import evolve
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.base import OneByOne, overtaken
+from controller.registry.base import Found, OneByOne, overtaken
 from controller.registry.owner_records import records_of_others
 from model.plan import Action, Change
-from model.record import RecordKeys
+from model.record import InnerPrefix, RecordKeys, inner_prefixes
 from model.report import Outcome, Result
 from model.stored import FOREVER, Actual, Lifetime, Stored, StorePosition
 
@@ -22,6 +22,8 @@ class MemoryRegistry(OneByOne):
 
     def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:
         self.stored: dict[str, Stored] = {}
+        #: The version at which each key was created.
+        self.created: dict[str, int] = {}
         self.down = False
         self.version = 0
         self.cluster = "memory"
@@ -32,6 +34,8 @@ class MemoryRegistry(OneByOne):
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         """Write a key without a guard, as somebody else would."""
         self.version += 1
+        if key not in self.stored:
+            self.created[key] = self.version
         self.stored[key] = Stored(key, value, self.version, ttl)
 
     def remove(self, key: str) -> None:
@@ -58,6 +62,11 @@ class MemoryRegistry(OneByOne):
         self._answer()
         return records_of_others(self._under(self._record_keys.path).values(), self._record_keys, owner)
 
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """See Reader."""
+        self._answer()
+        return inner_prefixes(self._prefix, self.stored)
+
     def _answer(self) -> None:
         if self.down:
             raise RegistryUnavailable("it is down")
@@ -77,7 +86,9 @@ class MemoryRegistry(OneByOne):
             return Outcome(change, Result.FAILED, "it is down")
         now = self.stored.get(change.key)
         if (now and now.version) != (change.before and change.before.version):
-            return overtaken(change, now.value if now else None)
+            found = Found(now.value, now.version, self.created[now.key]) if now else None
+            record = self.stored.get(self._record_keys.record(owner))
+            return overtaken(change, found, record.version if record else 0)
         if change.action is Action.DELETE:
             self.remove(change.key)
         elif change.action is Action.RENEW and now:
@@ -86,7 +97,7 @@ class MemoryRegistry(OneByOne):
             expires = change.action not in {Action.RECORD, Action.NOTE}
             ttl = self._lifetime.ttl or None if expires else None
             self.put(change.key, change.value, ttl)
-        return Outcome(change, Result.APPLIED)
+        return Outcome(change, Result.APPLIED, version=self.version)
 
 
 class Killed(BaseException):
@@ -122,6 +133,12 @@ class RecordingRegistry(MemoryRegistry):
         self.requests.append("other records")
         self.reads.append("others")
         return super().other_records(owner, deadline)
+
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """See Reader."""
+        self.requests.append("inner prefixes")
+        self.reads.append("inner prefixes")
+        return super().inner_prefixes(deadline)
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Writer."""

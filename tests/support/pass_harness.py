@@ -31,6 +31,7 @@ def pass_settings(
     layout: Layout | None = None,
     clock: Clock | None = None,
     take_over: bool = False,
+    adopt: bool = False,
     **rules: Any,
 ) -> PassSettings:
     """Return the settings of a pass of this owner's agent. ``rules`` are further fields of Rules.
@@ -41,6 +42,7 @@ def pass_settings(
         Rules(owner, AddressRules(ip=ip), **rules),
         layout or PlainLayout(PREFIX),
         take_over=take_over,
+        adopt=adopt,
         clock=clock or FakeTime().clock,
     )
 

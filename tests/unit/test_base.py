@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from controller.effects.clock import Deadline
-from controller.registry.base import PendingWriter, ReadWriteRegistry, overtaken, skipped
+from controller.registry.base import Found, PendingWriter, ReadWriteRegistry, overtaken, skipped
 from model.plan import Action, Change
 from model.record import RecordKeys
 from model.report import Outcome, Result
@@ -69,4 +70,24 @@ def test_a_change_whose_key_changed_is_applied_only_if_the_key_is_as_it_should_b
     made: Change, now: str | None, result: Result
 ) -> None:
     """The answer to an earlier try may have been lost. A renewal cannot be told by the value."""
-    assert overtaken(made, now).result is result
+    found = None if now is None else Found(now, version=9, created=8)
+    outcome = overtaken(made, found)
+    assert (outcome.result, outcome.version) == (result, 9 if found else 0)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "value", "created", "result"),
+    [
+        pytest.param(False, "new", 5, Result.APPLIED, id="a default id tells the owner"),
+        pytest.param(True, "new", 5, Result.CONFLICT, id="there before the claim"),
+        pytest.param(True, "theirs", 5, Result.CONFLICT, id="there before the claim, with another value"),
+        pytest.param(True, "new", 7, Result.APPLIED, id="an earlier try"),
+        pytest.param(True, "theirs", 7, Result.CONFLICT, id="after the claim, with another value"),
+    ],
+)
+def test_a_key_under_a_custom_id_that_is_older_than_its_claim_is_somebody_elses(
+    claimed: bool, value: str, created: int, result: Result
+) -> None:
+    """The owner record was written at version 6. This host creates no such key without a claim."""
+    made = evolve(create(KEY, "new"), claimed=claimed)
+    assert overtaken(made, Found(value, version=9, created=created), 6).result is result

@@ -88,7 +88,16 @@ def test_the_removal_plan_deletes_the_owners_keys_and_no_foreign_key(host: Leavi
     planned = removal_plan(host.owner, host.registry)
     assert [(each.action, each.key) for each in planned.changes] == [(Action.DELETE, WEB), (Action.DELETE, REDIS)]
     assert (planned.foreign, host.registry.version) == (len(FOREIGN), version)
-    assert set(host.registry.reads) == {"consistent", "others"}
+    assert set(host.registry.reads) == {"consistent", "others", "inner prefixes"}
+
+
+def test_the_removal_plan_leaves_the_keys_of_an_inner_prefix_alone(host: LeavingHost) -> None:
+    """The owner's agent for that prefix keeps them, or a removal plan of that prefix has them."""
+    key = "/services/registrator/nginx/core-01:web:80"
+    host.registry.put(key, "10.0.0.1:8000")
+    assert key in host.removable()
+    host.registry.put(RecordKeys("/services/registrator").record("core-01"), OwnerRecord("ENGINE").encode())
+    assert host.removable() == [WEB, REDIS]
 
 
 def test_an_entry_that_was_overwritten_by_hand_is_removed_unless_another_host_claims_it(host: LeavingHost) -> None:

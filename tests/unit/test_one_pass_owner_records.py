@@ -15,7 +15,7 @@ from model.report import PassReport, PassResult, Result
 from model.snapshot import UnknownContainer
 from tests.support.fakes import ENGINE
 from tests.support.memory_registry import Killed, RecordingRegistry
-from tests.support.pass_harness import first_pass, owner_record, published_number, serving
+from tests.support.pass_harness import Host, first_pass, owner_record, published_number, serving
 
 WEB = "/services/nginx/core-01:web:80"
 REDIS, MYSQL = "/services/nginx/redis-1", "/services/nginx/mysql-1"
@@ -144,15 +144,38 @@ def test_the_next_agent_completes_an_update_of_a_custom_id_that_was_killed_at_an
     idle_pass(registry, moved)
 
 
-def test_the_claim_of_a_deleted_entry_is_dropped_by_the_next_pass() -> None:
-    """A claim is dropped after its entry, never before, so that no entry is ever without its claim."""
+def test_the_claim_of_a_deleted_entry_is_dropped_right_after_it() -> None:
+    """A claim is dropped after its entry, never before, so that no entry is ever without its claim; and in the same
+    pass, so that whoever creates the key next owns it."""
+    registry = RecordingRegistry()
+    first_pass(registry, custom("redis-1"), custom("mysql-1"))
+    registry.writes = []
+    assert first_pass(registry, custom("mysql-1")).succeeded
+    assert registry.writes == [f"delete {REDIS}", f"record {RECORD}"]
+    assert list(owner_record(registry).claims) == [MYSQL]
+    idle_pass(registry, custom("mysql-1"))
+
+
+def test_a_key_that_somebody_creates_where_this_host_deleted_one_is_left_alone() -> None:
+    """No claim to the deleted one is left."""
     registry = RecordingRegistry()
     first_pass(registry, custom("redis-1"))
     first_pass(registry)
-    assert (registry.keys(), list(owner_record(registry).claims)) == ({}, [REDIS])
-    assert first_pass(registry).succeeded
-    assert owner_record(registry).claims == {}
+    registry.put(REDIS, "10.0.0.1:8000")
     idle_pass(registry)
+    assert registry.keys() == {REDIS: "10.0.0.1:8000"}
+
+
+def test_an_agent_killed_between_a_delete_and_its_claim_drops_the_claim_when_it_starts_again() -> None:
+    """The key is absent and not wanted."""
+    registry = RecordingRegistry()
+    first_pass(registry, custom("redis-1"))
+    registry.writes, registry.die_at = [], 1
+    with pytest.raises(Killed):
+        first_pass(registry)
+    assert (registry.keys(), list(owner_record(registry).claims)) == ({}, [REDIS])
+    first_pass(registry)
+    assert owner_record(registry).claims == {}
 
 
 # Keys that were overwritten or that another host claims.
@@ -171,7 +194,7 @@ def test_a_custom_id_that_was_overwritten_by_hand_is_repaired(runs: bool) -> Non
     assert "others" in registry.reads
 
 
-def test_an_unclaimed_custom_id_is_adopted_if_its_value_is_right_and_refused_otherwise() -> None:
+def test_the_first_record_adopts_an_unclaimed_custom_id_if_its_value_is_right_and_refuses_it_otherwise() -> None:
     """registrator, for example, may have left such keys behind."""
     registry = RecordingRegistry()
     registry.put(REDIS, "10.0.0.1:8000")
@@ -181,6 +204,105 @@ def test_an_unclaimed_custom_id_is_adopted_if_its_value_is_right_and_refused_oth
     assert list(owner_record(registry).claims) == [REDIS]
     first_pass(registry)
     assert registry.keys() == {MYSQL: "10.9.9.9:1"}
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["same run", "restarted"])
+def test_a_key_that_was_there_before_is_refused_and_outlives_the_container(restarted: bool) -> None:
+    """This host has a record, so it would know if it had written the key. The refusal names --adopt."""
+    registry = RecordingRegistry()
+    host = Host(registry=registry)
+    host.has_a_pass()
+    registry.put(REDIS, "10.0.0.1:8000")
+    host.runs(custom("redis-1"))
+    for _ in range(2):
+        if restarted:
+            host.restarts()
+        report = host.has_a_pass()
+        assert [(each.reason, "--adopt" in each.detail) for each in report.plan.refusals] == [
+            (RefusalReason.CONFLICT, True)
+        ]
+        assert (report.outcomes, report.plan.own, report.plan.foreign) == ((), 0, 1)
+    host.runs()
+    assert host.has_a_pass().outcomes == ()
+    assert registry.keys() == {REDIS: "10.0.0.1:8000"}
+
+
+def test_adopt_applies_until_the_first_pass_that_writes_the_record() -> None:
+    """A key that is written later is refused. What was adopted counts as written by this host."""
+    registry = RecordingRegistry()
+    first_pass(registry)
+    registry.put(REDIS, "10.0.0.1:8000")
+    host = Host(custom("redis-1"), registry=registry, adopt=True)
+    registry.failing = lambda change: change.action is Action.RECORD
+    host.tries_a_pass()
+    registry.failing = lambda change: False
+    assert (host.has_a_pass().plan.refusals, list(owner_record(registry).claims)) == ((), [REDIS])
+    registry.put(MYSQL, "10.0.0.1:9000")
+    host.runs(custom("mysql-1", 9000))
+    assert [each.reason for each in host.has_a_pass().plan.refusals] == [RefusalReason.CONFLICT]
+    assert registry.keys() == {MYSQL: "10.0.0.1:9000"}
+
+
+def test_adopt_takes_no_key_that_another_host_claims() -> None:
+    """The other host's record tells whose it is."""
+    registry = RecordingRegistry()
+    first_pass(registry)
+    first_pass(registry, custom("redis-1"), owner="core-02")
+    report = first_pass(registry, custom("redis-1"), adopt=True)
+    assert [each.reason for each in report.plan.refusals] == [RefusalReason.CONFLICT]
+    assert owner_record(registry).claims == {}
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1:8000", "6.6.6.6:6"], ids=["the wanted value", "another value"])
+def test_the_claim_to_a_key_that_somebody_creates_just_before_this_host_is_withdrawn(value: str) -> None:
+    """The key was absent when the pass read it, and is there when the record claims it. In the same pass the claim goes
+    again, so that also an agent without memory leaves the key alone."""
+    registry = RecordingRegistry()
+    first_pass(registry)
+
+    def overtake() -> None:
+        if REDIS not in registry.stored:
+            registry.put(REDIS, value)
+
+    registry.before_write = overtake
+    report = first_pass(registry, custom("redis-1"), custom("mysql-1"))
+    assert report.succeeded
+    assert list(owner_record(registry).claims) == [MYSQL]
+    registry.before_write = lambda: None
+    report = idle_pass(registry, custom("redis-1"), custom("mysql-1"))
+    assert [each.reason for each in report.plan.refusals] == [RefusalReason.CONFLICT]
+    first_pass(registry)
+    assert registry.keys() == {REDIS: value}
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "gone"])
+def test_a_create_whose_answer_was_lost_is_this_hosts(runs: bool) -> None:
+    """Its claim was in the record before, and stays until the key is deleted."""
+    registry = RecordingRegistry()
+    registry.failing = lambda change: change.key == REDIS
+    assert not first_pass(registry, custom("redis-1")).succeeded
+    registry.failing = lambda change: False
+    registry.put(REDIS, "10.0.0.1:8000")
+    assert first_pass(registry, *[custom("redis-1")] * runs).succeeded
+    assert registry.keys().keys() == ({REDIS} if runs else set())
+    assert list(owner_record(registry).claims) == ([REDIS] if runs else [])
+
+
+def test_a_key_of_an_earlier_claim_that_another_agent_of_this_host_creates_stays_claimed() -> None:
+    """Both found it absent. The slower one's create ends in a conflict, as the record was written in between."""
+    registry = RecordingRegistry()
+    first_pass(registry, custom("redis-1"))
+    registry.remove(REDIS)
+
+    def overtake() -> None:
+        if REDIS not in registry.stored:
+            registry.put(REDIS, "10.0.0.1:8000")
+
+    registry.before_write = overtake
+    first_pass(registry, custom("redis-1"), custom("mysql-1"))
+    assert set(owner_record(registry).claims) == {REDIS, MYSQL}
+    registry.before_write = lambda: None
+    idle_pass(registry, custom("redis-1"), custom("mysql-1"))
 
 
 def test_a_custom_id_with_the_right_value_is_refused_if_another_host_claims_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.registry.owner_records import record_in, records_of_others
+from controller.registry.owner_records import has_record, record_in, records_of_others
 from model.record import Claim, OwnerRecord, RecordKeys
 from model.stored import Stored
 
@@ -17,8 +17,9 @@ RECORD = OwnerRecord("ENGINE", {"/services/redis/redis-1": Claim.of("id-redis", 
 )
 def test_what_is_no_record_is_decoded_to_an_empty_one(value: str | None, record: OwnerRecord) -> None:
     """So is a key that is absent."""
-    key = RECORD_KEYS.record("core-01")
-    assert record_in(None if value is None else Stored(key, value, 1)) == record
+    stored = None if value is None else Stored(RECORD_KEYS.record("core-01"), value, 1)
+    assert record_in(stored) == record
+    assert has_record(stored) is (record is RECORD)
 
 
 def test_the_records_of_others_are_neither_the_own_one_nor_liveness_queries() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from model.desired import Desired
 from model.entry import Entry
 from model.ownership import Known, Ownership
 from model.plan import Action, plan
-from model.record import Claim, OwnerRecord
+from model.record import Claim, InnerPrefix, OwnerRecord
 from model.stored import Actual, Stored
 from tests.support.builders import HOST_IP, OWNER, PLAIN, entry
 
@@ -32,9 +33,7 @@ def our_claim(*values: str) -> Mapping[str, Claim]:
     return {CUSTOM: Claim.of("id-web", values)}
 
 
-def ownership_with(
-    claims: Mapping[str, Claim] | None = None, *contested: str, **more: Mapping[str, Known]
-) -> Ownership:
+def ownership_with(claims: Mapping[str, Claim] | None = None, *contested: str, **more: Any) -> Ownership:
     """Return the ownership of host core-01 with these claims in its record. ``contested`` are the keys that other
     hosts' records claim."""
     return Ownership(OWNER, PLAIN, claims or {}, contested=frozenset(contested), **more)
@@ -104,7 +103,17 @@ def test_only_a_default_id_names_this_host_as_the_owner(key: str, id_is_ours: bo
 def test_a_key_with_the_right_value_is_adopted_unless_only_another_host_claims_it(
     claims: Mapping[str, Claim], contested: tuple[str, ...], adopted: bool
 ) -> None:
-    """A key that already holds the right value, for example one that registrator left, is taken for ours."""
+    """In a pass that may adopt, a key that already holds the right value, for example one that registrator left, is
+    taken for ours."""
+    assert ownership_with(claims, *contested, may_adopt=True).adopts(Stored(CUSTOM, VALUE, 7)) is adopted
+
+
+@pytest.mark.parametrize("contested", [(), (CUSTOM,)], ids=["nobody's", "another's"])
+@pytest.mark.parametrize(("claims", "adopted"), [({}, False), (our_claim(VALUE), True)], ids=["unclaimed", "ours"])
+def test_any_other_pass_adopts_no_key_that_the_record_does_not_claim(
+    claims: Mapping[str, Claim], contested: tuple[str, ...], adopted: bool
+) -> None:
+    """Whoever wrote the key may rely on it, whatever its value."""
     assert ownership_with(claims, *contested).adopts(Stored(CUSTOM, VALUE, 7)) is adopted
 
 
@@ -126,6 +135,29 @@ def test_the_container_of_a_key_is_known_from_record_memory_or_id(
     assert ownership_with(claims, known=known).container_of(key) == expected
 
 
+# Prefixes within this one.
+
+INNER = InnerPrefix("/services/nginx", ("core-02",))
+
+
+def test_a_key_below_an_inner_prefix_is_somebody_elses_whatever_shows_that_it_is_ours() -> None:
+    """The agents of that prefix keep it: neither our id nor our claim counts, and it is not adopted."""
+    ownership = ownership_with(our_claim(VALUE), may_adopt=True, inner=(INNER,))
+    for key in (OURS, CUSTOM):
+        assert not ownership.owns(Stored(key, VALUE, 7))
+        assert not ownership.adopts(Stored(key, VALUE, 7))
+    beside = Stored("/services/nginx-2/core-01:web:80", VALUE, 7)
+    assert ownership.owns(beside)
+    assert (ownership.inner_prefix_of(CUSTOM), ownership.inner_prefix_of(beside.key)) == (INNER, None)
+
+
+@pytest.mark.parametrize("stored_value", [None, VALUE, "x:1"])
+def test_a_key_below_an_inner_prefix_is_not_claimed(stored_value: str | None) -> None:
+    """It will not be written. An earlier claim goes."""
+    ownership = ownership_with(our_claim(VALUE), may_adopt=True, inner=(INNER,))
+    assert ownership.next_claims({CUSTOM: ENTRY}, registry_with(stored_value)) == {}
+
+
 # When other hosts' records are needed.
 
 
@@ -134,7 +166,7 @@ def test_the_container_of_a_key_is_known_from_record_memory_or_id(
     [
         pytest.param({}, True, None, False, id="free"),
         pytest.param({}, True, "x:1", False, id="there, with another value: a conflict in any case"),
-        pytest.param({}, True, VALUE, True, id="there, with the value that we want"),
+        pytest.param({}, True, VALUE, False, id="there, with the value that we want: not ours in any case"),
         pytest.param({}, False, VALUE, False, id="not wanted"),
         pytest.param(our_claim(VALUE), True, VALUE, False, id="ours, in order"),
         pytest.param(our_claim(VALUE), False, VALUE, True, id="ours, and to be deleted unless another host claims it"),
@@ -154,10 +186,19 @@ def test_other_hosts_records_are_needed_only_for_keys_that_cannot_be_decided_wit
     )
 
 
+@pytest.mark.parametrize(("stored_value", "needed"), [(None, set()), ("x:1", set()), (VALUE, {CUSTOM})])
+def test_a_pass_that_may_adopt_needs_other_records_for_what_it_would_adopt(
+    stored_value: str | None, needed: set[str]
+) -> None:
+    """The key may be another host's."""
+    ownership = ownership_with(may_adopt=True)
+    assert ownership.keys_needing_other_records({CUSTOM: ENTRY}, registry_with(stored_value)) == needed
+
+
 def test_a_key_under_a_default_id_never_needs_other_hosts_records() -> None:
     """A default id names the owner, so no record is needed to decide about its key."""
     actual = Actual({OURS: Stored(OURS, VALUE, 7)})
-    assert ownership_with().keys_needing_other_records({OURS: entry()}, actual) == frozenset()
+    assert ownership_with(may_adopt=True).keys_needing_other_records({OURS: entry()}, actual) == frozenset()
 
 
 @pytest.mark.parametrize(("held", "needed"), [((), {CUSTOM}), (("id-web",), set()), (("id-other",), {CUSTOM})])
@@ -225,7 +266,7 @@ def test_memory_changes_no_claim_that_is_in_the_record() -> None:
         pytest.param({}, ENTRY, None, (), (VALUE,), id="to be created"),
         pytest.param({}, ENTRY, None, (CUSTOM,), (VALUE,), id="free, though another host claims it, too"),
         pytest.param({}, ENTRY, "x:1", (), None, id="another's, which is a conflict"),
-        pytest.param({}, ENTRY, VALUE, (), (VALUE,), id="adopted"),
+        pytest.param({}, ENTRY, VALUE, (), None, id="somebody's, of the same value"),
         pytest.param({}, ENTRY, VALUE, (CUSTOM,), None, id="another's, of the same value"),
         pytest.param(our_claim(VALUE), ENTRY, VALUE, (), (VALUE,), id="in order"),
         pytest.param(our_claim("x:1"), ENTRY, "x:1", (), (VALUE, "x:1"), id="to be updated: old and new"),
@@ -254,6 +295,15 @@ def test_the_next_record_claims_each_custom_key_that_will_be_written_or_is_still
     after = ownership_with(claims, *contested).next_claims(entries, registry_with(stored_value))
     assert {key: each.values for key, each in after.items()} == ({} if values is None else {CUSTOM: values})
     assert {each.container_id for each in after.values()} <= {"id-web"}
+
+
+@pytest.mark.parametrize(
+    ("contested", "claimed"), [((), {CUSTOM: CLAIM}), ((CUSTOM,), {})], ids=["nobody's", "another's"]
+)
+def test_the_next_record_claims_what_a_pass_adopts(contested: tuple[str, ...], claimed: Mapping[str, Claim]) -> None:
+    """From then on the key counts as written by this host."""
+    ownership = ownership_with({}, *contested, may_adopt=True)
+    assert ownership.next_claims({CUSTOM: ENTRY}, registry_with(VALUE)) == claimed
 
 
 def test_a_claim_names_the_container_that_has_the_id_now() -> None:

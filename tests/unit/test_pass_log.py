@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from controller.observe.pass_log import PassLog
 from model.guard import HeldDelete
 from model.plan import Change
+from model.record import InnerPrefix
 from model.refusal import RefusalReason
 from model.report import Outcome, PassReport, PassResult, Result
 from model.snapshot import Presence
@@ -381,3 +382,21 @@ def test_a_new_name_of_the_host_is_logged_when_it_comes_and_when_it_goes(log: Ca
     assert [each["name"] for each in log.lines(evolve(IDLE, new_name="core-03"))] == ["core-03"]
     (back,) = log.lines(IDLE)
     assert back == {"event": "the host has its old name again", "log_level": "info", "owner": "core-01"}
+
+
+def test_each_inner_prefix_is_logged_once_with_what_clears_an_abandoned_one(log: CapturedPassLog) -> None:
+    """Passes that did not need to know them come in between."""
+    one = InnerPrefix("/services/registrator", ("core-01", "core-02"))
+    other = InnerPrefix("/services/team", tuple(f"core-{number:02}" for number in range(30)))
+    (line,) = log.lines(evolve(IDLE, inner=(one,)))
+    assert line == {
+        "event": "a prefix within this one has agents of its own, its keys are left alone",
+        "log_level": "warning",
+        "inner_prefix": "/services/registrator",
+        "owners": ["core-01", "core-02"],
+        "if_abandoned": "wharfinger deregister --hostname OWNER URI, with the URI of /services/registrator",
+    }
+    assert log.lines(IDLE) == []
+    (line,) = log.lines(evolve(IDLE, inner=(one, other)))
+    assert (line["inner_prefix"], len(line["owners"])) == ("/services/team", 10)
+    assert log.lines(evolve(IDLE, inner=(one, other))) == []

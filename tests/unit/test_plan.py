@@ -16,7 +16,7 @@ from model.container import ContainerRef, PortId
 from model.desired import Desired, ExclusionReason
 from model.ownership import Known, Ownership
 from model.plan import DRIFT, Action, Change, Plan, Reason, in_apply_order, plan, with_record
-from model.record import Claim, OwnerRecord, RecordKeys, claimed_keys
+from model.record import Claim, InnerPrefix, OwnerRecord, RecordKeys, claimed_keys
 from model.refusal import Refusal, RefusalReason
 from model.stored import Actual, Lifetime, Stored
 from tests.support.builders import HOST_IP, OWNER, PLAIN, entry, wanting
@@ -159,6 +159,32 @@ def test_a_key_that_cannot_be_shown_to_be_ours_is_a_conflict() -> None:
     assert refusal.reason is RefusalReason.CONFLICT
     assert CUSTOM in refusal.detail
     assert "'x:1'" in refusal.detail
+    assert "--adopt" not in refusal.detail
+
+
+def test_a_key_with_the_wanted_value_that_nobody_claims_is_a_conflict_that_names_the_cure() -> None:
+    """Somebody else wrote it and may rely on it."""
+    result = plan_of(DESIRED_CUSTOM, registry_with({CUSTOM: VALUE}))
+    assert (result.changes, result.foreign, result.settled) == ((), 1, {})
+    (refusal,) = result.refusals
+    assert refusal.reason is RefusalReason.CONFLICT
+    assert CUSTOM in refusal.detail
+    assert "--adopt" in refusal.detail
+    adopting = plan_of(DESIRED_CUSTOM, registry_with({CUSTOM: VALUE}), may_adopt=True)
+    assert (adopting.changes, adopting.own, adopting.in_sync, adopting.refusals) == ((), 1, 1, ())
+
+
+@pytest.mark.parametrize("wanted", [DESIRED, DESIRED_CUSTOM], ids=["default id", "custom id"])
+@pytest.mark.parametrize("value", [None, VALUE, "x:1"])
+def test_an_entry_that_would_land_below_an_inner_prefix_is_refused(wanted: Desired, value: str | None) -> None:
+    """Whatever is there belongs to the agents of that prefix, and is neither changed nor deleted."""
+    stored = {} if value is None else {OURS: value, CUSTOM: value}
+    inner = (InnerPrefix("/services/nginx", ("core-01",)),)
+    result = plan_of(wanted, registry_with(stored), inner=inner, claims=our_claims(CUSTOM), may_adopt=True)
+    assert (result.changes, result.own, result.foreign, result.settled) == ((), 0, len(stored), {})
+    (refusal,) = result.refusals
+    assert refusal.reason is RefusalReason.CONFLICT
+    assert "'/services/nginx'" in refusal.detail
 
 
 @pytest.mark.parametrize("why", ExclusionReason)
@@ -281,7 +307,7 @@ def test_a_plan_counts_wanted_in_sync_own_foreign_and_unreadable_keys() -> None:
     """Unreadable keys are foreign ones that the layout cannot read."""
     wanted = wanting(entry(), entry("b"), entry(entry_id="custom"))
     stored = {OURS: VALUE, CUSTOM: VALUE, THEIRS: VALUE, "/services/x/y": "?", "/services/old/core-01:web:80": VALUE}
-    result = plan_of(wanted, registry_with(stored))
+    result = plan_of(wanted, registry_with(stored), may_adopt=True)
     assert (result.wanted, result.in_sync, result.own, result.foreign, result.unreadable) == (3, 2, 3, 2, 1)
     assert (result.count(Action.CREATE), result.count(Action.DELETE), result.count(Action.UPDATE)) == (1, 1, 0)
 
@@ -515,7 +541,7 @@ def plan_for(wanted: Desired, registry: MemoryRegistry, lifetime: Lifetime) -> P
     actual = registry.read(OWNER, deadline)
     record = (OwnerRecord.decode(actual.record.value) if actual.record else None) or OwnerRecord()
     theirs = filter(None, (OwnerRecord.decode(each.value) for each in registry.other_records(OWNER, deadline)))
-    ownership = Ownership(OWNER, PLAIN, record.claims, contested=claimed_keys(theirs))
+    ownership = Ownership(OWNER, PLAIN, record.claims, contested=claimed_keys(theirs), may_adopt=actual.record is None)
     after = OwnerRecord("", ownership.next_claims(wanted.by_key, actual))
     return with_record(plan(wanted, actual, ownership, lifetime), after, actual, ownership)
 
@@ -606,11 +632,13 @@ def test_law_an_interrupted_pass_leaves_no_orphan(
 
 @given(WANTED, STORES, LIFETIMES)
 def test_law_no_change_is_about_a_foreign_key(wanted: Desired, store: Store, lifetime: Lifetime) -> None:
-    """The only exception is a wanted key that already has the right value and that no other host claims."""
+    """The only exception is, for a host without a record, a wanted key that already has the right value and that no
+    other host claims."""
     changed = {change.key for change in plan_for(wanted, store.registry(lifetime), lifetime).changes}
     foreign = {key for key in store.values if not store.is_ours(key)}
     values = {PLAIN.key(each): PLAIN.value(each) for each in wanted.entries}
-    adopted = {key for key in foreign - store.theirs.keys() if values.get(key) == store.values[key]}
+    right = {key for key in foreign - store.theirs.keys() if values.get(key) == store.values[key]}
+    adopted = set() if store.ours else right
     assert not (foreign - adopted) & changed
     assert not {RECORD_KEYS.record("core-02")} & changed
 

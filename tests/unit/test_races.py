@@ -84,8 +84,9 @@ def settle(agents: Sequence[SteppedAgent], registry: MemoryRegistry) -> None:
     assert registry.version == before
 
 
-#: The requests of a first pass: read, perhaps read the other hosts' records, write the record, write the entry.
-REQUESTS = 5
+#: The steps of a first pass: begin, read, perhaps read the other hosts' records, read the inner prefixes, write the
+#: record, write the entry.
+REQUESTS = 6
 
 
 @pytest.mark.parametrize("turns", list(combinations(range(2 * REQUESTS), REQUESTS)), ids=str)

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.record import ROOT, Claim, OwnerRecord, RecordKeys, claim_size, claimed_keys
+from model.record import (
+    ROOT,
+    Claim,
+    InnerPrefix,
+    OwnerRecord,
+    RecordKeys,
+    claim_size,
+    claimed_keys,
+    inner_prefixes,
+)
 
 # Arbitrary records.
 
@@ -50,6 +59,45 @@ def test_two_prefixes_never_share_a_directory_of_records(one: str, other: str) -
     assert (first == second) is (one == other)
     assert first.removeprefix(f"{ROOT}/").count("/") == 0
     assert ROOT.startswith("/_")
+
+
+INNER = RecordKeys("/services/registrator")
+
+
+@pytest.mark.parametrize(
+    ("outer", "found"),
+    [
+        ("/services", {"/services/a b/c": ("core-03",), "/services/registrator": ("core-01", "core-02")}),
+        ("/services/registrator", {}),
+        ("/service", {}),
+        (
+            "",
+            {
+                "/elsewhere": ("core-01",),
+                "/services": ("core-01",),
+                "/services/a b/c": ("core-03",),
+                "/services/registrator": ("core-01", "core-02"),
+            },
+        ),
+    ],
+)
+def test_an_inner_prefix_is_one_within_another_that_has_owner_records(
+    outer: str, found: dict[str, tuple[str, ...]]
+) -> None:
+    """A prefix without records, the outer one itself, and one whose name only begins alike are none."""
+    keys = [INNER.record("core-02"), INNER.record("core-01"), RecordKeys("/services/a b/c").record("core-03")]
+    keys += [RecordKeys(prefix).record("core-01") for prefix in ("", "/services", "/elsewhere")]
+    keys += [RecordKeys("/services/asked").liveness_query("core-01"), "/services/registrator/record", f"{ROOT}/record"]
+    assert {each.prefix: each.owners for each in inner_prefixes(outer, keys)} == found
+    assert all(RecordKeys(inner).path.startswith(RecordKeys(outer).inner_paths) for inner in found)
+
+
+def test_an_inner_prefix_contains_the_keys_below_it() -> None:
+    """A key beside it that begins alike is not below it."""
+    inner = InnerPrefix("/services/registrator", ("core-01",))
+    assert inner.contains("/services/registrator/web/core-01:web:80")
+    assert not inner.contains("/services/registrator-2/core-01:web:80")
+    assert not inner.contains("/services/registrator")
 
 
 # How records are written and read.

@@ -11,7 +11,8 @@ RECORD_KEYS = RecordKeys("/services")
 
 def test_a_record_that_was_never_read_or_written_is_no_condition() -> None:
     """Nothing is known about it."""
-    assert RecordGuard(RECORD_KEYS).condition("core-01") is None
+    guard = RecordGuard(RECORD_KEYS)
+    assert (guard.condition("core-01"), guard.revision("core-01")) == (None, 0)
 
 
 def test_the_condition_is_the_revision_that_was_noted_last() -> None:
@@ -21,4 +22,5 @@ def test_the_condition_is_the_revision_that_was_noted_last() -> None:
     guard.note("core-01", 7)
     guard.note("core-02", 0)
     assert guard.condition("core-01") == is_unchanged(RECORD_KEYS.record("core-01"), 7)
+    assert (guard.revision("core-01"), guard.revision("core-02")) == (7, 0)
     assert guard.condition("core-02") == is_unchanged(RECORD_KEYS.record("core-02"), 0)

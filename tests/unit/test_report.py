@@ -6,11 +6,21 @@ import pytest
 from attrs import evolve
 
 from model.plan import Plan
-from model.report import Outcome, PassReport, PassResult, Result, Setback, problem_of, result_of, summary
+from model.report import (
+    Outcome,
+    PassReport,
+    PassResult,
+    Result,
+    Setback,
+    problem_of,
+    result_of,
+    summary,
+    withdrawn_claims,
+)
 from model.setbacks import setbacks_after
 from model.stored import Stored
 from model.take_over import LivenessWait
-from tests.support.reports import ONE_CHANGE_PER_ACTION, added, report_with_results
+from tests.support.reports import ONE_CHANGE_PER_ACTION, added, altered, removed, report_with_results
 
 
 def test_the_summary_is_one_line_without_renewals_and_owner_record() -> None:
@@ -151,3 +161,31 @@ def test_the_problem_names_the_first_change_that_was_not_made_and_counts_the_oth
     assert problem(made, rejected, waits) == "cannot create /a/rejected: it is rejected (and 1 more)"
     assert problem(late, late) == "cannot create /a/skipped: it is skipped (and 1 more)"
     assert problem(made, rejected, late, late) == "the pass ran out of time after 1 of 4 changes"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "withdrawn"),
+    [
+        pytest.param(Outcome(removed("k"), Result.APPLIED), True, id="deleted"),
+        pytest.param(Outcome(removed("k"), Result.CONFLICT, version=9), False, id="changed before it could be deleted"),
+        pytest.param(Outcome(removed("k"), Result.FAILED), False, id="perhaps deleted"),
+        pytest.param(Outcome(added("k"), Result.APPLIED, version=9), False, id="created"),
+        pytest.param(Outcome(added("k"), Result.CONFLICT, version=9), True, id="somebody else created it"),
+        pytest.param(Outcome(added("k"), Result.CONFLICT), False, id="another key or a directory is in its way"),
+        pytest.param(Outcome(added("k"), Result.FAILED), False, id="perhaps created"),
+        pytest.param(Outcome(added("k"), Result.SKIPPED), False, id="no time to create it"),
+        pytest.param(Outcome(altered("k", "x", "y"), Result.CONFLICT, version=9), False, id="changed meanwhile"),
+    ],
+)
+def test_a_claim_is_withdrawn_once_its_key_is_deleted_or_turns_out_to_be_somebody_elses(
+    outcome: Outcome, withdrawn: bool
+) -> None:
+    """A change whose answer was lost may have been made, or may still be."""
+    assert withdrawn_claims([outcome], ()) == ({"k"} if withdrawn else set())
+
+
+def test_an_earlier_claim_outlives_a_create_that_ends_in_a_conflict() -> None:
+    """This host may have created the key in an earlier pass whose answer was lost. A delete withdraws it."""
+    lost = Outcome(added("k"), Result.CONFLICT, version=9)
+    assert withdrawn_claims([lost], {"k"}) == set()
+    assert withdrawn_claims([Outcome(removed("k"), Result.APPLIED)], {"k"}) == {"k"}

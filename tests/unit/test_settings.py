@@ -50,7 +50,7 @@ DEFAULTS = {
     "ip-family": "any",
 }
 CONNECTING = {"etcd-ca": "", "etcd-cert": "", "etcd-key": "", "etcd-user": "", "etcd-password-file": ""}
-OFF = {"internal": "", "explicit": "", "cleanup": "", "take-over": "", "all-bindings": ""}
+OFF = {"internal": "", "explicit": "", "cleanup": "", "take-over": "", "adopt": "", "all-bindings": ""}
 
 #: The texts of all options. The password is the one that no flag gives.
 DEFAULT_OPTIONS = {**DEFAULTS, **CONNECTING, **OFF, "etcd-password": ""}
@@ -89,6 +89,7 @@ def test_the_defaults_mean_these_settings() -> None:
         lifetime=Lifetime(0, 0),
         guard=GuardRule(percent=50, spared=3, passes=3),
         take_over=False,
+        adopt=False,
         interval=1.0,
         pass_timeout=10.0,
         listen=HostPort("0.0.0.0", 9119),
@@ -147,6 +148,7 @@ def test_every_flag_ends_up_in_its_setting() -> None:
         internal="true",
         explicit="true",
         take_over="true",
+        adopt="true",
         health="healthy",
         filter="label=a=b c\0name=x",
         network="backend",
@@ -158,7 +160,7 @@ def test_every_flag_ends_up_in_its_setting() -> None:
     assert settings.rules == expected
     assert settings.filters == (("label", "a=b c"), ("name", "x"))
     assert (settings.lifetime, settings.interval, settings.pass_timeout) == (Lifetime(30, 10, 6.5), 2.5, 3.0)
-    assert (settings.guard, settings.take_over) == (GuardRule(percent=30), True)
+    assert (settings.guard, settings.take_over, settings.adopt) == (GuardRule(percent=30), True, True)
     assert (settings.docker_host, settings.log_format, settings.log_level) == ("tcp://10.0.0.9:2375", "json", "debug")
     assert settings.value_format is ValueFormat.JSON
 
@@ -180,6 +182,7 @@ SHAPING = {
 
 #: The flags on which two agents of one host need not agree. --hostname is in the key of the note.
 NOT_SHAPING = {
+    "adopt",
     "cleanup",
     "delete-guard",
     "docker-host",

@@ -9,7 +9,7 @@ from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode
 from controller.registry.owner_records import records_of_others
-from model.record import RecordKeys
+from model.record import ROOT, InnerPrefix, RecordKeys, inner_prefixes
 from model.stored import Actual, Stored, StorePosition
 
 
@@ -41,17 +41,32 @@ class EtcdV2Reader:
         stored, _ = self._tree(self._record_keys.path, deadline, consistent=True)
         return records_of_others(stored.values(), self._record_keys, owner)
 
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """See Reader. A directory whose records are gone stays, so those within this prefix are looked into."""
+        listed, _ = self._node(ROOT, {"quorum": "true"}, deadline)
+        found: dict[str, Stored] = {}
+        for directory in listed.get("nodes", ()):
+            if directory["key"].startswith(self._record_keys.inner_paths):
+                found |= self._tree(directory["key"], deadline, consistent=True)[0]
+        return inner_prefixes(self._prefix, found)
+
     def _tree(self, key: str, deadline: Deadline, *, consistent: bool) -> tuple[dict[str, Stored], StorePosition]:
         """Return all keys in a directory and below it, none if the directory does not exist, and the store position.
         Raises RegistryUnavailable."""
         params = {"recursive": "true"} | ({"quorum": "true"} if consistent else {})
+        node, position = self._node(key, params, deadline)
+        return {each["key"]: _stored(each) for each in _leaves(node)}, position
+
+    def _node(self, key: str, params: Mapping[str, str], deadline: Deadline) -> tuple[Mapping[str, Any], StorePosition]:
+        """Return a node, an empty directory if it does not exist, and the store position. Raises
+        RegistryUnavailable."""
         try:
             response = self._client.request("GET", key, params, deadline)
         except EtcdV2Error as error:
             if error.code == EtcdV2ErrorCode.KEY_NOT_FOUND:
-                return {}, error.store_position
+                return {"dir": True}, error.store_position
             raise RegistryUnavailable(f"cannot read {key}: {error.detail}") from error
-        return {node["key"]: _stored(node) for node in _leaves(response.node)}, response.store_position
+        return response.node, response.store_position
 
 
 def _leaves(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.base import OneByOne, overtaken
-from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode
+from controller.registry.base import Found, OneByOne, overtaken
+from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode, EtcdV2Response
 from model.plan import Action, Change
+from model.record import RecordKeys
 from model.report import Outcome, Result
 from model.stored import Lifetime
 
@@ -38,30 +39,29 @@ class EtcdV2Writer(OneByOne):
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Writer. The owner makes no difference here, as each key has a lifetime of its own."""
         try:
-            self._write(change, deadline)
+            response = self._write(change, deadline)
         except EtcdV2Error as error:
-            return self._outcome_of_error(change, error, deadline)
+            return self._outcome_of_error(owner, change, error, deadline)
         except RegistryUnavailable as error:
             return Outcome(change, Result.FAILED, str(error))
         if change.action is Action.DELETE:
             self._remove_empty_directories(change.key, deadline)
-        return Outcome(change, Result.APPLIED)
+        return Outcome(change, Result.APPLIED, version=int(response.node["modifiedIndex"]))
 
-    def _write(self, change: Change, deadline: Deadline) -> None:
+    def _write(self, change: Change, deadline: Deadline) -> EtcdV2Response:
         """Raises EtcdV2Error, also where the key is not as it was read, and RegistryUnavailable."""
         guard = {"prevIndex": str(change.before.version)} if change.before else {"prevExist": "false"}
         if change.action is Action.DELETE:
-            self._client.request("DELETE", change.key, guard, deadline)
-            return
+            return self._client.request("DELETE", change.key, guard, deadline)
         # A refresh keeps the value and wakes no watcher; etcd refuses one that comes with a value.
         renewal = change.action is Action.RENEW
         what = {"refresh": "true", "prevExist": "true"} if renewal else {"value": change.value}
         # What stands beside the entries never expires: it outlives them to say that they belong to this owner.
         expires = self._lifetime.ttl > 0 and change.action not in {Action.RECORD, Action.NOTE}
         ttl = {"ttl": str(self._lifetime.ttl)} if expires else {}
-        self._client.request("PUT", change.key, {**what, **ttl, **guard}, deadline)
+        return self._client.request("PUT", change.key, {**what, **ttl, **guard}, deadline)
 
-    def _outcome_of_error(self, change: Change, error: EtcdV2Error, deadline: Deadline) -> Outcome:
+    def _outcome_of_error(self, owner: str, change: Change, error: EtcdV2Error, deadline: Deadline) -> Outcome:
         """Return the outcome of a change that etcd refused. Where the key was not as it was read, it is read again, as
         the change may have been made by an earlier try, or an empty directory may be in the key's place."""
         if error.code not in _OVERTAKEN:
@@ -70,11 +70,12 @@ class EtcdV2Writer(OneByOne):
             found = self._node(change.key, deadline)
             if found.get("dir") and change.before is None:
                 return self._replace_directory(change, found, deadline)
-            return overtaken(change, found.get("value"))
+            record = self._node(RecordKeys(self._prefix).record(owner), deadline) if change.claimed else {}
         except EtcdV2Error as second_error:
             return Outcome(change, Result.REJECTED, second_error.detail)
         except RegistryUnavailable as second_error:
             return Outcome(change, Result.FAILED, str(second_error))
+        return overtaken(change, _found_in(found), int(record.get("modifiedIndex", 0)))
 
     def _node(self, key: str, deadline: Deadline) -> Mapping[str, Any]:
         """Return what is at a key, as etcd's JSON has it: a key or a directory with everything in it; empty where there
@@ -92,10 +93,10 @@ class EtcdV2Writer(OneByOne):
         try:
             for each in _innermost_first(directory):
                 self._client.request("DELETE", each, {"dir": "true"}, deadline)
-            self._write(change, deadline)
+            response = self._write(change, deadline)
         except EtcdV2Error:
             return Outcome(change, Result.CONFLICT, "a directory that is not empty is in its place")
-        return Outcome(change, Result.APPLIED)
+        return Outcome(change, Result.APPLIED, version=int(response.node["modifiedIndex"]))
 
     def _remove_empty_directories(self, key: str, deadline: Deadline) -> None:
         """Remove the directories above a deleted key that it left empty, up to the prefix, which stays. etcd refuses to
@@ -107,6 +108,13 @@ class EtcdV2Writer(OneByOne):
             except (EtcdV2Error, RegistryUnavailable):
                 return
             directory = directory.rpartition("/")[0]
+
+
+def _found_in(node: Mapping[str, Any]) -> Found | None:
+    """Return the key that a node is; None where there is none, or a directory."""
+    if "value" not in node:
+        return None
+    return Found(str(node["value"]), int(node["modifiedIndex"]), int(node["createdIndex"]))
 
 
 def _innermost_first(node: Mapping[str, Any]) -> Iterator[str]:

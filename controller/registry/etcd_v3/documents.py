@@ -29,8 +29,14 @@ def decoded(code: str) -> str:
 
 
 def keys_below(path: str) -> Document:
-    """Return the range of all keys below a path: from the slash behind it to the character that follows the slash."""
-    return {"key": encoded(f"{path}/"), "range_end": encoded(f"{path}0")}
+    """Return the range of all keys below a path."""
+    return keys_that_begin_with(f"{path}/")
+
+
+def keys_that_begin_with(start: str) -> Document:
+    """Return the range of all keys with this start: up to the one in which the start's last character, of ASCII, is the
+    next one."""
+    return {"key": encoded(start), "range_end": encoded(f"{start[:-1]}{chr(ord(start[-1]) + 1)}")}
 
 
 def is_unchanged(key: str, revision: int) -> Document:

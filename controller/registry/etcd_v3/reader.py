@@ -13,12 +13,12 @@ from attrs import evolve, field, frozen
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error
-from controller.registry.etcd_v3.documents import Document, Page, keys_below
+from controller.registry.etcd_v3.documents import Document, Page, keys_below, keys_that_begin_with
 from controller.registry.etcd_v3.lease import Lease
 from controller.registry.etcd_v3.record_guard import RecordGuard
 from controller.registry.owner_records import records_of_others
 from model.frozen import frozen_dict
-from model.record import ROOT, RecordKeys
+from model.record import ROOT, InnerPrefix, RecordKeys, inner_prefixes
 from model.stored import Actual, Stored, StorePosition
 
 
@@ -103,6 +103,15 @@ class EtcdV3Reader:
         except EtcdV3Error as error:
             raise RegistryUnavailable(f"cannot read {self._record_keys.path}: {error.detail}") from error
         return records_of_others(page.stored, self._record_keys, owner)
+
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """See Reader."""
+        keys = {**keys_that_begin_with(self._record_keys.inner_paths), "keys_only": True}
+        try:
+            page = self._range(keys, 0, deadline)
+        except EtcdV3Error as error:
+            raise RegistryUnavailable(f"cannot read {ROOT}: {error.detail}") from error
+        return inner_prefixes(self._prefix, (each.key for each in page.stored))
 
     def _moment_of(self, owner: str, about_owner: Page) -> _Moment:
         """Return the moment at which the owner's own keys were read."""

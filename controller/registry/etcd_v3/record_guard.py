@@ -25,6 +25,11 @@ class RecordGuard:
         absent."""
         self._revisions[owner] = revision
 
+    def revision(self, owner: str) -> int:
+        """Return the revision at which the owner's record was last read or written; 0 for a record that is absent, and
+        where it never was."""
+        return self._revisions.get(owner, 0)
+
     def condition(self, owner: str) -> Document | None:
         """Return the condition that the owner's record is as it was last read or written; None if it never was."""
         revision = self._revisions.get(owner)

@@ -10,7 +10,7 @@ from typing import Any
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.base import overtaken, skipped
+from controller.registry.base import Found, overtaken, skipped
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error, GrpcStatus
 from controller.registry.etcd_v3.documents import Document, decoded, encoded, is_unchanged, store_position_in
 from controller.registry.etcd_v3.lease import Lease
@@ -98,7 +98,7 @@ class EtcdV3Writer:
     def _transact(self, owner: str, batch: Sequence[Change], deadline: Deadline) -> list[Outcome]:
         """Make a batch of changes in one transaction, in which each change is a transaction with a guard of its own.
         Raises EtcdV3Error when etcd refuses all of it, and RegistryUnavailable."""
-        record_is_unchanged = self._record_guard.condition(owner)
+        record_is_unchanged, record_revision = self._record_guard.condition(owner), self._record_guard.revision(owner)
         guarded = [_guarded(change, self._lease_for(owner, change), record_is_unchanged) for change in batch]
         # The outer transaction compares nothing, so its "failure" list is never carried out. It is there because etcd
         # before 3.5.28 checks the permissions of this level alone, and of keys alone:
@@ -108,22 +108,24 @@ class EtcdV3Writer:
             "failure": [_empty_write(change) for change in batch],
         }
 
-        def read(answer: Any) -> list[tuple[Outcome, int]]:
+        def read(answer: Any) -> list[Outcome]:
             revision = store_position_in(answer).index
             answers = (each["response_txn"] for each in answer["responses"])
-            return [_outcome(change, each, revision) for change, each in zip(batch, answers, strict=True)]
+            return [
+                _outcome(change, each, revision, record_revision) for change, each in zip(batch, answers, strict=True)
+            ]
 
         try:
-            ended = self._client.call("kv/txn", transaction, read, deadline)
+            outcomes = self._client.call("kv/txn", transaction, read, deadline)
         except EtcdV3Error as error:
             if error.code != GrpcStatus.NOT_FOUND or not self._lease.id(owner):
                 raise
             self._lease.grant(owner, deadline)
-            ended = self._client.call("kv/txn", transaction, read, deadline)
-        for outcome, revision in ended:
-            if outcome.change.action is Action.RECORD and outcome.result is Result.APPLIED:
-                self._record_guard.note(owner, revision)
-        return [outcome for outcome, _ in ended]
+            outcomes = self._client.call("kv/txn", transaction, read, deadline)
+        for outcome in outcomes:
+            if outcome.ended(Action.RECORD, Result.APPLIED):
+                self._record_guard.note(owner, outcome.version)
+        return outcomes
 
 
 def _parts(batch: Sequence[Change], error: EtcdV3Error) -> list[Sequence[Change]]:
@@ -162,12 +164,14 @@ def _empty_write(change: Change) -> Document:
     return {"request_delete_range": key} if change.action is Action.DELETE else {"request_put": key}
 
 
-def _outcome(change: Change, answer: Document, revision: int) -> tuple[Outcome, int]:
-    """Return the outcome of a change from the answer to its transaction, and the revision at which its key was last
-    written; ``revision`` is the one that the answer was given at."""
+def _outcome(change: Change, answer: Document, revision: int, record_revision: int) -> Outcome:
+    """Return the outcome of a change from the answer to its transaction. ``revision`` is the one that the answer was
+    given at, and ``record_revision`` the one at which the owner record was last written."""
     if answer.get("succeeded"):
-        return Outcome(change, Result.APPLIED), revision
-    found = answer["responses"][0]["response_range"].get("kvs", ())
-    if not found:
-        return overtaken(change, None), 0
-    return overtaken(change, decoded(found[0].get("value", ""))), int(found[0]["mod_revision"])
+        return Outcome(change, Result.APPLIED, version=revision)
+    pairs = answer["responses"][0]["response_range"].get("kvs", ())
+    return overtaken(change, _found(pairs[0]) if pairs else None, record_revision)
+
+
+def _found(pair: Document) -> Found:
+    return Found(decoded(pair.get("value", "")), int(pair["mod_revision"]), int(pair["create_revision"]))

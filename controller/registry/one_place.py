@@ -1,0 +1,80 @@
+"""Registries of one process that turn out to be one place: the same cluster, reached under two spellings.
+
+Two URIs with an endpoint in common are refused with the other settings. That ``localhost`` and ``127.0.0.1`` are the
+same shows only in the cluster id of etcd's answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from controller.effects.clock import Deadline
+from controller.errors import RegistryUnavailable
+from controller.registry.base import ReadWriteRegistry, Registry
+from controller.registry.uri import RegistryUri
+from model.record import InnerPrefix
+from model.stored import Actual, Stored
+
+
+class OnePlaceCheck:
+    """Knows which cluster answered for which registry. Of two that are one place, the one that was given first is
+    good."""
+
+    def __init__(self, uris: Mapping[str, RegistryUri]) -> None:
+        """``uris`` are all registries of the process by their texts, in the order in which they were given."""
+        self._uris = uris
+        self._clusters: dict[str, str] = {}
+
+    @property
+    def suspects(self) -> tuple[str, ...]:
+        """The registries that share keys with another one, should both be in one cluster."""
+        return tuple(text for text in self._uris if any(self._sharing(text, other) for other in self._uris))
+
+    def problem(self, text: str, cluster: str) -> str:
+        """Note that this cluster answered for the registry with this text. Return a message if an earlier registry is
+        the same place, an empty string otherwise."""
+        self._clusters[text] = cluster
+        for earlier in self._uris:
+            if earlier == text:
+                break
+            if cluster and self._clusters.get(earlier) == cluster and self._sharing(text, earlier):
+                return (
+                    f"registry URIs {earlier!r} and {text!r} are in the same etcd cluster and have keys in common: "
+                    "give one of them, or prefixes that do not contain each other"
+                )
+        return ""
+
+    def _sharing(self, text: str, other: str) -> bool:
+        return text != other and self._uris[text].shares_keys_with(self._uris[other])
+
+
+def checked(registry: Registry, text: str, check: OnePlaceCheck) -> Registry:
+    """Return the same registry, which cannot be read, and so is never written, if it turns out to be a place that an
+    earlier one is."""
+    return ReadWriteRegistry(_CheckedReader(registry, text, check), registry)
+
+
+@frozen
+class _CheckedReader:
+    """See ``checked``."""
+
+    registry: Registry
+    text: str
+    check: OnePlaceCheck
+
+    def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
+        """See Reader."""
+        actual = self.registry.read(owner, deadline, consistent=consistent)
+        if problem := self.check.problem(self.text, actual.store_position.cluster if actual.store_position else ""):
+            raise RegistryUnavailable(problem)
+        return actual
+
+    def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
+        """See Reader."""
+        return self.registry.other_records(owner, deadline)
+
+    def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
+        """See Reader."""
+        return self.registry.inner_prefixes(deadline)
