@@ -164,7 +164,7 @@ class _Cluster:
         self._missed_since = now if self._missed_since is None else self._missed_since
         new = self._membership.replaced_by(self._strangers, now - self._missed_since, PATIENCE)
         if new:
-            self._membership, self._missed_since = Membership(new), None
+            self._membership, self._missed_since = Membership(new, frozenset(self._strangers)), None
         return bool(new)
 
 

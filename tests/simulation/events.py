@@ -479,7 +479,8 @@ class Happenings:
         agent is started anew."""
         if name := self._container(host, numbers[0], "running"):
             host.engine.hang_inspect(name)
-            self._oracle.hanging.add(host.name)
+            container = next(each for each in host.engine.containers() if each.name == name)
+            self._oracle.inspect_hangs(host, container.id)
             self._later(3 + 20 * numbers[1], lambda: self._heal(host), f"the engine of {host.name} inspects all again")
             if numbers[2] < 0.5:
                 self._fleet.stop_agent(host)
@@ -490,7 +491,7 @@ class Happenings:
 
     def _heal(self, host: Host) -> None:
         host.engine.heal()
-        self._oracle.hanging.discard(host.name)
+        self._oracle.inspects_answer(host)
 
     def _list_empties(self, host: Host, numbers: tuple[float, ...]) -> str:
         now = self._scheduler.now

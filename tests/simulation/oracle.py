@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from math import inf
 
 from attrs import define, evolve, field, frozen
 
@@ -26,7 +27,6 @@ EXCEPTIONS = {
     "By v3, an etcd that was restored from a backup": "a host is judged again thirty passes after a restore",
     "By v2, a member of etcd that is cut off from its quorum.": "a host is judged again when the member is back",
     "A host that gets another name while it has keys under custom ids.": "those keys are not judged from then on",
-    "A container whose inspect hangs.": "a host is not judged while an inspect of its engine hangs",
 }
 
 #: The records of all owners, outside the prefix.
@@ -80,6 +80,8 @@ class Ledger:
     #: In how many passes in a row each own key was there and not wanted, and when the first of them began.
     unwanted_passes: dict[str, int] = field(factory=dict)
     unwanted_since: dict[str, float] = field(factory=dict)
+    #: Until when each container cannot be read, by its id: its inspect hangs, or the agent need not have asked again.
+    unreadable_until: dict[str, float] = field(factory=dict)
     #: The id of the container that each key was wanted for last.
     containers: dict[str, str] = field(factory=dict)
     #: The ids of the containers that were there and did not run at any moment of the present pass.
@@ -119,8 +121,6 @@ class Oracle:
         #: When each key was last written, and when and by whom it was last written or renewed.
         self.written_at: dict[str, float] = {}
         self.touched: dict[str, tuple[float, Actor | None]] = {}
-        #: The hosts of which an inspect hangs, for a while.
-        self.hanging: set[str] = set()
         #: When etcd's data were last replaced by others.
         self.replaced_at = -1.0
         #: When etcd was last without a quorum or full, so that nothing expires or is written.
@@ -246,7 +246,8 @@ class Oracle:
         if change.kind is ChangeKind.DELETE:
             self._forget(change)
             return
-        if change.kind is ChangeKind.CREATE and self._fleet.api == "v2" and self._is_late(actor):
+        late = self._is_late(actor) or self.replaced_at >= self.ledgers[actor.host].begun_at
+        if change.kind is ChangeKind.CREATE and self._fleet.api == "v2" and late:
             self.late_creates.add(key)
         self.holder[key] = owner
         self.held_under.setdefault(owner, set()).add(key)
@@ -311,7 +312,9 @@ class Oracle:
             raise self._violation
         if report.result is PassResult.INTERNAL_ERROR:
             raise Violation(f"{host.name}: {report.problem}")
-        settled = ledger.hindered_at + 1 < ledger.begun_at and not self._is_hindered(host)
+        # A change that was rejected waits until it is tried again, for as long as the promise allows.
+        patience = 1.0 if not report.follows_host else self._bounds(host).recovery
+        settled = ledger.hindered_at + patience < ledger.begun_at and not self._is_hindered(host)
         if settled and not report.succeeded and not ledger.store_is_new:
             raise Violation(f"{host.name} failed with nothing broken: {report.problem}")
         if report.result is not PassResult.ENGINE_ERROR and self.replaced_at < ledger.begun_at:
@@ -386,7 +389,7 @@ class Oracle:
             self._judge_death(host, keys)
             if self._is_hindered(host):
                 ledger.hindered_at = now
-            wrong = dict(self._wrong(host, keys))
+            wrong = {key: what for key, what in self._wrong(host, keys) if not self._is_unreadable(host, key)}
             ledger.wrong_since = {key: ledger.wrong_since.get(key, now) for key in wrong}
             if not host.alive or host.passes < ledger.excused_until_pass:
                 continue
@@ -422,7 +425,7 @@ class Oracle:
         fleet, now = self._fleet, self._scheduler.now
         if not host.alive or (host.process and host.process.frozen_until > now):
             return True
-        if not host.socket.clear or not host.engine.answers or host.name in self.hanging:
+        if not host.socket.clear or not host.engine.answers:
             return True
         return fleet.etcd_is_broken() or any(not link.clear for link in host.links.values())
 
@@ -438,6 +441,20 @@ class Oracle:
         for key in self._own(host, keys):
             if key not in wanted and key not in self.late_creates and not self._is_left_behind(key, host.engine.name):
                 yield key, f"{key} is there and no container backs it"
+
+    def _is_unreadable(self, host: Host, key: str) -> bool:
+        """Whether the agent cannot know whether a key is wanted, as the inspect of its container hangs."""
+        ledger = self.ledgers[host.name]
+        return self._scheduler.now < ledger.unreadable_until.get(ledger.containers.get(key, ""), 0.0)
+
+    def inspect_hangs(self, host: Host, container_id: str) -> None:
+        """Note that the inspect of a container hangs."""
+        self.ledgers[host.name].unreadable_until[container_id] = inf
+
+    def inspects_answer(self, host: Host) -> None:
+        """Note that no inspect of a host hangs any more. Each container is asked about again in its own time."""
+        ledger, later = self.ledgers[host.name], self._scheduler.now + self._bounds(host).recovery
+        ledger.unreadable_until = {each: min(until, later) for each, until in ledger.unreadable_until.items()}
 
     def _is_anothers(self, host: Host, key: str, keys: Mapping[str, str]) -> bool:
         """Whether a wanted key under a custom id is not to be had: somebody else holds it, or has just let it go."""

@@ -198,6 +198,23 @@ def test_a_store_that_was_replaced_is_used_at_once() -> None:
     assert cluster.ask(writes=True) in {"a", "b"}
 
 
+def test_a_store_that_is_replaced_twice_before_it_answers_is_used_at_once() -> None:
+    """As one that is wiped, and restored from a backup right afterwards."""
+    cluster = Cluster()
+    cluster.ask()
+
+    def fail(member: Member, until: Deadline) -> str:
+        raise NoUsableAnswer("it is busy")
+
+    for member in cluster.members.values():
+        member.serves = "wiped"
+    with pytest.raises(RegistryUnavailable, match="it is busy"):
+        cluster.failover.ask(fail, Deadline.after(10, cluster.time.clock), writes=True)
+    for member in cluster.members.values():
+        member.serves = "restored"
+    assert cluster.ask(writes=True) == "a"
+
+
 def test_a_cluster_that_is_missed_for_long_was_replaced() -> None:
     """Nobody else has to tell the program."""
     cluster = two_clusters()
