@@ -134,7 +134,7 @@ MISTAKES = (
         "A delete was decided by the first read, which may be stale, and containers were not read again.",
         "b5e01c9",
         "controller/reconcile/one_pass.py",
-        "        return self.replaced or bool(self.plan.deletes)",
+        "        return self.replaced or any(each.key not in self.waiting for each in self.plan.deletes)",
         "        return self.replaced",
     ),
     Mistake(
@@ -166,8 +166,8 @@ MISTAKES = (
         "A key under a custom id was the host's only while its agent remembered it, so a restart left it for ever.",
         "b5e01c9",
         "controller/reconcile/one_pass.py",
-        "        ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known)",
-        "        ownership = Ownership(self.owner, self.settings.layout, {}, memory.known)",
+        "Ownership(self.owner, self.settings.layout, record.claims, memory.known, may_adopt=may_adopt)",
+        "Ownership(self.owner, self.settings.layout, {}, memory.known, may_adopt=may_adopt)",
     ),
     Mistake(
         "no-guard",
@@ -184,6 +184,14 @@ MISTAKES = (
         "model/guard.py",
         "    passes: int = 3",
         "    passes: int = 2",
+    ),
+    Mistake(
+        "what-runs-is-gone",
+        "A container that runs and is missing from one list of the engine lost its keys.",
+        "d558f38",
+        "model/guard.py",
+        "_UNSUPPORTED = (Presence.RUNNING, Presence.UNKNOWN)",
+        "_UNSUPPORTED = ()",
     ),
     Mistake(
         "guard-forgets",
@@ -256,8 +264,8 @@ MISTAKES = (
         "A key was deleted without the condition that it is as it was read.",
         "c571ee9",
         "controller/registry/etcd_v2/writer.py",
-        '            self._client.request("DELETE", change.key, guard, deadline)',
-        '            self._client.request("DELETE", change.key, {}, deadline)',
+        'self._client.request("DELETE", change.key, guard, deadline)',
+        'self._client.request("DELETE", change.key, {}, deadline)',
         apis=(2,),
     ),
     Mistake(
