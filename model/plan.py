@@ -84,6 +84,8 @@ class Change:
     container_name: str = ""
     #: More about the reason, for people; empty where there is nothing to say.
     detail: str = ""
+    #: Keys that must not be there when the write is made. Only v3 can ask for that.
+    absent: tuple[str, ...] = ()
 
     @property
     def container(self) -> str:
@@ -184,12 +186,15 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
 
 
 def with_record(planned: Plan, record: OwnerRecord, actual: Actual, ownership: Ownership) -> Plan:
-    """Return the plan with a change of the owner record, if the registry does not hold it as it should be."""
+    """Return the plan with a change of the owner record, if the registry does not hold it as it should be. Claims to
+    keys that are not there end only if those do not come back meanwhile, by a create that etcd carries out late."""
     value = record.encode()
     if actual.record and actual.record.value == value:
         return planned
     key = RecordKeys(ownership.layout.prefix).record(ownership.owner)
-    change = Change(Action.RECORD, key, value, actual.record, Reason.CLAIMS)
+    before = (OwnerRecord.decode(actual.record.value) if actual.record else None) or OwnerRecord()
+    gone = tuple(each for each in before.claims if each not in record.claims and each not in actual.stored)
+    change = Change(Action.RECORD, key, value, actual.record, Reason.CLAIMS, absent=gone)
     return evolve(planned, changes=(change, *planned.changes))
 
 

@@ -373,7 +373,10 @@ class _Pass:
         stored = _record_after(before, outcomes)
         if len(claims) == len(record.claims) or stored is None:
             return None
-        return Change(Action.RECORD, stored.key, evolve(record, claims=claims).encode(), stored, Reason.CLAIMS)
+        value = evolve(record, claims=claims).encode()
+        deleted = (each.change.key for each in outcomes if each.ended(Action.DELETE, Result.APPLIED))
+        absent = tuple(key for key in deleted if key in record.claims)
+        return Change(Action.RECORD, stored.key, value, stored, Reason.CLAIMS, absent=absent)
 
     def _report(self, view: _View, decision: _Decision, outcomes: tuple[Outcome, ...]) -> PassReport:
         wanted = decision.wanted

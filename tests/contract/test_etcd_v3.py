@@ -133,6 +133,29 @@ def test_a_create_that_comes_late_does_not_bring_back_what_went_since(good: Etcd
     assert results(registry, late) == [Result.APPLIED], "a create that was decided on with the present record is made"
 
 
+def test_a_claim_does_not_end_while_a_late_create_has_brought_its_key_back(good: EtcdServer) -> None:
+    """Otherwise the key would be nobody's, and stay for ever."""
+    custom = "/services/redis/redis-1"
+    registry = etcd_v3_registry(recording_client(good), PREFIX, Lifetime())
+    read(registry)
+    assert results(registry, Change(Action.RECORD, RECORD, "with a claim", None, Reason.CLAIMS)) == [Result.APPLIED]
+    without = Change(Action.RECORD, RECORD, "without", registry.read(OWNER, soon()).record, Reason.CLAIMS)
+    assert results(registry, evolve(create(custom), claimed=True)) == [Result.APPLIED]
+    assert results(registry, evolve(without, absent=("/services/other", custom))) == [Result.CONFLICT]
+    assert results(registry, change(Action.DELETE, read(registry)[custom])) == [Result.APPLIED]
+    assert results(registry, evolve(without, absent=("/services/other", custom))) == [Result.APPLIED]
+
+
+def test_many_claims_end_at_once_whatever_etcd_takes_in_one_transaction(good: EtcdServer, small: EtcdServer) -> None:
+    """Where etcd takes few operations, the record is written without that condition."""
+    for number, etcd in enumerate((good, small)):
+        registry = etcd_v3_registry(recording_client(etcd), PREFIX, Lifetime())
+        found = registry.read(OWNER, soon()).record
+        record = Change(Action.RECORD, RECORD, f"without {number}", found, Reason.CLAIMS)
+        many = tuple(f"/services/redis/redis-{each}" for each in range(300))
+        assert results(registry, evolve(record, absent=many)) == [Result.APPLIED]
+
+
 def test_a_batch_that_would_fail_in_parts_too_is_sent_once() -> None:
     """A wrong password is wrong for each change."""
     denied = {"code": 3, "message": "etcdserver: authentication failed, invalid user ID or password"}

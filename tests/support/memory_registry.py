@@ -85,7 +85,8 @@ class MemoryRegistry(OneByOne):
         if self.down:
             return Outcome(change, Result.FAILED, "it is down")
         now = self.stored.get(change.key)
-        if (now and now.version) != (change.before and change.before.version):
+        overtook = (now and now.version) != (change.before and change.before.version)
+        if overtook or any(each in self.stored for each in change.absent):
             found = Found(now.value, now.version, self.created[now.key]) if now else None
             record = self.stored.get(self._record_keys.record(owner))
             return overtaken(change, found, record.version if record else 0)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from model.container import Container, ContainerRef
+from model.memory import Memory
 from model.plan import Action
 from model.record import Claim, OwnerRecord, RecordKeys
 from model.refusal import RefusalReason
@@ -164,6 +165,34 @@ def test_a_key_that_somebody_creates_where_this_host_deleted_one_is_left_alone()
     registry.put(REDIS, "10.0.0.1:8000")
     idle_pass(registry)
     assert registry.keys() == {REDIS: "10.0.0.1:8000"}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_claim_stays_while_a_late_create_brings_its_key_back(killed: bool) -> None:
+    """Whether the claim ends right after the delete, or in the first pass after the agent was killed there: the key is
+    still this host's, and the next pass deletes it."""
+    registry = RecordingRegistry()
+    host = Host(custom("redis-1"), registry=registry)
+    host.has_a_pass()
+    value = registry.stored[REDIS].value
+    host.runs()
+    if killed:
+        registry.die_at = len(registry.writes) + 1
+        with pytest.raises(Killed):
+            host.tries_a_pass()
+        host.memory, registry.die_at = Memory(), None
+
+    def come_late() -> None:
+        if REDIS not in registry.stored:
+            registry.put(REDIS, value)
+            registry.before_write = lambda: None
+
+    registry.before_write = come_late
+    host.tries_a_pass()
+    assert owner_record(registry).claims.keys() == {REDIS}
+    host.has_a_pass()
+    assert REDIS not in registry.stored
+    assert owner_record(registry).claims == {}
 
 
 def test_an_agent_killed_between_a_delete_and_its_claim_drops_the_claim_when_it_starts_again() -> None:

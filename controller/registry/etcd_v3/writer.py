@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Found, overtaken, skipped
@@ -21,6 +23,9 @@ from model.report import Outcome, Result
 #: Changes in one transaction at most. etcd's limit is 128 operations (``--max-txn-ops``), and each change counts as one
 #: operation with one more inside it.
 BATCH = 127
+
+#: How many keys of a change are asked not to be there: with the nested operations, etcd takes 128.
+MAX_ABSENT = 100
 
 
 class EtcdV3Writer:
@@ -91,7 +96,7 @@ class EtcdV3Writer:
             return [Outcome(change, Result.FAILED, str(error)) for change in batch]
         except EtcdV3Error as error:
             parts = _parts(batch, error)
-            if len(parts) < 2:
+            if parts == [batch]:
                 return [Outcome(change, Result.REJECTED, error.detail) for change in batch]
         return [outcome for part in parts for outcome in self._write(owner, part, deadline)]
 
@@ -131,8 +136,8 @@ class EtcdV3Writer:
 def _parts(batch: Sequence[Change], error: EtcdV3Error) -> list[Sequence[Change]]:
     """Return the parts of a refused batch that may succeed by themselves; the batch alone where there are none.
 
-    A batch that was too large, or of which not all is permitted, is halved. Where etcd is full, the deletes are tried
-    by themselves, as some versions of etcd take those.
+    A batch that was too large, or of which not all is permitted, is halved, and of a single change the least is left
+    out. Where etcd is full, the deletes are tried by themselves, as some versions of etcd take those.
     """
     if error.full:
         deletes = [change for change in batch if change.action is Action.DELETE]
@@ -140,6 +145,8 @@ def _parts(batch: Sequence[Change], error: EtcdV3Error) -> list[Sequence[Change]
         return [part for part in (others, deletes) if part]
     if error.divisible and len(batch) > 1:
         return [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+    if error.divisible and batch[0].absent:
+        return [[evolve(batch[0], absent=())]]
     return [batch]
 
 
@@ -148,6 +155,7 @@ def _guarded(change: Change, lease: int, record_is_unchanged: Document | None) -
     A create under a custom id also asks for the owner record to be unchanged; see ``record_guard``."""
     key = encoded(change.key)
     compare = [is_unchanged(change.key, change.before.version if change.before else 0)]
+    compare += [is_unchanged(each, 0) for each in change.absent[:MAX_ABSENT]]
     if record_is_unchanged and change.claimed and change.action is Action.CREATE:
         compare.append(record_is_unchanged)
     if change.action is Action.DELETE:
