@@ -96,7 +96,7 @@ def test_a_single_pass_says_what_waits_and_why(host: Host) -> None:
     assert host.reconcile().returncode == IN_SYNC
     host.stops("a")
     host.docker.list_is_empty = True
-    host.docker.slow["c"] = 4.0
+    host.docker.slow["c"] = 60.0
     waiting = [
         f"! /services/nginx/{OWNER}:b:80  10.0.0.1:8080  (orphan)  held back: see --delete-guard  (container running)",
         f"! /services/nginx/{OWNER}:c:80  10.0.0.1:8080  (orphan)  held back: see --delete-guard  (container unknown)",

@@ -147,7 +147,7 @@ class Answer:
         with fake(self.status, self.document) as first, fake(self.status, self.document) as second:
             client = Client(self.api, first.address, second.address)
             result = client.registry.apply(OWNER, create(KEY), soon()).result
-            assert result in {Result.FAILED, Result.CONFLICT, Result.APPLIED}
+            assert result in {Result.FAILED, Result.REJECTED, Result.CONFLICT, Result.APPLIED}
             assert first.asked
             return bool(second.asked)
 

@@ -313,7 +313,7 @@ class Oracle:
         if report.result is PassResult.INTERNAL_ERROR:
             raise Violation(f"{host.name}: {report.problem}")
         # A change that was rejected waits until it is tried again, for as long as the promise allows.
-        patience = 1.0 if not report.follows_host else self._bounds(host).recovery
+        patience = 1.0 if report.outage else self._bounds(host).recovery
         settled = ledger.hindered_at + patience < ledger.begun_at and not self._is_hindered(host)
         if settled and not report.succeeded and not ledger.store_is_new:
             raise Violation(f"{host.name} failed with nothing broken: {report.problem}")
@@ -359,6 +359,8 @@ class Oracle:
         expiries = self._fleet.cluster.expiries(self._fleet.api, PREFIX)
         for key, since in ledger.wanted_since.items():
             owned = (_owner_in(key) or self.holder.get(key)) == host.engine.name and key not in self.foreign
+            if self._is_left_behind(key, host.engine.name):
+                continue
             if not owned or since.moment >= ledger.begun_at or keys.get(key) != since.value:
                 continue
             touched_at, toucher = self.touched[key]

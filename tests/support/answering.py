@@ -58,6 +58,8 @@ def fake(status: int = 200, body: object = None, **headers: str) -> Iterator[Ans
     with Answering(status, text.encode(), {name.replace("_", "-"): value for name, value in headers.items()}) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
