@@ -35,7 +35,7 @@ def denied(api: str) -> tuple[Response, float] | None:
     """Answer as etcd does where the user's role does not permit it."""
     if api == "v3":
         return Response.of_json({"code": 7, "message": "etcdserver: permission denied", "error": "denied"}, 403), 0.0
-    headers = {"X-Etcd-Index": "1", "X-Etcd-Cluster-Id": "cafe"}
+    headers = {"X-Etcd-Index": "1"}
     document = {"errorCode": 110, "message": "The request requires user authentication", "cause": "no", "index": 1}
     return Response.of_json(document, 401, headers), 0.0
 
