@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 from attrs import frozen
@@ -24,6 +25,7 @@ class AgentTimes:
     ttl: float
 
 
+@cache
 def promises() -> dict[str, str]:
     """Return the rows of the page's table: the sum of seconds by the promise."""
     lines = PAGE.read_text().partition(HEADER)[2].splitlines()[2:]

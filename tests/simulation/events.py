@@ -23,10 +23,10 @@ STORM, CALM = 90.0, 110.0
 LIFE_GAP, FAULT_GAP = 4.0, 4.0
 
 #: Containers that run from the start, on all hosts together.
-FIRST_CONTAINERS = 15
+FIRST_CONTAINERS = 12
 
 #: Containers of one host at most.
-CROWD = 10
+CROWD = 9
 
 #: Seconds for which a list is empty at most, less than the guard waits; and from one such time to the next at least, so
 #: that the guard counts anew.

@@ -130,8 +130,8 @@ def test_while_inspects_hang_other_containers_come_and_go_in_time(
 
 @EACH_API
 def test_what_a_hung_container_has_registered_stays_and_goes_with_it(world: Callable[..., World], api: int) -> None:
-    """Its entries are held, and renewed, while it is listed. When it has left the list they go once the guard has waited
-    for an answer."""
+    """Its entries are held, and renewed, while it is listed. When it has left the list they go once the guard has
+    waited for an answer."""
     here = world(api, Flags(ttl=15, refresh=5))
     here.runs("web")
     here.fleet.start_agent(here.host)
