@@ -260,8 +260,8 @@ def test_a_server_that_died_has_one_entry_for_each_port_once_its_unit_restarts(c
 
 
 def test_agents_that_are_stopped_leave_their_entries(cluster: Cluster) -> None:
-    """Agents that are stopped leave their entries. Agents that are started again find them in sync and write
-    nothing."""
+    """Agents that are stopped leave their entries. Agents that are started again find them in sync, and each writes
+    nothing but its note."""
     agents = cluster.fleet.start(*AGENTS)
     cluster.fleet.start(*SERVERS)
     cluster.wait_until_registered()
@@ -273,7 +273,7 @@ def test_agents_that_are_stopped_leave_their_entries(cluster: Cluster) -> None:
     for host in cluster.fleet.hosts:
         wait_until(partial(ready, host), 20, f"the agent on {host.name}")
     assert cluster.registered() == cluster.expected()
-    assert cluster.etcd.any().index() == before
+    assert cluster.etcd.any().index() == before + len(agents)
 
 
 def ready(host: FleetHost) -> bool:

@@ -91,7 +91,7 @@ def test_entries_are_registered_in_both_registries(two: Two) -> None:
     orphans = 'wharfinger_drift_repaired_total{{kind="orphan",registry="{}"}}'
     assert [seen[orphans.format(label)] for label in ("etcd", "etcd-2")] == [0, 1]
     log = agent.log().splitlines()
-    assert len([line for line in log if "started" in line]) == 2
+    assert len([line for line in log if " started [wharfinger]" in line]) == 2
     (ghost,) = (line for line in log if "ghost" in line)
     assert ghost.endswith("registry=etcd-2")
     two.first.engine.docker("rm", "--force", "one")

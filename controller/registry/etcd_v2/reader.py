@@ -42,8 +42,14 @@ class EtcdV2Reader:
         return records_of_others(stored.values(), self._record_keys, owner)
 
     def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
-        """See Reader. A directory whose records are gone stays, so those within this prefix are looked into."""
-        listed, _ = self._node(ROOT, {"quorum": "true"}, deadline)
+        """See Reader. A directory whose records are gone stays, so those within this prefix are looked into. A user who
+        may read no records but those of this prefix sees none."""
+        try:
+            listed = self._client.request("GET", ROOT, {"quorum": "true"}, deadline).node
+        except EtcdV2Error as error:
+            if error.code in {EtcdV2ErrorCode.KEY_NOT_FOUND, EtcdV2ErrorCode.UNAUTHORIZED}:
+                return ()
+            raise RegistryUnavailable(f"cannot read {ROOT}: {error.detail}") from error
         found: dict[str, Stored] = {}
         for directory in listed.get("nodes", ()):
             if directory["key"].startswith(self._record_keys.inner_paths):

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error
+from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error, GrpcStatus
 from controller.registry.etcd_v3.documents import Document, Page, keys_below, keys_that_begin_with
 from controller.registry.etcd_v3.lease import Lease
 from controller.registry.etcd_v3.record_guard import RecordGuard
@@ -105,11 +105,13 @@ class EtcdV3Reader:
         return records_of_others(page.stored, self._record_keys, owner)
 
     def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
-        """See Reader."""
+        """See Reader. A user who may read no records but those of this prefix sees none."""
         keys = {**keys_that_begin_with(self._record_keys.inner_paths), "keys_only": True}
         try:
             page = self._range(keys, 0, deadline)
         except EtcdV3Error as error:
+            if error.code == GrpcStatus.PERMISSION_DENIED:
+                return ()
             raise RegistryUnavailable(f"cannot read {ROOT}: {error.detail}") from error
         return inner_prefixes(self._prefix, (each.key for each in page.stored))
 
