@@ -7,6 +7,7 @@ here, item by item, and nothing else is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from math import inf
@@ -114,7 +115,7 @@ class Oracle:
         #: The keys that the operator put there for nobody, with their values.
         self.foreign: dict[str, str] = {}
         self._violation: Violation | None = None
-        #: The custom keys that each owner name ever held.
+        #: The custom keys that each owner name ever held, or its record claimed.
         self.held_under: dict[str, set[str]] = {}
         #: Custom keys that came back by a late create.
         self.late_creates: set[str] = set()
@@ -193,6 +194,8 @@ class Oracle:
         """Nobody writes what is another owner's, or outside the prefix and the own records."""
         key, owner = change.key, actor.owner
         if key.startswith(f"{RECORDS}{owner}/"):
+            if key.endswith("/record") and change.value:
+                self.held_under.setdefault(owner, set()).update(json.loads(change.value)["claims"])
             return
         if not key.startswith(f"{PREFIX}/"):
             raise Violation(f"{owner} wrote {key}, which is neither under the prefix nor a record of its own")
