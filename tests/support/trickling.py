@@ -31,7 +31,9 @@ def everything(data: bytes) -> tuple[bytes, bytes]:
 
 
 def body(data: bytes) -> tuple[bytes, bytes]:
-    """Pass on the headers, and let the body trickle."""
+    """Pass on the headers, and let the body trickle, in however many pieces it comes."""
+    if not data.startswith(b"HTTP/"):
+        return b"", data
     head, end, rest = data.partition(b"\r\n\r\n")
     return head + end, rest
 
