@@ -13,7 +13,7 @@ from tests.simulation.engine import OperationRefused
 from tests.simulation.etcd_cluster import Backup
 from tests.simulation.fleet import MEMBERS, PREFIX, Fleet, Host
 from tests.simulation.network import Fate, Weather
-from tests.simulation.oracle import Oracle
+from tests.simulation.oracle import Custom, Oracle
 from tests.simulation.scheduler import Scheduler
 
 #: Seconds of a storm, in which faults happen, and of the calm after it, in which they do not.
@@ -140,7 +140,7 @@ class Happenings:
         self._tell = tell
         self._names = 0
         self._list_emptied: dict[str, float] = {}
-        self._backup: tuple[Backup, dict[str, str], dict[str, str]] | None = None
+        self._backup: tuple[Backup, Custom] | None = None
 
     def schedule(self, event: Event) -> None:
         """Have an event happen at its moment."""
@@ -433,18 +433,18 @@ class Happenings:
 
     def _etcd_wiped(self, host: Host, numbers: tuple[float, ...]) -> None:
         self._fleet.cluster.wipe()
-        self._oracle.store_was_replaced({}, {})
+        self._oracle.store_was_replaced(Custom())
 
     def _etcd_restored(self, host: Host, numbers: tuple[float, ...]) -> str:
         """Restore the backup that the last such event took, if there is one; then take another."""
         if self._backup:
-            backup, holder, foreign = self._backup
+            backup, custom = self._backup
             self._fleet.cluster.restore(backup)
-            self._oracle.store_was_replaced(holder, foreign)
+            self._oracle.store_was_replaced(custom)
         for each in self._fleet.hosts:
             self._oracle.excuse(each, 35)
         restored = self._backup is not None
-        self._backup = self._fleet.cluster.backup(), dict(self._oracle.holder), dict(self._oracle.foreign)
+        self._backup = self._fleet.cluster.backup(), self._oracle.custom()
         return "from a backup" if restored else "backed up"
 
     # Engines.

@@ -62,6 +62,15 @@ class Since:
     moment: float
 
 
+@frozen
+class Custom:
+    """What is known of the custom keys of a store: who holds each, those of nobody, and those that came back late."""
+
+    holder: Mapping[str, str] = field(factory=dict)
+    foreign: Mapping[str, str] = field(factory=dict)
+    late_creates: frozenset[str] = frozenset()
+
+
 @define
 class Ledger:
     """What the oracle notes of one host."""
@@ -492,10 +501,14 @@ class Oracle:
     def _host(self, name: str) -> Host:
         return next(host for host in self._fleet.hosts if host.name == name)
 
-    def store_was_replaced(self, holder: Mapping[str, str], foreign: Mapping[str, str]) -> None:
-        """Note that etcd holds other data now, and who holds its custom keys."""
-        self.holder, self.foreign = dict(holder), dict(foreign)
-        self.late_creates.clear()
+    def custom(self) -> Custom:
+        """Return what is known of the custom keys that etcd holds now."""
+        return Custom(dict(self.holder), dict(self.foreign), frozenset(self.late_creates))
+
+    def store_was_replaced(self, custom: Custom) -> None:
+        """Note that etcd holds other data now, and what was known of their custom keys."""
+        self.holder, self.foreign = dict(custom.holder), dict(custom.foreign)
+        self.late_creates = set(custom.late_creates)
         self.replaced_at = self._scheduler.now
         for host in self._fleet.hosts:
             ledger = self.ledgers[host.name]
