@@ -25,6 +25,7 @@ from tests.simulation.scheduler import Scheduler
 #: What docs/reliability.md lists as not covered, and how the oracle leaves it out.
 EXCEPTIONS = {
     "By v2, a late create under a custom id.": "custom keys that a v2 store got by a late create are not judged",
+    "A create under a custom id that etcd carries out after its data were replaced.": "as the first",
     "By v3, an etcd that was restored from a backup": "a host is judged again thirty passes after a restore",
     "By v2, a member of etcd that is cut off from its quorum.": "a host is judged again when the member is back",
     "A host that gets another name while it has keys under custom ids.": "those keys are not judged from then on",
@@ -81,7 +82,8 @@ class Ledger:
     store_is_new: bool = False
     #: The number of the agent that made the last pass.
     agent: int = 0
-    #: When each pass ended, by the number of its agent and its own.
+    #: When each pass began and ended, by the number of its agent and its own.
+    begun: dict[tuple[int, int], float] = field(factory=dict)
     ended: dict[tuple[int, int], float] = field(factory=dict)
     #: Since when nothing has hindered the agent; the moment of the last hindrance.
     hindered_at: float = 0.0
@@ -258,8 +260,9 @@ class Oracle:
         if change.kind is ChangeKind.DELETE:
             self._forget(change)
             return
-        late = self._is_late(actor) or self.replaced_at >= self.ledgers[actor.host].begun_at
-        if change.kind is ChangeKind.CREATE and self._fleet.api == "v2" and late:
+        begun_at = self.ledgers[actor.host].begun.get((actor.agent, actor.number), inf)
+        late = self._fleet.api == "v2" and self._is_late(actor)
+        if change.kind is ChangeKind.CREATE and (late or self.replaced_at >= begun_at):
             self.late_creates.add(key)
         self.holder[key] = owner
         self.held_under.setdefault(owner, set()).add(key)
@@ -308,7 +311,7 @@ class Oracle:
             # It may have other flags.
             ledger.agent = host.agents
             self._note_wanted(host)
-        ledger.begun_at = self._scheduler.now
+        ledger.begun_at = ledger.begun[host.agents, host.passes] = self._scheduler.now
         ledger.own_at_begin = frozenset(self._own(host, keys))
         ledger.right_at_begin = not any(self._wrong(host, keys))
         ledger.containers |= {key: entry.container_id for key, entry in self.wanted(host).items()}
