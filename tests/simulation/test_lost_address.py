@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from controller.commands.build import Effects
+from controller.effects.names import Names
 from controller.effects.network import Network
 from model.report import PassReport, PassResult
 from tests.simulation.fleet import PREFIX, Actor, Flags, Fleet, Host
@@ -36,7 +37,8 @@ class RoutedFleet(Fleet):
         network = Network(
             resolve=lambda name, port: [(2, (name, port))], source_address=lambda family, address: self.route()
         )
-        return evolve(super()._effects(host, process, actor), network=network)
+        effects = super()._effects(host, process, actor)
+        return evolve(effects, network=network, names=Names(network, effects.background, effects.clock))
 
     def keys(self) -> dict[str, str]:
         """Return what is registered: keys and values."""
