@@ -96,7 +96,9 @@ class _RegistryRemoval:
             raise Stop(f"the agent of {name!r} is alive and would register them again; stop it first, or use --force")
 
     def remove_entries(self) -> None:
-        """Carry out the plan. Raises RegistryUnavailable."""
+        """Carry out the plan as it is by now, since etcd may have carried out late what the agent asked it to write.
+        Raises RegistryUnavailable."""
+        self.plan = removal_plan(self._owner, self._registry)
         self.outcomes = tuple(remove(self._owner, self._registry, self.plan))
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -113,6 +114,19 @@ def test_deregister_removes_and_prints_the_owners_entries(host: Host) -> None:
     again = host.deregister("--yes")
     assert (again.returncode, "0 to delete" in again.stdout) == (WRONG, True)
     assert again.stderr == f"wharfinger: nobody has the name '{OWNER}'; the owners there are 'core-071', 'core-08'\n"
+
+
+def test_deregister_also_removes_what_comes_while_it_waits_for_the_agent(host: Host) -> None:
+    """The agent is gone, and etcd carries out late what it had asked for."""
+    leftovers(host)
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(host.deregister, "--yes", "--wait=2")
+        query = RECORD_KEYS.liveness_query(OWNER)
+        wait_until(lambda: host.etcd.get(query) is not None, what="the liveness query")
+        host.etcd.put(f"/services/nginx/{OWNER}:late:80", "10.0.0.1:8082")
+        done = ended.result()
+    assert done.stdout.splitlines()[-1] == f"Removed 3 of 3 entries of '{OWNER}'."
+    assert len(host.registered) == 2
 
 
 def test_a_dry_run_of_deregister_writes_nothing(host: Host) -> None:
