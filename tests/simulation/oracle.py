@@ -379,9 +379,9 @@ class Oracle:
             if not owned or since.moment >= ledger.begun_at or keys.get(key) != since.value:
                 continue
             touched_at, toucher = self.touched[key]
-            if touched_at >= ledger.begun_at and toucher != Actor(
-                host.name, host.engine.name, host.agents, host.passes
-            ):
+            by_itself = toucher == Actor(host.name, host.engine.name, host.agents, host.passes)
+            # What was just written in bad weather may hang on a lease whose renewal failed. The next pass renews it.
+            if touched_at >= ledger.begun_at and (not by_itself or ledger.hindered_at >= ledger.begun_at - 1):
                 continue
             expires = expiries[key]
             if not flags.ttl and expires is not None:
