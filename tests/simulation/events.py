@@ -497,7 +497,7 @@ class Happenings:
         now = self._scheduler.now
         if now < self._list_emptied.get(host.name, -EMPTY_LIST_GAP) + EMPTY_LIST_GAP:
             return "was empty not long ago"
-        self._list_emptied[host.name] = now
+        self._list_emptied[host.name] = self._oracle.ledgers[host.name].list_emptied_at = now
         host.engine.empty_list(EMPTY_LIST * numbers[0])
         return f"for {EMPTY_LIST * numbers[0]:.1f} s"
 

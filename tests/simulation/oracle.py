@@ -94,6 +94,8 @@ class Ledger:
     unwanted_since: dict[str, float] = field(factory=dict)
     #: Until when each container cannot be read, by its id: its inspect hangs, or the agent need not have asked again.
     unreadable_until: dict[str, float] = field(factory=dict)
+    #: When the engine's list was empty last although containers ran.
+    list_emptied_at: float = -inf
     #: The id of the container that each key was wanted for last.
     containers: dict[str, str] = field(factory=dict)
     #: The ids of the containers that were there and did not run at any moment of the present pass.
@@ -355,6 +357,9 @@ class Oracle:
     def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
         """Many keys go only for containers that are there and stopped, or after three passes and two seconds."""
         ledger, now = self.ledgers[host.name], self._scheduler.now
+        if now - ledger.list_emptied_at < 2 * self._bounds(host).steady:
+            # Passes that read an empty list have called for these deletes, too, before their containers went.
+            return
         suspicious = [key for key in deleted if ledger.containers.get(key) not in ledger.stopped]
         many = len(suspicious) > SPARED and len(suspicious) * 2 > len(ledger.own_at_begin)
         early = [
