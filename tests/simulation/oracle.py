@@ -310,8 +310,9 @@ class Oracle:
         """Note how things stand when a pass begins."""
         ledger, keys = self.ledgers[host.name], self._keys()
         if ledger.agent != host.agents:
-            # It may have other flags.
+            # It may have other flags, and it has come back, even if it is killed before the next tick.
             ledger.agent = host.agents
+            ledger.died_at, ledger.mortal = None, frozenset()
             self._note_wanted(host)
         ledger.begun_at = ledger.begun[host.agents, host.passes] = self._scheduler.now
         ledger.own_at_begin = frozenset(self._own(host, keys))
