@@ -7,60 +7,53 @@ import re
 import socket
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
 
-#: What the engine answered: status, headers and body.
+from tests.support.loopback_server import LoopbackServer, PassingHandler
+
+#: An answer: status, headers and body.
 Answer = tuple[int, dict[str, str], bytes]
 
 
-class EngineProxy:
+class EngineProxy(LoopbackServer):
     """Listens at `url`, a loopback port of its own, and passes requests on to the engine at `socket_url`.
 
-    What it does with a request depends on its path, without the API version, as in `/containers/<id>/json`.
+    A test changes by path how requests are answered. Paths are without the API's version, as in
+    `/containers/<id>/json`.
     """
 
     def __init__(self, socket_url: str) -> None:
         self._socket_path = socket_url.removeprefix("unix://")
-        #: Answers that are given in place of the engine's, by path: status and body.
+        #: Answers that replace the engine's, as status and body, by path.
         self.answers: dict[str, tuple[int, bytes]] = {}
-        #: Seconds that an answer is held back, by path.
+        #: By path, the seconds for which an answer is held back.
         self.delays: dict[str, float] = {}
-        #: The paths whose answers do not come until `release`, and those whose answers come a byte a second.
+        #: The paths whose answers do not come until `release`, and the paths whose answers come a byte a second.
         self.hanging: set[str] = set()
         self.trickling: set[str] = set()
         #: The path of every request.
         self.asked: list[str] = []
         self._released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.url = f"tcp://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        super().__init__(_handler(self))
+        self.url = f"tcp://{self.address}"
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.release()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__exit__(kind, error, at)
 
     def release(self) -> None:
-        """Let all answers come, from now on at once."""
+        """Send all answers that were held back, and answer from now on at once."""
         self.hanging, self.trickling, self.delays = set(), set(), {}
         self._released.set()
 
     def hang(self, *paths: str) -> None:
-        """Let no answer come to requests of these paths until `release`."""
+        """Answer no request to these paths until `release`."""
         self._released.clear()
         self.hanging = set(paths)
 
     def answer_to(self, method: str, path_and_query: str) -> Answer:
-        """Return what is to be answered to a request, when it is time."""
-        path = re.sub(r"^/v1\.\d+(?=/)", "", path_and_query.partition("?")[0])
+        """Return the answer to a request, after waiting for as long as the test wants it held back."""
+        path = _without_version(path_and_query)
         self.asked.append(path)
         if path in self.hanging:
             self._released.wait()
@@ -81,37 +74,29 @@ class EngineProxy:
         finally:
             connection.close()
 
-    def writer_for(self, path_and_query: str, write: Callable[[bytes], object]) -> Callable[[bytes], None]:
-        """Return what writes the body of an answer."""
-        path = re.sub(r"^/v1\.\d+(?=/)", "", path_and_query)
-
-        def trickle(body: bytes) -> None:
-            for each in body:
-                if path in self.trickling:
-                    self._released.wait(1.0)
-                write(bytes([each]))
-
-        return trickle if path in self.trickling else lambda body: (write(body), None)[1]
+    def write_body(self, path_and_query: str, body: bytes, write: Callable[[bytes], object]) -> None:
+        """Write the body of an answer, a byte a second while its path is among the trickling ones."""
+        path, sent = _without_version(path_and_query), 0
+        while path in self.trickling and sent < len(body):
+            self._released.wait(1.0)
+            write(body[sent : sent + 1])
+            sent += 1
+        write(body[sent:])
 
 
-def _handler(proxy: EngineProxy) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+def _without_version(path_and_query: str) -> str:
+    """Return the path of a request to the engine without the API's version and the query."""
+    return re.sub(r"^/v1\.\d+(?=/)", "", path_and_query.partition("?")[0])
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Log nothing."""
 
+def _handler(proxy: EngineProxy) -> type[PassingHandler]:
+    class Handler(PassingHandler):
         def do_GET(self) -> None:
             """Answer a request."""
             status, headers, body = proxy.answer_to(self.command, self.path)
             try:
-                self.send_response_only(status)
-                for name, value in headers.items():
-                    if name not in {"Content-Length", "Transfer-Encoding", "Connection"}:
-                        self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                proxy.writer_for(self.path, self.wfile.write)(body)
+                self.begin_answer(status, headers, len(body))
+                proxy.write_body(self.path, body, self.wfile.write)
             except OSError:
                 self.close_connection = True
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import http.client
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+
+from tests.support.loopback_server import LoopbackServer, PassingHandler
 
 METHODS = ("GET", "PUT", "DELETE", "POST")
 
@@ -34,25 +33,18 @@ class Moment:
         return self.method != "GET"
 
 
-class Wiretap:
+class Wiretap(LoopbackServer):
     """Listens at `endpoint`, a loopback port of its own, and passes requests on to `target`."""
 
     def __init__(self, target: str, meddle: Meddler) -> None:
         self._writes = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, target, meddle))
-        self._server.daemon_threads = True
-        self.endpoint = f"127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        super().__init__(_handler(self, target, meddle))
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    @property
+    def endpoint(self) -> str:
+        """Where it listens, as HOST:PORT."""
+        return self.address
 
     def moment(self, method: str, path: str) -> Moment:
         """Return a request that came in, with the number of writes so far."""
@@ -61,13 +53,8 @@ class Wiretap:
             return Moment(method, path, self._writes)
 
 
-def _handler(tap: Wiretap, target: str, meddle: Meddler) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Log nothing."""
-
+def _handler(tap: Wiretap, target: str, meddle: Meddler) -> type[PassingHandler]:
+    class Handler(PassingHandler):
         def pass_on(self) -> None:
             moment = tap.moment(self.command, self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -85,12 +72,7 @@ def _handler(tap: Wiretap, target: str, meddle: Meddler) -> type[BaseHTTPRequest
             self.answer(answer.status, dict(answer.getheaders()), content)
 
         def answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
-            self.send_response_only(status)
-            for name, value in headers.items():
-                if name not in {"Content-Length", "Transfer-Encoding", "Connection"}:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
+            self.begin_answer(status, headers, len(content))
             self.wfile.write(content)
 
     for method in METHODS:
