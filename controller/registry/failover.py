@@ -1,5 +1,5 @@
-"""Failover among the members of one etcd cluster, and the time limits of one request. Endpoints of another cluster are
-found out before anything is written there.
+"""Failover among the members of one etcd cluster, and the time limits of one request. Before anything is written to an
+endpoint, it has to show that it belongs to the cluster.
 
 The failover of the client libraries is not used: it stays with dead members and multiplies timeouts.
 """
@@ -23,15 +23,15 @@ CONNECT_TIMEOUT = 1.0
 #: Seconds that a member may be silent.
 READ_TIMEOUT = 2.0
 
-#: Seconds that a request gets at least, however little of the pass is left: with less it could not succeed at all.
+#: The least seconds that a request gets, however little of the pass is left: with less it could not succeed at all.
 MIN_TIMEOUT = 0.05
 
-#: Seconds after which a cluster that no endpoint shows any more counts as replaced by the one that answers instead.
+#: Seconds without an answer from a cluster, after which it counts as replaced by the cluster that answers instead.
 PATIENCE = 300.0
 
 
 class NoUsableAnswer(Exception):
-    """The member did not answer, or not in a way that says anything about the store. Another member may."""
+    """The member did not answer, or its answer says nothing about the store. Another member may know more."""
 
 
 class Member(Protocol):
@@ -46,7 +46,7 @@ class Member(Protocol):
         """The cluster id in its last answer; empty if that had none."""
 
     def identify(self, deadline: Deadline) -> None:
-        """Have it answer, so that its cluster id is known. Raises NoUsableAnswer."""
+        """Send a request, so that the member's cluster id is known from the answer. Raises NoUsableAnswer."""
 
 
 M = TypeVar("M", bound=Member)
@@ -68,9 +68,10 @@ class EndpointFailover(Generic[M]):
         """Return the first usable answer of a member.
 
         ``request`` sends the request to one member, which has to answer by the given deadline; it raises NoUsableAnswer
-        to have the next member asked. Anything else that it raises is an answer, too, and is passed on. If it
-        ``writes``, it goes to no endpoint whose cluster is not known. Raises RegistryUnavailable when no member gave a
-        usable answer before the deadline; its message says what each endpoint did.
+        to have the next member asked. Any other exception of ``request`` counts as an answer, and is passed on. A
+        request that ``writes`` is sent only to endpoints that have shown that they belong to the cluster. Raises
+        RegistryUnavailable when no member gave a usable answer before the deadline; its message says what each endpoint
+        did.
         """
         self._cluster.begin()
         try:
@@ -81,7 +82,7 @@ class EndpointFailover(Generic[M]):
         return self._ask_in_turn(request, deadline, writes=writes)
 
     def _ask_in_turn(self, request: Callable[[M, Deadline], T], deadline: Deadline, *, writes: bool) -> T:
-        """See ask."""
+        """Ask each member in turn, once; otherwise as ``ask``."""
         problems = []
         start = self._current
         members = self._members[start:] + self._members[:start]
@@ -99,7 +100,7 @@ class EndpointFailover(Generic[M]):
         raise RegistryUnavailable("; ".join(problems))
 
     def _ask_one(self, member: M, request: Callable[[M, Deadline], T], deadline: Deadline, writes: bool) -> T:
-        """Return a member's answer. Raises NoUsableAnswer, also for an endpoint of another cluster."""
+        """Return a member's answer. Raises NoUsableAnswer, also if the endpoint belongs to another cluster."""
         if writes and not self._cluster.has_identified(member):
             member.identify(deadline)
             self._cluster.check(member)
@@ -119,46 +120,51 @@ class _Cluster:
 
     def __init__(self) -> None:
         self._membership = Membership()
-        #: The endpoints that have shown themselves to be members since their last failure.
+        #: The endpoints that have answered with the cluster's id since their last failure.
         self._identified: set[str] = set()
-        #: The endpoints of this request that belong to another cluster, with its id.
+        #: The endpoints that answered the present request as those of another cluster, each with that cluster's id.
         self._strangers: dict[str, str] = {}
-        #: Since when no member has answered, and strangers have, in seconds of the monotonic clock.
+        #: The endpoints that were logged as those of another cluster, each with that cluster's id.
+        self._logged: dict[str, str] = {}
+        #: Since when only endpoints of other clusters have answered, in seconds of the monotonic clock.
         self._missed_since: float | None = None
 
     def begin(self) -> None:
-        """A request begins."""
+        """Note that a request begins."""
         self._strangers = {}
 
     def has_identified(self, member: Member) -> bool:
-        """Return whether a member is known to be one, and has not failed since."""
+        """Return whether an endpoint has answered with the cluster's id, and has not failed since."""
         return member.url in self._identified
 
     def failed(self, member: Member) -> None:
-        """Note that an endpoint gave no usable answer. What answers there next may be another one."""
+        """Note that an endpoint gave no usable answer. Another cluster may answer there next."""
         self._identified.discard(member.url)
 
     def answered(self, member: Member) -> None:
-        """Note to which cluster an endpoint belongs that has answered. Raises NoUsableAnswer if it is another one."""
+        """Note that an endpoint has answered, and its cluster id. Raises NoUsableAnswer if it is of another cluster."""
         self.check(member)
         self._membership = self._membership.with_member(member.url, member.cluster)
+        self._logged.pop(member.url, None)
         self._missed_since = None
         if member.cluster:
             self._identified.add(member.url)
 
     def check(self, member: Member) -> None:
-        """Raise NoUsableAnswer if an endpoint belongs to another cluster. It has only said who it is, which is not yet
-        an answer of etcd."""
+        """Raise NoUsableAnswer if the cluster id that an endpoint gave is another cluster's. Otherwise note nothing: an
+        endpoint counts as a member only once it has answered a request."""
         if self._membership.admits(member.cluster):
             return
         self._strangers[member.url] = member.cluster
         known = self._membership.cluster
-        log.warning("endpoint belongs to another cluster", endpoint=member.url, cluster=member.cluster, known=known)
+        if self._logged.get(member.url) != member.cluster:
+            self._logged[member.url] = member.cluster
+            log.warning("endpoint belongs to another cluster", endpoint=member.url, cluster=member.cluster, known=known)
         raise NoUsableAnswer(f"it belongs to another cluster than before ({member.cluster}, not {known})")
 
     def was_replaced(self, now: float) -> bool:
-        """Return whether the strangers that answered, where no member did, have replaced the cluster. They are its
-        members from then on."""
+        """Return whether the cluster of the endpoints that answered, where no member did, has replaced the known one.
+        If so, note that these endpoints are the members now."""
         if not self._strangers:
             return False
         self._missed_since = now if self._missed_since is None else self._missed_since
@@ -169,8 +175,8 @@ class _Cluster:
 
 
 def _half(deadline: Deadline) -> Deadline:
-    """Return the deadline of a member after which others can be asked. The first one gets the most, so that a large
-    answer arrives; and however slow each of them is, some time is left for the next."""
+    """Return the deadline of a member that is not the last one to be asked: half of the time that is left. The first
+    member gets the most, so that a large answer arrives; and however slow it is, time is left for the next one."""
     return Deadline.after(deadline.left / 2, deadline.clock)
 
 

@@ -22,7 +22,8 @@ from tests.support.fakes import FakeTime
 
 @define
 class Member:
-    """A member of a cluster that does not exist. ``serves`` is the id of the cluster behind its address."""
+    """A member of the cluster of these tests. ``serves`` is the id of the cluster that answers at the member's
+    address."""
 
     url: str
     serves: str = "old"
@@ -30,15 +31,15 @@ class Member:
     ill: bool = False
 
     def identify(self, deadline: Deadline) -> None:
-        """See Member."""
+        """Take on the id of the cluster behind the address; see ``Member`` in ``registry/failover.py``."""
         if self.ill:
             raise NoUsableAnswer("ill")
         self.cluster = self.serves
 
 
 class Cluster:
-    """Three members. Those in ``ill`` give no usable answer; ``asked`` are those that got a request, and ``given`` the
-    seconds that each had for its answer."""
+    """A cluster of three members. Those in ``ill`` give no usable answer. ``asked`` are the members that got a request,
+    and ``given`` the seconds that each of them had for its answer."""
 
     def __init__(self) -> None:
         self.time = FakeTime()
@@ -96,7 +97,7 @@ def test_no_member_is_asked_after_the_deadline() -> None:
 
 
 def test_each_member_gets_half_of_what_is_left_and_the_last_one_all_of_it() -> None:
-    """Time stands still here. Where members are slow, less and less is left."""
+    """The clock stands still in this test. With slow members, less and less time is left."""
     cluster = Cluster()
     cluster.ill = set("ab")
     cluster.ask(seconds=8)
@@ -133,7 +134,7 @@ def test_time_limits_keep_to_the_deadline(left: float, expected: tuple[float, fl
 
 
 def two_clusters() -> Cluster:
-    """Return a cluster whose member ``a`` has answered. The two others belong to another one."""
+    """Return a cluster whose member ``a`` has answered. Its endpoints ``b`` and ``c`` belong to another cluster."""
     cluster = Cluster()
     assert cluster.ask() == "a"
     for url in "bc":
@@ -142,26 +143,28 @@ def two_clusters() -> Cluster:
 
 
 def test_nothing_is_written_to_another_cluster_while_the_known_one_is_away() -> None:
-    """Nor is anything read. The error names the endpoints and both ids."""
+    """Nothing is read from it either. Each error names the endpoints and both ids, and the log names each endpoint
+    once."""
     cluster = two_clusters()
     cluster.ill = {"a"}
     stranger = r"it belongs to another cluster than before \(new, not old\)"
-    for _ in range(3):
-        with capture_logs() as logged, pytest.raises(RegistryUnavailable, match=f"b: {stranger}; c: {stranger}"):
-            cluster.ask(writes=True)
-        assert set(cluster.asked) <= {"a"}
-        assert {(each["event"], each["endpoint"]) for each in logged} == {
-            ("endpoint belongs to another cluster", "b"),
-            ("endpoint belongs to another cluster", "c"),
-        }
-        with pytest.raises(RegistryUnavailable, match=stranger):
-            cluster.ask()
+    with capture_logs() as logged:
+        for _ in range(3):
+            with pytest.raises(RegistryUnavailable, match=f"b: {stranger}; c: {stranger}"):
+                cluster.ask(writes=True)
+            assert set(cluster.asked) <= {"a"}
+            with pytest.raises(RegistryUnavailable, match=stranger):
+                cluster.ask()
+    assert [(each["event"], each["endpoint"]) for each in logged] == [
+        ("endpoint belongs to another cluster", "b"),
+        ("endpoint belongs to another cluster", "c"),
+    ]
     cluster.ill = set()
     assert cluster.ask(writes=True) == "a"
 
 
 def test_a_refusal_of_another_cluster_is_no_answer() -> None:
-    """That a key is not there says nothing if it is another store that says so."""
+    """If another store says that a key is not there, that says nothing about the known store."""
     cluster = two_clusters()
     cluster.members["a"].ill = True
 
@@ -174,7 +177,7 @@ def test_a_refusal_of_another_cluster_is_no_answer() -> None:
 
 
 def test_a_member_is_identified_before_a_write_and_again_after_a_failure() -> None:
-    """Something else may answer at its address by then."""
+    """Something else may answer at the member's address after a failure."""
     cluster = Cluster()
     assert cluster.ask(writes=True) == "a"
     cluster.members["a"].serves = "new"
@@ -187,7 +190,7 @@ def test_a_member_is_identified_before_a_write_and_again_after_a_failure() -> No
 
 
 def test_a_store_that_was_replaced_is_used_at_once() -> None:
-    """The very endpoints that had the old id answer with the new one. So does one that was never asked before."""
+    """The very endpoints that had the old cluster id answer with the new one. The third endpoint gives no answer."""
     cluster = Cluster()
     cluster.ask()
     cluster.ill = {"a"}
@@ -199,7 +202,7 @@ def test_a_store_that_was_replaced_is_used_at_once() -> None:
 
 
 def test_a_store_that_is_replaced_twice_before_it_answers_is_used_at_once() -> None:
-    """As one that is wiped, and restored from a backup right afterwards."""
+    """A store may, for example, be wiped and restored from a backup right afterwards."""
     cluster = Cluster()
     cluster.ask()
 
@@ -217,7 +220,8 @@ def test_a_store_that_is_replaced_twice_before_it_answers_is_used_at_once() -> N
 
 
 def test_a_cluster_that_is_missed_for_long_was_replaced() -> None:
-    """Nobody else has to tell the program."""
+    """After five minutes without an answer from the known cluster, the other one is used. Nobody has to tell the
+    program."""
     cluster = two_clusters()
     cluster.ill = {"a"}
     for _ in range(2):
@@ -228,7 +232,7 @@ def test_a_cluster_that_is_missed_for_long_was_replaced() -> None:
 
 
 def test_a_cluster_that_answers_now_and_then_is_not_missed() -> None:
-    """However long the others would be ready to answer."""
+    """The known cluster is not replaced, however long the other one would be ready to answer."""
     cluster = two_clusters()
     for _ in range(4):
         cluster.ill = {"a"}
