@@ -1,9 +1,9 @@
-"""Measure what it takes to start the commands that do little, in CPU and in imported modules.
+"""Measure the CPU time and the imported modules of commands that do little.
 
     .venv/bin/python -m benchmarks.startup
 
-A bare interpreter is what everything else is compared with. `wharfinger health` runs twice a minute, in a container on
-the container's share of the CPU.
+Each command is compared with a bare interpreter. The CPU time of `wharfinger health` matters because the image's
+HEALTHCHECK runs it twice a minute, within the agent's container and its share of the CPU.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import subprocess
 import sys
 from statistics import median
 
-#: How often each is started.
+#: How often each command is started.
 RUNS = 20
 
-#: What is started, by its name. Nobody listens at the URL.
+#: The interpreter's arguments for each command, by the command's name. Nobody listens at the URL.
 STARTED = {
     "bare interpreter": ("-c", "pass"),
     "wharfinger --version": ("-m", "controller", "--version"),

@@ -1,4 +1,4 @@
-"""The commands that work on registries: each has its options, sets up the log, and runs.
+"""The commands that work on registries. Each of them reads its options, sets up the log, and runs.
 
 ``controller.program`` loads this module, and all libraries with it, only when one of these commands is asked for.
 """
@@ -16,7 +16,7 @@ from controller.commands.build import Effects, start_log
 from controller.config.flags import all_options, connection_options, empty_variables
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
 
-#: Passes a command the effects that ``controller.program.main`` was given, or else those of the real program.
+#: Passes to a command the effects that ``controller.program.main`` was given; without any, those of the real program.
 _pass_effects = click.make_pass_decorator(Effects, ensure=True)
 
 
@@ -66,9 +66,9 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
 @click.option(
     "--wait",
     type=click.FloatRange(*deregister.WAITS),
-    help="Wait this many seconds for a sign that the host's agent is alive. By default it is as long as the agent may "
-    "take, as it wrote down when it started, or 45 seconds if it wrote nothing. After a shorter wait a living agent "
-    "can be taken for a dead one.",
+    help="Wait this many seconds for a sign that the host's agent is alive. By default, wait as long as the agent's "
+    "note says that it may take to answer, or 45 seconds if there is no note. After a shorter wait, a living agent may "
+    "be taken for a dead one.",
 )
 @click.option("--missing-ok", is_flag=True, help="Exit with 0 if nobody has this name.")
 @connection_options
@@ -100,7 +100,7 @@ def _begin(raw: RawOptions, uris: tuple[str, ...], effects: Effects) -> Settings
 
 
 def _wants_colour(stream: TextIO | None) -> bool:
-    """Whether to write colours to the stream: to a terminal, unless https://no-color.org says otherwise.
+    """Return whether to write colours to the stream: if it is a terminal, and NO_COLOR is not set (https://no-color.org).
 
     A stream that was closed when the program started is None.
     """

@@ -27,7 +27,7 @@ class Stop(WharfingerError):
 
 
 class WrongUsage(Stop):
-    """The command line makes no sense. ``problems`` has a message for each mistake in it."""
+    """The command line cannot be carried out as it is. ``problems`` has a message for each mistake in it."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))

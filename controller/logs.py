@@ -1,7 +1,7 @@
 """Set up the log. What the libraries log goes there too, except what some of them log about each failed request.
 
-So do warnings, and errors that nobody caught. Nothing else is to write to standard error while the agent runs: it could
-wait there for ever.
+Python's warnings and uncaught errors go into the log, too. While the agent runs, only the log's writer may write to
+standard error: any other part could wait there for ever, if nobody reads it.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ def configure(log_format: str, level: str, writer: LogWriter, *, colour: bool) -
 
 
 class _Handler(logging.Handler):
-    """Hands each line to the writer. When the program ends, the standard library flushes and closes it."""
+    """Hands each line to the writer. When the program ends, the standard library flushes and closes this handler."""
 
     def __init__(self, writer: LogWriter) -> None:
         super().__init__()
         self.writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have the record written."""
+        """Hand the record's line to the writer."""
         try:
             self.writer.put(self.format(record))
-        except Exception:  # A library may log what cannot be formatted. The standard library would print a traceback.
+        except Exception:  # A library may log what cannot be formatted. logging itself would print a traceback.
             self.writer.lose()
 
     def flush(self) -> None:
@@ -90,14 +90,14 @@ class _Handler(logging.Handler):
 
 
 def report_lost_lines(on_lost: Callable[[int], None]) -> None:
-    """Call ``on_lost`` with the number of lines of the log that were lost, now and at each further loss."""
+    """Call ``on_lost`` with the number of log lines lost until now, and later with the number of each further loss."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _Handler):
             handler.writer.report_losses(on_lost)
 
 
 def _notice(processors: list[Any]) -> Callable[[int], str]:
-    """Return what makes the line that tells how many lines were lost."""
+    """Return a function that makes the log line that says how many lines were lost."""
 
     def notice(lost: int) -> str:
         line: Any = {

@@ -1,7 +1,7 @@
-"""The program: it finds the command that is asked for, runs it, and turns its end into an exit code.
+"""The program: it finds the command that is asked for, runs it, and returns an exit code.
 
-Only what ``wharfinger health`` needs is loaded here. It runs twice a minute, also on a busy machine, and loading the
-libraries that it does not use would take most of its time.
+This module loads only what ``wharfinger health`` needs. That command runs twice a minute, also on a busy machine, and
+would spend most of its time on loading libraries that it does not use.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 #: The names of the commands in ``controller.cli``.
 REGISTRY_COMMANDS = ("deregister", "reconcile", "run")
 
-#: First arguments that are not those of a command line of registrator.
+#: First arguments with which a command line is not one of registrator's. Any other command line is rewritten for click.
 _OWN_WORDS = ("health", "-h", "--help", "--version")
 
 
 def main(arguments: Sequence[str] | None = None, effects: Effects | None = None) -> int:
     """Run the program and return its exit code, one of ``ExitCode``.
 
-    ``arguments`` are those after the program's name, by default those of this process. The exit code of a wrong command
-    line is 1, as of every other failure: click's own 2 would mean here that changes are pending.
+    ``arguments`` are those after the program's name, by default those of this process. A wrong command line has the
+    exit code 1, as every other failure. click's own exit code for it, 2, means here that changes are pending.
     """
     try:
         given = _for_click(list(sys.argv[1:] if arguments is None else arguments))
         code = cli.main(given, prog_name="wharfinger", standalone_mode=False, obj=effects)
     except (click.ClickException, Stop, RegistryUnavailable) as error:
-        unblock_signals()  # If nobody reads standard error, a signal is to end the program nevertheless.
+        unblock_signals()  # A signal must end the program even if it waits because nobody reads standard error.
         _print_error(error)
         return ExitCode.FAILED
     except (click.Abort, KeyboardInterrupt):
@@ -92,7 +92,7 @@ def cli(context: click.Context) -> None:
     'wharfinger [OPTIONS] URI' does the same as 'wharfinger run [OPTIONS] URI'. 'wharfinger run --help' shows the
     options: those of registrator, and some more.
     """
-    # 'run' waits for the signals itself. Every other command is to be ended by them.
+    # 'run' waits for the signals itself. A signal has to end every other command.
     if context.invoked_subcommand != "run":
         unblock_signals()
 

@@ -40,7 +40,8 @@ class AddressBook:
     rules: AddressRules
     #: This host's containers that run, by id.
     containers: Mapping[str, Container]
-    #: Why nothing says this host's address, and what cures it. Empty where ``-ip`` or a good guess says it.
+    #: Why this host's address is not known, and what the operator can do about it. Empty where ``-ip`` or a usable
+    #: guess gives the address.
     host_address_problem: str
 
     @classmethod
@@ -50,9 +51,11 @@ class AddressBook:
         return cls(rules, containers, f"{problem}; give the host's address with -ip" if problem else "")
 
     def address_of(self, container: Container, port: ServicePort, network: str = "") -> str:
-        """Return the address under which this port of the container is reached; an empty string if that is this host's
-        and nothing says it. ``network`` is the one that the container asks for with ``SERVICE_NETWORK``; empty for
-        none. Raises RefusedPort where the container or its port lacks something. The first row that applies decides:
+        """Return the address under which this port of the container is reached. Return an empty string if that is this
+        host's address, and it is not known.
+
+        ``network`` is the network that the container asks for with ``SERVICE_NETWORK``; empty for none. Raises
+        RefusedPort if the port has no usable address for any other reason. The first row that applies decides:
 
         ========================================  ===================================================================
         the port, or its container                address

@@ -1,8 +1,8 @@
 """The agent note: what a running agent writes down about itself, beside the owner record.
 
-It says how long the agent may take to answer a liveness query, and which flags shape its keys. It has a key of its own
-because 0.1.0 writes the owner record back without the fields that it does not know. A reader ignores fields that it
-does not know, and takes a note that it cannot read for none.
+The note says how long the agent may take to answer a liveness query, and which flags shape its keys. It has a key of
+its own because version 0.1.0 drops unknown fields when it writes the owner record. A reader ignores fields that it does
+not know, and treats a note that it cannot read as if there were none.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from model.frozen import frozen_dict
 from model.keys import quoted
 from model.stored import Stored
 
-#: Seconds in which an agent without a note answers: 0.1.0 writes none. With its default flags it needs 41.
+#: Seconds that an agent without a note is given to answer. Version 0.1.0 writes no note, and with its default flags it
+#: needs up to 41 seconds.
 SECONDS_WITHOUT_NOTE = 45.0
 
-#: More seconds than any agent waits. A number above this was not written by an agent.
+#: A number of seconds above this was not written by an agent.
 _MAX_SECONDS = 1e9
 
 
@@ -34,17 +35,17 @@ class AgentNote:
     interval: float
     #: Seconds that a pass may take.
     pass_timeout: float
-    #: Seconds between two passes at most, while passes fail.
+    #: The most seconds between two passes while passes fail.
     max_backoff: float
-    #: The flags that decide which keys and values are written, by name, without those that were not given. Two agents
-    #: of one host have to agree on them.
+    #: The flags that decide which keys and values are written, by name, without those that have their default. Two
+    #: agents of one host have to agree on them.
     flags: Mapping[str, str] = field(converter=frozen_dict)
-    #: Tells the runs of one host's agents apart.
+    #: An id that is different for each run of an agent.
     run: str
 
     @property
     def seconds_to_answer(self) -> float:
-        """Seconds that the agent may take to answer a liveness query, at most."""
+        """The most seconds that the agent may take to answer a liveness query."""
         return self.interval + self.pass_timeout + self.max_backoff
 
     def encode(self) -> str:
@@ -61,7 +62,7 @@ class AgentNote:
 
     @classmethod
     def decode(cls, text: str) -> Self | None:
-        """Read a note; None for a text that is none."""
+        """Read a note. Return None if the text is not a note."""
         try:
             document = json.loads(text)
             return cls(
@@ -76,12 +77,12 @@ class AgentNote:
             return None
 
     def may_stay(self, other: AgentNote) -> bool:
-        """Return whether the note of another run may stand in this one's place: whoever waits as long as it says waits
-        long enough for this agent, too."""
+        """Return whether the note of another run, ``other``, may stay in the registry instead of this one. It may if
+        its agent takes at least as long to answer: whoever waits for that agent waits long enough for this one, too."""
         return other.seconds_to_answer >= self.seconds_to_answer
 
     def differences(self, other: AgentNote) -> str:
-        """Return for people on which flags the two agents disagree; empty where they agree."""
+        """Return, for people, the flags on which the two agents differ; an empty string if they agree."""
         names = sorted(self.flags.keys() | other.flags.keys())
         differing = [name for name in names if self.flags.get(name) != other.flags.get(name)]
         return "; ".join(
@@ -91,7 +92,7 @@ class AgentNote:
 
 
 def _seconds(value: Any) -> float:
-    """Return a number of seconds of a note. Raises ValueError and TypeError for what is none."""
+    """Return a number of seconds that a note holds. Raises ValueError or TypeError if it is no such number."""
     seconds = float(value)
     if not 0 <= seconds <= _MAX_SECONDS:
         raise ValueError(value)
@@ -103,23 +104,24 @@ def _shown(value: str | None) -> str:
 
 
 def note_in(stored: Stored | None) -> AgentNote | None:
-    """Return the agent note in a stored value; None where there is no key or its value is no note."""
+    """Return the agent note in a stored value; None if there is no key, or its value is not a note."""
     return AgentNote.decode(stored.value) if stored else None
 
 
 def seconds_to_answer(stored: Stored | None) -> float:
-    """Return how many seconds the agent that wrote this note may take to answer a liveness query."""
+    """Return how many seconds the agent whose note this is may take to answer a liveness query."""
     note = note_in(stored)
     return note.seconds_to_answer if note else SECONDS_WITHOUT_NOTE
 
 
 def disagreement(note: AgentNote, stored: Stored | None, replaced: int | None) -> str:
-    """Return for people how the flags of another agent of this host differ from those of this run's ``note``; empty
-    while no other one is known.
+    """Return, for people, how the flags of another agent of this host differ from those in ``note``, which is this
+    run's note. Return an empty string while no other agent is known, or if the flags agree.
 
-    ``stored`` is the note that was read, and ``replaced`` the version of the one that this run's note replaced, None
-    while it has not. A note of another run shows another agent only if it was written later. This run writes its note
-    again over one that may not stay, and then it is for the other agent to tell.
+    ``stored`` is the note that was read. ``replaced`` is the version of the note that this run replaced by its own, or
+    None while it has written none. The note of another run shows that another agent runs only if it is newer than that
+    one; an older note was left by an earlier run. If the other note may not stay, this run writes its own note over it,
+    and it is the other agent that reports the difference.
     """
     other = note_in(stored)
     if stored is None or other is None or replaced is None or stored.version <= replaced:

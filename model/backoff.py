@@ -1,4 +1,4 @@
-"""How long to wait after a pass. A change that was not made waits by itself: see ``model.setbacks``."""
+"""How long the loop waits after a pass. A single change that was not made has a wait of its own: ``model.setbacks``."""
 
 from __future__ import annotations
 

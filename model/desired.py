@@ -40,10 +40,10 @@ class Desired:
     held: frozenset[ContainerRef] = frozenset()
     #: The containers that run and are to have no entries.
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
-    #: The entries that lack nothing but this host's address, by their keys. Their own address is empty. They are
-    #: refused, and what is registered under their keys is held.
+    #: The entries for which only this host's address is missing, by their keys. Their ``address`` is empty. They are
+    #: refused, and the keys that they already have in the registry are held.
     unaddressed: Mapping[str, Entry] = field(factory=dict, converter=frozen_dict)
-    #: Why nothing says this host's address, and what cures it; empty if no entry lacks it.
+    #: Why this host's address is not known, and what the operator can do about it; empty if no entry needs it.
     host_address_problem: str = ""
 
     @property
@@ -185,7 +185,8 @@ def _decisions(container: Container, rules: Rules, book: AddressBook) -> Iterato
 def _decide_each_binding(service: _Service, rules: Rules, book: AddressBook) -> Iterable[Entry | RefusedPort]:
     """Return one decision for each address and port that the port's bindings come to, and each refusal once. A binding
     on all addresses of one family does not count where the address to register is of the other family: nothing listens
-    there. If no other binding is left, that is the refusal. While the address is not known, every binding counts."""
+    there. If no other binding is left, the port is refused for that reason. While the address is not known, every
+    binding counts."""
     distinct: dict[tuple[object, object], Entry | RefusedPort] = {}
     unreachable = []
     for port in service.port.each_binding():
@@ -222,8 +223,8 @@ def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry
 
 
 def _check_name_and_id(name: str, entry_id: str, service: _Service, owner: str) -> None:
-    """Raise RefusedPort for a name or id that would lie outside the prefix, be hidden, or pass for another host's or
-    another container's."""
+    """Raise RefusedPort for a name or id whose key would lie outside the prefix or be hidden in etcd, and for an id
+    that looks like one of another host or of another container."""
     if problem := key_part_problem(name):
         source = "SERVICE_NAME" if service.metadata.get("name") else "the image's name"
         raise RefusedPort(RefusalReason.BAD_NAME, f"{source} {quoted(name)} {problem}")
@@ -272,8 +273,8 @@ class _Entries:
 
     def add(self, decision: Entry | RefusedPort) -> None:
         """Add an entry. Raises RefusedPort for one that was refused already, that the layout cannot hold, that an
-        earlier entry excludes, or for which the owner record has no room. An entry without an address is added, as its
-        key is taken, and refused all the same."""
+        earlier entry excludes, or for which the owner record has no room. An entry without an address is added, so that
+        no younger container gets its key, and RefusedPort is raised for it all the same."""
         if isinstance(decision, RefusedPort):
             raise decision
         self._layout.check(decision)

@@ -75,7 +75,7 @@ class DefaultId:
         return cls(match["owner"], match["container"], match["port"])
 
     def is_of(self, port: PortId) -> bool:
-        """Return whether the id is of this port, under whichever of its bindings."""
+        """Return whether this is an id of the port, whichever of the port's bindings it is for."""
         first = DefaultId.of(self.owner, self.container, port).port
         return re.fullmatch(rf"{first}(:(?!udp).+)?", self.port) is not None
 

@@ -1,4 +1,7 @@
-"""The guard: holds a delete back until the engine's word supports it, or enough passes and time have called for it."""
+"""The guard: holds a suspicious delete back until enough passes in a row, and enough time, have called for it.
+
+A delete is not suspicious if the engine says that its container has stopped.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +20,24 @@ class GuardRule:
 
     #: Deletes of more than this percentage of the host's keys are suspicious; 0 turns the guard off.
     percent: int = 50
-    #: The number of deletes that are never suspicious for their number.
+    #: Up to this number, deletes are never suspicious because there are many of them.
     spared: int = 3
     #: In how many passes in a row a suspicious delete must be called for before it is made.
     passes: int = 3
     #: How many seconds must have passed since the first of these passes. An engine was seen to show an empty list for
-    #: one second, and passes can be much closer together.
+    #: one second, and three passes can take much less time than that.
     seconds: float = 2.0
 
     @property
     def on(self) -> bool:
-        """Whether there is a guard at all."""
+        """Whether the guard is on."""
         return self.percent > 0
 
 
 #: No guard.
 OFF = GuardRule(percent=0)
 
-#: What supports no delete.
+#: What the engine says of a container if a delete of its key is suspicious, even if it is the only delete.
 _UNSUPPORTED = (Presence.RUNNING, Presence.UNKNOWN)
 
 
@@ -58,19 +61,20 @@ class Guard:
     """Decides which deletes of one pass have to wait."""
 
     rule: GuardRule
-    #: What the engine says of the containers, by the id or name by which the deletes know them. What is not here is
-    #: unknown.
+    #: What the engine says of each container, by the ``Change.container`` of its delete. A container that is missing
+    #: here counts as UNKNOWN.
     presences: Mapping[str, Presence]
     #: The moment of the decision, in seconds of the monotonic clock.
     now: float
     lifetime: Lifetime = FOREVER
 
     def hold_back(self, planned: Plan, held_before: Mapping[str, HeldDelete]) -> tuple[Plan, Mapping[str, HeldDelete]]:
-        """Return the plan without the deletes that have to wait, and what the next pass has to know of those.
+        """Return the plan without the deletes that have to wait, and, by key, for how long each of these has waited.
 
-        ``held_before`` is what the last pass returned. Keys are counted one by one, so that deletes get through on a
-        host where containers come and go all the time. A key that waits is renewed where its lifetime is due, as it
-        must not expire meanwhile. Creates, updates and renewals go on.
+        ``held_before`` is the second value that the last pass returned. The passes are counted for each key by itself,
+        so that deletes are made in the end on a host where containers come and go all the time. A key whose delete
+        waits is renewed when its lifetime is due, because it must not expire meanwhile. Creates, updates and renewals
+        are not held back.
 
         ====================  ===========================  =====================================================
         the container is      deletes that are not for     the delete
@@ -81,7 +85,7 @@ class Guard:
         listed, absent        few                          is made
         listed, absent        many                         waits until three passes in a row have called for it,
                                                            and two seconds are over since the first of them
-        running, unknown      any                          waits as long
+        running, unknown      any                          waits for the same passes and seconds
         ====================  ===========================  =====================================================
         """
         held = self._held(planned, held_before) if self.rule.on else {}

@@ -16,7 +16,7 @@ MAX_PARTS = 32
 #: The most characters of somebody else's text that a message shows.
 _MAX_SHOWN = 100
 
-#: What stands for bytes that are no UTF-8: U+FFFD in etcd's v2 answers, surrogates in what is read by v3.
+#: The characters that stand for bytes that are not UTF-8: U+FFFD in etcd's v2 answers, surrogates in keys read by v3.
 _NO_UTF8 = re.compile(r"[\ufffd\ud800-\udfff]")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -34,7 +34,7 @@ def ancestors(path: str) -> Iterator[str]:
 
 
 def is_utf8(key: str) -> bool:
-    """Return whether a key that was read is certainly UTF-8, so that its text names it and no other key."""
+    """Return whether a key that was read is certainly UTF-8. Otherwise its text may stand for another key, too."""
     return not _NO_UTF8.search(key)
 
 

@@ -10,16 +10,16 @@ from attrs import evolve, frozen
 
 @frozen
 class Membership:
-    """The cluster of the endpoints of one URI: that of the first one that answered, unless another has replaced it."""
+    """The cluster that the endpoints of one URI belong to: the first that answered, until another one replaces it."""
 
     #: The cluster's id; empty before the first answer.
     cluster: str = ""
-    #: The endpoints that have ever answered as members of it.
+    #: The endpoints that have ever answered with this id.
     members: frozenset[str] = frozenset()
 
     def admits(self, cluster: str) -> bool:
-        """Return whether an endpoint that answers with this cluster id is a member. An empty id, of an answer that has
-        none, says nothing against it."""
+        """Return whether an endpoint that answers with this cluster id is a member. An empty id, which stands for an
+        answer without one, is admitted."""
         return cluster in {"", self.cluster} or not self.cluster
 
     def with_member(self, endpoint: str, cluster: str) -> Self:
@@ -31,11 +31,12 @@ class Membership:
     def replaced_by(self, answered: Mapping[str, str], missed_for: float, patience: float) -> str:
         """Return the id of the cluster that has replaced this one; empty if none has.
 
-        ``answered`` are the cluster ids of all endpoints that answer now, and none of them is a member. ``missed_for``
-        is for how many seconds that has been so. A cluster that is merely slow or away is not replaced by another one
-        that answers meanwhile. It is replaced if all that answer agree on one id, and
+        ``answered`` has the cluster id of each endpoint that answers now; none of them is this cluster's.
+        ``missed_for`` is the number of seconds since members stopped answering and other clusters began to. A cluster
+        that is only slow or away is not replaced by another one that answers meanwhile. It is replaced if all endpoints
+        that answer have the same new id, and
 
-        - most of its members answer with it: their store was wiped, or restored from a backup; or
+        - most of the known members are among them: their store was wiped, or restored from a backup; or
         - no member has answered for ``patience`` seconds.
         """
         clusters = set(answered.values())

@@ -1,8 +1,8 @@
 """What a pass hands to the next one.
 
 A pass needs no memory except what etcd holds: one that starts with an empty memory ends in the same place. The memory
-tells drift from an ordinary change, counts the passes in which the guard held a delete back, spaces out the tries of
-changes that the registry does not make, and notices another store.
+tells drift from an ordinary change, counts the passes in which the guard held a delete back, makes a change that the
+registry does not make wait longer after each try, and shows when the store was replaced.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Memory:
 
     #: The keys that were found in order or put in order.
     known: Mapping[str, Known] = field(factory=dict, converter=frozen_dict)
-    #: For each key whose delete is held back, why and since when it is.
+    #: The deletes that the guard holds back, by their keys: for how long, and what the engine said of the container.
     held_deletes: Mapping[str, HeldDelete] = field(factory=dict, converter=frozen_dict)
     #: The store that was read last; None before the first pass that wrote or found its owner record there.
     store_position: StorePosition | None = None
@@ -37,25 +37,26 @@ class Memory:
     owner: str = ""
     #: The id of the engine; empty while it is not known.
     engine_id: str = ""
-    #: The version of the agent note that this run's own one replaced, 0 for none; None before this run's is written.
+    #: The version of the agent note that this run replaced by its own note; 0 if there was none. None while this run
+    #: has not written its note.
     replaced_note: int | None = None
-    #: The wait for a sign of life of the agent that has the owner name; None where --take-over waits for none.
+    #: The wait for a sign of life of the agent that has the owner name; None where --take-over does not wait.
     take_over: LivenessWait | None = None
     #: The changes that were not made when they were last tried, by their keys.
     setbacks: Mapping[str, Setback] = field(factory=dict, converter=frozen_dict)
 
     def trying_everything(self) -> Memory:
-        """Return the same memory with no change waiting: the next pass tries each of them."""
+        """Return a copy in which no change waits for its next try, so that the next pass tries all of them."""
         return evolve(self, setbacks=due_at_once(self.setbacks))
 
 
 def memory_after(report: PassReport, memory: Memory) -> Memory:
     """Return what the next pass shall remember; ``memory`` is what the reported pass remembered.
 
-    A pass that made no plan changes only what it learned of the engine and of a take-over, except that the guard counts
-    anew after it: only passes in a row show that a container is gone, and an engine that failed may not run the same
-    containers any more. The store position is remembered only if the owner record is in the store, so that the next
-    pass repeats a take-over whose record could not be written.
+    After a pass that made no plan, only what it learned of the engine and of a take-over is new, and the deletes that
+    the guard held back are forgotten, so that the guard counts anew: only passes in a row show that a container is
+    gone, and an engine that failed may run other containers now. The store position is remembered only if the owner
+    record is in the store, so that the next pass repeats a take-over whose record could not be written.
     """
     memory = evolve(
         memory,
@@ -79,7 +80,8 @@ def memory_after(report: PassReport, memory: Memory) -> Memory:
 
 
 def _replaced_note_after(report: PassReport, replaced: int | None) -> int | None:
-    """Return the version of the note that this run's own one replaced; None if this run's could not be written."""
+    """Return the version of the note that this run replaced by its own note: ``replaced`` if the pass had no note to
+    write, None if it could not write it."""
     for outcome in report.outcomes:
         if outcome.change.action is Action.NOTE:
             before = outcome.change.before

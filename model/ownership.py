@@ -43,8 +43,8 @@ class Ownership:
     custom                  with values            another, and somebody else claims    somebody else
     ======================  =====================  ===================================  ================
 
-    A key that is not UTF-8 is somebody else's, whatever its id looks like. So is one below an inner prefix: the agents
-    of that prefix keep it.
+    A key that is not UTF-8 is somebody else's, whatever its id looks like. A key below an inner prefix is somebody
+    else's, too: the agents of that prefix keep it.
     """
 
     #: This host, as it stands in ids.
@@ -95,10 +95,9 @@ class Ownership:
     ) -> frozenset[str]:
         """Return the keys that can be decided only with the other hosts' records.
 
-        These are the keys that we claim and that are wanted no more, or hold a value that we did not write; and, where
-        this pass may adopt, the keys that we do not claim and that already hold the value that we want. ``held`` are
-        the ids of the containers whose keys stay as they are. A key of theirs is needed only if it holds a value that
-        we did not write.
+        - A key that we claim, if it is no longer wanted, or holds a value that we did not write. ``held`` are the ids
+          of the containers whose keys stay as they are: their keys count as wanted.
+        - Where this pass may adopt, a wanted key that we do not claim and that already holds the wanted value.
         """
         return frozenset(self._undecided(wanted, actual, held))
 

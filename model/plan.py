@@ -42,12 +42,12 @@ class Reason(DescribedEnum):
     ORPHAN = "orphan", "The key is this host's, no desired entry has it, and this agent never found it in order."
     UNHEALTHY = "unhealthy", "The container runs and is excluded by --health healthy."
     FILTERED = "filtered", "The container runs and is excluded by --filter."
-    REFUSED = "refused", "The key is of a port of a container that runs, and the port is refused."
+    REFUSED = "refused", "The container runs, and the port that the key was written for is refused."
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
     CLAIMS = "claims", "The owner record does not claim exactly the keys that it has to claim."
     ASKED = "asked", "A liveness query was asked, answered or withdrawn."
-    STARTED = "started", "The agent note is not there, or is that of another run and has to be this one's."
+    STARTED = "started", "The agent note is missing, or is that of another run and must be replaced by this run's note."
 
 
 #: The reasons that mean drift: the registry was changed, and not by this agent, or a container went while no agent ran.
@@ -80,17 +80,17 @@ class Change:
     container_id: str = ""
     #: Whether it writes a value under a custom id, so that the owner record must be written first.
     claimed: bool = False
-    #: The container's name as a deleted key has it; empty where the key has none.
+    #: Of a delete: the container's name, as the key's id has it; empty where the id names no container.
     container_name: str = ""
     #: More about the reason, for people; empty where there is nothing to say.
     detail: str = ""
-    #: Keys that must not be there when the write is made. Only v3 can ask for that.
+    #: Other keys that must be absent when the write is made. Only the v3 API can check that; with v2 they are ignored.
     absent: tuple[str, ...] = ()
 
     @property
     def container(self) -> str:
-        """What the engine knows the container by: its id, or its name where the id is not known. Empty where neither
-        is."""
+        """The container's id, or its name where the id is not known, to ask the engine about it. Empty where neither is
+        known."""
         return self.container_id or self.container_name
 
 
@@ -157,12 +157,13 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     no entry    present          cannot be shown to be ours  nothing, ever
     ==========  ===============  ==========================  ==============================================
 
-    "Known" means that this agent found the key in order in an earlier pass. "Unaddressed" is an entry that lacks
-    nothing but this host's address; in every other row it is no entry. A key that is held stays as it is, except for
-    ``renew`` or ``update`` for its ttl. The laws of the plan, each of them a
-    property test: after the changes were applied the next plan is empty; the same holds if only a part of them was
-    applied and then the next plan; no change is about a foreign key, unless it held the wanted value and was adopted;
-    the order of the inputs does not matter.
+    "Known" means that this agent found the key in order in an earlier pass. "Unaddressed" is an entry for which only
+    this host's address is missing; in the other rows, "an entry" means an entry with an address. A key that is held
+    stays as it is, except for ``renew`` or ``update`` for its ttl.
+
+    The laws of the plan, each of them a property test: after the changes were applied, the next plan is empty; it is
+    also empty if only a part of them was applied, and then all of the plan that followed; no change is about a foreign
+    key, unless the key held the wanted value and was adopted; the order of the inputs does not matter.
     """
     own = {key: stored for key, stored in actual.stored.items() if ownership.owns(stored)}
     planner = _Planner(ownership, lifetime, actual, wanted)
@@ -186,8 +187,11 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
 
 
 def with_record(planned: Plan, record: OwnerRecord, actual: Actual, ownership: Ownership) -> Plan:
-    """Return the plan with a change of the owner record, if the registry does not hold it as it should be. Claims to
-    keys that are not there end only if those do not come back meanwhile, by a create that etcd carries out late."""
+    """Return the plan with a change that writes ``record``, if the registry does not hold this owner record.
+
+    A claim to a key that is absent is dropped only on condition that the key is still absent at that moment
+    (``Change.absent``): etcd may carry out an earlier create of it late.
+    """
     value = record.encode()
     if actual.record and actual.record.value == value:
         return planned
@@ -199,8 +203,11 @@ def with_record(planned: Plan, record: OwnerRecord, actual: Actual, ownership: O
 
 
 def with_note(planned: Plan, note: AgentNote, actual: Actual, ownership: Ownership, *, noted: bool) -> Plan:
-    """Return the plan with a change that writes the agent note ``note``, if it has to be written: if this run has not
-    written it yet (``noted``), if there is none, or if the note of another run may not stay."""
+    """Return the plan with a change that writes the agent note ``note``, if it has to be written.
+
+    It has to be written if the registry has no note, or the note of another run that may not stay. Such a note may stay
+    only after this run has written its own one before (``noted``).
+    """
     found = note_in(actual.agent_note)
     if found and (found.run == note.run or (noted and note.may_stay(found))):
         return planned
@@ -270,8 +277,11 @@ class _Planner:
         return any(each.id == container_id or (name and each.name == name) for each in self.wanted.held)
 
     def _refusal_of(self, key: str) -> Refusal | None:
-        """Return the refusal of the port that an own key was written for. A custom id does not tell the port: there it
-        is a refusal of the container, if the container has no entries at all."""
+        """Return the refusal of the port that an own key was written for; None if that port is not refused.
+
+        A custom id does not tell the port. For such a key, return the first refusal of its container, provided that the
+        container has no entries at all.
+        """
         container_id, name = self.ownership.container_of(key)
         default = DefaultId.parse(self.ownership.layout.id_of(key))
         for refusal in self.wanted.refusals:
@@ -320,7 +330,7 @@ class _Planner:
 
 
 def _not_ours(stored: Stored, wanted: str) -> str:
-    """Return why a wanted key that is there cannot be had, and what the operator can do about it."""
+    """Return why this host may not write a wanted key that already exists, and what the operator can do about it."""
     cure = "remove it by hand if no other host uses it"
     if stored.value == wanted:
         cure = "if no other host or program uses it, take it over with --adopt, or remove it by hand"
@@ -328,7 +338,7 @@ def _not_ours(stored: Stored, wanted: str) -> str:
 
 
 def _within(key: str, inner: InnerPrefix) -> str:
-    """Return why a wanted key cannot be had that lies below an inner prefix."""
+    """Return why this host may not write a wanted key below an inner prefix, and what the operator can do about it."""
     return (
         f"the key {key} lies below the prefix {quoted(inner.prefix)}, which has agents of its own; "
         "give the service another name, or the agents prefixes that do not contain each other"

@@ -20,7 +20,7 @@ from model.frozen import frozen_dict
 #: The directory of all records. etcd's v2 API hides a part that begins with ``_`` from every listing.
 ROOT = "/_wharfinger"
 
-#: What a liveness query holds.
+#: The value of the key that is a liveness query.
 LIVENESS_QUESTION = "is your agent alive?"
 
 
@@ -37,7 +37,8 @@ class RecordKeys:
 
     @property
     def inner_paths(self) -> str:
-        """What the directories of the prefixes within this one begin with. For an empty prefix, its own does, too."""
+        """The text with which the record directories of all inner prefixes begin. If this prefix is empty, its own
+        directory begins with it, too."""
         return f"{ROOT}/{quote(f'{self.prefix}/', safe='')}"
 
     def folder(self, owner: str) -> str:
@@ -54,8 +55,8 @@ class RecordKeys:
         return f"{self.folder(owner)}/question"
 
     def agent_note(self, owner: str) -> str:
-        """Return the key of the note that the owner's agent writes about itself. It is no part of the record, as 0.1.0
-        writes the record back without what it does not know."""
+        """Return the key of the note that the owner's agent writes about itself. The note is not a part of the record,
+        because version 0.1.0 drops unknown fields when it writes the record."""
         return f"{self.folder(owner)}/agent"
 
 
@@ -64,7 +65,7 @@ class InnerPrefix:
     """A prefix that lies within another one and has owner records of its own: its agents keep the keys below it."""
 
     prefix: str
-    #: Who has a record there, sorted.
+    #: The owners that have a record there, sorted.
     owners: tuple[str, ...]
 
     def contains(self, key: str) -> bool:
@@ -74,7 +75,7 @@ class InnerPrefix:
 
 def inner_prefixes(outer: str, record_keys: Iterable[str]) -> tuple[InnerPrefix, ...]:
     """Return the prefixes within ``outer`` that have owner records, sorted. ``record_keys`` are keys below the
-    directory of all records; those of liveness queries and those about other prefixes are left out."""
+    directory of all records. Keys of liveness queries and agent notes, and keys about other prefixes, are ignored."""
     owners: dict[str, list[str]] = {}
     for key in record_keys:
         directory, _, name = key.removeprefix(f"{ROOT}/").rpartition("/")

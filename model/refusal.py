@@ -24,8 +24,8 @@ class RefusalReason(DescribedEnum):
     BAD_ATTRIBUTE = "bad-attribute", "The SERVICE_ attributes or tags make a value that the layout cannot write."
     NO_ADDRESS = (
         "no-address",
-        "There is no address under which others reach the port. If it is only this host's that is missing, what is "
-        "registered is held.",
+        "There is no address under which others reach the port. If only this host's address is missing, the keys that "
+        "are already registered are held.",
     )
     DUPLICATE = "duplicate", "Another container of this host, or another port of this one, already has the key."
     CONFLICT = (

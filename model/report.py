@@ -27,7 +27,8 @@ class Result(DescribedEnum):
     REJECTED = "rejected", "The registry answered that it does not make the change: no permission, no space, too large."
     WAITING = (
         "waiting",
-        "The change was not tried in this pass, because it, or the owner record that it needs, could not be written.",
+        "The change was not tried in this pass: an earlier try failed, or the owner record that it needs could not be "
+        "written.",
     )
     SKIPPED = "skipped", "The pass ran out of time before the change."
     PENDING = "pending", "The change was not to be made, as in a dry run."
@@ -41,12 +42,12 @@ class Outcome:
     result: Result
     #: More about the result, for people; empty where there is nothing to say.
     detail: str = ""
-    #: The version, as in ``Stored``, that an ``applied`` change gave the key, or that a change in ``conflict`` found it
-    #: to have; 0 where the key is absent or nothing is known of it.
+    #: The key's version, as in ``Stored``: the one that an ``applied`` change gave the key, or the one that a change in
+    #: ``conflict`` found. 0 where the key is absent or its version is not known.
     version: int = 0
 
     def ended(self, action: Action, result: Result) -> bool:
-        """Return whether this is the outcome of such a change, and this is its result."""
+        """Return whether the change has this action and ended with this result."""
         return self.change.action is action and self.result is result
 
 
@@ -57,21 +58,21 @@ class Setback:
     action: Action
     #: What the key was to hold; an empty string for a delete.
     value: str
-    #: How it ended the last time: ``failed``, ``rejected`` or ``conflict``.
+    #: How the last try ended: ``failed``, ``rejected`` or ``conflict``.
     result: Result
     detail: str
-    #: How many times in a row it was tried.
+    #: How many times in a row it was tried and not made.
     tries: int
     #: When it may be tried again, in seconds of the monotonic clock.
     due: float
 
     def is_of(self, change: Change) -> bool:
-        """Return whether a change of the same key is the one that was not made."""
+        """Return whether ``change``, which has the same key, is the change that was not made."""
         return (change.action, change.value) == (self.action, self.value)
 
     @property
     def lasting(self) -> bool:
-        """Whether it is more than one lost race, which the next pass sorts out."""
+        """Whether this is a problem to report. A single lost race is not: the next pass sorts it out."""
         return self.result is not Result.CONFLICT or self.tries > 1
 
 
@@ -93,8 +94,7 @@ class PassResult(DescribedEnum):
     )
     NO_ADDRESS = (
         "no-address",
-        "Nothing says this host's address, so that no port could be registered. What is registered for containers that "
-        "run was held.",
+        "This host's address is not known, so no port could be registered. The keys of running containers were held.",
     )
     INTERNAL_ERROR = "internal-error", "The pass failed because of a bug in wharfinger. The log has the traceback."
 
@@ -128,24 +128,25 @@ class PassReport:
     seconds: Mapping[Stage, float] = field(factory=dict, converter=frozen_dict)
     #: The changes that were not made when they were last tried, by their keys.
     setbacks: Mapping[str, Setback] = field(factory=dict, converter=frozen_dict)
-    #: For each key whose delete is held back, why and since when it is.
+    #: The deletes that the guard holds back, by their keys: for how long, and what the engine said of the container.
     held_deletes: Mapping[str, HeldDelete] = field(factory=dict, converter=frozen_dict)
     #: The store that was read; None where the registry cannot tell.
     store_position: StorePosition | None = None
     #: Whether the store is not the one of the pass before: another cluster, or one that was wiped or restored.
     replaced: bool = False
-    #: The prefixes within this one that have agents of their own; empty where the pass did not need to know.
+    #: The inner prefixes of this one; empty where the pass did not ask for them.
     inner: tuple[InnerPrefix, ...] = ()
     #: Whether what was read cannot have lagged behind.
     consistent: bool = False
-    #: The id of the engine; empty where the engine has none, and where the run has not learned it.
+    #: The id of the engine; empty where the engine has none, or where no pass of this run has learned it.
     engine_id: str = ""
-    #: The wait for a sign of life that the next pass goes on with; None where --take-over waits for none.
+    #: The wait for a sign of life of another engine's agent, for the next pass to continue; None where --take-over does
+    #: not wait.
     take_over: LivenessWait | None = None
     #: How the flags of another agent of this host differ from those of this one, for people; empty where no other agent
     #: is known, or it has the same flags.
     disagreement: str = ""
-    #: The engine's new name for its host, if the owner has the one before; empty otherwise.
+    #: The name that the engine gives this host now, if the owner name is an earlier one; empty otherwise.
     new_name: str = ""
 
     @property
@@ -155,14 +156,14 @@ class PassReport:
 
     @property
     def follows_host(self) -> bool:
-        """Whether the entries follow the containers, except for changes that the registry rejects. Then the agent is
-        ready."""
+        """Whether the entries follow the containers, except for changes that the registry rejects. The agent is ready
+        while this is true."""
         return self.result in {PassResult.SUCCESS, PassResult.INCOMPLETE, PassResult.UNFINISHED}
 
     @property
     def outage(self) -> bool:
-        """Whether nothing could be done, so that the next pass should come later. While --take-over waits, passes go
-        on, to notice a registry that cannot be read."""
+        """Whether the pass could do nothing, so that the loop waits longer before the next one. A pass that waits for
+        --take-over is no outage: passes go on at their interval, to notice when the registry cannot be read."""
         if not self.planned:
             return not self.waits
         return not self.follows_host and bool(self.with_result(Result.SKIPPED))
@@ -180,7 +181,7 @@ class PassReport:
 
     @property
     def waiting(self) -> int:
-        """How many changes were not made and are tried again by themselves, less and less often."""
+        """How many changes were not made and are tried again less and less often, each with a wait of its own."""
         return sum(each.lasting for each in self.setbacks.values())
 
     @property
@@ -212,8 +213,8 @@ def result_of(
     late: bool = False,
     unaddressed: bool = False,
 ) -> PassResult:
-    """Return the result of a pass that got as far as making changes. ``late`` says whether its time was over then, and
-    ``unaddressed`` whether no port could be given an address. The first row that is true decides:
+    """Return the result of a pass that got as far as making changes. ``late`` says whether its time was over after
+    that, and ``unaddressed`` whether no port could be given an address. The first row that is true decides:
 
     ==========================================================  ===================
     a pass in which                                             result
@@ -240,8 +241,8 @@ def result_of(
 
 
 def problem_of(result: PassResult, outcomes: Collection[Outcome], setbacks: Mapping[str, Setback]) -> str:
-    """Return a message about a pass with this result: the first change that was not made, and how many more were not;
-    or how far the pass came until it ran out of time. It is empty for a success."""
+    """Return a message about a pass with this result; empty for a success. It names the first change that was not made
+    and the number of the others, or says how many changes were made before the time ran out."""
     if result is PassResult.SUCCESS:
         return ""
     if result is PassResult.UNFINISHED:
@@ -260,9 +261,10 @@ def _is_problem(outcome: Outcome, setbacks: Mapping[str, Setback]) -> bool:
 def withdrawn_claims(outcomes: Collection[Outcome], claimed_before: Collection[str]) -> frozenset[str]:
     """Return the keys that the owner record must cease to claim after these outcomes.
 
-    These are the keys that were deleted, as the next one to create such a key owns it; and the keys that this pass
-    claimed to create them, and that somebody else had created by then. ``claimed_before`` are the keys that the record
-    claimed earlier. Of those, a conflict proves nothing: this host may have created the key in an earlier pass.
+    - The keys that were deleted: whoever creates such a key next owns it.
+    - The keys that this pass claimed in order to create them, and that somebody else had created meanwhile. A key in
+      ``claimed_before``, which the record claimed before this pass, is not among them: a conflict about it proves
+      nothing, because this host may have created it in an earlier pass.
     """
     deleted = {each.change.key for each in outcomes if each.ended(Action.DELETE, Result.APPLIED)}
     lost = {each.change.key for each in outcomes if each.ended(Action.CREATE, Result.CONFLICT) and each.version}

@@ -1,4 +1,5 @@
-"""When a change that the registry did not make is tried again: by itself, so that it holds up no other change."""
+"""When a change that the registry did not make is tried again. Each such change has a wait of its own, so that it holds
+up no other change."""
 
 from __future__ import annotations
 
@@ -12,22 +13,24 @@ from model.report import Outcome, Result, Setback
 #: The most seconds that a change waits until it is tried again.
 LONGEST_WAIT = 60.0
 
-#: How a change can end that was tried and not made.
+#: The results of a change that was tried and not made.
 _NOT_MADE = frozenset({Result.FAILED, Result.REJECTED, Result.CONFLICT})
 
 
 def waiting(changes: Iterable[Change], setbacks: Mapping[str, Setback], now: float) -> dict[str, Setback]:
-    """Return, by their keys, those of the changes that are not to be tried yet; ``now`` is in monotonic seconds."""
+    """Return, by key, the setbacks of the ``changes`` that are not to be tried yet. ``now`` is in monotonic seconds."""
     found = ((change.key, setback) for change in changes if (setback := _setback_of(change, setbacks)))
     return {key: setback for key, setback in found if setback.due > now}
 
 
 def in_parts(changes: Sequence[Change], setbacks: Mapping[str, Setback]) -> Iterator[Sequence[Change]]:
-    """Yield the changes in the parts in which the registry is asked for them.
+    """Yield the changes in parts, each of which the registry is asked to make at once.
 
-    Those that got no answer come last, since each may cost its time-outs. A registry that makes several changes in one
-    request answers for all or none of them, and one may be the cause. So they are halved as often as they were tried.
-    Renewals have no such cause among them.
+    The first part has all changes that got an answer at their last try, or were not tried yet. The changes that got no
+    answer come last, because each request for them may cost its whole time limit. A registry that makes several changes
+    in one request answers for all of them or for none, and a single one may be the cause. So the parts get smaller with
+    each try, a half, a quarter and so on, until the cause is alone. Renewals stay in the first part, because none of
+    them can be the cause.
     """
     silent = {
         key: each for key, each in setbacks.items() if each.result is Result.FAILED and each.action is not Action.RENEW
@@ -43,8 +46,8 @@ def in_parts(changes: Sequence[Change], setbacks: Mapping[str, Setback]) -> Iter
 def setbacks_after(outcomes: Iterable[Outcome], setbacks: Mapping[str, Setback], now: float) -> dict[str, Setback]:
     """Return, by their keys, the changes that were not made when they were last tried.
 
-    ``setbacks`` are those of the pass before, and ``now`` is in monotonic seconds. A change of which the pass had no
-    need is forgotten, and so is one that has given way to another change of its key.
+    ``setbacks`` are those of the pass before, and ``now`` is in monotonic seconds. A change that is not among the
+    outcomes is forgotten, because the pass did not need it, or needed another change of the same key.
     """
     after = {}
     for outcome in outcomes:
@@ -57,7 +60,7 @@ def setbacks_after(outcomes: Iterable[Outcome], setbacks: Mapping[str, Setback],
 
 
 def due_at_once(setbacks: Mapping[str, Setback]) -> dict[str, Setback]:
-    """Return the same with nothing left to wait for."""
+    """Return the same setbacks, all of which may be tried again at once."""
     return {key: evolve(each, due=0.0) for key, each in setbacks.items()}
 
 
@@ -72,10 +75,10 @@ def _set_back(outcome: Outcome, tries: int, now: float) -> Setback:
 
 
 def _wait(outcome: Outcome, tries: int) -> float:
-    """Return how many seconds a change waits that was not made so many times in a row: 1, 2, 4 and so on.
+    """Return how many seconds a change waits that was tried ``tries`` times in a row and not made: 1, 2, 4 and so on.
 
-    The first lost race or lost answer costs no time, because the next pass reads what became of the key. Renewals do
-    not wait, because keys expire meanwhile.
+    After the first lost race or lost answer it does not wait, because the next pass reads what became of the key.
+    Renewals do not wait, because keys expire meanwhile.
     """
     if outcome.change.action is Action.RENEW:
         return 0.0

@@ -26,7 +26,8 @@ class UnknownContainer:
 
     #: Its id, and its name in the engine's list.
     ref: ContainerRef
-    #: What went wrong, for people. It does not count in comparisons: it changes with the time, and nothing else does.
+    #: What went wrong, for people. Comparisons ignore it, because it may say for how long the engine has not answered,
+    #: which changes in each pass.
     problem: str = field(eq=False)
 
 
@@ -65,11 +66,11 @@ class EngineIdentity:
     #: The engine's own id, by which two hosts of the same name are told apart. Empty by default, and for an engine that
     #: has none.
     id: str = ""
-    #: The engine's present name for its host, if it is not the first one that it gave; empty otherwise.
+    #: The name that the engine gives its host now, if it differs from ``name``; empty otherwise.
     new_name: str = ""
 
     def followed_by(self, later: EngineIdentity) -> EngineIdentity:
-        """Return what is known of the engine after it was asked once more. The first name stays, as the owner does not
-        change while the program runs. What the engine leaves out stays as it was."""
+        """Return what is known of the engine after it was asked once more and answered ``later``. The first name stays,
+        because the owner does not change while the program runs. An id that ``later`` lacks stays as it was."""
         renamed = self.name and later.name != self.name
         return EngineIdentity(self.name or later.name, later.id or self.id, later.name if renamed else "")

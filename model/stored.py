@@ -65,12 +65,12 @@ class Lifetime:
     ttl: int = 0
     #: Seconds after which a key is renewed (``-ttl-refresh``).
     refresh: int = 0
-    #: Seconds that may pass from one chance to renew a key to the next: a key that has less left would expire.
+    #: The most seconds from one chance to renew a key to the next. A key that has less left would expire before that.
     reserve: float = 0.0
 
     @property
     def kept(self) -> float:
-        """The seconds that a key has left at least when it is not renewed."""
+        """The least seconds that a key may have left. A key that has no more than this left is renewed."""
         return max(self.ttl - self.refresh, self.reserve)
 
     def due(self, left: int | None) -> bool:

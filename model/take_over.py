@@ -14,7 +14,7 @@ class TakeOverStep(Enum):
     ASK = "ask"
     #: Write nothing, and wait.
     WAIT = "wait"
-    #: Write nothing: the other agent has answered, so it is alive.
+    #: Write nothing, and leave the name to the other agent: it has answered, so it is alive.
     YIELD = "yield"
     #: Take the name: the other agent has not answered in time.
     TAKE = "take"
@@ -22,13 +22,13 @@ class TakeOverStep(Enum):
 
 @frozen
 class LivenessWait:
-    """A wait for a sign of life of the agent that has the owner name. Passes hand it on."""
+    """A wait for a sign of life of the agent that has the owner name. Each pass hands it to the next one."""
 
     #: The id of the engine that has the name.
     engine: str
-    #: When the wait began, in seconds of the clock that the passes measure time with.
+    #: When the wait began, in seconds of the monotonic clock.
     since: float
-    #: Whether the agent answered, so that this is the wait until it is asked again.
+    #: Whether the agent has answered. Then this is the wait until it is asked again.
     answered: bool = False
 
     def over(self, seconds: float, now: float) -> bool:
@@ -52,8 +52,8 @@ def take_over_step(
     until it is asked again any             ``seconds``            ask, and begin to wait
     ======================  ==============  =====================  ====================================
 
-    ``seconds`` is how long the other agent may take to answer, and ``now`` the time of the clock of ``wait.since``. The
-    query has to be read consistently.
+    ``seconds`` is how long the other agent may take to answer. ``now`` is in seconds of the monotonic clock.
+    ``query_is_there`` has to come from a consistent read.
     """
     if wait is None or wait.engine != engine:
         return TakeOverStep.ASK, LivenessWait(engine, now)

@@ -61,7 +61,7 @@ class Effects:
     jitter: Callable[[], float] = random.random
     #: Remembers the addresses of the hosts that are connected to.
     names: Names = Factory(lambda self: Names(self.network, self.background, self.clock), takes_self=True)
-    #: Returns a text that tells this run of the agent from every other one.
+    #: Returns an id for this run of the agent, which no other run has.
     run_id: Callable[[], str] = lambda: f"{random.getrandbits(64):016x}"
     #: Opens a connection to the Docker engine.
     connect_engine: Callable[[EngineSettings], EngineClient] = Factory(
@@ -76,7 +76,8 @@ class Effects:
 def start_log(
     log_format: str, level: str, effects: Effects, *, colour: bool, empty_variables: Sequence[str] = ()
 ) -> None:
-    """Log to standard error, with a writer in the background; first of all, which variables are empty for no reason."""
+    """Set up the log, which a writer in the background writes to standard error. Log a warning for each of
+    ``empty_variables``, the environment variables that are empty and count as not set."""
     logs.configure(log_format, level, LogWriter(effects.background), colour=colour)
     for variable in empty_variables:
         log.warning("environment variable is empty and counts as not set", variable=variable)
@@ -115,7 +116,7 @@ def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> Pas
 
 
 def one_place_check(settings: Settings) -> OnePlaceCheck:
-    """Return a check that no two of the registries are one place."""
+    """Return a check that no two of the registries have keys in common in one cluster."""
     return OnePlaceCheck({each.given: each.uri for each in settings.registries})
 
 

@@ -32,10 +32,10 @@ from model.keys import quoted
 from model.plan import Plan
 from model.report import Outcome, Result, summary
 
-#: The seconds that may be given with ``--wait``, from and to.
+#: The least and the most seconds that ``--wait`` accepts.
 WAITS = 0.0, MAX_WAIT
 
-#: Owners that are named at most, where none has the given name.
+#: The most owners that are listed for a registry in which nobody has the given name.
 MAX_NAMED = 20
 
 
@@ -51,7 +51,7 @@ class DeregisterOptions:
     force: bool
     #: Seconds to wait for a sign that the owner's agent is alive; None: as long as the agent may take.
     wait: float | None
-    #: Whether it is no failure that nobody has the owner's name.
+    #: Whether the exit code is 0 although nobody has the owner's name.
     missing_ok: bool = False
 
 
@@ -87,7 +87,7 @@ class _RegistryRemoval:
             self.other_owners = other_owners(self._owner, self._registry)
 
     def check_agent_has_stopped(self) -> None:
-        """Raise Stop if the owner's agent is alive, or may take too long to show it. Raises RegistryUnavailable."""
+        """Raise Stop if the owner's agent is alive, or may take too long to answer. Raises RegistryUnavailable."""
         name, wait = self._owner.name, wait_for_answer(self._owner, self._registry, self._wait)
         if self._wait is None:
             line = f"wharfinger: {self.line_start}waiting up to {wait:.0f} seconds for the agent of {name!r} to answer"
@@ -96,8 +96,8 @@ class _RegistryRemoval:
             raise Stop(f"the agent of {name!r} is alive and would register them again; stop it first, or use --force")
 
     def remove_entries(self) -> None:
-        """Carry out the plan as it is by now, since etcd may have carried out late what the agent asked it to write.
-        Raises RegistryUnavailable."""
+        """Make the plan anew, and carry it out. Since the first plan, etcd may have carried out a write of the agent
+        late. Raises RegistryUnavailable."""
         self.plan = removal_plan(self._owner, self._registry)
         self.outcomes = tuple(remove(self._owner, self._registry, self.plan))
 
@@ -154,7 +154,7 @@ def _run_step(removals: Sequence[_RegistryRemoval], step: Callable[[_RegistryRem
 
 
 def _print_missing(owner: str, removals: Sequence[_RegistryRemoval]) -> None:
-    """Say that no registry has anything of the owner, and which owners each of them has."""
+    """Print that no registry has anything of the owner, and which other owners each of them has."""
     for each in removals:
         names = [*map(quoted, each.other_owners[:MAX_NAMED])]
         more = f" and {len(each.other_owners) - MAX_NAMED} more" if len(each.other_owners) > MAX_NAMED else ""

@@ -43,8 +43,8 @@ def fetch_health(url: str) -> Answer:
 def _get(url: str) -> Answer:
     """Return what is answered at this URL. Raises OSError, ValueError or HTTPException.
 
-    ``urllib.request`` would take longer to load. It would also use a proxy that the environment names, and the agent
-    runs on this host.
+    ``urllib.request`` is not used. It takes longer to load, and it would use a proxy that the environment names,
+    although the agent runs on this host.
     """
     parts = urlsplit(url)
     if parts.scheme not in _CONNECTIONS or not parts.hostname:

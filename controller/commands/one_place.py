@@ -1,4 +1,4 @@
-"""Refusing, at the start, registries that are one place under two spellings."""
+"""Refuse, when the program starts, two registry URIs that name the same keys of the same etcd cluster."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable, WrongUsage
 from controller.registry.factory import open_registry
 
-#: Seconds that a registry may take to tell its cluster id. One that does not is checked by each of its passes.
+#: Seconds that a registry may take to tell its cluster id. If it does not tell it in time, the agent checks it in each
+#: pass over this registry.
 PATIENCE = 3.0
 
 
 def refuse_one_place_given_twice(settings: Settings, effects: Effects) -> None:
     """Raise WrongUsage if two registries are the same cluster and have keys in common.
 
-    Only registries of which that can be true are asked. Raises Stop when one of them cannot be used as configured.
+    Only registries whose URIs allow that are asked for their cluster id. Raises Stop when one of them cannot be used as
+    configured.
     """
     check = one_place_check(settings)
     suspects = [each for each in settings.registries if each.given in check.suspects]
@@ -32,7 +34,7 @@ def refuse_one_place_given_twice(settings: Settings, effects: Effects) -> None:
 
 
 def _cluster_of(each: RegistrySettings, settings: Settings, effects: Effects) -> str:
-    """Return the id of the cluster that answers for a registry, an empty string if none does."""
+    """Return the id of the cluster that answers for a registry; an empty string if none answers in time."""
     registry = open_registry(each.uri, each.credentials, settings.lifetime, transports=effects.transports)
     try:
         position = registry.read("", Deadline.after(PATIENCE, effects.clock)).store_position

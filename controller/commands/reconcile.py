@@ -23,7 +23,7 @@ from model.guard import OFF
 from model.memory import Memory, memory_after
 from model.report import PassReport
 
-#: Seconds to wait for an inspect. There is no next pass that would use what comes later.
+#: Seconds to wait for an inspect. They are more than in the agent, because no next pass would use a later answer.
 PATIENCE = 5.0
 
 #: With several registries, the first of these that any of them calls for is the exit code.
@@ -85,8 +85,8 @@ def _pass_over(
 
 
 def _pass_after_wait(one_pass: Callable[[Memory], PassReport], clock: Clock) -> PassReport:
-    """Make a pass, and return its report. While it only waits for a sign of life, as --take-over asks, make it again
-    and again."""
+    """Make a pass, and return its report. As long as a pass only waits for a sign of life, because of --take-over, wait
+    and make another one; return the last report."""
     memory, deadline = Memory(), Deadline.after(MAX_WAIT, clock)
     while (report := one_pass(memory)).waits and not deadline.passed:
         if not memory.take_over:

@@ -38,8 +38,8 @@ class Flag:
     #: Whether the flag may be given several times. Its environment variable then holds several values, separated by
     #: whitespace.
     repeatable: bool = False
-    #: What to do instead of giving the flag an empty value on the command line, where that is wrong usage. Its
-    #: environment variable counts as not set where it is empty, with a warning. None: an empty value is like any other.
+    #: None: an empty value is valid. Otherwise an empty value on the command line is wrong usage, and this text tells
+    #: the operator what to do instead. An empty environment variable then counts as not set, with a warning.
     instead_of_empty: str | None = None
 
 
@@ -95,10 +95,10 @@ FLAGS = (
     Flag(
         "delete-guard",
         "PERCENT",
-        "Hold a delete back until three passes in a row, and two seconds, have called for it: if the engine says that "
-        "the container still runs, or says nothing of it; and if, stopped containers aside, more than this part of the "
-        "host's entries would go. With 100 no part is too large. With 0 there is no guard: whatever the engine's list "
-        "lacks is deleted at once.",
+        "Hold a delete back until three passes in a row, and two seconds, have called for it, in two cases: if the "
+        "engine says that the container still runs, or gives no answer about it; and if, stopped containers aside, "
+        "more than this percentage of the host's keys, and more than three, would be deleted. With 100, no number is "
+        "too large. With 0 there is no guard: whatever the engine's list lacks is deleted at once.",
         "50",
         new=True,
     ),
@@ -281,7 +281,8 @@ def _refuse_password_on_command_line() -> None:
 
 
 def _refuse_empty_values(flags: Sequence[Flag]) -> None:
-    """Refuse a flag with an empty value on the command line where it is most likely a variable that is not set."""
+    """Raise WrongUsage if a flag has an empty value on the command line and may not have one. The cause is most likely
+    a shell variable that is not set."""
     problems = [
         f"{'--' if flag.new else '-'}{flag.name} '': it is empty; {flag.instead_of_empty}"
         for flag in flags
@@ -301,7 +302,7 @@ def empty_variables() -> list[str]:
 
 
 def _is_empty(flag: Flag, source: ParameterSource) -> bool:
-    """Return whether the flag has an empty value that comes from there."""
+    """Return whether the flag has an empty value that comes from this source."""
     context, name = click.get_current_context(), _parameter(flag.name)
     return context.get_parameter_source(name) is source and not context.params[name]
 

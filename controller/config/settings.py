@@ -36,7 +36,7 @@ RawOptions = Mapping[str, str]
 UNNEEDED_FLAGS = ("cleanup", "resync", "retry-attempts", "retry-interval")
 
 
-#: Seconds by which etcd may round up what it says is left of a key's lifetime.
+#: The most seconds by which etcd rounds up what is left of a key's lifetime when it reports it.
 _ROUNDING = 1.0
 
 
@@ -50,8 +50,10 @@ class Settings:
     rules: Rules
     #: How long keys live, and how often they are renewed (-ttl and -ttl-refresh). By default keys do not expire.
     lifetime: Lifetime
-    #: When deletes are held back (--delete-guard). By default if their containers run, or if they are more than 50
-    #: percent of the host's entries, because an engine that restarts was seen to show an empty list for a second.
+    #: When deletes are held back (--delete-guard). By default a delete is held back if its container still runs, or the
+    #: engine does not say whether it does. Stopped containers aside, deletes are also held back if they are more than
+    #: 50 percent of the host's keys and more than three, because an engine that restarts was seen to show an empty list
+    #: for a second.
     guard: GuardRule
     #: Whether the owner name may be taken from another engine whose agent is silent (--take-over). Off by default, so
     #: that a host that was given another host's name by mistake writes nothing.
@@ -82,7 +84,7 @@ class Settings:
 
     @property
     def longest_wait(self) -> float:
-        """The most seconds from a failed pass to the next one. Keys with a lifetime outlast it and a pass."""
+        """The most seconds from a failed pass to the next one. Keys with a lifetime outlast it and the next pass."""
         spare = self.lifetime.kept - self.pass_timeout if self.lifetime.ttl else inf
         return min(spare, SEQUENCE[-1])
 

@@ -1,12 +1,12 @@
 """HTTP connections that keep to the time limits of a request, whatever the other end does.
 
-urllib3 takes its read time-out for the time between two pieces of an answer, so that an answer which comes byte by byte
-never ends. With the pools of this module, a request has a limit as a whole: for connecting, the TLS handshake, sending,
-and every byte of headers and body. It is the ``total`` of its ``urllib3.Timeout``, or the read time-out where no total
-is given. Below it, the read time-out stays the longest silence.
+urllib3 applies its read time-out to the time between two pieces of an answer, so an answer that comes byte by byte may
+never end. With the connection pools of this module, a request has one time limit as a whole: for connecting, the TLS
+handshake, sending, and every byte of headers and body. The limit is the ``total`` of the request's ``urllib3.Timeout``,
+or its read time-out where no total is given. Within that limit, the read time-out is the longest silence.
 
-Connections are made to the addresses that ``Names`` remembers of a host. The name itself goes into the Host header, and
-is what a certificate has to be valid for.
+Connections are made to the addresses that ``Names`` remembers of a host. The Host header has the name itself, and a
+certificate has to be valid for the name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from controller.effects.network import connect
 #: The time limits of one request, in seconds.
 TimeLimits = urllib3.Timeout
 
-#: Bytes that are sent between two looks at the clock.
+#: The most bytes that are sent before the time that is left is looked at again.
 _PIECE = 16 * 1024
 
 
@@ -60,8 +60,8 @@ def _bound(manager: urllib3.PoolManager, names: Names) -> None:
 
 
 class _RequestTime:
-    """What is left of the time of the request that a pool makes. A pool makes one request at a time, as each belongs to
-    one client, and a client to one thread."""
+    """The time limits of the request that a pool is making. A pool makes one request at a time, because each pool
+    belongs to one client, and each client to one thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -69,7 +69,7 @@ class _RequestTime:
         self._whole = Deadline.after(0, clock)
 
     def begin(self, timeout: urllib3.Timeout) -> None:
-        """A request begins, with these limits."""
+        """Start the time of a request with these limits."""
         silence, total, connecting = timeout.read_timeout, timeout.total, timeout.connect_timeout
         assert isinstance(silence, (int, float))
         self._silence = silence
@@ -82,17 +82,18 @@ class _RequestTime:
         return self._whole.left
 
     def to_connect(self, addresses: int = 1) -> float:
-        """Return the seconds that connecting to the next one of so many addresses may take, or a TLS handshake. Raises
-        TimeoutError."""
+        """Return the seconds that connecting to the next address may take, where ``addresses`` is the number of those
+        that are still to be tried. Raises TimeoutError if no time is left."""
         return _some(min(self._connecting, self._whole.left / addresses))
 
     def to_go_on(self) -> float:
-        """Return the seconds that the next step of sending or receiving may take. Raises TimeoutError."""
+        """Return the seconds that sending or receiving the next piece may take. Raises TimeoutError if no time is
+        left."""
         return _some(min(self._silence, self._whole.left))
 
 
 def _some(seconds: float) -> float:
-    """Return the seconds if there are any left. To a socket, 0 would mean not to wait at all."""
+    """Return ``seconds``. Raises TimeoutError if they are 0, which would tell a socket not to wait at all."""
     if not seconds:
         raise TimeoutError("timed out")
     return seconds
@@ -107,7 +108,7 @@ class _Connection(HTTPConnection):
         self.response_class = partial(_Response, time)  # type: ignore[assignment] # called as the class is
 
     def _new_conn(self) -> socket.socket:
-        """Connect, with the errors of urllib3. A TLS handshake that follows gets the socket's own time-out."""
+        """Connect, and raise the errors of urllib3. A TLS handshake that follows keeps to the socket's time-out."""
         try:
             return self._connected()
         except TimeoutError as error:
@@ -116,7 +117,7 @@ class _Connection(HTTPConnection):
             raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
 
     def _connected(self) -> socket.socket:
-        """Connect to the first address that accepts a connection. Raises OSError."""
+        """Connect to the first address that accepts a connection. Raises OSError if none does."""
         addresses = self._names.addresses(self._dns_host, self.port, self._time.left)
         problem = OSError("it has no address")
         for number, (family, address) in enumerate(addresses):
@@ -137,7 +138,7 @@ class _Connection(HTTPConnection):
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
-    """The same over TLS."""
+    """A connection over TLS that keeps to the time of its pool's request."""
 
 
 class _Response(HTTPResponse):
@@ -160,7 +161,7 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read what comes next. Raises TimeoutError."""
+        """Read the next bytes that arrive. Raises TimeoutError if none arrive in time."""
         self._sock.settimeout(self._time.to_go_on())
         return self._raw.readinto(buffer)
 
@@ -181,13 +182,13 @@ class _Pool(urllib3.HTTPConnectionPool):
         self.ConnectionCls = partial(self.ConnectionCls, names, self._time)
 
     def urlopen(self, method: str, url: str, *args: Any, **more: Any) -> Any:
-        """Make a request; its time begins now."""
+        """Make a request, and start its time."""
         self._time.begin(more["timeout"])
         return super().urlopen(method, url, *args, **more)
 
 
 class _TlsPool(_Pool, urllib3.HTTPSConnectionPool):
-    """The same over TLS."""
+    """Connections over TLS to one host and port, each of which keeps to the time of the pool's request."""
 
     ConnectionCls = _TlsConnection
 
@@ -227,7 +228,7 @@ class UnixAdapter(HTTPAdapter):
         return self._pool
 
     def request_url(self, request: Any, proxies: Any) -> str:
-        """Return the path and query of a request: no proxy needs the whole URL."""
+        """Return the path and query of a request. Only a proxy would need the whole URL."""
         return str(request.path_url)
 
     def close(self) -> None:

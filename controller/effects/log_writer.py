@@ -1,8 +1,8 @@
 """Write the lines of the log in the background, so that nothing waits for whoever reads the log.
 
 Standard error may be a pipe that nobody reads, a closed one, or a file on a full disk. Lines that cannot be written are
-dropped and counted. The listener of the standard library's QueueHandler does not fit: it starts a thread by itself, the
-length of lines does not count for its queue, and at the end it waits without a bound.
+dropped and counted. The standard library's QueueHandler and QueueListener do not fit: the listener starts a thread by
+itself, the limit of its queue ignores the length of lines, and at the end it waits without a bound.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from threading import Lock
 
 from controller.effects.background import Background
 
-#: Bytes of lines that may wait to be written: some thousand lines, and little beside the rest of the program.
+#: The most bytes of lines that may wait to be written: some thousand lines, and little compared to the memory of the
+#: rest of the program.
 LIMIT = 2**20
 
 #: Seconds that the end of the program waits for the lines that are not written yet.
@@ -28,12 +29,13 @@ _IDLE = 3600.0
 
 
 def write_to_stderr(data: bytes) -> int:
-    """Write the begin of the data to standard error, and return how many bytes that was. Wait while it is full.
+    """Write as much of the data as standard error takes, from its beginning, and return the number of bytes. If
+    standard error takes none, wait until it takes some.
 
-    Raises OSError. ``sys.stderr`` itself is not used, because it would keep what it could not write, and try again when
-    the program ends. If others share standard error, one of them may have made it non-blocking.
+    Raises OSError. ``sys.stderr`` itself is not written to, because it would keep what it could not write, and try
+    again when the program ends. Standard error may be non-blocking: another process that shares it may have made it so.
     """
-    if sys.stderr is None:  # It was closed when the program started. Its number may stand for another file by now.
+    if sys.stderr is None:  # It was closed when the program started, and its number may be another file's now.
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     descriptor = sys.stderr.fileno()
     try:
@@ -52,7 +54,7 @@ class LogWriter:
         write: Callable[[bytes], int] = write_to_stderr,
         patience: float = PATIENCE,
     ) -> None:
-        """``write`` writes the begin of some data, returns the number of bytes, and raises OSError if it cannot.
+        """``write`` works as ``write_to_stderr``.
         ``patience`` is how many seconds ``flush`` waits."""
         self._write = write
         self._patience = patience
@@ -71,17 +73,18 @@ class LogWriter:
         background.start(self._run, name="log")
 
     def announce_losses(self, notice: Callable[[int], str]) -> None:
-        """Have the line ``notice(lost)`` written before the first line that can be written after so many were lost."""
+        """Set what is written after ``lost`` lines were lost: the line ``notice(lost)``, before the next line that can
+        be written."""
         self._notice = notice
 
     def report_losses(self, on_lost: Callable[[int], None]) -> None:
-        """Call ``on_lost`` with the number of lines lost until now, and with that of each further loss."""
+        """Call ``on_lost`` with the number of lines lost until now, and later with the number of each further loss."""
         with self._lock:
             self._on_lost = on_lost
             on_lost(self._lost)
 
     def put(self, line: str) -> None:
-        """Have the line written, and return at once. If too much waits already, the oldest lines are lost."""
+        """Have the line written in the background, and return at once. If too much waits, drop the oldest lines."""
         data = f"{line}\n".encode(errors="backslashreplace")
         with self._lock:
             self._lines.append(data)
@@ -102,7 +105,7 @@ class LogWriter:
         self._drained.wait(self._patience)
 
     def close(self) -> None:
-        """End the background work when all lines that wait are written. Return at once."""
+        """Have the background work end after it has written all lines that wait. Return at once."""
         self._closed = True
         self._arrived.set()
 
@@ -130,7 +133,8 @@ class LogWriter:
             return line
 
     def _write_line(self, line: bytes) -> None:
-        """Write the line, after the end of a torn line and a notice of lost lines if there are any."""
+        """Write a line. First end the previous line, if only a part of it was written, and announce lost lines, if
+        there are any."""
         lost = self._lost
         before = "\n" if self._torn else ""
         if lost > self._told:

@@ -1,6 +1,7 @@
-"""The addresses of host names, looked up beside the program. Nobody who needs one waits for a name server that is dead.
+"""Look up host names in the background, so that a dead name server holds up at most the first request to each name.
 
-The machine's resolver has no time limit that a program could set, and the client libraries ask it at each connection.
+The machine's resolver has no time limit that a program could set, and the client libraries would ask it for each
+connection.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from controller.effects.network import Network, Resolved, numeric
 #: Seconds after which a name is looked up again.
 REFRESH = 30.0
 
-#: Seconds between two look-ups of a name at least, and after one that failed.
+#: The least seconds between two look-ups of a name. A look-up that failed is repeated after this time.
 RETRY = 5.0
 
 
 class Names:
-    """Remembers the addresses of names, and looks them up again in the background: every 30 seconds, and soon after
-    nobody could be reached at them. A look-up that fails leaves the addresses that are known."""
+    """Remembers the addresses of names, and looks each name up again in the background: every 30 seconds, and soon
+    after all connections to its addresses failed. If a look-up fails, the addresses that are known stay."""
 
     def __init__(self, network: Network, background: Background, clock: Clock) -> None:
         """Nothing is looked up yet."""
@@ -30,13 +31,13 @@ class Names:
     def addresses(self, host: str, port: int, seconds: float) -> Sequence[Resolved]:
         """Return the addresses of a host, in the order in which they should be tried.
 
-        Where the name was never asked for before, wait for the answer for ``seconds`` at most; later calls never wait.
-        Raises OSError if no address is known.
+        The first call for a name waits for its look-up, for ``seconds`` at most. Later calls never wait. Raises OSError
+        if no address is known.
         """
         return numeric(host, port) or self._name(host, port).addresses(seconds)
 
     def doubt(self, host: str, port: int) -> None:
-        """Look a name up again soon: nobody could be reached at its addresses."""
+        """Have a name looked up again soon, because no connection to its addresses succeeded."""
         if name := self._names.get((host, port)):
             name.doubt()
 
@@ -51,7 +52,7 @@ class Names:
 
 
 class _Name:
-    """One name."""
+    """One host name, and what is known of its addresses."""
 
     def __init__(self, host: str, port: int, network: Network, background: Background, clock: Clock) -> None:
         self._host, self._port = host, port
@@ -75,7 +76,7 @@ class _Name:
         self._doubted.set()
 
     def keep_up(self) -> None:
-        """Look the name up, again and again."""
+        """Look the name up again and again. This runs in the background."""
         while True:
             wait = REFRESH - RETRY if self._look_up() else 0.0
             self._answered.set()
@@ -94,5 +95,5 @@ class _Name:
         return bool(found)
 
 
-#: What is remembered on behalf of callers that hand down nothing else.
+#: The names that are shared by all callers that are given no ``Names`` of their own.
 MACHINE = Names(Network(), Threads(), Clock())

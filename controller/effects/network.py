@@ -20,7 +20,7 @@ def resolve(host: str, port: int) -> Sequence[Resolved]:
 
 
 def numeric(host: str, port: int) -> Sequence[Resolved]:
-    """Return what an address stands for, without asking anybody; nothing if the host is a name."""
+    """Return a numeric address as sockets take it, without a look-up; an empty sequence if the host is a name."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
@@ -29,8 +29,8 @@ def numeric(host: str, port: int) -> Sequence[Resolved]:
 
 
 def connect(family: int, address: Any, seconds: float) -> socket.socket:
-    """Return a socket that is connected to an address: a path for the family of Unix sockets. Raises OSError, also when
-    ``seconds`` have passed."""
+    """Return a socket that is connected to an address, which is a path in the family of Unix sockets. Raises OSError,
+    also if it is not connected after ``seconds``."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if family != socket.AF_UNIX:

@@ -1,4 +1,7 @@
-"""The answer of a health check. ``wharfinger health`` loads this module, and none of those that find the answer."""
+"""The answer of a health check.
+
+It has a module of its own so that ``wharfinger health`` need not load the modules that do the check.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import NamedTuple
 
 
 class Answer(NamedTuple):
-    """Whether a check is passed, and why."""
+    """Whether a check was passed, and why."""
 
     good: bool
     #: Why, for people.

@@ -88,7 +88,7 @@ def describe(report: PassReport) -> str:
 
 
 def _renaming(report: PassReport) -> str:
-    """Return what to say of a host that has another name now than its owner name was taken from."""
+    """Return a sentence about a host that was renamed after the agent took its owner name; empty for any other host."""
     if not report.new_name:
         return ""
     return (

@@ -30,7 +30,8 @@ from model.report import PassReport, PassResult, Result, Stage
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-#: The results that are counted. A change that is ``waiting`` was not tried, and only a dry run has ``pending``.
+#: The results that are counted. ``waiting`` is missing because such a change was not tried, and ``pending`` because
+#: only a dry run has it.
 _RESULTS = (Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.REJECTED, Result.SKIPPED)
 
 

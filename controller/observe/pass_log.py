@@ -19,10 +19,11 @@ log = logs.logger("wharfinger.pass")
 #: any length.
 VALUE_LIMIT = 300
 
-#: A change that the registry does not make is logged at every so many tries: about once an hour.
+#: A change that the registry does not make is logged at its first try, and again after this many further tries, which
+#: is about once an hour.
 TRIES_PER_LINE = 60
 
-#: The most changes of one pass that have a line each because they were not made.
+#: The most changes of one pass that were not made and have a log line each. One more line counts the others.
 MOST_LINES = 10
 
 #: The most owners of an inner prefix that are logged.
@@ -110,7 +111,8 @@ class PassLog:
             log.info("the host has its old name again", owner=report.owner)
 
     def _log_inner_prefixes(self, now: tuple[InnerPrefix, ...]) -> None:
-        """Log each inner prefix once. Not every pass asks for them, so nothing shows when one ends."""
+        """Log each inner prefix once. Nothing is logged when an inner prefix ends, because a pass that reports none may
+        not have asked for them."""
         for each in now:
             if each.prefix not in self._inner:
                 log.warning(
@@ -136,7 +138,8 @@ class PassLog:
             self._failures, self._failure, self._settled = 0, None, True
 
     def _log_failure(self, report: PassReport, wait: float) -> None:
-        """Log a failed pass. Those that follow at the normal interval are logged only if they say something else."""
+        """Log a failed pass. If the next pass follows at the normal interval, log this one only if it failed in another
+        way than the pass before."""
         failure = report.result, report.problem
         self._failures += 1
         self._settled = False
@@ -164,15 +167,15 @@ def _fields(refusal: Refusal) -> dict[str, str]:
 
 
 def _is_told(outcome: Outcome, setbacks: Mapping[str, Setback]) -> bool:
-    """Return whether a change that was not made is logged: when it was tried for the first time, and rarely after
-    that."""
+    """Return whether the outcome is logged as a change that was not made: after the first try, and then after every
+    TRIES_PER_LINE further ones."""
     setback = setbacks.get(outcome.change.key)
     tried = outcome.result in {Result.CONFLICT, Result.FAILED, Result.REJECTED}
     return tried and setback is not None and setback.tries % TRIES_PER_LINE == 1
 
 
 def _log_not_made(outcomes: Sequence[Outcome]) -> None:
-    """Log changes that were not made: a line for each of the first few, and one for all others."""
+    """Log changes that were not made: a line for each of the first MOST_LINES, and one for all others."""
     for outcome in outcomes[:MOST_LINES]:
         _log_outcome(outcome)
     if len(outcomes) > MOST_LINES:

@@ -1,4 +1,4 @@
-"""Removing all entries of one owner, because its host is taken out of service. This may run on any host."""
+"""Remove all entries of one owner, because its host is taken out of service. This may run on any host."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ TIMEOUT = 30.0
 #: Seconds between two checks whether the liveness query is gone.
 POLL_INTERVAL = 0.2
 
-#: Seconds that the answer of an agent is waited for at most.
+#: The most seconds to wait for an agent's answer.
 MAX_WAIT = 600.0
 
-#: The lifetime of the liveness query. It outlasts the wait, and the query expires by itself if this program is killed
-#: meanwhile.
+#: The lifetime of the liveness query. It is longer than the longest wait. If this program is killed while it waits, the
+#: query expires by itself.
 QUERY_LIFETIME = Lifetime(ttl=round(MAX_WAIT) + 60, refresh=60)
 
 
@@ -76,8 +76,8 @@ def other_owners(owner: Owner, registry: Reader) -> tuple[str, ...]:
 
 
 def wait_for_answer(owner: Owner, registry: Reader, given: float | None) -> float:
-    """Return how many seconds to wait for an answer of the owner's agent: ``given``, or else what its note asks for.
-    Raises RegistryUnavailable, and Stop if the agent may take too long."""
+    """Return how many seconds to wait for an answer of the owner's agent: ``given``, or, if that is None, as long as
+    its note says that it may take. Raises RegistryUnavailable, and Stop if that is longer than MAX_WAIT."""
     return _wait(owner, registry.read(owner.name, owner.deadline, consistent=True), given)
 
 
@@ -93,10 +93,10 @@ def _wait(owner: Owner, actual: Actual, given: float | None) -> float:
 
 def is_alive(owner: Owner, registry: Registry, given: float | None) -> bool:
     """Return whether an agent of this owner is alive: whether somebody removes the liveness query within ``given``
-    seconds, or, if that is None, within the time that the agent's note asks for.
+    seconds, or, if that is None, within the time that the agent's note says that it may take.
 
-    Keys are to be written with the lifetime QUERY_LIFETIME. Raises RegistryUnavailable, and Stop if the agent may take
-    too long to answer.
+    ``registry`` has to be one that writes keys with the lifetime QUERY_LIFETIME. Raises RegistryUnavailable, and Stop
+    if the agent may take longer than MAX_WAIT to answer.
     """
     key = RecordKeys(owner.layout.prefix).liveness_query(owner.name)
     query = Change(Action.CREATE, key, LIVENESS_QUESTION, None, Reason.ASKED)
@@ -105,7 +105,7 @@ def is_alive(owner: Owner, registry: Registry, given: float | None) -> bool:
         raise RegistryUnavailable(f"cannot ask whether the agent is alive: {asked.detail}")
     start = owner.clock.monotonic()
     while (actual := registry.read(owner.name, owner.deadline, consistent=True)).liveness_query:
-        # An agent that has started meanwhile has written another note.
+        # The time is read from the note each time: an agent that was started meanwhile has written another note.
         if owner.clock.monotonic() - start >= _wait(owner, actual, given):
             withdrawn = Change(Action.DELETE, key, "", actual.liveness_query, Reason.ASKED)
             registry.apply(owner.name, withdrawn, owner.deadline)

@@ -72,15 +72,15 @@ class Loop:
                 memory = memory.trying_everything()
 
     def _wait_after(self, report: PassReport, failures: int) -> float:
-        """Return the seconds until the next pass; ``failures`` is the number of outages in a row. A pass that made
-        changes until it ran out of time is followed at once."""
+        """Return the seconds until the next pass; ``failures`` is the number of outages in a row. After a pass that
+        made changes until it ran out of time, the next one begins at once."""
         if report.result is PassResult.UNFINISHED:
             return 0.0
         return backoff(failures, self._pace.interval, self._pace.jitter(), self._pace.longest_wait)
 
     def wake(self) -> None:
-        """Have the next pass at once, or right after the one that is running. It tries every change, also those that
-        wait because the registry did not make them."""
+        """Have the next pass begin at once, or right after the pass that is running. It tries every change, also the
+        changes that wait because the registry did not make them."""
         self._pace.waker.set()
 
     def stop(self) -> None:

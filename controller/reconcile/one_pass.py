@@ -56,8 +56,11 @@ class Source(Protocol):
         """Return the containers; an empty snapshot means that none runs. Raises EngineUnavailable."""
 
     def presence(self, containers: Collection[str], deadline: Deadline) -> Mapping[str, Presence]:
-        """Return what the engine says of each of these containers, which are given by id or name, when it is asked for
-        that one. It raises nothing and takes a part of the pass at most: what is not known by then is UNKNOWN."""
+        """Ask the engine about each of these containers, which are given by id or name, and return what it says.
+
+        It raises nothing. It takes only a part of the time that is left of the pass; a container about which there is
+        no answer by then is UNKNOWN.
+        """
 
 
 @frozen
@@ -72,7 +75,7 @@ class PassSettings:
     #: Whether the owner name may be taken from another engine whose agent is silent, until the first pass that writes
     #: the record.
     take_over: bool = False
-    #: What the agent notes about itself beside the owner record; None for a pass that is not an agent's.
+    #: The agent note that the pass writes where it is missing; None for a pass that is not made by an agent.
     note: AgentNote | None = None
     #: Whether keys under custom ids that hold the right value and that no host claims may be taken over, until the
     #: first pass that writes the record.
@@ -110,7 +113,7 @@ class _View:
     """What a pass read."""
 
     engine_id: str
-    #: The engine's new name for its host, if the owner has the one before; empty otherwise.
+    #: The name that the engine gives its host now, if the owner name is an earlier one; empty otherwise.
     new_name: str
     actual: Actual
     snapshot: Snapshot
@@ -123,15 +126,16 @@ class _Decision:
     """What a pass decided."""
 
     plan: Plan
-    #: What the owner record has to be before the other changes are made.
+    #: The owner record that the registry has to hold before the changes that need it are made.
     record: OwnerRecord
     wanted: Desired
-    #: The prefixes within this one that have agents of their own, if the plan needed to know them.
+    #: The inner prefixes of this one; empty if the pass did not need to ask for them.
     inner: tuple[InnerPrefix, ...]
     #: Whether the store is not the one of the pass before.
     replaced: bool
-    #: The changes that were not made when they were last tried, and those of them that wait in this pass.
+    #: The changes that were not made when they were last tried, by their keys.
     setbacks: Mapping[str, Setback]
+    #: Those of the setbacks whose change is not tried in this pass.
     waiting: Mapping[str, Setback]
     #: The deletes that the guard holds back.
     held_deletes: Mapping[str, HeldDelete] = field(factory=dict)
@@ -140,8 +144,8 @@ class _Decision:
 
     @property
     def needs_consistent_read(self) -> bool:
-        """Whether it may be carried out only after a consistent read: it has deletes that do not wait, or the store was
-        replaced."""
+        """Whether the plan may be carried out only after a consistent read: it has a delete that does not wait, or the
+        store was replaced."""
         return self.replaced or any(each.key not in self.waiting for each in self.plan.deletes)
 
 
@@ -159,9 +163,10 @@ class _Pass:
     def run(self) -> PassReport:
         """Read, decide, apply, report.
 
-        Before a delete, registry and containers are read again, the registry consistently, and the guard is asked.
-        Every thirtieth pass reads consistently in any case, as a member that is cut off from the others goes on to
-        answer with old data. So does one that looks for the answer to a liveness query.
+        Before a delete, registry and containers are read again, the registry consistently, and the guard decides which
+        deletes wait. Every thirtieth pass reads consistently in any case, because a member that is cut off from the
+        others goes on to answer with old data. A pass that looks for the answer to a liveness query also reads
+        consistently.
         """
         due = self.memory.passes_since_consistent_read >= MAX_PASSES_WITHOUT_CONSISTENT_READ
         view = self._read(consistent=due or self.memory.take_over is not None)
@@ -174,8 +179,8 @@ class _Pass:
         return self._report(view, decision, outcomes)
 
     def failed(self, result: PassResult, error: Exception) -> PassReport:
-        """Return the report of a pass that did not get as far as a plan. A registry that this agent cannot read may be
-        unreadable to others, too, so the wait for a sign of life then begins anew."""
+        """Return the report of a pass that did not get as far as a plan. If the registry could not be read, the wait
+        for a sign of life begins anew: perhaps the other agent cannot read or write the registry either."""
         take_over = None if result is PassResult.REGISTRY_ERROR else self.take_over
         return PassReport(
             result, self.owner, str(error), seconds=self.seconds, engine_id=self.engine_id, take_over=take_over
@@ -196,8 +201,8 @@ class _Pass:
         backs afterwards is an orphan, even if a second agent on this host had just written it. In the other order that
         agent's fresh entry would look like an orphan.
 
-        Once the owner is known, the engine is asked only after a liveness query was answered: an agent is alive while
-        its engine hangs.
+        Once the owner is known, a liveness query is answered before the engine is asked, because an agent is alive even
+        while its engine hangs.
         """
         identity = None if self.owner else self._identity()
         self.owner = identity.name if identity else self.owner
@@ -220,16 +225,20 @@ class _Pass:
         return identity
 
     def _answer_liveness_query(self, actual: Actual) -> None:
-        """Remove the liveness query if there is one. Its removal tells who asked that the agent is alive. An agent that
-        knows that another engine has the name does not answer: the query is not for it, and may be its own."""
+        """Remove the liveness query, if there is one.
+
+        ``wharfinger deregister``, or an agent with --take-over, has written it to learn whether this owner's agent is
+        alive, and its removal says that it is. If the owner record belongs to another engine than this one, the query
+        is left: it is meant for the agent of that engine, and this agent may have written it itself.
+        """
         query = actual.liveness_query
         if query and record_in(actual.record).belongs_to(self._known_engine_id()):
             change = Change(Action.DELETE, query.key, "", query, Reason.ASKED)
             self.registry.apply(self.owner, change, self.deadline)
 
     def _known_engine_id(self) -> str:
-        """Return the engine's id, or an empty text while it is not known. With --take-over the engine is asked for it,
-        as the query may be one that this host wrote before its agent was started again."""
+        """Return the engine's id, or an empty text while it is not known. With --take-over, ask the engine for it
+        first: this agent may have written the query itself, before it was restarted, and must not answer it."""
         if self.settings.take_over and not self.engine_id:
             with suppress(EngineUnavailable):
                 self._identity()
@@ -276,8 +285,8 @@ class _Pass:
         return with_record(planned, record, actual, ownership), record
 
     def _guard(self, view: _View, decision: _Decision) -> _Decision:
-        """Return the decision without the deletes that have to wait. The engine is asked for each container of a delete
-        that it did not list."""
+        """Return the decision without the deletes that have to wait. If the engine's list lacks the container of a
+        delete, the engine is asked about that container."""
         settings, deletes = self.settings, decision.plan.deletes
         if not (deletes and settings.guard.on):
             return decision
@@ -294,9 +303,12 @@ class _Pass:
         return evolve(decision, plan=planned, held_deletes=held_deletes, waiting=waits)
 
     def _owner_record(self, view: _View) -> OwnerRecord:
-        """Return this owner's record. Raises OwnerConflict if another engine wrote it, unless --take-over applies and
-        that engine's agent is silent. --take-over applies until the first pass that writes the record. Raises
-        RegistryUnavailable if that agent cannot be asked."""
+        """Return this owner's record.
+
+        Raises OwnerConflict if another engine wrote the record, unless --take-over applies and that engine's agent is
+        silent. --take-over applies until the first pass that writes the record. Raises RegistryUnavailable if that
+        engine's agent cannot be asked.
+        """
         record = record_in(view.actual.record)
         if record.belongs_to(view.engine_id):
             self.take_over = None
@@ -328,8 +340,8 @@ class _Pass:
     def _ownership(self, record: OwnerRecord, memory: Memory, wanted: Desired, actual: Actual) -> Ownership:
         """Return which keys are ours. The other hosts' records are read only where a key depends on them.
 
-        A host without a record comes from registrator, or lost its record: what it wants and finds is taken for its
-        own. From then on the record tells what is.
+        A host without a record ran registrator before, or lost its record. So this pass may take over keys under custom
+        ids that hold the wanted value. After it, the owner record says which of these keys are the host's.
         """
         may_adopt = not has_record(actual.record) or (self.settings.adopt and self._unrecorded)
         ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known, may_adopt=may_adopt)
@@ -342,8 +354,8 @@ class _Pass:
 
     def _apply(self, view: _View, decision: _Decision) -> tuple[Outcome, ...]:
         """Make the changes: first the renewals, since those keys expire, then the owner record, then the others. A
-        change that is not made does not stop the others, except that changes which need the owner record are not made
-        without it. In the end the record is corrected, if it claims what did not become this host's."""
+        change that is not made does not stop the others; but changes that need the owner record are not made if it
+        could not be written. At the end, claims to keys that did not become this host's are taken out of the record."""
         with self._timed(Stage.APPLY):
             planned = decision.plan.changes
             renewals = sorted((each for each in planned if each.action is Action.RENEW), key=_seconds_left)
@@ -357,7 +369,7 @@ class _Pass:
             return outcomes
 
     def _make(self, changes: Sequence[Change], decision: _Decision) -> tuple[Outcome, ...]:
-        """Make those of the changes that do not wait, and return the outcomes of all."""
+        """Make the changes, except those that wait because of a setback, and return the outcomes of all."""
         waits = decision.waiting
         outcomes = [Outcome(each, Result.WAITING, waits[each.key].detail) for each in changes if each.key in waits]
         going = [change for change in changes if change.key not in waits]
@@ -366,8 +378,8 @@ class _Pass:
         return tuple(outcomes)
 
     def _withdrawal(self, before: Stored | None, record: OwnerRecord, outcomes: Sequence[Outcome]) -> Change | None:
-        """Return the change that takes out of the owner record what it must not claim after these outcomes, or None.
-        ``before`` is the record as it was read, and ``record`` the one that was to be written."""
+        """Return the change that takes claims out of the owner record which it must not have after these outcomes; None
+        if there are none. ``before`` is the record as it was read, and ``record`` the one that was to be written."""
         withdrawn = withdrawn_claims(outcomes, record_in(before).claims)
         claims = {key: claim for key, claim in record.claims.items() if key not in withdrawn}
         stored = _record_after(before, outcomes)
@@ -406,13 +418,13 @@ class _Pass:
 
 
 def _seconds_left(renewal: Change) -> float:
-    """Return how long a key lives that is to be renewed, in seconds; one that does not expire lives for ever."""
+    """Return the seconds that a key which is to be renewed has left; infinity if it does not expire."""
     left = renewal.before.ttl if renewal.before else None
     return inf if left is None else left
 
 
 def _sorted_out(recorded: Iterable[Outcome], changes: Iterable[Change]) -> tuple[list[Outcome], list[Change]]:
-    """Return the outcomes of the changes that may not be made because of the owner record, and the other changes."""
+    """Return the outcomes of the changes that the owner record's outcome forbids, and the changes that may be made."""
     stopped: list[Outcome] = []
     going: list[Change] = []
     record = next(iter(recorded), None)
@@ -446,5 +458,5 @@ def _stops(record: Outcome, change: Change) -> bool:
 
 
 def _missing_address(wanted: Desired) -> str:
-    """Return a message about a host none of whose ports could be given an address; empty for any other."""
+    """Return a message if none of this host's ports could be given an address; an empty string otherwise."""
     return f"no port of this host can be registered: {wanted.host_address_problem}" if wanted.none_addressed else ""

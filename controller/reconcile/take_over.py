@@ -1,4 +1,4 @@
-"""Asking, before the owner name of another engine is taken (``--take-over``), whether that engine's agent is alive."""
+"""Ask whether another engine's agent is alive, before the owner name of that engine is taken (``--take-over``)."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ class TakeOver:
     deadline: Deadline
 
     def step(self, wait: LivenessWait | None, engine: str, actual: Actual) -> tuple[LivenessWait, str]:
-        """Return the wait for a sign of life that goes on, and why the name is not taken from ``engine`` in this pass;
-        an empty text if it is. ``wait`` is that of the pass before, and ``actual`` was read consistently if there is
-        one. Raises RegistryUnavailable if that engine's agent cannot be asked."""
+        """Return the wait for a sign of life, for the next pass to continue, and why this pass does not take the name
+        from ``engine``; the reason is empty if it takes the name.
+
+        ``wait`` is the wait that the pass before returned. If it is not None, ``actual`` has to be from a consistent
+        read. Raises RegistryUnavailable if the agent of ``engine`` cannot be asked.
+        """
         seconds = seconds_to_answer(actual.agent_note)
         query_is_there = actual.liveness_query is not None
         step, wait = take_over_step(wait, engine, seconds, self.clock.monotonic(), query_is_there=query_is_there)
@@ -50,7 +53,7 @@ class TakeOver:
         )
 
     def _ask(self, actual: Actual) -> bool:
-        """Write a liveness query that does not expire. Return False in a dry run, which asks nobody."""
+        """Write a liveness query that does not expire. Return whether it was written: a dry run writes nothing."""
         key = RecordKeys(self.prefix).liveness_query(self.owner)
         query = Change(Action.NOTE, key, LIVENESS_QUESTION, actual.liveness_query, Reason.ASKED)
         asked = self.registry.apply(self.owner, query, self.deadline)

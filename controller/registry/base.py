@@ -126,19 +126,21 @@ class Found:
     """What a writer finds at a key that is not as it was read."""
 
     value: str
-    #: The key's version, as in ``Stored``, and the one that it had when it was created.
+    #: The key's version, as in ``Stored``.
     version: int
+    #: The version that the key had when it was created.
     created: int
 
 
 def overtaken(change: Change, found: Found | None, claimed: int = 0) -> Outcome:
     """Return the outcome of a change whose key was not as it was read; ``found`` is None where there is no key.
 
-    It is ``applied`` where the key is as the change was to leave it: an earlier try was carried out, and its answer was
-    lost. Otherwise it is ``conflict``. For a renewal it always is, as a renewal leaves no value to compare.
+    The outcome is ``applied`` if the key is as the change was to leave it: then an earlier try was carried out, and its
+    answer was lost. Otherwise the outcome is ``conflict``. A renewal is always a ``conflict``, because it leaves no
+    value to compare.
 
-    ``claimed`` is the version of the owner record. Before a key under a custom id is created, the record claims it. So
-    one that was there before the record was written is somebody else's, whatever its value.
+    ``claimed`` is the version of the owner record. The record claims a key under a custom id before the key is created.
+    So if such a key is older than this version of the record, somebody else created it, whatever its value.
     """
     version = found.version if found else 0
     wanted = None if change.action is Action.DELETE else change.value

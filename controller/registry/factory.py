@@ -33,7 +33,7 @@ class Transports:
 
     @classmethod
     def through(cls, names: Names) -> Self:
-        """Return transports that open sockets to the addresses that are remembered there."""
+        """Return transports that open sockets to the addresses that ``names`` remembers."""
         return cls(partial(pool_manager, names=names), partial(http_adapter, names=names))
 
 

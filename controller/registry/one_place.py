@@ -1,7 +1,7 @@
-"""Registries of one process that turn out to be one place: the same cluster, reached under two spellings.
+"""Find out whether two registries of one process are one place: keys of the same cluster, spelt in two ways.
 
-Two URIs with an endpoint in common are refused with the other settings. That ``localhost`` and ``127.0.0.1`` are the
-same shows only in the cluster id of etcd's answers.
+Two such URIs that have an endpoint in common are refused when the settings are read. But that ``localhost`` and
+``127.0.0.1`` are the same place can only be seen from the cluster id in etcd's answers.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from model.stored import Actual, Stored
 
 
 class OnePlaceCheck:
-    """Knows which cluster answered for which registry. Of two that are one place, the one that was given first is
-    good."""
+    """Remembers which cluster answered for which registry. Of two registries that are the same place, it refuses the
+    one that was given later."""
 
     def __init__(self, uris: Mapping[str, RegistryUri]) -> None:
         """``uris`` are all registries of the process by their texts, in the order in which they were given."""
@@ -29,7 +29,7 @@ class OnePlaceCheck:
 
     @property
     def suspects(self) -> tuple[str, ...]:
-        """The registries that share keys with another one, should both be in one cluster."""
+        """The registries that have keys in common with another one, if both are in the same cluster."""
         return tuple(text for text in self._uris if any(self._sharing(text, other) for other in self._uris))
 
     def problem(self, text: str, cluster: str) -> str:
@@ -51,14 +51,14 @@ class OnePlaceCheck:
 
 
 def checked(registry: Registry, text: str, check: OnePlaceCheck) -> Registry:
-    """Return the same registry, which cannot be read, and so is never written, if it turns out to be a place that an
-    earlier one is."""
+    """Return the registry with a check of each read, which raises RegistryUnavailable if an earlier registry turns out
+    to be the same place. Such a registry is never written either, because a pass that cannot read does not write."""
     return ReadWriteRegistry(_CheckedReader(registry, text, check), registry)
 
 
 @frozen
 class _CheckedReader:
-    """See ``checked``."""
+    """The reader of a registry, with the check that ``checked`` describes."""
 
     registry: Registry
     text: str

@@ -37,7 +37,7 @@ class RegistryUri:
         return SCHEMES[self.scheme].api
 
     def shares_keys_with(self, other: RegistryUri) -> bool:
-        """Return whether the two have keys in common, provided that both mean the same cluster."""
+        """Return whether the two URIs have keys in common, if both are of the same cluster."""
         outer, inner = sorted((self.prefix, other.prefix), key=len)
         return self.api == other.api and f"{inner}/".startswith(f"{outer}/")
 

@@ -3,7 +3,8 @@
 ``GET /containers/json`` shows neither environment nor exposed ports. So each container that is new in this list, or
 that looks changed there, is inspected once. The answer is kept for as long as the list shows the container unchanged.
 
-The pass itself asks only for the lists. Everything else is asked beside it, see questions.py.
+The pass itself asks for the lists, and for the host's name if it cannot go on without it. Everything else is asked in
+the background; see questions.py.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 #: for 1.6 s.
 TIMEOUT = 5
 
-#: Seconds that a pass waits for an inspect or for ``info``. What comes later is used by the next pass.
+#: Seconds that a pass waits for an inspect or for ``info``. The next pass uses an answer that comes later.
 PATIENCE = 0.5
 
 #: What is said of an engine that did not answer within a time-out.
 NO_ANSWER = "no answer in time"
 
-#: Seconds between two looks at who the engine is. It is also asked after each reconnect.
+#: Seconds between two requests for the engine's name and id. They are also asked for after each reconnect.
 IDENTITY_INTERVAL = 60.0
 
 #: The sockets to try when nothing says where the engine is: Docker's own, and the one that registrator's users mount.
@@ -110,7 +111,7 @@ def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MAC
     """Return a client that is connected to the engine. Raises an error of the docker SDK or of requests.
 
     The API version is negotiated, because newer engines refuse old versions. ``timeout`` is the seconds that a request
-    may take as a whole, however its answer arrives. ``names`` has the address of an engine over TCP.
+    may take as a whole, even if its answer comes byte by byte. ``names`` looks up the host of an engine over TCP.
     """
     client = _client(settings, timeout, names, docker.constants.DEFAULT_DOCKER_API_VERSION)
     try:
@@ -121,7 +122,7 @@ def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MAC
 
 
 def _client(settings: EngineSettings, timeout: int, names: Names, version: str) -> docker.APIClient:
-    """Return a client that speaks this version of the API, and connects when it is first asked."""
+    """Return a client that speaks this version of the API, and connects at its first request."""
     tls = docker.utils.kwargs_from_env(environment=dict(settings.environment)).get("tls", False)
     client = docker.APIClient(base_url=settings.url, version=version, timeout=timeout, tls=tls)
     url = str(docker.utils.parse_host(settings.url, tls=bool(tls)))
@@ -142,14 +143,14 @@ class _CachedInspect:
 
 @frozen
 class Asking:
-    """How the engine is asked beside the pass."""
+    """How the engine is asked in the background, beside the pass."""
 
-    #: Does the asking.
+    #: Runs the workers that ask.
     background: Background
     clock: Clock
     #: Seconds that a pass waits for an inspect.
     patience: float = PATIENCE
-    #: Whether this host has no other name than the engine's, so that a pass cannot go on without it.
+    #: Whether only the engine can tell the owner name, so that a pass cannot go on without its answer.
     name_needed: bool = True
 
 
@@ -192,9 +193,9 @@ class Engine:
     def identity(self) -> EngineIdentity:
         """Return the engine's name for its host, and its id. Raises EngineUnavailable.
 
-        The engine is asked after each connect and once a minute. Where no answer comes, the last one counts, or an
-        empty identity if there was none; but a name that is needed and not known is an error. The name is the first one
-        that the engine gave, as nobody would remove what is registered under it.
+        The engine is asked after each connect and once a minute. If it does not answer, the last answer counts, or an
+        empty identity if there was none. But if the name is needed and not known, that is an error. The name stays the
+        first one that the engine gave: under a new name, nobody would remove what is registered under the first one.
         """
         if self._name_needed and not self._identity.name:
             self._identity = self._ask(
@@ -206,7 +207,7 @@ class Engine:
         return self._identity
 
     def _look_at_identity(self) -> None:
-        """Ask who the engine is, and note what it says."""
+        """Ask the engine for its name and id in the background, and note its answer."""
         inquiries = {"info": Inquiry[EngineClient, EngineIdentity](_ask_identity)}
         reply = self._identities.ask(inquiries, Deadline.after(2 * PATIENCE, self._clock))["info"]
         if isinstance(reply, Answer):
@@ -221,9 +222,9 @@ class Engine:
 
         With filters the engine is asked for two lists, first for the filtered one. The full list and the inspects have
         to agree, so nothing comes between them. A container has entries only if both lists have it. So a container that
-        starts or ends between the lists has none, in either order of the lists. One that is only in the second list is
-        new, and is selected in the next pass. If it took the place of a container with entries, the plan has a delete,
-        and before a delete everything is read again.
+        starts or ends between the lists has none, in either order of the lists. A container that is only in the second
+        list is new, and the next pass selects it. If it took the place of a container with entries, the plan has a
+        delete, and before a delete everything is read again.
         """
         if self._client:
             # Each answer may take what is left of the pass at most; the client uses the timeout that it has.
@@ -252,8 +253,9 @@ class Engine:
             raise docker.errors.DockerException(f"it refuses --filter: {error.explanation}") from error
 
     def _look(self, line: Mapping[str, Any]) -> Container | UnknownContainer | Inquiry[EngineClient, Container | None]:
-        """Return the container of a line of the list as it was inspected before, if the list shows it unchanged; as
-        unknown, if the line cannot be understood; or else the inquiry that tells what it is."""
+        """Return what is known of the container in a line of the list: the container as it was inspected before, if the
+        list shows it unchanged; an unknown container, if the line cannot be understood; otherwise the inquiry by which
+        to inspect it."""
         try:
             before, shown = self._inspected.get(line["Id"]), shown_in_list(line)
         except _ERRORS as error:
@@ -265,8 +267,8 @@ class Engine:
     def _described(
         self, line: Mapping[str, Any], reply: Answer[Container | None] | Silence
     ) -> Container | UnknownContainer | None:
-        """Return the container of a line of the list by what its inspect said, or None if it is gone by now. An answer
-        that agrees with the line is kept."""
+        """Return the container in a line of the list as ``reply``, the answer of its inspect, describes it; None if the
+        container is gone by now. An answer that agrees with the line is kept."""
         if isinstance(reply, Silence):
             return UnknownContainer(_ref(line), _silence_message(reply))
         container = reply.value
@@ -278,8 +280,8 @@ class Engine:
         return container
 
     def presence(self, containers: Collection[str], deadline: Deadline) -> Mapping[str, Presence]:
-        """Return what the engine says of each of these containers, which are given by id or name. Those of which it
-        says nothing in time are UNKNOWN, and it is asked about them again in the background, as about the others."""
+        """Return what the engine says of each of these containers, which are given by id or name. A container about
+        which it does not answer in time is UNKNOWN; later calls ask again in the background, with a back-off."""
         inquiries = {
             each: Inquiry[EngineClient, Presence](partial(_ask_presence, each))
             for each in containers
@@ -290,7 +292,7 @@ class Engine:
         return {each: told.get(each, Presence.ABSENT) for each in containers}
 
     def _unknown(self, line: Mapping[str, Any], error: Exception) -> UnknownContainer:
-        """Return the container of a line of the list that cannot be understood."""
+        """Return the unknown container for a line of the list that cannot be understood."""
         self._on_error()
         return UnknownContainer(_ref(line), _message(error))
 
@@ -309,7 +311,7 @@ class Engine:
             raise EngineUnavailable(f"cannot read the Docker engine: {_message(error)}{self._where}{more}") from error
 
     def close(self) -> None:
-        """Close the connections. The next request opens another one, and behind it may be another engine."""
+        """Close the connections. The next request opens another one, and another engine may answer it."""
         if self._client:
             self._client.close()
         self._client, self._identity_due = None, self._clock.monotonic()
@@ -326,8 +328,8 @@ def _ask_presence(id_or_name: str, client: EngineClient) -> Presence:
 
 
 def _presence_in(document: Any, id_or_name: str) -> Presence:
-    """Return what the answer of an inspect says of the container with this id or name. The engine also answers for one
-    whose id begins like that."""
+    """Return what the answer of an inspect says of the container with this id or name. The engine also answers with a
+    container whose id only begins with that text, so such an answer means that the container is absent."""
     if id_or_name not in {document["Id"], document["Name"].lstrip("/")}:
         return Presence.ABSENT
     return Presence.RUNNING if document["State"]["Status"] in SERVING else Presence.STOPPED
@@ -353,8 +355,8 @@ def _inspect(container_id: str, client: EngineClient) -> Container | None:
 
 
 def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:
-    """Return whether an inspect that was asked for earlier agrees with a line of the list. One whose line cannot be
-    understood does not."""
+    """Return whether the answer to an earlier inspect agrees with a line of the list. It does not if the line cannot be
+    understood."""
     try:
         return container is not None and agrees_with_list(container, line)
     except _ERRORS:

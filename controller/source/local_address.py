@@ -9,16 +9,15 @@ from controller.effects.names import Names
 from controller.effects.network import Network
 from controller.host_port import HostPort
 
-#: Seconds to wait for the address of an endpoint that was never asked for before: whoever connected to the registry has
-#: asked for it, unless another endpoint answered first.
+#: Seconds to wait for the address of an endpoint whose name was not looked up before. Usually it was, when the registry
+#: was connected to; but not if another endpoint answered first.
 LOOK_UP_TIMEOUT = 1.0
 
 
 class LocalAddress:
     """Finds the address of the interface through which this host reaches the registry.
 
-    A host without a route to any endpoint says nothing new about itself. The address that was last found goes on to
-    hold.
+    While this host has no route to any endpoint, the address that was found last is still used.
     """
 
     def __init__(self, endpoints: Sequence[HostPort], names: Names, network: Network) -> None:
@@ -28,12 +27,12 @@ class LocalAddress:
         self._last_found = ""
 
     def __call__(self) -> str:
-        """The address; an empty string if no look-up ever found one."""
+        """Return the address; an empty string if none was ever found."""
         self._last_found = self._look_up() or self._last_found
         return self._last_found
 
     def _look_up(self) -> str:
-        """The address towards the first endpoint that there is a route to."""
+        """Return the address that faces the first endpoint with a route to it; an empty string if there is none."""
         return next((found for endpoint in self._endpoints for found in self._facing(endpoint)), "")
 
     def _facing(self, endpoint: HostPort) -> Iterator[str]:

@@ -1,11 +1,11 @@
-"""Questions to the engine that are asked beside the pass, so that one which hangs holds up nothing else.
+"""Ask the engine questions in the background, beside the pass, so that a question that hangs holds up nothing else.
 
-One worker asks one question after the other, as threads make a healthy engine no faster. When none is answered for a
-moment, more workers go on with those that wait. So no question waits behind one that hangs, and an engine that is only
-slow is not flooded.
+One worker asks one question after the other, because more threads make a healthy engine no faster. When no question is
+answered for a moment, more workers start and take the questions that wait. So no question waits for long behind one
+that hangs, and an engine that is only slow is not flooded.
 
-``ask`` is called from one thread, which owns everything here. Workers share with it only the queues, whose operations
-are atomic, and their present questions.
+``Questions.ask`` is always called from the same thread, and that thread owns all state here. Workers share with it only
+the queues, whose operations are atomic, and the questions that they are asking.
 """
 
 from __future__ import annotations
@@ -19,28 +19,31 @@ from attrs import define, frozen
 from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
 
-#: Seconds after which a question is slow. When no question has ended for so long, more workers are started.
+#: Seconds after which a question is slow. When no question has ended for this time, more workers are started.
 SLOW = 0.1
 
-#: How many workers are started when no question has ended for a while, and when that is so again. The last one counts
-#: for all that follow.
+#: How many workers are started the first, second, and each further time that no question has ended for SLOW seconds
+#: while ``ask`` waits. The last number counts for all that follow.
 MORE_WORKERS = (4, 16, 32)
 
-#: Maximum number of workers. One whose question hangs counts until the time-out of its connection ends the question.
+#: Maximum number of workers. A worker whose question hangs counts until the time-out of its connection ends the
+#: question.
 MAX_WORKERS = 256
 
 #: Maximum number of connections that are kept while no worker uses them.
 MAX_IDLE = 16
 
-#: A question is repeated only if there are fewer workers. The others are kept for first questions.
+#: A question is repeated only while there are fewer workers than this. The rest of MAX_WORKERS is kept for first
+#: questions.
 MAX_WORKERS_FOR_REPEATS = 128
 
-#: Seconds from the end of a slow question without an answer to the next one about its subject: after the first such
-#: question, the second, and so on. The last one counts for all that follow. The engine may keep every such question.
+#: Seconds from the end of a slow question that got no answer to the next question about its subject: after the first
+#: such question, the second, and so on. The last number counts for all that follow. The wait grows because the engine
+#: may keep every such question.
 BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 
-#: Seconds after which a question is given up although its connection still waits. The time-outs of the connection are
-#: shorter, unless they begin anew with each byte.
+#: Seconds after which a question is given up although its connection still waits. Usually the time-outs of the
+#: connection end it earlier.
 LIMIT = 15.0
 
 
@@ -62,9 +65,9 @@ class Inquiry(Generic[C, A]):
 
     #: Asks the engine. Any exception counts as no answer.
     ask: Callable[[C], A]
-    #: Returns whether the answer to a question of an earlier call may still be used.
+    #: Returns whether the answer to a question from an earlier call of ``ask`` may still be used.
     holds: Callable[[A], bool] = lambda answer: True
-    #: What is seen of the subject from outside. When it changes, a back-off ends.
+    #: What the engine's list shows of the subject. When it changes, the subject's back-off ends.
     seen: object = None
 
 
@@ -77,11 +80,11 @@ class Answer(Generic[A]):
 
 @frozen
 class Silence:
-    """The engine did not answer, or with an error."""
+    """The engine did not answer, or answered with an error."""
 
     #: For how long it has not answered.
     seconds: float
-    #: The error of the last question that ended; None if none has.
+    #: The error of the last question that ended; None if no question has ended.
     error: Exception | None = None
 
 
@@ -92,23 +95,23 @@ class _Question(Generic[C, A]):
     subject: str
     inquiry: Inquiry[C, A]
     asked_at: float
-    #: When a worker began with it, and when it ended; None before.
+    #: When a worker began to ask it, and when it ended; None before that.
     begun_at: float | None = None
     ended_at: float | None = None
-    #: None while it is open, and after an error.
+    #: The answer; None while the question is open, and after an error.
     answer: Answer[A] | None = None
     error: Exception | None = None
 
     def lasts(self, seconds: float, now: float) -> bool:
-        """Return whether a worker has been at it for at least so long, or was until its end."""
+        """Return whether asking it has taken at least ``seconds``, until its end or until now."""
         return self.begun_at is not None and (self.ended_at or now) - self.begun_at >= seconds
 
 
 @define(eq=False)
 class _Worker(Generic[C, A]):
-    """Somebody who asks questions."""
+    """A worker, which asks questions in the background."""
 
-    #: What it asks first; None for the first question that waits.
+    #: The question that it asks first; None: it begins with the first question that waits.
     first: _Question[C, A] | None
     ended: bool = False
 
@@ -134,7 +137,7 @@ class _SlowSubject:
         self.error = error
 
     def is_due(self, seen: object, now: float) -> bool:
-        """Return whether it may be asked about again."""
+        """Return whether the subject may be asked about again: its back-off is over, or it looks changed."""
         return now >= self.again_at or seen != self.seen
 
 
@@ -149,8 +152,8 @@ class Questions(Generic[C, A]):
         patience: float,
         on_error: Callable[[], None] = lambda: None,
     ) -> None:
-        """``dial`` connects to the engine, for one worker. ``patience`` is how long ``ask`` waits for the answer to a
-        first question, in seconds. ``on_error`` is called for each question that ended without an answer."""
+        """``dial`` connects to the engine, for one worker. ``patience`` is how many seconds ``ask`` waits for the
+        answer to a first question. ``on_error`` is called for each question that ended without an answer."""
         self._dial = dial
         self._background = background
         self._clock = clock
@@ -164,17 +167,19 @@ class Questions(Generic[C, A]):
         #: The connections that no worker uses.
         self._idle: deque[C] = deque()
         self._workers: list[_Worker[C, A]] = []
-        #: By subject: the question whose end was not noted, the one whose end was not told, and what was slow.
+        #: The questions whose end was not noted yet, by subject.
         self._open: dict[str, _Question[C, A]] = {}
+        #: The questions whose end was noted, and not yet returned by ``ask``, by subject.
         self._untold: dict[str, _Question[C, A]] = {}
+        #: The subjects about which the engine was slow.
         self._slow: dict[str, _SlowSubject] = {}
 
     def ask(self, inquiries: Mapping[str, Inquiry[C, A]], deadline: Deadline) -> Mapping[str, Answer[A] | Silence]:
-        """Return the answer or the silence about each subject. What is not inquired about any more is forgotten.
+        """Return the answer or the silence about each subject. Subjects that are not in ``inquiries`` are forgotten.
 
-        It waits for answers to first questions alone, for half of what is left until the deadline at most. When the
-        engine is slow about a subject, it is asked again in the background, with a back-off of the subject's own, and a
-        later call returns what it said.
+        This waits only for answers to first questions, and for at most half of the time until the deadline. A first
+        question is about a subject that is not known to be slow. If the engine is slow about a subject, it is asked
+        about it again in the background, with a back-off for this subject, and a later call returns the answer.
         """
         began = self._clock.monotonic()
         self._note_ends()
@@ -194,8 +199,8 @@ class Questions(Generic[C, A]):
         return {subject: replies.get(subject) or self._silence(subject, each) for subject, each in inquiries.items()}
 
     def reset(self) -> None:
-        """Forget everything but open questions, and close what connections no worker uses: when the engine is back, it
-        may be another one."""
+        """Forget everything except open questions, and close the connections that no worker uses. This is for a lost
+        connection: when the engine is back, it may be another one."""
         self._note_ends()
         while client := _taken(self._idle):
             client.close()
@@ -204,7 +209,7 @@ class Questions(Generic[C, A]):
     # Asking.
 
     def _put(self, questions: list[_Question[C, A]]) -> None:
-        """Have first questions asked."""
+        """Have the questions asked for which ``ask`` waits."""
         self._open |= {each.subject: each for each in questions}
         self._waiting.extend(questions)
         if self._waiting:
@@ -218,7 +223,7 @@ class Questions(Generic[C, A]):
             self._start_worker(question)
 
     def _wait_for(self, questions: list[_Question[C, A]], deadline: Deadline) -> None:
-        """Wait until each question has ended, or has been with its worker for as long as the patience lasts."""
+        """Wait until each question has ended, or a worker has been asking it for as long as the patience lasts."""
         more = iter(MORE_WORKERS)
         self._note_ends()
         while any(self._is_waited_for(each) for each in questions) and not deadline.passed:
@@ -234,7 +239,7 @@ class Questions(Generic[C, A]):
         return self._open.get(question.subject) is question and not overdue
 
     def _start_workers(self, number: int) -> None:
-        """Start so many workers, unless fewer questions wait or there are too many workers."""
+        """Start this number of workers, or fewer if fewer questions wait or MAX_WORKERS is reached."""
         for _ in range(min(number, len(self._waiting), MAX_WORKERS - self._count_workers())):
             self._start_worker(None)
 
@@ -243,13 +248,13 @@ class Questions(Generic[C, A]):
         return len(self._workers)
 
     def _start_worker(self, first: _Question[C, A] | None) -> None:
-        """Start a worker. Its first question is this one, or else the first that waits."""
+        """Start a worker. It begins with the question ``first``; if that is None, with the first one that waits."""
         worker = _Worker[C, A](first)
         self._workers.append(worker)
         self._background.start(lambda: self._work(worker), name="questions to the engine")
 
     def _work(self, worker: _Worker[C, A]) -> None:
-        """Ask until no question waits. This runs in the background."""
+        """Ask one question after the other, until none waits. This runs in the background."""
         client = _taken(self._idle)
         question = worker.first or _taken(self._waiting)
         while question:
@@ -273,7 +278,7 @@ class Questions(Generic[C, A]):
         elif client:
             client.close()
 
-    # What came of it.
+    # Noting and returning the results.
 
     def _note_ends(self) -> None:
         """Note which questions have ended, and give up those that have been open for too long."""
@@ -301,7 +306,8 @@ class Questions(Generic[C, A]):
             self._untold[subject] = question
 
     def _tell(self, inquiries: Mapping[str, Inquiry[C, A]], began: float) -> dict[str, Answer[A] | Silence]:
-        """Return what came of questions that ended. An answer to a question of an earlier call has to hold still."""
+        """Return the results of questions that ended. An answer to a question of an earlier call is used only if the
+        inquiry says that it still holds."""
         untold, self._untold = self._untold, {}
         told: dict[str, Answer[A] | Silence] = {}
         for subject, question in untold.items():
@@ -316,7 +322,7 @@ class Questions(Generic[C, A]):
         return told
 
     def _silence(self, subject: str, inquiry: Inquiry[C, A]) -> Silence:
-        """Return for how long the engine has not answered about a subject. It is not waited for any more."""
+        """Return for how long the engine has not answered about a subject. From now on, the subject counts as slow."""
         now, question = self._clock.monotonic(), self._open.get(subject)
         since = question.asked_at if question else now
         slow = self._slow.setdefault(subject, _SlowSubject(since, inquiry.seen))
@@ -324,7 +330,7 @@ class Questions(Generic[C, A]):
 
 
 def _taken(queue: deque[T]) -> T | None:
-    """Return what was taken from the front of a queue; None if it is empty."""
+    """Take the first item out of a queue, and return it; None if the queue is empty."""
     try:
         return queue.popleft()
     except IndexError:

@@ -25,7 +25,7 @@ IN_SYNC, WRONG, PENDING, HELD_BACK = ExitCode
 
 SIX = tuple("abcdef")
 
-#: The note of an agent that answers quickly.
+#: The agent note of an agent that answers within 1.5 seconds, so that no test waits for long.
 SHORT_NOTE = AgentNote("0.2.0", 0.5, 0.5, 0.5, {}, "run-1").encode()
 
 
@@ -75,7 +75,8 @@ def test_the_owner_name_of_another_engine_gives_exit_code_1_and_a_remedy(host: H
 
 
 def test_a_single_pass_with_take_over_leaves_the_name_of_a_living_agent(host: Host) -> None:
-    """It waits for the answer, and ends with exit code 1 as soon as it has one."""
+    """A pass with --take-over waits for the other agent's answer, and ends with exit code 1 as soon as that agent has
+    answered."""
     host.runs("a")
     agent = host.agent().wait_ready()
     host.docker.engine_id = "ANOTHER"
@@ -117,7 +118,8 @@ def test_deregister_removes_and_prints_the_owners_entries(host: Host) -> None:
 
 
 def test_deregister_also_removes_what_comes_while_it_waits_for_the_agent(host: Host) -> None:
-    """The agent is gone, and etcd carries out late what it had asked for."""
+    """A key appears while deregister waits for an answer, as when etcd is late with a write of an agent that has ended.
+    deregister removes this key, too."""
     leftovers(host)
     with ThreadPoolExecutor() as pool:
         ended = pool.submit(host.deregister, "--yes", "--wait=2")
@@ -167,6 +169,8 @@ def test_deregister_refuses_an_owner_whose_agent_is_alive(host: Host) -> None:
         assert host.etcd.get(RECORD_KEYS.liveness_query(OWNER)) is None
         assert host.deregister("--yes", "--force").returncode in {IN_SYNC, WRONG}
         wait_until(lambda: len(host.registered) == 4, what="the agent to register them again")
+        # The agent writes its record again in the pass after that, at the latest.
+        wait_until(lambda: "custom-b" in (host.etcd.get(RECORD_KEYS.record(OWNER)) or ""), what="the new owner record")
     finally:
         agent.terminate()
     assert host.deregister("--yes").returncode == IN_SYNC

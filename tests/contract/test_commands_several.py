@@ -171,7 +171,7 @@ def test_a_registry_with_a_running_agent_is_left_alone(host: Host, registered: t
 @pytest.mark.parametrize("scheme", ["etcd", "etcd3"])
 @pytest.mark.parametrize("inner", ["", "/within"], ids=["same prefix", "prefix within the other"])
 def test_two_spellings_of_one_cluster_are_refused_at_the_start(host: Host, scheme: str, inner: str) -> None:
-    """Only the cluster id shows that they are one. Nothing is written, whichever command it is."""
+    """Only the cluster id shows that both URIs mean one cluster. Neither ``reconcile`` nor ``run`` writes anything."""
     host.runs("a")
     port = host.etcd.endpoint.rpartition(":")[2]
     uris = f"{scheme}://127.0.0.1:{port}/services", f"{scheme}://localhost:{port}/services{inner}"
@@ -185,7 +185,7 @@ def test_two_spellings_of_one_cluster_are_refused_at_the_start(host: Host, schem
 
 
 def test_two_clusters_with_one_prefix_are_two_places(host: Host, down: str) -> None:
-    """So are two of which one does not answer."""
+    """Two registries are not taken for one place either while one of them does not answer."""
     host.runs("a")
     other = EtcdServer()
     try:

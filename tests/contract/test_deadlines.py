@@ -1,4 +1,5 @@
-"""Endpoints whose answers trickle, through both APIs of etcd: each byte comes in time, and the answer never ends."""
+"""Tests of endpoints whose answers trickle, with both APIs of etcd: each byte comes in time, and the answer never
+ends."""
 
 from __future__ import annotations
 
@@ -26,10 +27,10 @@ from tests.support.trickling import Pace, Split, Trickler, body, chunks, everyth
 
 KEY = "/services/nginx/core-01:web:80"
 
-#: Seconds that a pass has in these tests.
+#: Time limit of a pass in these tests, in seconds.
 PASS = 2.0
 
-#: Seconds that a busy machine may take in addition.
+#: Seconds by which a busy machine may exceed a time limit.
 SLACK = 1.0
 
 both_apis = pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
@@ -46,7 +47,7 @@ def registry_at(api: int, endpoints: Sequence[Address], credentials: Credentials
 @both_apis
 @each_part
 def test_a_trickled_answer_ends_with_the_pass(good: EtcdServer, api: int, split: Split) -> None:
-    """The error says that there was no answer in time."""
+    """The pass ends in time although the answer goes on, and the error says that there was no answer in time."""
     with Trickler(address(good), split) as slow:
         begun = time.monotonic()
         with pytest.raises(RegistryUnavailable, match="no answer in time"):
@@ -57,7 +58,8 @@ def test_a_trickled_answer_ends_with_the_pass(good: EtcdServer, api: int, split:
 @both_apis
 @each_part
 def test_another_endpoint_answers_for_one_that_trickles(good: EtcdServer, api: int, split: Split) -> None:
-    """Within the same pass: the trickling one gets a share of its time. From then on, the next one is asked first."""
+    """The endpoint that trickles gets only a share of the pass's time, so another endpoint answers within the same
+    pass. Later requests ask that endpoint first."""
     with Trickler(address(good), split) as slow:
         client = Client(api, slow.address, address(good))
         deadline = soon(PASS)
@@ -68,7 +70,7 @@ def test_another_endpoint_answers_for_one_that_trickles(good: EtcdServer, api: i
 
 @both_apis
 def test_two_of_three_endpoints_may_trickle(good: EtcdServer, api: int) -> None:
-    """Some time is left for the third."""
+    """Two endpoints that trickle leave some of the pass's time for the third endpoint."""
     with Trickler(address(good)) as one, Trickler(address(good), body) as two:
         client = Client(api, one.address, two.address, address(good))
         assert client.registry.read(OWNER, soon(2 * PASS)).stored == {}
@@ -76,7 +78,7 @@ def test_two_of_three_endpoints_may_trickle(good: EtcdServer, api: int) -> None:
 
 @both_apis
 def test_an_answer_that_begins_to_trickle_on_an_open_connection_is_cut(good: EtcdServer, api: int) -> None:
-    """A connection that was good before gets no more time than a new one."""
+    """A connection that worked before gets no more time than a new one."""
     with Trickler(address(good)) as slow:
         slow.trickling = False
         client = Client(api, slow.address, address(good))
@@ -87,7 +89,7 @@ def test_an_answer_that_begins_to_trickle_on_an_open_connection_is_cut(good: Etc
 
 @both_apis
 def test_a_large_answer_that_progresses_arrives(good: EtcdServer, api: int) -> None:
-    """It takes longer than an endpoint may be silent, and is not cut."""
+    """The answer takes longer than an endpoint may be silent, but it is not cut, because its bytes keep coming."""
     writer = Client(api, address(good)).registry
     for number in range(20):
         change = evolve(create(f"{KEY}{number}"), value="x" * 1000)
@@ -103,7 +105,7 @@ def test_a_large_answer_that_progresses_arrives(good: EtcdServer, api: int) -> N
 @both_apis
 @pytest.mark.parametrize("handshake", [True, False], ids=["handshake", "answer"])
 def test_tls_that_trickles_is_cut(tmp_path: Path, api: int, handshake: bool) -> None:
-    """In the handshake, and in the records of an answer."""
+    """The connection is cut whether the TLS handshake trickles or the records of an answer do."""
     ours = authority(tmp_path / "ours")
     server = TlsEtcd(ours, ours.issue("127.0.0.1"), client_auth=False).start()
     try:
@@ -122,7 +124,7 @@ def test_tls_that_trickles_is_cut(tmp_path: Path, api: int, handshake: bool) -> 
 
 
 def test_an_answer_to_a_sign_in_that_trickles_is_cut() -> None:
-    """Signing in and the request share the time of one member, and the next member is asked."""
+    """Signing in and the request share the time of one member, so there is time left to ask the next member."""
     server = EtcdServer().start()
     try:
         users = V3Users(server)

@@ -95,7 +95,8 @@ def test_a_store_that_was_wiped_has_another_position() -> None:
 
 
 def test_a_client_notices_another_cluster_behind_its_endpoint() -> None:
-    """What was read is of the other one, and says so. Nothing else has to tell the program."""
+    """The store position of each read has the id of the cluster that answered, so nothing else has to tell the program
+    about another cluster."""
     with fake(200, {"node": {"dir": True}}, X_Etcd_Index="7", X_Etcd_Cluster_Id="c1") as etcd:
         registry = registry_at(etcd.address)
         registry.read(OWNER, soon())
@@ -112,7 +113,7 @@ def test_the_rest_of_every_keys_lifetime_is_read(good: EtcdServer) -> None:
     assert stored["/services/db/other:db:5432"].ttl in range(95, 101)
 
 
-# Directories in the place of a key.
+# A directory is in the place of a key that is to be written.
 
 CHANGES = {
     "entry": create(KEY, "10.0.0.1:80"),
@@ -123,7 +124,7 @@ CHANGES = {
 @pytest.mark.parametrize("change_of", CHANGES.values(), ids=CHANGES.keys())
 @pytest.mark.parametrize("inside", ["", "/a", "/a/b", "/a/b/c"], ids=["empty", "one in it", "two", "three"])
 def test_a_directory_without_keys_gives_way_to_the_key(good: EtcdServer, change_of: Change, inside: str) -> None:
-    """However many empty directories lie in it."""
+    """The directory is removed together with all empty directories in it, and then the key is written."""
     good.put_directory(f"{change_of.key}{inside}")
     registry = registry_at(address(good))
     assert registry.apply(OWNER, change_of, soon()).result is Result.APPLIED
@@ -132,7 +133,8 @@ def test_a_directory_without_keys_gives_way_to_the_key(good: EtcdServer, change_
 
 @pytest.mark.parametrize("inside", ["x", "a/b", "_hidden", "a/_hidden", "_hidden/a"])
 def test_a_directory_with_a_key_stays(good: EtcdServer, inside: str) -> None:
-    """Also if the key is hidden, so that no listing shows it. The create ends as a conflict that says why."""
+    """The directory also stays if its only key is hidden, so that no listing shows that key. The create ends as a
+    conflict that says why."""
     good.put(f"{KEY}/{inside}", "somebody's")
     ended = registry_at(address(good)).apply(OWNER, create(KEY), soon())
     assert (ended.result, ended.detail) == (Result.CONFLICT, "a directory that is not empty is in its place")
@@ -143,7 +145,8 @@ def test_a_directory_with_a_key_stays(good: EtcdServer, inside: str) -> None:
 def test_a_directory_that_took_the_place_of_a_key_after_the_read_is_left_to_the_next_pass(
     good: EtcdServer, action: Action
 ) -> None:
-    """Only a create removes it: the change was decided on something else."""
+    """Only a create removes such a directory. An update or a delete was decided while there was a key, so it leaves the
+    directory alone."""
     good.put(KEY, "10.0.0.1:80")
     registry = registry_at(address(good))
     before = registry.read(OWNER, soon()).stored[KEY]
@@ -155,7 +158,8 @@ def test_a_directory_that_took_the_place_of_a_key_after_the_read_is_left_to_the_
 
 
 def test_a_key_of_which_the_empty_directory_was_left_behind_is_written(good: EtcdServer) -> None:
-    """An agent was killed between the delete of a key and that of its directory, and a service of that name came."""
+    """An agent that was killed after it deleted a key and before it removed the key's directory leaves an empty
+    directory. Later, a key that has the same name as that directory can be created all the same."""
     left_by_a_crash = "/services/team/db"
     good.put(f"{left_by_a_crash}/core-01:web:80", "10.0.0.1:80")
     good.delete(f"{left_by_a_crash}/core-01:web:80")
@@ -167,7 +171,8 @@ def test_a_key_of_which_the_empty_directory_was_left_behind_is_written(good: Etc
 
 
 def test_a_key_that_is_not_utf_8_is_left_alone(good: EtcdServer) -> None:
-    """It looks like an orphan of this host, and etcd's text for it names no key. Two passes write nothing about it."""
+    """Such a key looks like an orphan of this host, but the text that etcd gives for it does not name it, so it cannot
+    be deleted. Two passes write nothing about it."""
     good.put_bytes("/services/nginx/core-01:w%FFb:80", "x")
     good.put_bytes("/services/ngin%C3%28x/core-01:web:80", "x")
     good.put_bytes("/services/nginx/core-01:%ED%A0%80:80", "x")
@@ -181,7 +186,8 @@ def test_a_key_that_is_not_utf_8_is_left_alone(good: EtcdServer) -> None:
 
 @pytest.mark.parametrize("runs", [True, False], ids=["wanted", "not wanted"])
 def test_a_value_that_is_not_utf_8_is_repaired_or_deleted_once(good: EtcdServer, runs: bool) -> None:
-    """The key's id tells that it is this host's."""
+    """The key's id shows that the key is this host's. So one pass updates or deletes it, and the next pass has nothing
+    to do."""
     good.put_bytes(KEY, "%FF%FE")
     host = RealHost(registry_at(address(good)), *([serving("web")] if runs else []))
     host.has_a_pass()

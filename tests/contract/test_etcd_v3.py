@@ -134,7 +134,8 @@ def test_a_create_that_comes_late_does_not_bring_back_what_went_since(good: Etcd
 
 
 def test_a_claim_does_not_end_while_a_late_create_has_brought_its_key_back(good: EtcdServer) -> None:
-    """Otherwise the key would be nobody's, and stay for ever."""
+    """If the claim ended although the key is back, nothing would show that the key is this host's, and the key would
+    stay for ever."""
     custom = "/services/redis/redis-1"
     registry = etcd_v3_registry(recording_client(good), PREFIX, Lifetime())
     read(registry)
@@ -147,7 +148,8 @@ def test_a_claim_does_not_end_while_a_late_create_has_brought_its_key_back(good:
 
 
 def test_many_claims_end_at_once_whatever_etcd_takes_in_one_transaction(good: EtcdServer, small: EtcdServer) -> None:
-    """Where etcd takes few operations, the record is written without that condition."""
+    """The record is written on the condition that the keys of the ended claims are absent. Where etcd takes too few
+    operations in one transaction for that, the record is written without the condition."""
     for number, etcd in enumerate((good, small)):
         registry = etcd_v3_registry(recording_client(etcd), PREFIX, Lifetime())
         found = registry.read(OWNER, soon()).record
@@ -560,7 +562,7 @@ def test_no_request_is_made_after_the_deadline(good: EtcdServer) -> None:
 
 
 def test_a_key_that_is_not_utf_8_is_left_alone(good: EtcdServer) -> None:
-    """It looks like an orphan of this host. Two passes write nothing about it."""
+    """Such a key looks like an orphan of this host, but two passes write nothing about it."""
     store = EtcdV3(good.endpoint)
     for key in (b"/services/nginx/core-01:w\xffb:80", b"/services/ngin\xc3\x28x/core-01:web:80"):
         store.call("kv/put", {"key": encoded(key), "value": encoded("x")})
@@ -574,7 +576,8 @@ def test_a_key_that_is_not_utf_8_is_left_alone(good: EtcdServer) -> None:
 
 @pytest.mark.parametrize("runs", [True, False], ids=["wanted", "not wanted"])
 def test_a_value_that_is_not_utf_8_is_repaired_or_deleted_once(good: EtcdServer, runs: bool) -> None:
-    """The key's id tells that it is this host's."""
+    """The key's id shows that the key is this host's. So one pass updates or deletes it, and the next pass has nothing
+    to do."""
     store = EtcdV3(good.endpoint)
     store.call("kv/put", {"key": encoded(KEY), "value": encoded(b"\xff\xfe")})
     host = RealHost(registry_at(good), *([serving("web")] if runs else []))

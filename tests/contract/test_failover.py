@@ -84,7 +84,8 @@ def test_an_endpoint_that_refuses_connections_costs_no_time(good: EtcdServer, ap
 
 
 def test_an_endpoint_that_hangs_costs_one_timeout(good: EtcdServer, api: int) -> None:
-    """It accepts connections and falls silent. From then on, the next one is asked first."""
+    """The endpoint accepts connections and falls silent. Only the first request waits for it: from then on, the next
+    endpoint is asked first."""
     with Trickler(address(good), pace=Pace(seconds=60.0)) as silent:
         silent.trickling = False
         client = Client(api, silent.address, address(good))

@@ -1,4 +1,5 @@
-"""The delete guard, with a real etcd and an engine that says one thing in its list and another of each container."""
+"""Tests of the delete guard with a real etcd, and with an engine whose list contradicts what it says of each
+container."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ def ids(*names: str) -> set[str]:
 
 @contextmanager
 def running_agent(host: Host, *flags: str) -> Iterator[Agent]:
-    """Run an agent whose first pass succeeded, and end it afterwards."""
+    """Run an agent, wait until its first pass has succeeded, and stop the agent afterwards."""
     agent = host.agent(*flags)
     try:
         yield agent.wait_ready()
@@ -38,8 +39,8 @@ def running_agent(host: Host, *flags: str) -> Iterator[Agent]:
 
 @pytest.mark.parametrize("names", [("a",), ("a", "b", "c"), SIX], ids=len)
 def test_a_list_that_is_empty_for_a_second_deletes_nothing(host: Host, names: tuple[str, ...]) -> None:
-    """Five passes see it. The engine says of each container that it runs, and nothing is written, however few the
-    entries are."""
+    """Five passes see the empty list, but the engine says of each container that it runs. So nothing is written,
+    however few entries the host has."""
     host.runs(*names)
     with running_agent(host) as agent:
         index = host.etcd.index()
@@ -53,7 +54,8 @@ def test_a_list_that_is_empty_for_a_second_deletes_nothing(host: Host, names: tu
 
 
 def test_sighups_do_not_shorten_the_wait(host: Host) -> None:
-    """Each makes a pass, so that a hundred of them may see the empty list within a second."""
+    """Each SIGHUP makes a pass, so up to a hundred passes may see the empty list within one second. The guard still
+    waits for two seconds."""
     host.runs("a", "b")
     with running_agent(host, "--interval=60") as agent:
         index = host.etcd.index()
@@ -71,7 +73,8 @@ def test_sighups_do_not_shorten_the_wait(host: Host) -> None:
 
 
 def test_a_list_that_stays_empty_counts_after_two_seconds(host: Host) -> None:
-    """What three passes and two seconds say is believed, as an engine may go on to answer for what it has lost."""
+    """The deletes are made after three passes and two seconds although the engine says of each container that it runs,
+    because an engine may go on to say so of containers that it has lost."""
     host.runs(*SIX)
     with running_agent(host):
         began = time.monotonic()
@@ -81,7 +84,7 @@ def test_a_list_that_stays_empty_counts_after_two_seconds(host: Host) -> None:
 
 
 def test_many_stopped_containers_are_deregistered_in_one_pass(host: Host) -> None:
-    """The engine says of each that it is there and does not run. Nothing is suspicious about that."""
+    """The engine says of each container that it exists and does not run. No number of such deletes is suspicious."""
     host.runs(*SIX)
     assert host.reconcile().returncode == IN_SYNC
     host.stops(*SIX)
@@ -91,7 +94,8 @@ def test_many_stopped_containers_are_deregistered_in_one_pass(host: Host) -> Non
 
 
 def test_a_single_pass_says_what_waits_and_why(host: Host) -> None:
-    """One container stopped, one runs although the list lacks it, and one gives no answer."""
+    """One container has stopped, one runs although the list lacks it, and one gets no answer from the engine. The
+    output says that the deletes for the last two wait, and why."""
     host.runs("a", "b", "c")
     assert host.reconcile().returncode == IN_SYNC
     host.stops("a")
@@ -111,7 +115,8 @@ def test_a_single_pass_says_what_waits_and_why(host: Host) -> None:
 
 
 def test_a_container_that_gives_no_answer_does_not_hold_up_the_deletes_of_others(host: Host) -> None:
-    """It is asked for first, and the pass does not wait for it alone."""
+    """The engine is asked about the silent container first, but the pass decides about the other containers without
+    waiting for that answer."""
     host.runs(*SIX)
     with running_agent(host):
         host.docker.slow["a"] = 60.0
@@ -122,7 +127,8 @@ def test_a_container_that_gives_no_answer_does_not_hold_up_the_deletes_of_others
 
 @pytest.mark.parametrize("percent", ["0", "100"])
 def test_a_guard_of_100_percent_is_not_one_that_is_off(host: Host, percent: str) -> None:
-    """With 100, no number of deletes is suspicious, but a container that the engine says to run keeps its key."""
+    """With 100 percent, no number of deletes is suspicious, but a container keeps its key while the engine says that it
+    runs. With 0 percent, the guard is off."""
     host.runs("a", "b")
     assert host.reconcile().returncode == IN_SYNC
     host.docker.list_is_empty = True

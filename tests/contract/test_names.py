@@ -1,4 +1,5 @@
-"""Endpoints that are given by name, through both APIs of etcd, while names change or nobody knows them."""
+"""Tests of endpoints that are given by name, with both APIs of etcd: while a name changes its address, and while nobody
+knows it."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ from tests.support.waiting import wait_until
 
 KEY = "/services/nginx/core-01:web:80"
 
-#: Seconds within which a busy machine gives an answer that waits for nothing.
+#: Seconds within which even a busy machine answers a request that waits for nothing.
 AT_ONCE = 2.0
 
 pytestmark = pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
@@ -43,7 +44,8 @@ Resolve = Callable[[str, int], Sequence[Resolved]]
 
 
 def registry(api: int, resolve: Resolve, *endpoints: Address, credentials: Credentials = Credentials()) -> Registry:
-    """Return a registry over endpoints whose names are looked up by a function. A second takes 20 milliseconds."""
+    """Return a registry over these endpoints, whose names ``resolve`` looks up. The waits between look-ups are
+    shortened: a second takes 20 milliseconds."""
     names = Names(Network(resolve), Threads(), Clock(sleep=lambda seconds: time.sleep(seconds / 50)))
     if api == 3:
         adapter = partial(http_adapter, names=names)
@@ -53,14 +55,14 @@ def registry(api: int, resolve: Resolve, *endpoints: Address, credentials: Crede
 
 
 def at(*hosts: str) -> Resolve:
-    """Return a look-up that finds these addresses, whatever the name."""
+    """Return a look-up function that finds these addresses for every name."""
     return lambda host, port: [
         (socket.AF_INET6, (each, port, 0, 0)) if ":" in each else (socket.AF_INET, (each, port)) for each in hosts
     ]
 
 
 def test_a_name_server_that_dies_stops_nothing(good: EtcdServer, api: int) -> None:
-    """What was known goes on to hold, for open connections and for new ones."""
+    """The addresses that were found before go on to be used, for open connections and for new ones."""
     dead = threading.Event()
 
     def resolve(host: str, port: int) -> Sequence[Resolved]:
@@ -87,7 +89,8 @@ def _reads(found: Registry) -> bool:
 
 
 def test_a_dead_name_first_in_the_list_costs_the_first_request_alone(good: EtcdServer, api: int) -> None:
-    """The first one waits for half of its time. After a failure of the next endpoint, the dead name costs nothing."""
+    """The first request waits for the dead name for half of its time. Later requests do not wait for it at all, even
+    after the next endpoint has failed."""
 
     def resolve(host: str, port: int) -> Sequence[Resolved]:
         if host == "dead.example":
@@ -110,7 +113,7 @@ def test_a_dead_name_first_in_the_list_costs_the_first_request_alone(good: EtcdS
 
 
 def test_a_name_that_nobody_knows_is_an_error_that_says_so(good: EtcdServer, api: int) -> None:
-    """It names the host."""
+    """The error names the host and has the message of the look-up."""
 
     def resolve(host: str, port: int) -> Sequence[Resolved]:
         raise OSError("Name or service not known")
@@ -122,7 +125,7 @@ def test_a_name_that_nobody_knows_is_an_error_that_says_so(good: EtcdServer, api
 @pytest.mark.parametrize("order", [("127.0.0.1", "::1"), ("::1", "127.0.0.1")], ids=["IPv4 first", "IPv6 first"])
 @pytest.mark.parametrize("served", ["127.0.0.1", "::1"])
 def test_addresses_of_both_families_are_tried(api: int, order: tuple[str, str], served: str) -> None:
-    """The server listens at one of them."""
+    """The name has an address of each family, and the server listens at only one of them."""
     port = free_ports(1)[0]
     server = EtcdServer("[::1]" if ":" in served else served, port=port).start()
     try:
@@ -132,7 +135,8 @@ def test_addresses_of_both_families_are_tried(api: int, order: tuple[str, str], 
 
 
 def test_an_address_that_accepts_nothing_leaves_time_for_the_next(good: EtcdServer, api: int) -> None:
-    """A listener whose queue is full does not answer at all, like a host that is switched off."""
+    """The name's first address is that of a listener whose queue is full. Such a listener does not answer at all, like
+    a host that is switched off."""
     _, port = address(good)
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.9", port))
@@ -144,7 +148,7 @@ def test_an_address_that_accepts_nothing_leaves_time_for_the_next(good: EtcdServ
 
 
 def test_a_changed_address_of_a_name_is_followed(api: int) -> None:
-    """The server moves. Nobody is told but the name server."""
+    """The server moves to another address, and only the name server is told."""
     port = free_ports(1)[0]
     hosts = ["127.0.0.1"]
 
@@ -173,7 +177,7 @@ def _answers(found: Registry) -> bool:
 
 
 def test_the_name_goes_into_the_host_header(good: EtcdServer, api: int) -> None:
-    """Behind one address there may be servers of several names."""
+    """The server sees which name it was asked under, because servers of several names may share one address."""
     with fake(500, "no etcd") as server, pytest.raises(RegistryUnavailable):
         registry(api, at("127.0.0.1"), ("etcd.example", server.server_port)).read(OWNER, soon())
     assert set(server.hosts) == {f"etcd.example:{server.server_port}"}
@@ -181,7 +185,7 @@ def test_the_name_goes_into_the_host_header(good: EtcdServer, api: int) -> None:
 
 @pytest.mark.parametrize("name", ["etcd.example", "other.example"])
 def test_the_name_is_what_a_certificate_has_to_be_valid_for(tmp_path: Path, api: int, name: str) -> None:
-    """Not the address that it stands for."""
+    """The certificate is checked against the endpoint's name, and not against the address that the name stands for."""
     ours = authority(tmp_path / "ours")
     server = TlsEtcd(ours, ours.issue("etcd.example"), client_auth=False).start()
     try:

@@ -1,5 +1,5 @@
-"""What a refusal speaks of, through both APIs: of the store, as every member would answer, or of the member that gave
-it, so that the next one is asked."""
+"""Tests of etcd's refusals, with both APIs. If a refusal is about the store, every member would give it, so no other
+member is asked. If it is about the member that gave it, the next member is asked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.waiting import wait_until
 
 KEY = "/services/nginx/core-01:web:80"
 
-#: The HTTP status that etcd's gateway gives for a gRPC code.
+#: The HTTP status that etcd's gateway gives with each gRPC code.
 HTTP = {
     1: 499,
     2: 500,
@@ -42,7 +42,7 @@ HTTP = {
     16: 401,
 }
 
-#: Answers of the v3 gateway that speak of the store: code and message.
+#: Refusals of the v3 gateway that are about the store: code and message.
 V3_STORE = [
     (3, "etcdserver: request is too large"),
     (3, "etcdserver: too many operations in txn request"),
@@ -63,7 +63,7 @@ V3_STORE = [
     (16, "etcdserver: invalid auth token"),
 ]
 
-#: Answers of the v3 gateway that speak of the member.
+#: Refusals of the v3 gateway that are about the member that gives them: code and message.
 V3_MEMBER = [
     (1, "etcdserver: request canceled"),
     (2, "context deadline exceeded"),
@@ -93,7 +93,7 @@ V3_MEMBER = [
     (15, "etcdserver: corrupt cluster"),
 ]
 
-#: Error codes of the v2 API that speak of the store, each with etcd's message: https://etcd.io/docs/v2.3/errorcode/
+#: Error codes of the v2 API that are about the store, each with etcd's message: https://etcd.io/docs/v2.3/errorcode/
 V2_STORE = [
     (100, "Key not found"),
     (101, "Compare failed"),
@@ -112,7 +112,7 @@ V2_STORE = [
     (212, "A TTL must be provided on refresh"),
 ]
 
-#: Error codes of the v2 API that speak of the member.
+#: Error codes of the v2 API that are about the member that gives them.
 V2_MEMBER = [
     (300, "Raft Internal Error"),
     (301, "During Leader Election"),
@@ -126,7 +126,7 @@ V2_MEMBER = [
 
 @frozen
 class Answer:
-    """A refusal of one API."""
+    """A refusal by one of etcd's APIs."""
 
     api: int
     status: int
@@ -134,12 +134,12 @@ class Answer:
 
     @classmethod
     def of_v3(cls, code: int, message: str) -> Answer:
-        """The gateway's answer."""
+        """Return the refusal that the v3 gateway gives with this code and message."""
         return cls(3, HTTP[code], {"error": message, "code": code, "message": message})
 
     @classmethod
     def of_v2(cls, code: int, message: str) -> Answer:
-        """The v2 API's answer."""
+        """Return the refusal that the v2 API gives with this code and message."""
         return cls(2, 400 if code < 300 else 500, {"errorCode": code, "message": message, "cause": "why", "index": 7})
 
     def second_is_asked(self) -> bool:
@@ -154,36 +154,37 @@ class Answer:
 
 @pytest.mark.parametrize(("code", "message"), V3_STORE)
 def test_an_answer_of_v3_about_the_store_is_the_answer(code: int, message: str) -> None:
-    """No other member is asked."""
+    """No other member is asked, as each would refuse, too."""
     assert not Answer.of_v3(code, message).second_is_asked()
 
 
 @pytest.mark.parametrize(("code", "message"), V3_MEMBER)
 def test_after_an_answer_of_v3_about_the_member_the_next_one_is_asked(code: int, message: str) -> None:
-    """Its state is not the cluster's."""
+    """The refusal shows the state of one member, and not of the cluster."""
     assert Answer.of_v3(code, message).second_is_asked()
 
 
 @pytest.mark.parametrize(("code", "message"), V2_STORE)
 def test_an_answer_of_v2_about_the_store_is_the_answer(code: int, message: str) -> None:
-    """No other member is asked."""
+    """No other member is asked, as each would refuse, too."""
     assert not Answer.of_v2(code, message).second_is_asked()
 
 
 @pytest.mark.parametrize(("code", "message"), V2_MEMBER)
 def test_after_an_answer_of_v2_about_the_member_the_next_one_is_asked(code: int, message: str) -> None:
-    """Its state is not the cluster's."""
+    """The refusal shows the state of one member, and not of the cluster."""
     assert Answer.of_v2(code, message).second_is_asked()
 
 
 def test_a_user_whom_v2_refuses_is_refused_by_every_member() -> None:
-    """etcd's v2 API says so with the HTTP status, and without a code."""
+    """etcd's v2 API gives this refusal as an HTTP status without an error code."""
     assert not Answer(2, 401, {"message": "Insufficient credentials"}).second_is_asked()
 
 
 @pytest.mark.parametrize("code", [9, 14])
 def test_a_learner_that_refuses_a_sign_in_has_signed_nobody_in(good: EtcdServer, code: int) -> None:
-    """The next member is asked, and the learner again when it is its turn."""
+    """A learner, which is a member that may not vote yet, refuses to sign the user in. So the next member is asked, and
+    the learner has to sign the user in when it is its turn again."""
     learner = {"error": "", "code": code, "message": "etcdserver: rpc not supported for learner"}
     with fake(HTTP[code], learner) as first:
         credentials = Credentials(user="agent", password="secret")
@@ -193,7 +194,8 @@ def test_a_learner_that_refuses_a_sign_in_has_signed_nobody_in(good: EtcdServer,
 
 
 def test_a_member_that_does_not_know_the_token_that_it_gave_out_is_left_for_the_next() -> None:
-    """It is asked for a token twice, and then another member is."""
+    """The member gives out a token and then refuses it. It is asked for a new token once more, and then the next member
+    is asked."""
     asked = list[tuple[str, str]]()
 
     def deliver(endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
@@ -215,7 +217,7 @@ def test_a_member_that_does_not_know_the_token_that_it_gave_out_is_left_for_the_
 
 @pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
 def test_a_real_learner_first_in_the_list_is_passed_over(api: int) -> None:
-    """It is a member of the cluster that may not vote yet, and refuses what goes through the quorum."""
+    """A learner is a member of the cluster that may not vote yet. It refuses requests that go through the quorum."""
     cluster = EtcdCluster.on_loopback(1)
     learner = EtcdMember("learner")
     try:

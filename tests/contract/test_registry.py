@@ -92,7 +92,8 @@ def test_a_create_that_is_already_done_counts_as_applied(store: Store) -> None:
 
 
 def test_an_outcome_has_the_version_that_the_key_has_then(store: Store) -> None:
-    """For a change that was made, for one that was found made, and for one in conflict with what somebody wrote."""
+    """This holds for a change that was made, for a change that turned out to be made already, and for a change that is
+    in conflict with what somebody else wrote."""
     registry = store.registry()
     made = registry.apply(OWNER, create(KEY), soon())
     assert made.version == registry.apply(OWNER, create(KEY), soon()).version == read(registry)[KEY].version
@@ -287,7 +288,7 @@ def test_an_owner_without_a_record_has_none(store: Store) -> None:
 
 
 def test_other_records_are_those_of_all_other_owners_of_this_prefix(store: Store) -> None:
-    """Neither liveness queries and notes nor the own record are among them."""
+    """The result has neither liveness queries nor agent notes, and it does not have this owner's own record."""
     for owner in (OWNER, "core-02", "core-011", "record"):
         store.put(RECORD_KEYS.record(owner), f"record of {owner}")
     store.put(RECORD_KEYS.liveness_query("core-03"), "query")
@@ -300,7 +301,8 @@ def test_other_records_are_those_of_all_other_owners_of_this_prefix(store: Store
 
 
 def test_inner_prefixes_are_those_within_this_one_that_have_owner_records(store: Store) -> None:
-    """With the owners of their records. Liveness queries, records that were removed and other prefixes do not count."""
+    """Each inner prefix is returned with the owners of its records. Liveness queries, records that were removed, and
+    records of other prefixes make no inner prefix."""
     registry = store.registry()
     assert registry.inner_prefixes(soon()) == ()
     inner = {"/services/registrator": ("core-01", "core-02"), "/services/a b/ünï": ("core-01",)}
@@ -345,7 +347,7 @@ def test_the_record_is_guarded_like_any_key(store: Store) -> None:
 
 
 def test_the_version_of_a_written_record_lets_it_be_written_again_without_a_read(store: Store) -> None:
-    """The pass may have to take a claim back that it has just made."""
+    """A pass needs this if it has to take back a claim that it has just written into the record."""
     registry = store.registry()
     first = registry.apply(OWNER, recording("one"), soon())
     again = registry.apply(OWNER, recording("two", Stored(RECORD, "one", first.version)), soon())
@@ -358,7 +360,7 @@ def test_the_version_of_a_written_record_lets_it_be_written_again_without_a_read
 def test_a_key_under_a_custom_id_that_is_older_than_the_record_is_not_taken_for_an_earlier_try(
     store: Store, value: str
 ) -> None:
-    """It was there before the record claimed it, so somebody else created it, whatever it holds."""
+    """The key existed before the record claimed it, so somebody else created it, whatever its value is."""
     registry = store.registry()
     registry.read(OWNER, soon())
     store.put(KEY, value)
@@ -373,7 +375,8 @@ def test_a_key_under_a_custom_id_that_is_older_than_the_record_is_not_taken_for_
 def test_a_key_under_a_custom_id_that_is_newer_than_the_record_may_be_an_earlier_try(
     store: Store, restarted: bool
 ) -> None:
-    """The answer to that try may have been lost. With another value it is a conflict."""
+    """The key may come from an earlier create of this host whose answer was lost. With another value it is a
+    conflict."""
     registry = store.registry()
     registry.apply(OWNER, recording("claiming it"), soon())
     if restarted:
@@ -385,8 +388,8 @@ def test_a_key_under_a_custom_id_that_is_newer_than_the_record_may_be_an_earlier
 
 
 def test_the_record_never_expires(store: Store) -> None:
-    """It outlives the entries to say which owner they belong to. Nor does the agent note. A liveness query that has a
-    lifetime does expire."""
+    """The owner record outlives the entries, because it says which owner they belong to. The agent note does not expire
+    either. A liveness query that has a lifetime does expire."""
     registry = store.registry(Lifetime(100, 10))
     note = Change(Action.NOTE, RECORD_KEYS.agent_note(OWNER), "note", None, Reason.STARTED)
     assert registry.apply(OWNER, note, soon()).result is Result.APPLIED

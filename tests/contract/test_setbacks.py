@@ -1,4 +1,5 @@
-"""The loop over a real etcd of which a part does not work: one key gets no answer, or everything is slow."""
+"""Tests of the loop over a real etcd that does not fully work: one key gets no answer, all requests are slow, or etcd
+is full."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ class RunningLoop:
 
 
 def containers(number: int) -> list[Container]:
-    """Return containers with a key each."""
+    """Return this many containers, each with one key."""
     return [serving(f"web-{each:03}", number=8000 + each) for each in range(number)]
 
 
@@ -83,8 +84,8 @@ def has_keys(server: EtcdServer, number: int) -> bool:
 
 @pytest.mark.parametrize(("api", "number"), [(2, 150), (3, 600)], ids=["v2", "v3"])
 def test_passes_that_make_progress_follow_each_other_at_once(api: int, number: int, good: EtcdServer) -> None:
-    """Hundreds of keys through a slow etcd take as long as etcd does. The log has one line for each pass that ran out
-    of time, whatever it left."""
+    """So hundreds of keys take no longer than a slow etcd needs for them. The log has one line for each pass that ran
+    out of time, however many changes that pass left."""
 
     def slowly(moment: Moment) -> bool:
         if not moment.answered and (moment.is_write if api == 2 else "txn" in moment.path):
@@ -110,8 +111,8 @@ def test_passes_that_make_progress_follow_each_other_at_once(api: int, number: i
 
 @pytest.mark.parametrize("lifetime", [FOREVER, Lifetime(3, 2, 2.0)], ids=["for ever", "ttl"])
 def test_a_key_that_gets_no_answer_holds_up_no_other(lifetime: Lifetime, good: EtcdServer) -> None:
-    """Others are written at the normal interval, and live on. By v3 a request has several keys, and etcd answers for
-    all of them or none."""
+    """The other keys are written at the normal interval, and those with a lifetime do not expire. The test uses v2,
+    where a request has one key. A v3 request has several keys, and etcd answers for all of them or for none."""
 
     def meddle(moment: Moment) -> bool:
         return not (moment.is_write and "web-001" in moment.path)
@@ -131,7 +132,8 @@ def test_a_key_that_gets_no_answer_holds_up_no_other(lifetime: Lifetime, good: E
 
 
 def test_an_etcd_that_is_full_takes_everything_soon_after_it_has_room(good: EtcdServer) -> None:
-    """By v3 it refuses all values. Each change waits by itself, and none of them for ever."""
+    """Through v3, a full etcd refuses every write of a value. Each refused change waits by itself until it is tried
+    again, and none waits for ever."""
     store = EtcdV3(good.endpoint)
     store.call("maintenance/alarm", {"action": "ACTIVATE", "alarm": "NOSPACE"})
     source = FakeSource(*containers(3))

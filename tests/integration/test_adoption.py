@@ -1,4 +1,4 @@
-"""Keys that somebody else wrote where a container wants one under a custom id, on real parts."""
+"""Keys that somebody else wrote and that a container wants under a custom id, on real parts."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ KEY = "worker/shared"
 
 
 def wanted(host: Host) -> str:
-    """Return the value that the container's entry has."""
+    """Return the value that the container's entry should have."""
     return f"{host.engine.address}:18080"
 
 
 def put(host: Host, value: str) -> None:
-    """Write the key as somebody else."""
+    """Write this value to the key, as a person or another program would."""
     host.store.put(f"{host.prefix}/{KEY}", value)
 
 
 def run_container(host: Host) -> None:
-    """Start the container that wants the key."""
+    """Start the container whose entry has the key."""
     host.engine.run(CONTAINER)
 
 
 def end_container(host: Host) -> None:
-    """Remove it."""
+    """Remove the container."""
     host.engine.docker("rm", "--force", "one")
 
 
 def is_write(moment: Moment) -> bool:
-    """Return whether a request may write, by either API."""
+    """Return whether a request to etcd may write, with either API."""
     return moment.method in {"PUT", "DELETE"} or moment.path.endswith("/kv/txn")
 
 
 def reconcile_through(host: Host, meddle: Callable[[Moment], bool]) -> None:
-    """Make a pass whose requests to etcd the test may meddle with."""
+    """Run `wharfinger reconcile` through a wiretap that calls ``meddle`` for each of its requests to etcd."""
     with Wiretap(host.etcd.endpoint, meddle) as tap:
         uri = host.uri.replace(host.etcd.endpoint, tap.endpoint)
         run_once(host.engine.socket_url, "reconcile", "-ip", host.engine.address, uri)
@@ -50,8 +50,8 @@ def reconcile_through(host: Host, meddle: Callable[[Moment], bool]) -> None:
 @on_both("host")
 @pytest.mark.parametrize("restarted", [False, True], ids=["same run", "restarted"])
 def test_a_key_that_was_there_before_is_refused_and_outlives_the_container(host: Host, restarted: bool) -> None:
-    """Somebody wrote by hand the very value that the container wants. Nothing is written to the key, the refusal names
-    --adopt, and the end of the container does not delete what this host did not create."""
+    """Somebody wrote by hand the very value that the container wants. The agent does not write the key, and the refusal
+    names --adopt. The key stays when the container ends, because this host did not create it."""
     agent = host.agent(interval=0.1).wait_ready()
     put(host, wanted(host))
     before = host.store.node(f"{host.prefix}/{KEY}")
@@ -69,7 +69,8 @@ def test_a_key_that_was_there_before_is_refused_and_outlives_the_container(host:
 
 @on_both("host")
 def test_a_host_without_a_record_takes_over_what_registrator_wrote(host: Host) -> None:
-    """The first pass of all does, whoever runs it. The key goes with its container."""
+    """The first pass of a host that has no owner record takes over a key that already holds the wanted value, even if
+    `reconcile` makes the pass. The key is deleted when its container ends."""
     put(host, wanted(host))
     run_container(host)
     assert host.reconcile().returncode == 0
@@ -80,7 +81,8 @@ def test_a_host_without_a_record_takes_over_what_registrator_wrote(host: Host) -
 
 @on_both("host")
 def test_adopt_takes_over_a_key_that_was_there_before(host: Host) -> None:
-    """The key is this host's from then on, also without the flag."""
+    """A pass with --adopt takes the key over. Later passes without the flag keep it, and delete it when its container
+    ends."""
     assert host.reconcile().returncode == 0
     put(host, wanted(host))
     run_container(host)
@@ -95,8 +97,9 @@ def test_adopt_takes_over_a_key_that_was_there_before(host: Host) -> None:
 @on_both("host")
 @pytest.mark.parametrize("other_value", [False, True], ids=["the wanted value", "another value"])
 def test_a_key_that_somebody_writes_right_before_this_host_is_left_alone(host: Host, other_value: bool) -> None:
-    """The pass found the key absent, and somebody writes it right before the owner record claims it. The claim is
-    withdrawn in the same pass: later passes, which remember nothing, neither change nor delete the key."""
+    """A pass finds the key absent, and somebody writes it right before the pass writes the claim on it to the owner
+    record. The same pass withdraws the claim. Later passes, which remember nothing, neither change nor delete the
+    key."""
     assert host.reconcile().returncode == 0
     run_container(host)
     value = "192.0.2.9:80" if other_value else wanted(host)
@@ -116,7 +119,8 @@ def test_a_key_that_somebody_writes_right_before_this_host_is_left_alone(host: H
 
 @on_both("host")
 def test_a_key_that_somebody_writes_where_this_host_deleted_one_is_left_alone(host: Host) -> None:
-    """The claim goes in the same pass as the key, so nothing depends on when the next pass is."""
+    """The pass that deletes a key also withdraws the claim on it. So a key that somebody writes there at any time after
+    that pass is not taken for this host's."""
     run_container(host)
     assert host.reconcile().returncode == 0
     end_container(host)
@@ -129,8 +133,8 @@ def test_a_key_that_somebody_writes_where_this_host_deleted_one_is_left_alone(ho
 
 @on_both("host")
 def test_a_create_whose_answer_was_lost_is_this_hosts(host: Host) -> None:
-    """etcd created the key, and the agent did not learn of it. It is in order in the next pass, and goes with the
-    container."""
+    """etcd creates the key, and the answer to the agent is lost. The next pass finds the key in sync, and the key is
+    deleted when its container ends."""
     assert host.reconcile().returncode == 0
     run_container(host)
     cut = False

@@ -1,4 +1,4 @@
-"""What an agent writes down about itself beside its owner record, on real parts."""
+"""The agent note, which an agent writes about itself beside its owner record, on real parts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ DISAGREE = 'wharfinger_agents_disagree{registry="REGISTRY"}'
 
 
 def note_of(host: Host) -> dict[str, Any] | None:
-    """Return the note of a host's agent."""
+    """Return the agent note of a host, or None if there is none."""
     text = host.store.get(host.beside_record("agent"))
     found: dict[str, Any] | None = json.loads(text) if text else None
     return found
 
 
 def disagrees(host: Host, agent: Agent) -> bool:
-    """Return whether an agent's metric says that another agent has other flags."""
+    """Return whether the metric of an agent says that another agent of its host has other flags."""
     return agent.metrics()[DISAGREE.replace("REGISTRY", "etcd3" if host.api == 3 else "etcd")] == 1
 
 
 @on_both("host")
 def test_an_agent_notes_how_long_it_may_take_to_answer_and_its_flags(host: Host) -> None:
-    """The note is written at the start and where it was removed. Idle passes write nothing, and no watcher of the
-    prefix sees it."""
+    """An agent writes its note when it starts, and again if somebody removes the note. Idle passes write nothing, and
+    who watches the prefix does not see the note."""
     host.start("one")
     begin = host.store.index() + 1
     agent = host.agent(
@@ -55,7 +55,8 @@ def test_an_agent_notes_how_long_it_may_take_to_answer_and_its_flags(host: Host)
 
 @on_both("host")
 def test_the_note_outlives_keys_that_expire(host: Host) -> None:
-    """Somebody may ask for the agent after the keys of its host are gone. It hangs on no lease."""
+    """The agent note has no lifetime, because somebody may ask whether the agent is alive after the keys of its host
+    have expired."""
     host.start("one")
     host.agent("-ttl", "30", "-ttl-refresh", "10").wait_ready()
     if isinstance(host.store, EtcdV3):
@@ -68,7 +69,8 @@ def test_the_note_outlives_keys_that_expire(host: Host) -> None:
 
 @on_both("host")
 def test_a_single_pass_writes_no_note(host: Host) -> None:
-    """It is no agent, and nobody has to wait for it. That holds for a dry run anyway."""
+    """`reconcile` writes no agent note, with or without `--dry-run`, because it ends after its pass and nobody has to
+    wait for its answer."""
     host.start("one")
     assert host.reconcile("--dry-run").returncode == 0
     assert host.store.get(host.beside_record("record")) is None
@@ -79,7 +81,7 @@ def test_a_single_pass_writes_no_note(host: Host) -> None:
 
 @on_both("host")
 def test_the_note_goes_with_the_host(host: Host) -> None:
-    """Deregistering a host leaves nothing behind."""
+    """`deregister` removes the agent note together with the entries of the host."""
     host.start("one")
     host.agent().wait_ready().terminate()
     done = run_once("", "deregister", "--hostname", host.owner, "--yes", "--wait", "0.5", host.uri)
@@ -88,8 +90,9 @@ def test_the_note_goes_with_the_host(host: Host) -> None:
 
 @on_both("host")
 def test_of_two_agents_with_other_flags_one_says_so(host: Host) -> None:
-    """The log names the flags and both values, and a metric shows it, for as long as the note of the other one is
-    there. Two agents with the same flags are all right."""
+    """If a second agent with other flags starts on a host, the log of the first one names the flags with both values,
+    and its metric shows the difference for as long as the second one's note is there. A second agent with the same
+    flags is not reported."""
     host.start("one")
     first = host.agent().wait_ready()
     same = host.agent("--interval", "0.3").wait_ready()

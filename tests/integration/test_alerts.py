@@ -139,7 +139,7 @@ def test_alerts_and_dashboard_use_only_label_values_that_exist() -> None:
 
 
 def test_a_refusal_of_every_reason_fires_exactly_one_alert() -> None:
-    """A port that cannot be registered is noticed, whatever its reason, and told once."""
+    """For each reason of a refusal, exactly one alert selects it."""
     selectors = re.findall(r'wharfinger_entries_refused\{reason([=!])~"([^"]+)"\}', " ".join(expressions()))
     selected = [
         reason

@@ -1,4 +1,4 @@
-"""The agent on a busy machine, which has the CPU for a fifth of the time."""
+"""An agent on a busy machine, where it has the CPU for a fifth of the time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 #: Seconds for which the machine is busy.
 SECONDS = 30.0
 
-#: Seconds after which Docker takes a container for unhealthy whose HEALTHCHECK has not ended.
+#: Seconds after which Docker counts a HEALTHCHECK of the image as failed if it has not ended.
 HEALTHCHECK_TIMEOUT = float(re.findall(r"HEALTHCHECK .*--timeout=(\d+)s", (REPOSITORY / "Dockerfile").read_text())[0])
 
 TTL = ("-ttl", "20", "-ttl-refresh", "5")
@@ -30,7 +30,7 @@ TTL = ("-ttl", "20", "-ttl-refresh", "5")
 
 @pytest.fixture
 def systemd(tmp_path: Path) -> Iterator[socket.socket]:
-    """The socket that systemd gives a service for its notifications."""
+    """Yield the socket to which a service sends its notifications for systemd."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
         datagrams.bind(str(tmp_path / "notify"))
         datagrams.setblocking(False)
@@ -38,7 +38,7 @@ def systemd(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 def watchdog_was_fed(systemd: socket.socket) -> bool:
-    """Return whether a notification that feeds the watchdog has come since the last call."""
+    """Return whether the agent has sent systemd a sign of life (WATCHDOG=1) since the last call."""
     fed = False
     try:
         while True:
@@ -48,7 +48,8 @@ def watchdog_was_fed(systemd: socket.socket) -> bool:
 
 
 def ask_health(agent: Agent, machine: BusyMachine) -> tuple[int, str]:
-    """Run `wharfinger health` on the busy machine as Docker does. Return its exit code and what it printed."""
+    """Run `wharfinger health` on the busy machine, as Docker runs it for a HEALTHCHECK. Return its exit code and its
+    output."""
     process = subprocess.Popen(
         [*PROGRAM, "health"],
         env=clean_environment(WHARFINGER_LISTEN=agent.listen),
@@ -68,7 +69,7 @@ def ask_health(agent: Agent, machine: BusyMachine) -> tuple[int, str]:
 
 
 def has_ended(pid: int) -> bool:
-    """Return whether a child has ended. It is not reaped."""
+    """Return whether a child process has ended. Its exit code stays for whoever waits for it later."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
@@ -76,8 +77,8 @@ def has_ended(pid: int) -> bool:
 def test_on_a_busy_machine_passes_go_on_and_nothing_is_declared_dead(
     host: Host, systemd: socket.socket, tmp_path: Path
 ) -> None:
-    """Entries follow their containers within the documented time, no request fails, and every check of health is
-    passed in time."""
+    """On a busy machine, entries follow their containers within the documented time, and no request fails. Docker's and
+    systemd's checks of health get their answers in time."""
     environment = {"NOTIFY_SOCKET": systemd.getsockname()}
     flags = ("--interval", "1", "-ip", host.engine.address, *TTL)
     agent = Agent(host.engine.socket_url, *flags, host.uri, log_path=tmp_path / "busy.log", env=environment)

@@ -1,4 +1,4 @@
-"""`wharfinger deregister` never empties a host whose agent lives, however slow that agent or its engine is."""
+"""`wharfinger deregister` never empties a host whose agent is alive, however slow the agent or its engine is."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from tests.support.host import Host, on_both
 from tests.support.private_engine import PrivateEngine
 from tests.support.waiting import wait_until
 
-#: Longer than the five seconds for which 0.1.0 waited.
+#: Seconds between passes: longer than the five seconds for which 0.1.0 waited for an agent's sign of life.
 INTERVAL = 7.0
 
 
 def deregister(host: Host, *flags: str, owner: str = "") -> subprocess.CompletedProcess[str]:
-    """Run `wharfinger deregister` for a host, by default for this one."""
+    """Run `wharfinger deregister` for an owner name, by default that of this host."""
     return run_once("", "deregister", "--hostname", owner or host.owner, "--yes", *flags, host.uri)
 
 
 def assert_alive(host: Host, done: subprocess.CompletedProcess[str], registered: dict[str, str]) -> None:
-    """Assert that deregister found the agent alive, and that all keys are there."""
+    """Assert that deregister found the agent alive, that all keys are there, and that its liveness query is gone."""
     assert (done.returncode, host.keys()) == (1, registered)
     assert f"the agent of '{host.owner}' is alive" in done.stderr
     assert host.store.get(host.beside_record("question")) is None
 
 
 def after(seconds: float, call: Callable[[], Any]) -> None:
-    """Call something this much later."""
+    """Call a function after this many seconds, in a thread of its own."""
     threading.Timer(seconds, call).start()
 
 
 @on_both("host")
 def test_a_host_with_a_long_interval_is_alive(host: Host) -> None:
-    """The wait is as long as its note says, and the output says how long that may be."""
+    """deregister waits for as long as the host's agent note says, prints this time, and finds the agent alive."""
     host.start("one", "two")
     agent = host.agent(interval=INTERVAL).wait_ready()
     agent.wait_for_passes(1)
@@ -47,7 +47,8 @@ def test_a_host_with_a_long_interval_is_alive(host: Host) -> None:
 
 @on_both("host")
 def test_a_host_with_an_interval_of_an_hour_is_not_waited_for(host: Host) -> None:
-    """deregister refuses and says what to do. With --wait or --force it goes on."""
+    """If the agent may take an hour to answer, deregister fails at once and says how long it would have to wait. With
+    --wait it goes on."""
     host.start("one")
     agent = host.agent(interval=3600.0).wait_ready()
     right = host.expected()
@@ -61,7 +62,7 @@ def test_a_host_with_an_interval_of_an_hour_is_not_waited_for(host: Host) -> Non
 
 @on_both("breakable_host")
 def test_a_host_whose_engine_hangs_is_alive(breakable_host: Host) -> None:
-    """The agent answers without its engine, also while it backs off."""
+    """An agent answers the liveness query without its engine, also while it backs off."""
     host = breakable_host
     host.start(*(f"c{number}" for number in range(8)))
     agent = host.agent("--pass-timeout", "4").wait_ready()
@@ -80,7 +81,8 @@ def test_a_host_whose_engine_hangs_is_alive(breakable_host: Host) -> None:
 
 @on_both("breakable_host")
 def test_a_host_with_a_given_name_is_alive_although_its_engine_never_answered(breakable_host: Host) -> None:
-    """With --hostname the agent knows from the start whom it speaks for."""
+    """An agent with --hostname knows its owner name without the engine. So it answers the liveness query even if its
+    engine has never answered."""
     host = breakable_host
     host.start("one")
     named = ("--hostname", host.owner)
@@ -97,7 +99,8 @@ def test_a_host_with_a_given_name_is_alive_although_its_engine_never_answered(br
 
 @on_both("host")
 def test_an_agent_that_stands_still_for_less_than_the_wait_is_alive(host: Host) -> None:
-    """It answers when it goes on."""
+    """An agent that was stopped answers the liveness query when it runs again, which is before the wait of deregister
+    ends."""
     host.start("one")
     agent = host.agent().wait_ready()
     agent.signal(signal.SIGSTOP)
@@ -107,7 +110,8 @@ def test_an_agent_that_stands_still_for_less_than_the_wait_is_alive(host: Host) 
 
 @on_both("host")
 def test_a_name_that_an_agent_had_before_can_be_deregistered_beside_its_new_one(host: Host) -> None:
-    """The agent answers for the name that it has now."""
+    """An agent that has a new owner name answers only for the new one. So the old name can be deregistered while the
+    agent runs."""
     host.start("one")
     agents: list[Agent] = []
     for name in ("old", "new"):
@@ -124,7 +128,8 @@ def test_a_name_that_an_agent_had_before_can_be_deregistered_beside_its_new_one(
 
 @on_both("host")
 def test_a_host_without_its_record_is_asked_for_a_sign_of_life_all_the_same(host: Host) -> None:
-    """Its entries are found by their ids. Somebody removed record and note while the agent was slow to see it."""
+    """Somebody removed the owner record and the agent note, and the agent has not written them again yet. deregister
+    finds the host's entries by their ids, and waits for its agent all the same."""
     host.start("one")
     agent = host.agent(interval=INTERVAL).wait_ready()
     agent.wait_for_passes(1)
@@ -142,7 +147,8 @@ def test_a_host_without_its_record_is_asked_for_a_sign_of_life_all_the_same(host
 
 @on_both("host")
 def test_a_name_that_nobody_has_is_a_failure_and_the_owners_are_named(host: Host) -> None:
-    """They are those with a record, and those that only the ids of keys name, as registrator's do."""
+    """If nobody has the name, deregister fails and names the owners that there are: those with an owner record, and
+    those that only the ids of keys name, such as hosts that ran registrator."""
     host.start("one")
     host.agent().wait_ready().terminate()
     host.store.put(f"{host.prefix}/worker/4f2a9c:b:80", "192.0.2.1:80")

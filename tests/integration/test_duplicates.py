@@ -69,8 +69,8 @@ def test_two_agents_on_one_host_register_the_same_as_one(host: Host) -> None:
     assert not [change for change in changes if change[1].endswith(":stays:9000")]
 
 
-#: Ways of a container to ask for the id of its neighbour `victim`, whose port 9000 is registered, or of one that is not
-#: there.
+#: Ways in which a container can ask for the default id of another container: of `victim`, whose port 9000 is published,
+#: or of a container that does not exist.
 ASKING = {
     "variable": ("-e", "SERVICE_ID={owner}:victim:9000"),
     "variable-of-the-port": ("-e", "SERVICE_9000_ID={owner}:victim:9000"),
@@ -87,8 +87,8 @@ ASKING = {
 
 @on_both("host")
 def test_a_container_that_asks_for_the_id_of_a_neighbour_is_refused(host: Host) -> None:
-    """It is refused, though it is the older one, and also while the neighbour does not run. The neighbour has its key
-    whenever it runs."""
+    """A container that asks for the default id of another one is refused, although it is the older one, and also while
+    the other one does not run. The other container has its key whenever it runs."""
     for name, (flag, text) in ASKING.items():
         host.engine.docker("run", "-d", "--name", name, "-P", flag, text.format(owner=host.owner), "worker:1")
     done = host.reconcile()
@@ -105,7 +105,8 @@ def test_a_container_that_asks_for_the_id_of_a_neighbour_is_refused(host: Host) 
 
 @on_both("host")
 def test_a_key_that_a_container_had_under_a_neighbours_id_goes(host: Host) -> None:
-    """As after an upgrade from a version that registered it. No container backs it any more."""
+    """A key under another container's id, which an earlier version registered, is deleted, because no container backs
+    it any more."""
     host.start("taker", flags=f"-e SERVICE_ID={host.owner}:victim:9000")
     host.store.put(f"{host.prefix}/{host.key('victim')}", address_of(host, "taker"))
     host.store.put(f"{host.prefix}/worker/{host.owner}:other:9000", "192.0.2.9:1")
@@ -115,7 +116,8 @@ def test_a_key_that_a_container_had_under_a_neighbours_id_goes(host: Host) -> No
 
 @on_both("host")
 def test_a_container_may_ask_for_its_own_default_id_until_it_has_another_name(host: Host) -> None:
-    """Under its new name the id would be that of a neighbour, whom the old name may be given to."""
+    """A container may ask for its own default id. When it is renamed, it is refused, because the id then belongs to the
+    next container that gets the old name."""
     for name, port in (("own", "9000"), ("free", "1")):
         host.start(name, flags=f"-e SERVICE_ID={host.owner}:{name}:{port}")
     agent = host.agent().wait_ready()

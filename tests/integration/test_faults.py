@@ -141,15 +141,17 @@ def test_when_the_first_endpoint_is_away_the_same_pass_asks_the_next(
     assert agent.passes("registry-error") == 0
 
 
-#: Runs a command with other files as /etc/hosts and /etc/resolv.conf.
+#: A shell command that runs its third and further arguments with the first two files as /etc/hosts and
+#: /etc/resolv.conf.
 OWN_NAMES = 'mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/resolv.conf && shift 2 && exec "$@"'
 
-#: Seconds within which a pass ends that waits for no name server.
+#: Seconds within which etcd is right after a change, if no pass waits for a name server.
 PROMPT = 4.0
 
 
 class NameServer:
-    """A name server that is dead: nobody listens, or nobody answers. Stands in /etc/resolv.conf."""
+    """A dead name server: nobody listens at its address, or the socket that listens never answers. Entering it returns
+    its line for /etc/resolv.conf."""
 
     def __init__(self, address: str, *, silent: bool) -> None:
         self._address = address if silent else "127.0.0.1"
@@ -165,8 +167,8 @@ class NameServer:
 
 
 def agent_with_own_names(host: Host, folder: Path, hosts: str, resolver: str, endpoints: str) -> Child:
-    """Return an agent on the engine's host with these files as /etc/hosts and /etc/resolv.conf, and without `-ip`. The
-    former is `folder / "hosts"`, and may be changed while the agent runs."""
+    """Return an agent without `-ip` on the engine's host, with these texts as /etc/hosts and /etc/resolv.conf. A test
+    may change `folder / "hosts"` while the agent runs."""
     for name, text in (("hosts", hosts), ("resolv.conf", resolver)):
         (folder / name).write_text(text)
     files = [str(folder / "hosts"), str(folder / "resolv.conf")]
@@ -179,8 +181,8 @@ def agent_with_own_names(host: Host, folder: Path, hosts: str, resolver: str, en
 @on_both("networked_host")
 @pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "nobody answers"])
 def test_a_name_server_that_dies_changes_nothing(networked_host: Host, tmp_path: Path, silent: bool) -> None:
-    """The agent keeps its connection, and the host its address and entries. A container that starts or ends is seen as
-    soon as ever."""
+    """When the name server dies, the agent keeps its connection to etcd, and the host keeps its address and its
+    entries. Containers that start or end are seen as fast as before."""
     host = networked_host
     address, _, port = host.etcd.endpoint.partition(":")
     host.start("one")
@@ -203,7 +205,7 @@ def test_a_name_server_that_dies_changes_nothing(networked_host: Host, tmp_path:
 
 @on_both("networked_host")
 def test_an_endpoint_with_a_dead_name_costs_nothing_after_the_first_pass(networked_host: Host, tmp_path: Path) -> None:
-    """It is the first in the list, and no name server answers."""
+    """The first endpoint has a name that no name server resolves. Only the first pass waits for the name."""
     host = networked_host
     with NameServer(engine_of(host).network.host_address, silent=True) as resolver:
         endpoints = f"dead.test:2379,{host.etcd.endpoint}"

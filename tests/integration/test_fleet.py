@@ -260,8 +260,8 @@ def test_a_server_that_died_has_one_entry_for_each_port_once_its_unit_restarts(c
 
 
 def test_agents_that_are_stopped_leave_their_entries(cluster: Cluster) -> None:
-    """Agents that are stopped leave their entries. Agents that are started again find them in sync, and each writes
-    nothing but its note."""
+    """Agents that are stopped leave their entries. Agents that are started again find the entries in sync, and each
+    writes only its agent note."""
     agents = cluster.fleet.start(*AGENTS)
     cluster.fleet.start(*SERVERS)
     cluster.wait_until_registered()

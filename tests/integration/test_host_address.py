@@ -1,4 +1,4 @@
-"""An agent that does not know this host's address: the entries of containers that run are held, and it says so."""
+"""An agent that does not know this host's address. It holds the entries of containers that run, and reports it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFUSED = 'wharfinger_entries_refused{{reason="no-address",registry="{}"}}'
 
 
 def registered(host: Host, *names: str, flags: str = "") -> dict[str, str]:
-    """Start containers, have an agent with `-ip` register them, and return the entries. The agent has ended then."""
+    """Start containers, register them with one pass with `-ip`, and return the entries."""
     host.start(*names, flags=flags)
     assert host.reconcile().returncode == 0
     assert len(host.keys()) == len(names)
@@ -27,22 +27,23 @@ def registered(host: Host, *names: str, flags: str = "") -> dict[str, str]:
 
 
 def unaddressed(host: Host, *flags: str) -> Agent:
-    """Start an agent without `-ip`, which reaches etcd over the loopback, and wait until it says that it is not
-    ready."""
+    """Start an agent without `-ip` that reaches etcd over the loopback, so that it finds no address. Wait until /readyz
+    says so."""
     agent = host.run("--interval", "0.2", *flags, host.uri)
     wait_until(lambda: "no-address" in agent.get("/readyz")[1] or not agent.running, 15, "the agent to say so")
     return agent
 
 
 def one_pass(host: Host, *flags: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run exactly one pass without `-ip`."""
+    """Run exactly one pass, without `-ip`."""
     return run_once(host.engine.socket_url, "reconcile", *flags, host.uri, env=env)
 
 
 @on_both("host")
 def test_an_agent_that_lost_its_ip_flag_holds_the_entries_of_running_containers(host: Host) -> None:
-    """Nothing is written for containers that run. The agent is not ready, and says which flag cures it. A container
-    that ends loses its entry all the same, and one that starts has none until the flag is back."""
+    """Without an address, the agent writes nothing for containers that run. It is not ready, and says that -ip helps.
+    It still deletes the entry of a container that ends, and it registers a container that starts only when it has -ip
+    again."""
     before = registered(host, "one", "two")
     agent = unaddressed(host)
     status, text = agent.get("/readyz")
@@ -64,7 +65,8 @@ def test_an_agent_that_lost_its_ip_flag_holds_the_entries_of_running_containers(
 
 @on_both("host")
 def test_a_container_that_was_replaced_keeps_its_entry_only_with_the_same_port(host: Host) -> None:
-    """A key with another port is wrong, whatever the host's address is."""
+    """If a container is replaced while the address is unknown, its entry is held only if the port is the same. A key
+    with another port is wrong whatever the host's address is, so it is deleted."""
     host.engine.run("--name same -p 18011:9000 worker:1")
     host.engine.run("--name moved -p 18012:9000 worker:1")
     assert host.reconcile().returncode == 0
@@ -80,8 +82,8 @@ def test_a_container_that_was_replaced_keeps_its_entry_only_with_the_same_port(h
 
 @on_both("host")
 def test_a_key_under_a_custom_id_is_held_and_stays_this_hosts(host: Host) -> None:
-    """Its claim stays in the owner record, so it is deleted with its container. A key that somebody else wrote is left
-    alone."""
+    """A held key under a custom id keeps its claim in the owner record, so it is deleted when its container ends. A key
+    that somebody else wrote is left alone."""
     host.store.put(f"{host.prefix}/worker/theirs", "192.0.2.9:80")
     before = registered_custom(host)
     host.start("late", flags="-e SERVICE_ID=theirs")
@@ -102,7 +104,7 @@ def registered_custom(host: Host) -> dict[str, str]:
 
 @on_both("host")
 def test_held_entries_do_not_expire(host: Host) -> None:
-    """With `-ttl` they are renewed."""
+    """Held entries are renewed with `-ttl`, so they do not expire."""
     lifetime = ("-ttl", "3", "-ttl-refresh", "1")
     host.start("one")
     assert host.reconcile(*lifetime).returncode == 0
@@ -125,8 +127,8 @@ def test_held_entries_do_not_expire(host: Host) -> None:
     ],
 )
 def test_entries_are_held_in_every_layout(host: Host, scheme: str, place: str, flags: tuple[str, ...]) -> None:
-    """Each layout reads the port in what it has written, and the owner record claims the ids that are written as a
-    hash."""
+    """Entries are held in each layout, because each one reads the port back from the values that it has written. Where
+    a key has a hash in place of the id, the owner record claims the key."""
     uri = f"{scheme}://{host.etcd.endpoint}{place.format(prefix=host.prefix, pid=os.getpid())}"
     host.start("one", "Two")
     assert run_once(host.engine.socket_url, "reconcile", "-ip", "192.0.2.1", *flags, uri).returncode == 0
@@ -138,7 +140,8 @@ def test_entries_are_held_in_every_layout(host: Host, scheme: str, place: str, f
 
 
 def test_an_address_of_the_family_that_is_not_wanted_holds_the_entries(networked_host: Host) -> None:
-    """The host has an IPv4 address only, and the ports are published on both families."""
+    """The ports are published on both families, but the host has only an IPv4 address. With `--ip-family ipv6`, their
+    entries are held."""
     host, engine = networked_host, networked_host.engine
     assert isinstance(engine, PrivateEngine)
     before = registered(host, "one", "two")
@@ -150,8 +153,8 @@ def test_an_address_of_the_family_that_is_not_wanted_holds_the_entries(networked
 
 
 def test_a_container_that_lacks_an_address_of_its_own_is_not_held(host: Host) -> None:
-    """`-ip` would not cure it, so its entry goes, and the host is ready. With host networking the host's address is
-    missing, and that entry is held."""
+    """If a container has lost its own address, its entry is deleted, because `-ip` would not help. The entry of a
+    container with host networking is held, because it lacks the host's address."""
     host.engine.run("--name net --network host worker:1")
     host.engine.run("--name own worker:1")
     assert host.reconcile("-internal").returncode == 0
@@ -164,7 +167,7 @@ def test_a_container_that_lacks_an_address_of_its_own_is_not_held(host: Host) ->
 
 @pytest.mark.parametrize("command", ["run", "reconcile"])
 def test_an_empty_ip_flag_is_wrong_usage(host: Host, command: str) -> None:
-    """It ends at once, says what to do, and touches nothing."""
+    """With an empty `-ip`, the command ends at once, says what to do, and changes nothing."""
     before = registered(host, "one")
     for flag in (["-ip", ""], ["--ip="]):
         done = run_once(host.engine.socket_url, command, *flag, host.uri)
@@ -174,7 +177,8 @@ def test_an_empty_ip_flag_is_wrong_usage(host: Host, command: str) -> None:
 
 
 def test_an_empty_ip_variable_counts_as_not_set_with_a_warning(host: Host) -> None:
-    """The agent goes on to find the address out, here in vain."""
+    """An empty WHARFINGER_IP counts as not set, with a warning. The program then looks for the host's address by
+    itself, and here finds none."""
     before = registered(host, "one")
     done = one_pass(host, WHARFINGER_IP="")
     assert (done.returncode, host.keys()) == (1, before)

@@ -1,4 +1,4 @@
-"""Containers whose inspect hangs, is slow or trickles: they hold up no other container, and what they have stays."""
+"""Containers whose inspect hangs, is slow or trickles. They hold up no other container, and their entries stay."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.support.agent import Agent, run_once
 from tests.support.engine_proxy import EngineProxy
 from tests.support.host import Host, on_both
 
-#: Seconds in which a change has to show: an interval of 0.2 s, a pass that waits for a first inspect, and slack for a
-#: busy machine.
+#: Seconds after a change within which etcd must be right: an interval of 0.2 s, a pass that waits for the first inspect
+#: of a container, and the rest for a busy machine.
 SOON = 10.0
 
 
 @contextmanager
 def frozen_shims(host: Host, *names: str) -> Iterator[None]:
-    """Freeze the shims of these containers, and send each a `docker kill`, which waits for its shim. Meanwhile each
-    inspect of them hangs. Afterwards they end."""
+    """Freeze the shims of these containers, and run `docker kill` for each container, which waits for its shim. Each
+    inspect of these containers hangs until the context ends. Then the shims go on, and the containers end."""
     shims = [_parent_of(host.engine.inspect(name)["State"]["Pid"]) for name in names]
     kills: list[subprocess.Popen[bytes]] = []
     try:
@@ -49,13 +49,13 @@ def _parent_of(pid: int) -> int:
 
 @pytest.fixture
 def proxy(host: Host) -> Iterator[EngineProxy]:
-    """Return a proxy before the host's engine."""
+    """Yield a proxy between agents and the host's engine."""
     with EngineProxy(host.engine.socket_url) as proxy:
         yield proxy
 
 
 def inspect_path(host: Host, name: str) -> str:
-    """Return the path of a container's inspect."""
+    """Return the path of the request that inspects a container."""
     return f"/containers/{host.engine.inspect(name)['Id']}/json"
 
 
@@ -65,7 +65,8 @@ def agent_through(proxy: EngineProxy, host: Host, *flags: str) -> Agent:
 
 
 def assert_others_come_and_go(host: Host, stay: dict[str, str]) -> None:
-    """Assert that a container which starts is registered, and unregistered when it ends, both in time."""
+    """Assert that another container is registered in time when it starts, and that its key is deleted in time when it
+    ends. ``stay`` has the entries that are there before and after."""
     host.start("other")
     port = host.engine.inspect("other")["NetworkSettings"]["Ports"]["9000/tcp"][0]["HostPort"]
     host.wait_for({**stay, host.key("other"): f"{host.engine.address}:{port}"}, SOON)
@@ -75,8 +76,8 @@ def assert_others_come_and_go(host: Host, stay: dict[str, str]) -> None:
 
 @on_both("host")
 def test_a_container_whose_shim_stands_still_holds_up_no_other(host: Host) -> None:
-    """The agent starts while the inspects hang, registers what it can read, and says what it cannot read. When the
-    shims go on, all is right."""
+    """The agent starts while two inspects hang. It registers the container that it can read, and says which ones it
+    cannot read. When the shims go on and the two containers end, etcd has the right entries."""
     host.start("stays", "hung-1", "hung-2")
     right = host.expected()
     with frozen_shims(host, "hung-1", "hung-2"):
@@ -92,7 +93,8 @@ def test_a_container_whose_shim_stands_still_holds_up_no_other(host: Host) -> No
 
 @on_both("host")
 def test_the_entries_of_a_container_whose_inspect_hangs_stay(host: Host, proxy: EngineProxy) -> None:
-    """Also with a new agent, which has never read it, and with a lifetime that has to be renewed."""
+    """The entries of a container whose inspect hangs stay, even if the agent has just started and has never read the
+    container, and even if the keys have a lifetime that must be renewed."""
     host.start("stays", "hung")
     agent_through(proxy, host).wait_ready().terminate()
     right = host.expected()
@@ -109,7 +111,7 @@ def test_the_entries_of_a_container_whose_inspect_hangs_stay(host: Host, proxy: 
 @on_both("host")
 @pytest.mark.parametrize("number", [10, 20])
 def test_an_agent_registers_the_others_at_once_however_many_hang(host: Host, proxy: EngineProxy, number: int) -> None:
-    """Ten or all of twenty."""
+    """The inspects of ten or all of twenty containers hang. The agent registers the remaining containers at once."""
     names = [f"c-{each}" for each in range(20)]
     host.start(*names)
     right = {key: value for key, value in host.expected().items() if key in map(host.key, names[number:])}
@@ -122,7 +124,8 @@ def test_an_agent_registers_the_others_at_once_however_many_hang(host: Host, pro
 
 @on_both("host")
 def test_a_container_whose_inspect_trickles_holds_up_no_other(host: Host, proxy: EngineProxy) -> None:
-    """Each byte would begin a time-out anew. The question is given up, and asked again."""
+    """An inspect answer comes a byte a second, so the time-out of its connection begins anew with each byte. The agent
+    gives the inspect up and asks again later, and other containers do not wait for it."""
     host.start("stays", "trickles")
     right = host.expected()
     proxy.trickling = {inspect_path(host, "trickles")}
@@ -135,7 +138,7 @@ def test_a_container_whose_inspect_trickles_holds_up_no_other(host: Host, proxy:
 
 @on_both("host")
 def test_an_inspect_that_takes_three_seconds_is_used_when_it_comes(host: Host, proxy: EngineProxy) -> None:
-    """It is asked for once, and no pass waits for it."""
+    """The agent asks for a slow inspect once, and uses the answer when it comes. No pass waits for the answer."""
     host.start("stays", "slow")
     path = inspect_path(host, "slow")
     proxy.delays = {path: 3.0}
@@ -145,8 +148,8 @@ def test_an_inspect_that_takes_three_seconds_is_used_when_it_comes(host: Host, p
 
 
 def test_reconcile_waits_a_little_longer_and_says_what_does_not_answer(host: Host, proxy: EngineProxy) -> None:
-    """There is no next pass. An answer within some seconds is used, and one that hangs is named; the others are
-    registered, and the pass ends."""
+    """`reconcile` waits some seconds for inspects, because it makes no next pass that could use a late answer. It uses
+    the answer that comes in time, names the container whose inspect hangs, and registers the other containers."""
     host.start("stays", "slow", "hung")
     proxy.hang(inspect_path(host, "hung"))
     proxy.delays = {inspect_path(host, "slow"): 2.0}
@@ -162,7 +165,8 @@ def test_reconcile_waits_a_little_longer_and_says_what_does_not_answer(host: Hos
 
 # Who the engine is.
 
-#: What a socket proxy, or an engine of another kind, may answer to /info.
+#: Answers to /info, as status and body, that a socket proxy or an engine of another kind may give. None of them says
+#: who the engine is.
 REFUSALS = {
     "403": (403, b'{"message": "Forbidden"}'),
     "404": (404, b'{"message": "page not found"}'),
@@ -178,7 +182,7 @@ REFUSALS = {
 def test_an_engine_that_does_not_say_who_it_is_is_used_if_the_host_has_a_name(
     host: Host, proxy: EngineProxy, refused: str
 ) -> None:
-    """With --hostname the agent goes on without the engine's id."""
+    """If the engine does not answer /info as it should, an agent with --hostname works without the engine's id."""
     proxy.answers["/info"] = REFUSALS[refused]
     host.start("web")
     agent_through(proxy, host, "--hostname", host.owner).wait_ready()
@@ -190,7 +194,8 @@ def test_an_engine_that_does_not_say_who_it_is_is_used_if_the_host_has_a_name(
 def test_without_a_name_the_error_of_an_engine_that_does_not_say_who_it_is_names_the_flag(
     host: Host, proxy: EngineProxy, refused: str
 ) -> None:
-    """Nothing is registered, as nobody knows under which name."""
+    """Without --hostname and without the engine's answer to /info, nothing is registered, because the owner name is not
+    known. The error names --hostname."""
     proxy.answers["/info"] = REFUSALS[refused]
     host.start("web")
     flags = ("--docker-host", proxy.url, "-ip", host.engine.address)
@@ -201,7 +206,8 @@ def test_without_a_name_the_error_of_an_engine_that_does_not_say_who_it_is_names
 
 @on_both("host")
 def test_an_engine_that_hangs_when_asked_who_it_is_holds_up_no_pass(host: Host, proxy: EngineProxy) -> None:
-    """With --hostname: the agent starts, and waits for the answer in no pass but the first, and there only a little."""
+    """An agent with --hostname starts although /info hangs. Only its first pass waits for the answer, and only for a
+    moment."""
     proxy.hang("/info")
     host.start("web")
     agent = agent_through(proxy, host, "--hostname", host.owner).wait_ready()
@@ -211,7 +217,8 @@ def test_an_engine_that_hangs_when_asked_who_it_is_holds_up_no_pass(host: Host, 
 
 
 def test_a_host_that_is_renamed_keeps_its_entries_and_says_so(host: Host, proxy: EngineProxy) -> None:
-    """The engine is asked again after a reconnect. The owner stays for as long as the agent runs."""
+    """After a new connection, the agent asks the engine for its name again. If the name has changed, the agent reports
+    it, and keeps the old name as its owner name while it runs."""
     host.start("web")
     agent = agent_through(proxy, host).wait_ready()
     right, index = host.expected(), host.etcd.index()

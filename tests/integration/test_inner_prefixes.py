@@ -1,4 +1,4 @@
-"""Agents of one host whose prefixes lie one in the other, on real parts."""
+"""Two agents of one host, one of whose prefixes lies within the other's, on real parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ APIS = pytest.mark.parametrize("outer", SCHEMES, ids=["v2", "v3"], indirect=True
 
 @pytest.fixture
 def outer(engine: DockerEngine, etcd: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """A clean engine and an unused prefix."""
+    """Yield the host of the outer agent: a clean engine and an unused prefix."""
     engine.remove_all()
     found = Host(engine, etcd, tmp_path, api=request.param)
     try:
@@ -29,7 +29,7 @@ def outer(engine: DockerEngine, etcd: EtcdServer, tmp_path: Path, request: pytes
 
 @pytest.fixture
 def inner(outer: Host, tmp_path: Path) -> Iterator[Host]:
-    """The same host with a prefix within the first one, as the shipped units once had."""
+    """Yield the same host with a prefix within the first one, as the shipped units once had it."""
     folder = tmp_path / "inner"
     folder.mkdir()
     found = Host(outer.engine, outer.etcd, folder, api=outer.api)
@@ -41,7 +41,7 @@ def inner(outer: Host, tmp_path: Path) -> Iterator[Host]:
 
 
 def both(outer: Host) -> dict[str, str]:
-    """Return what is registered once both agents have all in order."""
+    """Return the entries of both agents when everything is registered."""
     expected = outer.expected()
     return expected | {f"registrator/{key}": value for key, value in expected.items()}
 
@@ -51,8 +51,8 @@ def both(outer: Host) -> dict[str, str]:
 def test_agents_with_prefixes_in_one_another_both_register_and_then_write_nothing(
     outer: Host, inner: Host, inner_first: bool
 ) -> None:
-    """They do not delete each other's keys. The outer one's log says once whose the inner keys are, and what clears
-    them."""
+    """Both agents register their entries, and do not delete each other's. The log of the outer agent says once that
+    another agent has the inner prefix, and which command clears it."""
     outer.start("one", "two")
     hosts = (inner, outer) if inner_first else (outer, inner)
     agents = {host: host.agent(interval=0.1).wait_ready() for host in hosts}
@@ -72,7 +72,8 @@ def test_agents_with_prefixes_in_one_another_both_register_and_then_write_nothin
 
 @APIS
 def test_an_entry_that_would_land_below_an_inner_prefix_is_refused(outer: Host, inner: Host) -> None:
-    """The plan says why. The inner agent's entry of the same container is not touched."""
+    """The outer agent refuses an entry whose key would lie below the inner prefix, and the plan says why. The inner
+    agent's entry of the same container is not changed."""
     outer.start("one", flags="-e SERVICE_NAME=registrator/worker")
     assert inner.reconcile().returncode == 0
     before = outer.keys()
@@ -85,7 +86,8 @@ def test_an_entry_that_would_land_below_an_inner_prefix_is_refused(outer: Host, 
 
 @APIS
 def test_an_abandoned_inner_prefix_is_cleared_by_one_command(outer: Host, inner: Host) -> None:
-    """`deregister` with the inner URI removes its keys and records. With the outer URI it leaves them alone."""
+    """`deregister` with the inner URI removes the keys and records of the inner prefix. `deregister` with the outer URI
+    leaves them alone."""
     outer.start("one")
     for host in (inner, outer):
         assert host.reconcile().returncode == 0
@@ -99,7 +101,7 @@ def test_an_abandoned_inner_prefix_is_cleared_by_one_command(outer: Host, inner:
 
 
 def deregister(host: Host, uri: str) -> int:
-    """Remove the host's entries from a registry, and return the exit code."""
+    """Remove the host's entries from the registry with this URI, and return the exit code."""
     return run_once(
         host.engine.socket_url, "deregister", "--hostname", host.owner, "--yes", "--wait", "1", uri
     ).returncode
@@ -107,7 +109,8 @@ def deregister(host: Host, uri: str) -> int:
 
 @APIS
 def test_an_inner_agent_may_come_and_go_while_the_outer_one_runs(outer: Host, inner: Host) -> None:
-    """Neither a restart of the inner agent nor containers that come and go cost an entry of either."""
+    """When the inner agent is killed and started again, and containers start meanwhile, neither agent loses an
+    entry."""
     agent = outer.agent(interval=0.1).wait_ready()
     outer.start("one")
     second = inner.agent(interval=0.1).wait_ready()

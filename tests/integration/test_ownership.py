@@ -191,9 +191,10 @@ def test_keys_of_others_are_counted(host: Host) -> None:
     assert seen['wharfinger_entries_actual{registry="etcd"}'] == 0
 
 
-#: Changes of a container with a custom id, and the number of writes that an agent makes for each. The first are the
-#: owner record and the agent note. If the container is gone, they are the note, the delete of the key and that of the
-#: directory that it leaves empty.
+#: Changes of a container with a custom id, and the number of writes that a new agent makes for each. If the container
+#: is new or has another port, the first writes are the owner record, the agent note and the key. If it is gone, they
+#: are the note, the delete of the key, and the delete of the directory that it leaves empty. A fourth write is the
+#: owner record without the claims that are over.
 CHANGES = {"new": 3, "moved": 4, "gone": 4}
 MOMENTS = [
     pytest.param(change, number, answered, id=f"{change}-{number}-{'after' if answered else 'before'}")
@@ -296,15 +297,15 @@ def test_of_two_engines_with_one_name_the_second_writes_nothing_and_says_what_to
 
 
 def wait_until_ready_page_says(agent: Agent, text: str) -> None:
-    """Wait until an agent that is not ready gives this text among its reasons."""
+    """Wait until /readyz of an agent that is not ready contains this text."""
     wait_until(lambda: text in agent.get("/readyz")[1], 30, text)
 
 
 @on_both("host")
 def test_a_host_that_replaces_another_takes_over_its_name_with_a_flag(host: Host, other: Host) -> None:
-    """With `--take-over`, the old engine's entries are replaced by the new one's once the old agent has been silent for
-    as long as it may take to answer. Until then only a liveness query is written. The old agent, if it runs again,
-    stops writing."""
+    """With `--take-over`, the new engine's entries replace the old engine's, once the old agent has been silent for as
+    long as its note says that it may take to answer. Until then only a liveness query is written. If the old agent runs
+    again, it stops writing."""
     host.start("one")
     other.start("two")
     old = host.agent("--pass-timeout", "5").wait_ready()
@@ -330,7 +331,8 @@ def test_a_host_that_replaces_another_takes_over_its_name_with_a_flag(host: Host
 
 @on_both("host")
 def test_two_hosts_that_keep_take_over_do_not_take_the_name_from_each_other(host: Host, other: Host) -> None:
-    """The agent that has the name answers the other one's question, at whichever start. The other one says so."""
+    """Whichever of two agents with `--take-over` is restarted, the agent that has the name answers the other agent's
+    liveness query and keeps the name. The other agent says that it cannot have the name."""
     host.start("one")
     other.start("two")
     first = host.agent("--take-over", interval=0.1).wait_ready()
@@ -415,17 +417,18 @@ HELD = 'wharfinger_deletes_held_back{registry="etcd"}'
 GUARDED = 'wharfinger_guarded_passes_total{registry="etcd"}'
 
 
-#: Seconds that must lie between the first and the last of the passes that call for a suspicious delete.
+#: Minimum seconds between the first and the last of the passes that must call for a suspicious delete.
 GUARD_SECONDS = 2.0
 
 
 def remove(host: Host, *names: str) -> None:
-    """Kill and remove these containers, so that the engine knows nothing of them."""
+    """Kill and remove these containers, so that the engine does not know them any more."""
     host.engine.docker("rm", "--force", *names)
 
 
 def test_many_stopped_containers_are_deregistered_in_one_pass(host: Host) -> None:
-    """The engine says of each that it is there and does not run, so their number is not suspicious."""
+    """Many keys are deleted in one pass if the engine says that each of their containers exists and is stopped. Such
+    deletes are never suspicious."""
     names = [f"c{number}" for number in range(8)]
     host.start(*names)
     agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()
@@ -435,8 +438,8 @@ def test_many_stopped_containers_are_deregistered_in_one_pass(host: Host) -> Non
 
 
 def test_a_mass_delete_waits_until_three_passes_have_seen_it(host: Host) -> None:
-    """A mass delete for containers that are no more waits for three passes and two seconds. Meanwhile metric and log
-    show the deletes, and new entries are registered."""
+    """A mass delete for containers that were removed waits for three passes and two seconds. Meanwhile the metric and
+    the log show the deletes, and new entries are registered."""
     names = [f"c{number}" for number in range(8)]
     host.start(*names)
     agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()
@@ -456,8 +459,8 @@ def test_a_mass_delete_waits_until_three_passes_have_seen_it(host: Host) -> None
 
 
 def test_containers_that_return_while_their_deletes_are_held_back_keep_their_keys(host: Host) -> None:
-    """Containers that return while their deletes are held back, as after all were recreated, keep their keys, which are
-    only updated."""
+    """If all containers are recreated while the deletes of their keys are held back, the keys stay and are only
+    updated."""
     names = [f"c{number}" for number in range(5)]
     host.start(*names)
     agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()
@@ -473,8 +476,9 @@ def test_containers_that_return_while_their_deletes_are_held_back_keep_their_key
 
 
 def test_the_entries_of_an_emptied_engine_are_deleted_after_three_passes_and_two_seconds(host: Host) -> None:
-    """If the engine suddenly has no containers, the entries are deleted in the third pass that sees it, after two
-    seconds. It may be an engine with another data folder; and it may be intended."""
+    """If the engine suddenly has no containers, their entries are deleted once three passes and two seconds have called
+    for it. The engine may have been started with another data folder, which is a mistake, or somebody may have removed
+    all containers on purpose."""
     host.start(*(f"c{number}" for number in range(6)))
     agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()
     host.engine.remove_all()

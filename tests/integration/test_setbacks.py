@@ -1,6 +1,7 @@
-"""What etcd refuses holds up nothing else: other entries are written in time, and keys with a lifetime live on.
+"""Writes that etcd refuses hold up nothing else: other entries are written in time, and keys with a lifetime do not
+expire.
 
-A real agent signs in to a real etcd as a user who may not write everything. By v2, anybody may read.
+A real agent signs in to a real etcd as a user who may not write everything. With v2, everybody may read.
 """
 
 from __future__ import annotations
@@ -24,43 +25,44 @@ from tests.support.waiting import wait_until
 
 PASSWORD = "secret"
 
-#: Seconds that a key lives, and after which it is renewed. The first back-offs of 1, 2 and 4 seconds outlast it.
+#: Flags for keys that live five seconds and are renewed after three. They would expire if the agent as a whole backed
+#: off for 1, 2 and 4 seconds.
 LIFETIME = ("-ttl", "5", "-ttl-refresh", "3")
 
-#: Seconds for which each test looks whether keys that live are there.
+#: Seconds for which a test checks that keys are there all the time.
 LOOK = 14.0
 
-#: The services that the user may write. Containers have others with SERVICE_NAME.
+#: The service whose keys the user may write. Containers with another SERVICE_NAME have other keys.
 ALLOWED = "worker"
 
 
 class RestrictedHost(Host):
-    """A host whose agent signs in as a user of an etcd of its own."""
+    """A host with an etcd of its own, to which its agent signs in as a user with few permissions."""
 
     users: V2Users | V3Users
 
     @property
     def store(self) -> EtcdV2 | EtcdV3:
-        """The store, read as its administrator."""
+        """A client of the host's etcd that may read everything."""
         return self.users.reader
 
     def restrict(self, *writable: str) -> None:
-        """Let the agent's user read everything, and write below these paths alone."""
+        """Let the agent's user read everything, and write only below these paths."""
         self.users = V2Users(self.etcd) if self.api == 2 else V3Users(self.etcd)
         everything = (("READ", self.prefix), ("READ", RecordKeys(self.prefix).path))
         self.users.add("agent", PASSWORD, *everything, *(("READWRITE", path) for path in writable))
         self.users.enable()
 
     def guarded_agent(self, folder: Path, *flags: str) -> Agent:
-        """Start an agent that signs in, with the lifetime of these tests."""
+        """Start an agent that signs in as the restricted user and gives keys the lifetime of these tests."""
         password = folder / "password"
         password.write_text(PASSWORD)
         signing = ("--etcd-user", "agent", "--etcd-password-file", str(password))
         return self.agent(*LIFETIME, *signing, *flags, interval=1.0)
 
     def live(self, names: tuple[str, ...], seconds: float, meanwhile: Callable[[], object] = lambda: None) -> set[str]:
-        """Look for so many seconds, and return the keys of these containers that were missing at any moment.
-        ``meanwhile`` is called once, after half of the time."""
+        """Look for this many seconds, and return which keys of these containers were missing at any moment. Call
+        ``meanwhile`` once, after half of the time."""
         wanted = {self.key(name) for name in names}
         wait_until(lambda: wanted <= self.keys().keys(), 20, "the keys")
         missing: set[str] = set()
@@ -78,7 +80,7 @@ class RestrictedHost(Host):
 def restricted(
     engine: DockerEngine, fresh_etcd: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[RestrictedHost]:
-    """A clean engine, and an etcd with a user who may write nothing yet."""
+    """Yield a host with a clean engine and an etcd of its own. Call `restrict` to give the agent's user permissions."""
     engine.remove_all()
     found = RestrictedHost(engine, fresh_etcd, tmp_path, request.param)
     try:
@@ -88,7 +90,7 @@ def restricted(
 
 
 def refusals_logged(agent: Agent) -> int:
-    """Return how many lines the agent logged about changes that failed."""
+    """Return the number of lines in the agent's log that say that a change failed."""
     return agent.log().count("change failed")
 
 
@@ -96,8 +98,8 @@ def refusals_logged(agent: Agent) -> int:
 def test_a_key_that_may_not_be_written_holds_up_no_other_and_lets_none_expire(
     restricted: RestrictedHost, tmp_path: Path
 ) -> None:
-    """Other keys live on and new ones come in time. The agent is ready, names the key, and logs it once. When the user
-    may write it, SIGHUP has it written at once."""
+    """While etcd denies one key, the other keys do not expire, and new keys are written in time. The agent is ready,
+    names the denied key, and logs it once. When the user may write the key, SIGHUP has it written at once."""
     host = restricted
     denied = f"{host.prefix}/denied"
     host.restrict(f"{host.prefix}/{ALLOWED}", RecordKeys(host.prefix).path)
@@ -130,8 +132,8 @@ def test_a_key_that_may_not_be_written_holds_up_no_other_and_lets_none_expire(
 
 @on_both("restricted")
 def test_keys_live_on_although_the_owner_record_may_not_be_written(restricted: RestrictedHost, tmp_path: Path) -> None:
-    """Entries under a custom id wait for the record, and are the only ones that do. Neither can the agent note be
-    written."""
+    """While etcd denies the owner record, only entries under a custom id wait for it, and the other keys do not expire.
+    The agent note cannot be written either."""
     host = restricted
     host.restrict(host.prefix)
     host.start("web-1", "web-2")
@@ -144,7 +146,8 @@ def test_keys_live_on_although_the_owner_record_may_not_be_written(restricted: R
 
 @on_both("restricted")
 def test_one_pass_tries_everything_and_tells_what_was_refused(restricted: RestrictedHost) -> None:
-    """``reconcile`` ends with 1, as not everything is in step. The other entry is written."""
+    """``reconcile`` writes the entry that the user may write, names the denied one, and ends with exit code 1, because
+    not everything is in sync."""
     host = restricted
     host.restrict(f"{host.prefix}/{ALLOWED}", RecordKeys(host.prefix).path)
     host.start("web-1")
@@ -160,7 +163,8 @@ def test_one_pass_tries_everything_and_tells_what_was_refused(restricted: Restri
 
 @on_both("host")
 def test_keys_outlive_an_interval_that_is_nearly_as_long_as_their_lifetime(host: Host) -> None:
-    """At each pass more is left of them than the flags ask for, and too little to live until the next one."""
+    """Keys stay if the interval is nearly as long as their lifetime. At each pass, -ttl-refresh does not call for a
+    renewal yet, but the keys would expire before the next pass, so they are renewed."""
     host.start("web-1", "web-2")
     host.agent("-ttl", "6", "-ttl-refresh", "5", "--pass-timeout", "2", interval=4.0)
     host.wait_for(host.expected())

@@ -1,4 +1,4 @@
-"""Endpoints of one URI that belong to two clusters of etcd: a mistake that must not move a host's keys."""
+"""A URI whose endpoints belong to two etcd clusters. This mistake must not move a host's keys to the other cluster."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v3 import EtcdV3
 from tests.support.host import SCHEMES, Host, on_both
 
-#: Seconds that the next pass may come after an outage: the back-off that has built up is 1, 2, 4, 8 ... seconds.
+#: Maximum seconds from the end of an outage to the next pass. The back-off grows from 1 to 2, 4, 8 and up to 30
+#: seconds.
 RECOVERY = 30.0
 
 
 @pytest.fixture
 def other() -> Iterator[EtcdServer]:
-    """An etcd that is a cluster of its own."""
+    """Yield an etcd server that is a cluster of its own."""
     server = EtcdServer().start()
     yield server
     server.close()
 
 
 def agent_of_both(host: Host, other: EtcdServer) -> Agent:
-    """Start an agent with both endpoints, the known one first."""
+    """Start an agent with the endpoints of both clusters. The first endpoint is that of the host's own cluster."""
     uri = f"{SCHEMES[host.api]}://{host.etcd.endpoint},{other.endpoint}{host.prefix}"
     return host.run("--interval", "0.2", "-ip", host.engine.address, uri).wait_ready()
 
 
 def all_keys(host: Host, server: EtcdServer) -> Mapping[str, str]:
-    """Return everything that is in a server's store of the agent's API."""
+    """Return everything that a server holds in the store of the agent's API."""
     return EtcdV3(server.endpoint).keys("") if host.api == 3 else server.keys("/") | server.keys("/_wharfinger")
 
 
@@ -39,8 +40,8 @@ def all_keys(host: Host, server: EtcdServer) -> Mapping[str, str]:
 def test_nothing_is_written_to_another_cluster_while_the_known_one_is_away(
     breakable_host: Host, other: EtcdServer, fault: str
 ) -> None:
-    """However long it is away. The agent is not ready, and says which endpoint is no member. When the known one is
-    back, the agent goes on there."""
+    """While the known cluster is away, the agent writes nothing to the other cluster. It is not ready, and says which
+    endpoint belongs to another cluster. When the known cluster is back, the agent goes on there."""
     host = breakable_host
     host.start("one")
     agent = agent_of_both(host, other)
@@ -68,7 +69,8 @@ def test_nothing_is_written_to_another_cluster_while_the_known_one_is_away(
 
 @on_both("breakable_host")
 def test_a_store_that_was_replaced_by_one_of_another_id_is_filled_at_once(breakable_host: Host) -> None:
-    """The very endpoint answers with the new id."""
+    """etcd is replaced by a new server with another cluster id at the same endpoint. The agent accepts the new store
+    and registers everything there."""
     host = breakable_host
     host.start("one")
     agent = host.agent().wait_ready()

@@ -1,4 +1,4 @@
-"""Nobody reads the log, or it cannot be written. The agent and the commands do their work nevertheless."""
+"""A log that nobody reads, or that cannot be written. The agent works nevertheless."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tests.support.host import Host, on_both
 from tests.support.pipes import UnreadPipe
 from tests.support.waiting import wait_until
 
-#: Seconds within which a stop signal ends the agent, whatever becomes of the log, and some for a slow machine.
+#: Seconds within which a stop signal ends the agent, even if its log cannot be written, with some time for a slow
+#: machine.
 END = 3.0
 
 LOST = "wharfinger_log_lines_lost_total"
@@ -22,14 +23,14 @@ LOST = "wharfinger_log_lines_lost_total"
 
 @pytest.fixture
 def pipe() -> Iterator[UnreadPipe]:
-    """A pipe that nobody reads."""
+    """Yield a pipe that nobody reads."""
     pipe = UnreadPipe()
     yield pipe
     pipe.close()
 
 
 def assert_works(host: Host, agent: Agent) -> None:
-    """Assert that the agent keeps etcd in step, that it answers, and that signals work."""
+    """Assert that the agent keeps etcd in step, answers over HTTP, and obeys SIGHUP and SIGTERM."""
     host.start("comes")
     host.wait_for(host.expected())
     host.engine.docker("rm", "--force", "comes")
@@ -50,7 +51,8 @@ def assert_works(host: Host, agent: Agent) -> None:
 @on_both("host")
 @pytest.mark.parametrize("later", [False, True], ids=["from the start", "later"])
 def test_an_agent_works_and_stops_though_its_log_is_a_full_pipe(host: Host, pipe: UnreadPipe, later: bool) -> None:
-    """Somebody keeps the other end open and does not read."""
+    """The agent works and stops although its log goes to a pipe that is full, whose other end somebody keeps open and
+    does not read."""
     if not later:
         pipe.fill()
     agent = host.agent("--log-level", "debug", stderr=pipe.writing).wait_ready()
@@ -61,7 +63,7 @@ def test_an_agent_works_and_stops_though_its_log_is_a_full_pipe(host: Host, pipe
 
 @pytest.mark.parametrize("kind", ["a pipe whose reader has gone", "a full disk"])
 def test_an_agent_works_and_stops_though_its_log_cannot_be_written(host: Host, pipe: UnreadPipe, kind: str) -> None:
-    """Each line that is lost is counted."""
+    """The agent works and stops although each write of its log fails, and counts the lines that are lost."""
     pipe.break_off()
     with ExitStack() as stack:
         full = stack.enter_context(open("/dev/full", "wb"))
@@ -69,12 +71,13 @@ def test_an_agent_works_and_stops_though_its_log_cannot_be_written(host: Host, p
         before = agent.metrics()[LOST]
         agent.signal(signal.SIGHUP)
         wait_until(lambda: agent.metrics()[LOST] > before, 10, "a lost line")
-        assert before >= 2  # It has logged its start, and the first pass.
+        assert before >= 2  # The lines about its start and its first pass.
         assert_works(host, agent)
 
 
 def test_a_log_that_is_read_late_has_every_line(host: Host, pipe: UnreadPipe) -> None:
-    """While the log is short, its lines wait for their reader."""
+    """While the log cannot be written, a short log waits in the agent. When somebody reads the pipe, every line
+    arrives."""
     agent = host.agent(stderr=pipe.fill().writing).wait_ready()
     host.start("one")
     host.wait_for(host.expected())

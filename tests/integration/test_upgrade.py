@@ -1,6 +1,7 @@
-"""A fleet on its way from 0.1.0 to this version and back. Both run on one etcd, and no key of a running container goes.
+"""Upgrade a fleet from 0.1.0 to this version, and roll it back. Both versions run on one etcd, and no key of a running
+container is lost.
 
-0.1.0 is taken out of the repository's history.
+The source of 0.1.0 comes from the repository's history.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture(scope="module")
 def old_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source of 0.1.0."""
+    """Return the folder with the source of 0.1.0."""
     found = first_version(tmp_path_factory.mktemp("first-version"))
     if isinstance(found, Unavailable):
         pytest.skip(f"0.1.0 cannot be taken out of the history: {found.reason}")
@@ -30,19 +31,19 @@ def old_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Fleet:
-    """Two hosts, core-1 and core-2, whose agents are of either version. Both are on one engine: each agent registers
-    the containers with the label of its host."""
+    """Two hosts, core-1 and core-2, each with an agent of either version. Both hosts are on one engine: each agent
+    registers the containers with its own host's label."""
 
     def __init__(self, host: Host, old_tree: Path) -> None:
         self.host = host
         self.trees = {"old": old_tree, "new": REPOSITORY}
         self.agents: dict[str, Agent] = {}
-        #: The key and value of every container that runs, by the container's name.
+        #: The key and value that each running container should have, by the container's name.
         self.right: dict[str, tuple[str, str]] = {}
         self._since = host.store.index() + 1
 
     def run(self, owner: str, version: str) -> None:
-        """Have this version's agent run on a host, instead of the one that runs there."""
+        """Stop the agent of a host, if it has one, and start an agent of this version (`old` or `new`)."""
         if running := self.agents.get(owner):
             running.terminate()
         flags = ("--hostname", owner, "--filter", f"label=host={owner}")
@@ -57,13 +58,14 @@ class Fleet:
         self.right[name] = key, f"{self.host.engine.address}:{binding['HostPort']}"
 
     def ends(self, *names: str) -> None:
-        """End containers."""
+        """Remove these containers."""
         for name in names:
             self.host.engine.docker("rm", "--force", name)
             del self.right[name]
 
     def settles(self) -> None:
-        """Wait until the keys are those of the running containers, and stay so for two passes more."""
+        """Wait until etcd has exactly the keys of the running containers, and check that it still has them after two
+        more passes of each agent."""
         self.host.wait_for(dict(self.right.values()))
         for agent in self.agents.values():
             agent.wait_for_passes(2)
@@ -88,7 +90,8 @@ class Fleet:
 
 @pytest.fixture
 def fleet(host: Host, old_tree: Path) -> Iterator[Fleet]:
-    """A fleet of 0.1.0, with a container under a default id and one under a custom id on each host."""
+    """Yield a fleet whose agents are of 0.1.0. Each host has a container under a default id and one under a custom
+    id."""
     fleet = Fleet(host, old_tree)
     for owner in ("core-1", "core-2"):
         fleet.starts(owner, f"web-{owner}")
@@ -103,8 +106,9 @@ def fleet(host: Host, old_tree: Path) -> Iterator[Fleet]:
 
 @on_both("host")
 def test_an_upgrade_host_by_host_and_a_roll_back_keep_every_key(fleet: Fleet) -> None:
-    """In every mixture of versions containers come and go, under default and custom ids, and an id goes from the first
-    host to the second. Keys of containers that run all along are neither deleted nor written again."""
+    """The two agents are upgraded one after the other, and rolled back one after the other. After each step, containers
+    start and end, and a custom id goes from the first host to the second. The keys of containers that run all along are
+    neither deleted nor written again."""
     first, second = "core-1", "core-2"
     steps = [(first, "new"), (second, "new"), (first, "old"), (second, "old")]
     for owner, version in steps:
@@ -127,7 +131,8 @@ def test_an_upgrade_host_by_host_and_a_roll_back_keep_every_key(fleet: Fleet) ->
 
 @on_both("host")
 def test_what_ended_while_an_agent_of_the_other_version_was_to_come_is_removed_by_that_one(fleet: Fleet) -> None:
-    """Each version understands the record that the other one wrote."""
+    """Containers end after one version's agent was killed. The agent of the other version, which starts next, deletes
+    their keys, because each version understands the other version's owner record."""
     for version in ("new", "old"):
         fleet.starts("core-1", "ends", "ends")
         fleet.starts("core-1", "ends-too")
@@ -141,7 +146,9 @@ def test_what_ended_while_an_agent_of_the_other_version_was_to_come_is_removed_b
 
 @on_both("host")
 def test_each_version_can_deregister_a_host_of_the_other_and_neither_a_living_one(fleet: Fleet) -> None:
-    """0.1.0 leaves the agent note, which the next agent replaces and this version's deregister removes."""
+    """`deregister` of each version removes a dead host of the other version, and refuses a host whose agent is alive.
+    0.1.0 leaves the agent note. The next agent of this version replaces the note, and this version's `deregister`
+    removes it."""
 
     def deregister(tree: Path, *flags: str) -> int:
         command = ("deregister", "--hostname", "core-1", "--yes", *flags, fleet.host.uri)

@@ -9,8 +9,8 @@ import pytest
 from tests.support.agent import run_once
 from tests.support.host import Host
 
-#: A HEALTHCHECK that passes while a file exists, and runs often enough for a test. A probe that a pause stops in the
-#: middle counts as failed when its time is over, which is 30 s by default.
+#: A HEALTHCHECK that passes while a file exists, and that runs often enough for a test. If a container is paused in the
+#: middle of a check, the check counts as failed after its time-out, which is one second here and 30 s by default.
 CHECKED = "--health-cmd 'ls /tmp/ok' --health-interval 200ms --health-retries 1 --health-timeout 1s"
 
 SUBNETS = {"front": "172.28.0.0/24", "back": "172.28.1.0/24"}
@@ -182,7 +182,8 @@ def test_only_internal_addresses_of_the_chosen_family_are_registered(host: Host)
     }
     v6 = {host.key("web"): f"[{address(host, 'web', 'dual', 'GlobalIPv6Address')}]:9000"}
     for family, expected in (("any", v4), ("ipv4", v4), ("ipv6", v6)):
-        # Not `host.reconcile`: it passes the engine's IPv4 address as -ip, which is wrong for ipv6.
+        # `host.reconcile` cannot be used here, because it passes the engine's IPv4 address as -ip, which is wrong for
+        # ipv6.
         done = run_once(host.engine.socket_url, "reconcile", "-internal", "--ip-family", family, host.uri)
         assert done.returncode == 0, done.stderr
         assert host.keys() == expected

@@ -345,7 +345,7 @@ class SimulatedEngine:
         self._lag = seconds
 
     def empty_list(self, seconds: float) -> None:
-        """Let the list be empty for so long, whatever the containers do. An inspect tells the truth."""
+        """Let the list be empty for this many seconds, whatever the containers do. An inspect still tells the truth."""
         self._list_empty_until = self._now() + seconds
 
     def hang_inspect(self, ref: str) -> None:

@@ -220,7 +220,8 @@ class EtcdCluster:
         return (self._v2 if api == "v2" else self._v3).keys(prefix)
 
     def expiries(self, api: str, prefix: str) -> dict[str, float | None]:
-        """Return for each key that begins with a text the virtual time at which it expires; None if it does not."""
+        """Return the virtual time at which each key expires, for the keys of an API that begin with ``prefix``; None
+        for a key that does not expire."""
         return (self._v2 if api == "v2" else self._v3).expiries(prefix)
 
     def index(self, api: str) -> int:

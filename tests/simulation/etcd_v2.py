@@ -263,8 +263,8 @@ class EtcdV2Store:
         return {key: value for key, value in found if value is not None}
 
     def expiries(self, prefix: str = "/") -> dict[str, float | None]:
-        """Return for each key that begins with a text, hidden ones too, the virtual time at which it expires; None if
-        it does not."""
+        """Return the virtual time at which each key expires, for the keys that begin with ``prefix``, hidden ones too;
+        None for a key that does not expire."""
         return {node.key: node.expires for node in self._root.leaves() if node.key.startswith(prefix)}
 
     def next_expiry(self) -> float | None:

@@ -236,7 +236,8 @@ class EtcdV3Store:
         return {_text(each.key): _text(each.value) for each in self._live_under(prefix)}
 
     def expiries(self, prefix: str = "") -> dict[str, float | None]:
-        """Return for each key that begins with a text the virtual time at which its lease ends; None if it has none."""
+        """Return the virtual time at which each key's lease ends, for the keys that begin with ``prefix``; None for a
+        key without a lease."""
         leases = self._leases
         return {
             _text(each.key): leases[each.lease].expires if each.lease else None for each in self._live_under(prefix)
@@ -329,7 +330,7 @@ class EtcdV3Store:
         return f'{{"header":{header.shown(self.revision)}{self._range(document, self.revision)}}}'
 
     def _answer_status(self, document: Document, header: Header) -> str:
-        # Of what a real etcd answers, nobody here needs more.
+        # A real etcd answers more. The program and its tests need only the header.
         return f'{{"header":{header.shown(self.revision)}}}'
 
     def _answer_put(self, document: Document, header: Header) -> str:

@@ -28,8 +28,8 @@ FIRST_CONTAINERS = 12
 #: Containers of one host at most.
 CROWD = 9
 
-#: Seconds for which a list is empty at most, less than the guard waits; and from one such time to the next at least, so
-#: that the guard counts anew.
+#: Maximum seconds for which an engine's list is empty, less than the guard waits; and minimum seconds between the
+#: beginnings of two such times, so that the guard has begun to count anew.
 EMPTY_LIST, EMPTY_LIST_GAP = 1.9, 30.0
 
 
@@ -336,7 +336,8 @@ class Happenings:
         return ", ".join(f"{fate.value} {likely:.2f}" for fate, likely in chances.items())
 
     def _late_weather(self, host: Host, numbers: tuple[float, ...]) -> str:
-        """Many writes are carried out late, while one container is restarted and another lives for some seconds."""
+        """Have etcd carry out many writes late, while one container is restarted and another one lives for some
+        seconds."""
         weather = Weather({Fate.LATE: 0.3 + 0.4 * numbers[0]}, spares_reads=True)
         for link in host.links.values():
             link.weather = weather
@@ -363,7 +364,8 @@ class Happenings:
             operation(name)
 
     def _engine_weather(self, host: Host, numbers: tuple[float, ...]) -> None:
-        """Sometimes the agent is started anew, and so has to read all containers in this weather."""
+        """Make requests to the engine slow, lost or cut off. Sometimes start the agent anew, so that it has to read all
+        containers in this weather."""
         weather = Weather({Fate.DELAYED: 0.3 * numbers[0], Fate.LOST: 0.1 * numbers[1], Fate.CUT: 0.4 * numbers[2]})
         host.socket.weather = weather
         if numbers[4] < 0.4:
@@ -436,7 +438,7 @@ class Happenings:
         self._oracle.store_was_replaced(Custom())
 
     def _etcd_restored(self, host: Host, numbers: tuple[float, ...]) -> str:
-        """Restore the backup that the last such event took, if there is one; then take another."""
+        """Restore the backup that the last event of this kind took, if there is one; then take a new backup."""
         if self._backup:
             backup, custom = self._backup
             self._fleet.cluster.restore(backup)
@@ -475,8 +477,8 @@ class Happenings:
         self._later(20.0, lambda: host.engine.list_lag(0.0), f"the engine of {host.name} lags no more")
 
     def _inspect_hangs(self, host: Host, numbers: tuple[float, ...]) -> str | None:
-        """Inspects of a container hang for a while. The agent needs one, as the container changes in the list or the
-        agent is started anew."""
+        """Let the inspects of a container hang for a while. The agent needs an inspect then, because the event also
+        pauses the container, which changes it in the list, or starts the agent anew."""
         if name := self._container(host, numbers[0], "running"):
             host.engine.hang_inspect(name)
             container = next(each for each in host.engine.containers() if each.name == name)
@@ -504,7 +506,7 @@ class Happenings:
     # Agents.
 
     def _agent_killed_at_a_write(self, host: Host, numbers: tuple[float, ...]) -> None:
-        """The agent is killed when etcd has carried out its first, second or third write from now on."""
+        """Kill the agent as soon as etcd has carried out its first, second or third write from now on."""
         host.writes_to_live = 1 + int(numbers[0] * 3)
 
         def start() -> None:
@@ -518,8 +520,8 @@ class Happenings:
         self._later(40 * numbers[0] ** 2, lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
 
     def _agent_back_in_time(self, host: Host, numbers: tuple[float, ...]) -> str:
-        """The agent is killed, and started again in the last moments of the lifetime of its keys. Sometimes they were
-        deleted meanwhile, which leaves nothing to renew."""
+        """Kill the agent, and start it again shortly before its keys expire. Sometimes delete the keys meanwhile, so
+        that the new agent finds nothing to renew."""
         now, mark = self._scheduler.now, f"/{host.engine.name}:"
         expiries = self._fleet.cluster.expiries(self._fleet.api, PREFIX)
         ends = min((time for key, time in expiries.items() if mark in key and time is not None), default=now)

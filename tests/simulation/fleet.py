@@ -114,7 +114,8 @@ class Host:
     process: Process | None = None
     agents: int = 0
     passes: int = 0
-    #: The agent is killed once etcd has carried out so many more of its writes, before it gets the answer; None: never.
+    #: The agent is killed when etcd has carried out this many more of its writes, before it gets the answer to the last
+    #: of them; None: never.
     writes_to_live: int | None = None
     #: Whether an agent was told to run: one that was killed on purpose and not started again is not.
     wanted: bool = True
@@ -180,7 +181,7 @@ class Fleet:
             process.start(loop.run, label)
 
     def _count_down(self, change: Change) -> None:
-        """Kill an agent whose last write this was."""
+        """Count a write of an agent, and kill the agent if this was the last write that it lives to make."""
         host = next((each for each in self.hosts if self.actor and each.name == self.actor.host), None)
         if host and host.writes_to_live and self.actor and self.actor.agent == host.agents:
             host.writes_to_live -= 1
@@ -196,8 +197,8 @@ class Fleet:
     def deregister(
         self, host: Host, owner: str, on_end: Callable[[int | None], None], wait: float | None = 5.0
     ) -> None:
-        """Run ``wharfinger deregister --yes`` on a host for an owner; ``on_end`` gets the exit code, None if it failed
-        with an error. ``wait`` is --wait, None if it is not given."""
+        """Run ``wharfinger deregister --yes`` on a host for an owner. ``on_end`` gets the exit code, or None if the
+        command failed with an error. ``wait`` is the value of --wait, or None if the flag is not given."""
         process = Process(self.scheduler, f"deregister on {host.name}")
         raw = {**UNSET, "hostname": owner}
         settings = parse_owner_settings(raw, (self.uri,))

@@ -1,8 +1,8 @@
-"""Mistakes that were mended earlier, put back one by one: the simulation has to find them.
+"""Put mistakes back that the program once had, one at a time: the simulation has to find each of them.
 
 `python -m tests.simulation.mistakes [NAME...] [--seconds 300]` makes a copy of the tree for each mistake, puts the
-mistake into it, and runs the simulation there, seed after seed, until a run fails or the time is over. A seed that also
-fails without the mistake does not count.
+mistake into the copy, and runs the simulation there with one seed after the other, until a run fails or the time is
+over. A failed run does not count if the same seed also fails without the mistake.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 #: Hosts and virtual seconds of each run.
 HOSTS, SECONDS = 3, 1800.0
 
-#: Makes one run in a copy of the tree and prints what came of it. Its arguments: seed, hosts, virtual seconds, API.
+#: Makes one run in a copy of the tree, and prints its violation, the last line of its trace and its seconds of CPU. Its
+#: arguments: seed, hosts, virtual seconds, API.
 SCRIPT = """
 import json, sys
 from tests.simulation.run import Plan, run
@@ -41,17 +42,18 @@ class Mistake:
     name: str
     #: What was wrong, in a sentence.
     wrong: str
-    #: The commit that mended it, or that brought the rule which the mistake breaks.
+    #: The commit that corrected the mistake, or that introduced the rule which the mistake breaks.
     mended_in: str
     file: str
-    #: What stands in the file now, exactly once, and what stands there with the mistake.
+    #: The text that the file has exactly once now, and the text that replaces it to bring the mistake back.
     now: str
     then: str
-    #: The versions of etcd's API that it shows with.
+    #: The versions of etcd's API with which the mistake shows.
     apis: tuple[int, ...] = (3, 2)
 
     def put_back(self, tree: Path) -> None:
-        """Put the mistake into a copy of the tree. Raises ValueError if the program no longer has what it replaces."""
+        """Put the mistake into a copy of the tree. Raises ValueError if the file does not have the text to replace
+        exactly once."""
         path = tree / self.file
         text = path.read_text()
         if text.count(self.now) != 1:
@@ -62,7 +64,7 @@ class Mistake:
 MISTAKES = (
     Mistake(
         "late-create",
-        "A create under a custom id that etcd carried out late brought a key back whose container had ended.",
+        "A create under a custom id that etcd carried out late brought back the key of a container that had ended.",
         "df71908",
         "controller/registry/etcd_v3/writer.py",
         "        compare.append(record_is_unchanged)",
@@ -71,7 +73,7 @@ MISTAKES = (
     ),
     Mistake(
         "last-second-of-a-lease",
-        "Every read failed while less than a second was left of the lease, as the gateway leaves out a 0.",
+        "Every read failed while the lease had less than a second left, because the gateway leaves out a TTL of 0.",
         "df71908",
         "controller/registry/etcd_v3/lease.py",
         'return int(answer.get("TTL", 0))',
@@ -88,7 +90,7 @@ MISTAKES = (
     ),
     Mistake(
         "new-keys-on-a-dying-lease",
-        "New keys were attached to a lease that nothing had renewed, of which next to nothing was left.",
+        "New keys were attached to a lease that was about to expire, because nothing had renewed it.",
         "df71908",
         "controller/registry/etcd_v3/writer.py",
         "            self._lease.revive(owner, deadline)",
@@ -97,7 +99,7 @@ MISTAKES = (
     ),
     Mistake(
         "wiped-store-taken-for-the-same",
-        "A store that was wiped, and had come further since, was taken for the one that earlier reads had seen.",
+        "A wiped store that had passed its old revision again was taken for the store of the earlier reads.",
         "df71908",
         "controller/registry/etcd_v3/reader.py",
         "            and self.record >= earlier.record\n            and self.failures == earlier.failures\n",
@@ -106,7 +108,7 @@ MISTAKES = (
     ),
     Mistake(
         "a-standby-loses-its-id",
-        "An id that another host had waited for, and held with the same value, was deleted by the host that let it go.",
+        "A host that gave up an id deleted its key, although another host had waited for it and now held it.",
         "5d5a750",
         "model/ownership.py",
         "        return evolve(self, claims=claims, contested=claimed_keys(others))",
@@ -114,7 +116,7 @@ MISTAKES = (
     ),
     Mistake(
         "claims-of-others-do-not-count",
-        "A key that two hosts claimed was overwritten by the one that had lost the race for it.",
+        "When two hosts claimed one key, the host that had lost the race for the key overwrote it.",
         "b5e01c9",
         "model/ownership.py",
         "        return evolve(self, claims=claims, contested=claimed_keys(others))",
@@ -122,7 +124,7 @@ MISTAKES = (
     ),
     Mistake(
         "never-a-consistent-read",
-        "A member that was cut off showed the same for ever, as no pass without a delete read through the quorum.",
+        "An agent read old data from a cut-off member for ever, as only passes with a delete read through the quorum.",
         "ec06676",
         "controller/reconcile/one_pass.py",
         "MAX_PASSES_WITHOUT_CONSISTENT_READ = 29",
@@ -131,7 +133,7 @@ MISTAKES = (
     ),
     Mistake(
         "a-stale-read-decides-a-delete",
-        "A delete was decided by the first read, which may be stale, and containers were not read again.",
+        "A delete was decided by the first read of etcd, which may be stale; nothing was read again.",
         "b5e01c9",
         "controller/reconcile/one_pass.py",
         "        return self.replaced or any(each.key not in self.waiting for each in self.plan.deletes)",
@@ -147,7 +149,7 @@ MISTAKES = (
     ),
     Mistake(
         "inspect-that-disagrees-is-kept",
-        "What an inspect said in the middle of a restart was kept, although the list had shown something else.",
+        "An inspect answer from the middle of a restart was kept, although it disagreed with the engine's list.",
         "c571ee9",
         "controller/source/docker.py",
         "            if container and agrees_with_list(container, line):",
@@ -155,7 +157,7 @@ MISTAKES = (
     ),
     Mistake(
         "health-unseen",
-        "A change of health did not show, as what was kept of a container was compared without its health.",
+        "A change of health went unseen, because a kept inspect answer was compared with the list without the health.",
         "380f630",
         "model/listing.py",
         '    return {**shown, "exit": ended, "health": _health_in(status)}',
@@ -211,7 +213,7 @@ MISTAKES = (
     ),
     Mistake(
         "updates-without-a-lifetime",
-        "A key that was written anew lost its lifetime, and outlived its host.",
+        "A key that was updated lost its lifetime, and outlived its host.",
         "d2b387c",
         "controller/registry/etcd_v3/writer.py",
         "        return self._lease.id(owner) if change.action in {Action.CREATE, Action.UPDATE} else 0",
@@ -228,7 +230,7 @@ MISTAKES = (
     ),
     Mistake(
         "keys-from-before-the-end-of-the-ttl-expire",
-        "Keys kept the lifetime that they had when -ttl was given no more, and expired.",
+        "After -ttl was taken away, keys kept the lifetime that they had, and expired.",
         "c571ee9",
         "model/stored.py",
         "        return self.ttl == 0 and left is not None",
@@ -236,7 +238,7 @@ MISTAKES = (
     ),
     Mistake(
         "any-lease-is-ours",
-        "Keys on the lease of an earlier -ttl were taken for keys on this one, and expired with theirs.",
+        "Keys on the lease of an earlier -ttl were taken for keys on the present lease, and expired with their own.",
         "d2b387c",
         "controller/registry/etcd_v3/documents.py",
         "        renewable=bool(lease) and key_lease == lease,",
@@ -245,7 +247,7 @@ MISTAKES = (
     ),
     Mistake(
         "deletes-first",
-        "A renamed container's old key was deleted before the new one was there.",
+        "A renamed container's old key was deleted before its new key was there.",
         "c571ee9",
         "model/plan.py",
         "    return iter(sorted(changes, key=lambda change: (change.action is Action.DELETE, change.key)))",
@@ -253,7 +255,7 @@ MISTAKES = (
     ),
     Mistake(
         "record-not-needed",
-        "Entries under custom ids were written although the owner record that claims them could not be.",
+        "Entries under custom ids were written although the owner record that claims them could not be written.",
         "b5e01c9",
         "controller/reconcile/one_pass.py",
         "    return record.result is Result.CONFLICT or (change.claimed and unwritten)",
@@ -261,7 +263,7 @@ MISTAKES = (
     ),
     Mistake(
         "deletes-without-a-condition",
-        "A key was deleted without the condition that it is as it was read.",
+        "A key was deleted without the condition that it is still as it was read.",
         "c571ee9",
         "controller/registry/etcd_v2/writer.py",
         'self._client.request("DELETE", change.key, guard, deadline)',
@@ -270,7 +272,7 @@ MISTAKES = (
     ),
     Mistake(
         "deleted-keys-stay-in-the-cache",
-        "What was kept of earlier reads went on to show keys that had been deleted since.",
+        "The cache of earlier reads went on showing keys that had been deleted since.",
         "d2b387c",
         "controller/registry/etcd_v3/reader.py",
         "        return _PrefixCache.of(moment, stored.values()) if len(stored) == changed.count else None",
@@ -282,13 +284,13 @@ MISTAKES = (
 
 @define
 class Copies:
-    """Copies of the tree, and what is known of the seeds that the unchanged one passes."""
+    """Makes copies of the tree, and remembers which seeds the unchanged copy passes."""
 
     folder: Path
     _passes: dict[tuple[int, int], bool] = field(factory=dict)
 
     def make(self, name: str) -> Path:
-        """Copy all files that git tracks."""
+        """Copy all files that git tracks into a new folder of this name, and return the folder."""
         command = ["git", "ls-files", "-z"]
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         tree = self.folder / name
@@ -306,7 +308,7 @@ class Copies:
 
 @frozen
 class Finding:
-    """What one run in a copy ended with."""
+    """How one run in a copy of the tree ended."""
 
     violation: str
     #: The virtual second of the violation.
@@ -325,7 +327,8 @@ def simulate(tree: Path, seed: int, api: int) -> Finding:
 
 
 def search(mistake: Mistake, copies: Copies, seconds: float, first_seed: int) -> tuple[str, bool]:
-    """Put a mistake back and look for a seed that finds it; return a line about it, and whether one was found."""
+    """Put a mistake back, and look for a seed whose run fails because of it. Return a line of output about the search,
+    and whether such a seed was found."""
     tree = copies.make(mistake.name)
     mistake.put_back(tree)
     began, cpu, runs = time.monotonic(), 0.0, 0
@@ -350,7 +353,7 @@ def _attempts(apis: Sequence[int], first_seed: int) -> Iterator[tuple[int, int]]
 
 
 def main() -> int:
-    """Put back the named mistakes, or all; return 1 if one was not found."""
+    """Put back the named mistakes, or all of them. Return 1 if the simulation did not find one, else 0."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mistakes", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="which mistakes; all by default")
     parser.add_argument("--seconds", type=float, default=300.0, help="real seconds for each mistake")

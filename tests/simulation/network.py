@@ -53,7 +53,7 @@ class Weather:
     """How likely each fate is, while it lasts. What is left is ``answered``."""
 
     chances: Mapping[Fate, float] = field(factory=dict)
-    #: Whether it spares the requests that only read.
+    #: Whether requests that only read are answered as in good weather.
     spares_reads: bool = False
 
     def fate(self, request: Request, chance: random.Random) -> Fate:
@@ -85,7 +85,7 @@ class Link:
         return not self.severed and not self.weather.chances
 
     def deliver(self, request: Request, timeouts: Timeouts, serve: Serve) -> Response:
-        """Bring a request to a server and its answer back, in virtual time. Raises Refused, TimedOut and CutShort."""
+        """Bring a request to a server and return its answer, in virtual time. Raises Refused, TimedOut and CutShort."""
         connect, read, total = timeouts
         ends = self._scheduler.now + total
         if self.severed:
@@ -123,8 +123,8 @@ class Link:
         self._scheduler.wait(arrives)
 
     def _receive(self, response: Response, fate: Fate, ends: float) -> Response:
-        """Bring the response back; the time of the request ends at the moment ``ends``. Raises CutShort and
-        TimedOut."""
+        """Bring the response back to the sender, whose time for the request ends at the moment ``ends``. Raises
+        CutShort and TimedOut."""
         if fate is Fate.CUT:
             raise CutShort(response)
         if fate is Fate.TRICKLED:

@@ -34,11 +34,11 @@ EXCEPTIONS = {
 #: The records of all owners, outside the prefix.
 RECORDS = "/_wharfinger/%2Fservices/"
 
-#: Seconds by which a lifetime can be longer than etcd says: it speaks of whole seconds.
+#: Seconds by which a lifetime can be longer than etcd says, because etcd gives it in whole seconds.
 ROUNDING = 1.0
 
-#: Deletes that the guard never counts as many, and the passes and seconds for which it holds the others back, as
-#: docs/reliability.md and README say.
+#: The number of deletes that the guard never counts as many, and the passes and seconds for which it holds larger
+#: numbers back, as docs/reliability.md and README say.
 SPARED, GUARD_PASSES, GUARD_SECONDS = 3, 3, 2.0
 
 
@@ -65,7 +65,8 @@ class Since:
 
 @frozen
 class Custom:
-    """What is known of the custom keys of a store: who holds each, those of nobody, and those that came back late."""
+    """What is known of the keys under custom ids in a store: who holds each key, which keys nobody holds, and which
+    came back by a late create."""
 
     holder: Mapping[str, str] = field(factory=dict)
     foreign: Mapping[str, str] = field(factory=dict)
@@ -78,27 +79,29 @@ class Ledger:
 
     #: The keys that the host wants.
     wanted_since: dict[str, Since] = field(factory=dict)
-    #: Whether etcd was replaced since the last pass that read it: one pass may fail, and says so.
+    #: Whether etcd's data were replaced since the last pass that read them. The next such pass may fail and report it.
     store_is_new: bool = False
     #: The number of the agent that made the last pass.
     agent: int = 0
-    #: When each pass began and ended, by the number of its agent and its own.
+    #: When each pass began and ended, by the number of its agent and its own number.
     begun: dict[tuple[int, int], float] = field(factory=dict)
     ended: dict[tuple[int, int], float] = field(factory=dict)
     #: Since when nothing has hindered the agent; the moment of the last hindrance.
     hindered_at: float = 0.0
     #: Since when each key is not as it should be.
     wrong_since: dict[str, float] = field(factory=dict)
-    #: In how many passes in a row each own key was there and not wanted, and when the first of them began.
+    #: In how many passes in a row each own key was there although the host did not want it, and when the first of these
+    #: passes began.
     unwanted_passes: dict[str, int] = field(factory=dict)
     unwanted_since: dict[str, float] = field(factory=dict)
-    #: Until when each container cannot be read, by its id: its inspect hangs, or the agent need not have asked again.
+    #: Until when each container may be unreadable, by its id: its inspect hangs, or its inspect answers again and the
+    #: agent's back-off before it asks again is not over.
     unreadable_until: dict[str, float] = field(factory=dict)
-    #: When the engine's list was empty last although containers ran.
+    #: When the engine's list last became empty although containers ran.
     list_emptied_at: float = -inf
-    #: The id of the container that each key was wanted for last.
+    #: The id of the container for which each key was wanted last.
     containers: dict[str, str] = field(factory=dict)
-    #: The ids of the containers that were there and did not run at any moment of the present pass.
+    #: The ids of the containers that existed and were stopped at some moment of the present pass.
     stopped: set[str] = field(factory=set)
     #: Writes to keys, and keys deleted, by the number of the pass whose requests made them.
     writes: dict[int, int] = field(factory=dict)
@@ -128,14 +131,14 @@ class Oracle:
         #: The keys that the operator put there for nobody, with their values.
         self.foreign: dict[str, str] = {}
         self._violation: Violation | None = None
-        #: The custom keys that each owner name ever held, or its record claimed.
+        #: The keys under custom ids that each owner name ever held, or that its record claimed.
         self.held_under: dict[str, set[str]] = {}
         #: Custom keys that came back by a late create.
         self.late_creates: set[str] = set()
         #: When each key was last written, and when and by whom it was last written or renewed.
         self.written_at: dict[str, float] = {}
         self.touched: dict[str, tuple[float, Actor | None]] = {}
-        #: When etcd's data were last replaced by others.
+        #: When etcd's data were last replaced by other data, as when a backup is restored.
         self.replaced_at = -1.0
         #: When etcd was last without a quorum or full, so that nothing expires or is written.
         self.etcd_broken_at = 0.0
@@ -228,9 +231,9 @@ class Oracle:
             ledger.deletes.setdefault(actor.number, set()).add(change.key)
 
     def _judge_delete(self, actor: Actor, change: Change) -> None:
-        """No agent deletes a key that its host has wanted since before the pass began; nor one before another wanted
-        key with its value is there, as after a rename; nor, by a request that comes late, what was written after the
-        pass had ended."""
+        """Raise Violation if an agent deletes a key that its host has wanted since before the pass began; or, as after
+        a rename, deletes a key while another wanted key with the same value is not there yet; or, by a request that
+        etcd carries out late, deletes a key that was written after the request's pass had ended."""
         host, key = self._host(actor.host), change.key
         ledger = self.ledgers[host.name]
         if self._is_late(actor):
@@ -270,8 +273,8 @@ class Oracle:
         self.held_under.setdefault(owner, set()).add(key)
 
     def _is_left_behind(self, key: str, owner: str) -> bool:
-        """Whether the record of another name of this machine may claim a custom key. As documented, such a key stays
-        until somebody runs deregister for that name."""
+        """Whether the owner record of another name of this machine may claim a key under a custom id. Such a key stays
+        until somebody runs deregister for that name, as documented."""
         machine = self._machine(owner)
         return any(
             key in keys for name, keys in self.held_under.items() if name != owner and self._machine(name) == machine
@@ -279,7 +282,7 @@ class Oracle:
 
     @staticmethod
     def _machine(owner: str) -> str:
-        """Return the name that a host of this owner name had first."""
+        """Return the name that the host with this owner name had first."""
         return owner.removesuffix("-renamed")
 
     def _is_late(self, actor: Actor) -> bool:
@@ -310,7 +313,7 @@ class Oracle:
         """Note how things stand when a pass begins."""
         ledger, keys = self.ledgers[host.name], self._keys()
         if ledger.agent != host.agents:
-            # It may have other flags, and it has come back, even if it is killed before the next tick.
+            # A new agent may have other flags. Its host is back, even if the agent is killed before the next tick.
             ledger.agent = host.agents
             ledger.died_at, ledger.mortal = None, frozenset()
             self._note_wanted(host)
@@ -330,7 +333,7 @@ class Oracle:
             raise self._violation
         if report.result is PassResult.INTERNAL_ERROR:
             raise Violation(f"{host.name}: {report.problem}")
-        # A change that was rejected waits until it is tried again, for as long as the promise allows.
+        # A rejected change is tried again after a wait, which may take as long as the promised recovery.
         patience = 1.0 if report.outage else self._bounds(host).recovery
         settled = ledger.hindered_at + patience < ledger.begun_at and not self._is_hindered(host)
         if settled and not report.succeeded and not ledger.store_is_new:
@@ -356,10 +359,11 @@ class Oracle:
         self._judge_mass_delete(host, deleted)
 
     def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
-        """Many keys go only for containers that are there and stopped, or after three passes and two seconds."""
+        """Raise Violation if many keys were deleted in a pass although their containers were not stopped ones that
+        still exist, and three passes and two seconds had not called for the deletes."""
         ledger, now = self.ledgers[host.name], self._scheduler.now
         if now - ledger.list_emptied_at < 2 * self._bounds(host).steady:
-            # Passes that read an empty list have called for these deletes, too, before their containers went.
+            # While the list was empty, passes called for these deletes too, before the containers really ended.
             return
         suspicious = [key for key in deleted if ledger.containers.get(key) not in ledger.stopped]
         many = len(suspicious) > SPARED and len(suspicious) * 2 > len(ledger.own_at_begin)
@@ -374,8 +378,8 @@ class Oracle:
             raise Violation(f"{host.name} deleted {len(suspicious)} of {own} keys before the guard's time was over")
 
     def _judge_lifetimes(self, host: Host) -> None:
-        """After a pass that made every change, each key that was wanted when it began has the lifetime that the flags
-        give, and none without -ttl."""
+        """Raise Violation if a key has a wrong lifetime after a pass that made every change. Each key that was wanted
+        when the pass began must have the lifetime that the flags give, and none without -ttl."""
         ledger, flags, keys = self.ledgers[host.name], host.flags, self._keys()
         expiries = self._fleet.cluster.expiries(self._fleet.api, PREFIX)
         for key, since in ledger.wanted_since.items():
@@ -386,7 +390,8 @@ class Oracle:
                 continue
             touched_at, toucher = self.touched[key]
             by_itself = toucher == Actor(host.name, host.engine.name, host.agents, host.passes)
-            # What was just written in bad weather may hang on a lease whose renewal failed. The next pass renews it.
+            # A key that was just written in bad weather may be attached to a lease whose renewal failed. The next pass
+            # renews the lease.
             if touched_at >= ledger.begun_at and (not by_itself or ledger.hindered_at >= ledger.begun_at - 1):
                 continue
             expires = expiries[key]
@@ -466,7 +471,8 @@ class Oracle:
                 yield key, f"{key} is there and no container backs it"
 
     def _is_unreadable(self, host: Host, key: str) -> bool:
-        """Whether the agent cannot know whether a key is wanted, as the inspect of its container hangs."""
+        """Whether the agent cannot know whether a key is wanted, because it has no answer to its inspect of the key's
+        container."""
         ledger = self.ledgers[host.name]
         return self._scheduler.now < ledger.unreadable_until.get(ledger.containers.get(key, ""), 0.0)
 
@@ -475,7 +481,8 @@ class Oracle:
         self.ledgers[host.name].unreadable_until[container_id] = inf
 
     def inspects_answer(self, host: Host) -> None:
-        """Note that no inspect of a host hangs any more. Each container is asked about again in its own time."""
+        """Note that no inspect of a host hangs any more. The agent asks about each container again when the container's
+        back-off is over."""
         ledger, later = self.ledgers[host.name], self._scheduler.now + self._bounds(host).recovery
         ledger.unreadable_until = {each: min(until, later) for each, until in ledger.unreadable_until.items()}
 
@@ -515,7 +522,7 @@ class Oracle:
         return Custom(dict(self.holder), dict(self.foreign), frozenset(self.late_creates))
 
     def store_was_replaced(self, custom: Custom) -> None:
-        """Note that etcd holds other data now, and what was known of their custom keys."""
+        """Note that etcd has other data now. ``custom`` is what was known of the custom keys in these data."""
         self.holder, self.foreign = dict(custom.holder), dict(custom.foreign)
         self.late_creates = set(custom.late_creates)
         self.replaced_at = self._scheduler.now

@@ -1,4 +1,4 @@
-"""Keys that somebody writes by hand at any moment, in virtual time, on a slow network."""
+"""Keys under custom ids that somebody writes by hand at different moments, in virtual time, on a slow network."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from tests.simulation.scheduler import Scheduler
 
 APIS = [2, 3]
 
-#: A key under a custom id, and the value that the container of it wants: the engine's first free port.
+#: A key under a custom id, and the value that its container wants there. It has the engine's first free port.
 KEY = f"{PREFIX}/db/own"
 VALUE = "10.0.0.1:32768"
 
-#: When the container starts and ends, and when the network is fast again, in virtual seconds.
+#: When the container starts and ends, when the network is fast again, and when the run ends, in virtual seconds.
 START, END, FAST, OVER = 20.0, 60.0, 70.0, 130.0
 
 
 @contextlib.contextmanager
 def slow_host(seed: int, api: int) -> Iterator[tuple[Scheduler, Fleet]]:
-    """Yield one host whose requests to etcd are slow, and whose container comes and goes."""
+    """Yield the scheduler and the fleet of one host. Its requests to etcd are slow for a while, and its container
+    starts and ends."""
     logging.disable(logging.CRITICAL)
     scheduler = Scheduler(random.Random(seed))
     fleet = Fleet(scheduler, random.Random(seed + 1), api, 1)
@@ -55,8 +56,9 @@ def slow_host(seed: int, api: int) -> Iterator[tuple[Scheduler, Fleet]]:
 @pytest.mark.parametrize("api", APIS, ids=["v2", "v3"])
 @pytest.mark.parametrize("seed", range(20))
 def test_a_key_that_somebody_writes_before_it_is_claimed_is_never_written_or_deleted(seed: int, api: int) -> None:
-    """Whenever that is, also between the read of a pass and its writes. Otherwise the key is this host's, and goes with
-    its container, whatever answers are lost."""
+    """A key that somebody writes by hand before the owner record claims it is left alone, even if it is written between
+    the read of a pass and the pass's writes. A key that is claimed first is this host's, and goes with its container,
+    even if some of etcd's answers come too late."""
     with slow_host(seed, api) as (scheduler, fleet):
         by_hand = False
 

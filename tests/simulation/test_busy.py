@@ -1,4 +1,4 @@
-"""An agent on a busy machine, in virtual time: it has the CPU for a short while, again and again."""
+"""An agent on a busy machine, in virtual time. It has the CPU for a short while, again and again."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LENGTH = 300.0
 @pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
 @pytest.mark.parametrize(("running", "stopped"), [(0.4, 1.6), (0.1, 1.9), (1.0, 4.0)])
 def test_standing_still_again_and_again_fails_no_pass(api: int, running: float, stopped: float) -> None:
-    """The time for which the agent stands still does not count against those that it asks. Each container is registered
-    within the documented time, and no key with a lifetime expires while its container runs."""
+    """The time for which the agent stands still does not count against the servers that it asks, so no pass fails. Each
+    container is registered within the documented time, and no key with a lifetime expires while its container runs."""
     scheduler = Scheduler(random.Random(1))
     fleet = Fleet(scheduler, random.Random(1), api, 1)
     (host,) = fleet.hosts
@@ -47,7 +47,7 @@ def test_standing_still_again_and_again_fails_no_pass(api: int, running: float, 
 
 
 def stand_still(scheduler: Scheduler, host: Host, running: float, stopped: float) -> None:
-    """Freeze the agent for ``stopped`` seconds after each ``running`` ones."""
+    """Freeze the agent for ``stopped`` seconds each time that it has run for ``running`` seconds."""
 
     def freeze() -> None:
         assert host.process

@@ -692,7 +692,8 @@ def test_a_frozen_engine_never_answers() -> None:
 
 
 def test_the_identity_of_an_engine_can_change() -> None:
-    """The program sees it with its next connection, and keeps to the name."""
+    """After a new connection, the program sees the engine's new id and new name. It keeps using the old name as the
+    owner."""
     world = World()
     source = world.source()
     assert source.identity() == EngineIdentity("core-01", "E:1")

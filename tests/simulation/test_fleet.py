@@ -24,7 +24,8 @@ APIS = [2, 3]
 SEEDS = [1, 2, 3, 4, 5]
 HALF_AN_HOUR = 1800.0
 
-#: The length of a run with a fresh seed, and the quiet after it.
+#: Virtual seconds in which a run with a fresh seed has events. In every run, the end of the last storm and the quiet
+#: come after that.
 FIVE_MINUTES = 300.0
 
 

@@ -1,4 +1,4 @@
-"""The delete guard in virtual time: engines whose list lies, and containers that end many at once."""
+"""The delete guard in virtual time: engines whose list is wrong, and hosts whose containers end many at once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.simulation.scheduler import Scheduler
 
 APIS = pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
 
-#: When each agent has long been in step, and the scene begins.
+#: The virtual second at which a test begins. The agent has registered all containers long before.
 BEGIN = 5.0
 
 
 class Scene:
-    """One host whose agent looks five times a second, and what happens to the keys of its containers."""
+    """One host whose agent makes a pass five times a second, and the changes of its keys."""
 
     def __init__(self, api: int, containers: int, seed: int, ttl: int = 0, refresh: int = 0) -> None:
         self.scheduler = Scheduler(random.Random(seed))
@@ -29,7 +29,7 @@ class Scene:
         self.names = [f"c{number}" for number in range(containers)]
         for name in self.names:
             self.host.engine.run(name, "registry.example/web:1", ports={"80/tcp": None})
-        #: The moment of each change that is no renewal, with its kind and its key.
+        #: When each key was changed, with the kind of the change and the key. Renewals are left out.
         self.changes: list[tuple[float, ChangeKind, str]] = []
         self.fleet.cluster.on_change.append(self._note)
         self.fleet.start_agent(self.host)
@@ -47,17 +47,17 @@ class Scene:
         return dict(self.fleet.cluster.keys(self.fleet.api, PREFIX))
 
     def key(self, name: str) -> str:
-        """Return the key of a container."""
+        """Return the key of the container with this name."""
         return f"{PREFIX}/web/{self.host.engine.name}:{name}:80"
 
     def deleted_after(self) -> dict[str, float]:
-        """Return for each deleted key the seconds after the begin."""
+        """Return after how many seconds from BEGIN each deleted key was deleted."""
         return {key: moment - BEGIN for moment, kind, key in self.changes if kind is ChangeKind.DELETE}
 
 
 @pytest.fixture
 def scenes() -> Iterator[list[Scene]]:
-    """The scenes of a test, which end with it."""
+    """Yield a list for the scenes of a test, which are closed when the test ends."""
     played: list[Scene] = []
     yield played
     for each in played:
@@ -70,7 +70,8 @@ def scenes() -> Iterator[list[Scene]]:
 def test_a_list_that_is_empty_for_a_moment_writes_nothing(
     api: int, containers: int, seconds: float, scenes: list[Scene]
 ) -> None:
-    """Up to nine passes see it while every container runs."""
+    """Nothing is written while the engine's list is empty for less than two seconds and every container runs, although
+    up to nine passes read the empty list."""
     scenes.append(scene := Scene(api, containers, seed=601))
     scene.host.engine.empty_list(seconds)
     scene.scheduler.run_until(BEGIN + 20.0)
@@ -79,7 +80,7 @@ def test_a_list_that_is_empty_for_a_moment_writes_nothing(
 
 @APIS
 def test_keys_with_a_lifetime_do_not_expire_while_their_deletes_wait(api: int, scenes: list[Scene]) -> None:
-    """They are renewed although the list lacks their containers."""
+    """While the guard holds their deletes back, keys are renewed although the list lacks their containers."""
     scenes.append(scene := Scene(api, 3, seed=602, ttl=2, refresh=1))
     for _ in range(10):
         scene.host.engine.empty_list(1.9)
@@ -91,7 +92,8 @@ def test_keys_with_a_lifetime_do_not_expire_while_their_deletes_wait(api: int, s
 def test_while_the_list_is_empty_a_key_goes_when_its_container_ends_and_not_before(
     api: int, scenes: list[Scene]
 ) -> None:
-    """So an engine ends that is stopped without live-restore: it lists nothing, and its containers end one by one."""
+    """An engine that is stopped without live-restore lists nothing while its containers end one by one. Each key is
+    deleted when its own container has ended, and not before."""
     scenes.append(scene := Scene(api, 6, seed=603))
     engine, ends = scene.host.engine, {}
     engine.empty_list(1.5)
@@ -107,7 +109,8 @@ def test_while_the_list_is_empty_a_key_goes_when_its_container_ends_and_not_befo
 
 @APIS
 def test_a_list_that_stays_empty_is_believed_after_two_seconds(api: int, scenes: list[Scene]) -> None:
-    """Not before, although ten passes have seen it by then, and not much later."""
+    """The keys are deleted two seconds after the list became empty, and little later. They are not deleted earlier,
+    although ten passes have read the empty list by then."""
     scenes.append(scene := Scene(api, 3, seed=604))
     scene.host.engine.empty_list(60.0)
     scene.scheduler.run_until(BEGIN + 20.0)
@@ -117,7 +120,8 @@ def test_a_list_that_stays_empty_is_believed_after_two_seconds(api: int, scenes:
 
 @APIS
 def test_an_engine_that_fails_in_between_makes_the_guard_count_anew(api: int, scenes: list[Scene]) -> None:
-    """It is restarted with live-restore, and lists nothing for a moment before its end and after its start."""
+    """An engine is restarted with live-restore, and lists nothing for a moment before it stops and for a moment after
+    it starts. The guard counts the second moment anew, so no key is deleted."""
     scenes.append(scene := Scene(api, 8, seed=605))
     engine = scene.host.engine
     engine.empty_list(1.0)
@@ -131,8 +135,9 @@ def test_an_engine_that_fails_in_between_makes_the_guard_count_anew(api: int, sc
 @APIS
 @pytest.mark.parametrize("removed", [False, True], ids=["killed", "killed-and-removed"])
 def test_a_burst_of_sixty_deaths_is_deregistered_quickly(api: int, removed: bool, scenes: list[Scene]) -> None:
-    """Sixteen containers at a time are killed, and the list shows each as running for 1.6 s after its death. Those that
-    are there and stopped go at once, those that are no more within the guard's two seconds."""
+    """Sixteen containers at a time are killed, and the list shows each as running for 1.6 s after its death. The keys
+    of containers that still exist are deleted as soon as the engine says that they are stopped. The keys of containers
+    that were removed have to wait for the guard's two seconds."""
     scenes.append(scene := Scene(api, 60, seed=606))
     engine = scene.host.engine
     engine.list_lag(1.6)

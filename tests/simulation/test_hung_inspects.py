@@ -1,4 +1,5 @@
-"""Containers whose inspect hangs or is slow, in virtual time: they hold up no other, and what they have stays."""
+"""Containers whose inspect hangs or is slow, in virtual time. They hold up no other container, and their entries
+stay."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from tests.simulation.scheduler import Scheduler
 
 EACH_API = pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
 
-#: Seconds until all is right after a change: an interval, and a pass that waits for a first inspect.
+#: Seconds after a change until etcd is right: an interval, and a pass that waits for the first inspect of a container.
 SOON = 2.0
 
 
@@ -60,7 +61,7 @@ class World:
         return {key.rpartition("/")[2].split(":")[1] for key in keys}
 
     def passes_in(self, seconds: float) -> list[float]:
-        """Let some time pass, and return how long each pass took that ended meanwhile."""
+        """Let this much time pass, and return the seconds that each pass took which ended meanwhile."""
         before = len(self.passes)
         self.scheduler.run_until(self.scheduler.now + seconds)
         return self.passes[before:]
@@ -68,7 +69,7 @@ class World:
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest) -> Iterator[Callable[..., World]]:
-    """Return what makes a world, which ends with the test."""
+    """Yield a function that makes a World. The worlds are closed when the test ends."""
     worlds: list[World] = []
 
     def make(api: int, flags: Flags | None = None) -> World:
@@ -83,7 +84,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[Callable[..., World]]:
 
 
 def named(start: str, number: int) -> list[str]:
-    """Return so many names of containers."""
+    """Return this many names of containers, which begin with ``start``."""
     return [f"{start}-{each}" for each in range(number)]
 
 
@@ -92,7 +93,8 @@ def named(start: str, number: int) -> list[str]:
 def test_an_agent_that_starts_registers_all_whose_inspect_does_not_hang(
     world: Callable[..., World], api: int, number: int
 ) -> None:
-    """Its first pass registers them, however many of the hundred hang, and later passes cost nothing."""
+    """The first pass of an agent registers all containers whose inspect answers, however many of the hundred inspects
+    hang. Later passes do not wait for the inspects that hang."""
     here = world(api)
     hung, well = named("hung", number), named("well", 100 - number)
     here.runs(*hung, *well)
@@ -109,7 +111,8 @@ def test_an_agent_that_starts_registers_all_whose_inspect_does_not_hang(
 def test_while_inspects_hang_other_containers_come_and_go_in_time(
     world: Callable[..., World], api: int, number: int
 ) -> None:
-    """A container that starts is registered, and the key of one that ends is deleted."""
+    """While inspects hang, another container that starts is registered in time, and when it ends, its key is deleted in
+    time."""
     here = world(api)
     hung = named("hung", number)
     here.runs("first")
@@ -130,8 +133,9 @@ def test_while_inspects_hang_other_containers_come_and_go_in_time(
 
 @EACH_API
 def test_what_a_hung_container_has_registered_stays_and_goes_with_it(world: Callable[..., World], api: int) -> None:
-    """Its entries are held, and renewed, while it is listed. When it has left the list they go once the guard has
-    waited for an answer."""
+    """The entry of a container whose inspect hangs is held and renewed while the engine lists the container. When the
+    container has left the list, the engine still gives no answer about it, so the guard holds the delete back for a
+    while before it is made."""
     here = world(api, Flags(ttl=15, refresh=5))
     here.runs("web")
     here.fleet.start_agent(here.host)
@@ -152,7 +156,8 @@ def test_what_a_hung_container_has_registered_stays_and_goes_with_it(world: Call
 def test_a_container_that_answers_again_is_registered_when_its_back_off_ends(
     world: Callable[..., World], api: int
 ) -> None:
-    """At once when it looks changed, for example after a restart."""
+    """Container "one" answers again, and is asked about when its back-off ends. Container "two" looks changed after its
+    restart, so the agent asks about it without waiting for its back-off."""
     here = world(api)
     here.runs("one", "two")
     here.hang("one", "two")
@@ -169,7 +174,7 @@ def test_a_container_that_answers_again_is_registered_when_its_back_off_ends(
 @EACH_API
 @pytest.mark.parametrize("seconds", [0.3, 1.6, 4.0])
 def test_an_answer_that_comes_late_is_used(world: Callable[..., World], api: int, seconds: float) -> None:
-    """It is asked for once, and no pass waits for it any longer."""
+    """The agent asks for a slow inspect once and uses its answer when it comes. No pass waits long for the answer."""
     here = world(api)
     here.runs("slow", "well")
     asked = slow_down(here.host, seconds)
@@ -181,7 +186,8 @@ def test_an_answer_that_comes_late_is_used(world: Callable[..., World], api: int
 
 
 def slow_down(host: Host, seconds: float) -> list[str]:
-    """Let the inspect of the container that is called slow take so long; return a list of the requests for it."""
+    """Let each inspect of the container "slow" take this many seconds. Return a list to which every such request is
+    added."""
     serve, asked = host.engine.serve, list[str]()
 
     def slowly(request: Request) -> tuple[Response, float] | None:
@@ -191,14 +197,14 @@ def slow_down(host: Host, seconds: float) -> list[str]:
             return answer[0], seconds
         return answer
 
-    host.engine.serve = slowly  # type: ignore[method-assign] # that is how it is slowed down
+    host.engine.serve = slowly  # type: ignore[method-assign] # slows the engine down
     return asked
 
 
 @EACH_API
 def test_a_burst_of_deaths_while_inspects_wait_leaves_nothing_wrong(world: Callable[..., World], api: int) -> None:
-    """The list shows the dead for 1.6 s, and an inspect waits as long. An agent that starts meanwhile, and so inspects
-    them, registers none of them for longer than that."""
+    """The list shows dead containers as running for 1.6 s, and an inspect of one is not answered before that time is
+    over. An agent that starts in this time has no key of a dead container in etcd two seconds later."""
     here = world(api)
     here.engine.list_lag(1.6)
     names = named("c", 60)
@@ -212,7 +218,8 @@ def test_a_burst_of_deaths_while_inspects_wait_leaves_nothing_wrong(world: Calla
 
 @EACH_API
 def test_a_run_with_hung_inspects_repeats_exactly(api: int) -> None:
-    """What is asked beside the passes does not depend on the machine."""
+    """Two runs of one plan with hung inspects have the same trace, although inspects are asked for beside the
+    passes."""
     events = [
         *(Event(at, "run", (0.0, 0.0, 0.0, 1.0, 0.0, 0.0)) for at in (5.0, 15.0)),
         *(Event(at, "inspect-hangs", (0.0,) * 6) for at in (10.0, 10.5, 11.0)),

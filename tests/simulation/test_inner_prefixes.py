@@ -1,4 +1,4 @@
-"""Two agents of one host whose prefixes lie one in the other, in virtual time and bad weather."""
+"""Two agents of one host, one of whose prefixes lies within the other's, in virtual time and bad weather."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from tests.simulation.scheduler import Scheduler
 
 APIS = [2, 3]
 
-#: The prefix within the first one, and the keys of the container that runs all the time.
+#: The prefix that lies within the first one, and the keys of the container that runs all the time.
 INNER = f"{PREFIX}/registrator"
 LASTING = {f"{prefix}/web/core-1:lasting:80" for prefix in (PREFIX, INNER)}
 
-#: When the weather gets bad and good again, and when all must be right, in virtual seconds.
+#: When the weather gets bad, when it gets good again, and when etcd must be right, in virtual seconds.
 BAD, GOOD, OVER = 20.0, 80.0, 150.0
 
 
 @pytest.mark.parametrize("api", APIS, ids=["v2", "v3"])
 @pytest.mark.parametrize("seed", range(8))
 def test_agents_with_prefixes_in_one_another_never_delete_a_key_of_a_container_that_runs(seed: int, api: int) -> None:
-    """Requests are lost and delayed, the agents of both prefixes are killed, and another container comes and goes."""
+    """Neither agent deletes a key of a container that runs while requests are lost and delayed, one agent is killed and
+    started again, and another container comes and goes."""
     logging.disable(logging.CRITICAL)
     chance = random.Random(seed)
     scheduler = Scheduler(random.Random(seed + 1))
@@ -41,7 +42,7 @@ def test_agents_with_prefixes_in_one_another_never_delete_a_key_of_a_container_t
             deleted.append(change.key)
 
     def start_agent(uri: str) -> None:
-        """Start another agent on the host, beside the one that runs."""
+        """Start an agent for this registry on the host, beside the agent that runs there."""
         host.process, fleet.uri = None, uri
         fleet.start_agent(host)
 

@@ -1,5 +1,5 @@
-"""Whether an agent is alive, in virtual time: neither `deregister` nor `--take-over` takes anything from one that
-is."""
+"""Signs of life of an agent, in virtual time. `deregister` and `--take-over` take nothing from a host whose agent is
+alive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from tests.simulation.scheduler import Scheduler
 
 APIS = pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
 
-#: Where the agent and its records are kept.
+#: The owner name of the first host, and the engine ids of both hosts. BESIDE is the path of the keys that this owner
+#: has outside the prefix.
 OWNER = "core-1"
 FIRST_ENGINE, SECOND_ENGINE = "ENGINE:1", "ENGINE:2"
 BESIDE = f"/_wharfinger/{PREFIX.replace('/', '%2F')}/{OWNER}"
@@ -30,7 +31,7 @@ BESIDE = f"/_wharfinger/{PREFIX.replace('/', '%2F')}/{OWNER}"
 
 @frozen
 class MoreFlags(Flags):
-    """The flags of an agent that has further ones."""
+    """The flags of an agent that is started with more flags than Flags has."""
 
     more: Mapping[str, str] = field(factory=dict)
 
@@ -41,7 +42,7 @@ class MoreFlags(Flags):
 
 
 class World:
-    """Hosts that run three containers each, of which one has a custom id."""
+    """Hosts that run three containers each, one of them under a custom id."""
 
     def __init__(self, api: int, seed: int = 1, hosts: int = 2) -> None:
         self.chance = random.Random(seed)
@@ -60,7 +61,7 @@ class World:
         host.flags = MoreFlags(interval=interval, more=more or {})
 
     def start(self, *hosts: Host) -> None:
-        """Start agents, and let them have their first pass."""
+        """Start the agents of these hosts, and give them time for their first pass."""
         for host in hosts:
             self.fleet.start_agent(host)
         self.after(5)
@@ -71,17 +72,17 @@ class World:
             self.scheduler.run_until(self.scheduler.now + seconds)
 
     def keys(self, prefix: str = f"{PREFIX}/") -> dict[str, str]:
-        """Return the keys that begin with a text."""
+        """Return the keys that begin with ``prefix``, with their values."""
         return self.fleet.cluster.keys(self.fleet.api, prefix)
 
     @property
     def holder(self) -> str:
-        """The id of the engine that has the name core-1."""
+        """The id of the engine whose host has the owner name core-1."""
         return str(json.loads(self.keys(BESIDE)[f"{BESIDE}/record"])["engine"])
 
     def deregistered(self, seconds: float) -> list[int | None]:
-        """Run ``deregister`` for core-1 on the second host, let this much time go by, and return its exit code, if it
-        has ended."""
+        """Run ``deregister`` for core-1 on the second host, and let this much time go by. Return a list with its exit
+        code, or an empty one if it has not ended by then."""
         codes: list[int | None] = []
         self.fleet.deregister(self.hosts[1], OWNER, codes.append, wait=None)
         self.after(seconds)
@@ -90,7 +91,7 @@ class World:
 
 @pytest.fixture
 def new_world() -> Iterator[Any]:
-    """A function that makes worlds, which are ended after the test."""
+    """Yield a function that makes worlds. They are closed when the test ends."""
     logging.disable(logging.CRITICAL)
     worlds: list[World] = []
 
@@ -112,7 +113,8 @@ def new_world() -> Iterator[Any]:
 def test_a_host_keeps_its_keys_however_rarely_its_agent_looks(
     new_world: Any, api: int, interval: float, seconds: float
 ) -> None:
-    """The question is asked at any moment between two passes. An agent that looks once an hour is not waited for."""
+    """`deregister` begins at random moments between two passes of a slow agent, waits for its sign of life, and removes
+    nothing. If the agent makes a pass only once an hour, `deregister` fails at once and does not wait."""
     world = new_world(api)
     world.set_flags(world.hosts[0], interval)
     world.start(world.hosts[0])
@@ -127,7 +129,8 @@ def test_a_host_keeps_its_keys_however_rarely_its_agent_looks(
 @APIS
 @pytest.mark.parametrize("since", [0.5, 10.0, 61.0, 100.0])
 def test_a_host_keeps_its_keys_while_its_engine_hangs(new_world: Any, api: int, since: float) -> None:
-    """The agent backs off by then, for up to 30 seconds, and answers after that."""
+    """An agent whose engine hangs backs off for up to 30 seconds between two passes. It still answers the liveness
+    query within the wait of `deregister`."""
     world = new_world(api)
     world.start(*world.hosts)
     right = world.keys()
@@ -142,7 +145,8 @@ def test_a_host_keeps_its_keys_while_its_engine_hangs(new_world: Any, api: int, 
 def test_a_host_keeps_its_keys_while_its_agent_stands_still_for_less_than_the_wait(
     new_world: Any, api: int, frozen: float
 ) -> None:
-    """It answers when it goes on."""
+    """An agent that stands still answers the liveness query when it runs again. That is early enough for
+    `deregister`."""
     world = new_world(api)
     world.start(*world.hosts)
     right = world.keys()
@@ -153,7 +157,8 @@ def test_a_host_keeps_its_keys_while_its_agent_stands_still_for_less_than_the_wa
 
 @APIS
 def test_a_host_whose_agent_is_dead_is_emptied_after_the_wait_and_not_before(new_world: Any, api: int) -> None:
-    """Record and note go, too. Then nobody has the name."""
+    """`deregister` removes the entries of a host with a dead agent after its wait, and also the owner record and the
+    agent note. A second `deregister` fails, because nobody has the name any more."""
     world = new_world(api)
     world.start(*world.hosts)
     world.fleet.stop_agent(world.hosts[0])
@@ -173,7 +178,8 @@ def test_a_host_whose_agent_is_dead_is_emptied_after_the_wait_and_not_before(new
 
 
 def contenders(world: World, flags: Mapping[str, str] | None = None) -> tuple[Host, Host]:
-    """Return two hosts of one name that both keep --take-over. The first has the name."""
+    """Return two hosts with one owner name, whose agents both have --take-over. The agent of the first one has been
+    started and has the name."""
     first, second = world.hosts
     second.engine.name = OWNER
     for host in (first, second):
@@ -187,7 +193,8 @@ def contenders(world: World, flags: Mapping[str, str] | None = None) -> tuple[Ho
 def test_the_name_of_a_dead_host_is_taken_after_the_wait_and_not_before(
     new_world: Any, api: int, flags: dict[str, str]
 ) -> None:
-    """With -ttl the keys of the dead host expire meanwhile, and its lease is not kept alive."""
+    """The second host takes over the name of a dead host after the wait. With -ttl the dead host's keys expire
+    meanwhile, because nobody keeps its lease alive."""
     world = new_world(api)
     first, second = contenders(world, flags)
     world.fleet.stop_agent(first)
@@ -205,8 +212,9 @@ def test_the_name_of_a_dead_host_is_taken_after_the_wait_and_not_before(
 @APIS
 @pytest.mark.parametrize("seed", range(4))
 def test_a_living_host_keeps_its_name_whatever_fails(new_world: Any, api: int, seed: int) -> None:
-    """Both agents are started again and again, each with --take-over, while engines hang and etcd loses its quorum. The
-    first host's agent is never away for as long as the wait is."""
+    """Two hosts want one name, and both agents are started again and again with --take-over, while engines hang and
+    etcd loses its quorum. The first host keeps the name, because its agent is never away for as long as the second one
+    waits."""
     world = new_world(api, seed)
     first, second = contenders(world)
     right = world.keys()
@@ -220,7 +228,7 @@ def test_a_living_host_keeps_its_name_whatever_fails(new_world: Any, api: int, s
 
 
 def trouble(world: World, first: Host, second: Host) -> None:
-    """Cause one trouble, and end it by itself."""
+    """Cause one trouble, which ends by itself after a while."""
     now, chance = world.scheduler.now, world.chance
     kind = chance.choice(["first", "second", "engine of first", "engine of second", "quorum", "frozen"])
     if kind in {"first", "second"}:

@@ -1,4 +1,4 @@
-"""A host whose address comes and goes, in virtual time: what is registered for containers that run is never removed."""
+"""A host whose address comes and goes, in virtual time. The entries of containers that run are never removed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from tests.simulation.scheduler import Process, Scheduler
 
 APIS = [2, 3]
 
-#: The lifetime of keys, in seconds, where they have one.
+#: The lifetime of the keys, in seconds.
 TTL = 15
 
 
 class RoutedFleet(Fleet):
-    """A fleet of one host whose address, where `-ip` does not give it, is what the route to etcd says."""
+    """A fleet of one host. Without `-ip`, the host's address is the one that the route to etcd has."""
 
     def __init__(self, scheduler: Scheduler, api: int) -> None:
-        #: The address that the route says. Raises OSError where there is no route, or no answer of the name server.
+        #: Returns the host's address on the route to etcd. Raises OSError if there is no route, or if the name server
+        #: does not answer.
         self.route: Callable[[], str] = lambda: "10.0.0.1"
         self.reports: list[PassReport] = []
         super().__init__(scheduler, random.Random(api), api, hosts=1)
@@ -41,7 +42,7 @@ class RoutedFleet(Fleet):
         return evolve(effects, network=network, names=Names(network, effects.background, effects.clock))
 
     def keys(self) -> dict[str, str]:
-        """Return what is registered: keys and values."""
+        """Return what is registered, as keys and values."""
         return self.cluster.keys(self.api, PREFIX)
 
     def pass_by(self, seconds: float) -> None:
@@ -51,7 +52,8 @@ class RoutedFleet(Fleet):
 
 @pytest.fixture(params=APIS, ids=["v2", "v3"])
 def fleet(request: pytest.FixtureRequest) -> Iterator[RoutedFleet]:
-    """A host with three containers, one of them under a custom id, that its agent has registered without `-ip`."""
+    """Yield a fleet of one host with three containers, one of them under a custom id. Its agent has registered them
+    without `-ip`."""
     logging.disable(logging.CRITICAL)
     scheduler = Scheduler(random.Random(request.param))
     fleet = RoutedFleet(scheduler, request.param)
@@ -69,13 +71,14 @@ def fleet(request: pytest.FixtureRequest) -> Iterator[RoutedFleet]:
 
 
 def no_route() -> str:
-    """Fail as a machine does whose network is being restarted."""
+    """Raise the error that a machine gives while its network restarts."""
     raise OSError(101, "Network is unreachable")
 
 
 @pytest.mark.parametrize("route", [no_route, lambda: "127.0.0.1", lambda: "172.17.0.2"], ids=["none", "lo", "bridge"])
 def test_no_entry_goes_and_none_expires_while_the_route_is_away(fleet: RoutedFleet, route: Callable[[], str]) -> None:
-    """Whether there is no route, one over the loopback, or one with a container's address."""
+    """All entries stay while there is no route to etcd, while the route goes over the loopback, or while it has the
+    address of the bridge for containers."""
     before = fleet.keys()
     fleet.route = route
     for _ in range(60):
@@ -88,8 +91,8 @@ def test_no_entry_goes_and_none_expires_while_the_route_is_away(fleet: RoutedFle
 
 
 def test_an_agent_that_starts_without_a_route_holds_the_entries_and_does_not_back_off(fleet: RoutedFleet) -> None:
-    """Entries of containers that end go within an interval or two meanwhile, and once there is a route, all is
-    written within an interval or two, with the address that it says now."""
+    """While there is no route, the entry of a container that ends is deleted within an interval or two. Once there is a
+    route, all entries are written within an interval or two, with the address that the route has now."""
     fleet.stop_agent(fleet.host)
     fleet.route = no_route
     fleet.start_agent(fleet.host)
@@ -111,7 +114,7 @@ def test_an_agent_that_starts_without_a_route_holds_the_entries_and_does_not_bac
 
 
 def test_held_entries_expire_with_their_host(fleet: RoutedFleet) -> None:
-    """Nobody renews them then."""
+    """When the host's agent has ended, held entries expire, because nobody renews them any more."""
     fleet.route = lambda: "127.0.0.1"
     fleet.pass_by(2 * TTL)
     assert len(fleet.keys()) == 3

@@ -1,4 +1,5 @@
-"""What etcd refuses or does not answer, in virtual time: ten minutes in which one key of a host is never written."""
+"""Changes that etcd refuses or does not answer, in virtual time. For ten minutes, one key of a host cannot be
+written."""
 
 from __future__ import annotations
 
@@ -20,19 +21,19 @@ from tests.simulation.fleet import PREFIX, Actor, Fleet, Host
 from tests.simulation.messages import Request, Response
 from tests.simulation.scheduler import Scheduler
 
-#: What a server does about a request that asks for what is not to be had.
+#: How a server answers a request that it does not carry out, given the version of the API. None if it never answers.
 Refuse = Callable[[str], tuple[Response, float] | None]
 
 APIS = pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
 
 TEN_MINUTES = 600.0
 
-#: How many containers live all the time.
+#: The number of containers that run from the start to the end and whose keys etcd takes.
 LIVING = 4
 
 
 def denied(api: str) -> tuple[Response, float] | None:
-    """Answer as etcd does where the user's role does not permit it."""
+    """Return the answer that etcd gives to a user whose role does not permit a request."""
     if api == "v3":
         return Response.of_json({"code": 7, "message": "etcdserver: permission denied", "error": "denied"}, 403), 0.0
     headers = {"X-Etcd-Index": "1"}
@@ -41,16 +42,16 @@ def denied(api: str) -> tuple[Response, float] | None:
 
 
 def silence(api: str) -> tuple[Response, float] | None:
-    """Never answer."""
+    """Return None, which means that the server never answers."""
     return None
 
 
 class RefusingFleet(Fleet):
-    """One host. Its etcd carries out no write that is about ``refused``, a part of a key."""
+    """A fleet whose etcd carries out no write to a key that contains ``refused``."""
 
     refused = "never-a-part-of-a-key"
     refuse: Refuse = staticmethod(denied)
-    #: When such a write was asked for.
+    #: When an agent asked for such a write, each time.
     asked: list[float]
 
     def _serve(self, member: str, request: Request, sender: Actor) -> tuple[Response, float] | None:
@@ -67,25 +68,25 @@ class RefusingFleet(Fleet):
 
 
 def _keys_in(transaction: dict[str, list[dict[str, dict[str, str]]]]) -> list[str]:
-    """Return the keys that a transaction of the program writes: those at its outer level."""
+    """Return the keys that a transaction of the program writes. They are at its outer level."""
     writes = (each for step in transaction["failure"] for each in step.values())
     return [base64.b64decode(each["key"]).decode() for each in writes]
 
 
 @define
 class Witness:
-    """What was seen of a run."""
+    """What was observed in a run."""
 
     fleet: RefusingFleet
     reports: list[tuple[float, PassReport]] = field(factory=list)
-    #: The keys that were there once and then, at any second, were not.
+    #: The keys that were in etcd at one look and missing at a later one.
     vanished: set[str] = field(factory=set)
     seen: set[str] = field(factory=set)
-    #: For each key, after how many seconds of its container's life it was written.
+    #: How many seconds after the start of its container each key was written.
     came_after: dict[str, float] = field(factory=dict)
 
     def look(self, started: dict[str, float]) -> None:
-        """Look at the keys; ``started`` is when each container was started."""
+        """Note which keys etcd has now. ``started`` tells when each container was started."""
         now = set(self.fleet.cluster.keys(self.fleet.api, PREFIX))
         self.vanished |= self.seen - now
         for key in now - self.seen:
@@ -94,14 +95,14 @@ class Witness:
 
     @property
     def longest_gap(self) -> float:
-        """The most seconds from the end of one pass to that of the next."""
+        """The longest time between the ends of two consecutive passes, in seconds."""
         moments = [moment for moment, _ in self.reports]
         return max(later - earlier for earlier, later in pairwise(moments))
 
 
 def ten_minutes(api: int, refused: str, refuse: Refuse, env: Mapping[str, str]) -> Witness:
-    """Run a host with ``-ttl 15`` whose first container, with this environment, has what etcd refuses. A further
-    container starts every minute."""
+    """Run a host with ``-ttl 15`` for ten minutes. Its first container has the environment ``env``, and etcd refuses
+    writes to keys that contain ``refused``. Each of the first eight minutes, a further container starts."""
     logging.disable(logging.CRITICAL)
     scheduler = Scheduler(random.Random(1))
     fleet = RefusingFleet(scheduler, random.Random(2), api, 1)
@@ -136,7 +137,8 @@ def ten_minutes(api: int, refused: str, refuse: Refuse, env: Mapping[str, str]) 
 
 
 def all_but_the_refused_lived(host: Host, witness: Witness) -> bool:
-    """Return whether every other key came within two intervals and stayed."""
+    """Return whether the key of every other container was written within 2.5 seconds, which is two intervals, and
+    stayed."""
     keys = {f"{PREFIX}/nginx/{host.name}:{name}:80" for name in names()}
     return witness.seen == keys and not witness.vanished and max(witness.came_after.values()) <= 2.5
 
@@ -148,7 +150,8 @@ def names() -> list[str]:
 
 @APIS
 def test_a_key_that_is_denied_for_ten_minutes_costs_the_other_keys_nothing(api: int) -> None:
-    """Passes keep their interval, each change that waits is tried once a minute in the end, and nothing expires."""
+    """While etcd denies one key, passes keep their interval and no other key expires. In the end the denied change is
+    tried once a minute."""
     witness = ten_minutes(api, ":bad:80", denied, {})
     assert all_but_the_refused_lived(witness.fleet.hosts[0], witness)
     assert witness.longest_gap < 2
@@ -159,7 +162,7 @@ def test_a_key_that_is_denied_for_ten_minutes_costs_the_other_keys_nothing(api: 
 
 @APIS
 def test_an_owner_record_that_is_denied_for_ten_minutes_costs_the_other_keys_nothing(api: int) -> None:
-    """Only the entry under a custom id waits for it."""
+    """While etcd denies the owner record, only the entry under a custom id waits for the record."""
     witness = ten_minutes(api, "/_wharfinger/", denied, {"SERVICE_ID": "custom"})
     assert all_but_the_refused_lived(witness.fleet.hosts[0], witness)
     assert witness.longest_gap < 2
@@ -167,8 +170,9 @@ def test_an_owner_record_that_is_denied_for_ten_minutes_costs_the_other_keys_not
 
 @APIS
 def test_a_key_that_gets_no_answer_lets_no_other_expire(api: int) -> None:
-    """Each try costs its pass the time-outs of all members, so a new container may be seen that much later. By v3 the
-    first request has several keys, which are asked for apart from each other after that."""
+    """While writes of one key get no answer, no other key expires. Each try costs its pass the time-outs of all
+    members, so a new container may be registered that much later. With v3, the first request has several keys, which
+    are written in separate requests after it got no answer."""
     witness = ten_minutes(api, ":bad:80", silence, {})
     living = {f"{PREFIX}/nginx/core-1:{name}:80" for name in names()}
     assert witness.vanished == set()

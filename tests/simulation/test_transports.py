@@ -19,7 +19,7 @@ from tests.simulation.transports import CutShort, Refused, SimulatedAdapter, Sim
 
 ENDPOINT = HostPort("etcd-1", 2379)
 
-#: Seconds that a request may take as a whole.
+#: Maximum seconds of a request, from its start to the end of its answer.
 AS_A_WHOLE = 10.0
 
 ANSWER = Response.of_json({"node": {"key": "/a"}}, headers={"X-Etcd-Index": "7", "X-Etcd-Cluster-Id": "c1"})
@@ -41,7 +41,7 @@ class Server:
 
 
 def soon() -> Deadline:
-    """A deadline that is not what the test is about, on a clock that stands still."""
+    """Return a deadline for tests that are not about deadlines. Its clock stands still."""
     return Deadline.after(AS_A_WHOLE, Clock(monotonic=lambda: 0.0))
 
 

@@ -23,8 +23,8 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 from controller.host_port import HostPort
 from tests.simulation.messages import Request, Response
 
-#: The seconds that a request may take to connect, that its answer may be silent, and that it may take as a whole;
-#: ``math.inf`` where the client sets no limit.
+#: The time limits of a request in seconds: for connecting, for each wait for more of the answer, and for the request as
+#: a whole; ``math.inf`` where the client sets no limit.
 Timeouts: TypeAlias = tuple[float, float, float]
 
 #: Carries a request to a server and returns its response. Raises Refused, TimedOut and CutShort. It lets the virtual
@@ -189,7 +189,7 @@ def _limits(timeout: urllib3.Timeout | None) -> Timeouts:
     if timeout is None:
         return math.inf, math.inf, math.inf
     read = _seconds(timeout.read_timeout, math.inf)
-    # As with the program's own connections, the read time-out is the limit of the whole where no other is given.
+    # If no limit for the whole request is given, the read time-out is that limit, as in the program's own connections.
     return _seconds(timeout.connect_timeout, math.inf), read, _seconds(timeout.total, read)
 
 

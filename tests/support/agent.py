@@ -22,7 +22,7 @@ class Agent:
     """A wharfinger process, with its log in a file and its HTTP server on a loopback port of its own.
 
     `args` is the command line after `wharfinger`, without `--listen`. `docker_host` is the agent's DOCKER_HOST. `tree`
-    has the program's source.
+    is the folder with the program's source.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class Agent:
         stderr: int = subprocess.STDOUT,
         tree: Path = REPOSITORY,
     ) -> None:
-        """`stderr` is the open file that is its standard error; by default the log's. `tree` has the program's
-        source."""
+        """`stderr` is the open file to which the process writes its standard error; by default the log file. `tree` is
+        the folder with the program's source."""
         self.listen = f"127.0.0.1:{free_ports(1)[0]}"
         self._child = Child(
             [*PROGRAM, *args],
@@ -156,8 +156,8 @@ def run_once(
 ) -> subprocess.CompletedProcess[str]:
     """Run `wharfinger ARGS...` to its end. Return its exit code and output, also when it fails.
 
-    `through` turns the command into one that runs it elsewhere, as `PrivateEngine.run_in_namespace` does. `tree` has
-    the program's source.
+    `through` turns the command into one that runs it elsewhere, as `PrivateEngine.run_in_namespace` does. `tree` is the
+    folder with the program's source.
     """
     return subprocess.run(
         through([*PROGRAM, *args]),

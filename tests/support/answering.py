@@ -36,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Answering(ThreadingHTTPServer):
-    """Stands for an etcd that is ill, or for something that is no etcd. ``asked`` are the requests that it got, and
+    """Stands for an etcd with a fault, or for a server that is no etcd. ``asked`` has the requests that it got, and
     ``hosts`` their Host headers."""
 
     def __init__(self, status: int, body: bytes, headers: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""A machine that is busy with something else: processes that get the CPU for a short while, again and again."""
+"""A machine that is busy with other work, on which processes get the CPU for a short while, again and again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Self
 class BusyMachine:
     """Lets processes run for `running` seconds, then stops them for `stopped` seconds, and so on, as a CPU quota does.
 
-    It is a context manager; at the end the processes run on without stops.
+    It is a context manager. When it is left, the processes run on without further stops.
     """
 
     def __init__(self, running: float = 0.4, stopped: float = 1.6) -> None:
@@ -33,13 +33,13 @@ class BusyMachine:
         self._enter(signal.SIGCONT)
 
     def add(self, pid: int) -> None:
-        """Have a child process run on this machine, from its first moment on."""
+        """Have a child process run on this machine. If the processes are stopped at this moment, stop it at once."""
         with self._lock:
             self._pids.add(pid)
             os.kill(pid, self._state)
 
     def remove(self, pid: int) -> None:
-        """Forget a process. This has to come before it is reaped, since its number may then be another one's."""
+        """Forget a process. Call this before the process is reaped, because another process may get its number then."""
         with self._lock:
             self._pids.discard(pid)
 

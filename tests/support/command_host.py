@@ -20,7 +20,8 @@ OWNER = "core-07"
 class Docker(RecordedEngine):
     """An engine whose containers the test sets.
 
-    While `list_is_empty`, it lists none of them. An inspect of a container in `slow` takes so many seconds.
+    While `list_is_empty` is true, its list is empty. `slow` maps the ids of containers to the seconds that an inspect
+    of each takes.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class Host:
         self.docker.documents = tuple(documents)
 
     def stops(self, *names: str) -> None:
-        """Let these containers stop. The engine still has them, and its list does not show them."""
+        """Stop these containers. The engine still has them, but does not list them."""
         self.docker.documents = tuple(
             inspected(each["Id"], status="exited", exit_code=137) if each["Id"] in names else each
             for each in self.docker.documents

@@ -73,7 +73,7 @@ class EtcdV2:
         self._call("PUT", key, form={"dir": "true"})
 
     def put_bytes(self, key: str, value: str) -> None:
-        """Write one key, of which path and value are given percent-encoded, so that they may be any bytes."""
+        """Write one key. ``key`` and ``value`` are given percent-encoded, so that they can stand for any bytes."""
         request = urllib.request.Request(
             f"http://{self.endpoint}/v2/keys{key}", data=f"value={value}".encode(), method="PUT"
         )

@@ -47,7 +47,7 @@ class FakeTime:
 
 
 class Inline:
-    """A background that does each piece of work at once, before ``start`` returns."""
+    """A background that does each piece of work in the caller's thread, before ``start`` returns."""
 
     def start(self, work: Callable[[], object], name: str) -> Inline:
         """See Background."""
@@ -66,8 +66,7 @@ class FakeSource:
     """A source of the given containers.
 
     Every request is noted in ``requests``. ``presences`` is what the engine says of containers that are not listed, by
-    id or name; it has no others. If ``problem`` is set, every request raises EngineUnavailable with that
-    text.
+    id or name; all others are absent. If ``problem`` is set, every request raises EngineUnavailable with that text.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The first version of the program, 0.1.0, out of the repository's history."""
+"""The first version of the program, 0.1.0, from the repository's history."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from tests.support.engine import Unavailable
 from tests.support.processes import REPOSITORY
 
-#: The commit that is 0.1.0.
+#: The commit of version 0.1.0.
 COMMIT = "455979a"
 
 
 def first_version(folder: Path) -> Path | Unavailable:
-    """Write the source of 0.1.0 into a folder, and return the folder. A copy of the source without history, such as an
-    archive, does not have it; nor does a shallow clone, which .ci/run completes."""
+    """Write the source of 0.1.0 into a folder, and return the folder; or return why this cannot be done. A copy of the
+    source without history, such as an archive, does not have 0.1.0. A shallow clone does not have it either, and
+    .ci/run completes such a clone."""
     git = ["git", "-c", f"safe.directory={REPOSITORY}", "-C", str(REPOSITORY)]
     try:
         archive = subprocess.run([*git, "archive", COMMIT, "controller", "model"], capture_output=True, check=False)

@@ -88,15 +88,16 @@ class Host:
     def agent(
         self, *flags: str, interval: float = 0.2, stderr: int = subprocess.STDOUT, tree: Path = REPOSITORY
     ) -> Agent:
-        """Start an agent with `-ip` set to the engine's address, and with `flags`. The last value of a flag wins.
-        `tree` has the program's source."""
+        """Start an agent with `-ip` set to the engine's address, and with `flags`. If a flag is given several times,
+        its last value counts. `tree` is the folder with the program's source."""
         flags = ("--interval", str(interval), "-ip", self.engine.address, *flags, self.uri)
         return self.run(*flags, stderr=stderr, tree=tree)
 
     def run(self, *args: str, stderr: int = subprocess.STDOUT, tree: Path = REPOSITORY) -> Agent:
         """Start `wharfinger ARGS...` with exactly these arguments, except that `--listen` is added.
 
-        `stderr` is the open file that is its standard error; by default that of `Agent.log()`.
+        `stderr` is the open file to which the process writes its standard error; by default the file that `Agent.log()`
+        reads.
         """
         log = self._folder / f"agent-{len(self._agents)}.log"
         agent = Agent(self.engine.socket_url, *args, log_path=log, stderr=stderr, tree=tree)
@@ -108,11 +109,13 @@ class Host:
         return run_once(self.engine.socket_url, "reconcile", "-ip", self.engine.address, *flags, self.uri)
 
     def beside_record(self, what: str, owner: str = "") -> str:
-        """Return the key of what an owner, by default this one, has outside the prefix: record, agent or question."""
+        """Return the key of something that an owner, by default this host, has outside the prefix. ``what`` is record,
+        agent (the agent note) or question (the liveness query)."""
         return f"/_wharfinger/{self.prefix.replace('/', '%2F')}/{owner or self.owner}/{what}"
 
     def shorten_note(self, owner: str = "") -> None:
-        """Change the note of an agent that has ended, so that nobody waits long for its answer."""
+        """Change the note of an agent that has ended to the shortest times, so that nobody waits long for the agent's
+        answer."""
         key = self.beside_record("agent", owner)
         note = json.loads(self.store.get(key) or "")
         self.store.put(key, json.dumps(note | {"interval": 0.5, "pass_timeout": 0.5, "max_backoff": 0.5}))

@@ -23,7 +23,8 @@ from controller.signals import block_signals
 from model.memory import Memory
 from model.report import PassReport, PassResult
 
-#: How many lines a chatty pass logs, and what each holds. Together they are twice what the queue of the log holds.
+#: The number of lines that a chatty pass logs, and the filling of each. Together, the lines are twice as long as the
+#: queue of the log can be.
 CHATTY_LINES = 100
 FILLING = "x" * (2 * LIMIT // CHATTY_LINES)
 
@@ -59,7 +60,7 @@ def mistaken(memory: Memory) -> PassReport:
 
 
 def chatty(memory: Memory) -> PassReport:
-    """A pass that logs much, and then ends."""
+    """A pass that logs more than the queue of the log holds, and then ends."""
     for number in range(CHATTY_LINES):
         logs.logger("test").info("said", number=number, filling=FILLING)
     os.write(1, b"pass\n")

@@ -108,9 +108,10 @@ class Killed(BaseException):
 class RecordingRegistry(MemoryRegistry):
     """A registry that notes every request.
 
-    ``requests`` has the reads and writes in one list, ``reads`` and ``writes`` have them apart. ``failing`` says which
-    changes get no answer, and ``rejecting`` which it refuses. ``before_write`` is called before each write. With
-    ``die_at`` the agent is killed before its write of that number, counted from 0.
+    ``requests`` has all reads and writes in their order, ``reads`` only the reads, and ``writes`` only the writes.
+    Changes for which ``failing`` is true get no answer, and those for which ``rejecting`` is true are refused.
+    ``before_write`` is called before each write. If ``die_at`` is set, the agent is killed before its write with that
+    number, counted from 0.
     """
 
     def __init__(self, prefix: str = "/services", lifetime: Lifetime = FOREVER) -> None:

@@ -164,8 +164,8 @@ ODD = {
     "number": "9000",
 }
 
-#: Ids in the form of the default ids of another host, which would remove them, or of another container of core-01.
-#: They are refused.
+#: Ids that are refused because they look like default ids of another host, whose agent would delete them as orphans, or
+#: of another container of core-01.
 OTHERS = {
     "other-host": "core-99:web:80",
     "other-host-udp": "core-99:web:80:udp",

@@ -62,8 +62,8 @@ class Host:
     """A Docker host with an agent: what it runs, the registry that its agent writes to, and the agent's memory.
 
     The host of every owner has an engine id of its own, unless ``engine`` is given. ``settings`` are arguments of
-    ``pass_settings``. By default a pass takes no time, and ``interval`` seconds are between two of them. Source and
-    registry note their requests in one list, ``requests`` of the registry.
+    ``pass_settings``. A pass takes no time by default, and the clock goes on by ``interval`` seconds after each pass.
+    The source and the registry note their requests in one list, the ``requests`` of the registry.
     """
 
     def __init__(

@@ -1,26 +1,27 @@
-"""A pipe that nobody reads, as the standard error of a program."""
+"""A pipe that nobody reads, which a test uses as the standard error of a program."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 
-#: What the pipe is filled with.
+#: The byte with which the pipe is filled.
 FILLING = b"."
 
 
 class UnreadPipe:
-    """A pipe whose reading end the test has, and which it reads when it wants to."""
+    """A pipe from which nobody reads until the test calls `read`."""
 
     def __init__(self) -> None:
         self._reading, self.writing = os.pipe()
         os.set_blocking(self._reading, False)
 
     def fill(self) -> UnreadPipe:
-        """Write until nothing more fits. For the program the pipe stays a blocking one."""
-        # The writing end is opened anew, because what is set for an open file counts for everybody who shares it.
+        """Write until the pipe is full, and return this object. For the program, writes to the pipe still block."""
+        # The writing end is opened anew, because O_NONBLOCK on the present open file would also apply to the program,
+        # which shares it.
         own = os.open(f"/proc/self/fd/{self.writing}", os.O_WRONLY | os.O_NONBLOCK)
-        # A write that is longer than PIPE_BUF may be done in part, so single bytes fill the last page.
+        # A long write may leave a part of the last page free, so single bytes fill the rest.
         for size in (65536, 1):
             with suppress(BlockingIOError):
                 while True:
@@ -29,7 +30,7 @@ class UnreadPipe:
         return self
 
     def read(self) -> str:
-        """Return what is in the pipe now, without what it was filled with."""
+        """Return what the program has written to the pipe since the last call, without the filling."""
         received = b""
         with suppress(BlockingIOError):
             while more := os.read(self._reading, 65536):
@@ -37,12 +38,12 @@ class UnreadPipe:
         return received.decode(errors="replace").lstrip(FILLING.decode())
 
     def break_off(self) -> None:
-        """Close the reading end: whoever writes gets EPIPE."""
+        """Close the reading end, so that whoever writes gets EPIPE."""
         os.close(self._reading)
         self._reading = -1
 
     def close(self) -> None:
-        """Close both ends."""
+        """Close the ends that are still open."""
         for end in (self._reading, self.writing):
             if end >= 0:
                 os.close(end)

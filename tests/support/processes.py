@@ -40,7 +40,7 @@ class Child:
         cwd: Path | None = None,
         stderr: int = subprocess.STDOUT,
     ) -> None:
-        """`stderr` is the open file that is its standard error; by default the log."""
+        """`stderr` is the open file to which the process writes its standard error; by default the log file."""
         self.argv = list(argv)
         self.log_path = log_path
         self._env = dict(env) if env is not None else None

@@ -31,7 +31,8 @@ def altered(key: str, before: str, value: str, reason: Reason = Reason.CHANGED) 
 
 
 def removed(key: str, before: str = "10.0.0.1:8000", reason: Reason = Reason.GONE) -> Change:
-    """Make a delete of a key that holds the value ``before``. The name of its container is the key's last part."""
+    """Make the delete of a key that holds the value ``before``. The change names the key's last part as its
+    container."""
     return Change(Action.DELETE, key, "", Stored(key, before, 7), reason, container_name=key.rpartition("/")[2])
 
 

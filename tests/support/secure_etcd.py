@@ -183,7 +183,7 @@ def add_user(server: EtcdServer, name: str, password: str) -> None:
 
 
 class V2Users:
-    """The users of a server's v2 API: those that a test adds, and whoever gives no name, who may do everything."""
+    """The users of a server's v2 API: those that a test adds, and guests, who give no name and may do everything."""
 
     def __init__(self, server: EtcdServer) -> None:
         self._server = server
@@ -192,14 +192,15 @@ class V2Users:
         _auth(server, "users/root", {"user": self._root[0], "password": self._root[1]})
 
     def add(self, name: str, password: str, *ranges: tuple[str, str]) -> None:
-        """Add a user with a role of the same name. ``ranges`` are pairs of READ, WRITE or READWRITE and a path."""
+        """Add a user with a role of the same name. ``ranges`` are pairs of a kind (READ, WRITE or READWRITE) and a
+        path."""
         paths = {kind: [f"{path}/*" for each, path in ranges if kind in each] for kind in ("READ", "WRITE")}
         permissions = {"kv": {"read": ["/*"] if paths["READ"] else [], "write": paths["WRITE"]}}
         _auth(self._server, f"roles/{name}", {"role": name, "permissions": permissions})
         _auth(self._server, f"users/{name}", {"user": name, "password": password, "roles": [name]})
 
     def grant(self, role: str, kind: str, path: str) -> None:
-        """Give a role a further permission for the keys below a path; ``kind`` is READ, WRITE or READWRITE."""
+        """Give a role a further permission, for the keys below a path. ``kind`` is READ, WRITE or READWRITE."""
         paths = {each: [f"{path}/*"] if each in kind else [] for each in ("READ", "WRITE")}
         granted = {"kv": {"read": paths["READ"], "write": paths["WRITE"]}}
         _auth(self._server, f"roles/{role}", {"role": role, "grant": granted}, self._root)

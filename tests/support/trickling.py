@@ -1,4 +1,4 @@
-"""A proxy whose answers trickle: it passes on what a real server sends a few bytes at a time."""
+"""A proxy that passes on the answers of a real server a few bytes at a time."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from attrs import frozen
 
 Address = tuple[str, int]
 
-#: Splits what the server sent into what is passed on at once and what trickles.
+#: Splits what the server sent into the part that is passed on at once and the part that trickles.
 Split = Callable[[bytes], tuple[bytes, bytes]]
 
 
 @frozen
 class Pace:
-    """How fast an answer trickles: so many bytes, and then so many seconds without any."""
+    """The speed at which an answer trickles: ``size`` bytes every ``seconds`` seconds."""
 
     size: int = 1
     seconds: float = 0.5
 
 
 def everything(data: bytes) -> tuple[bytes, bytes]:
-    """Let all of it trickle, beginning with the status line, or with the TLS handshake."""
+    """Let the whole answer trickle, beginning with the status line or the TLS handshake."""
     return b"", data
 
 
 def body(data: bytes) -> tuple[bytes, bytes]:
-    """Pass on the headers, and let the body trickle, in however many pieces it comes."""
+    """Pass on the headers at once, and let the body trickle, even if the server sends it in several pieces."""
     if not data.startswith(b"HTTP/"):
         return b"", data
     head, end, rest = data.partition(b"\r\n\r\n")
@@ -39,7 +39,7 @@ def body(data: bytes) -> tuple[bytes, bytes]:
 
 
 def chunks(data: bytes) -> tuple[bytes, bytes]:
-    """Pass on the headers, and let the body trickle in chunks of one byte."""
+    """Pass on the headers at once, and let the body trickle in the chunked encoding, with chunks of one byte."""
     head, end, rest = data.partition(b"\r\n\r\n")
     lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length")]
     encoded = b"".join(b"1\r\n%c\r\n" % byte for byte in rest) + b"0\r\n\r\n"
@@ -47,10 +47,10 @@ def chunks(data: bytes) -> tuple[bytes, bytes]:
 
 
 class Trickler:
-    """Listens at ``address``, a loopback port of its own, or at a Unix socket, and passes all bytes on to ``target``
-    and back.
+    """Listens at ``address``, a loopback port of its own, or at a Unix socket. It passes all bytes on to ``target``,
+    and the answers back.
 
-    Answers trickle while ``trickling`` is true, and only those to requests that contain ``only``.
+    While ``trickling`` is true, the answers trickle on each connection that has sent a request which contains ``only``.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class Trickler:
         only: bytes = b"",
         at: str = "",
     ) -> None:
-        """``target`` is a host and port, or the path of a Unix socket. ``at`` is the path at which to listen; empty: a
-        loopback port."""
+        """``target`` is a host and port, or the path of a Unix socket. ``at`` is the path of the Unix socket at which
+        to listen; if it is empty, listen at a loopback port."""
         self._target, self._split, self._pace, self._only = target, split, pace, only
         self._ended = threading.Event()
         self._sockets: list[socket.socket] = []

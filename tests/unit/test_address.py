@@ -183,7 +183,8 @@ def test_a_port_whose_address_would_be_unknown_or_wrong_is_refused(
 def test_a_port_that_lacks_nothing_but_the_hosts_address_has_an_empty_one(
     given: Container, peers: list[Container], rules: dict[str, object], part: str
 ) -> None:
-    """The book says why nothing says the host's address, and that -ip cures it. With -ip there is no such problem."""
+    """The address book says why the host's address is not known, and that -ip cures it. With -ip there is no such
+    problem."""
     assert address(given, *peers, **rules) == ""
     book = book_of(given, *peers, **rules)
     assert part in book.host_address_problem
@@ -203,7 +204,7 @@ def test_a_port_that_lacks_nothing_but_the_hosts_address_has_an_empty_one(
 def test_a_port_whose_container_lacks_something_is_refused_where_the_hosts_address_is_missing_too(
     given: Container, rules: dict[str, object]
 ) -> None:
-    """-ip would not give such a port an address."""
+    """Such a port would have no address with -ip either, so it is refused for what its container lacks."""
     with pytest.raises(RefusedPort):
         address(given, **rules)
 

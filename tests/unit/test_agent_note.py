@@ -1,4 +1,4 @@
-"""The agent note: what stands in it, what can be read, and when two agents disagree."""
+"""Tests of the agent note: what is in it, which texts can be read as a note, and when two agents disagree."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def stored(note: AgentNote | str | None, version: int = 7) -> Stored | None:
 
 
 def changed(**fields: Any) -> str:
-    """Return the text of the note with other fields. A field that is ``...`` is left out."""
+    """Return the text of NOTE with other values in these fields. A field that is ``...`` is left out."""
     document = json.loads(NOTE.encode()) | fields
     return json.dumps({name: value for name, value in document.items() if value is not ...})
 
 
 def test_a_note_is_read_as_it_was_written() -> None:
-    """Equal notes have equal texts."""
+    """The text is canonical JSON, so equal notes have equal texts."""
     assert NOTE.encode() == (
         '{"flags":{"internal":"true","ip":"10.0.0.1"},"interval":1.0,"max_backoff":30.0,"pass_timeout":10.0,'
         '"run":"run-1","version":"0.2.0"}'
@@ -44,7 +44,7 @@ def test_a_note_is_read_as_it_was_written() -> None:
 
 
 def test_fields_of_a_newer_version_are_ignored() -> None:
-    """So a newer version can write down more."""
+    """So a newer version can add fields to the note."""
     assert AgentNote.decode(changed(colour="blue", flags={**NOTE.flags}, nested={"a": [1]})) == NOTE
 
 
@@ -71,7 +71,7 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
     ],
 )
 def test_a_text_that_is_no_note_counts_as_none(text: str) -> None:
-    """It comes from a version that writes another kind, or from somebody else."""
+    """Such a text comes from a version that writes another kind of note, or from somebody else."""
     assert note_in(stored(text)) is None
     assert seconds_to_answer(stored(text)) == SECONDS_WITHOUT_NOTE == 45
 
@@ -82,15 +82,16 @@ def test_a_text_that_is_no_note_counts_as_none(text: str) -> None:
 def test_an_agent_answers_within_an_interval_a_pass_and_the_longest_back_off(
     note: AgentNote | None, seconds: float
 ) -> None:
-    """An agent without a note may be one of 0.1.0."""
+    """That is the longest time it may take. An agent without a note may be one of version 0.1.0, which writes none."""
     assert seconds_to_answer(stored(note)) == seconds
 
 
-# When it is written.
+# When a pass writes the note.
 
 
 def planned(note: AgentNote | str | None, *, noted: bool) -> Plan:
-    """Return the plan of a pass of run-1 that reads this note. ``noted``: the run has written its own."""
+    """Return the plan of a pass of run-1 that reads this note. ``noted`` says whether run-1 has already written its own
+    note."""
     actual = Actual(agent_note=stored(note))
     ownership = Ownership(OWNER, PLAIN)
     return with_note(plan(Desired(), actual, ownership), NOTE, actual, ownership, noted=noted)
@@ -107,7 +108,7 @@ SLOWER, QUICKER = evolve(OTHER_RUN, interval=2.0), evolve(OTHER_RUN, interval=0.
 def test_the_note_is_written_at_the_start_and_where_it_is_missing_or_promises_too_much(
     note: AgentNote | str | None, noted: bool
 ) -> None:
-    """Who waits as long as the note says must not take a slower agent for a dead one."""
+    """Whoever waits for as long as the note says must not take a slower agent for a dead one."""
     (change,) = planned(note, noted=noted).changes
     assert (change.action, change.key, change.value, change.reason) == (Action.NOTE, KEY, NOTE.encode(), Reason.STARTED)
     assert change.before == stored(note)
@@ -120,7 +121,8 @@ def test_the_note_is_written_at_the_start_and_where_it_is_missing_or_promises_to
     ids=["own", "own, answer lost", "of another agent", "of a slower agent"],
 )
 def test_the_note_is_not_written_otherwise(note: AgentNote, noted: bool) -> None:
-    """Two agents of one host do not write in turn."""
+    """A note that promises no quicker answer than this agent's may stay, so that two agents of one host do not write in
+    turn."""
     assert planned(note, noted=noted).changes == ()
 
 
@@ -131,7 +133,7 @@ OTHER_FLAGS = evolve(OTHER_RUN, flags={"ip": "10.0.0.2", "ttl": "30"})
 
 
 def test_the_flags_of_another_agent_are_told_with_both_values() -> None:
-    """Those on which the two agree are left out."""
+    """Flags on which the two agents agree are left out."""
     assert disagreement(NOTE, stored(OTHER_FLAGS, 8), 7) == (
         "'internal' is 'true' here and not given there; 'ip' is '10.0.0.1' here and '10.0.0.2' there; "
         "'ttl' is not given here and '30' there"
@@ -154,5 +156,6 @@ def test_the_flags_of_another_agent_are_told_with_both_values() -> None:
 def test_nothing_is_told_while_no_other_agent_is_known(
     note: AgentNote | str | None, version: int, replaced: int | None
 ) -> None:
-    """The note of an earlier run shows nothing, as its agent may have ended."""
+    """A note that was there before this run wrote its own shows nothing, because the agent that wrote it may have
+    ended."""
     assert disagreement(NOTE, stored(note, version), replaced) == ""

@@ -88,6 +88,7 @@ def test_a_change_whose_key_changed_is_applied_only_if_the_key_is_as_it_should_b
 def test_a_key_under_a_custom_id_that_is_older_than_its_claim_is_somebody_elses(
     claimed: bool, value: str, created: int, result: Result
 ) -> None:
-    """The owner record was written at version 6. This host creates no such key without a claim."""
+    """The owner record, which has the claim, was written at version 6. This host creates no key under a custom id
+    without a claim, so it did not create an older key."""
     made = evolve(create(KEY, "new"), claimed=claimed)
     assert overtaken(made, Found(value, version=9, created=created), 6).result is result

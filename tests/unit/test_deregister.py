@@ -68,7 +68,7 @@ class LeavingHost(Host):
         return [(each.change.key, each.result) for each in remove(self.owner, self.registry, planned)]
 
     def writes_note(self, interval: float) -> None:
-        """Let the agent have noted that it makes a pass this often."""
+        """Write the note of an agent that makes a pass every ``interval`` seconds."""
         self.registry.put(NOTE_KEY, AgentNote("0.2.0", interval, 10.0, 30.0, {}, "run-1").encode())
 
 
@@ -92,7 +92,7 @@ def test_the_removal_plan_deletes_the_owners_keys_and_no_foreign_key(host: Leavi
 
 
 def test_the_removal_plan_leaves_the_keys_of_an_inner_prefix_alone(host: LeavingHost) -> None:
-    """The owner's agent for that prefix keeps them, or a removal plan of that prefix has them."""
+    """The owner's agent for the inner prefix keeps these keys, or a removal plan for the inner prefix deletes them."""
     key = "/services/registrator/nginx/core-01:web:80"
     host.registry.put(key, "10.0.0.1:8000")
     assert key in host.removable()
@@ -141,7 +141,7 @@ def test_the_owner_record_is_removed_after_the_entries(host: LeavingHost) -> Non
 
 
 def test_the_agent_note_is_removed_with_the_record(host: LeavingHost) -> None:
-    """A note alone, as a removal leaves it that was cut off, is still something to remove."""
+    """A removal that was cut off may leave the note without the record. Then the note is still something to remove."""
     host.writes_note(1)
     host.removed()
     assert host.registry.writes[-2:] == [f"delete {RECORD}", f"delete {NOTE_KEY}"]
@@ -154,7 +154,8 @@ def test_the_agent_note_is_removed_with_the_record(host: LeavingHost) -> None:
 
 
 def test_the_other_owners_have_a_record_or_entries_that_name_them(host: LeavingHost) -> None:
-    """registrator left entries without a record. An owner with a record may have no entry."""
+    """Entries alone name an owner, too, because registrator left entries without a record. An owner with a record may
+    have no entry."""
     host.registry.put(RECORD_KEYS.record("idle"), OwnerRecord("x").encode())
     assert other_owners(host.owner, host.registry) == ("core-011", "core-02", "idle")
     assert other_owners(Owner("x", LAYOUT, host.time.clock), host.registry) == (
@@ -277,7 +278,8 @@ def test_a_liveness_query_that_cannot_be_written_is_an_error(host: LeavingHost) 
 def test_the_answer_is_waited_for_as_long_as_the_note_says(
     host: LeavingHost, interval: float | None, seconds: float
 ) -> None:
-    """That is an interval, a pass and the longest back-off. An agent without a note may be one of 0.1.0."""
+    """The note leads to a wait of an interval, a pass and the longest back-off. An agent without a note may be one of
+    version 0.1.0, and 45 seconds are waited for it."""
     if interval:
         host.writes_note(interval)
     assert wait_for_answer(host.owner, host.registry, None) == seconds
@@ -286,7 +288,8 @@ def test_the_answer_is_waited_for_as_long_as_the_note_says(
 
 
 def test_an_agent_that_answers_at_the_end_of_its_back_off_is_alive(host: LeavingHost) -> None:
-    """So is one that stood still for less than that."""
+    """The wait is 41 seconds, and the agent answers after 40.6. An agent that stood still for less than the wait is
+    alive, too."""
     host.writes_note(1.0)
     wait = PassDuringWait(host, at=203)
     assert is_alive(sleeping(host.owner, wait), host.registry, None)
@@ -295,7 +298,7 @@ def test_an_agent_that_answers_at_the_end_of_its_back_off_is_alive(host: Leaving
 
 @pytest.mark.parametrize("given", [2.0, 100.0])
 def test_a_given_wait_counts_and_not_the_note(host: LeavingHost, given: float) -> None:
-    """It may be shorter or longer."""
+    """The given wait may be shorter or longer than the one that follows from the note."""
     host.writes_note(3600.0)
     assert wait_for_answer(host.owner, host.registry, given) == given
     assert not is_alive(sleeping(host.owner, host.time.advance), host.registry, given)
@@ -303,14 +306,15 @@ def test_a_given_wait_counts_and_not_the_note(host: LeavingHost, given: float) -
 
 
 def test_an_agent_that_may_take_longer_than_anybody_waits_is_not_waited_for(host: LeavingHost) -> None:
-    """The operator has to make sure that it has stopped."""
+    """deregister ends with an error, because the operator has to make sure that the agent has stopped."""
     host.writes_note(3600.0)
     with pytest.raises(Stop, match=r"may take 3640 seconds to show that it is alive.*--force"):
         wait_for_answer(host.owner, host.registry, None)
 
 
 def test_an_agent_that_starts_meanwhile_with_a_longer_interval_is_waited_for_longer(host: LeavingHost) -> None:
-    """It may have read the registry before it was asked, and noted its interval afterwards."""
+    """The new agent may have read the registry before the query was written, and may have written its note
+    afterwards."""
     host.writes_note(1.0)
 
     def wait(seconds: float) -> None:

@@ -311,14 +311,14 @@ def test_a_bad_name_that_comes_from_the_image_is_refused() -> None:
     ["core-01:web:80", "core-01:web:443", "core-01:web:80:udp", "a/core-01:web:80", "core-01:web", "x:web:y"],
 )
 def test_a_container_may_ask_for_an_id_with_its_own_name_or_in_no_containers_form(entry_id: str) -> None:
-    """With its own name it can only come into conflict with another port of its own, and then the lower port has the
-    key."""
+    """An id with the container's own name can only clash with another port of the same container, and then the lower
+    port has the key. An id that has no container's form cannot be taken for another container's."""
     web = container(publish=WEB, env=(f"SERVICE_ID={entry_id}",))
     assert names_and_ids(desired_state(web)) == [f"nginx/{entry_id}"]
 
 
 def test_of_two_ports_that_want_an_id_with_their_containers_name_the_lower_has_it() -> None:
-    """The other one is refused as a duplicate, and no other container is concerned."""
+    """The higher port is refused as a duplicate. No other container is concerned."""
     env = ("SERVICE_NAME=x", "SERVICE_80_NAME=x", "SERVICE_443_NAME=x", "SERVICE_80_ID=core-01:web:443")
     result = desired_state(container(publish={"80/tcp": "0.0.0.0:80", "443/tcp": "0.0.0.0:443"}, env=env))
     assert addresses_by_id(result) == {"core-01:web:443": "172.17.8.101:80"}
@@ -326,13 +326,13 @@ def test_of_two_ports_that_want_an_id_with_their_containers_name_the_lower_has_i
 
 
 def test_a_label_that_names_another_container_in_the_id_is_refused_as_a_variable_is() -> None:
-    """Labels override the environment."""
+    """A label overrides the environment, so the id in it is checked in the same way."""
     web = container(publish=WEB, env=("SERVICE_ID=fine",), labels={"SERVICE_ID": "core-01:db:80"})
     assert refused_ports(desired_state(web)) == [("web", "80/tcp", "bad-id")]
 
 
 def test_a_renamed_container_may_not_keep_an_id_with_its_former_name() -> None:
-    """A new container may get that name, as when a container is replaced."""
+    """A new container may get the former name, as when a container is replaced, and then the id is that container's."""
     env = ("SERVICE_ID=core-01:web:80",)
     assert names_and_ids(desired_state(container("web", publish=WEB, env=env))) == ["nginx/core-01:web:80"]
     both = desired_state(container("web-old", publish=WEB, env=env, created="2025"), container("web", publish=WEB))
@@ -340,7 +340,7 @@ def test_a_renamed_container_may_not_keep_an_id_with_its_former_name() -> None:
 
 
 def test_a_suffix_that_makes_an_id_of_another_container_is_refused() -> None:
-    """--all-bindings adds the host's port to the id."""
+    """--all-bindings adds the host's port to the id, and then the id looks like one of another container."""
     env = ("SERVICE_ID=core-01:db",)
     result = desired_state(container(publish={"80/tcp": "0.0.0.0:80 0.0.0.0:81"}, env=env), under=ALL_BINDINGS)
     assert addresses_by_id(result) == {"core-01:db": "172.17.8.101:80"}
@@ -359,7 +359,8 @@ def unaddressed_ports(result: Desired) -> dict[str, int]:
 
 
 def test_an_entry_that_lacks_only_this_hosts_address_is_refused_and_its_key_is_known() -> None:
-    """So that what is registered can be held. The refusal names the flag."""
+    """The key has to be known so that what is registered under it can be held. The refusal names the flag that cures
+    it."""
     result = desired_state(container(publish=WEB), under=UNADDRESSED)
     assert (result.by_key, unaddressed_ports(result)) == ({}, {"nginx/core-01:web:80": 8000})
     (refusal,) = result.refusals
@@ -370,7 +371,8 @@ def test_an_entry_that_lacks_only_this_hosts_address_is_refused_and_its_key_is_k
 
 
 def test_a_host_is_not_without_address_where_one_entry_has_one() -> None:
-    """A label or a binding may give one. The others are refused all the same."""
+    """A label or a binding may give an entry its own address. Entries that need the host's address are refused all the
+    same."""
     told = container("told", publish={"80/tcp": "192.0.2.7:8001"})
     result = desired_state(container(publish=WEB), told, under=UNADDRESSED)
     assert addresses_by_id(result) == {"core-01:told:80": "192.0.2.7:8001"}
@@ -390,14 +392,15 @@ def test_a_host_is_not_without_address_where_one_entry_has_one() -> None:
     ids=["name", "id", "no network", "joins nothing"],
 )
 def test_an_entry_that_lacks_more_than_this_hosts_address_is_only_refused(refused: Container) -> None:
-    """-ip would not cure it."""
+    """-ip would not give such an entry an address, so there is no key to hold."""
     result = desired_state(refused, under=UNADDRESSED)
     assert (len(result.refusals), result.unaddressed, result.host_address_problem) == (1, {}, "")
     assert not result.none_addressed
 
 
 def test_an_internal_address_that_a_container_lacks_is_not_this_hosts() -> None:
-    """With -internal only host networking needs the host's address. Its port is the container's own."""
+    """With -internal, only a container with host networking needs the host's address, and its port is its own. A
+    container that has no address of its own lacks something else."""
     bare = container("bare", publish={"80/tcp": ""}, address="", networks={})
     result = desired_state(
         bare, container("net", expose=("81/tcp",), network_mode="host"), under=rules(ip="", internal=True)
@@ -407,7 +410,7 @@ def test_an_internal_address_that_a_container_lacks_is_not_this_hosts() -> None:
 
 
 def test_an_entry_without_address_keeps_its_place_among_the_others() -> None:
-    """Which of two containers has a key does not depend on the host's address."""
+    """Which of two containers has a key does not depend on whether the host's address is known."""
     older = with_identity("older", 1, "db", "x")
     younger = container_with_metadata("younger", 2, "NAME=db ID=x", labels={"my.ip": "10.9.8.7"})
     result = desired_state(older, younger, under=rules(ip="", label="my.ip"))
@@ -416,7 +419,8 @@ def test_an_entry_without_address_keeps_its_place_among_the_others() -> None:
 
 
 def test_every_binding_counts_while_the_address_is_not_known() -> None:
-    """Which of them could be reached depends on the address. The port is refused once."""
+    """Which of the bindings could be reached depends on the host's address, so all of them count until it is known. The
+    port is refused only once."""
     web = container(publish={"80/tcp": "0.0.0.0:8080 :::8080 :::8082 192.0.2.7:8083"})
     result = desired_state(web, under=evolve(UNADDRESSED, all_bindings=True))
     assert unaddressed_ports(result) == {"nginx/core-01:web:80": 8080, "nginx/core-01:web:80:8082": 8082}

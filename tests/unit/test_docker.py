@@ -35,7 +35,7 @@ def engine(
     clock: Clock | None = None,
     name_needed: bool = True,
 ) -> Engine:
-    """Return an engine behind this client, which is asked at once what is asked beside the pass."""
+    """Return an engine behind this client. The questions that are otherwise asked beside the pass are asked at once."""
     return Engine(
         docker.dial,
         Asking(Inline(), clock or Clock(), name_needed=name_needed),
@@ -368,7 +368,7 @@ def test_an_inspect_answer_that_cannot_be_understood_makes_its_container_unknown
 
 
 class HangingDocker(FakeDocker):
-    """An engine some of whose answers do not come until ``release``."""
+    """An engine that holds back the answers that ``hang`` names until ``release`` is called."""
 
     def __init__(self, *documents: Json, hang: tuple[str, ...] = ()) -> None:
         super().__init__(*documents)
@@ -376,15 +376,15 @@ class HangingDocker(FakeDocker):
         self._released = threading.Event()
 
     def release(self) -> None:
-        """Let every answer come."""
+        """Let the answers come that were held back."""
         self._released.set()
 
     def inspect_container(self, container: str) -> Any:
-        """Answer, sooner or later."""
+        """Return the answer, after ``release`` if it is one that hangs."""
         return self._answer(container, super().inspect_container(container))
 
     def info(self) -> Any:
-        """Answer, sooner or later."""
+        """Return the answer, after ``release`` if it is one that hangs."""
         return self._answer("info", super().info())
 
     def _answer(self, what: str, answer: Any) -> Any:
@@ -395,19 +395,19 @@ class HangingDocker(FakeDocker):
 
 @pytest.fixture
 def hanging() -> Iterator[HangingDocker]:
-    """Return an engine with two containers, whose inspect of web hangs, and so does info."""
+    """Yield an engine with two containers that answers neither the inspect of web nor the question who it is."""
     fake = HangingDocker(inspected("web"), inspected("db"), hang=("web", "info"))
     yield fake
     fake.release()
 
 
 def patient(fake: FakeDocker, seconds: float, *, name_needed: bool = True) -> Engine:
-    """Return an engine that waits so long for an inspect."""
+    """Return an engine that waits for this many seconds for the answer to an inspect."""
     return Engine(fake.dial, Asking(Threads(), Clock(), seconds, name_needed), stopped_too=False)
 
 
 def test_a_container_whose_inspect_hangs_is_unknown_and_its_late_answer_is_used(hanging: HangingDocker) -> None:
-    """Other containers are read. The message says for how long it has not answered."""
+    """The other container is read. The message of the unknown one says for how long its inspect has not answered."""
     source = patient(hanging, 0.05)
     first, second = source.read(soon()), source.read(soon())
     for each in (first, second):
@@ -419,7 +419,7 @@ def test_a_container_whose_inspect_hangs_is_unknown_and_its_late_answer_is_used(
 
 
 def test_a_late_answer_that_disagrees_with_the_list_is_not_used(hanging: HangingDocker) -> None:
-    """It was renamed meanwhile, so it is inspected again."""
+    """The container was renamed after the engine made the answer, so it is inspected again."""
     source = patient(hanging, 0.05)
     source.read(soon())
     hanging.documents["web"] = with_name(inspected("web"), "other")
@@ -429,7 +429,7 @@ def test_a_late_answer_that_disagrees_with_the_list_is_not_used(hanging: Hanging
 
 
 def test_a_container_that_left_the_list_is_gone_although_its_inspect_hangs(hanging: HangingDocker) -> None:
-    """It is not unknown."""
+    """The list alone says that the container is gone. Its inspect hangs, but that does not make it unknown."""
     source = patient(hanging, 0.05)
     assert source.read(soon()).unknown
     hanging.documents.pop("web")
@@ -437,7 +437,7 @@ def test_a_container_that_left_the_list_is_gone_although_its_inspect_hangs(hangi
 
 
 def test_a_pass_that_runs_out_of_time_does_not_wait_for_inspects(hanging: HangingDocker) -> None:
-    """However patient it is otherwise, it waits for half of what is left at most."""
+    """A pass waits for inspects for half of what is left of its time at most, however patient its settings are."""
     source, clock = patient(hanging, 100.0), Clock()
     source.read(Deadline.after(0.2, clock))
     hanging.documents["dns"] = inspected("dns")
@@ -472,7 +472,8 @@ def test_an_unknown_container_has_its_own_name_and_not_that_of_a_link(shown: lis
 
 
 def test_the_identity_is_asked_for_once_in_each_connection() -> None:
-    """After an error another engine may be behind the socket. The name stays, and the new one is told."""
+    """After an error another engine may be behind the socket, so the new connection asks again. The first name stays,
+    and the new name is given beside it."""
     fake = FakeDocker(name="engine-1", engine="ID:1")
     source = engine(fake)
     assert [source.identity(), source.identity()] == [EngineIdentity("engine-1", "ID:1")] * 2
@@ -485,7 +486,7 @@ def test_the_identity_is_asked_for_once_in_each_connection() -> None:
 
 
 def test_the_identity_is_asked_for_once_a_minute() -> None:
-    """So a change of the host's name shows without a reconnect."""
+    """So a change of the host's name shows without a new connection."""
     virtual, fake = FakeTime(), FakeDocker(name="engine-1", engine="ID:1")
     source = engine(fake, clock=virtual.clock)
     assert source.identity() == EngineIdentity("engine-1", "ID:1")
@@ -499,7 +500,7 @@ def test_the_identity_is_asked_for_once_a_minute() -> None:
     assert source.identity().new_name == "engine-2"
 
 
-#: Ways in which an engine, or a proxy before it, refuses to say who it is.
+#: Ways in which an engine, or a proxy in front of it, refuses to say who it is.
 REFUSALS: Mapping[str, Exception] = {
     "403": refusal(403, "forbidden"),
     "404": refusal(404, "page not found"),
@@ -511,7 +512,8 @@ REFUSALS: Mapping[str, Exception] = {
 
 @pytest.mark.parametrize("error", REFUSALS.values(), ids=REFUSALS.keys())
 def test_an_engine_that_does_not_say_who_it_is_is_read_if_the_host_has_a_name(error: Exception) -> None:
-    """Its identity is empty. It is asked again once a minute, and its id is known as soon as it tells."""
+    """The identity is empty until then. The engine is asked again once a minute, and its id is known as soon as it
+    tells the id."""
     virtual, fake = FakeTime(), FakeDocker(inspected("web"))
     source = engine(fake, clock=virtual.clock, name_needed=False)
     fake.errors["info"] = error
@@ -526,7 +528,7 @@ def test_an_engine_that_does_not_say_who_it_is_is_read_if_the_host_has_a_name(er
 
 @pytest.mark.parametrize("error", REFUSALS.values(), ids=REFUSALS.keys())
 def test_an_engine_that_does_not_say_who_it_is_is_unavailable_if_its_name_is_needed(error: Exception) -> None:
-    """The error names the flag that gives the host a name. The next pass asks again."""
+    """The error names --hostname, which gives the host a name. The next pass asks the engine again."""
     fake = FakeDocker()
     source = engine(fake)
     fake.errors["info"] = error
@@ -537,7 +539,7 @@ def test_an_engine_that_does_not_say_who_it_is_is_unavailable_if_its_name_is_nee
 
 
 def test_an_engine_that_is_not_there_is_no_reason_to_give_a_name() -> None:
-    """The error says what is wrong, and no more."""
+    """The error only says what is wrong, and does not name --hostname."""
     fake = FakeDocker()
     fake.errors["dial"] = OSError("gone")
     with pytest.raises(EngineUnavailable) as unavailable:
@@ -547,10 +549,10 @@ def test_an_engine_that_is_not_there_is_no_reason_to_give_a_name() -> None:
 
 @pytest.mark.parametrize("info", [{}, {"ID": "E"}, {"Name": "n"}, {"message": "page not found"}], ids=str)
 def test_an_identity_may_lack_its_name_or_its_id(info: Json) -> None:
-    """What is missing is empty."""
+    """What the engine leaves out is an empty text."""
 
     class Odd(FakeDocker):
-        """An engine that says little of itself."""
+        """An engine that answers the question who it is with ``info``."""
 
         def info(self) -> Any:
             return info
@@ -561,7 +563,7 @@ def test_an_identity_may_lack_its_name_or_its_id(info: Json) -> None:
 
 
 def test_an_engine_that_hangs_when_asked_who_it_is_is_waited_for_once(hanging: HangingDocker) -> None:
-    """The pass goes on without its id, and has it when it comes."""
+    """Only the first pass waits. Later passes go on without the engine's id, and have the id once the answer comes."""
     source = patient(hanging, 0.05, name_needed=False)
     began = time.monotonic()
     assert [source.identity() for _ in range(5)] == [EngineIdentity("")] * 5
@@ -587,8 +589,8 @@ def test_the_timeout_of_an_answer_is_what_is_left_of_the_pass(left: float, timeo
 
 
 def test_one_connection_serves_all_passes() -> None:
-    """Negotiating the API version costs more than a list. One more serves what is asked beside the passes. ``close``
-    closes both."""
+    """All passes share one connection, because negotiating the API version costs more than a list. A second connection
+    serves what is asked beside the passes. ``close`` closes both."""
     fake = FakeDocker(inspected("web"))
     source = engine(fake)
     for _ in range(3):
@@ -627,7 +629,7 @@ def read_through(settings: EngineSettings) -> tuple[str, list[Container]]:
 def test_an_answer_of_the_engine_that_trickles_is_cut(
     socket_path: Path, tmp_path: Path, over: str, part: bytes
 ) -> None:
-    """The time-out of a request is its time as a whole."""
+    """The time-out of a request limits the request as a whole, and not the time between two pieces of the answer."""
     at = str(tmp_path / "slow.sock") if over == "unix" else ""
     with Trickler(str(socket_path), only=part, at=at) as slow:
         settings = EngineSettings(f"unix://{at}" if at else f"tcp://127.0.0.1:{slow.address[1]}")

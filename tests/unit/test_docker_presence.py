@@ -1,4 +1,4 @@
-"""What the Docker engine says of a container that it is asked for by id or name, behind a fake client."""
+"""Tests of what the Docker engine says of a container that it is asked for by id or name, with a fake client."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tests.support.waiting import wait_until
 
 
 class Asked:
-    """An engine whose list was read, and what a test needs to ask it."""
+    """An engine whose list has been read, and that a test asks for the presence of containers. ``errors`` counts what
+    failed."""
 
     def __init__(self, *documents: Json, background: Background | None = None) -> None:
         self.docker = FakeDocker(*documents)
@@ -30,7 +31,7 @@ class Asked:
         self.errors += 1
 
     def deadline(self, seconds: float = 10.0) -> Deadline:
-        """Return a deadline so many seconds from now."""
+        """Return a deadline this many seconds from now."""
         return Deadline.after(seconds, Clock())
 
     def presence(self, *containers: str) -> list[str]:
@@ -53,7 +54,7 @@ class Asked:
     ],
 )
 def test_a_container_that_is_there_runs_or_not(status: str, presence: Presence) -> None:
-    """It runs in the states in which it would have entries."""
+    """A container runs in those states in which it would have entries."""
     assert Asked(inspected("web", status=status)).presence("web") == [presence.value]
 
 
@@ -65,7 +66,8 @@ def test_a_container_is_found_by_its_name() -> None:
 
 
 def test_a_container_whose_id_begins_like_the_name_is_another_one() -> None:
-    """The engine answers for it, as its command line takes short ids."""
+    """The engine takes the beginning of an id for the whole id, as on its command line. So it may answer for another
+    container than the one of that name."""
     asked = Asked()
     asked.docker.documents["cafe"] = {**inspected("cafe0123"), "Name": "/web"}
     assert asked.presence("cafe") == ["absent"]
@@ -73,14 +75,15 @@ def test_a_container_whose_id_begins_like_the_name_is_another_one() -> None:
 
 @pytest.mark.parametrize("name", ["..", "a b", "a/b", "", "-v", "a?b", "ä", "web\n"])
 def test_what_no_container_can_be_called_is_absent(name: str) -> None:
-    """It stands in a key that somebody else wrote. The engine is not asked for it, as it could be another request."""
+    """Such a name is in a key that somebody else wrote. The engine is not asked for it, as the name could make another
+    request."""
     asked = Asked()
     assert asked.presence(name) == ["absent"]
     assert asked.docker.asked == []
 
 
 def test_no_such_container_is_absent_and_no_error() -> None:
-    """That the engine does not have it is its answer."""
+    """The engine has answered that it does not have the container, so nothing failed."""
     asked = Asked()
     assert (asked.presence("web"), asked.errors) == (["absent"], 0)
 
@@ -91,7 +94,7 @@ def test_no_such_container_is_absent_and_no_error() -> None:
     ids=repr,
 )
 def test_a_container_without_an_answer_is_unknown(error: Exception) -> None:
-    """The error counts, and the others are asked for all the same."""
+    """The failure is counted as an error, and the other containers are asked for all the same."""
     asked = Asked(inspected("db"))
     asked.docker.errors["inspect web"] = error
     assert (asked.presence("web", "db"), asked.errors) == (["unknown", "running"], 1)
@@ -99,21 +102,21 @@ def test_a_container_without_an_answer_is_unknown(error: Exception) -> None:
 
 @pytest.mark.parametrize("document", [None, [], {"Id": "web"}, {**inspected("web"), "State": {}}], ids=repr)
 def test_an_answer_that_cannot_be_understood_is_none(document: object) -> None:
-    """A state that is not there is not taken for stopped."""
+    """Such an answer makes the container unknown. A state that is missing is not taken for stopped."""
     asked = Asked()
     asked.docker.documents["web"] = document  # type: ignore[assignment] # what an engine should not answer
     assert asked.presence("web") == ["unknown"]
 
 
 def test_only_id_name_and_state_need_be_as_documented() -> None:
-    """A container that could not be described while it ran can be seen to have stopped."""
+    """So a container that could not be described while it ran can still be seen to have stopped."""
     asked = Asked()
     asked.docker.documents["web"] = {"Id": "web", "Name": "/web", "State": {"Status": "exited"}}
     assert asked.presence("web") == ["stopped"]
 
 
 def test_a_container_whose_inspect_hangs_holds_up_no_other_and_is_known_later() -> None:
-    """It is unknown for as long as there is no answer. The answer that comes late is used by the next call."""
+    """The container is unknown until its answer comes. The next call uses the late answer."""
     asked = Asked(inspected("db", status="exited"), inspected("web"), background=Threads())
     answers, quick = threading.Event(), asked.docker.inspect_container
 

@@ -305,7 +305,8 @@ def test_a_password_on_the_command_line_is_refused() -> None:
 def test_an_empty_address_on_the_command_line_is_wrong_usage(
     command: str, line: list[str], env: dict[str, str]
 ) -> None:
-    """It is most likely a shell's variable that is not set. The message says what to do. The last value counts."""
+    """The value is most likely a shell variable that is not set, so the message says what to do. If the flag is given
+    several times, its last value counts."""
     with pytest.raises(WrongUsage) as wrong:
         parse(command, *line, URI, env=env)
     (problem,) = wrong.value.problems
@@ -327,7 +328,7 @@ def test_an_empty_address_on_the_command_line_is_wrong_usage(
 def test_an_empty_variable_of_the_address_counts_as_not_set_and_is_named(
     line: list[str], env: dict[str, str], expected: list[str]
 ) -> None:
-    """Its flag has its default, and the program can warn."""
+    """The flag has its default. The variable is named so that the program can warn about it."""
 
     @click.command()
     @all_options

@@ -44,7 +44,8 @@ def hold_back(
     rule: GuardRule = RULE,
     lifetime: Lifetime = FOREVER,
 ) -> tuple[Plan, Mapping[str, HeldDelete]]:
-    """Ask the guard about a plan. ``presence`` is what the engine says of all containers, or of each by its key."""
+    """Return what the guard makes of a plan. ``presence`` is what the engine says of all containers, or of each one by
+    its key."""
     by_key = dict.fromkeys(deleted_keys(plan), presence) if isinstance(presence, Presence) else presence
     presences = {change.container: by_key[change.key] for change in plan.deletes if change.key in by_key}
     return Guard(rule, presences, now, lifetime).hold_back(plan, before or {})
@@ -79,7 +80,7 @@ def hold_back(
 def test_what_the_engine_says_of_a_container_decides_whether_its_delete_waits(
     deletes: int, own: int, presence: Presence, rule: GuardRule, held: bool
 ) -> None:
-    """Each row of the table in hold_back's docstring, at its edges."""
+    """Each case is at the edge of a row of the table in the docstring of ``Guard.hold_back``."""
     result, after = hold_back(plan_with_deletes(*keys(deletes), own=own), presence, rule=rule)
     assert deleted_keys(result) == (set() if held else set(keys(deletes)))
     assert [change.key for change in result.held_back] == (keys(deletes) if held else [])
@@ -94,7 +95,8 @@ def test_what_the_engine_says_of_a_container_decides_whether_its_delete_waits(
 def test_a_suspicious_delete_waits_for_three_passes_and_two_seconds(
     passes: int, seconds: float, held: bool, presence: Presence
 ) -> None:
-    """``passes`` have called for the deletes before, the first of them ``seconds`` ago. Neither alone is enough."""
+    """``passes`` earlier passes have called for the deletes, the first of them ``seconds`` ago. Neither number alone is
+    enough."""
     before = dict.fromkeys(keys(6), HeldDelete(UNKNOWN, passes, 100.0 - seconds))
     result, after = hold_back(plan_with_deletes(*keys(6), own=10), presence, before)
     assert deleted_keys(result) == (set() if held else set(keys(6)))
@@ -102,34 +104,37 @@ def test_a_suspicious_delete_waits_for_three_passes_and_two_seconds(
 
 
 def test_stopped_containers_do_not_make_the_other_deletes_suspicious() -> None:
-    """Six of ten containers stopped, and three more are no more: all of that is plain."""
+    """Six of ten containers have stopped, and three more do not exist any more. Only those three count as many or
+    few."""
     presence = dict.fromkeys(keys(6), STOPPED) | dict.fromkeys(keys(3, first=6), ABSENT)
     result, after = hold_back(plan_with_deletes(*keys(9), own=10), presence)
     assert (deleted_keys(result), after) == (set(keys(9)), {})
 
 
 def test_a_delete_that_nothing_supports_counts_among_the_many() -> None:
-    """Where the engine stops answering half-way, what it answered until then is not made bit by bit."""
+    """Otherwise, if the engine stopped answering half-way, the deletes that it supported until then would be few enough
+    to be made."""
     presence = dict.fromkeys(keys(4), ABSENT) | dict.fromkeys(keys(4, first=4), UNKNOWN)
     result, after = hold_back(plan_with_deletes(*keys(8), own=10), presence)
     assert (deleted_keys(result), set(after)) == (set(), set(keys(8)))
 
 
 def test_each_container_is_judged_by_itself() -> None:
-    """The delete for the one that stopped is made, the one for the one that runs waits."""
+    """The delete for the stopped container is made, and the delete for the running container waits."""
     stopped, running = keys(2)
     result, after = hold_back(plan_with_deletes(stopped, running, own=2), {stopped: STOPPED, running: RUNNING})
     assert (deleted_keys(result), set(after)) == ({stopped}, {running})
 
 
 def test_a_container_of_which_nothing_is_known_is_unknown() -> None:
-    """Its key tells neither an id nor a name, or the engine was not asked."""
+    """The key tells neither the container's id nor its name, or the engine was not asked about the container."""
     result, after = hold_back(plan_with_deletes(*keys(1), own=1), {})
     assert (deleted_keys(result), after) == (set(), {keys(1)[0]: HeldDelete(UNKNOWN, 1, 100.0)})
 
 
 def test_the_engines_word_ends_the_wait() -> None:
-    """A delete that waits because the container was said to run is made when it stopped, or is no more."""
+    """A delete waits because the engine said that the container runs. It is made once the engine says that the
+    container has stopped or does not exist."""
     before = dict.fromkeys(keys(2), HeldDelete(RUNNING, 1, 99.9))
     presence = dict(zip(keys(2), (STOPPED, ABSENT), strict=True))
     result, after = hold_back(plan_with_deletes(*keys(2), own=2), presence, before)
@@ -236,7 +241,8 @@ def test_law_a_guard_that_is_off_holds_nothing_back(
 def test_law_a_container_that_runs_keeps_its_key_in_the_first_pass(
     plan: Plan, presences: Mapping[str, Presence], rule: GuardRule
 ) -> None:
-    """This holds however few the deletes are, and for what is unknown, too; and a stopped one never waits."""
+    """A running or unknown container keeps its key, however few the deletes are. The delete for a stopped container
+    never waits."""
     result, _ = hold_back(plan, presences, rule=evolve(rule, passes=2))
     said = {change.key: presences.get(change.key, UNKNOWN) for change in result.deletes}
     assert not {RUNNING, UNKNOWN} & set(said.values())
@@ -247,7 +253,8 @@ def test_law_a_container_that_runs_keeps_its_key_in_the_first_pass(
 def test_law_a_delete_that_is_called_for_often_enough_is_made(
     plan: Plan, presences: Mapping[str, Presence], rule: GuardRule
 ) -> None:
-    """Every delete is made in the pass that the rule says at the latest, if the passes take the time that it says."""
+    """A delete is made in the last of the passes that the rule asks for, if those passes take the time that the rule
+    asks for."""
     held: Mapping[str, HeldDelete] = {}
     for number in range(rule.passes):
         now = rule.seconds * number / max(1, rule.passes - 1) + (number > 0) * 0.001
@@ -260,7 +267,7 @@ def test_law_a_delete_that_is_called_for_often_enough_is_made(
 def test_law_no_delete_is_held_back_for_ever(
     plans: list[Plan], presences: list[Mapping[str, Presence]], rule: GuardRule
 ) -> None:
-    """A delete that is in every plan is made in time, whatever other changes come and go, and whatever the engine
+    """A delete that is in every plan is made at last, whatever other changes come and go, and whatever the engine
     says."""
     steady = removed("/services/web/core-01:steady:80")
     held: Mapping[str, HeldDelete] = {}

@@ -110,13 +110,13 @@ def test_a_pass_that_begins_does_not_make_the_loop_ready(health: Health) -> None
 def test_a_loop_is_ready_only_while_the_entries_follow_the_host(
     health: Health, report: PassReport, good: bool, text: str
 ) -> None:
-    """The text has the plan of a successful pass, or the result and the problem of any other."""
+    """The text has the plan of a successful pass, and the result and the problem of any other pass."""
     health.ended(report, 0.0, 1.0)
     assert (health.ready().good, health.ready().text) == (good, text)
 
 
 def test_a_loop_whose_host_has_another_name_is_ready_and_says_so(health: Health) -> None:
-    """Its entries are in order, under the name that they had. The text has both names."""
+    """The loop is ready because its entries are in order under the old name. The text has both names."""
     health.ended(evolve(planned(in_sync=3), new_name="core-02"), 0.0, 1.0)
     assert health.ready() == Answer(
         True,

@@ -48,7 +48,7 @@ def test_a_look_up_that_fails_leaves_the_last_good_answer() -> None:
 
 
 def test_every_address_of_an_endpoint_is_tried() -> None:
-    """The first one may be of a family that this host has no route for."""
+    """The first address may be of a family for which this host has no route."""
 
     def source_address(family: int, address: tuple[object, ...]) -> str:
         if family == socket.AF_INET6:
@@ -62,7 +62,8 @@ def test_every_address_of_an_endpoint_is_tried() -> None:
 
 
 def test_a_name_server_that_is_dead_holds_up_the_first_call_alone() -> None:
-    """And that for a moment. The name of another endpoint is known."""
+    """The first call waits for a moment only, and then uses another endpoint, whose name is known. Later calls do not
+    wait."""
     dead = threading.Event()
 
     def resolve(host: str, port: int) -> list[Resolved]:

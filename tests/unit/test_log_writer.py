@@ -1,4 +1,4 @@
-"""The queue of the log, and what it does when nobody reads what it writes."""
+"""Tests of the queue of the log, and of what the queue does when nobody reads what it writes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from controller.effects.background import Threads
 from controller.effects.log_writer import LIMIT, LogWriter
 from tests.support.waiting import wait_until
 
-#: Seconds after which a machine has surely written a line.
+#: Seconds within which any machine has written a line.
 PATIENCE = 10.0
 
 
 class Reader:
-    """Takes what is written, up to `piece` bytes at once, while it `reads`. `broken` is an error of writing."""
+    """Takes what is written, up to `piece` bytes at once, while `reads` is set. `broken` is the error that a write
+    raises."""
 
     def __init__(self, piece: int = 2**30) -> None:
         self.reads = Event()
@@ -29,7 +30,7 @@ class Reader:
         self._piece = piece
 
     def write(self, data: bytes) -> int:
-        """Take the begin of the data."""
+        """Take the beginning of the data, and return the number of bytes taken."""
         self.asked.set()
         self.reads.wait()
         if self.broken:
@@ -44,7 +45,7 @@ class Reader:
 
 @pytest.fixture
 def reader() -> Iterator[Reader]:
-    """A reader that reads. At the end it takes whatever is left, so that no thread stays behind."""
+    """Yield a reader that reads. After the test the reader takes whatever is left, so that no thread stays behind."""
     reader = Reader()
     yield reader
     reader.reads.set()
@@ -56,7 +57,7 @@ def writer_to(reader: Reader, patience: float = PATIENCE) -> LogWriter:
 
 
 def stuck_writer(reader: Reader, patience: float = PATIENCE) -> LogWriter:
-    """Return a writer that writes the line ``first``, which the reader does not read."""
+    """Return a writer that hangs at the line ``first``, because the reader does not read."""
     reader.reads.clear()
     writer = writer_to(reader, patience)
     writer.put("first")
@@ -65,7 +66,7 @@ def stuck_writer(reader: Reader, patience: float = PATIENCE) -> LogWriter:
 
 
 def test_lines_are_written_in_their_order(reader: Reader) -> None:
-    """`flush` waits until they are."""
+    """`flush` waits until all of them are written."""
     writer = writer_to(reader)
     for number in range(1000):
         writer.put(f"line {number}")
@@ -74,12 +75,12 @@ def test_lines_are_written_in_their_order(reader: Reader) -> None:
 
 
 def test_a_writer_without_lines_has_nothing_to_flush(reader: Reader) -> None:
-    """`flush` does not wait for a first line."""
+    """`flush` returns at once, and does not wait for a first line."""
     writer_to(reader, patience=1e6).flush()
 
 
 def test_a_line_that_is_taken_in_pieces_is_written_whole() -> None:
-    """A pipe takes only what there is room for. Text that UTF-8 does not have is escaped."""
+    """A pipe takes only as much as it has room for. Text that UTF-8 cannot encode is escaped."""
     reader = Reader(piece=3)
     writer = writer_to(reader)
     writer.put("a line of ünicode \udc80")
@@ -88,7 +89,7 @@ def test_a_line_that_is_taken_in_pieces_is_written_whole() -> None:
 
 
 def test_flush_waits_no_longer_than_the_patience(reader: Reader) -> None:
-    """The line is written when the reader goes on."""
+    """The line that `flush` did not wait for is written when the reader reads again."""
     writer = stuck_writer(reader, patience=0.0)
     writer.flush()
     assert reader.lines() == []
@@ -97,7 +98,8 @@ def test_flush_waits_no_longer_than_the_patience(reader: Reader) -> None:
 
 
 def test_while_nobody_reads_the_newest_lines_are_kept(reader: Reader) -> None:
-    """Nobody waits. What is lost is counted, and told in its place when the reader goes on."""
+    """Nobody waits for the reader. The lost lines are counted, and when the reader reads again, a line in their place
+    tells their number."""
     writer, counted = stuck_writer(reader), list[int]()
     writer.report_losses(counted.append)
     filling = "x" * 1023
@@ -113,7 +115,7 @@ def test_while_nobody_reads_the_newest_lines_are_kept(reader: Reader) -> None:
 
 
 def test_a_line_longer_than_the_queue_is_written_and_takes_the_place_of_all_others(reader: Reader) -> None:
-    """One line is always kept, whatever its length."""
+    """The queue always keeps one line, whatever its length."""
     writer = stuck_writer(reader)
     writer.put("second")
     writer.put("x" * (2 * LIMIT))
@@ -124,7 +126,7 @@ def test_a_line_longer_than_the_queue_is_written_and_takes_the_place_of_all_othe
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.EBADF, errno.ENOSPC, errno.EIO])
 def test_lines_that_cannot_be_written_are_told_of_when_that_works_again(reader: Reader, number: int) -> None:
-    """Each is counted. A loss is told once."""
+    """Each lost line is counted. A later line tells of each loss once."""
     writer, counted = writer_to(reader), list[int]()
     reader.broken = OSError(number, os.strerror(number))
     writer.put("one")
@@ -143,7 +145,7 @@ def test_lines_that_cannot_be_written_are_told_of_when_that_works_again(reader: 
 
 
 def test_the_line_after_a_torn_one_begins_a_new_line() -> None:
-    """A full disk may take a part of a line."""
+    """A full disk may take only a part of a line. The next line must not be joined to that part."""
     reader = Reader(piece=4)
     taken = iter([True, False, False])
 
@@ -162,7 +164,7 @@ def test_the_line_after_a_torn_one_begins_a_new_line() -> None:
 
 
 def test_a_closed_writer_writes_what_waits_and_ends(reader: Reader) -> None:
-    """`close` does not wait for it."""
+    """`close` does not wait until the lines are written."""
     writer = stuck_writer(reader)
     writer.put("second")
     writer.close()

@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
 
-#: Seconds after which a machine has surely written a line.
+#: Seconds within which any machine has written a line.
 PATIENCE = 10.0
 
 #: Texts with which a container could try to forge a line of the log or control the terminal.
@@ -189,7 +189,7 @@ def test_the_last_configuration_counts(written: Callable[[], str]) -> None:
 
 @pytest.mark.parametrize(("form", "level"), [("text", "[warning  ]"), ("json", '"level": "warning"')])
 def test_the_log_tells_how_many_of_its_lines_were_lost(form: str, level: str) -> None:
-    """The line has the format of the log, and stands before the first line that could be written again."""
+    """That line has the format of the log, and stands before the first line that could be written again."""
     full, received, counted = [True], io.BytesIO(), list[int]()
 
     def write(data: bytes) -> int:
@@ -215,7 +215,7 @@ def test_the_log_tells_how_many_of_its_lines_were_lost(form: str, level: str) ->
 
 
 def test_what_a_library_logs_and_cannot_be_formatted_is_counted(written: Callable[[], str]) -> None:
-    """Python's own handler would print a traceback to standard error."""
+    """Such a line counts as lost. Python's own handler would print a traceback to standard error."""
     configured("text")
     logging.getLogger("waitress").warning("%d", "no number")
     counted = list[int]()
@@ -224,7 +224,7 @@ def test_what_a_library_logs_and_cannot_be_formatted_is_counted(written: Callabl
 
 
 def test_a_warning_is_a_line_of_the_log(written: Callable[[], str]) -> None:
-    """Python itself would print it to standard error, and wait there."""
+    """Python itself would print the warning to standard error, and would wait there for a reader."""
     configured("text")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -233,7 +233,7 @@ def test_a_warning_is_a_line_of_the_log(written: Callable[[], str]) -> None:
 
 
 def test_errors_that_nobody_caught_are_lines_of_the_log(written: Callable[[], str]) -> None:
-    """They may end a thread of a library or the whole program, or come from a destructor."""
+    """Such errors end a thread of a library or the whole program, or come from a destructor."""
     configured("json")
 
     class Odd:
@@ -257,7 +257,7 @@ def test_errors_that_nobody_caught_are_lines_of_the_log(written: Callable[[], st
     ]
 
 
-#: A program that an error ends.
+#: The source of a program that an error ends.
 ENDED_BY_AN_ERROR = """
 from controller import logs
 from controller.effects.background import Threads
@@ -269,7 +269,7 @@ raise RuntimeError("unforeseen")
 
 
 def test_the_last_lines_of_a_program_are_written_whatever_ends_it() -> None:
-    """An error that nobody caught is the last of them, and the exit code is that of Python."""
+    """An error that nobody caught is the last line, and the program has the exit code that Python gives it."""
     done = subprocess.run(
         [sys.executable, "-c", ENDED_BY_AN_ERROR], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )

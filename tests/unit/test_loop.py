@@ -170,44 +170,45 @@ def test_the_wait_grows_with_each_failure_in_a_row_up_to_thirty_seconds() -> Non
     assert script.observer.waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 1.0, 1.0]
 
 
-#: The results of passes that did what they could.
+#: The results of passes that did what they could, so that the next pass need not come later.
 DONE = (PassResult.SUCCESS, PassResult.INCOMPLETE, PassResult.UNFINISHED, PassResult.NO_ADDRESS)
 
 
 @pytest.mark.parametrize("result", [each for each in PassResult if each not in (*DONE, PassResult.OPERATION_ERROR)])
 def test_the_wait_grows_after_every_pass_that_could_not_make_a_plan(result: PassResult) -> None:
-    """The engine or the registry could not be read, or the pass broke."""
+    """In such a pass, the engine or the registry could not be read, another engine had the owner name, or the pass
+    broke."""
     assert ScriptedLoop(*[failed(result)] * 3, interval=1.0).run().observer.waits == [1.0, 2.0, 4.0]
 
 
 def test_the_wait_is_the_interval_while_the_hosts_address_is_missing() -> None:
-    """Engine and registry answer, and containers that end lose their entries as soon as ever."""
+    """Engine and registry answer, so passes go on to delete the entries of containers that end as soon as ever."""
     assert ScriptedLoop(*[failed(PassResult.NO_ADDRESS)] * 3, interval=1.0).run().observer.waits == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("ended", [Result.FAILED, Result.REJECTED, Result.CONFLICT], ids=lambda each: each.value)
 @pytest.mark.parametrize("result", [PassResult.INCOMPLETE, PassResult.OPERATION_ERROR], ids=lambda each: each.value)
 def test_a_change_that_is_not_made_does_not_make_the_loop_wait(ended: Result, result: PassResult) -> None:
-    """The change waits by itself. All others go on at the interval."""
+    """Only that change waits until it is tried again. All other changes go on at the interval."""
     report = planned(added(), ended=ended, result=result)
     assert ScriptedLoop(*[report] * 3, interval=1.0).run().observer.waits == [1.0] * 3
 
 
 def test_a_pass_that_ran_out_of_time_is_followed_at_once_if_it_made_changes() -> None:
-    """Otherwise the wait grows, as nothing shows that the next pass would do better."""
+    """If the pass made no change, the wait grows, because nothing shows that the next pass would do better."""
     progress = planned(added(), ended=Result.SKIPPED, result=PassResult.UNFINISHED)
     none = planned(added(), ended=Result.SKIPPED, result=PassResult.OPERATION_ERROR)
     assert ScriptedLoop(progress, progress, none, none, interval=0.5).run().observer.waits == [0.0, 0.0, 1.0, 2.0]
 
 
 def test_no_wait_is_longer_than_keys_with_a_lifetime_allow() -> None:
-    """The interval still is the least."""
+    """But no wait is shorter than the interval."""
     assert ScriptedLoop(*[BAD] * 4, interval=1.0, longest=3.0).run().observer.waits == [1.0, 2.0, 3.0, 3.0]
     assert ScriptedLoop(BAD, interval=5.0, longest=3.0).run().observer.waits == [5.0]
 
 
 def test_a_loop_that_is_woken_tries_every_change() -> None:
-    """Whoever sends SIGHUP has mended something, and need not wait for the next try."""
+    """Whoever sends SIGHUP has mended something, and need not wait until the changes are tried again."""
     script = ScriptedLoop(planned(added(), ended=Result.REJECTED, result=PassResult.INCOMPLETE), GOOD).run()
     assert [each.due for each in script.memories[1].setbacks.values()] == [0.0]
 
@@ -252,8 +253,8 @@ WITH_A_PLAN = PassReport(
 
 @pytest.mark.parametrize("between", [BAD, failed(PassResult.ENGINE_ERROR), ValueError()], ids=repr)
 def test_a_pass_is_given_the_memory_of_the_last_pass_that_made_a_plan(between: PassReport | Exception) -> None:
-    """A pass that failed before its plan, or raised an exception, leaves the memory as it was, but for the deletes that
-    the guard holds back."""
+    """A pass that failed before its plan, or raised an exception, leaves the memory as it was, except that the guard
+    forgets the deletes that it held back."""
     with capture_logs():
         script = ScriptedLoop(WITH_A_PLAN, between, GOOD, GOOD).run()
     memory = Memory(SETTLED, HELD_DELETES, STORE_POSITION, passes_since_consistent_read=1)
@@ -263,7 +264,8 @@ def test_a_pass_is_given_the_memory_of_the_last_pass_that_made_a_plan(between: P
 
 
 def test_a_pass_that_waits_for_a_sign_of_life_does_not_slow_the_loop_down() -> None:
-    """It looks for the answer after every interval. Once the other agent has answered, the waits grow."""
+    """The loop looks for the other agent's answer after every interval. Once the other agent has answered, the waits
+    grow."""
     waiting = PassReport(PassResult.OWNER_CONFLICT, take_over=LivenessWait("ENGINE", 0.0))
     refused = PassReport(PassResult.OWNER_CONFLICT, take_over=LivenessWait("ENGINE", 0.0, answered=True))
     script = ScriptedLoop(waiting, waiting, refused, refused, GOOD, interval=0.5).run()

@@ -1,4 +1,4 @@
-"""Which endpoints are members of the cluster that is written to."""
+"""Tests of which endpoints are members of the cluster that is written to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ ONE = Membership("old", frozenset("a"))
 
 
 def test_the_first_answer_says_which_cluster_it_is() -> None:
-    """Others with the same id are members, too, and so may be one that does not tell."""
+    """Other endpoints with the same cluster id are members, too. An endpoint that does not tell its cluster id may be
+    one."""
     assert NONE.admits("old")
     known = NONE.with_member("a", "old")
     assert known == ONE
@@ -24,7 +25,7 @@ def test_the_first_answer_says_which_cluster_it_is() -> None:
 
 
 def test_an_answer_without_an_id_makes_no_member() -> None:
-    """What stands before etcd may leave the id out."""
+    """A proxy in front of etcd may leave the id out."""
     assert NONE.with_member("a", "") == NONE
 
 
@@ -62,5 +63,5 @@ def test_an_answer_without_an_id_makes_no_member() -> None:
 def test_a_cluster_is_replaced_if_its_members_say_so_or_it_is_missed_for_long(
     membership: Membership, answered: dict[str, str], missed_for: float, replaced_by: str
 ) -> None:
-    """Never because another one answers while it is slow."""
+    """A cluster that is only slow is not replaced because another one answers meanwhile."""
     assert membership.replaced_by(answered, missed_for, PATIENCE) == replaced_by

@@ -26,7 +26,8 @@ MEMORY = Memory({"/services/a": Known("x", "id")}, {"/services/b": HELD}, StoreP
     ids=lambda each: each.value,
 )
 def test_a_pass_that_made_no_plan_leaves_the_memory_unchanged(result: PassResult) -> None:
-    """A container that could not be read is not gone. Only the guard counts anew."""
+    """A container that could not be read is not gone, so what is known of it stays. Only the guard starts to count
+    anew."""
     assert memory_after(PassReport(result), MEMORY) == evolve(MEMORY, held_deletes={})
 
 
@@ -61,14 +62,15 @@ def test_keys_in_order_and_keys_whose_delete_failed_stay_known() -> None:
 
 
 def test_held_deletes_and_store_position_come_from_the_latest_pass() -> None:
-    """Those that the pass before remembered are replaced."""
+    """They replace those that the pass before remembered."""
     report = PassReport(PassResult.SUCCESS, held_deletes={"/services/x": HELD}, store_position=StorePosition("c1", 9))
     after = memory_after(report, Memory({}, {"/services/y": HELD}, StorePosition("c1", 7)))
     assert after == Memory({}, {"/services/x": HELD}, StorePosition("c1", 9), passes_since_consistent_read=1)
 
 
-def test_what_was_learned_of_the_engine_and_of_a_take_over_outlasts_a_pass_without_a_plan() -> None:
-    """A pass that did not learn them does not forget them; the wait is always the one of the last pass."""
+def test_what_was_learned_of_the_engine_outlasts_a_pass_without_a_plan() -> None:
+    """A pass that does not learn the owner and the engine's id does not forget them. The wait of a take-over is always
+    that of the latest pass, which may have none."""
     wait = LivenessWait("OTHER", 1.0)
     learned = PassReport(PassResult.OWNER_CONFLICT, owner="core-01", engine_id="E", take_over=wait)
     memory = memory_after(learned, Memory())
@@ -88,7 +90,8 @@ def test_what_was_learned_of_the_engine_and_of_a_take_over_outlasts_a_pass_witho
 def test_the_version_of_the_note_that_was_replaced_is_kept(
     before: int | None, result: Result, replaced: int | None
 ) -> None:
-    """If the note could not be written, the next pass writes it. A pass that does not write it changes nothing."""
+    """If the note could not be written, no version is kept, and so the next pass writes the note. A pass that does not
+    write the note changes nothing."""
     stored = None if before is None else Stored("/note", "old", before)
     change = Change(Action.NOTE, "/note", "new", stored, Reason.STARTED)
     others = Outcome(ONE_CHANGE_PER_ACTION[0], Result.APPLIED)
@@ -108,7 +111,8 @@ def test_a_held_back_key_stays_known_unless_the_store_was_replaced(replaced: boo
 
 
 def test_the_changes_that_were_not_made_are_those_of_the_latest_pass() -> None:
-    """A pass that made no plan leaves them as they were, and one that is told to tries each of them at once."""
+    """A pass that made no plan leaves the changes as they were. A pass that is told to try everything tries each of
+    them at once."""
     report = planned(added("/services/a"), ended=Result.REJECTED, result=PassResult.INCOMPLETE)
     after = memory_after(report, Memory())
     assert after.setbacks == report.setbacks

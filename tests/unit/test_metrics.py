@@ -70,17 +70,15 @@ def cells(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")]
 
 
-#: The labels with a closed list of values, and the enumerations that they are taken from.
 #: The results of changes that were tried.
 COUNTED_RESULTS = [each for each in Result if each not in {Result.PENDING, Result.WAITING}]
 
+#: The labels with a closed list of values, and the enumerations that they are taken from.
 LABEL_VALUES: dict[tuple[str, str], Iterable[DescribedEnum]] = {
     ("wharfinger_passes_total", "result"): PassResult,
     ("wharfinger_pass_duration_seconds", "stage"): Stage,
     ("wharfinger_operations_total", "action"): Action,
-    ("wharfinger_operations_total", "result"): [
-        each for each in Result if each not in {Result.PENDING, Result.WAITING}
-    ],
+    ("wharfinger_operations_total", "result"): COUNTED_RESULTS,
     ("wharfinger_drift_repaired_total", "kind"): DRIFT,
     ("wharfinger_containers_excluded", "reason"): ExclusionReason,
     ("wharfinger_entries_refused", "reason"): RefusalReason,
@@ -174,7 +172,7 @@ def test_a_failed_pass_changes_the_time_of_the_last_attempt_and_not_of_the_last_
 
 
 def test_entries_that_are_held_are_counted(metrics: Metrics) -> None:
-    """The gauge follows the last plan."""
+    """The gauge shows the number of held entries in the last plan."""
     held = (Stored("/a", "x", 1), Stored("/b", "y", 1))
     for keys in (held, ()):
         metrics.of("etcd").ended(planned(held=keys), EPOCH, 1.0)
@@ -205,7 +203,8 @@ def test_operations_are_counted_by_action_and_result(metrics: Metrics, change: o
 
 
 def test_a_change_that_waits_is_no_operation(metrics: Metrics) -> None:
-    """It was not tried. A gauge shows how many were not made when they were last tried, first lost races aside."""
+    """A change that waits was not tried. A gauge shows how many changes were not made when they were last tried, except
+    those that lost a race for the first time."""
     metrics.of("etcd").ended(planned(added(KEY), ended=Result.WAITING), EPOCH, 1.0)
     assert total(metrics, "operations_total") == 0
     metrics.of("etcd").ended(planned(added(KEY), removed("/a/b"), ended=Result.REJECTED), EPOCH, 1.0)
@@ -224,7 +223,8 @@ def test_a_change_that_waits_is_no_operation(metrics: Metrics) -> None:
     ],
 )
 def test_a_rejected_change_is_no_sign_of_a_dead_host(metrics: Metrics, result: PassResult, good: bool) -> None:
-    """The time of the last success goes on while everything else is in step, and while a long pass gets on."""
+    """The time of the last success goes on while everything but the rejected change is in step, and while a long pass
+    makes progress."""
     metrics.of("etcd").ended(planned(result=result), EPOCH, 1.0)
     assert (value(metrics, "last_success_timestamp_seconds", **OF_ETCD) == EPOCH) is good
 
@@ -320,7 +320,7 @@ def test_failed_requests_are_counted(metrics: Metrics) -> None:
 
 
 def test_lost_lines_of_the_log_are_counted(metrics: Metrics) -> None:
-    """The log reports several at once that were lost before the agent was built."""
+    """The first report may be about several lines: those that were lost before the agent was built."""
     metrics.log_lines_lost(3)
     metrics.log_lines_lost(1)
     assert value(metrics, "log_lines_lost_total") == 4

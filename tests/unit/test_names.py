@@ -1,4 +1,4 @@
-"""The addresses of names, looked up in the background."""
+"""Tests of the addresses of host names, which are looked up in the background."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from controller.effects.names import REFRESH, RETRY, Names
 from controller.effects.network import Network, Resolved
 from tests.support.waiting import wait_until
 
-#: Seconds within which a busy machine gives an answer that waits for nothing.
+#: Seconds within which even a busy machine answers a call that waits for nothing.
 AT_ONCE = 1.0
 
 
 def at(*addresses: str) -> Sequence[Resolved]:
-    """Return these addresses, as a look-up does."""
+    """Return these addresses in the form in which a look-up returns them."""
     return [(socket.AF_INET, (address, 1)) for address in addresses]
 
 
 class NameServer:
-    """Answers look-ups with ``answer``: addresses, or an error. It answers nothing while ``dead``."""
+    """Answers look-ups with ``answer``, which is addresses or an error. While it is dead, it answers nothing."""
 
     def __init__(self, answer: Sequence[Resolved] | Exception = ()) -> None:
         self.answer = answer
@@ -35,15 +35,15 @@ class NameServer:
         self._alive.set()
 
     def die(self) -> None:
-        """Answer nothing any more."""
+        """Stop answering."""
         self._alive.clear()
 
     def revive(self) -> None:
-        """Answer again, also what was asked meanwhile."""
+        """Answer again, also the look-ups that were made meanwhile."""
         self._alive.set()
 
     def was_asked_again(self, before: int) -> bool:
-        """Return whether it was asked more often than before."""
+        """Return whether the server was asked more than ``before`` times."""
         return self.asked > before
 
     def resolve(self, host: str, port: int) -> Sequence[Resolved]:
@@ -73,7 +73,8 @@ class Pauses:
 
 
 def names(server: NameServer, sleep: Callable[[float], None] | None = None) -> Names:
-    """Return names that this server knows. Without a ``sleep`` of the test's own, none ends."""
+    """Return names that this server knows. Unless the test gives a ``sleep`` of its own, no sleep of the background
+    work ends."""
     return Names(Network(server.resolve), Threads(), Clock(sleep=sleep or Pauses().sleep))
 
 
@@ -87,14 +88,15 @@ def test_a_name_is_looked_up_once_and_remembered() -> None:
 
 
 def test_an_address_asks_nobody() -> None:
-    """It is taken as it is."""
+    """An address is used as it is, without a look-up."""
     server = NameServer()
     assert names(server).addresses("10.0.0.7", 1, 0.0) == at("10.0.0.7")
     assert server.asked == 0
 
 
 def test_only_the_first_call_waits_for_a_name_server_that_is_dead() -> None:
-    """It waits as long as it may; the later ones fail at once. What the server answers at last is taken."""
+    """The first call waits for as long as it may, and later calls fail at once. If the server answers at last, its
+    answer is used."""
     server = NameServer(at("10.0.0.1"))
     server.die()
     remembered = names(server)
@@ -113,7 +115,7 @@ def test_only_the_first_call_waits_for_a_name_server_that_is_dead() -> None:
 
 
 def known(remembered: Names) -> Sequence[Resolved]:
-    """Return the addresses that are remembered of the name; none if there are none."""
+    """Return the addresses that are remembered for the name; nothing if none are."""
     try:
         return remembered.addresses("etcd.example", 1, 0.0)
     except OSError:
@@ -122,7 +124,8 @@ def known(remembered: Names) -> Sequence[Resolved]:
 
 @pytest.mark.parametrize("error", [OSError("no such host"), UnicodeError("label too long")])
 def test_a_name_that_nobody_knows_is_asked_for_again(error: Exception) -> None:
-    """After some seconds, whoever calls meanwhile. The error says what the name server said."""
+    """The next look-up comes after some seconds, however often the name is asked for meanwhile. The error says what the
+    name server said."""
     server, pauses = NameServer(error), Pauses()
     remembered = names(server, pauses.sleep)
     with pytest.raises(OSError, match=f"unknown: {error}"):
@@ -134,7 +137,7 @@ def test_a_name_that_nobody_knows_is_asked_for_again(error: Exception) -> None:
 
 
 def test_a_look_up_that_fails_or_finds_nothing_leaves_what_is_known() -> None:
-    """So does a name server that dies. The next answer is taken."""
+    """The next look-up that finds an address replaces them."""
     server, pauses = NameServer(at("10.0.0.1")), Pauses()
     remembered = names(server, pauses.sleep)
     assert remembered.addresses("etcd.example", 1, 10.0) == at("10.0.0.1")
@@ -150,11 +153,11 @@ def test_a_look_up_that_fails_or_finds_nothing_leaves_what_is_known() -> None:
 
 
 def test_addresses_are_refreshed_though_nobody_doubts_them() -> None:
-    """The wait between two look-ups is half a minute in all."""
+    """A name is looked up every half minute, even if nobody reports that its addresses do not answer."""
     waits = list[float]()
 
     class Waker:
-        """Ends each wait at once."""
+        """A waker whose waits end at once."""
 
         def set(self) -> None: ...
 
@@ -165,7 +168,7 @@ def test_addresses_are_refreshed_though_nobody_doubts_them() -> None:
             return False
 
     class Background(Threads):
-        """Threads with such wakers."""
+        """Threads whose wakers end each wait at once."""
 
         def waker(self) -> Waker:
             return Waker()
@@ -180,7 +183,7 @@ def test_addresses_are_refreshed_though_nobody_doubts_them() -> None:
 
 
 def test_to_doubt_a_name_that_was_never_asked_for_is_nothing() -> None:
-    """Nobody looks it up."""
+    """The name is not looked up."""
     server = NameServer()
     names(server).doubt("etcd.example", 1)
     assert server.asked == 0

@@ -1,4 +1,4 @@
-"""Name resolution, sockets, and the address of this host on the way to another one."""
+"""Tests of name resolution, sockets, and the address of this host on the way to another host."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from controller.effects.network import Network, connect, numeric
 
 
 def test_loopback_is_faced_by_loopback() -> None:
-    """A name is resolved, and nothing is sent."""
+    """On the way to a loopback address, this host's address is a loopback address. Finding that out sends nothing."""
     network = Network()
     [address] = [found for family, found in network.resolve("localhost", 2379) if family == socket.AF_INET]
     assert network.source_address(socket.AF_INET, address) == "127.0.0.1"
 
 
 def test_an_address_without_a_route_is_an_error() -> None:
-    """No datagram socket may connect to the broadcast address."""
+    """The test asks for the way to the broadcast address, to which no datagram socket may connect."""
     with pytest.raises(OSError, match=r"[Pp]ermission denied|unreachable"):
         Network().source_address(socket.AF_INET, ("255.255.255.255", 1))
 
@@ -28,18 +28,18 @@ def test_an_address_without_a_route_is_an_error() -> None:
     [("192.0.2.1", socket.AF_INET), ("2001:db8::1", socket.AF_INET6), ("fe80::1%lo", socket.AF_INET6)],
 )
 def test_an_address_is_taken_as_it_is(host: str, family: int) -> None:
-    """Nobody is asked for it."""
+    """An address is not looked up anywhere."""
     [(found, address)] = numeric(host, 7)
     assert (found, address[1]) == (family, 7)
 
 
 @pytest.mark.parametrize("host", ["localhost", "etcd.example", "a" * 64, ""])
 def test_a_name_is_no_address(host: str) -> None:
-    """Nobody is asked for it here either."""
+    """A name yields no address here, and it is not looked up either."""
     assert [*numeric(host, 7)] == []
 
 
 def test_a_connection_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
-    """An open one would be a warning, and so an error here."""
+    """A socket that stays open causes a warning, and warnings are errors in these tests."""
     with pytest.raises(OSError, match="No such file"):
         connect(socket.AF_UNIX, str(tmp_path / "nowhere"), 1.0)

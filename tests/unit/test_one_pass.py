@@ -193,7 +193,8 @@ def test_a_lost_race_does_not_fail_the_pass() -> None:
 
 
 def test_a_change_that_the_registry_rejects_waits_while_all_others_go_on() -> None:
-    """It is tried again after one second, two, four and so on. Its pass is incomplete, and not failed."""
+    """The rejected change is tried again after one second, two, four and so on. The result of such a pass is
+    ``incomplete``, which is not a failure."""
     time = FakeTime()
     host = Host(serving("db"), serving("web"), clock=time.clock)
     host.registry.rejecting = lambda change: change.key == DB
@@ -214,7 +215,8 @@ def test_a_change_that_the_registry_rejects_waits_while_all_others_go_on() -> No
 
 
 def test_a_change_that_gets_no_answer_holds_up_no_other() -> None:
-    """The pass failed, as nobody knows what became of the change, but the next one need not come later."""
+    """The pass failed, as nobody knows whether the change was made. But it is no outage, so the next pass need not come
+    later."""
     host = Host(serving("db"), serving("web"))
     host.interval = 0.5
     host.registry.failing = lambda change: change.key == DB
@@ -225,7 +227,7 @@ def test_a_change_that_gets_no_answer_holds_up_no_other() -> None:
 
 
 def test_a_rejected_delete_costs_no_second_read_while_it_waits() -> None:
-    """The registry is read consistently only before a delete is tried."""
+    """The registry is read again, consistently, only before a delete is tried."""
     host = Host()
     host.interval = 0.5
     host.has_a_pass()
@@ -238,7 +240,7 @@ def test_a_rejected_delete_costs_no_second_read_while_it_waits() -> None:
 
 
 def test_a_change_that_was_rejected_by_a_store_that_is_no_more_is_tried_at_once() -> None:
-    """The new store may take it."""
+    """The new store may accept the change."""
     host = Host(serving("web"))
     host.registry.rejecting = lambda change: change.key == WEB
     host.tries_a_pass()
@@ -251,7 +253,8 @@ LIFETIME = Lifetime(15, 10)
 
 
 def host_with_lifetimes(time: FakeTime, *left: int) -> Host:
-    """Return a host whose containers ``web-0``, ``web-1`` and so on have keys with so many seconds left each."""
+    """Return a host whose containers are ``web-0``, ``web-1`` and so on. ``left`` are the seconds that the keys of
+    these containers have left."""
     containers = [serving(f"web-{number}", number=8000 + number) for number in range(len(left))]
     host = Host(*containers, registry=RecordingRegistry(lifetime=LIFETIME), clock=time.clock)
     host.settings = evolve(host.settings, lifetime=LIFETIME)
@@ -264,7 +267,8 @@ def host_with_lifetimes(time: FakeTime, *left: int) -> Host:
 
 
 def test_keys_that_expire_are_renewed_before_anything_else_those_with_the_least_left_first() -> None:
-    """Here the first write after them takes all the time that there is."""
+    """Each write takes 3.5 seconds in this test, so that the pass has time for the three renewals and for nothing
+    else."""
     time = FakeTime()
     host = host_with_lifetimes(time, 3, 1, 2, 9)
     host.source.containers.append(serving("a-new-one", "SERVICE_ID=custom", number=9000))
@@ -289,7 +293,7 @@ def test_keys_are_renewed_although_the_owner_record_cannot_be_written(lost: bool
 
 
 def test_renewals_are_tried_in_every_pass_although_the_registry_rejects_them() -> None:
-    """Their keys would expire while they wait."""
+    """The keys would expire if their renewals waited until they are tried again."""
     host = host_with_lifetimes(FakeTime(), 3)
     host.registry.rejecting = lambda change: change.action is Action.RENEW
     host.tries_a_pass()
@@ -298,7 +302,7 @@ def test_renewals_are_tried_in_every_pass_although_the_registry_rejects_them() -
 
 
 def test_changes_after_the_deadline_of_the_pass_are_skipped() -> None:
-    """The report says how far the pass came, and the next pass makes the others."""
+    """The report says how many changes the pass made, and the next pass makes the others."""
     time, registry = FakeTime(), RecordingRegistry()
     containers = [serving(name) for name in ("a1", "b1", "c1", "d1")]
     first_pass(registry)
@@ -363,8 +367,8 @@ def test_a_dry_run_removes_no_liveness_query_and_writes_no_owner_record() -> Non
     ids=["good", "owner conflict"],
 )
 def test_a_pass_removes_its_owners_liveness_query(engine: str | None, result: PassResult) -> None:
-    """Removing the query is the answer that the agent is alive. So does the first pass of an agent with an owner
-    conflict, as it does not know its engine's id yet. The query for another owner stays."""
+    """The removal is the agent's answer that it is alive. The first pass of an agent with an owner conflict removes the
+    query, too, because that agent does not know its engine's id yet. The query for another owner stays."""
     registry = RecordingRegistry()
     first_pass(registry)
     registry.put(LIVENESS_QUERY, "?")
@@ -567,7 +571,8 @@ def test_an_entry_follows_the_health_of_its_container() -> None:
 
 @pytest.mark.parametrize(("owner", "told"), [("", "core-02"), ("core-09", "")], ids=["engine's name", "--hostname"])
 def test_a_host_that_is_renamed_keeps_its_owner_name_and_the_report_tells_the_new_one(owner: str, told: str) -> None:
-    """Under another owner name nobody would remove the entries. With --hostname the engine's name does not matter."""
+    """Under another owner name nobody would remove the entries of the old name. With --hostname the engine's name does
+    not matter, so the report has no new name."""
     docker, registry, time = FakeDocker(inspected("web")), RecordingRegistry(), FakeTime()
     engine = Engine(docker.dial, Asking(Inline(), time.clock, name_needed=not owner), stopped_too=False)
     settings = pass_settings(owner, ip="192.0.2.1")
@@ -580,7 +585,8 @@ def test_a_host_that_is_renamed_keeps_its_owner_name_and_the_report_tells_the_ne
 
 
 def test_a_pass_goes_on_without_the_engines_id_if_the_host_has_a_name() -> None:
-    """Entries and record are written. The record has the id as soon as the engine tells it, and keeps it then."""
+    """Entries and owner record are written without the engine's id. The record gets the id as soon as the engine tells
+    it, and keeps it from then on."""
     docker, registry, time = FakeDocker(inspected("web")), RecordingRegistry(), FakeTime()
     engine = Engine(docker.dial, Asking(Inline(), time.clock, name_needed=False), stopped_too=False)
     docker.errors["info"] = refusal(403, "forbidden")

@@ -1,4 +1,5 @@
-"""The pass and the agent note, and what the pass hands on of engine and owner."""
+"""Tests of how a pass writes and reads the agent note, and of what a pass hands to the next one about engine and
+owner."""
 
 from __future__ import annotations
 
@@ -24,14 +25,15 @@ NOTE = AgentNote("0.2.0", 1.0, 10.0, 30.0, {"ip": "10.0.0.1"}, "run-1")
 
 
 class NotingHost(Host):
-    """core-01, whose agents write notes."""
+    """The host core-01, whose agents write agent notes."""
 
     def __init__(self, *containers: Any, note: AgentNote = NOTE, **settings: Any) -> None:
         super().__init__(*containers, **settings)
         self.settings = evolve(self.settings, note=note)
 
     def restarts(self, note: AgentNote | None = None) -> None:
-        """Replace the agent by a new one, with this note if one is given."""
+        """Replace the agent by a new one. It writes ``note`` if that is given, and otherwise the note that the old
+        agent wrote."""
         super().restarts()
         self.settings = evolve(self.settings, note=note or self.settings.note)
 
@@ -44,7 +46,7 @@ def notes_written(registry: RecordingRegistry) -> int:
 
 
 def test_the_note_is_written_once_for_each_run_and_again_where_it_was_removed() -> None:
-    """It has no lifetime. An idle pass does not write it."""
+    """The note has no lifetime. An idle pass does not write it again."""
     host = NotingHost(serving("web"))
     for _ in range(3):
         host.has_a_pass()
@@ -59,14 +61,15 @@ def test_the_note_is_written_once_for_each_run_and_again_where_it_was_removed() 
 
 
 def test_the_record_stays_as_the_first_version_wrote_it() -> None:
-    """0.1.0 writes the record back without what it does not know, so nothing new stands there."""
+    """Version 0.1.0 writes the record back without the fields that it does not know, so the record has no new
+    fields."""
     host = NotingHost(serving("web"))
     host.has_a_pass()
     assert host.registry.stored[RECORD].value == f'{{"claims":{{}},"engine":"{ENGINE}"}}'
 
 
 def test_a_note_that_cannot_be_written_fails_the_pass_and_holds_up_no_entry() -> None:
-    """The next pass tries again."""
+    """The next pass tries to write the note again."""
     host = NotingHost(serving("web"))
     host.registry.failing = lambda change: change.action is Action.NOTE
     report = host.tries_a_pass()
@@ -79,7 +82,7 @@ def test_a_note_that_cannot_be_written_fails_the_pass_and_holds_up_no_entry() ->
 
 
 def test_a_pass_with_an_owner_conflict_leaves_the_note_of_the_owners_agent() -> None:
-    """The note tells how long the agent of the other engine may take to answer."""
+    """That note tells how long the owner's agent, which has another engine, may take to answer."""
     registry = RecordingRegistry()
     NotingHost(serving("web"), registry=registry).has_a_pass()
     before = registry.stored[NOTE_KEY]
@@ -89,7 +92,7 @@ def test_a_pass_with_an_owner_conflict_leaves_the_note_of_the_owners_agent() -> 
 
 
 def test_a_store_that_was_replaced_gets_the_note_again() -> None:
-    """A restored store has the note of another run."""
+    """A restored store has the note of another run, so this run writes its own note again."""
     host = NotingHost(serving("web"))
     host.has_a_pass()
     host.registry.put(NOTE_KEY, evolve(NOTE, run="run-0", flags={"ip": "10.0.0.9"}).encode())
@@ -100,7 +103,8 @@ def test_a_store_that_was_replaced_gets_the_note_again() -> None:
 
 
 def test_of_two_agents_with_other_flags_the_first_tells_the_difference() -> None:
-    """It tells it in each pass for as long as the note of the second one is there, and neither writes."""
+    """The first agent reports the difference in each pass while the second agent's note is there. Neither agent writes
+    its note again."""
     registry = RecordingRegistry()
     first = NotingHost(serving("web"), registry=registry)
     second = NotingHost(serving("web"), registry=registry, note=evolve(NOTE, run="run-2", flags={"ip": "10.0.0.2"}))
@@ -117,7 +121,8 @@ def test_of_two_agents_with_other_flags_the_first_tells_the_difference() -> None
 
 
 def test_of_two_agents_the_note_of_the_slower_one_stays() -> None:
-    """Who waits for the quicker one alone would take the slower one for dead when the quicker one has ended."""
+    """If the quicker agent's note stayed, whoever waits as long as it says would take the slower agent for dead once
+    the quicker one has ended."""
     registry = RecordingRegistry()
     slow = NotingHost(serving("web"), registry=registry, note=evolve(NOTE, interval=600.0))
     quick = NotingHost(serving("web"), registry=registry, note=evolve(NOTE, run="run-2", flags={}))
@@ -151,7 +156,7 @@ def unnamed_host(source: FakeSource) -> Host:
 
 
 def test_the_owner_stays_for_a_run() -> None:
-    """An engine that calls its host otherwise meanwhile changes nothing until the agent is started again."""
+    """If the engine gives its host another name, nothing changes until the agent is started again."""
     source = ForgetfulSource()
     host = unnamed_host(source)
     assert host.has_a_pass().owner == "core-01"
@@ -163,7 +168,8 @@ def test_the_owner_stays_for_a_run() -> None:
 
 @pytest.mark.parametrize("hostname", ["", "core-01"], ids=["engine's name", "--hostname"])
 def test_a_liveness_query_is_answered_while_the_engine_gives_no_answer_at_all(hostname: str) -> None:
-    """With --hostname from the start; otherwise once the engine has said its name."""
+    """With --hostname, the agent answers from the start. Otherwise it answers once the engine has told the host's
+    name."""
     source = ForgetfulSource()
     host = Host(owner=hostname)
     host.source = source
@@ -177,7 +183,8 @@ def test_a_liveness_query_is_answered_while_the_engine_gives_no_answer_at_all(ho
 
 
 def test_an_agent_that_knows_of_an_owner_conflict_leaves_the_liveness_query_to_the_owners_agent() -> None:
-    """Otherwise a dead agent would seem alive to whoever asks, for as long as another one has its name."""
+    """If this agent removed the query, a dead owner's agent would seem alive to whoever asks, for as long as this agent
+    runs."""
     registry = RecordingRegistry()
     first = Host(serving("web"), registry=registry)
     first.has_a_pass()

@@ -44,7 +44,7 @@ def stop(host: Host, *names: str) -> None:
 
 
 def hide(host: Host, *names: str) -> None:
-    """Let the list lack these containers, although they run."""
+    """Remove these containers from the engine's list, although they run."""
     host.runs(*(each for each in host.source.containers if each.name not in names))
     host.source.presences |= dict.fromkeys(map("id-{}".format, names), Presence.RUNNING)
 
@@ -55,7 +55,8 @@ def held_back(host: Host) -> int:
 
 
 def test_a_mass_delete_is_made_by_the_third_pass_that_plans_it(host: Host) -> None:
-    """Two passes hold the deletes of containers that are no more back, and the third makes them. All three succeed."""
+    """The containers do not exist any more. Two passes hold their deletes back, and the third pass makes them. All
+    three passes succeed."""
     run_only(host, "a")
     held = [len(host.has_a_pass().plan.held_back) for _ in range(2)]
     assert (held, registered(host)) == ([5, 5], set(SIX))
@@ -95,7 +96,8 @@ def test_an_agent_that_restarts_counts_held_deletes_from_the_start(host: Host) -
 
 
 def test_the_three_passes_take_two_seconds_at_least(host: Host) -> None:
-    """With --interval 0.2, or with SIGHUPs, the third pass may come long before."""
+    """With --interval 0.2, or with SIGHUPs, a third pass may come long before two seconds are over. Then the deletes
+    wait on."""
     host.interval = 0.25
     run_only(host)
     assert [held_back(host) for _ in range(9)] == [6, 6, 6, 6, 6, 6, 6, 6, 0]
@@ -103,7 +105,8 @@ def test_the_three_passes_take_two_seconds_at_least(host: Host) -> None:
 
 @pytest.mark.parametrize("fails", ["engine", "registry"])
 def test_a_pass_that_makes_no_plan_makes_the_guard_count_anew(host: Host, fails: str) -> None:
-    """Only passes in a row count. An engine that failed in between may not run what it ran before."""
+    """The guard counts only passes in a row, because an engine that failed in between may no longer run what it ran
+    before."""
     run_only(host)
     assert [held_back(host), held_back(host)] == [6, 6]
     host.source.problem, host.registry.down = ("it restarts", False) if fails == "engine" else ("", True)
@@ -116,13 +119,13 @@ def test_a_pass_that_makes_no_plan_makes_the_guard_count_anew(host: Host, fails:
 
 
 def test_the_entries_of_stopped_containers_are_deleted_at_once(host: Host) -> None:
-    """Their number does not matter."""
+    """Such deletes do not wait, however many there are."""
     stop(host, *SIX)
     assert (held_back(host), registered(host)) == (0, set())
 
 
 def test_a_list_that_lacks_what_runs_deletes_nothing_for_two_seconds() -> None:
-    """This also protects a host with fewer entries than the guard counts as many."""
+    """The guard also protects a host that has too few entries for a suspicious number of deletes."""
     for names in ("a", "abc", SIX):
         host = Host(*map(serving, names), owner="core-01")
         host.interval = 0.25
@@ -133,7 +136,7 @@ def test_a_list_that_lacks_what_runs_deletes_nothing_for_two_seconds() -> None:
 
 
 def test_a_container_that_the_list_has_again_keeps_its_key_untouched(host: Host) -> None:
-    """Nothing was written while the list lacked it, and nothing is afterwards."""
+    """Nothing is written while the list lacks the container, nor when the list has it again."""
     version = host.registry.version
     hide(host, "a")
     assert [held_back(host), held_back(host)] == [1, 1]
@@ -142,7 +145,7 @@ def test_a_container_that_the_list_has_again_keeps_its_key_untouched(host: Host)
 
 
 def test_a_delete_that_waits_is_made_when_the_engine_says_that_its_container_stopped(host: Host) -> None:
-    """An engine that was slow to answer, and a restart that ended badly, look like this."""
+    """This happens if the engine was slow to answer, or if a restart of the container ended badly."""
     host.runs(*host.source.containers[1:])
     host.source.presences["id-a"] = Presence.UNKNOWN
     assert held_back(host) == 1
@@ -151,7 +154,8 @@ def test_a_delete_that_waits_is_made_when_the_engine_says_that_its_container_sto
 
 
 def test_the_engine_is_asked_once_a_pass_for_the_containers_of_deletes_alone(host: Host) -> None:
-    """It is asked after everything else was read for the second time, and not at all by an idle pass."""
+    """The engine is asked after registry and containers were read for the second time. An idle pass does not ask it at
+    all."""
     host.registry.requests.clear()
     host.has_a_pass()
     assert [each for each in host.registry.requests if each.startswith("presence")] == []
@@ -162,7 +166,7 @@ def test_the_engine_is_asked_once_a_pass_for_the_containers_of_deletes_alone(hos
 
 
 def test_an_orphan_is_asked_for_by_the_name_in_its_key(host: Host) -> None:
-    """An agent that has just started does not know its container's id."""
+    """An agent that has just started does not know the id of an orphan's container."""
     host.restarts()
     hide(host, "a")
     host.source.presences["a"] = Presence.RUNNING
@@ -171,7 +175,7 @@ def test_an_orphan_is_asked_for_by_the_name_in_its_key(host: Host) -> None:
 
 
 def test_a_key_under_a_custom_id_is_asked_for_by_the_id_in_its_claim() -> None:
-    """It is in the owner record, so that an agent that has just started knows it."""
+    """The id is in the owner record, so an agent that has just started knows it."""
     host = Host(serving("a", "SERVICE_ID=custom"))
     host.has_a_pass()
     host.restarts()
@@ -180,7 +184,8 @@ def test_a_key_under_a_custom_id_is_asked_for_by_the_id_in_its_claim() -> None:
 
 
 def test_what_is_known_of_a_listed_container_supports_a_delete(host: Host) -> None:
-    """It was renamed, or its port is published no more, or it is excluded: nothing else need be asked."""
+    """One container was renamed, the port of another one is not published any more, and a third one is being restarted.
+    The list shows all that, so the engine is asked nothing else."""
     a, b, c, *others = host.source.containers
     host.runs(evolve(a, name="renamed"), evolve(b, published={}), evolve(c, status="restarting"), *others)
     assert held_back(host) == 0
@@ -189,14 +194,15 @@ def test_what_is_known_of_a_listed_container_supports_a_delete(host: Host) -> No
 
 
 def test_many_deletes_for_listed_containers_wait(host: Host) -> None:
-    """An agent that was started with other flags would delete most of what the host has."""
+    """Otherwise an agent that was started with other flags would delete most of the host's entries at once."""
     host.settings = evolve(host.settings, rules=evolve(host.settings.rules, explicit=True))
     assert [held_back(host) for _ in range(3)] == [6, 6, 0]
     assert registered(host) == set()
 
 
 def test_few_deletes_are_made_at_once(host: Host) -> None:
-    """The guard does not hold back up to half of the entries, nor up to three, where the containers are no more."""
+    """Where the containers do not exist any more, the guard does not hold back deletes of up to half of the entries,
+    nor of up to three entries."""
     run_only(host, "a", "b", "c")
     host.has_a_pass()
     assert registered(host) == {"a", "b", "c"}
@@ -206,7 +212,8 @@ def test_few_deletes_are_made_at_once(host: Host) -> None:
 
 
 def test_all_deletes_are_made_at_once_without_a_guard(host: Host) -> None:
-    """--delete-guard 0 and reconcile --force turn the guard off. Then the engine is not asked either."""
+    """--delete-guard 0 and reconcile --force turn the guard off. Then the engine is not asked about the containers
+    either."""
     host.settings = evolve(host.settings, guard=OFF)
     hide(host, *SIX)
     host.registry.requests.clear()

@@ -1,4 +1,4 @@
-"""The pass of an agent that does not know this host's address: what is registered is held."""
+"""Tests of the pass of an agent that does not know this host's address: what is registered is held."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ CONTAINERS = serving("web"), serving("db", "SERVICE_ID=redis-1", number=8001), s
 
 @pytest.fixture(params=LAYOUTS)
 def host(request: pytest.FixtureRequest) -> Host:
-    """Return a host whose agent has registered its containers under the address that -ip gave, and is started again
-    without it."""
+    """Return a host whose agent registered its containers under the address of -ip, and was then started again without
+    -ip."""
     layout = LAYOUTS[request.param]
     host = Host(*CONTAINERS, registry=RecordingRegistry(layout.prefix), layout=layout)
     host.has_a_pass()
@@ -40,7 +40,7 @@ def host(request: pytest.FixtureRequest) -> Host:
 
 
 def guesses(host: Host, address: str, **address_rules: Any) -> None:
-    """Take the host's -ip away. Its guessed address is this one."""
+    """Remove the host's -ip, and let the agent guess this address."""
     rules = evolve(host.settings.rules, address=AddressRules(**address_rules))
     host.settings = evolve(host.settings, rules=rules, local_address=lambda: address)
 
@@ -52,7 +52,7 @@ def held_keys(report: PassReport) -> set[str]:
 
 @pytest.mark.parametrize("guessed", ["127.0.0.1", "::1", "", "172.17.0.2"], ids=repr)
 def test_entries_of_running_containers_are_held_and_the_host_is_not_ready(host: Host, guessed: str) -> None:
-    """Nothing is written, in this pass or a later one, and the problem names the flag that cures it."""
+    """No pass writes anything, and the problem names the flag that cures it."""
     guesses(host, guessed)
     before, version = host.registry.keys(), host.registry.version
     for _ in range(3):
@@ -65,7 +65,7 @@ def test_entries_of_running_containers_are_held_and_the_host_is_not_ready(host: 
 
 
 def test_an_address_of_the_wrong_family_holds_the_entries(host: Host) -> None:
-    """The ports are published on both families, and the host has an address of one only."""
+    """The ports are published on both families, but the host has no address of the family that the operator chose."""
     host.runs(
         *(
             evolve(
@@ -84,7 +84,7 @@ def test_an_address_of_the_wrong_family_holds_the_entries(host: Host) -> None:
 
 
 def test_entries_of_containers_that_ended_or_have_another_port_are_deleted(host: Host) -> None:
-    """Both keys are wrong whatever the address is. The other one is held."""
+    """The keys of these two containers are wrong whatever the address is. The key of the third container is held."""
     web, _, odd = CONTAINERS
     moved = serving("Odd", number=9002)
     host.runs(web, moved)
@@ -96,7 +96,7 @@ def test_entries_of_containers_that_ended_or_have_another_port_are_deleted(host:
 
 
 def test_a_container_that_starts_has_no_entry_until_the_address_is_known(host: Host) -> None:
-    """Then all of them are written."""
+    """Once the address is known, all entries are written."""
     new = serving("new", number=8003)
     host.runs(*CONTAINERS, new)
     before = host.registry.keys()
@@ -109,14 +109,15 @@ def test_a_container_that_starts_has_no_entry_until_the_address_is_known(host: H
 
 
 def test_held_entries_are_renewed(host: Host) -> None:
-    """With -ttl they would expire otherwise."""
+    """Entries with a lifetime (-ttl) would expire if they were not renewed."""
     host.settings = evolve(host.settings, lifetime=Lifetime(30, 10))
     report = host.tries_a_pass()
     assert [each.action.value for each in report.plan.changes] == ["renew"] * 3
 
 
 def test_the_claims_to_held_keys_stay_though_another_host_claims_the_same_values(host: Host) -> None:
-    """A standby on another host waits for the id with the same address and port. The host still wants its key."""
+    """A standby on another host claims the same keys with the same address and port. This host keeps its claims,
+    because it still wants its keys."""
     prefix = host.settings.layout.prefix
     claims = owner_record(host.registry, prefix=prefix).claims
     assert claims
@@ -127,7 +128,7 @@ def test_the_claims_to_held_keys_stay_though_another_host_claims_the_same_values
 
 
 def test_one_port_with_an_address_makes_the_host_ready(host: Host) -> None:
-    """The others are refused and held all the same."""
+    """The other ports are refused, and their entries are held, all the same."""
     label = {"my.ip": "10.9.8.7"}
     host.runs(*CONTAINERS, evolve(serving("told", number=8003), labels=label))
     guesses(host, "", label="my.ip")

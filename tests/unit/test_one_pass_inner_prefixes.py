@@ -1,4 +1,4 @@
-"""The pass and the prefixes that lie within its own: two agents of one host, whose prefixes contain each other."""
+"""Tests of the pass and inner prefixes: two agents of one host, with one agent's prefix within the other's."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ VALUE = "10.0.0.1:8000"
 
 
 def two_agents() -> tuple[Host, Host]:
-    """Return the agents of one host whose prefixes lie one in the other, the outer one first."""
+    """Return two agents of one host. The prefix of the second one lies within the prefix of the first one."""
     outer, inner = RecordingRegistry(OUTER), RecordingRegistry(INNER)
     inner.stored, inner.created = outer.stored, outer.created
-    # Each registry counts its own versions.
+    # Both registries share the keys, but each counts its own versions, and those must not coincide.
     inner.version = 10_000
     web = serving("web")
     return Host(web, registry=outer), Host(web, registry=inner, layout=PlainLayout(INNER))
@@ -27,7 +27,8 @@ def two_agents() -> tuple[Host, Host]:
 
 @pytest.mark.parametrize("first", [0, 1], ids=["outer first", "inner first"])
 def test_agents_with_prefixes_in_one_another_leave_each_others_keys_alone(first: int) -> None:
-    """Both register what runs, and then neither writes anything. Each removes its own keys when the container ends."""
+    """Both agents register what runs, and from then on neither writes anything. Each agent removes its own keys when
+    the container ends."""
     agents = two_agents()
     for number in (first, 1 - first):
         agents[number].has_a_pass()
@@ -44,7 +45,7 @@ def test_agents_with_prefixes_in_one_another_leave_each_others_keys_alone(first:
 
 
 def test_the_report_names_the_inner_prefix_and_counts_its_keys_as_foreign() -> None:
-    """The log tells the operator."""
+    """From the report, the log tells the operator about the inner prefix."""
     outer, inner = two_agents()
     inner.has_a_pass()
     report = outer.has_a_pass()
@@ -53,7 +54,7 @@ def test_the_report_names_the_inner_prefix_and_counts_its_keys_as_foreign() -> N
 
 
 def test_an_outer_entry_that_would_land_below_the_inner_prefix_is_refused() -> None:
-    """The inner agent would take it for an orphan of its own."""
+    """The inner agent would take such an entry for an orphan of its own."""
     outer, inner = two_agents()
     inner.has_a_pass()
     outer.runs(serving("web", "SERVICE_NAME=registrator/x"))
@@ -63,7 +64,8 @@ def test_an_outer_entry_that_would_land_below_the_inner_prefix_is_refused() -> N
 
 
 def test_without_its_records_an_inner_prefix_is_one_no_longer() -> None:
-    """deregister removes an owner's record last. What the owner left behind is an orphan of the outer prefix."""
+    """deregister removes an owner's record last. A key of that owner that is left behind is an orphan of the outer
+    prefix."""
     outer, inner = two_agents()
     inner.has_a_pass()
     outer.has_a_pass()
@@ -73,7 +75,7 @@ def test_without_its_records_an_inner_prefix_is_one_no_longer() -> None:
 
 
 def test_an_idle_pass_does_not_ask_for_inner_prefixes() -> None:
-    """It would cost a request in each pass. They matter only to what is written."""
+    """Asking would cost a request in each pass, and inner prefixes matter only to what is written."""
     host = Host(serving("web"))
     host.has_a_pass()
     host.registry.reads.clear()

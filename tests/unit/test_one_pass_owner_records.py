@@ -146,8 +146,8 @@ def test_the_next_agent_completes_an_update_of_a_custom_id_that_was_killed_at_an
 
 
 def test_the_claim_of_a_deleted_entry_is_dropped_right_after_it() -> None:
-    """A claim is dropped after its entry, never before, so that no entry is ever without its claim; and in the same
-    pass, so that whoever creates the key next owns it."""
+    """A claim is dropped after its entry is deleted, so that no entry is ever without its claim. It is dropped in the
+    same pass, so that whoever creates the key next owns it."""
     registry = RecordingRegistry()
     first_pass(registry, custom("redis-1"), custom("mysql-1"))
     registry.writes = []
@@ -158,7 +158,7 @@ def test_the_claim_of_a_deleted_entry_is_dropped_right_after_it() -> None:
 
 
 def test_a_key_that_somebody_creates_where_this_host_deleted_one_is_left_alone() -> None:
-    """No claim to the deleted one is left."""
+    """The delete also ended this host's claim to the key."""
     registry = RecordingRegistry()
     first_pass(registry, custom("redis-1"))
     first_pass(registry)
@@ -169,8 +169,9 @@ def test_a_key_that_somebody_creates_where_this_host_deleted_one_is_left_alone()
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_claim_stays_while_a_late_create_brings_its_key_back(killed: bool) -> None:
-    """Whether the claim ends right after the delete, or in the first pass after the agent was killed there: the key is
-    still this host's, and the next pass deletes it."""
+    """A create of this host that comes late brings the key back before the claim is dropped. The key is still this
+    host's, and the next pass deletes it. This holds whether the claim is dropped right after the delete, or in the
+    first pass after the agent was killed there."""
     registry = RecordingRegistry()
     host = Host(custom("redis-1"), registry=registry)
     host.has_a_pass()
@@ -196,7 +197,7 @@ def test_a_claim_stays_while_a_late_create_brings_its_key_back(killed: bool) -> 
 
 
 def test_an_agent_killed_between_a_delete_and_its_claim_drops_the_claim_when_it_starts_again() -> None:
-    """The key is absent and not wanted."""
+    """The new agent drops the claim because the key is absent and not wanted."""
     registry = RecordingRegistry()
     first_pass(registry, custom("redis-1"))
     registry.writes, registry.die_at = [], 1
@@ -237,7 +238,7 @@ def test_the_first_record_adopts_an_unclaimed_custom_id_if_its_value_is_right_an
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["same run", "restarted"])
 def test_a_key_that_was_there_before_is_refused_and_outlives_the_container(restarted: bool) -> None:
-    """This host has a record, so it would know if it had written the key. The refusal names --adopt."""
+    """This host has a record, which would have a claim if this host had written the key. The refusal names --adopt."""
     registry = RecordingRegistry()
     host = Host(registry=registry)
     host.has_a_pass()
@@ -257,7 +258,7 @@ def test_a_key_that_was_there_before_is_refused_and_outlives_the_container(resta
 
 
 def test_adopt_applies_until_the_first_pass_that_writes_the_record() -> None:
-    """A key that is written later is refused. What was adopted counts as written by this host."""
+    """A key that appears later is refused. A key that was adopted counts as written by this host."""
     registry = RecordingRegistry()
     first_pass(registry)
     registry.put(REDIS, "10.0.0.1:8000")
@@ -273,7 +274,7 @@ def test_adopt_applies_until_the_first_pass_that_writes_the_record() -> None:
 
 
 def test_adopt_takes_no_key_that_another_host_claims() -> None:
-    """The other host's record tells whose it is."""
+    """The other host's record shows that the key is that host's."""
     registry = RecordingRegistry()
     first_pass(registry)
     first_pass(registry, custom("redis-1"), owner="core-02")
@@ -284,8 +285,8 @@ def test_adopt_takes_no_key_that_another_host_claims() -> None:
 
 @pytest.mark.parametrize("value", ["10.0.0.1:8000", "6.6.6.6:6"], ids=["the wanted value", "another value"])
 def test_the_claim_to_a_key_that_somebody_creates_just_before_this_host_is_withdrawn(value: str) -> None:
-    """The key was absent when the pass read it, and is there when the record claims it. In the same pass the claim goes
-    again, so that also an agent without memory leaves the key alone."""
+    """The key is absent when the pass reads it, and is there when the record claims it. The same pass takes the claim
+    back, so that even an agent without memory leaves the key alone."""
     registry = RecordingRegistry()
     first_pass(registry)
 
@@ -306,7 +307,7 @@ def test_the_claim_to_a_key_that_somebody_creates_just_before_this_host_is_withd
 
 @pytest.mark.parametrize("runs", [True, False], ids=["runs", "gone"])
 def test_a_create_whose_answer_was_lost_is_this_hosts(runs: bool) -> None:
-    """Its claim was in the record before, and stays until the key is deleted."""
+    """The claim was in the record before the create, and it stays until the key is deleted."""
     registry = RecordingRegistry()
     registry.failing = lambda change: change.key == REDIS
     assert not first_pass(registry, custom("redis-1")).succeeded
@@ -318,7 +319,8 @@ def test_a_create_whose_answer_was_lost_is_this_hosts(runs: bool) -> None:
 
 
 def test_a_key_of_an_earlier_claim_that_another_agent_of_this_host_creates_stays_claimed() -> None:
-    """Both found it absent. The slower one's create ends in a conflict, as the record was written in between."""
+    """Both agents found the key absent. The slower agent's create ends in a conflict, because the record was written in
+    between, but the claim is older than that and stays."""
     registry = RecordingRegistry()
     first_pass(registry, custom("redis-1"))
     registry.remove(REDIS)

@@ -1,4 +1,4 @@
-"""Passes with --take-over: the name of another engine is taken only if that engine's agent is silent."""
+"""Tests of passes with --take-over: an agent takes the name of another engine only if that engine's agent is silent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ ASKING = f"note {LIVENESS_QUERY}"
 
 
 class Succession:
-    """core-01 has registered a container, and a new machine of that name wants to take over. One clock is for both."""
+    """An old machine called core-01 that has registered a container, and a new machine of the same name that wants to
+    take over. Both have the same clock."""
 
     def __init__(self, interval: float = 1.0) -> None:
         self.time = FakeTime()
@@ -39,7 +40,7 @@ class Succession:
         self.new = self.successor()
 
     def successor(self, engine: str = NEW_ENGINE) -> Host:
-        """Return a machine that wants to take over."""
+        """Return another machine that wants to take over."""
         return Host(serving("zoo"), registry=self.registry, engine=engine, take_over=True, clock=self.time.clock)
 
     @property
@@ -48,7 +49,7 @@ class Succession:
         return owner_record(self.registry).engine
 
     def passes(self, host: Host, seconds: float) -> Iterator[PassReport]:
-        """Make a pass each second until this many have gone by, and yield its report."""
+        """Make a pass each second for this many seconds, and yield the report of each pass."""
         for _ in range(round(seconds)):
             yield host.tries_a_pass()
             self.time.advance(1)
@@ -61,8 +62,8 @@ def succession() -> Succession:
 
 
 def test_the_name_of_a_silent_agent_is_taken_after_the_wait_that_its_note_asks_for(succession: Succession) -> None:
-    """Nothing but the query is written before. Then the entries of the old engine are replaced by the new one's, and
-    the next pass removes the query, as an agent does that is alive."""
+    """Until then, the new machine writes only the liveness query. Then it replaces the old engine's entries by its own,
+    and its next pass removes the query, as every living agent of the owner does."""
     for report in succession.passes(succession.new, 41):
         assert (report.result, report.waits, report.owner) == (PassResult.OWNER_CONFLICT, True, "core-01")
     assert succession.registry.writes == [ASKING]
@@ -77,7 +78,8 @@ def test_the_name_of_a_silent_agent_is_taken_after_the_wait_that_its_note_asks_f
 
 @pytest.mark.parametrize(("interval", "seconds"), [(20.0, 60), (None, 45)], ids=["long interval", "no note"])
 def test_the_wait_is_as_long_as_the_other_agent_may_take(interval: float | None, seconds: int) -> None:
-    """An agent of 0.1.0 has no note."""
+    """The other agent's note tells that time. An agent of version 0.1.0 has no note, and 45 seconds are waited for
+    it."""
     succession = Succession(interval or 1.0)
     if interval is None:
         succession.registry.remove(NOTE_KEY)
@@ -86,7 +88,8 @@ def test_the_wait_is_as_long_as_the_other_agent_may_take(interval: float | None,
 
 
 def test_the_name_of_a_living_agent_is_never_taken(succession: Succession) -> None:
-    """The new machine asks again after each wait. The old agent answers late, but before the end of each."""
+    """The new machine asks again after each wait. The old agent answers late each time, but before the end of the
+    wait."""
     results = set()
     for number, report in enumerate(succession.passes(succession.new, 500)):
         results.add(report.result)
@@ -99,7 +102,7 @@ def test_the_name_of_a_living_agent_is_never_taken(succession: Succession) -> No
 
 
 def test_the_name_is_taken_once_the_other_agent_no_longer_answers(succession: Succession) -> None:
-    """It was alive when it was asked first."""
+    """The other agent was alive when it was first asked."""
     succession.new.tries_a_pass()
     succession.old.has_a_pass()
     reports = [*succession.passes(succession.new, 90)]
@@ -108,7 +111,7 @@ def test_the_name_is_taken_once_the_other_agent_no_longer_answers(succession: Su
 
 
 def test_the_error_says_what_it_waits_for_and_how_long(succession: Succession) -> None:
-    """The text is the same in each pass of one wait."""
+    """The text is the same in all passes of one wait."""
     problems = [report.problem for report in succession.passes(succession.new, 3)]
     assert len(set(problems)) == 1
     words = ("'core-01'", ENGINE, NEW_ENGINE, "--take-over waits for a sign of life until 22:14:01 UTC, 41 seconds in")
@@ -120,14 +123,16 @@ def test_the_error_says_what_it_waits_for_and_how_long(succession: Succession) -
 
 
 def test_an_agent_that_starts_meanwhile_with_a_longer_interval_has_that_long_to_answer(succession: Succession) -> None:
-    """It may have read the registry just before the query was written, and noted its interval right after."""
+    """The agent may have read the registry just before the query was written, and may have written its note right
+    after."""
     succession.new.tries_a_pass()
     succession.registry.put(NOTE_KEY, AgentNote("0.2.0", 600.0, 10.0, 30.0, {}, "run-2").encode())
     assert {each.waits for each in succession.passes(succession.new, 600)} == {True}
 
 
 def test_the_wait_begins_anew_after_the_registry_could_not_be_read(succession: Succession) -> None:
-    """The other agent could not answer either. The query of the first wait still stands."""
+    """While the registry could not be read, the other agent could not answer either. The query of the first wait is
+    still there."""
     list(succession.passes(succession.new, 40))
     succession.registry.down = True
     assert succession.new.tries_a_pass().result is PassResult.REGISTRY_ERROR
@@ -137,7 +142,7 @@ def test_the_wait_begins_anew_after_the_registry_could_not_be_read(succession: S
 
 
 def test_an_engine_that_cannot_be_read_does_not_end_the_wait(succession: Succession) -> None:
-    """The other agent can answer meanwhile. The own query is not taken for somebody else's."""
+    """The other agent can answer meanwhile. The new machine does not answer its own liveness query."""
     succession.new.tries_a_pass()
     succession.new.source.problem = "no answer in time"
     assert {each.result for each in succession.passes(succession.new, 41)} == {PassResult.ENGINE_ERROR}
@@ -147,7 +152,7 @@ def test_an_engine_that_cannot_be_read_does_not_end_the_wait(succession: Success
 
 
 def test_a_query_that_cannot_be_written_is_a_registry_error(succession: Succession) -> None:
-    """Without a query, silence shows nothing."""
+    """Without a liveness query, the other agent's silence shows nothing."""
     succession.registry.failing = lambda change: change.action is Action.NOTE
     for report in succession.passes(succession.new, 60):
         assert (report.result, report.take_over) == (PassResult.REGISTRY_ERROR, None)
@@ -155,28 +160,28 @@ def test_a_query_that_cannot_be_written_is_a_registry_error(succession: Successi
 
 
 def test_the_query_of_somebody_else_is_made_one_that_does_not_expire(succession: Succession) -> None:
-    """If it expired, the other agent would seem to have answered."""
+    """If the query expired, the other agent would seem to have answered."""
     succession.registry.put(LIVENESS_QUERY, "?", ttl=30)
     succession.new.tries_a_pass()
     assert succession.registry.stored[LIVENESS_QUERY].ttl is None
 
 
 def test_a_name_that_a_third_engine_took_meanwhile_is_asked_for_anew(succession: Succession) -> None:
-    """That engine's agent is alive."""
+    """The third engine's agent has just written its record, so it is alive, and was not asked yet."""
     list(succession.passes(succession.new, 41))
     succession.registry.put(RECORD_KEYS.record("core-01"), OwnerRecord("THIRD").encode())
     assert {each.waits for each in succession.passes(succession.new, 41)} == {True}
 
 
 def test_an_earlier_agent_of_the_same_engine_is_no_conflict(succession: Succession) -> None:
-    """The flag may stay where it is."""
+    """The record has this machine's own engine id, so nobody is asked. The flag may therefore stay."""
     again = succession.successor(engine=ENGINE)
     assert again.tries_a_pass().succeeded
     assert ASKING not in succession.registry.writes
 
 
 def test_take_over_applies_until_the_first_pass_that_writes_the_record(succession: Succession) -> None:
-    """An agent that lost its name while it runs does not ask for it back."""
+    """An agent that loses its name while it runs does not ask for the name again."""
     list(succession.passes(succession.new, 42))
     assert succession.holder == NEW_ENGINE
     third = succession.successor(engine="THIRD")
@@ -188,7 +193,8 @@ def test_take_over_applies_until_the_first_pass_that_writes_the_record(successio
 
 
 def test_two_machines_that_both_keep_the_flag_do_not_take_the_name_in_turn(succession: Succession) -> None:
-    """Each is started again and again. The one that has the name answers the other one's query."""
+    """Both machines are restarted again and again. The one that has the name answers the liveness query of the other
+    one."""
     for _ in range(5):
         succession.old.restarts()
         succession.old.settings = evolve(succession.old.settings, take_over=True)
@@ -201,7 +207,7 @@ def test_two_machines_that_both_keep_the_flag_do_not_take_the_name_in_turn(succe
 
 
 def test_a_take_over_whose_record_could_not_be_written_is_tried_again_at_once(succession: Succession) -> None:
-    """The other agent need not be asked again."""
+    """The other agent was silent for the whole wait, and need not be asked again."""
     list(succession.passes(succession.new, 41))
     succession.registry.failing = lambda change: change.action is Action.RECORD
     assert succession.new.tries_a_pass().result is PassResult.OPERATION_ERROR
@@ -211,7 +217,7 @@ def test_a_take_over_whose_record_could_not_be_written_is_tried_again_at_once(su
 
 
 def test_a_dry_run_shows_the_plan_of_the_take_over_and_asks_nobody() -> None:
-    """It writes nothing, so it need not wait."""
+    """A dry run writes nothing, so it need not wait."""
     registry = RecordingRegistry()
     first_pass(registry, serving("web"))
     version = registry.version
@@ -221,7 +227,7 @@ def test_a_dry_run_shows_the_plan_of_the_take_over_and_asks_nobody() -> None:
 
 
 def test_a_restarted_agent_does_not_answer_the_query_that_it_wrote_before(succession: Succession) -> None:
-    """The wait begins anew, and is no longer than it has to be."""
+    """The restarted agent begins its wait anew. It waits no longer than an agent that finds no query."""
     list(succession.passes(succession.new, 20))
     succession.new.restarts()
     assert {each.waits for each in succession.passes(succession.new, 41)} == {True}
@@ -229,7 +235,8 @@ def test_a_restarted_agent_does_not_answer_the_query_that_it_wrote_before(succes
 
 
 def test_an_owner_that_keeps_the_flag_answers_although_its_engine_never_did(succession: Succession) -> None:
-    """It cannot know that the name is its own, and must not seem dead if it is."""
+    """While its engine is silent, the agent cannot know that the owner name is its own. If the name is its own, the
+    agent must not seem dead."""
     owner = succession.successor(engine=ENGINE)
     owner.source.problem = "no answer in time"
     succession.registry.put(LIVENESS_QUERY, "?")

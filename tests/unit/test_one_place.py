@@ -1,4 +1,4 @@
-"""Registries of one process that turn out to be one place."""
+"""Tests of the check whether several registries of one process are one place in etcd."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_of(*texts: str) -> OnePlaceCheck:
 
 
 def soon() -> Deadline:
-    """A deadline that is not what the test is about."""
+    """Return a deadline that has no influence on these tests."""
     return Deadline.after(10, FakeTime().clock)
 
 
@@ -41,7 +41,7 @@ def soon() -> Deadline:
 def test_registries_with_keys_in_common_are_one_place_if_they_are_one_cluster(
     one: str, other: str, suspects: bool
 ) -> None:
-    """The one that was given first is good. The message names both."""
+    """The registry that was given first may be used. The problem of the other one names both."""
     check = check_of(one, other)
     assert check.suspects == ((one, other) if suspects else ())
     assert check.problem(one, "cluster") == ""
@@ -52,13 +52,13 @@ def test_registries_with_keys_in_common_are_one_place_if_they_are_one_cluster(
 
 @pytest.mark.parametrize("clusters", [("c1", "c2"), ("", ""), ("c1", "")])
 def test_registries_of_other_or_unknown_clusters_are_not_one_place(clusters: tuple[str, str]) -> None:
-    """A registry that has not answered yet is in no known cluster."""
+    """The cluster of a registry that has not answered yet is not known."""
     check = check_of("etcd://a/x", "etcd://b/x")
     assert [check.problem(text, each) for text, each in zip(check.suspects, clusters, strict=True)] == ["", ""]
 
 
 def test_the_later_of_two_spellings_is_not_read_once_the_earlier_one_has_answered() -> None:
-    """So no pass over it writes. The order of the answers does not matter in the end."""
+    """So no pass over the later one writes. It does not matter which of them answers first."""
     texts = ("etcd://127.0.0.1/services", "etcd://localhost/services")
     check = check_of(*texts)
     first, second = (checked(MemoryRegistry(), text, check) for text in texts)
@@ -70,7 +70,7 @@ def test_the_later_of_two_spellings_is_not_read_once_the_earlier_one_has_answere
 
 
 def test_a_checked_registry_does_everything_else_as_before() -> None:
-    """It reads records and inner prefixes, and writes."""
+    """A checked registry reads keys, records and inner prefixes, and writes, as an unchecked one does."""
     registry = MemoryRegistry()
     registry.put(RecordKeys("/services").record("core-02"), "theirs")
     registry.put(RecordKeys("/services/x").record("core-02"), "theirs")

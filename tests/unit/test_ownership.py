@@ -103,8 +103,8 @@ def test_only_a_default_id_names_this_host_as_the_owner(key: str, id_is_ours: bo
 def test_a_key_with_the_right_value_is_adopted_unless_only_another_host_claims_it(
     claims: Mapping[str, Claim], contested: tuple[str, ...], adopted: bool
 ) -> None:
-    """In a pass that may adopt, a key that already holds the right value, for example one that registrator left, is
-    taken for ours."""
+    """In a pass that may adopt, a key that already holds the right value counts as this host's. registrator, for
+    example, may have left such a key."""
     assert ownership_with(claims, *contested, may_adopt=True).adopts(Stored(CUSTOM, VALUE, 7)) is adopted
 
 
@@ -113,7 +113,7 @@ def test_a_key_with_the_right_value_is_adopted_unless_only_another_host_claims_i
 def test_any_other_pass_adopts_no_key_that_the_record_does_not_claim(
     claims: Mapping[str, Claim], contested: tuple[str, ...], adopted: bool
 ) -> None:
-    """Whoever wrote the key may rely on it, whatever its value."""
+    """Whoever wrote the key may rely on it, even if it has the right value."""
     assert ownership_with(claims, *contested).adopts(Stored(CUSTOM, VALUE, 7)) is adopted
 
 
@@ -135,13 +135,14 @@ def test_the_container_of_a_key_is_known_from_record_memory_or_id(
     assert ownership_with(claims, known=known).container_of(key) == expected
 
 
-# Prefixes within this one.
+# Inner prefixes: prefixes within this one that have owner records of their own.
 
 INNER = InnerPrefix("/services/nginx", ("core-02",))
 
 
 def test_a_key_below_an_inner_prefix_is_somebody_elses_whatever_shows_that_it_is_ours() -> None:
-    """The agents of that prefix keep it: neither our id nor our claim counts, and it is not adopted."""
+    """The key belongs to the agents of the inner prefix. Neither our id nor our claim counts, and the key is not
+    adopted."""
     ownership = ownership_with(our_claim(VALUE), may_adopt=True, inner=(INNER,))
     for key in (OURS, CUSTOM):
         assert not ownership.owns(Stored(key, VALUE, 7))
@@ -153,7 +154,7 @@ def test_a_key_below_an_inner_prefix_is_somebody_elses_whatever_shows_that_it_is
 
 @pytest.mark.parametrize("stored_value", [None, VALUE, "x:1"])
 def test_a_key_below_an_inner_prefix_is_not_claimed(stored_value: str | None) -> None:
-    """It will not be written. An earlier claim goes."""
+    """The key will not be written, so it needs no claim. An earlier claim is dropped."""
     ownership = ownership_with(our_claim(VALUE), may_adopt=True, inner=(INNER,))
     assert ownership.next_claims({CUSTOM: ENTRY}, registry_with(stored_value)) == {}
 
@@ -190,7 +191,7 @@ def test_other_hosts_records_are_needed_only_for_keys_that_cannot_be_decided_wit
 def test_a_pass_that_may_adopt_needs_other_records_for_what_it_would_adopt(
     stored_value: str | None, needed: set[str]
 ) -> None:
-    """The key may be another host's."""
+    """Another host's record may claim the key."""
     ownership = ownership_with(may_adopt=True)
     assert ownership.keys_needing_other_records({CUSTOM: ENTRY}, registry_with(stored_value)) == needed
 
@@ -301,7 +302,7 @@ def test_the_next_record_claims_each_custom_key_that_will_be_written_or_is_still
     ("contested", "claimed"), [((), {CUSTOM: CLAIM}), ((CUSTOM,), {})], ids=["nobody's", "another's"]
 )
 def test_the_next_record_claims_what_a_pass_adopts(contested: tuple[str, ...], claimed: Mapping[str, Claim]) -> None:
-    """From then on the key counts as written by this host."""
+    """From then on an adopted key counts as written by this host."""
     ownership = ownership_with({}, *contested, may_adopt=True)
     assert ownership.next_claims({CUSTOM: ENTRY}, registry_with(VALUE)) == claimed
 

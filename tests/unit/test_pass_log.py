@@ -109,7 +109,7 @@ def test_a_change_that_failed_is_logged_as_a_warning(log: CapturedPassLog, ended
 
 
 def tried(times: int, ended: Result = Result.REJECTED) -> PassReport:
-    """Return the report of a pass that tried a change for so many times in a row, and did not make it."""
+    """Return the report of a pass that tried a change for the ``times``-th time in a row, and did not make it."""
     report = planned(added(KEY), ended=ended, result=PassResult.INCOMPLETE, wanted=3, in_sync=2)
     return evolve(report, setbacks={KEY: evolve(report.setbacks[KEY], tries=times)})
 
@@ -118,7 +118,7 @@ def tried(times: int, ended: Result = Result.REJECTED) -> PassReport:
 def test_a_change_that_is_never_made_is_logged_once_and_then_every_sixty_tries(
     log: CapturedPassLog, ended: Result
 ) -> None:
-    """That is about once an hour. Passes in which it waits log nothing."""
+    """Sixty tries take about an hour. A pass in which the change waits logs nothing."""
     told = [times for times in range(1, 123) if log.lines(tried(times, ended))]
     assert told == [1, 61, 121]
     waits = evolve(tried(122, ended), outcomes=(Outcome(added(KEY), Result.WAITING, DETAIL),))
@@ -126,7 +126,8 @@ def test_a_change_that_is_never_made_is_logged_once_and_then_every_sixty_tries(
 
 
 def test_many_changes_that_are_not_made_have_ten_lines_and_a_number(log: CapturedPassLog) -> None:
-    """A full etcd refuses every one of hundreds."""
+    """A full etcd, for example, refuses hundreds of changes. Ten of them have a line each, and one more line has the
+    number of the others."""
     changes = [added(f"/services/web/core-01:web-{number}:80") for number in range(300)]
     lines = log.lines(planned(*changes, ended=Result.REJECTED, result=PassResult.INCOMPLETE))
     assert [line["event"] for line in lines] == ["change failed"] * 10 + ["further changes failed"]
@@ -135,7 +136,7 @@ def test_many_changes_that_are_not_made_have_ten_lines_and_a_number(log: Capture
 
 
 def test_the_first_pass_that_succeeds_except_for_a_change_says_so() -> None:
-    """The number of changes that were not made is in the line only if there are some."""
+    """The line has the number of changes that were not made, but only if there are some."""
     assert CapturedPassLog().lines(tried(2)) == [
         {
             "event": "first pass succeeded",
@@ -149,7 +150,7 @@ def test_the_first_pass_that_succeeds_except_for_a_change_says_so() -> None:
 
 
 def test_a_pass_that_runs_out_of_time_has_one_line_for_all_that_it_left(log: CapturedPassLog) -> None:
-    """Progress is no failure. The changes that were made have a line each, as always."""
+    """A pass that makes progress has not failed. The changes that it made have a line each, as always."""
     keys = [f"/services/web/core-01:web-{number}:80" for number in range(600)]
     ended = [Result.APPLIED] * 2 + [Result.SKIPPED] * 598
     outcomes = tuple(Outcome(added(key), each) for key, each in zip(keys, ended, strict=True))
@@ -167,7 +168,7 @@ def test_a_pass_that_runs_out_of_time_has_one_line_for_all_that_it_left(log: Cap
 
 
 def test_passes_that_fail_at_the_normal_interval_are_logged_when_they_say_something_else(log: CapturedPassLog) -> None:
-    """A change that gets no answer waits by itself, and each pass meanwhile says the same."""
+    """A change that gets no answer waits until it is tried again, and meanwhile each pass has the same problem."""
     silent = planned(added(KEY), ended=Result.FAILED, result=PassResult.OPERATION_ERROR)
     waits = evolve(silent, outcomes=(Outcome(added(KEY), Result.WAITING, DETAIL),))
     assert [line["event"] for line in log.lines(silent)] == ["change failed", "pass failed"]
@@ -208,7 +209,8 @@ def test_the_first_success_after_failures_is_logged_and_restarts_their_count(log
 
 
 def test_a_host_without_an_address_is_logged_when_it_begins_or_its_cause_changes(log: CapturedPassLog) -> None:
-    """Its passes come as fast as ever, so a line for each would fill the log. It is logged again after a success."""
+    """Such passes are as frequent as ever, so a line for each would fill the log. If the problem comes back after a
+    success, it is logged again."""
     missing = planned(result=PassResult.NO_ADDRESS)
     (line,) = log.lines(missing)
     assert (line["event"], line["result"], line["problem"]) == ("pass failed", "no-address", DETAIL)
@@ -287,8 +289,8 @@ def test_lines_are_sorted_by_container(log: CapturedPassLog) -> None:
 
 
 def held_back(count: int) -> PassReport:
-    """Return the report of a pass whose guard held this many deletes back, on a host with ten entries. One of the
-    containers still runs."""
+    """Return the report of a pass whose guard held this many deletes back, on a host with ten entries. The container of
+    one of these deletes still runs."""
     deletes = tuple(removed(f"/a/b/{number}") for number in range(count))
     held = {each.key: HeldDelete(Presence.ABSENT, 1, 0.0) for each in deletes}
     held[deletes[0].key] = HeldDelete(Presence.RUNNING, 1, 0.0)
@@ -296,8 +298,8 @@ def held_back(count: int) -> PassReport:
 
 
 def test_held_deletes_are_logged_when_their_number_changes(log: CapturedPassLog) -> None:
-    """The line has the number of deletes and of entries, and what the engine says of the containers. That no deletes
-    are held back any more is logged once."""
+    """The line has the number of deletes, the number of the host's entries, and what the engine says of the containers.
+    Another line says once that no deletes are held back any more."""
     line = {"event": "deletes held back until seen again", "log_level": "warning", "own": 10}
     assert log.lines(held_back(6)) == [{**line, "deletes": 6, "containers": "5 absent, 1 running"}]
     assert log.lines(held_back(6)) == []
@@ -342,7 +344,7 @@ def test_an_owner_conflict_is_logged_with_the_flags_that_help(log: CapturedPassL
 
 
 def test_a_take_over_that_waits_is_logged_once() -> None:
-    """Its passes are as frequent as ever. A new wait, and the end of the wait, are logged."""
+    """Passes that wait are as frequent as ever, so only a new wait and the end of a wait are logged."""
     log = CapturedPassLog()
     wait = LivenessWait("OTHER", 1.0)
 
@@ -354,7 +356,7 @@ def test_a_take_over_that_waits_is_logged_once() -> None:
 
 
 def test_another_agent_with_other_flags_is_logged_when_it_appears_changes_and_is_gone(log: CapturedPassLog) -> None:
-    """A pass that made no plan shows nothing new."""
+    """Passes in which the differences are the same log nothing."""
     reports = [
         evolve(planned(), disagreement="'ip' is 'a' here and 'b' there"),
         evolve(planned(), disagreement="'ip' is 'a' here and 'b' there"),
@@ -371,7 +373,7 @@ def test_another_agent_with_other_flags_is_logged_when_it_appears_changes_and_is
 
 
 def test_a_new_name_of_the_host_is_logged_when_it_comes_and_when_it_goes(log: CapturedPassLog) -> None:
-    """The warning has both names. A pass that failed before it knew the name says nothing of it."""
+    """The warning has both names. A pass that failed before it knew the name logs nothing about it."""
     renamed = evolve(IDLE, new_name="core-02")
     (line,) = log.lines(renamed)
     assert (line["log_level"], line["owner"], line["name"]) == ("warning", "core-01", "core-02")
@@ -385,7 +387,7 @@ def test_a_new_name_of_the_host_is_logged_when_it_comes_and_when_it_goes(log: Ca
 
 
 def test_each_inner_prefix_is_logged_once_with_what_clears_an_abandoned_one(log: CapturedPassLog) -> None:
-    """Passes that did not need to know them come in between."""
+    """The line is not repeated after passes that did not ask for the inner prefixes."""
     one = InnerPrefix("/services/registrator", ("core-01", "core-02"))
     other = InnerPrefix("/services/team", tuple(f"core-{number:02}" for number in range(30)))
     (line,) = log.lines(evolve(IDLE, inner=(one,)))

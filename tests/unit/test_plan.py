@@ -163,7 +163,7 @@ def test_a_key_that_cannot_be_shown_to_be_ours_is_a_conflict() -> None:
 
 
 def test_a_key_with_the_wanted_value_that_nobody_claims_is_a_conflict_that_names_the_cure() -> None:
-    """Somebody else wrote it and may rely on it."""
+    """Somebody else wrote the key and may rely on it. The refusal names --adopt, which takes the key over."""
     result = plan_of(DESIRED_CUSTOM, registry_with({CUSTOM: VALUE}))
     assert (result.changes, result.foreign, result.settled) == ((), 1, {})
     (refusal,) = result.refusals
@@ -177,7 +177,7 @@ def test_a_key_with_the_wanted_value_that_nobody_claims_is_a_conflict_that_names
 @pytest.mark.parametrize("wanted", [DESIRED, DESIRED_CUSTOM], ids=["default id", "custom id"])
 @pytest.mark.parametrize("value", [None, VALUE, "x:1"])
 def test_an_entry_that_would_land_below_an_inner_prefix_is_refused(wanted: Desired, value: str | None) -> None:
-    """Whatever is there belongs to the agents of that prefix, and is neither changed nor deleted."""
+    """Whatever is stored there belongs to the agents of the inner prefix, so it is neither changed nor deleted."""
     stored = {} if value is None else {OURS: value, CUSTOM: value}
     inner = (InnerPrefix("/services/nginx", ("core-01",)),)
     result = plan_of(wanted, registry_with(stored), inner=inner, claims=our_claims(CUSTOM), may_adopt=True)
@@ -224,7 +224,7 @@ UNADDRESSED_CUSTOM = Desired(unaddressed={CUSTOM: entry(entry_id="custom", addre
 def test_a_key_whose_entry_lacks_this_hosts_address_is_held_while_its_port_is_the_wanted_one(
     value: str, held: bool
 ) -> None:
-    """A key with another port, or with none that can be read, is wrong whatever the address is."""
+    """A key with another port, or with a value in which no port can be read, is wrong whatever the address is."""
     result = plan_of(UNADDRESSED, registry_with({OURS: value}))
     assert [each.key for each in result.held] == [OURS] * held
     assert [f"{each.action.value} {each.reason.value}" for each in result.changes] == ["delete orphan"] * (not held)
@@ -233,7 +233,7 @@ def test_a_key_whose_entry_lacks_this_hosts_address_is_held_while_its_port_is_th
 
 
 def test_a_key_that_is_not_there_is_not_created_without_an_address() -> None:
-    """There is nothing to write."""
+    """Without an address there is no value to write."""
     result = plan_of(UNADDRESSED, registry_with({THEIRS: VALUE}))
     assert (result.changes, result.held, result.foreign) == ((), (), 1)
 
@@ -246,14 +246,14 @@ def test_a_key_that_is_not_there_is_not_created_without_an_address() -> None:
 def test_a_custom_key_without_an_address_is_held_only_where_it_is_ours(
     claims: dict[str, Claim], known: dict[str, Known], held: bool
 ) -> None:
-    """It is never changed, whoever has it."""
+    """The key is never changed, whether or not it is this host's."""
     result = plan_of(UNADDRESSED_CUSTOM, registry_with({CUSTOM: VALUE}), known, claims=claims)
     assert (result.changes, [each.key for each in result.held]) == ((), [CUSTOM] * held)
     assert result.foreign == (not held)
 
 
 def test_a_held_key_is_renewed_and_excludes_others_from_its_place() -> None:
-    """It stays, so its lifetime must not end, and no key can lie below it."""
+    """A held key stays, so it must not expire, and no other key can lie below it."""
     below = evolve(UNADDRESSED, by_key={f"{OURS}/x": entry("nginx/core-01:web:80", "x")})
     result = plan_of(below, registry_with({OURS: VALUE}, 1), lifetime=Lifetime(30, 10))
     assert [(each.action, each.value) for each in result.changes] == [(Action.RENEW, VALUE)]
@@ -261,7 +261,7 @@ def test_a_held_key_is_renewed_and_excludes_others_from_its_place() -> None:
 
 
 def test_the_keys_of_a_held_container_are_among_the_held_ones() -> None:
-    """They are sorted."""
+    """The plan lists them sorted by key."""
     keys = [OURS, "/services/a/core-01:web:80"]
     result = plan_of(Desired(held=HELD_CONTAINERS), registry_with(dict.fromkeys(keys, VALUE)))
     assert [each.key for each in result.held] == sorted(keys)
@@ -345,7 +345,7 @@ REASON_AND_DETAIL = ("refused", REFUSED.detail)
 def test_the_key_of_a_port_that_is_refused_is_deleted_for_that_reason(
     known: dict[str, Known], refusals: list[Refusal], expected: tuple[str, str] | None
 ) -> None:
-    """The change says why. Another port's refusal says nothing about the key."""
+    """The change has the text of the refusal. The refusal of another port says nothing about the key."""
     (change,) = plan_of(Desired(refusals=tuple(refusals)), registry_with({OURS: VALUE}), known).changes
     assert change.action is Action.DELETE
     assert (change.reason.value, change.detail) == (expected or ("gone" if known else "orphan", ""))
@@ -356,7 +356,7 @@ def test_the_key_of_a_port_that_is_refused_is_deleted_for_that_reason(
 def test_each_key_of_a_port_with_several_bindings_is_deleted_for_that_reason(
     key: str, ours: bool, serves: bool
 ) -> None:
-    """Whether the container has other entries makes no difference to ids that tell the port."""
+    """These ids tell the port, so it makes no difference whether the container has other entries."""
     wanted = evolve(wanting(entry("b")) if serves else Desired(), refusals=(REFUSED,))
     planned = plan_of(wanted, registry_with({f"/services/nginx/core-01:web:{key}": VALUE}))
     (change,) = (each for each in planned.changes if each.action is Action.DELETE)
@@ -375,7 +375,7 @@ def test_each_key_of_a_port_with_several_bindings_is_deleted_for_that_reason(
 def test_a_custom_id_does_not_tell_the_port_so_its_container_must_have_no_entry(
     refusal: Refusal, others: Desired, reason: Reason
 ) -> None:
-    """Else the refusal may be about another port."""
+    """If the container has another entry, the refusal may be about another port than that of the key."""
     wanted = evolve(others, refusals=(refusal,))
     planned = plan_of(wanted, registry_with({CUSTOM: VALUE}), claims=our_claims(CUSTOM))
     assert [each.reason for each in planned.changes if each.action is Action.DELETE] == [reason]
@@ -387,7 +387,8 @@ def test_a_custom_id_does_not_tell_the_port_so_its_container_must_have_no_entry(
 @pytest.mark.parametrize("damage", ["\ufffd", b"\xff".decode(errors="surrogateescape")], ids=["as by v2", "as by v3"])
 @pytest.mark.parametrize("key", ["nginx/core-01:w{}b:80", "ngi{}nx/core-01:web:80"], ids=["id", "name"])
 def test_a_key_that_is_not_utf_8_is_foreign(key: str, damage: str) -> None:
-    """By v2 its text does not name it, so that its delete would be asked for in each pass."""
+    """By v2 the text that etcd gives for such a key does not name it. So the key could not be deleted, and each pass
+    would try again."""
     stored = registry_with({f"/services/{key.format(damage)}": VALUE})
     result = plan_of(NOTHING_DESIRED, stored)
     assert (result.changes, result.foreign, result.own) == ((), 1, 0)
@@ -402,7 +403,7 @@ def test_a_key_that_is_not_utf_8_is_foreign(key: str, damage: str) -> None:
 def test_an_own_key_whose_value_is_not_utf_8_is_repaired_like_any_other(
     damage: str, wanted: Desired, action: Action
 ) -> None:
-    """Its key tells whose it is."""
+    """The key can be read, and it tells whose it is."""
     assert [each.action for each in plan_of(wanted, registry_with({OURS: damage})).changes] == [action]
 
 
@@ -632,7 +633,7 @@ def test_law_an_interrupted_pass_leaves_no_orphan(
 
 @given(WANTED, STORES, LIFETIMES)
 def test_law_no_change_is_about_a_foreign_key(wanted: Desired, store: Store, lifetime: Lifetime) -> None:
-    """The only exception is, for a host without a record, a wanted key that already has the right value and that no
+    """There is one exception: a host without a record adopts a wanted key that already has the right value and that no
     other host claims."""
     changed = {change.key for change in plan_for(wanted, store.registry(lifetime), lifetime).changes}
     foreign = {key for key in store.values if not store.is_ours(key)}

@@ -1,4 +1,4 @@
-"""What a command loads before it does its work, and what the help says of all of them."""
+"""Tests of what a command loads before it does its work, and of what the help says about the commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.support.processes import REPOSITORY, clean_environment, free_ports
 from tests.unit.conftest import Ran
 
-#: The libraries that the agent is made of, with the parts of the program that are not for every command.
+#: The libraries and parts of the program that the agent needs, and that not every command needs.
 HEAVY = {
     "attrs",
     "controller.cli",
@@ -28,7 +28,7 @@ HEAVY = {
     "waitress",
 }
 
-#: Runs the program with the arguments, and then prints its exit code and which modules are loaded.
+#: The source of a program that runs wharfinger, and then prints its exit code and the names of the loaded modules.
 PROGRAM = """
 import json, sys
 from controller.__main__ import main
@@ -55,7 +55,7 @@ def loaded(*args: str) -> tuple[int, set[str]]:
 
 
 def test_health_loads_no_library_but_that_of_the_command_line() -> None:
-    """It runs again and again, also on a busy machine, and only sends one request."""
+    """``health`` runs again and again, also on a busy machine, and only sends one request."""
     code, modules = loaded("health", f"http://127.0.0.1:{free_ports(1)[0]}/healthz")
     assert code == 1
     assert modules & HEAVY == set()
@@ -63,14 +63,14 @@ def test_health_loads_no_library_but_that_of_the_command_line() -> None:
 
 
 def test_version_loads_no_library_but_that_of_the_command_line() -> None:
-    """It is asked for by scripts."""
+    """Scripts ask for the version."""
     code, modules = loaded("--version")
     assert code == 0
     assert modules & (HEAVY - {"logging"}) == set()
 
 
 def test_a_pass_loads_them_all() -> None:
-    """So the names above are the right ones."""
+    """This shows that the names in HEAVY are right."""
     code, modules = loaded("reconcile", "--dry-run", "nonsense")
     assert code == 1
     assert modules >= HEAVY - {"urllib.request"}
@@ -78,7 +78,7 @@ def test_a_pass_loads_them_all() -> None:
 
 @pytest.mark.parametrize("command", ["deregister", "health", "reconcile", "run"])
 def test_the_help_lists_every_command(ran: Ran, command: str) -> None:
-    """Each has its first sentence beside it, whether or not it was loaded before."""
+    """The first sentence of a command's own help is beside its name, whether or not the command was loaded before."""
     code, out, _ = ran("--help")
     assert code == 0
     (line,) = [line for line in out.splitlines() if line.split()[:1] == [command]]

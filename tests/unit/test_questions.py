@@ -1,4 +1,4 @@
-"""Questions to the engine, in virtual time."""
+"""Tests of the questions to the engine that are asked beside the pass, in virtual time."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from controller.source.questions import (
 )
 from tests.simulation.scheduler import Process, Scheduler
 
-#: Seconds that ``ask`` waits for a first answer, and after which the connection of these tests gives up.
+#: Seconds that ``ask`` waits for the answer to a first question, and the time-out of a connection in these tests.
 PATIENCE, TIMEOUT = 0.5, 5.0
 
-#: What such a wait takes: the answers are looked for now and then.
+#: How long ``ask`` takes if it waits for PATIENCE seconds: it looks for answers only now and then.
 ABOUT_PATIENCE: Any = pytest.approx(PATIENCE + 0.05, abs=0.07)
 
 #: Seconds that a prompt answer takes.
@@ -41,7 +41,7 @@ Replies = Mapping[str, Answer[str] | Silence]
 
 
 def about(seconds: float, within: float = 1e-6) -> Any:
-    """Return what equals about so many seconds."""
+    """Return a value that equals each number that is close to this many seconds."""
     return pytest.approx(seconds, abs=within)
 
 
@@ -57,17 +57,17 @@ class Client:
 
 
 class Engine:
-    """An engine that takes its time, and the questions that it is asked."""
+    """An engine that takes its time, and that keeps note of the questions that it is asked."""
 
     def __init__(self) -> None:
         self.scheduler = Scheduler(random.Random(1))
         self.process = Process(self.scheduler, "agent")
-        #: Seconds until the answer about each subject; those not named are answered at once.
+        #: Seconds until the answer about each subject; subjects that are not in here are answered about promptly.
         self.takes: dict[str, float] = {}
-        #: The connection's time-out for a whole question.
+        #: The time-out of a connection for a whole question, in seconds.
         self.timeout = TIMEOUT
         self.errors: dict[str, Exception] = {}
-        #: Subjects and moments of all questions.
+        #: The subject of each question, and the time at which it was asked.
         self.asked: list[tuple[str, float]] = []
         self.in_flight: Counter[str] = Counter()
         self.most_in_flight = 0
@@ -109,11 +109,11 @@ class Engine:
         return replies, self.scheduler.now - began
 
     def moments(self, subject: str) -> list[float]:
-        """Return when the subject was asked about."""
+        """Return the times at which the subject was asked about."""
         return [moment for asked, moment in self.asked if asked == subject]
 
     def run(self, work: Callable[[], T]) -> T:
-        """Do the work of the asking thread and return what it returns."""
+        """Do the work in the thread that asks, and return its result."""
         done: list[T] = []
         self.process.start(lambda: done.append(work()), "asking")
         self.scheduler.run_until(self.scheduler.now + 10_000.0)
@@ -122,24 +122,24 @@ class Engine:
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    """Return an engine that answers everything at once."""
+    """Yield an engine that answers promptly."""
     engine = Engine()
     yield engine
     engine.scheduler.close()
 
 
 def answered(replies: Replies) -> list[str]:
-    """Return the subjects that were answered about."""
+    """Return the subjects about which the engine answered."""
     return [subject for subject, reply in replies.items() if isinstance(reply, Answer)]
 
 
 def named(start: str, number: int) -> list[str]:
-    """Return so many names of subjects."""
+    """Return the names of this many subjects."""
     return [f"{start}-{each}" for each in range(number)]
 
 
 def test_a_prompt_engine_is_asked_by_one_worker_over_one_connection(engine: Engine) -> None:
-    """There is no worker and no wait for each question. The connection serves the next call, too."""
+    """The questions need no further workers and no waits. The connection serves the next call, too."""
 
     def work() -> tuple[Replies, float]:
         engine.ask("before")
@@ -152,13 +152,14 @@ def test_a_prompt_engine_is_asked_by_one_worker_over_one_connection(engine: Engi
 
 
 def test_nothing_is_asked_and_nobody_waits_where_nothing_is_inquired_about(engine: Engine) -> None:
-    """That is the usual pass."""
+    """The usual pass asks nothing."""
     assert engine.run(engine.ask) == ({}, 0.0)
     assert engine.dials == 0
 
 
 def test_a_subject_that_hangs_is_waited_for_once(engine: Engine) -> None:
-    """Its silence says for how long. Afterwards it costs no time."""
+    """The silence about the subject says for how long there has been no answer. Later calls do not wait for the
+    subject."""
     engine.takes["hung"] = FOREVER
 
     def work() -> list[tuple[Replies, float]]:
@@ -177,7 +178,7 @@ def test_a_subject_that_hangs_is_waited_for_once(engine: Engine) -> None:
 
 @pytest.mark.parametrize("hung", [1, 50, 99, 100])
 def test_however_many_of_a_hundred_hang_the_others_are_answered_within_an_interval(engine: Engine, hung: int) -> None:
-    """Those that hang occupy no worker that another one waits for."""
+    """No question waits for a worker whose question hangs."""
     engine.takes = dict.fromkeys(named("c", hung), FOREVER)
     replies, seconds = engine.run(lambda: engine.ask(*named("c", 100)))
     assert answered(replies) == named("c", 100)[hung:]
@@ -185,14 +186,15 @@ def test_however_many_of_a_hundred_hang_the_others_are_answered_within_an_interv
 
 
 def test_an_engine_that_is_only_slow_is_not_flooded(engine: Engine) -> None:
-    """As long as answers come, there are no more workers."""
+    """As long as answers come, no further workers are started."""
     engine.takes = dict.fromkeys(named("c", 40), 0.09)
     replies, _ = engine.run(lambda: engine.ask(*named("c", 40)))
     assert (len(answered(replies)), engine.most_in_flight) == (40, 1)
 
 
 def test_a_first_question_does_not_wait_behind_those_that_hang(engine: Engine) -> None:
-    """It is answered at once, whether the others were asked for the first time or once more."""
+    """The first question is answered at once, whether the questions that hang were asked for the first time or
+    repeated."""
     engine.takes = dict.fromkeys(named("c", 100), FOREVER)
 
     def work() -> list[tuple[list[str], float]]:
@@ -208,7 +210,7 @@ def test_a_first_question_does_not_wait_behind_those_that_hang(engine: Engine) -
 
 
 def test_there_is_a_maximum_of_workers_and_one_of_those_that_repeat(engine: Engine) -> None:
-    """However many hang, a call ends within half of its time."""
+    """A call ends within half of its time, however many questions hang."""
     engine.takes = dict.fromkeys(named("c", 1000), FOREVER)
 
     def work() -> list[float]:
@@ -229,7 +231,8 @@ def test_there_is_a_maximum_of_workers_and_one_of_those_that_repeat(engine: Engi
 
 
 def test_a_question_without_an_answer_is_repeated_with_a_growing_back_off(engine: Engine) -> None:
-    """There is one at a time, and each counts as a failure. The waits are counted from the end of the question."""
+    """There is one question about a subject at a time, and each one without an answer counts as a failure. A back-off
+    begins at the end of the question."""
     engine.takes["hung"] = FOREVER
 
     def work() -> None:
@@ -246,7 +249,8 @@ def test_a_question_without_an_answer_is_repeated_with_a_growing_back_off(engine
 
 
 def test_an_answer_that_comes_late_is_returned_by_the_next_call(engine: Engine) -> None:
-    """It is returned once. The subject is then like any other: it is waited for again."""
+    """The answer is returned once. From then on the subject is like any other: the next call waits for an answer about
+    it."""
     engine.takes["slow"] = 1.6
 
     def work() -> list[tuple[Replies, float]]:
@@ -261,7 +265,7 @@ def test_an_answer_that_comes_late_is_returned_by_the_next_call(engine: Engine) 
 
 
 def test_a_late_answer_that_does_not_hold_any_more_is_dropped_and_the_question_repeated(engine: Engine) -> None:
-    """It is repeated at once, and still not waited for."""
+    """The question is repeated at once, but the call does not wait for the answer."""
     engine.takes["slow"] = 1.6
 
     def work() -> tuple[Replies, float]:
@@ -275,13 +279,13 @@ def test_a_late_answer_that_does_not_hold_any_more_is_dropped_and_the_question_r
 
 
 def test_an_answer_in_time_need_not_hold(engine: Engine) -> None:
-    """It is newer than what the caller saw before."""
+    """Such an answer is newer than what the caller saw before the call."""
     replies, _ = engine.run(lambda: engine.ask("web", holds=False))
     assert answered(replies) == ["web"]
 
 
 def test_an_answer_to_an_earlier_question_has_to_hold_even_if_it_comes_during_the_call(engine: Engine) -> None:
-    """It may be older than what the caller saw before."""
+    """Such an answer may be older than what the caller saw before the call."""
     engine.takes |= {"slow": 1.0, "new": 0.4}
 
     def work() -> Replies:
@@ -293,8 +297,8 @@ def test_an_answer_to_an_earlier_question_has_to_hold_even_if_it_comes_during_th
 
 
 def test_a_subject_that_is_not_inquired_about_any_more_is_forgotten(engine: Engine) -> None:
-    """When it comes back it is not asked about twice at a time, and a late answer counts only if it still holds. Its
-    back-off is forgotten, too."""
+    """If the subject comes back, there are not two questions about it at a time, and a late answer counts only if it
+    still holds. The subject's back-off is forgotten, too."""
     engine.takes |= {"hung": FOREVER, "slow": 2.0}
 
     def work() -> list[Replies]:
@@ -312,7 +316,8 @@ def test_a_subject_that_is_not_inquired_about_any_more_is_forgotten(engine: Engi
 
 
 def test_a_subject_that_looks_changed_is_asked_about_at_once(engine: Engine) -> None:
-    """A restart may have mended it. It is not waited for."""
+    """A restart may have mended the container, so its question does not wait for the end of a back-off. No call waits
+    for the answer."""
     engine.takes["hung"] = FOREVER
 
     def work() -> float:
@@ -330,7 +335,7 @@ def test_a_subject_that_looks_changed_is_asked_about_at_once(engine: Engine) -> 
 
 
 def test_a_prompt_error_is_told_and_the_next_call_asks_again(engine: Engine) -> None:
-    """There is no back-off: it costs nothing."""
+    """The call returns the error. There is no back-off, because a prompt error costs no time."""
     engine.errors["web"] = OSError("odd")
 
     def work() -> tuple[Replies, Replies]:
@@ -345,14 +350,14 @@ def test_a_prompt_error_is_told_and_the_next_call_asks_again(engine: Engine) -> 
 
 
 def engine_error(replies: Replies) -> Exception | None:
-    """Return the error that the only reply tells."""
+    """Return the error in the only reply."""
     (reply,) = replies.values()
     assert isinstance(reply, Silence)
     return reply.error
 
 
 def test_an_error_that_takes_its_time_leads_to_a_back_off(engine: Engine) -> None:
-    """Else it would cost each pass that time. The silence has the error."""
+    """Without a back-off, the question would cost each pass that time. The silence has the error."""
     engine.takes["web"], engine.errors["web"] = 0.3, OSError("odd")
 
     def work() -> list[tuple[Replies, float]]:
@@ -364,7 +369,8 @@ def test_an_error_that_takes_its_time_leads_to_a_back_off(engine: Engine) -> Non
 
 
 def test_a_question_that_its_connection_does_not_end_is_given_up(engine: Engine) -> None:
-    """As with an answer that comes byte by byte. What comes of it at last does not count."""
+    """The time-out of a connection may not end a question whose answer comes byte by byte. If such a question is
+    answered or fails later, that does not count."""
     engine.takes["trickles"], engine.timeout = 100.0, FOREVER
 
     def work() -> Replies:
@@ -379,7 +385,7 @@ def test_a_question_that_its_connection_does_not_end_is_given_up(engine: Engine)
 
 
 def test_a_connection_that_cannot_be_opened_is_an_error_of_the_question(engine: Engine) -> None:
-    """The next question opens one."""
+    """The next question opens a connection."""
     dial, refused = engine._dial, OSError("refused")
 
     def fail() -> Client:
@@ -393,7 +399,7 @@ def test_a_connection_that_cannot_be_opened_is_an_error_of_the_question(engine: 
 
 
 def test_few_connections_are_kept_and_a_reset_closes_them(engine: Engine) -> None:
-    """After a reset, what was slow is waited for again: another engine may answer."""
+    """After a reset another engine may answer, so a call waits again for a subject that was slow before."""
     engine.takes = dict.fromkeys(named("c", 100), FOREVER)
 
     def work() -> float:

@@ -84,7 +84,8 @@ INNER = RecordKeys("/services/registrator")
 def test_an_inner_prefix_is_one_within_another_that_has_owner_records(
     outer: str, found: dict[str, tuple[str, ...]]
 ) -> None:
-    """A prefix without records, the outer one itself, and one whose name only begins alike are none."""
+    """There is no inner prefix without records. The outer prefix itself is none, nor is a prefix whose name only begins
+    alike."""
     keys = [INNER.record("core-02"), INNER.record("core-01"), RecordKeys("/services/a b/c").record("core-03")]
     keys += [RecordKeys(prefix).record("core-01") for prefix in ("", "/services", "/elsewhere")]
     keys += [RecordKeys("/services/asked").liveness_query("core-01"), "/services/registrator/record", f"{ROOT}/record"]
@@ -93,7 +94,7 @@ def test_an_inner_prefix_is_one_within_another_that_has_owner_records(
 
 
 def test_an_inner_prefix_contains_the_keys_below_it() -> None:
-    """A key beside it that begins alike is not below it."""
+    """A key beside the inner prefix whose name begins alike is not below it."""
     inner = InnerPrefix("/services/registrator", ("core-01",))
     assert inner.contains("/services/registrator/web/core-01:web:80")
     assert not inner.contains("/services/registrator-2/core-01:web:80")

@@ -112,7 +112,7 @@ def test_text_in_other_alphabets_is_not_escaped() -> None:
 
 
 def test_an_entry_that_is_held_has_a_line_and_a_document() -> None:
-    """Both have its key and its value, escaped in the line."""
+    """Both have the key and the value of the entry. In the line they are escaped."""
     report = planned(held=(Stored(f"/a/{NASTY}", f"1{NASTY}", 7),))
     assert as_text(report, colour=False).splitlines() == [
         f"! /a/{ESCAPED}  1{ESCAPED}  held: stays as it is",
@@ -215,8 +215,8 @@ HELD = evolve(
 
 
 def test_a_delete_that_is_held_back_has_a_line_of_its_own() -> None:
-    """It is after the changes and before the refusals. It names the flag, and what the engine says of the container.
-    The summary counts it."""
+    """The line comes after the changes and before the refusals. It names the flag, and what the engine says of the
+    container. The summary counts the delete."""
     assert as_text(HELD, colour=False).splitlines() == [
         "+ /a/b/core-01:new:80  x:1  (new)",
         "! /a/b/core-01:one:80  x:2  (gone)  held back: see --delete-guard  (container running)",

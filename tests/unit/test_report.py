@@ -38,7 +38,7 @@ def test_the_summary_ends_with_the_deletes_that_are_held_back() -> None:
 
 
 def test_the_summary_counts_the_entries_that_are_held() -> None:
-    """They are mentioned only where there are some."""
+    """The summary mentions held entries only if there are some."""
     assert summary(Plan(held=(Stored("/services/a", "x", 1),))) == (
         "Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused, 1 held."
     )
@@ -56,8 +56,8 @@ def test_the_summary_counts_the_entries_that_are_held() -> None:
 def test_a_pass_that_could_give_no_port_an_address_is_no_success_and_no_outage(
     result: Result, unaddressed: bool, expected: PassResult
 ) -> None:
-    """Nobody is spared by a later pass: neither the engine nor the registry is down. A change without an answer counts
-    more."""
+    """Engine and registry answer, so there is nothing that a back-off would spare. If a change got no answer, the pass
+    has the result for that instead."""
     outcomes = (Outcome(ONE_CHANGE_PER_ACTION[2], result),)
     setbacks = setbacks_after(outcomes, setbacks_after(outcomes, {}, 0.0), 0.0)
     report = PassReport(result_of(Plan(), outcomes, setbacks, unaddressed=unaddressed))
@@ -65,7 +65,7 @@ def test_a_pass_that_could_give_no_port_an_address_is_no_success_and_no_outage(
 
 
 def test_a_pass_waits_only_while_it_is_not_known_whether_the_other_agent_is_alive() -> None:
-    """A pass that failed for another reason does not wait, although the wait goes on."""
+    """A pass that failed for another reason does not count as waiting, although the wait goes on."""
     wait = LivenessWait("ENGINE", 1.0)
     assert PassReport(PassResult.OWNER_CONFLICT, take_over=wait).waits
     assert not PassReport(PassResult.OWNER_CONFLICT, take_over=wait).outage
@@ -112,7 +112,7 @@ def test_the_result_of_a_pass_follows_from_its_outcomes(
 def test_a_host_of_which_the_registry_takes_nothing_at_all_has_failed(
     wanted: int, in_sync: int, other: Result, result: PassResult
 ) -> None:
-    """A single key that is rejected is no dead host."""
+    """A host of which the registry only rejects a single key has not failed."""
     outcomes = (Outcome(added("/a/b"), Result.REJECTED, "no"), Outcome(added("/a/c"), other, "no"))
     setbacks = setbacks_after(outcomes, {}, 0.0)
     assert result_of(Plan(wanted=wanted, in_sync=in_sync), outcomes, setbacks) is result
@@ -120,7 +120,7 @@ def test_a_host_of_which_the_registry_takes_nothing_at_all_has_failed(
 
 @pytest.mark.parametrize(("tries", "result"), [(1, PassResult.SUCCESS), (2, PassResult.INCOMPLETE)])
 def test_a_race_that_is_lost_again_is_no_success(tries: int, result: PassResult) -> None:
-    """Something keeps the change from being made, and the report names it."""
+    """Something keeps the change from being made, so the report names the change."""
     outcomes, setbacks = (Outcome(added("/a/b"), Result.CONFLICT, "it changed"),), dict[str, Setback]()
     for _ in range(tries):
         setbacks = setbacks_after(outcomes, setbacks, 0.0)
@@ -139,7 +139,8 @@ def test_a_race_that_is_lost_again_is_no_success(tries: int, result: PassResult)
     ids=str,
 )
 def test_an_answer_that_the_end_of_the_pass_cuts_off_is_no_failure(ended: list[Result], result: PassResult) -> None:
-    """The next pass reads what became of the last change."""
+    """The next pass reads whether the last change was made. A pass that made no change at all has failed all the
+    same."""
     outcomes = tuple(Outcome(added(f"/a/{number}"), each, "no") for number, each in enumerate(ended))
     late = result_of(Plan(in_sync=1), outcomes, setbacks_after(outcomes, {}, 0.0), late=True)
     assert late is result
@@ -147,7 +148,7 @@ def test_an_answer_that_the_end_of_the_pass_cuts_off_is_no_failure(ended: list[R
 
 
 def test_the_problem_names_the_first_change_that_was_not_made_and_counts_the_others() -> None:
-    """Of a pass that got on it says how far."""
+    """If the pass made progress and ran out of time, the problem says how far it came."""
     made, rejected, waits, late = (
         Outcome(added(f"/a/{result.value}"), result, f"it is {result.value}")
         for result in (Result.APPLIED, Result.REJECTED, Result.WAITING, Result.SKIPPED)
@@ -180,12 +181,13 @@ def test_the_problem_names_the_first_change_that_was_not_made_and_counts_the_oth
 def test_a_claim_is_withdrawn_once_its_key_is_deleted_or_turns_out_to_be_somebody_elses(
     outcome: Outcome, withdrawn: bool
 ) -> None:
-    """A change whose answer was lost may have been made, or may still be."""
+    """If the answer to a change was lost, the change may have been made, or may still be made, so the claim stays."""
     assert withdrawn_claims([outcome], ()) == ({"k"} if withdrawn else set())
 
 
 def test_an_earlier_claim_outlives_a_create_that_ends_in_a_conflict() -> None:
-    """This host may have created the key in an earlier pass whose answer was lost. A delete withdraws it."""
+    """This host may have created the key in an earlier pass whose answer was lost. A delete of the key withdraws
+    the claim."""
     lost = Outcome(added("k"), Result.CONFLICT, version=9)
     assert withdrawn_claims([lost], {"k"}) == set()
     assert withdrawn_claims([Outcome(removed("k"), Result.APPLIED)], {"k"}) == {"k"}

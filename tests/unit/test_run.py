@@ -33,7 +33,8 @@ class Program:
     """`tests.support.loop_program` in a child process."""
 
     def __init__(self, log: Path, *modes: str, stderr: int = subprocess.STDOUT, shell: str = 'exec "$@"') -> None:
-        """`stderr` is its standard error, by default the log. `shell` is the script that starts it."""
+        """Start the program. `stderr` is its standard error, by default the log. `shell` is the script that starts the
+        program."""
         argv = ["sh", "-c", shell, "sh", sys.executable, "-m", "tests.support.loop_program", *modes]
         self.child = Child(argv, log, cwd=REPOSITORY, stderr=stderr)
         self.child.start()
@@ -142,7 +143,7 @@ def test_a_line_of_the_log_names_its_registry_if_there_are_several(
 
 @pytest.fixture
 def pipe() -> Iterator[UnreadPipe]:
-    """A pipe that nobody reads."""
+    """Yield a pipe that nobody reads."""
     pipe = UnreadPipe()
     yield pipe
     pipe.close()
@@ -152,7 +153,8 @@ def pipe() -> Iterator[UnreadPipe]:
 def test_passes_and_stopping_do_not_wait_for_a_log_that_nobody_reads(
     log: Path, pipe: UnreadPipe, number: signal.Signals
 ) -> None:
-    """Standard error is a full pipe from the start. The end waits for it for a second, and no longer."""
+    """Standard error is a full pipe from the start. The end of the program waits for the pipe for one second at
+    most."""
     program = Program(log, "calm", "chatty", stderr=pipe.fill().writing)
     program.child.signal(HUP)
     program.wait_for_passes(4)
@@ -163,7 +165,7 @@ def test_passes_and_stopping_do_not_wait_for_a_log_that_nobody_reads(
 
 
 def test_the_end_does_not_wait_for_a_log_that_nobody_reads_and_a_pass_that_hangs(log: Path, pipe: UnreadPipe) -> None:
-    """The pipe gets full later, and by what others write to it."""
+    """The pipe gets full after the start of the program, by what others write to it."""
     program = Program(log, "calm", "stuck", stderr=pipe.writing)
     pipe.fill()
     begun = time.monotonic()
@@ -173,7 +175,7 @@ def test_the_end_does_not_wait_for_a_log_that_nobody_reads_and_a_pass_that_hangs
 
 
 def test_a_log_that_is_read_again_tells_how_many_lines_were_lost(log: Path, pipe: UnreadPipe) -> None:
-    """It goes on with the newest lines, and those of the end are not lost."""
+    """The log goes on with the newest lines, and the lines about the end of the program are not lost."""
     program = Program(log, "chatty", stderr=pipe.fill().writing)
     lines = log_lines(program, pipe, until="stopping, the entries stay")
     assert program.exit_code() == 0
@@ -185,7 +187,8 @@ def test_a_log_that_is_read_again_tells_how_many_lines_were_lost(log: Path, pipe
 
 
 def test_a_standard_error_that_others_made_non_blocking_is_waited_for(log: Path, pipe: UnreadPipe) -> None:
-    """What is set for an open file counts for everybody who shares it. It stays as it is, and no line is lost."""
+    """Being non-blocking is a setting of the open file, which counts for everybody who shares the file. So the program
+    leaves the setting as it is, and loses no line."""
     os.set_blocking(pipe.writing, False)
     program = Program(log, "calm", stderr=pipe.fill().writing)
     lines = log_lines(program, pipe, until="stopping, the entries stay")
@@ -217,7 +220,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("shell", BROKEN.values(), ids=BROKEN.keys())
 def test_a_standard_error_that_takes_nothing_changes_nothing_else(log: Path, pipe: UnreadPipe, shell: str) -> None:
-    """Signals work, and the exit code is that of a good end."""
+    """Signals still work, and the exit code is that of a program that was asked to stop."""
     pipe.break_off()
     program = Program(log, "calm", "chatty", stderr=pipe.writing, shell=shell)
     program.child.signal(HUP)
@@ -269,7 +272,7 @@ def test_a_port_that_is_in_use_is_an_error_at_the_start() -> None:
 
 
 def test_an_error_at_the_start_that_nobody_reads_can_be_ended_by_a_signal(log: Path, pipe: UnreadPipe) -> None:
-    """The message waits for its reader, as that of any program. The signals are not blocked meanwhile."""
+    """The program waits until its message is read, as any program does. Signals are not blocked meanwhile."""
     child = Child([*PROGRAM, "nonsense://"], log, cwd=REPOSITORY, env=clean_environment(), stderr=pipe.fill().writing)
     child.start()
     wait_until(lambda: waits_to_write_into_a_pipe(child.pid), what="the message")

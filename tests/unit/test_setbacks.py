@@ -14,12 +14,13 @@ from tests.support.reports import added, altered, recorded, removed, renewed
 KEY = "/services/web/core-01:web:80"
 CREATE = added(KEY)
 
-#: How a change ends that is not made.
+#: The results of a change that was tried and not made.
 NOT_MADE = [Result.FAILED, Result.REJECTED, Result.CONFLICT]
 
 
 def waits(change: Change, result: Result, times: int) -> list[float]:
-    """Return the seconds that a change waits after each of these tries, each of them made when it was due."""
+    """Return how many seconds a change waits after each of ``times`` tries. Each try is made when it is due, and ends
+    with ``result``."""
     setbacks: Mapping[str, Setback] = {}
     found, now = [], 0.0
     for _ in range(times):
@@ -31,24 +32,25 @@ def waits(change: Change, result: Result, times: int) -> list[float]:
 
 @pytest.mark.parametrize("change", [CREATE, altered(KEY, "a", "b"), removed(KEY), recorded()], ids=lambda c: c.action)
 def test_a_change_that_is_rejected_waits_longer_each_time_and_a_minute_at_most(change: Change) -> None:
-    """Every kind of change does."""
+    """This holds for every kind of change but renewals."""
     assert waits(change, Result.REJECTED, 9) == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
 @pytest.mark.parametrize("result", [Result.CONFLICT, Result.FAILED], ids=lambda each: each.value)
 def test_the_first_lost_race_or_answer_costs_no_time(result: Result) -> None:
-    """The next pass reads what became of the key. If it happens again and again, the change waits like any other."""
+    """The change is tried again at once, because the next pass reads what became of the key. If that happens again and
+    again, the change waits like one that is rejected."""
     assert waits(CREATE, result, 9) == [0, 1, 2, 4, 8, 16, 32, 60, 60]
 
 
 @pytest.mark.parametrize("result", NOT_MADE, ids=lambda each: each.value)
 def test_a_renewal_never_waits(result: Result) -> None:
-    """The key expires meanwhile."""
+    """The key would expire while its renewal waits."""
     assert waits(renewed(KEY), result, 4) == [0, 0, 0, 0]
 
 
 def test_only_the_change_that_was_not_made_waits_and_only_until_it_is_due() -> None:
-    """Another key, another action and another value are tried at once."""
+    """A change of another key, another action and another value are tried at once."""
     setbacks = setbacks_after([Outcome(CREATE, Result.REJECTED, "no")], {}, 100.0)
     others = [added("/services/web/core-01:db:80"), altered(KEY, "a", "b"), removed(KEY), added(KEY, "10.0.0.1:8001")]
     assert waiting(others, setbacks, 100.0) == {}
@@ -58,7 +60,7 @@ def test_only_the_change_that_was_not_made_waits_and_only_until_it_is_due() -> N
 
 
 def test_another_change_of_the_key_begins_to_count_anew() -> None:
-    """It may succeed where the other one did not."""
+    """The other change may succeed where the first one did not."""
     setbacks = setbacks_after([Outcome(CREATE, Result.REJECTED, "no")], {}, 0.0)
     setbacks = setbacks_after([Outcome(CREATE, Result.REJECTED, "no")], setbacks, 1.0)
     assert setbacks[KEY].tries == 2
@@ -68,7 +70,7 @@ def test_another_change_of_the_key_begins_to_count_anew() -> None:
 
 @pytest.mark.parametrize("result", [Result.WAITING, Result.SKIPPED, Result.PENDING], ids=lambda each: each.value)
 def test_a_change_that_was_not_tried_is_remembered_as_it_was(result: Result) -> None:
-    """If it was never tried before, there is nothing to remember."""
+    """If the change was never tried before, there is nothing to remember."""
     setbacks = setbacks_after([Outcome(CREATE, Result.REJECTED, "no")], {}, 0.0)
     assert setbacks_after([Outcome(CREATE, result, "later")], setbacks, 9.0) == setbacks
     assert setbacks_after([Outcome(CREATE, result, "later")], {}, 9.0) == {}
@@ -76,20 +78,21 @@ def test_a_change_that_was_not_tried_is_remembered_as_it_was(result: Result) -> 
 
 @pytest.mark.parametrize("outcomes", [[Outcome(CREATE, Result.APPLIED)], []], ids=["made", "not needed"])
 def test_a_change_that_is_made_or_not_needed_any_more_is_forgotten(outcomes: list[Outcome]) -> None:
-    """If it fails again later, it waits for a second at first."""
+    """If the change fails again later, it first waits for one second."""
     setbacks = setbacks_after([Outcome(CREATE, Result.REJECTED, "no")], {}, 0.0)
     assert setbacks_after(outcomes, setbacks, 1.0) == {}
 
 
 def test_a_setback_says_how_the_last_try_ended() -> None:
-    """A rejection may follow on silence."""
+    """A change that first got no answer may be rejected when it is tried again."""
     setbacks = setbacks_after([Outcome(CREATE, Result.FAILED, "no answer")], {}, 0.0)
     setback = setbacks_after([Outcome(CREATE, Result.REJECTED, "denied")], setbacks, 1.0)[KEY]
     assert (setback.result, setback.detail, setback.tries) == (Result.REJECTED, "denied", 2)
 
 
 def test_changes_that_got_no_answer_are_asked_for_last_and_in_more_parts_each_time() -> None:
-    """One of them may be the cause, and the registry may answer for several at once or not at all."""
+    """One of the changes may be the cause, and the registry may answer for several changes at once or not at all. So
+    the parts get smaller."""
     changes = [added(f"/a/{number}") for number in range(9)]
     fresh, silent = changes[:1], changes[1:]
     setbacks: Mapping[str, Setback] = {}
@@ -104,14 +107,14 @@ def test_changes_that_got_no_answer_are_asked_for_last_and_in_more_parts_each_ti
 
 
 def test_changes_that_were_rejected_are_asked_for_together_with_new_ones() -> None:
-    """The registry answered, and its answer is about the one change."""
+    """The registry answered, so it is known which change it rejects."""
     setbacks = setbacks_after([Outcome(CREATE, Result.REJECTED, "no")], {}, 0.0)
     changes = [CREATE, added("/a/b")]
     assert list(in_parts(changes, setbacks)) == [changes]
 
 
 def test_renewals_are_always_asked_for_together() -> None:
-    """By v3 they are one request, however many keys they are about."""
+    """By v3 all renewals are one request, however many keys they renew."""
     changes = [renewed("/a/b"), renewed("/a/c")]
     setbacks = setbacks_after([Outcome(each, Result.FAILED, "no answer") for each in changes], {}, 0.0)
     assert list(in_parts(changes, setbacks)) == [changes]

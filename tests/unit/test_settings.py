@@ -117,7 +117,8 @@ def test_the_defaults_mean_these_settings() -> None:
 def test_keys_outlast_a_long_pass_and_the_wait_after_it(
     flags: dict[str, str], reserve: float, longest_wait: float
 ) -> None:
-    """They are renewed while enough is left, and no wait after a failed pass is longer than they allow."""
+    """Keys are renewed while they have enough of their lifetime left for both. No wait after a failed pass is longer
+    than the lifetimes allow."""
     settings = parsed(**flags)
     assert (settings.lifetime.reserve, settings.longest_wait) == (reserve, longest_wait)
 
@@ -165,7 +166,7 @@ def test_every_flag_ends_up_in_its_setting() -> None:
     assert settings.value_format is ValueFormat.JSON
 
 
-#: A text for each flag that decides which keys and values are written, and what the agent note has for it.
+#: The flags that decide which keys and values are written, each with a text for it and what the agent note has then.
 SHAPING = {
     "ip": ("10.1.1.1", "10.1.1.1"),
     "useIpFromLabel": ("addr", "addr"),
@@ -180,7 +181,8 @@ SHAPING = {
     "all-bindings": ("true", "true"),
 }
 
-#: The flags on which two agents of one host need not agree. --hostname is in the key of the note.
+#: The flags on which two agents of one host need not agree. --hostname is not in the note, because the note's key has
+#: it.
 NOT_SHAPING = {
     "adopt",
     "cleanup",
@@ -201,7 +203,7 @@ NOT_SHAPING = {
 
 
 def test_the_agent_note_has_the_flags_on_which_two_agents_of_one_host_must_agree() -> None:
-    """A flag with its default is left out. A new flag has to be put into one of the two lists above."""
+    """A flag that has its default is left out of the note. A new flag has to be put into SHAPING or NOT_SHAPING."""
     assert parsed().flags_that_shape_keys == {}
     for name, (text, noted) in SHAPING.items():
         assert parsed(**{name: text}).flags_that_shape_keys == {name: noted}

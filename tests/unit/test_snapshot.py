@@ -22,14 +22,15 @@ def test_a_container_is_selected_by_its_id_or_if_there_is_no_filter(
 
 
 def test_the_presence_of_a_described_container_is_found_by_its_id_and_its_name() -> None:
-    """One that is listed and does not serve, as while it is being restarted, counts as stopped."""
+    """A container that is listed and does not serve counts as stopped, for example one that is being restarted."""
     snapshot = Snapshot((container("web"), container("db", status="restarting"), container("ui", status="paused")))
     by_name = {"web": Presence.LISTED, "db": Presence.STOPPED, "ui": Presence.LISTED}
     assert snapshot.presences == {**by_name, **{f"id-{name}": each for name, each in by_name.items()}}
 
 
 def test_the_problem_of_an_unknown_container_does_not_count_in_comparisons() -> None:
-    """It says for how long there was no answer, and nothing has to be decided anew because that grows."""
+    """The text says for how long there was no answer, so it changes in each pass. That alone is no reason to decide
+    anew."""
     ref = ContainerRef("id-web", "web")
     assert UnknownContainer(ref, "no answer for 1 s") == UnknownContainer(ref, "no answer for 2 s")
     assert UnknownContainer(ref, "x") != UnknownContainer(ContainerRef("id-db", "db"), "x")
@@ -59,5 +60,5 @@ def test_the_problem_of_an_unknown_container_does_not_count_in_comparisons() -> 
 def test_an_engine_keeps_the_first_name_that_it_gave(
     before: EngineIdentity, later: EngineIdentity, expected: EngineIdentity
 ) -> None:
-    """The newest id counts, and a new name is told beside the first one."""
+    """The newest id counts. A new name is kept beside the first one."""
     assert before.followed_by(later) == expected

@@ -1,4 +1,4 @@
-"""Taking the owner name from another engine: the table of ``take_over_step``, row by row."""
+"""Tests of taking the owner name from another engine: the table of ``take_over_step``, row by row."""
 
 from __future__ import annotations
 
@@ -30,5 +30,6 @@ ASKED, ANSWERED = LivenessWait(OLD, 100.0), LivenessWait(OLD, 100.0, answered=Tr
 def test_the_name_is_taken_only_after_the_other_agent_was_silent_for_long_enough(
     wait: LivenessWait | None, query: bool, now: float, step: TakeOverStep, after: LivenessWait
 ) -> None:
-    """An answer that is seen late is an answer all the same. The wait is handed to the next pass."""
+    """An answer counts even if it is seen only after the end of the wait. The wait in the result is handed to the next
+    pass."""
     assert take_over_step(wait, OLD, 41.0, now, query_is_there=query) == (step, after)

@@ -1,4 +1,4 @@
-"""The client of etcd's v2 API, and the only module that imports python-etcd and urllib3.
+"""The client of etcd's v2 API, and the only module that imports python-etcd.
 
 python-etcd makes a request to one member and reads its answer. Its reconnecting and its retries are switched off; see
 ``controller.registry.failover``.
@@ -82,8 +82,8 @@ class EtcdV2Response:
 
 
 def pool_manager(context: ssl.SSLContext | None, names: Names = MACHINE) -> urllib3.PoolManager:
-    """Return a pool that opens sockets, to the addresses of ``names``. It makes no retries, and with a TLS context it
-    verifies by that context alone: python-etcd's own TLS settings leave some things unverified."""
+    """Return a pool that opens sockets to the addresses that ``names`` remembers. It makes no retries, and with a TLS
+    context it verifies by that context alone: python-etcd's own TLS settings leave some things unverified."""
     tls: dict[str, Any] = {"ssl_context": context} if context else {}
     return bounded_manager(names, maxsize=_POOL_SIZE, **tls)
 
@@ -152,13 +152,14 @@ class _Member:
         return self.client.expected_cluster_id or ""
 
     def identify(self, deadline: Deadline) -> None:
-        """See Member. Every answer says it, also a refusal."""
+        """See Member. Every answer carries the cluster id, also a refusal."""
         with suppress(EtcdV2Error):
             self.request("GET", ROOT, {}, deadline)
 
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
         """See EtcdV2Client; raises NoUsableAnswer instead of RegistryUnavailable."""
-        # Whether the id may change is decided by the failover. python-etcd raises an error at a change, but only once.
+        # EndpointFailover decides whether the cluster id may change. python-etcd would raise an error at the first
+        # change only.
         self.client.expected_cluster_id = None
         try:
             # python-etcd does not encode keys: etcd would cut one with a question mark at that place.

@@ -24,8 +24,8 @@ class EtcdV2Reader:
         self._record_keys = RecordKeys(prefix)
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
-        """See Reader. Record, liveness query and agent note are hidden from a listing of the prefix. One more request
-        reads them all."""
+        """See Reader. A listing of the prefix does not show owner record, liveness query and agent note. One more
+        request reads all three."""
         stored, position = self._tree(self._prefix or "/", deadline, consistent=consistent)
         about_owner, _ = self._tree(self._record_keys.folder(owner), deadline, consistent=consistent)
         return Actual(
@@ -42,8 +42,8 @@ class EtcdV2Reader:
         return records_of_others(stored.values(), self._record_keys, owner)
 
     def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
-        """See Reader. A directory whose records are gone stays, so those within this prefix are looked into. A user who
-        may read no records but those of this prefix sees none."""
+        """See Reader. A directory stays when the records in it are deleted, so each directory of an inner prefix is
+        read to see whether it has a record. If etcd does not let the user list these directories, return none."""
         try:
             listed = self._client.request("GET", ROOT, {"quorum": "true"}, deadline).node
         except EtcdV2Error as error:

@@ -49,21 +49,22 @@ class EtcdV2Writer(OneByOne):
         return Outcome(change, Result.APPLIED, version=int(response.node["modifiedIndex"]))
 
     def _write(self, change: Change, deadline: Deadline) -> EtcdV2Response:
-        """Raises EtcdV2Error, also where the key is not as it was read, and RegistryUnavailable."""
+        """Send a change, and return the response. Raises EtcdV2Error, also if the key is not as it was read, and
+        RegistryUnavailable."""
         guard = {"prevIndex": str(change.before.version)} if change.before else {"prevExist": "false"}
         if change.action is Action.DELETE:
             return self._client.request("DELETE", change.key, guard, deadline)
         # A refresh keeps the value and wakes no watcher; etcd refuses one that comes with a value.
         renewal = change.action is Action.RENEW
         what = {"refresh": "true", "prevExist": "true"} if renewal else {"value": change.value}
-        # What stands beside the entries never expires: it outlives them to say that they belong to this owner.
+        # Owner record, agent note and the query of --take-over never expire. They may have to outlive the entries.
         expires = self._lifetime.ttl > 0 and change.action not in {Action.RECORD, Action.NOTE}
         ttl = {"ttl": str(self._lifetime.ttl)} if expires else {}
         return self._client.request("PUT", change.key, {**what, **ttl, **guard}, deadline)
 
     def _outcome_of_error(self, owner: str, change: Change, error: EtcdV2Error, deadline: Deadline) -> Outcome:
-        """Return the outcome of a change that etcd refused. Where the key was not as it was read, it is read again, as
-        the change may have been made by an earlier try, or an empty directory may be in the key's place."""
+        """Return the outcome of a change that etcd refused. If the key was not as it was read, it is read again: an
+        earlier try may have made the change, or an empty directory may be in the key's place."""
         if error.code not in _OVERTAKEN:
             return Outcome(change, Result.REJECTED, error.detail)
         try:
@@ -78,8 +79,8 @@ class EtcdV2Writer(OneByOne):
         return overtaken(change, _found_in(found), int(record.get("modifiedIndex", 0)))
 
     def _node(self, key: str, deadline: Deadline) -> Mapping[str, Any]:
-        """Return what is at a key, as etcd's JSON has it: a key or a directory with everything in it; empty where there
-        is nothing."""
+        """Return what is at a path, as etcd's JSON has it: a key, or a directory with everything in it. The mapping is
+        empty if there is neither."""
         try:
             return self._client.request("GET", key, {"quorum": "true", "recursive": "true"}, deadline).node
         except EtcdV2Error as error:
@@ -111,14 +112,14 @@ class EtcdV2Writer(OneByOne):
 
 
 def _found_in(node: Mapping[str, Any]) -> Found | None:
-    """Return the key that a node is; None where there is none, or a directory."""
+    """Return the key that is in a node; None if the node is empty or a directory."""
     if "value" not in node:
         return None
     return Found(str(node["value"]), int(node["modifiedIndex"]), int(node["createdIndex"]))
 
 
 def _innermost_first(node: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the keys of a directory's node and of the directories in it, each after those that lie in it."""
+    """Yield the paths of a directory and of all directories in it, each one after the directories that it contains."""
     for child in node.get("nodes", ()):
         if child.get("dir"):
             yield from _innermost_first(child)

@@ -61,9 +61,10 @@ class GrpcStatus(IntEnum):
 #: The calls that read alone.
 _READS = frozenset({"kv/range", "lease/timetolive"})
 
-#: What etcd's message contains, for each code, where it speaks of the store or of the request: every member would
-#: answer the same. All else speaks of the member that answered, such as one that is a learner, has no leader, or is
-#: being downgraded. Its code may be one of these, too: a learner answers 14 before etcd 3.6, and 9 since.
+#: For each code, what etcd's message contains if it is about the store or the request, so that every member would
+#: answer the same. Any other message is about the member that answered: for instance, it is a learner, has no leader,
+#: or is being downgraded. Such a message may have one of these codes, too: a learner answers 14 before etcd 3.6, and 9
+#: since.
 #: Source: https://github.com/etcd-io/etcd/blob/main/api/v3rpc/rpctypes/error.go
 SAYS_OF_THE_STORE: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
@@ -132,8 +133,8 @@ class EtcdV3Error(Exception):
 
 
 def http_adapter(context: ssl.SSLContext | None, names: Names = MACHINE) -> HTTPAdapter:
-    """Return an adapter of requests that opens sockets, to the addresses of ``names``. With a TLS context it verifies
-    by that context alone."""
+    """Return an adapter of requests that opens sockets to the addresses that ``names`` remembers. With a TLS context it
+    verifies by that context alone."""
     return _VerifyingAdapter(context, names) if context else BoundedAdapter(names)
 
 
@@ -209,7 +210,7 @@ class _Member:
         return self._client.base_url
 
     def identify(self, deadline: Deadline) -> None:
-        """See Member. etcd answers this call to everybody."""
+        """See Member. etcd answers this call whoever makes it."""
         with suppress(EtcdV3Error):
             _usable(store_position_in, self._post("maintenance/status", {}, deadline))
 

@@ -34,8 +34,8 @@ def keys_below(path: str) -> Document:
 
 
 def keys_that_begin_with(start: str) -> Document:
-    """Return the range of all keys with this start: up to the one in which the start's last character, of ASCII, is the
-    next one."""
+    """Return the range of all keys that begin with ``start``, whose last character has to be ASCII. The range ends
+    before the text in which that character is replaced by the next one."""
     return {"key": encoded(start), "range_end": encoded(f"{start[:-1]}{chr(ord(start[-1]) + 1)}")}
 
 
@@ -50,8 +50,8 @@ def store_position_in(answer: Document) -> StorePosition:
 
 
 def cluster_in(answer: Any) -> str:
-    """Return the id of the cluster that gave an answer; empty if the answer does not have it. The answer may be
-    anything."""
+    """Return the id of the cluster that gave an answer; empty if the answer does not have it. The answer may be any
+    JSON value."""
     try:
         return str(answer.get("result", answer)["header"]["cluster_id"])
     except (AttributeError, KeyError, TypeError):

@@ -105,7 +105,7 @@ class EtcdV3Reader:
         return records_of_others(page.stored, self._record_keys, owner)
 
     def inner_prefixes(self, deadline: Deadline) -> tuple[InnerPrefix, ...]:
-        """See Reader. A user who may read no records but those of this prefix sees none."""
+        """See Reader. If etcd does not let the user read the records of inner prefixes, return none."""
         keys = {**keys_that_begin_with(self._record_keys.inner_paths), "keys_only": True}
         try:
             page = self._range(keys, 0, deadline)

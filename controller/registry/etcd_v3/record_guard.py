@@ -1,9 +1,10 @@
 """The guard of creates under a custom id.
 
-etcd can carry out a create late: a member that stood still passes it on after the same create was asked for again
-elsewhere, made, and its key deleted. The key is absent then, as it was when the create was decided on, so the condition
-that the key is absent does not stop it. Under a custom id nothing in the key tells that it is this host's; only a claim
-in the owner record does. So such a create is also made conditional on the owner record being unchanged.
+etcd can carry out a create late. A member may stand still with a create, and pass it on only after this program sent
+the same create to another member, which made it, and after the key was deleted again. By then the key is absent, as it
+was when the create was decided on, so the condition that the key is absent does not stop the late create. Nothing in a
+key under a custom id says that it is this host's; only a claim in the owner record does. So such a create has one more
+condition: that the owner record is unchanged.
 """
 
 from __future__ import annotations

@@ -20,11 +20,12 @@ from controller.registry.etcd_v3.record_guard import RecordGuard
 from model.plan import Action, Change
 from model.report import Outcome, Result
 
-#: Changes in one transaction at most. etcd's limit is 128 operations (``--max-txn-ops``), and each change counts as one
-#: operation with one more inside it.
+#: The most changes in one transaction. etcd's limit is 128 operations (``--max-txn-ops``), and each change counts as
+#: one operation with one more inside it.
 BATCH = 127
 
-#: How many keys of a change are asked not to be there: with the nested operations, etcd takes 128.
+#: The most keys of ``Change.absent`` that are checked; the others are not. etcd takes 128 operations, nested ones
+#: included.
 MAX_ABSENT = 100
 
 
@@ -136,8 +137,9 @@ class EtcdV3Writer:
 def _parts(batch: Sequence[Change], error: EtcdV3Error) -> list[Sequence[Change]]:
     """Return the parts of a refused batch that may succeed by themselves; the batch alone where there are none.
 
-    A batch that was too large, or of which not all is permitted, is halved, and of a single change the least is left
-    out. Where etcd is full, the deletes are tried by themselves, as some versions of etcd take those.
+    A batch that was too large, or of which not all is permitted, is halved. A single change is tried again without its
+    condition that other keys are absent. If etcd is full, the deletes are tried by themselves, because some versions of
+    etcd take these.
     """
     if error.full:
         deletes = [change for change in batch if change.action is Action.DELETE]
@@ -152,7 +154,7 @@ def _parts(batch: Sequence[Change], error: EtcdV3Error) -> list[Sequence[Change]
 
 def _guarded(change: Change, lease: int, record_is_unchanged: Document | None) -> Document:
     """Return the transaction that makes a change if its key is as it was read, and otherwise reads what the key holds.
-    A create under a custom id also asks for the owner record to be unchanged; see ``record_guard``."""
+    A create under a custom id is made only if the owner record is unchanged, too; see ``record_guard``."""
     key = encoded(change.key)
     compare = [is_unchanged(change.key, change.before.version if change.before else 0)]
     compare += [is_unchanged(each, 0) for each in change.absent[:MAX_ABSENT]]
