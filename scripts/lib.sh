@@ -23,7 +23,37 @@ quietly() {
   local log status=0
   log=$(mktemp)
   "$@" >"$log" 2>&1 </dev/null || status=$?
-  [ "$status" -eq 0 ] || { note "Failed: $*"; tail -n 20 "$log" >&2; }
+  [ "$status" -eq 0 ] || note_failure "$log" "$*"
+  rm -f "$log"
+  return "$status"
+}
+
+# note_failure LOG COMMAND: say that a command failed, and print the end of its output.
+note_failure() {
+  note "Failed: $2"
+  tail -n 20 "$1" >&2
+}
+
+# Seconds to wait for another program that installs packages, such as unattended-upgrades.
+APT_PATIENCE=${APT_PATIENCE:-600}
+
+# apt_get ARGUMENT...: run apt-get as root, and print the end of its output only if it fails. Wait for apt's locks.
+apt_get() {
+  local log status deadline=$((SECONDS + APT_PATIENCE)) waiting=
+  log=$(mktemp)
+  while true; do
+    status=0
+    # apt-get itself waits for dpkg's lock, but not for those of its lists and its archives.
+    as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -o "DPkg::Lock::Timeout=$APT_PATIENCE" "$@" \
+      >"$log" 2>&1 </dev/null || status=$?
+    if [ "$status" -eq 0 ] || [ "$SECONDS" -ge "$deadline" ] || ! grep -q "Could not get lock" "$log"; then
+      break
+    fi
+    [ -n "$waiting" ] || note "Waiting for another program that installs packages: $(grep "Could not get lock" "$log")"
+    waiting=yes
+    sleep 1
+  done
+  [ "$status" -eq 0 ] || note_failure "$log" "apt-get $*"
   rm -f "$log"
   return "$status"
 }
@@ -34,12 +64,32 @@ need_packages() {
   local packages=("$@")
   command -v apt-get >/dev/null || { note "Please install these packages: ${packages[*]}"; return 1; }
   note "Installing ${packages[*]} (Debian packages) ..."
-  quietly as_root apt-get update -q || return 1
+  apt_get update || return 1
   # Since Debian 13 the docker command is in a separate package.
   if [[ " ${packages[*]} " == *" docker.io "* ]] && apt-cache show docker-cli >/dev/null 2>&1; then
     packages+=(docker-cli)
   fi
-  quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
+  apt_get install -y --no-install-recommends "${packages[@]}"
+}
+
+# Seconds that a process group gets to clean up after a signal.
+CLEANUP_PATIENCE=120
+
+# run_group COMMAND...: run it in a process group of its own, and return its exit code. SIGINT, SIGTERM and SIGHUP are
+# passed on to the whole group, and then this waits until all of it has ended.
+run_group() {
+  local group status=0 deadline
+  set -m
+  "$@" </dev/null &
+  group=$!
+  set +m
+  trap 'kill -s INT -- "-$group" 2>/dev/null' INT
+  trap 'kill -s TERM -- "-$group" 2>/dev/null' TERM HUP
+  wait "$group" || status=$?
+  deadline=$((SECONDS + CLEANUP_PATIENCE))
+  while kill -0 -- "-$group" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.2; done
+  trap - INT TERM HUP
+  return "$status"
 }
 
 # find_python: print the name of a Python that is 3.11 or later. Fails if there is none.
@@ -75,17 +125,20 @@ ensure_venv() {
 # engine_answers: whether there is already a Docker engine that can be used.
 engine_answers() { .venv/bin/python -m tests.support.finding; }
 
+# What ensure_engine_packages returns if the machine could have an engine, and its packages cannot be installed.
+NOT_INSTALLED=2
+
 # ensure_engine_packages: install the packages that an engine needs: the client if there is an engine already, else also
-# the daemon of a private engine. Fails if that is not possible. In a container without privileges, where a private
-# engine cannot run, it fails before it downloads the daemon.
+# the daemon of a private engine. Returns 1 if no engine can run here, as in a container without privileges; then it
+# does not download the daemon. Returns NOT_INSTALLED if the packages cannot be installed.
 ensure_engine_packages() {
   local missing
   if [ -n "${DOCKER_HOST:-}" ] || [ -S /var/run/docker.sock ]; then
     mapfile -t missing < <(.venv/bin/python -m tests.support.packages client)
-    need_packages "${missing[@]}"
+    need_packages "${missing[@]}" || return "$NOT_INSTALLED"
     ! engine_answers || return 0
   fi
   as_root unshare --net true 2>/dev/null || return 1
   mapfile -t missing < <(.venv/bin/python -m tests.support.packages)
-  need_packages "${missing[@]}"
+  need_packages "${missing[@]}" || return "$NOT_INSTALLED"
 }

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from model.record import RecordKeys
@@ -18,6 +16,7 @@ from tests.support.engine import Unavailable
 from tests.support.etcd_server import EtcdServer, etcd_binary
 from tests.support.etcd_v2 import EtcdError, EtcdV2
 from tests.support.finding import find_engine
+from tests.support.scratch import scratch_folder
 
 PREFIX = "/services/demo"
 USUAL_ETCD = "http://127.0.0.1:2379"
@@ -72,7 +71,7 @@ def set_up(terminal: Terminal, engine: str, stack: ExitStack) -> Scene:
     stack.callback(_forget, etcd, prefix)
     terminal.line(f"engine  {servers.about}")
     terminal.line(f"etcd    {about}")
-    folder = Path(tempfile.mkdtemp(prefix="wharfinger-demo-"))
+    folder = scratch_folder("demo")
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     address_and_uri = ["-ip", servers.address, f"etcd://{etcd.endpoint}{prefix}"]
     agent = Agent(servers.docker_host, *address_and_uri, log_path=folder / "agent.log", env=servers.environment)

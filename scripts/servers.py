@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 import urllib.request
 from abc import ABC, abstractmethod
@@ -16,6 +15,7 @@ from tests.support.engine import DockerEngine, DockerError, ExistingEngine
 from tests.support.images import WEB, build
 from tests.support.processes import clean_environment
 from tests.support.recorded_engine import RecordedEngineServer, load
+from tests.support.scratch import scratch_folder
 from tests.support.waiting import wait_until
 
 IMAGE = "wharfinger-demo/web"
@@ -110,7 +110,7 @@ class RecordedServers(Servers):
     address = "192.0.2.10"  # reserved for documentation (RFC 5737)
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="wharfinger-recorded-"))
+        self._folder = scratch_folder("recorded")
         self._engine = load(RECORDING)
         self._server = RecordedEngineServer(self._folder / "docker.sock", self._engine)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

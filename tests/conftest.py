@@ -1,13 +1,34 @@
-"""List skipped tests at the end of each run. With WHARFINGER_NO_SKIPS=1, a skipped test fails the run."""
+"""What every run of the tests does: it ends in order on SIGTERM, and lists the skipped tests at its end.
+
+With WHARFINGER_NO_SKIPS=1, a skipped test fails the run.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
+from typing import NoReturn
 
 import pytest
 
 NO_SKIPS = "WHARFINGER_NO_SKIPS"
+
+
+def pytest_configure() -> None:
+    """Treat SIGTERM as Ctrl-C, so that fixtures end what they started, and do not ignore SIGINT.
+
+    A process that a script starts in the background, with or without nohup, ignores SIGINT. The programs that the tests
+    start would ignore it, too.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Raise KeyboardInterrupt. A second SIGTERM must not interrupt the clean-up that the first one began."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.support.etcd_v2 import EtcdV2
 from tests.support.processes import Child, free_ports
+from tests.support.scratch import scratch_folder
 from tests.support.waiting import wait_until
 
 
@@ -39,7 +39,7 @@ class EtcdServer(EtcdV2):
     ) -> None:
         client, peer = free_ports(2)
         super().__init__(f"{address}:{port or client}")
-        self.folder = Path(tempfile.mkdtemp(prefix="wharfinger-etcd-"))
+        self.folder = scratch_folder("etcd")
         argv = self._argv(f"http://{self.endpoint}", f"http://127.0.0.1:{peer}")
         self._child = Child(through(argv), self.folder / "log")
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import shutil
-import signal
 import subprocess
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from tests.support.engine import DockerEngine, DockerError, Unavailable
 from tests.support.network import NetworkNamespace
 from tests.support.packages import CLIENT, DAEMON, missing_packages
 from tests.support.processes import Child, clean_environment, is_alive
+from tests.support.scratch import scratch_folder, sweep
 from tests.support.waiting import wait_until
 
 USUAL_SOCKET = "unix:///var/run/docker.sock"
@@ -31,7 +28,7 @@ class PrivateEngine(DockerEngine):
     """
 
     def __init__(self, live_restore: bool = False, hostname: str | None = None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="wharfinger-engine-"))
+        self.folder = scratch_folder("engine")
         self.network = NetworkNamespace(self.folder, hostname)
         self._sockets = [self.socket_url] if hostname is None else [self.socket_url, USUAL_SOCKET]
         self._daemon: Child | None = None
@@ -154,40 +151,6 @@ def private_engine(live_restore: bool = False, hostname: str | None = None) -> P
         return PrivateEngine(live_restore, hostname).start()
     except (RuntimeError, TimeoutError) as error:
         return Unavailable(f"a private engine does not start here: {error}")
-
-
-def sweep(folder: Path) -> None:
-    """Remove a private engine's folder and whatever is left of the engine: shims, their containers, mounts."""
-    # Kill the container before its shim: a killed shim leaves its container running.
-    for shim in _shims_of(folder):
-        for pid in [*_children_of(shim), shim]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not list(_shims_of(folder)), 10, "the containers of the private engine to end")
-    for mount in _mounts_below(folder):
-        subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _shims_of(folder: Path) -> Iterator[int]:
-    """Yield the pids of the containerd-shims whose containerd has its socket below `folder`."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            command = (entry / "cmdline").read_bytes()
-            if b"containerd-shim" in command and os.fsencode(f"{folder}/") in command:
-                yield int(entry.name)
-
-
-def _children_of(pid: int) -> list[int]:
-    with suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
-
-
-def _mounts_below(folder: Path) -> list[str]:
-    """Return the mount points below `folder`, the innermost first."""
-    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    return sorted((point for point in points if point.startswith(f"{folder}/")), key=len, reverse=True)
 
 
 def _last_line(log: str) -> str:
