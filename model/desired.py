@@ -11,7 +11,7 @@ from model.container import Container, ContainerRef, PortId
 from model.described import DescribedEnum
 from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
-from model.keys import ancestors, key_part_problem, quoted
+from model.keys import ancestors, by_number, key_part_problem, quoted
 from model.layout import Layout
 from model.metadata import Metadata, metadata_for, split_tags
 from model.ports import ServicePort, service_ports
@@ -265,7 +265,7 @@ class _Entries:
     def by_key(self) -> Mapping[str, Entry]:
         """Return the entries that have an address by their keys, sorted by name and id."""
         addressed = ((key, entry) for key, entry in self._by_key.items() if entry.address)
-        return dict(sorted(addressed, key=lambda item: item[1].identity))
+        return dict(sorted(addressed, key=lambda item: tuple(map(by_number, item[1].identity))))
 
     def unaddressed(self) -> Mapping[str, Entry]:
         """Return the entries that have no address by their keys."""

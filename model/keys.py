@@ -19,12 +19,22 @@ _MAX_SHOWN = 100
 #: The characters that stand for bytes that are not UTF-8: U+FFFD in etcd's v2 answers, surrogates in keys read by v3.
 _NO_UTF8 = re.compile(r"[\ufffd\ud800-\udfff]")
 
+_DIGITS = re.compile(r"([0-9]+)")
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def quoted(text: str) -> str:
     """Return somebody else's text as it is shown in a message: in quotes, escaped, and cut short where it is long."""
     return repr(text) if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]!r}…"
+
+
+def by_number(text: str) -> tuple[object, str]:
+    """Return a key to sort text by, with which ``app-2`` comes before ``app-10``: runs of digits count as numbers."""
+    # Between two runs of digits is always text, so a number is never compared with text.
+    words: list[object] = [*_DIGITS.split(text)]
+    words[1::2] = [(len(digits.lstrip("0")), digits.lstrip("0")) for digits in _DIGITS.findall(text)]
+    return words, text
 
 
 def ancestors(path: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from model.described import DescribedEnum
 from model.desired import Desired, ExclusionReason
 from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
-from model.keys import ancestors, quoted
+from model.keys import ancestors, by_number, quoted
 from model.layout import Decoded, Unreadable
 from model.ownership import Known, Ownership
 from model.record import InnerPrefix, OwnerRecord, RecordKeys
@@ -98,7 +98,7 @@ class Change:
 class Plan:
     """What a pass has to do, and what it counted on the way."""
 
-    #: The changes, sorted by key; the owner record comes first, and the agent note last.
+    #: The changes, sorted by key, app-2 before app-10; the owner record comes first, and the agent note last.
     changes: tuple[Change, ...] = ()
     #: The deletes that the guard has taken out of the changes.
     held_back: tuple[Change, ...] = ()
@@ -174,8 +174,8 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
         planner.plan_entry(key, entry)
     others = [stored for key, stored in actual.stored.items() if key not in own and key not in planner.settled]
     return Plan(
-        changes=tuple(sorted(planner.changes, key=lambda change: change.key)),
-        held=tuple(sorted(planner.held, key=lambda stored: stored.key)),
+        changes=tuple(sorted(planner.changes, key=lambda change: by_number(change.key))),
+        held=tuple(sorted(planner.held, key=lambda stored: by_number(stored.key))),
         refusals=(*wanted.refusals, *planner.conflicts),
         wanted=len(wanted.by_key),
         in_sync=planner.in_sync,
@@ -347,4 +347,4 @@ def _within(key: str, inner: InnerPrefix) -> str:
 
 def in_apply_order(changes: Iterable[Change]) -> Iterator[Change]:
     """Return the changes with the deletes last: what moves from one key to another is never absent from both."""
-    return iter(sorted(changes, key=lambda change: (change.action is Action.DELETE, change.key)))
+    return iter(sorted(changes, key=lambda change: (change.action is Action.DELETE, by_number(change.key))))

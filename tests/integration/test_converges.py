@@ -199,3 +199,10 @@ def test_deregister_on_success_keeps_the_entry_of_a_container_that_fails_and_res
     assert host.keys() == {host.key("fails"): f"{host.engine.address}:18200"}
     assert [change["action"] for change in host.etcd.changes(host.prefix, begin)] == ["create"]
     assert agent.running
+
+
+def test_the_plan_shows_a_container_with_the_number_2_before_one_with_10(host: Host) -> None:
+    """The lines of a dry run are sorted as people count."""
+    host.start("app-10", "app-2", "app-1")
+    shown = [line for line in host.reconcile("--dry-run").stdout.splitlines() if line.startswith("+")]
+    assert [line.split(":")[1] for line in shown] == ["app-1", "app-2", "app-10"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.keys import MAX_PART_BYTES, ancestors, key_part_problem, quoted
+from model.keys import MAX_PART_BYTES, ancestors, by_number, key_part_problem, quoted
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,19 @@ def test_a_quoted_text_is_escaped_and_cut_short_after_100_characters() -> None:
     """A container's label can be of any length."""
     assert quoted("a\nb") == r"'a\nb'"
     assert quoted("x" * 101) == f"'{'x' * 100}'…"
+
+
+@pytest.mark.parametrize(
+    "in_order",
+    [
+        ["app-2", "app-10"],
+        ["a/core-01:web-9:80", "a/core-01:web-10:80", "a/core-01:web-10:443", "a/core-2:web:80"],
+        ["", "1", "a", "a1", "a1b", "a1b2", "a2"],
+        ["x01", "x1", "x002", "x" + "9" * 5000],
+        ["x\u0661\u0660", "x\u0662"],
+    ],
+)
+def test_numbers_in_text_are_sorted_by_their_size(in_order: list[str]) -> None:
+    """Only ASCII digits are numbers. Different texts of the same numbers have an order, too."""
+    backwards = in_order[::-1]
+    assert sorted(backwards, key=by_number) == in_order

@@ -261,10 +261,18 @@ def test_a_held_key_is_renewed_and_excludes_others_from_its_place() -> None:
 
 
 def test_the_keys_of_a_held_container_are_among_the_held_ones() -> None:
-    """The plan lists them sorted by key."""
-    keys = [OURS, "/services/a/core-01:web:80"]
-    result = plan_of(Desired(held=HELD_CONTAINERS), registry_with(dict.fromkeys(keys, VALUE)))
-    assert [each.key for each in result.held] == sorted(keys)
+    """The plan lists them sorted by key, with 2 before 10."""
+    keys = [f"/services/a-{number}/core-01:web:80" for number in (2, 10)]
+    result = plan_of(Desired(held=HELD_CONTAINERS), registry_with(dict.fromkeys(reversed(keys), VALUE)))
+    assert [each.key for each in result.held] == keys
+
+
+def test_the_changes_are_sorted_by_key_with_2_before_10() -> None:
+    """They are applied in this order, too."""
+    entries = [entry("app", f"core-01:app-{number}:80") for number in (10, 9, 2)]
+    result = plan_of(wanting(*entries), registry_with({}))
+    names = [change.key.split(":")[1] for change in in_apply_order(result.changes)]
+    assert names == [change.key.split(":")[1] for change in result.changes] == ["app-2", "app-9", "app-10"]
 
 
 def test_the_reasons_are_a_closed_list() -> None:
