@@ -8,13 +8,15 @@ import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from controller.observe.http_server import MAX_CONNECTIONS
-from tests.support.agent import Agent
-from tests.support.processes import free_ports
+from tests.support.agent import PROGRAM, Agent, run_once
+from tests.support.answering import fake
+from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.waiting import wait_until
 
 #: More connections than select() can serve, which is 1024 with all open files of the process.
@@ -164,6 +166,44 @@ def test_clients_leave_descriptors_for_the_engine_and_etcd(start: Callable[..., 
     assert port.sockets() <= files // 4 + 10
     port.agent.wait_for_passes(2, "engine-error")
     assert "Too many open files" not in port.agent.log() + port.agent.get("/readyz")[1]
+
+
+def test_the_health_command_finds_the_agent_wherever_it_listens(tmp_path: Path) -> None:
+    """It asks the agent that has the same WHARFINGER_LISTEN. An agent without an HTTP server cannot be asked, which is
+    no failure. Neither an agent that has ended nor another program at its port is taken for an agent that is alive."""
+    ports = free_ports(7)
+    hosts = ("[::]", "", "0.0.0.0", "127.0.0.1", "[::1]", "localhost")
+    listens = [*(f"{host}:{port}" for host, port in zip(hosts, ports, strict=False)), ""]
+    agents = {listen: agent_that_listens(listen, tmp_path / f"log-{number}") for number, listen in enumerate(listens)}
+    for listen, agent in agents.items():
+        wait_until(partial(is_healthy, listen), 20, f"health of an agent that listens at {listen!r}")
+        assert agent.running, listen
+    assert {asked(listen) for listen in listens if listen} == {(0, "ok\n")}
+    assert asked("")[1].startswith("There is nothing to ask: WHARFINGER_LISTEN is empty")
+    for agent in agents.values():
+        agent.kill()
+    assert {asked(listen)[0] for listen in listens if listen} == {1}
+    with fake(200, "It works!") as other:
+        assert asked(f"127.0.0.1:{other.address[1]}")[0] == 1
+
+
+def agent_that_listens(listen: str, log: Path) -> Child:
+    """Start an agent with this WHARFINGER_LISTEN. It reaches neither an engine nor etcd."""
+    environment = clean_environment(WHARFINGER_LISTEN=listen, DOCKER_HOST=f"unix://{log.parent}/nowhere.sock")
+    child = Child([*PROGRAM, "etcd://127.0.0.1:1/services"], log, cwd=REPOSITORY, env=environment)
+    child.start()
+    return child
+
+
+def asked(listen: str) -> tuple[int, str]:
+    """Return the exit code and the output of ``wharfinger health`` with this WHARFINGER_LISTEN."""
+    done = run_once("", "health", env={"WHARFINGER_LISTEN": listen})
+    return done.returncode, done.stdout
+
+
+def is_healthy(listen: str) -> bool:
+    """Return whether ``wharfinger health`` finds the agent alive that has this WHARFINGER_LISTEN."""
+    return asked(listen)[0] == 0
 
 
 LONG = b"x" * 100_000
