@@ -24,7 +24,7 @@ LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
 
 #: These log every failed request as an error. The pass already reports it once.
-_NOISY = ("etcd.client", "urllib3")
+_NOISY = ("etcd.client", "urllib3", "waitress.queue")
 
 
 def configure(log_format: str, level: str, writer: LogWriter, *, colour: bool) -> None:

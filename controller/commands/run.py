@@ -39,7 +39,7 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     servers = {}
     if settings.listen:
         app = router(agent.health, agent.metrics.app())
-        servers["http"] = http_server(app, settings.listen, effects.clock).run
+        servers["http"] = http_server(app, str(settings.listen), effects.clock)
     _log_start(settings)
     return run_until_signalled(agent.loops, effects, on_stop=agent.notifier.stopping, servers=servers)
 

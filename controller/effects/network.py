@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,12 +10,6 @@ from attrs import frozen
 
 #: One address of a host: its family, and the address as the socket module takes it.
 Resolved = tuple[int, tuple[Any, ...]]
-
-#: The connections to a listening socket that may wait to be accepted.
-_BACKLOG = 1024
-
-#: The errors that mean that this machine does not have an address, or not its family.
-_NOT_OURS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 def resolve(host: str, port: int) -> Sequence[Resolved]:
@@ -44,43 +37,6 @@ def connect(family: int, address: Any, seconds: float) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(seconds)
         sock.connect(address)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Return sockets that listen at all addresses of a host. ``::`` means IPv6 alone.
-
-    An address that this machine does not have is left out if it has another one of them: ``localhost`` may be ``::1``,
-    too, where IPv6 is switched off. Raises OSError or UnicodeError.
-    """
-    listening: list[socket.socket] = []
-    problem = OSError("it has no address")
-    for family, address in dict.fromkeys(resolve(host, port)):
-        try:
-            listening.append(_listening(family, address))
-        except OSError as error:
-            problem = error
-            if error.errno not in _NOT_OURS:
-                break
-    else:
-        if listening:
-            return listening
-    for sock in listening:
-        sock.close()
-    raise problem
-
-
-def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen(_BACKLOG)
     except OSError:
         sock.close()
         raise

@@ -1,27 +1,26 @@
-"""The HTTP server: ``/metrics``, ``/healthz``, ``/readyz``.
+"""The HTTP server, and the only module that imports waitress: ``/metrics``, ``/healthz``, ``/readyz``.
 
-It reads the head of a request and never a body, and answers one request for each connection. The listener
-(``controller/effects/listener.py``) keeps clients to their limits.
+A health check has to get its answer whatever other clients do. Therefore each connection gets one answer, within ten
+seconds, and if too many connections are open, those give way that have been idle for the longest time.
 """
 
 from __future__ import annotations
 
-import re
 import resource
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from email.utils import formatdate
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
-from io import BytesIO
 from typing import Any
-from urllib.parse import unquote
+
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+from waitress.utilities import RequestEntityTooLarge
 
 from controller import logs
-from controller.effects.clock import Clock
-from controller.effects.listener import Answering, Limits, Listener
-from controller.effects.network import listen
+from controller.effects.clock import Clock, Deadline
 from controller.errors import Stop, one_line
-from controller.host_port import HostPort
 from controller.observe.answer import Answer
 from controller.observe.health import Condition
 
@@ -31,7 +30,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-#: The most bytes of a request's head: of its first line, its headers and the empty line after them.
+#: The most bytes of a request's head: of its first line and its headers.
 MAX_HEAD = 16 * 1024
 
 #: The most connections at the same time. Those who ask are a Prometheus or two, a health check, and people.
@@ -41,10 +40,11 @@ MAX_CONNECTIONS = 100
 #: too.
 _SHARE = 4
 
-_HEAD_END = re.compile(rb"\n\r?\n")
+#: Seconds from the start of a connection until the client must have sent its request and received the answer.
+_CONNECTION_SECONDS = 10
 
-#: What stands before the path if a client sends the whole URL, as it does to a proxy.
-_ORIGIN = re.compile(r"^https?://[^/?]*", re.IGNORECASE)
+#: Seconds between two log lines about connections that give way, so that clients cannot fill the log.
+_QUIET = 60.0
 
 _INDEX = b"""<!doctype html><html lang="en"><title>wharfinger</title><h1>wharfinger</h1>
 <ul><li><a href="/metrics">/metrics</a><li><a href="/healthz">/healthz</a><li><a href="/readyz">/readyz</a></ul></html>
@@ -52,8 +52,7 @@ _INDEX = b"""<!doctype html><html lang="en"><title>wharfinger</title><h1>wharfin
 
 
 def router(health: Condition, metrics: App) -> App:
-    """Return the WSGI application that serves health and metrics. It answers GET and HEAD without a body, and changes
-    nothing."""
+    """Return the WSGI application that serves health and metrics. It answers GET and HEAD, and changes nothing."""
     pages: dict[str, App] = {
         "/": lambda environ, start: _reply(start, "200 OK", _INDEX, "text/html; charset=utf-8"),
         "/metrics": metrics,
@@ -67,16 +66,13 @@ def router(health: Condition, metrics: App) -> App:
             return _reply(start, "404 Not Found", b"not found\n")
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return _reply(start, "405 Method Not Allowed", b"only GET and HEAD\n", more=[("Allow", "GET, HEAD")])
-        if _has_body(environ):
-            return _reply(start, "413 Content Too Large", b"only requests without a body\n")
-        body = page({**environ, "REQUEST_METHOD": "GET"}, start)
-        return body if environ["REQUEST_METHOD"] == "GET" else []
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+        body = b"".join(page({**environ, "REQUEST_METHOD": "GET"}, lambda *answer: started.append(answer)))
+        ((status, headers),) = started
+        start(status, [*(each for each in headers if each[0] != "Content-Length"), ("Content-Length", str(len(body)))])
+        return [body] if environ["REQUEST_METHOD"] == "GET" else []
 
     return app
-
-
-def _has_body(environ: Environ) -> bool:
-    return environ.get("CONTENT_LENGTH", "").strip("0") != "" or "HTTP_TRANSFER_ENCODING" in environ
 
 
 def _answer(start: StartResponse, answer: Answer) -> Iterable[bytes]:
@@ -101,101 +97,122 @@ def _reply(
     return [body]
 
 
-def http_server(app: App, address: HostPort, clock: Clock) -> Listener:
-    """Listen at the address, and return what serves the application there.
+class _Request(HTTPRequestParser):
+    """A request. It is refused if it has a body, and its connection is closed after the answer."""
+
+    headers: dict[str, str]
+
+    def received(self, data: bytes) -> int:
+        """See HTTPRequestParser. What follows the request is dropped, as it gets no answer. waitress itself would wait
+        for the first piece of a body of unknown length."""
+        consumed = super().received(data)
+        if self.chunked and not self.completed:
+            self.error = RequestEntityTooLarge("only requests without a body")
+            self.completed = True
+        return len(data) if self.completed and not self.empty else consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """See HTTPRequestParser. waitress would ask for the body that a client holds back."""
+        super().parse_header(header_plus)
+        self.expect_continue = False
+        self.headers["CONNECTION"] = "close"
+
+
+class _Channel(HTTPChannel):
+    """The connection to a client. waitress would poll one that the server has closed since the last poll."""
+
+    parser_class = _Request
+
+    def readable(self) -> bool:
+        """See HTTPChannel."""
+        return self.connected and super().readable()
+
+    def writable(self) -> bool:
+        """See HTTPChannel."""
+        return self.connected and super().writable()
+
+
+class _Server(TcpWSGIServer):
+    """Listens at one address. waitress calls ``readable`` before each poll, and ``maintenance`` once a second.
+
+    At its own limit of connections, waitress would let new ones wait. Its own limit of time counts from the last byte
+    of a client, so a client that sends a byte now and then would stay for ever.
+    """
+
+    channel_class = _Channel
+
+    def __init__(self, clock: Clock, limit: int, shared: dict[int, Any], app: App, **settings: Any) -> None:
+        """Listen. ``limit`` is the number of connections of all servers that share this mapping of descriptors."""
+        self._clock = clock
+        self._limit = limit
+        self._shared = shared
+        self._quiet = Deadline.after(0.0, clock)
+        super().__init__(app, shared, **settings)
+
+    def readable(self) -> bool:
+        """Return whether connections are accepted, after making room for another one."""
+        # One whose request is being answered is not idle.
+        channels = sorted(self._channels(), key=lambda each: (bool(each.requests), each.last_activity))
+        for channel in channels[: max(0, len(channels) - self._limit + 1)]:
+            self._tell("as many are open as there may be, so those give way that have been idle for the longest time")
+            channel.handle_close()
+        return super().readable()
+
+    def accept(self) -> Any:
+        """Accept a connection. If that fails, as without a free descriptor, accept none until the next maintenance."""
+        try:
+            return super().accept()
+        except OSError as error:
+            self._tell(f"a new one cannot be accepted: {one_line(error)}")
+            self.accepting = False
+            raise
+
+    def maintenance(self, now: float) -> None:
+        """Close the connections that have taken too long."""
+        self.accepting = True
+        for channel in self._channels():
+            if channel.creation_time < now - _CONNECTION_SECONDS:
+                channel.handle_close()
+
+    def _channels(self) -> list[_Channel]:
+        return [each for each in self._shared.values() if isinstance(each, _Channel)]
+
+    def _tell(self, trouble: str) -> None:
+        if self._quiet.passed:
+            self._quiet = Deadline.after(_QUIET, self._clock)
+            log.warning("too many HTTP connections", problem=trouble)
+
+
+def http_server(app: App, address: str, clock: Clock) -> Callable[[], None]:
+    """Listen at the address, which is HOST:PORT, and return a function that serves the application there for ever.
 
     Raises Stop when the program cannot listen there, for example because the port is in use.
     """
+    limit = allowed_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     try:
-        sockets = listen(*address)
+        settings = Adjustments(
+            listen=address,
+            threads=4,
+            connection_limit=sys.maxsize,
+            cleanup_interval=1,
+            asyncore_use_poll=True,  # select() cannot serve descriptors from 1024 on.
+            max_request_header_size=MAX_HEAD,
+            max_request_body_size=1,  # The least that can be set. It refuses every body.
+            log_socket_errors=False,
+            ident=None,
+        )
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(settings.threads)
+        shared: dict[int, Any] = {}
+        servers = [
+            _Server(clock, limit, shared, app, dispatcher=dispatcher, adj=settings, sockinfo=each)
+            for each in settings.listen
+        ]
     except (OSError, ValueError) as error:
         raise Stop(f"cannot listen on {address}: {one_line(error)}; choose another address with --listen") from error
-    return Listener(
-        sockets,
-        answering(app, clock),
-        clock,
-        lambda trouble: log.warning("HTTP connections give way", why=trouble),
-        Limits(allowed_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0])),
-    )
+    return servers[0].run  # It serves all of them, because they share their connections.
 
 
 def allowed_connections(files: int) -> int:
     """Return the most connections of a process that may open this many files; less than 0 means no limit."""
     return MAX_CONNECTIONS if files < 0 else max(1, min(MAX_CONNECTIONS, files // _SHARE))
-
-
-def answering(app: App, clock: Clock) -> Answering:
-    """Return a function that takes what a client has sent until now, and returns the answer to its request; None while
-    the head of the request is not whole. The answer tells the client that the connection is closed after it."""
-
-    def answer(received: bytes) -> bytes | None:
-        try:
-            return _answer_to(received.lstrip(b"\r\n"), app, clock)
-        except Exception:  # A mistake of ours must not end the server.
-            log.exception("HTTP request broke, please report this")
-            return _run(_problem(HTTPStatus.INTERNAL_SERVER_ERROR), {}, clock)
-
-    return answer
-
-
-def _answer_to(request: bytes, app: App, clock: Clock) -> bytes | None:
-    end = _HEAD_END.search(request, 0, MAX_HEAD)
-    if end:
-        head = _Head(request[: end.end()])
-        return _run(_problem(head.problem), {}, clock) if head.problem else _run(app, head.environ(), clock)
-    if len(request) >= MAX_HEAD:
-        line_ended = b"\n" in request
-        too_long = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if line_ended else HTTPStatus.REQUEST_URI_TOO_LONG
-        return _run(_problem(too_long), {}, clock)
-    if request and not request[:1].isalpha():  # No method begins like this. A TLS handshake, for example, does.
-        return _run(_problem(HTTPStatus.BAD_REQUEST), {}, clock)
-    return None
-
-
-class _Head(BaseHTTPRequestHandler):
-    """The head of a request, parsed by the standard library, which is handed the bytes instead of a socket."""
-
-    def __init__(self, head: bytes) -> None:
-        self.rfile = BytesIO(head)
-        self.raw_requestline = self.rfile.readline()
-        #: What is wrong with it, or None.
-        self.problem: HTTPStatus | None = None
-        if not self.parse_request() and self.problem is None:
-            self.problem = HTTPStatus.BAD_REQUEST
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Note the problem. The standard library calls this, and would send a page that repeats the request."""
-        self.problem = HTTPStatus(code)
-
-    def environ(self) -> Environ:
-        """Return the request as WSGI applications expect it."""
-        path, _, query = _ORIGIN.sub("", self.path).partition("?")
-        environ = {
-            "REQUEST_METHOD": self.command,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote(path, "iso-8859-1") or "/",
-            "QUERY_STRING": query,
-            "SERVER_PROTOCOL": self.request_version,
-        }
-        for name, value in self.headers.items():
-            variable = name.upper().replace("-", "_")
-            environ[variable if variable == "CONTENT_LENGTH" else f"HTTP_{variable}"] = value
-        return environ
-
-
-def _problem(status: HTTPStatus) -> App:
-    """Return an application that answers every request with this status."""
-    text = f"{status.value} {status.phrase}"
-    return lambda environ, start: _reply(start, text, f"{status.phrase}\n".encode())
-
-
-def _run(app: App, environ: Environ, clock: Clock) -> bytes:
-    """Return the whole answer of an application to a request."""
-    started: list[tuple[str, list[tuple[str, str]]]] = []
-    body = b"".join(app(environ, lambda status, headers: started.append((status, headers))))
-    ((status, headers),) = started
-    headers = [*headers, ("Date", formatdate(clock.wall(), usegmt=True)), ("Connection", "close")]
-    if body and "Content-Length" not in dict(headers):
-        headers.append(("Content-Length", str(len(body))))
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
-    return "\r\n".join([*lines, "", ""]).encode("iso-8859-1") + body

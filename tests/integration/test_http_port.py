@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.observe.http_server import MAX_CONNECTIONS
+from controller.observe.http_server import MAX_CONNECTIONS, MAX_HEAD
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.answering import fake
 from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
@@ -22,8 +22,8 @@ from tests.support.waiting import wait_until
 #: More connections than select() can serve, which is 1024 with all open files of the process.
 MANY = 1500
 
-#: Seconds within which a health check has its answer. wharfinger health waits for 4 seconds.
-PROMPT = 2.0
+#: Seconds within which a health check has its answer: wharfinger health waits for so long.
+PROMPT = 4.0
 
 #: Bytes of memory that clients may cost, and that the program may need for other things meanwhile.
 MEMORY = 20_000_000
@@ -121,7 +121,7 @@ KINDS = {
     "nothing": b"",
     "a part of a request": b"GET /healthz HTTP/1.1\r\nX-Slow: ",
     "empty lines": b"\r\n" * 99,
-    "many requests, and read nothing": b"GET /metrics HTTP/1.1\r\n\r\n" * 300,
+    "many requests, and read nothing": b"GET /healthz HTTP/1.1\r\n\r\n" * 300,
     "a part of a body": POST + BODY,
     "a part of a body in chunks": b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n80000\r\n" + BODY,
 }
@@ -130,7 +130,7 @@ KINDS = {
 @pytest.mark.parametrize("says", KINDS.values(), ids=KINDS.keys())
 def test_clients_that_stay_do_not_keep_a_health_check_out(start: Callable[..., Port], says: bytes) -> None:
     """Health checks are answered in time while 1,500 clients stay connected that have sent this. The clients cost the
-    program few descriptors, little memory, no file, and one line in the log."""
+    program few descriptors, little memory, no file, and one line in the log at most."""
     port = start()
     before = port.memory()
     with open_files(2 * MANY):
@@ -140,7 +140,7 @@ def test_clients_that_stay_do_not_keep_a_health_check_out(start: Callable[..., P
         assert port.memory() - before < MEMORY
         assert [name for name in port.open_files() if "(deleted)" in name] == []
         port.close_clients()
-    assert port.agent.log().count("HTTP connections give way") == 1
+    assert port.agent.log().count("too many HTTP connections") <= 1
 
 
 def test_clients_that_send_a_byte_now_and_then_do_not_keep_a_health_check_out(start: Callable[..., Port]) -> None:
@@ -206,37 +206,34 @@ def is_healthy(listen: str) -> bool:
     return asked(listen)[0] == 0
 
 
-LONG = b"x" * 100_000
-
 REQUESTS = {
     "HTTP/1.0": (b"GET /healthz HTTP/1.0\r\n\r\n", 200),
-    "line feeds alone": (b"GET /healthz HTTP/1.1\nHost: x\n\n", 200),
+    "HTTP/1.0 that stays": (b"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200),
     "empty lines before it": (b"\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n", 200),
     "a whole URL": (b"GET http://x:9119/healthz?a=b HTTP/1.1\r\n\r\n", 200),
     "pipelined": (b"GET /healthz HTTP/1.1\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n", 200),
     "an empty body": (b"GET /healthz HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 200),
     "Expect without a body": (b"GET /healthz HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", 200),
+    "many headers": (b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 200),
     "another page": (b"GET /%2e%2e/etc/passwd HTTP/1.1\r\n\r\n", 404),
     "POST": (b"POST /healthz HTTP/1.1\r\n\r\n", 405),
-    "POST with a body": (b"POST /metrics HTTP/1.1\r\nContent-Length: 9\r\n\r\nsomething", 405),
-    "POST with a body that does not come": (POST, 405),
-    "POST with a large body": (POST + BODY, 405),
-    "POST that waits": (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", 405),
-    "PUT in chunks": (b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n", 405),
     "CONNECT": (b"CONNECT / HTTP/1.1\r\n\r\n", 405),
     "an unknown method": (b"BREW / HTTP/1.1\r\n\r\n", 405),
+    "POST with a body": (b"POST /metrics HTTP/1.1\r\nContent-Length: 9\r\n\r\nsomething", 413),
+    "POST with a body that does not come": (POST, 413),
+    "POST that waits": (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", 413),
+    "PUT in chunks": (b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n", 413),
+    "PUT in chunks that do not come": (b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 413),
+    "PUT in chunks that waits": (
+        b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
+        413,
+    ),
     "GET with a body": (b"GET / HTTP/1.1\r\nContent-Length: 9\r\n\r\nsomething", 413),
     "GET with a body that does not come": (b"GET /healthz HTTP/1.1\r\ncontent-length: 2000000000\r\n\r\n", 413),
     "GET in chunks": (b"GET /readyz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n", 413),
-    "GET that waits": (b"GET / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", 413),
-    "a long URL": (b"GET /" + LONG + b" HTTP/1.1\r\n\r\n", 414),
-    "a long header": (b"GET /healthz HTTP/1.1\r\nX: " + LONG + b"\r\n\r\n", 431),
-    "many headers": (b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
-    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-    "garbage": (bytes(range(128, 256)), 400),
+    "a length that is none": (b"GET /healthz HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
     "garbage with lines": (b"what\r\nis this\r\n\r\n", 400),
     "a wrong version": (b"GET / HTTP/x\r\n\r\n", 400),
-    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
 }
 
 
@@ -246,12 +243,33 @@ def test_every_request_is_answered_once_and_at_once(start: Callable[..., Port]) 
     port = start()
     for name, (request, status) in REQUESTS.items():
         answer = port.send(request)
-        assert answer.startswith(b"HTTP/1.1 %d " % status), name
-        assert answer.count(b"HTTP/1.1") == 1, name
+        assert answer.split()[1] == b"%d" % status, name
+        assert answer.count(b"HTTP/1.") == 1, name
         assert b"\r\nConnection: close\r\n" in answer, name
         assert (b"\r\nAllow: GET, HEAD\r\n" in answer) == (status == 405), name
-    port.assert_serves()
-    assert "please report this" not in port.agent.log()
+    assert port.agent.get("/healthz") == (200, "ok\n")
+    assert "Exception" not in port.agent.log()
+
+
+ENDLESS = {
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "garbage": bytes(range(128, 256)),
+    "a large body": POST + BODY,
+    "a part of a request": b"GET /healthz HTTP/1.1\r\n",
+    "a long header": b"GET /healthz HTTP/1.1\r\nX: " + b"x" * MAX_HEAD + b"\r\n\r\n",
+    "a long URL": b"GET /" + b"x" * MAX_HEAD + b" HTTP/1.1\r\n\r\n",
+}
+
+
+def test_a_connection_without_a_proper_request_is_closed(start: Callable[..., Port]) -> None:
+    """It is closed after ten seconds at the latest, whatever the client has sent."""
+    port = start()
+    for request in ENDLESS.values():
+        port.connect(1, request)
+    for name, client in zip(ENDLESS, port.clients, strict=True):
+        client.settimeout(15)
+        with contextlib.suppress(ConnectionResetError):
+            assert b" 200 " not in b"".join(iter(partial(client.recv, 65536), b"")), name
 
 
 def test_metrics_have_a_length_and_can_be_compressed(start: Callable[..., Port]) -> None:

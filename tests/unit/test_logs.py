@@ -116,9 +116,9 @@ def test_a_value_cannot_forge_a_line_or_control_the_terminal(written: Callable[[
 def test_a_message_of_a_library_cannot_forge_a_line_or_control_the_terminal(
     written: Callable[[], str], text: str
 ) -> None:
-    """Such messages are not constants. Those of a library may hold what somebody else sent."""
+    """Such messages are not constants. Those of waitress, for example, hold the path that a client asked for."""
     configured("text")
-    logging.getLogger("docker").warning("Exception while serving %s", text)
+    logging.getLogger("waitress").warning("Exception while serving %s", text)
     (line,) = written().split("\n")[:-1]
     assert line.isprintable()
 
@@ -150,7 +150,7 @@ def test_a_traceback_of_a_library_is_indented_and_shows_no_variables(written: Ca
     try:
         raise ValueError(len(secret))
     except ValueError:
-        logging.getLogger("docker").exception("Exception while serving /")
+        logging.getLogger("waitress").exception("Exception while serving /")
     text = written()
     assert "\n    ValueError: 7\n" in text
     assert secret not in text
@@ -167,7 +167,7 @@ def test_a_traceback_in_json_is_part_of_its_line(written: Callable[[], str]) -> 
     assert json.loads(line)["exception"].endswith("ValueError: bad\nnews")
 
 
-@pytest.mark.parametrize("name", ["etcd.client", "urllib3.connectionpool"])
+@pytest.mark.parametrize("name", ["etcd.client", "urllib3.connectionpool", "waitress.queue"])
 def test_libraries_that_log_every_failed_request_are_silenced(written: Callable[[], str], name: str) -> None:
     """The pass already reports the failure once."""
     configured("text", "debug")
@@ -217,7 +217,7 @@ def test_the_log_tells_how_many_of_its_lines_were_lost(form: str, level: str) ->
 def test_what_a_library_logs_and_cannot_be_formatted_is_counted(written: Callable[[], str]) -> None:
     """Such a line counts as lost. Python's own handler would print a traceback to standard error."""
     configured("text")
-    logging.getLogger("docker").warning("%d", "no number")
+    logging.getLogger("waitress").warning("%d", "no number")
     counted = list[int]()
     logs.report_lost_lines(counted.append)
     assert (written(), counted) == ("", [1])
