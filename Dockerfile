@@ -54,8 +54,9 @@ ENV PATH=/opt/wharfinger/bin:${PATH} \
 
 # There is no EXPOSE, because with host networking an exposed port is a service: the agent would register itself.
 
-# The check reads the port from WHARFINGER_LISTEN. If you set --listen on the command line, also set WHARFINGER_LISTEN
-# to the same value, or run the container with --no-healthcheck.
+# The check asks the agent at the address in WHARFINGER_LISTEN. If you set --listen on the command line, also set
+# WHARFINGER_LISTEN to the same value, or run the container with --no-healthcheck. If WHARFINGER_LISTEN is empty, there is
+# no HTTP server to ask, and the check succeeds.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s CMD ["wharfinger", "health"]
 
 # The agent handles TERM itself, also as process 1: it ends within a second and leaves the entries.

@@ -102,8 +102,10 @@ def cli(context: click.Context) -> None:
 def health_command(url: str) -> int:
     """Ask the agent on this host whether it is alive. The exit code is 0 if it is, and 1 if not.
 
-    URL is the agent's /healthz. By default it is derived from WHARFINGER_LISTEN, where the agent listens.
+    URL is the agent's /healthz. By default it is derived from WHARFINGER_LISTEN, where the agent listens. If that is
+    empty, the agent has no HTTP server and cannot be asked, and the exit code is 0. A flag --listen of the agent is not
+    seen here.
     """
-    answer = health.fetch_health(url or health.health_url(os.environ.get("WHARFINGER_LISTEN", "")))
+    answer = health.fetch_health(url) if url else health.ask_agent(os.environ.get("WHARFINGER_LISTEN"))
     click.echo(answer.text, err=not answer.good)
     return ExitCode.IN_SYNC if answer.good else ExitCode.FAILED

@@ -2,38 +2,82 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from controller.effects.background import Threads
 from controller.errors import one_line, plain
+from controller.host_port import HostPort
 from controller.observe.answer import Answer
 
-#: Seconds to wait for the agent's answer.
-TIMEOUT = 5.0
+#: Seconds to wait for the agent's answer, with the look-up of its name. The image's HEALTHCHECK gives the whole command
+#: 5 seconds.
+TIMEOUT = 4.0
 
-#: The port of an agent whose ``--listen`` was not given.
-DEFAULT_PORT = "9119"
+#: Where an agent listens by default.
+DEFAULT_LISTEN = "0.0.0.0:9119"
 
 #: Bytes of an answer that are read. An agent's own answer is shorter; something else may listen at its port.
-MAX_ANSWER = 1000
+MAX_ANSWER = 10_000
+
+#: What an agent says if it is alive: a line for each registry.
+_ALIVE = re.compile(r"(\S+: )?ok(\n\S+: ok)*")
 
 _CONNECTIONS = {"http": HTTPConnection, "https": HTTPSConnection}
 
 
-def health_url(listen: str) -> str:
-    """Return the URL of ``/healthz`` of an agent that listens at ``listen``, as written in WHARFINGER_LISTEN.
+def ask_agent(listen: str | None) -> Answer:
+    """Return what the agent on this host answers. ``listen`` is WHARFINGER_LISTEN, or None if that is not set.
 
-    An empty ``listen`` means the default address. An agent that listens on every interface is asked on loopback.
+    An empty WHARFINGER_LISTEN turns the HTTP server off. The answer is then good, because there is nobody to ask.
     """
-    host, _, port = listen.rpartition(":")
-    everywhere = host in {"", "0.0.0.0", "[::]"}  # noqa: S104 - compared with, not bound to
-    return f"http://{'127.0.0.1' if everywhere else host}:{port or DEFAULT_PORT}/healthz"
+    if listen == "":
+        return Answer(True, "There is nothing to ask: WHARFINGER_LISTEN is empty, so the agent has no HTTP server.")
+    try:
+        answer = fetch_health(health_url(DEFAULT_LISTEN if listen is None else listen))
+    except ValueError as error:
+        return Answer(False, f"WHARFINGER_LISTEN {listen!r} is no address to ask: {error}")
+    if listen is None and not answer.good:
+        hint = "If the agent was started with --listen, set WHARFINGER_LISTEN instead, or give its URL to this command."
+        return Answer(False, f"{answer.text}\n{hint}")
+    return answer
 
 
-def fetch_health(url: str) -> Answer:
-    """Return what the agent answers at this URL. It is good if the HTTP status is 200. Raises nothing: an agent that
-    cannot be reached is a bad answer, too."""
+def health_url(listen: str) -> str:
+    """Return the URL of ``/healthz`` of an agent that listens at ``listen``, which is HOST:PORT. Raises ValueError.
+
+    An agent that listens at every address of a family is asked at the loopback address of this family.
+    """
+    address = HostPort.parse(listen)
+    return f"http://{address._replace(host=_to_dial(address.host))}/healthz"
+
+
+def _to_dial(host: str) -> str:
+    try:
+        address = ip_address(host or "0.0.0.0")  # noqa: S104 - compared with, not bound to
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"
+
+
+def fetch_health(url: str, seconds: float = TIMEOUT) -> Answer:
+    """Return what is answered at this URL, after these seconds at most. It is good if an agent says that it is alive.
+    Raises nothing: an agent that cannot be reached is a bad answer, too.
+
+    The question is asked in the background, because neither the look-up of a name nor an answer that comes byte by byte
+    has a time limit of its own.
+    """
+    answers: list[Answer] = []
+    Threads().start(lambda: answers.append(_fetch(url)), name="health").join(seconds)
+    return answers[0] if answers else Answer(False, f"cannot ask {url}: there was no answer within {seconds:g} seconds")
+
+
+def _fetch(url: str) -> Answer:
     try:
         return _get(url)
     except (OSError, ValueError, HTTPException) as error:
@@ -52,7 +96,10 @@ def _get(url: str) -> Answer:
     with closing(_CONNECTIONS[parts.scheme](parts.hostname, parts.port, timeout=TIMEOUT)) as connection:
         connection.request("GET", parts._replace(scheme="", netloc="", fragment="").geturl() or "/")
         response = connection.getresponse()
-        return Answer(response.status == 200, _printable(response.read(MAX_ANSWER)))
+        text = _printable(response.read(MAX_ANSWER))
+    if response.status == 200 and not _ALIVE.fullmatch(text):
+        return Answer(False, f"what answers at {url} is no agent, or not its /healthz: {text[:300]}")
+    return Answer(response.status == 200, text or f"{url} answered with status {response.status}")
 
 
 def _printable(body: bytes) -> str:

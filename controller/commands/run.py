@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
+from types import MappingProxyType
 
 from controller import logs
 from controller.commands.build import Effects, build_agent
@@ -14,7 +15,7 @@ from controller.commands.exit_codes import ExitCode
 from controller.commands.one_place import refuse_one_place_given_twice
 from controller.config.settings import Settings
 from controller.effects.clock import Deadline
-from controller.observe.http_server import router, serve
+from controller.observe.http_server import http_server, router
 from controller.reconcile.loop import Loop
 from controller.signals import SIGNALS, block_signals
 
@@ -35,10 +36,12 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     agent = build_agent(settings, effects)
     logs.report_lost_lines(agent.metrics.log_lines_lost)
     block_signals()
+    servers = {}
     if settings.listen:
-        serve(router(agent.health, agent.metrics.app()), settings.listen, effects.background)
+        app = router(agent.health, agent.metrics.app())
+        servers["http"] = http_server(app, str(settings.listen), effects.clock)
     _log_start(settings)
-    return run_until_signalled(agent.loops, effects, on_stop=agent.notifier.stopping)
+    return run_until_signalled(agent.loops, effects, on_stop=agent.notifier.stopping, servers=servers)
 
 
 def _log_start(settings: Settings) -> None:
@@ -57,19 +60,25 @@ def _log_start(settings: Settings) -> None:
 
 
 def run_until_signalled(
-    loops: Mapping[str, Loop], effects: Effects, on_stop: Callable[[], None] = lambda: None
+    loops: Mapping[str, Loop],
+    effects: Effects,
+    on_stop: Callable[[], None] = lambda: None,
+    servers: Mapping[str, Callable[[], object]] = MappingProxyType({}),
 ) -> ExitCode:
     """Run the loops, given by their registries' labels, until SIGTERM or SIGINT, and return the exit code.
 
     SIGHUP makes every loop run a pass at once. ``on_stop`` is called when a stop signal has come, before the loops are
     stopped. The signals are blocked and waited for, so that they interrupt nothing, and so that they also reach a
-    program that runs as process 1.
+    program that runs as process 1. ``servers`` run beside the loops, by their names, and are cut off at the end.
     """
     block_signals()
     broken: list[str] = []
+    for name, serve in servers.items():
+        effects.background.start(partial(_run_to_the_end, name, serve, broken), name=name)
     tasks = [
         effects.background.start(
-            partial(_run_loop, label, loop, broken, name_in_log=len(loops) > 1), name=f"loop {label}"
+            partial(_run_to_the_end, label, partial(_run_loop, label, loop, name_in_log=len(loops) > 1), broken),
+            name=f"loop {label}",
         )
         for label, loop in loops.items()
     ]
@@ -87,17 +96,23 @@ def run_until_signalled(
     return ExitCode.FAILED if broken else ExitCode.IN_SYNC
 
 
-def _run_loop(label: str, loop: Loop, broken: list[str], *, name_in_log: bool) -> None:
-    """Run the loop until it is stopped. ``name_in_log`` puts the registry's label on each line of its log.
+def _run_loop(label: str, loop: Loop, *, name_in_log: bool) -> None:
+    """Run the loop until it is stopped. ``name_in_log`` puts the registry's label on each line of its log."""
+    if name_in_log:
+        logs.add_to_each_line(registry=label)
+    loop.run()
 
-    No error of a pass ends a loop. If anything else does, the label is added to ``broken`` and the whole program is
-    ended: it must not go on without one of its loops, and whatever started it can start it again.
+
+def _run_to_the_end(name: str, work: Callable[[], object], broken: list[str]) -> None:
+    """Do the work of a loop or of a server until the program stops.
+
+    No error of a pass ends a loop, and none of a client ends a server. If anything else does, the name is added to
+    ``broken`` and the whole program is ended: it must not go on without one of its parts, and whatever started it can
+    start it again.
     """
     try:
-        if name_in_log:
-            logs.add_to_each_line(registry=label)
-        loop.run()
+        work()
     except BaseException:
-        broken.append(label)
+        broken.append(name)
         os.kill(os.getpid(), signal.SIGTERM)
         raise

@@ -1,21 +1,50 @@
-"""The HTTP server, and the only module that imports waitress: ``/metrics``, ``/healthz``, ``/readyz``."""
+"""The HTTP server, and the only module that imports waitress: ``/metrics``, ``/healthz``, ``/readyz``.
+
+A health check has to get its answer whatever other clients do. Therefore each connection gets one answer, within ten
+seconds, and if too many connections are open, those give way that have been idle for the longest time.
+"""
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from waitress.server import create_server
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+from waitress.utilities import RequestEntityTooLarge
 
-from controller.effects.background import Background
+from controller import logs
+from controller.effects.clock import Clock, Deadline
 from controller.errors import Stop, one_line
-from controller.host_port import HostPort
 from controller.observe.answer import Answer
 from controller.observe.health import Condition
+
+log = logs.logger("wharfinger.http")
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+#: The most bytes of a request's head: of its first line and its headers.
+MAX_HEAD = 16 * 1024
+
+#: The most connections at the same time. Those who ask are a Prometheus or two, a health check, and people.
+MAX_CONNECTIONS = 100
+
+#: The part of the files that the process may open which clients may use, as a divisor. The engine and etcd need files,
+#: too.
+_SHARE = 4
+
+#: Seconds from the start of a connection until the client must have sent its request and received the answer.
+_CONNECTION_SECONDS = 10
+
+#: Seconds between two log lines about connections that give way, so that clients cannot fill the log.
+_QUIET = 60.0
 
 _INDEX = b"""<!doctype html><html lang="en"><title>wharfinger</title><h1>wharfinger</h1>
 <ul><li><a href="/metrics">/metrics</a><li><a href="/healthz">/healthz</a><li><a href="/readyz">/readyz</a></ul></html>
@@ -37,8 +66,11 @@ def router(health: Condition, metrics: App) -> App:
             return _reply(start, "404 Not Found", b"not found\n")
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return _reply(start, "405 Method Not Allowed", b"only GET and HEAD\n", more=[("Allow", "GET, HEAD")])
-        body = page({**environ, "REQUEST_METHOD": "GET"}, start)
-        return body if environ["REQUEST_METHOD"] == "GET" else []
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+        body = b"".join(page({**environ, "REQUEST_METHOD": "GET"}, lambda *answer: started.append(answer)))
+        ((status, headers),) = started
+        start(status, [*(each for each in headers if each[0] != "Content-Length"), ("Content-Length", str(len(body)))])
+        return [body] if environ["REQUEST_METHOD"] == "GET" else []
 
     return app
 
@@ -65,16 +97,122 @@ def _reply(
     return [body]
 
 
-def serve(app: App, address: HostPort, background: Background) -> None:
-    """Listen at the address, and serve in the background until the program ends.
+class _Request(HTTPRequestParser):
+    """A request. It is refused if it has a body, and its connection is closed after the answer."""
+
+    headers: dict[str, str]
+
+    def received(self, data: bytes) -> int:
+        """See HTTPRequestParser. What follows the request is dropped, as it gets no answer. waitress itself would wait
+        for the first piece of a body of unknown length."""
+        consumed = super().received(data)
+        if self.chunked and not self.completed:
+            self.error = RequestEntityTooLarge("only requests without a body")
+            self.completed = True
+        return len(data) if self.completed and not self.empty else consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """See HTTPRequestParser. waitress would ask for the body that a client holds back."""
+        super().parse_header(header_plus)
+        self.expect_continue = False
+        self.headers["CONNECTION"] = "close"
+
+
+class _Channel(HTTPChannel):
+    """The connection to a client. waitress would poll one that the server has closed since the last poll."""
+
+    parser_class = _Request
+
+    def readable(self) -> bool:
+        """See HTTPChannel."""
+        return self.connected and super().readable()
+
+    def writable(self) -> bool:
+        """See HTTPChannel."""
+        return self.connected and super().writable()
+
+
+class _Server(TcpWSGIServer):
+    """Listens at one address. waitress calls ``readable`` before each poll, and ``maintenance`` once a second.
+
+    At its own limit of connections, waitress would let new ones wait. Its own limit of time counts from the last byte
+    of a client, so a client that sends a byte now and then would stay for ever.
+    """
+
+    channel_class = _Channel
+
+    def __init__(self, clock: Clock, limit: int, shared: dict[int, Any], app: App, **settings: Any) -> None:
+        """Listen. ``limit`` is the number of connections of all servers that share this mapping of descriptors."""
+        self._clock = clock
+        self._limit = limit
+        self._shared = shared
+        self._quiet = Deadline.after(0.0, clock)
+        super().__init__(app, shared, **settings)
+
+    def readable(self) -> bool:
+        """Return whether connections are accepted, after making room for another one."""
+        # One whose request is being answered is not idle.
+        channels = sorted(self._channels(), key=lambda each: (bool(each.requests), each.last_activity))
+        for channel in channels[: max(0, len(channels) - self._limit + 1)]:
+            self._tell("as many are open as there may be, so those give way that have been idle for the longest time")
+            channel.handle_close()
+        return super().readable()
+
+    def accept(self) -> Any:
+        """Accept a connection. If that fails, as without a free descriptor, accept none until the next maintenance."""
+        try:
+            return super().accept()
+        except OSError as error:
+            self._tell(f"a new one cannot be accepted: {one_line(error)}")
+            self.accepting = False
+            raise
+
+    def maintenance(self, now: float) -> None:
+        """Close the connections that have taken too long."""
+        self.accepting = True
+        for channel in self._channels():
+            if channel.creation_time < now - _CONNECTION_SECONDS:
+                channel.handle_close()
+
+    def _channels(self) -> list[_Channel]:
+        return [each for each in self._shared.values() if isinstance(each, _Channel)]
+
+    def _tell(self, trouble: str) -> None:
+        if self._quiet.passed:
+            self._quiet = Deadline.after(_QUIET, self._clock)
+            log.warning("too many HTTP connections", problem=trouble)
+
+
+def http_server(app: App, address: str, clock: Clock) -> Callable[[], None]:
+    """Listen at the address, which is HOST:PORT, and return a function that serves the application there for ever.
 
     Raises Stop when the program cannot listen there, for example because the port is in use.
     """
+    limit = allowed_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     try:
-        # Slow clients wait among up to a thousand connections, and do not occupy one of the threads.
-        server = create_server(
-            app, listen=str(address), threads=4, connection_limit=1000, channel_timeout=10, ident=None
+        settings = Adjustments(
+            listen=address,
+            threads=4,
+            connection_limit=sys.maxsize,
+            cleanup_interval=1,
+            asyncore_use_poll=True,  # select() cannot serve descriptors from 1024 on.
+            max_request_header_size=MAX_HEAD,
+            max_request_body_size=1,  # The least that can be set. It refuses every body.
+            log_socket_errors=False,
+            ident=None,
         )
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(settings.threads)
+        shared: dict[int, Any] = {}
+        servers = [
+            _Server(clock, limit, shared, app, dispatcher=dispatcher, adj=settings, sockinfo=each)
+            for each in settings.listen
+        ]
     except (OSError, ValueError) as error:
         raise Stop(f"cannot listen on {address}: {one_line(error)}; choose another address with --listen") from error
-    background.start(server.run, name="http")
+    return servers[0].run  # It serves all of them, because they share their connections.
+
+
+def allowed_connections(files: int) -> int:
+    """Return the most connections of a process that may open this many files; less than 0 means no limit."""
+    return MAX_CONNECTIONS if files < 0 else max(1, min(MAX_CONNECTIONS, files // _SHARE))

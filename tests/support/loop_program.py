@@ -2,7 +2,8 @@
 
 It runs a loop for each MODE through `controller.commands.run`, and prints a line for each pass. Passes are an hour
 apart. MODE is calm, stuck (a pass never ends), broken (an observer raises an error), mistaken (the pass raises one) or
-chatty (the pass logs more than the queue of the log holds).
+chatty (the pass logs more than the queue of the log holds). The mode server is no loop, but a server that prints such a
+line, too, and then raises an error.
 """
 
 from __future__ import annotations
@@ -67,6 +68,12 @@ def chatty(memory: Memory) -> PassReport:
     return PassReport(PassResult.SUCCESS)
 
 
+def failing_server() -> None:
+    """A server that raises an error."""
+    os.write(1, b"pass\n")
+    raise RuntimeError("this server breaks")
+
+
 PASSES: dict[str, Callable[[Memory], PassReport]] = {
     "calm": calm,
     "stuck": stuck,
@@ -80,8 +87,11 @@ def main() -> int:
     """Run until signalled."""
     block_signals()
     logs.configure("json", "info", LogWriter(Threads()), colour=False)
+    modes = sys.argv[1:]
     return run_until_signalled(
-        {f"{mode}-{number}": loop(mode) for number, mode in enumerate(sys.argv[1:], 1)}, Effects()
+        {f"{mode}-{number}": loop(mode) for number, mode in enumerate(modes, 1) if mode != "server"},
+        Effects(),
+        servers={"http": failing_server} if "server" in modes else {},
     )
 
 

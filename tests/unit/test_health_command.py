@@ -7,12 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
-from controller.commands.health import fetch_health, health_url
+from controller.commands.health import TIMEOUT, ask_agent, fetch_health, health_url
 from controller.observe.answer import Answer
 from tests.support.processes import free_ports
+from tests.support.trickling import Trickler
 
 
 @contextmanager
@@ -39,18 +41,33 @@ def agent(status: int, text: bytes) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("listen", "url"),
     [
-        ("", "http://127.0.0.1:9119/healthz"),
         (":80", "http://127.0.0.1:80/healthz"),
         ("0.0.0.0:80", "http://127.0.0.1:80/healthz"),
-        ("[::]:80", "http://127.0.0.1:80/healthz"),
+        ("[::]:80", "http://[::1]:80/healthz"),
+        ("[0:0:0:0:0:0:0:0]:80", "http://[::1]:80/healthz"),
+        ("127.0.0.1:80", "http://127.0.0.1:80/healthz"),
         ("10.0.0.1:80", "http://10.0.0.1:80/healthz"),
         ("[::1]:80", "http://[::1]:80/healthz"),
+        ("[fe80::1%eth0]:80", "http://[fe80::1%eth0]:80/healthz"),
         ("localhost:80", "http://localhost:80/healthz"),
     ],
 )
 def test_the_url_is_derived_from_where_the_agent_listens(listen: str, url: str) -> None:
-    """An agent that listens on every interface is asked on loopback."""
+    """An agent that listens at every address is asked on loopback, by IPv6 if it listens there alone."""
     assert health_url(listen) == url
+
+
+def test_an_agent_without_an_http_server_is_not_asked() -> None:
+    """The image's health check must not fail for it."""
+    answer = ask_agent("")
+    assert (answer.good, answer.text[:25]) == (True, "There is nothing to ask: ")
+
+
+@pytest.mark.parametrize("listen", ["9119", "::1:9119", "127.0.0.1", ":", " ", "host:x", ":0"])
+def test_an_address_that_makes_no_sense_is_named(listen: str) -> None:
+    """The agent itself does not start with it."""
+    answer = ask_agent(listen)
+    assert (answer.good, answer.text.partition(" is no address")[0]) == (False, f"WHARFINGER_LISTEN {listen!r}")
 
 
 @pytest.mark.parametrize(
@@ -59,15 +76,27 @@ def test_the_url_is_derived_from_where_the_agent_listens(listen: str, url: str) 
         (200, b"ok\n", Answer(True, "ok")),
         (503, b"no pass has ended\n", Answer(False, "no pass has ended")),
         (503, b"etcd: ok\netcd-2: \rhangs\n", Answer(False, "etcd: ok\netcd-2: \\rhangs")),
-        (404, b"", Answer(False, "")),
-        (200, b"\x1b[31mred\xff", Answer(True, "\\x1b[31mred\ufffd")),
+        (200, b"etcd: ok\netcd-2: ok\n", Answer(True, "etcd: ok\netcd-2: ok")),
+        (503, b"\x1b[31mred\xff", Answer(False, "\\x1b[31mred\ufffd")),
     ],
-    ids=["alive", "dead", "several", "another program", "odd"],
+    ids=["alive", "dead", "one of several dead", "several alive", "odd"],
 )
 def test_the_answer_of_the_agent_is_passed_on(status: int, text: bytes, answer: Answer) -> None:
     """It is good only with status 200, and its control characters are escaped."""
     with agent(status, text) as url:
         assert fetch_health(url) == answer
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(200, b"<h1>It works!</h1>"), (200, b""), (200, b"not ok"), (200, b"ok\nor so"), (204, b""), (404, b"ok")],
+)
+def test_another_program_at_the_port_is_a_bad_answer(status: int, text: bytes) -> None:
+    """It may answer anything with status 200. The message says who answers what."""
+    with agent(status, text) as url:
+        answer = fetch_health(url)
+    assert not answer.good
+    assert answer.text
 
 
 def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +111,22 @@ def test_an_agent_that_cannot_be_reached_is_a_bad_answer(url: str) -> None:
     """Nothing is raised, and the message names the URL."""
     answer = fetch_health(url)
     assert (answer.good, url in answer.text) == (False, True)
+
+
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for() -> None:
+    """The whole question has a time limit, which is shorter than that of the image's health check."""
+    assert TIMEOUT < 5
+    with agent(200, b"ok") as url, Trickler(address_of(url)) as slow:
+        answer = fetch_health(f"http://127.0.0.1:{slow.address[1]}/healthz", seconds=0.3)
+    assert (answer.good, "no answer within 0.3 seconds" in answer.text) == (False, True)
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Return the host and port of a URL."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    return parts.hostname, parts.port
 
 
 def test_a_server_that_does_not_speak_http_is_a_bad_answer() -> None:

@@ -11,7 +11,7 @@ import pytest
 from attrs import frozen
 
 from controller.observe.health import Health
-from controller.observe.http_server import App, router
+from controller.observe.http_server import MAX_CONNECTIONS, App, allowed_connections, router
 from controller.observe.metrics import Metrics
 from tests.support.fakes import FakeTime
 from tests.support.reports import failed, planned
@@ -125,3 +125,12 @@ def test_browsers_are_told_not_to_guess_the_content_type(ask: Callable[..., Resp
     response = ask(path)
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert int(response.headers["Content-Length"]) == len(response.body)
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"),
+    [(3, 1), (64, 16), (256, 64), (1024, MAX_CONNECTIONS), (10**6, MAX_CONNECTIONS), (-1, MAX_CONNECTIONS)],
+)
+def test_clients_may_use_a_quarter_of_the_files_at_most(files: int, connections: int) -> None:
+    """The engine and etcd need files, too. Less than 0 means that there is no limit."""
+    assert allowed_connections(files) == connections

@@ -25,7 +25,6 @@ HEAVY = {
     "structlog",
     "urllib.request",
     "urllib3",
-    "waitress",
 }
 
 #: The source of a program that runs wharfinger, and then prints its exit code and the names of the loaded modules.

@@ -125,6 +125,13 @@ def test_one_loop_that_breaks_ends_the_program(log: Path) -> None:
     assert "RuntimeError: this observer breaks" in program.child.log()
 
 
+def test_a_server_that_breaks_ends_the_program(log: Path) -> None:
+    """An agent that nobody can ask for its health is started again. The log has the error."""
+    program = Program(log, "calm", "server")
+    assert program.exit_code() == 1
+    assert "RuntimeError: this server breaks" in program.child.log()
+
+
 @pytest.mark.parametrize(
     ("modes", "registry"), [(("mistaken",), None), (("calm", "mistaken"), "mistaken-2")], ids=["one", "several"]
 )
