@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from controller.cli import COMMANDS
-from controller.config.flags import FLAGS, SWITCHES, environment_variable, rewrite
+from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES, environment_variable, rewrite
 from controller.registry.uri import parse_uri
 from model.backoff import SEQUENCE
 from tests.support.processes import REPOSITORY
@@ -23,6 +23,7 @@ MANIFESTS = REPOSITORY / "manifests"
 AGENTS_ON_FLEET = (MANIFESTS / "fleet/wharfinger@.service", MANIFESTS / "fleet/wharfinger-global.service")
 FLEET = (*AGENTS_ON_FLEET, MANIFESTS / "fleet/nginx@.service")
 NATIVE = MANIFESTS / "systemd/wharfinger.service"
+CREDENTIALS = MANIFESTS / "systemd/credentials.conf"
 UNITS = (*FLEET, NATIVE)
 COMPOSE = MANIFESTS / "compose/compose.yaml"
 RUNBOOK = REPOSITORY / "docs/runbook.md"
@@ -96,6 +97,13 @@ def installed(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def with_credentials(root: Path, drop_in: str) -> None:
+    """Add the drop-in with credentials to the native unit."""
+    folder = root / "etc/systemd/system/wharfinger.service.d"
+    folder.mkdir()
+    (folder / CREDENTIALS.name).write_text(drop_in)
+
+
 def verify(root: Path, unit: str) -> tuple[int, str]:
     """Run `systemd-analyze verify` on a unit: (0, "") if all is well. systemd goes on after a directive that it does
     not know, so its output counts, too."""
@@ -107,6 +115,24 @@ def verify(root: Path, unit: str) -> tuple[int, str]:
 def test_systemd_accepts_each_unit(installed: Path, unit: Path) -> None:
     """systemd accepts each shipped unit and prints nothing."""
     assert verify(installed, unit.name) == (0, "")
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["as shipped", "whole"])
+def test_systemd_accepts_the_drop_in_with_credentials(installed: Path, whole: bool) -> None:
+    """systemd accepts the drop-in as it is shipped, and with the lines that it has as comments."""
+    text = CREDENTIALS.read_text()
+    with_credentials(installed, re.sub(r"^#(?=[A-Z]\w+=)", "", text, flags=re.MULTILINE) if whole else text)
+    assert verify(installed, NATIVE.name) == (0, "")
+
+
+def test_the_drop_in_sets_only_variables_that_exist_to_what_it_loads() -> None:
+    """Every variable in the drop-in belongs to a flag or to Docker, and every path is that of a credential."""
+    found = re.findall(r"^#?Environment=(\w+)=(.+)$", CREDENTIALS.read_text(), re.MULTILINE)
+    flags = {environment_variable(each.name) for each in CONNECTION_FLAGS}
+    assert {name for name, _ in found} == flags | {"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"}
+    loaded = set(re.findall(r"^#?LoadCredential=([^:]+):/", CREDENTIALS.read_text(), re.MULTILINE))
+    used = {text.removeprefix("%d/") for _, text in found if text.startswith("%d/")}
+    assert loaded == used | {"ca.pem", "cert.pem", "key.pem"}
 
 
 @pytest.mark.parametrize(("right", "wrong"), [("Restart=always", "Restrat=always"), ("/docker run", "/dokker run")])
