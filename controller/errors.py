@@ -5,6 +5,9 @@ By default an error means that the program tries again later. ``Stop`` is for pr
 
 from __future__ import annotations
 
+import os
+import pwd
+
 
 class WharfingerError(Exception):
     """The base of all errors of the program. The message is written for the operator."""
@@ -41,6 +44,26 @@ def one_line(error: BaseException) -> str:
     """
     text = " ".join(str(error).split())
     return text[:300] or type(error).__name__
+
+
+def reading_problem(error: Exception) -> str:
+    """Return why a file cannot be read, as the end of a sentence that names the file. If this process may not read it,
+    say which user runs the process and what to do."""
+    if not isinstance(error, PermissionError):
+        return f"cannot be read: {one_line(error)}"
+    return (
+        f"cannot be read by {running_user()}: {error.strerror}. Give this user the right to read it and to enter its "
+        "folders, or under systemd hand it over with LoadCredential= (see docs/deploy.md)"
+    )
+
+
+def running_user() -> str:
+    """Return the user of this process, by name if it has one."""
+    uid = os.geteuid()
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name!r} (uid {uid})"
+    except KeyError:
+        return f"the user with uid {uid}"
 
 
 def plain(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from controller.errors import one_line
+from controller.errors import reading_problem
 from controller.host_port import HostPort
 from model.address import address_problem
 from model.family import UNSPECIFIED, Family
@@ -70,7 +70,7 @@ def first_line(path: str) -> str:
         with open(path, encoding="utf-8") as file:
             return file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"it cannot be read: {one_line(error)}") from None
+        raise ValueError(f"it {reading_problem(error)}") from None
 
 
 def address(text: str) -> str:

@@ -263,11 +263,13 @@ class _SettingsParser:
         environment variable, or else the one in etcdctl's form ``name:password`` of the user.
         """
         files = {name: self.get(f"etcd-{name}", converters.readable_file, "") for name in ("ca", "cert", "key")}
-        if bool(files["cert"]) != bool(files["key"]):
+        if bool(self.raw["etcd-cert"]) != bool(self.raw["etcd-key"]):
             self.problems.append("--etcd-cert and --etcd-key go together: give both, or neither")
         user, _, password = self.raw["etcd-user"].partition(":")
-        password = self.get("etcd-password-file", converters.first_line, "") or self.raw["etcd-password"] or password
-        if bool(user) != bool(password):
+        in_file = self.get("etcd-password-file", converters.first_line, "")
+        unreadable = self.raw["etcd-password-file"] and not in_file
+        password = in_file or self.raw["etcd-password"] or password
+        if bool(user) != bool(password) and not unreadable:
             self.problems.append("a user name and a password go together: give both, or neither")
         return Credentials(any(files.values()), files["ca"], files["cert"], files["key"], user, password)
 

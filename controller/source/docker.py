@@ -13,6 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
 from controller.effects.connections import BoundedAdapter, UnixAdapter
 from controller.effects.names import MACHINE, Names
-from controller.errors import EngineUnavailable, one_line
+from controller.errors import EngineUnavailable, one_line, running_user
 from controller.source.questions import Answer, Inquiry, Questions, Silence
 from model.container import SERVING, Container, ContainerRef, from_inspect
 from model.listing import agrees_with_list, shown_in_list
@@ -113,12 +114,22 @@ def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MAC
     The API version is negotiated, because newer engines refuse old versions. ``timeout`` is the seconds that a request
     may take as a whole, even if its answer comes byte by byte. ``names`` looks up the host of an engine over TCP.
     """
+    _check_tls_files(settings.environment)
     client = _client(settings, timeout, names, docker.constants.DEFAULT_DOCKER_API_VERSION)
     try:
         version = client.version(api_version=False)["ApiVersion"]
     finally:
         client.close()
     return _client(settings, timeout, names, version)
+
+
+def _check_tls_files(environment: Mapping[str, str]) -> None:
+    """Raise OSError if one of the engine's TLS files is there and cannot be read. The SDK would say that it was not
+    given, or not which one it is."""
+    if folder := environment.get("DOCKER_CERT_PATH"):
+        for name in ("ca.pem", "cert.pem", "key.pem"):
+            with suppress(FileNotFoundError), open(os.path.join(folder, name), "rb"):
+                pass
 
 
 def _client(settings: EngineSettings, timeout: int, names: Names, version: str) -> docker.APIClient:
@@ -383,8 +394,10 @@ def _message(error: BaseException) -> str:
     for cause in _causes(error):
         if isinstance(cause, requests.exceptions.Timeout | TimeoutError):
             return NO_ANSWER
-        if isinstance(cause, FileNotFoundError | ConnectionRefusedError | PermissionError):
+        if isinstance(cause, FileNotFoundError | ConnectionRefusedError):
             return one_line(cause)
+        if isinstance(cause, PermissionError):
+            return f"{one_line(cause)}, as {running_user()}"
     return f"unexpected answer: {error!r}" if isinstance(error, _UNEXPECTED_ANSWER) else one_line(error)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +15,12 @@ from attrs import evolve, field, frozen
 from controller.errors import RegistryUnavailable, Stop
 from controller.registry.credentials import Credentials
 from model.report import Result
+from tests.support.agent import run_once
 from tests.support.builders import OWNER, create
 from tests.support.etcd_server import EtcdServer
+from tests.support.processes import REPOSITORY
 from tests.support.secure_etcd import KEY, Setting, TlsEtcd, authority, problem, soon, works
+from tests.support.unprivileged import NOBODY, without_overrides
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +135,47 @@ def test_a_request_adds_no_ca_to_those_that_are_trusted(tls: Setting) -> None:
     assert works(tls.registry(Prepared(tls=True, made=context)))
     assert context.get_ca_certs() == before
     assert len(before) == 1
+
+
+#: The command that needs no engine, and its end.
+DEREGISTER = ("deregister", "--hostname", "core-09", "--missing-ok", "--force", "--yes")
+
+
+@pytest.mark.parametrize("name", ["ca", "cert", "key", "password-file"])
+def test_one_file_that_only_another_user_may_read_is_one_error(tmp_path: Path, name: str) -> None:
+    """The error names the flag, the file, the user and the cure. There is no second error about a file that is missing,
+    although the program goes on without this one until it has found all errors."""
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n")
+    secret.chmod(0o600)
+    os.chown(secret, NOBODY, NOBODY)
+    password = tmp_path / "password"
+    password.write_text("passw0rd\n")
+    ours = authority(tmp_path / "ours")
+    client = ours.issue("agent@core-01.example")
+    given = {"ca": ours.path, "cert": client.cert, "key": client.key, "user": "agent", "password-file": password}
+    flags = [f"--etcd-{flag}={value}" for flag, value in (given | {name: secret}).items()]
+    done = run_once("", *DEREGISTER, *flags, "etcds://127.0.0.1:1/services", through=without_overrides)
+    assert done.returncode == 1
+    problem, advice = done.stderr.splitlines()
+    assert problem.startswith(f"wharfinger: --etcd-{name} {str(secret)!r}: it cannot be read by user 'root' (uid 0): ")
+    assert "LoadCredential=" in problem
+    assert advice == "Try 'wharfinger --help'."
+
+
+def test_the_service_reads_what_systemd_hands_to_it(tls: Setting, tmp_path: Path) -> None:
+    """systemd copies the files of LoadCredential= into a folder of the service's user, and sets the variables in the
+    unit to the paths of the copies. With them, the program connects, though it may not read the files themselves."""
+    given = {"etcd-ca.pem": tls.good.ca, "etcd-cert.pem": tls.good.cert, "etcd-key.pem": tls.good.key}
+    drop_in = (REPOSITORY / "manifests/systemd/credentials.conf").read_text()
+    loaded = dict(re.findall(r"^LoadCredential=(.+):/etc/wharfinger/(.+)$", drop_in, re.MULTILINE))
+    assert loaded.keys() == given.keys()
+    for copy, source in loaded.items():
+        shutil.copy(given[source], tmp_path / copy)
+        (tmp_path / copy).chmod(0o400)
+    variables = dict(re.findall(r"^Environment=(.+)=%d/(.+)$", drop_in, re.MULTILINE))
+    environment = {variable: str(tmp_path / copy) for variable, copy in variables.items()}
+    uri = f"etcd{tls.api if tls.api == 3 else ''}s://{tls.server.endpoint}/services"
+    done = run_once("", *DEREGISTER, uri, env=environment, through=without_overrides)
+    assert done.returncode == 0
+    assert done.stderr.startswith("wharfinger: nobody has the name 'core-09'")

@@ -111,6 +111,23 @@ def test_docker_stop_ends_the_agent_at_once_and_leaves_its_entries(core: CoreHos
     assert core.keys() == core.web()
 
 
+def test_a_host_is_taken_out_of_service_with_the_image(core: CoreHost) -> None:
+    """As docs/deploy.md says: a second `docker run` needs a `docker rm` before it, and the image removes the entries of
+    a host from a container that ends."""
+    core.agent()
+    core.wait_for_web()
+    with pytest.raises(DockerError, match="already in use"):
+        core.agent()
+    core.engine.docker("rm", "--force", "registrator")
+    core.agent()
+    core.engine.docker("rm", "--force", "registrator")
+    registry = core.arguments.split()[-1]
+    core.engine.docker(
+        "run", "--rm", "--net", "host", IMAGE, "deregister", "--hostname", "core-01", "--yes", "--force", registry
+    )
+    assert core.keys() == {}
+
+
 def test_the_health_check_finds_a_running_agent_healthy(core: CoreHost) -> None:
     """The image's own health check finds a running agent healthy."""
     core.agent("--health-interval 500ms")

@@ -7,22 +7,27 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from controller.cli import COMMANDS
-from controller.config.flags import FLAGS, SWITCHES, environment_variable, rewrite
+from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES, environment_variable, rewrite
 from controller.registry.uri import parse_uri
 from model.backoff import SEQUENCE
-from tests.support.processes import REPOSITORY
+from tests.support.private_engine import PrivateEngine
+from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.tools import run_tool
+from tests.support.waiting import wait_until
 
 MANIFESTS = REPOSITORY / "manifests"
 AGENTS_ON_FLEET = (MANIFESTS / "fleet/wharfinger@.service", MANIFESTS / "fleet/wharfinger-global.service")
 FLEET = (*AGENTS_ON_FLEET, MANIFESTS / "fleet/nginx@.service")
 NATIVE = MANIFESTS / "systemd/wharfinger.service"
+CREDENTIALS = MANIFESTS / "systemd/credentials.conf"
 UNITS = (*FLEET, NATIVE)
 COMPOSE = MANIFESTS / "compose/compose.yaml"
 RUNBOOK = REPOSITORY / "docs/runbook.md"
@@ -96,6 +101,13 @@ def installed(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def with_credentials(root: Path, drop_in: str) -> None:
+    """Add the drop-in with credentials to the native unit."""
+    folder = root / "etc/systemd/system/wharfinger.service.d"
+    folder.mkdir()
+    (folder / CREDENTIALS.name).write_text(drop_in)
+
+
 def verify(root: Path, unit: str) -> tuple[int, str]:
     """Run `systemd-analyze verify` on a unit: (0, "") if all is well. systemd goes on after a directive that it does
     not know, so its output counts, too."""
@@ -109,6 +121,24 @@ def test_systemd_accepts_each_unit(installed: Path, unit: Path) -> None:
     assert verify(installed, unit.name) == (0, "")
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["as shipped", "whole"])
+def test_systemd_accepts_the_drop_in_with_credentials(installed: Path, whole: bool) -> None:
+    """systemd accepts the drop-in as it is shipped, and with the lines that it has as comments."""
+    text = CREDENTIALS.read_text()
+    with_credentials(installed, re.sub(r"^#(?=[A-Z]\w+=)", "", text, flags=re.MULTILINE) if whole else text)
+    assert verify(installed, NATIVE.name) == (0, "")
+
+
+def test_the_drop_in_sets_only_variables_that_exist_to_what_it_loads() -> None:
+    """Every variable in the drop-in belongs to a flag or to Docker, and every path is that of a credential."""
+    found = re.findall(r"^#?Environment=(\w+)=(.+)$", CREDENTIALS.read_text(), re.MULTILINE)
+    flags = {environment_variable(each.name) for each in CONNECTION_FLAGS}
+    assert {name for name, _ in found} == flags | {"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"}
+    loaded = set(re.findall(r"^#?LoadCredential=([^:]+):/", CREDENTIALS.read_text(), re.MULTILINE))
+    used = {text.removeprefix("%d/") for _, text in found if text.startswith("%d/")}
+    assert loaded == used | {"ca.pem", "cert.pem", "key.pem"}
+
+
 @pytest.mark.parametrize(("right", "wrong"), [("Restart=always", "Restrat=always"), ("/docker run", "/dokker run")])
 def test_systemd_rejects_a_wrong_unit(installed: Path, right: str, wrong: str) -> None:
     """The check above can fail: it finds a misspelt directive and a missing program."""
@@ -118,9 +148,11 @@ def test_systemd_rejects_a_wrong_unit(installed: Path, right: str, wrong: str) -
 
 
 @each_unit
-def test_units_start_only_known_programs_and_no_shell(unit: Path) -> None:
-    """Units start only docker, wharfinger and kill, without a shell that could go wrong."""
-    assert programs([unit]) <= {"/usr/bin/docker", "/opt/wharfinger/bin/wharfinger", "/bin/kill"}
+def test_units_start_only_known_programs(unit: Path) -> None:
+    """Units start only docker, wharfinger and kill, and a shell only to pull an image that is not there."""
+    assert programs([unit]) <= {"/usr/bin/docker", "/opt/wharfinger/bin/wharfinger", "/bin/kill", "/bin/sh"}
+    shells = [text for _, name, text in directives(unit) if name.startswith("Exec") and "/bin/sh" in text]
+    assert shells == values(unit, "ExecStartPre")[2:]
 
 
 @each_unit
@@ -132,17 +164,71 @@ def test_systemd_always_restarts_a_unit(unit: Path) -> None:
 
 @each_fleet_unit
 def test_fleet_units_clean_up_pull_the_image_and_stop_properly(unit: Path) -> None:
-    """Each unit removes what an earlier run left, and may fail at that and at the pull. The pull may take long. It ends
-    with `docker stop`. Only fleet decides where it runs, so there is no [Install] section."""
+    """Each unit removes what an earlier run left, and may fail at that and at the pull. The pull may take long, but not
+    for ever. It ends with `docker stop`. Only fleet decides where it runs, so there is no [Install] section."""
     name = unit.name.partition("@")[0].partition("-")[0].removesuffix(".service")
     image = IMAGE if name == "wharfinger" else name
     assert value(unit, "EnvironmentFile") == "/etc/environment"
-    assert value(unit, "TimeoutStartSec") == "0"
+    assert value(unit, "TimeoutStartSec") == "900"
     docker = "/usr/bin/docker"
-    assert values(unit, "ExecStartPre") == [f"-{docker} kill {name}", f"-{docker} rm {name}", f"-{docker} pull {image}"]
+    pull = f"-/bin/sh -c '{docker} image inspect {image} >/dev/null 2>&1 || {docker} pull {image}'"
+    assert values(unit, "ExecStartPre") == [f"-{docker} kill {name}", f"-{docker} rm {name}", pull]
     assert value(unit, "ExecStart").startswith(f"{docker} run --name {name} ")
     assert value(unit, "ExecStop") == f"{docker} stop {name}"
     assert [section for section, _, _ in directives(unit) if section not in {"Unit", "Service", "X-Fleet"}] == []
+
+
+#: Seconds within which a unit gets past an image that is there.
+AT_ONCE = 5.0
+
+#: The source of a program that accepts connections at a port, and never answers.
+SILENT_SERVER = """
+import socket, sys
+clients, server = [], socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("listening", flush=True)
+while True:
+    clients.append(server.accept())
+    print("asked", flush=True)
+"""
+
+
+def test_a_registry_that_does_not_answer_does_not_hold_up_an_image_that_is_there(
+    breakable_engine: PrivateEngine, tmp_path: Path
+) -> None:
+    """The line of each fleet unit that gets the image ends at once if the engine has the image, although the image's
+    registry accepts connections and never answers. If the engine does not have the image, the line pulls it."""
+    engine = breakable_engine
+    port = free_ports(1)[0]
+    registry = Child(engine.run_in_namespace([sys.executable, "-c", SILENT_SERVER, str(port)]), tmp_path / "registry")
+    registry.start()
+    wait_until(lambda: "listening" in registry.log(), 10, "the silent registry")
+    there, missing = (f"127.0.0.1:{port}/{name}:1" for name in ("there", "missing"))
+    engine.docker("tag", "web:latest", there)
+    for number, unit in enumerate(FLEET):
+        getting = get_image(unit, there, engine, tmp_path / f"there-{number}")
+        wait_until(partial(has_ended, getting), AT_ONCE, f"the end of {getting.argv}")
+        assert getting.exit_code == 0
+    assert "asked" not in registry.log()
+    pulling = [get_image(unit, missing, engine, tmp_path / f"missing-{number}") for number, unit in enumerate(FLEET)]
+    wait_until(lambda: "asked" in registry.log(), 10, "a pull")
+    registry.kill()
+    wait_until(lambda: all(map(has_ended, pulling)), 30, "the end of the pulls")
+    assert all(each.exit_code for each in pulling)
+    engine.docker("rmi", there)
+
+
+def has_ended(child: Child) -> bool:
+    """Return whether the process has ended."""
+    return not child.running
+
+
+def get_image(unit: Path, image: str, engine: PrivateEngine, log: Path) -> Child:
+    """Start the unit's line that gets its image, with this image."""
+    line = values(unit, "ExecStartPre")[-1].lstrip("-")
+    command = shlex.split(line.replace("nginx" if unit.name == "nginx@.service" else IMAGE, image))
+    child = Child(command, log, env=clean_environment(DOCKER_HOST=engine.socket_url))
+    child.start()
+    return child
 
 
 def test_fleet_runs_one_agent_on_each_host() -> None:

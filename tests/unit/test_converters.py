@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from controller.config import converters
 from controller.host_port import HostPort
 from model.family import Family
 from model.rules import Deregister, HealthRule
+from tests.support.unprivileged import as_nobody
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,16 @@ from model.rules import Deregister, HealthRule
 def test_a_text_is_converted_to_its_value(convert: Callable[[str], object], text: str, value: object) -> None:
     """Each converter returns the value that the text means."""
     assert convert(text) == value
+
+
+def test_a_file_that_this_user_may_not_read_is_named_with_the_user(tmp_path: Path) -> None:
+    """The message has the number of the user, and the name if there is one."""
+    file = tmp_path / "key.pem"
+    file.touch(mode=0)
+    with as_nobody():
+        uid = os.geteuid()
+        with pytest.raises(ValueError, match=rf"cannot be read by user '\w+' \(uid {uid}\): Permission denied\. Give"):
+            converters.readable_file(str(file))
 
 
 @pytest.mark.parametrize(

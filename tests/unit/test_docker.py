@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import docker.errors
@@ -23,6 +25,7 @@ from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 from tests.support.fakes import ENGINE, FakeDocker, FakeTime, Inline, Json, inspected, refusal
 from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer
 from tests.support.trickling import Trickler
+from tests.support.unprivileged import as_nobody
 from tests.support.waiting import wait_until
 
 
@@ -679,3 +682,26 @@ def test_an_engine_that_is_not_there_is_unavailable(settings: EngineSettings, me
     with pytest.raises(EngineUnavailable, match=message) as unavailable:
         read_through(settings)
     assert len(str(unavailable.value)) < 350
+
+
+@pytest.mark.parametrize("name", ["ca.pem", "cert.pem", "key.pem"])
+def test_a_tls_file_that_this_user_may_not_read_is_named_with_the_user(name: str) -> None:
+    """The SDK itself would say that no file was given."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        for each in ("ca.pem", "cert.pem", "key.pem"):
+            Path(folder, each).touch(mode=0 if each == name else 0o644)
+        environment = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": folder}
+        with as_nobody():
+            who = rf"'{folder}/{name}', as user '\w+' \(uid {os.geteuid()}\)"
+            with pytest.raises(EngineUnavailable, match=rf"cannot read the Docker engine: .*Permission denied: {who}"):
+                read_through(EngineSettings("", environment))
+
+
+def test_a_socket_that_this_user_may_not_use_is_named_with_the_user(socket_path: Path) -> None:
+    """The user is usually not in the socket's group."""
+    socket_path.chmod(0)
+    with as_nobody():
+        who = rf"as user '\w+' \(uid {os.geteuid()}\)"
+        with pytest.raises(EngineUnavailable, match=rf"Permission denied, {who}"):
+            read_through(EngineSettings(f"unix://{socket_path}"))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -310,3 +311,37 @@ def test_the_agent_logs_its_settings_at_the_start(tmp_path: Path) -> None:
     }
     not_needed = "flag is not needed: every pass compares and repairs everything"
     assert [line["flag"] for line in lines if line["event"] == not_needed] == ["-cleanup", "-resync", "-retry-attempts"]
+
+
+LIFETIME = "-ttl 60 -ttl-refresh 20"
+
+
+def test_a_lifetime_with_the_etcd_of_this_host_alone_is_warned_of(tmp_path: Path) -> None:
+    """The keys of such a host expire while its own member of etcd is stopped, though the cluster has other members. An
+    etcd elsewhere, several members, and keys that do not expire are as they should be."""
+    warned = {
+        f"{LIFETIME} etcd://127.0.0.1:1/a": True,
+        f"{LIFETIME} etcd3://[::1]:1/a": True,
+        f"{LIFETIME} etcd://localhost:1/a": True,
+        f"{LIFETIME} etcd://127.0.0.1:1,127.0.0.1:2/a": True,
+        f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.1:1/a": True,
+        f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.2:1/a": False,
+        f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.1:1,192.0.2.2:1/a": False,
+        f"{LIFETIME} etcd://127.0.0.1:1,192.0.2.2:1/a": False,
+        "etcd://127.0.0.1:1/a": False,
+    }
+    environment = clean_environment(DOCKER_HOST=f"unix://{tmp_path}/nowhere.sock")
+    children = {}
+    for number, line in enumerate(warned):
+        argv = [*PROGRAM, "--listen=", *line.split()]
+        children[line] = Child(argv, tmp_path / f"log-{number}", cwd=REPOSITORY, env=environment)
+        children[line].start()
+    for line, child in children.items():
+        wait_until(partial(has_started, child), what="the start")
+        assert child.stop() == 0
+        assert ("the keys expire while it is stopped" in child.log()) == warned[line], line
+
+
+def has_started(child: Child) -> bool:
+    """Return whether the agent has logged that it started."""
+    return "started" in child.log()
