@@ -15,6 +15,7 @@ from attrs import frozen
 from click.core import ParameterSource
 
 from controller.config.converters import SEPARATOR
+from controller.config.near_misses import URIS, closest
 from controller.errors import WrongUsage
 
 
@@ -119,8 +120,8 @@ FLAGS = (
     Flag(
         "docker-host",
         "URL",
-        "Connect to the Docker engine at this URL. By default it is DOCKER_HOST, or else a socket in one of the usual "
-        "places.",
+        "Connect to the Docker engine at this URL: unix:///PATH or tcp://HOST:PORT. By default it is DOCKER_HOST, or "
+        "else a socket in one of the usual places.",
         new=True,
     ),
     Flag("log-format", "FORMAT", "Write the log as text or json.", "text", new=True),
@@ -224,6 +225,12 @@ SWITCHES = (
 #: The environment variables that may hold the password for etcd. The first one that is set is used.
 PASSWORD_VARIABLES = ("WHARFINGER_ETCD_PASSWORD", *ETCDCTL_VARIABLES["password"])
 
+#: The environment variable that holds the registry URIs, separated by whitespace, if none is on the command line.
+REGISTRY_VARIABLE = "WHARFINGER_REGISTRY"
+
+#: What the environment variables of this program begin with.
+_PREFIX = "WHARFINGER_"
+
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
@@ -232,7 +239,7 @@ def environment_variable(name: str) -> str:
     """Return the environment variable of a flag: ``WHARFINGER_TTL_REFRESH`` for ``ttl-refresh``, and
     ``WHARFINGER_USE_IP_FROM_LABEL`` for ``useIpFromLabel``."""
     spaced = "".join(f"_{char}" if char.isupper() else char for char in name)
-    return f"WHARFINGER_{spaced.replace('-', '_').upper()}"
+    return f"{_PREFIX}{spaced.replace('-', '_').upper()}"
 
 
 def all_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -261,7 +268,9 @@ def _with_options(command: Callable[..., Any], flags: Sequence[Flag], switches: 
         _refuse_empty_values(flags)
         return command(raw=raw, uris=uris, **given)
 
-    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI...")(collect)
+    decorated: Callable[..., Any] = click.argument(URIS, nargs=-1, metavar="[URI...]", envvar=REGISTRY_VARIABLE)(
+        collect
+    )
     # click shows the option first that was added last.
     for switch in reversed(switches):
         decorated = _switch_option(switch)(decorated)
@@ -299,6 +308,16 @@ def empty_variables() -> list[str]:
         for flag in FLAGS
         if flag.instead_of_empty and _is_empty(flag, ParameterSource.ENVIRONMENT)
     ]
+
+
+def unknown_variables() -> dict[str, str]:
+    """Return the environment variables that look like those of this program and are none of them. The value of each is
+    the variable that may have been meant; empty if none is like it."""
+    flags = (*FLAGS, *CONNECTION_FLAGS, *SWITCHES)
+    known = {REGISTRY_VARIABLE, *PASSWORD_VARIABLES, *(environment_variable(each.name) for each in flags)}
+    names = {each.removeprefix(_PREFIX): each for each in sorted(known) if each.startswith(_PREFIX)}
+    found = (each for each in sorted(os.environ) if each.startswith(_PREFIX) and each not in known)
+    return {each: names.get(closest(each.removeprefix(_PREFIX), names), "") for each in found}
 
 
 def _is_empty(flag: Flag, source: ParameterSource) -> bool:

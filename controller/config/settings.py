@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
+from types import MappingProxyType
 from typing import TypeVar
 
 from attrs import evolve, frozen
 
 from controller.config import converters
+from controller.config.engine_url import engine_url
 from controller.config.registry_settings import RegistrySettings, labels, overlapping_registries
 from controller.errors import WrongUsage
 from controller.host_port import HostPort
@@ -119,11 +121,16 @@ def _unless_default(value: Enum, default: Enum) -> str:
     return "" if value is default else str(value.value)
 
 
-def parse_settings(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
-    """Return the settings that these options and registry URIs mean. Raises WrongUsage with every problem there is."""
+def parse_settings(
+    raw: RawOptions, uris: tuple[str, ...], environment: Mapping[str, str] = MappingProxyType({})
+) -> Settings:
+    """Return the settings that these options and registry URIs mean. Raises WrongUsage with every problem there is.
+
+    ``environment`` holds the environment variables of other programs. Of these, DOCKER_HOST is checked where it says
+    where the engine is.
+    """
     parser = _SettingsParser(raw)
-    lifetime = Lifetime(parser.whole("ttl"), parser.whole("ttl-refresh"))
-    parser.problems += _lifetime_problems(lifetime)
+    lifetime = parser.lifetime()
     resync = parser.whole("resync")
     parser.check("retry-attempts", converters.whole)
     parser.check("retry-interval", converters.whole)
@@ -141,7 +148,7 @@ def parse_settings(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
         interval=interval,
         pass_timeout=pass_timeout,
         listen=parser.get("listen", converters.listen, None),
-        docker_host=raw["docker-host"],
+        docker_host=parser.docker_host(environment.get("DOCKER_HOST", "")),
         log_format=parser.get("log-format", converters.one_of(FORMATS), "text"),
         log_level=parser.get("log-level", converters.one_of(LEVELS), "info"),
         unneeded_flags=tuple(name for name in UNNEEDED_FLAGS if raw[name]),
@@ -256,6 +263,26 @@ class _SettingsParser:
         """Return a number of seconds, or the default if the option was not given or makes no sense."""
         return self.get(name, converters.seconds, default)
 
+    def lifetime(self) -> Lifetime:
+        """Return the lifetime of keys. How its two numbers go together is a problem only if both make sense."""
+        before = len(self.problems)
+        lifetime = Lifetime(self.whole("ttl"), self.whole("ttl-refresh"))
+        if len(self.problems) == before:
+            self.problems += _lifetime_problems(lifetime)
+        return lifetime
+
+    def docker_host(self, variable: str) -> str:
+        """Return the engine's URL of --docker-host, an empty text if the option was not given. ``variable`` is the
+        value of DOCKER_HOST, which then says where the engine is, and is checked instead."""
+        given = self.raw["docker-host"]
+        name, url = ("--docker-host", given) if given else ("DOCKER_HOST", variable)
+        try:
+            if url:
+                engine_url(url)
+        except ValueError as error:
+            self.problems.append(f"{name} {masked(url)!r}: {error}")
+        return given
+
     def credentials(self) -> Credentials:
         """Return the credentials that the options give for every registry.
 
@@ -263,11 +290,13 @@ class _SettingsParser:
         environment variable, or else the one in etcdctl's form ``name:password`` of the user.
         """
         files = {name: self.get(f"etcd-{name}", converters.readable_file, "") for name in ("ca", "cert", "key")}
-        if bool(files["cert"]) != bool(files["key"]):
+        if bool(self.raw["etcd-cert"]) != bool(self.raw["etcd-key"]):
             self.problems.append("--etcd-cert and --etcd-key go together: give both, or neither")
         user, _, password = self.raw["etcd-user"].partition(":")
-        password = self.get("etcd-password-file", converters.first_line, "") or self.raw["etcd-password"] or password
-        if bool(user) != bool(password):
+        from_file = self.get("etcd-password-file", converters.password, "")
+        unreadable = bool(self.raw["etcd-password-file"]) and not from_file
+        password = from_file or self.raw["etcd-password"] or password
+        if not unreadable and bool(user) != bool(password):
             self.problems.append("a user name and a password go together: give both, or neither")
         return Credentials(any(files.values()), files["ca"], files["cert"], files["key"], user, password)
 
@@ -275,7 +304,10 @@ class _SettingsParser:
         """Return the registries that were given. It is a problem if there is none, or if two of them overlap."""
         if not uris:
             example = "etcd://127.0.0.1:2379/services"
-            self.problems.append(f"at least one registry URI is needed, as in {example}; none was given")
+            self.problems.append(
+                f"at least one registry URI is needed, as in {example}; none was given as an argument or in "
+                "WHARFINGER_REGISTRY"
+            )
         parsed = []
         for text in uris:
             try:
