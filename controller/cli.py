@@ -50,9 +50,9 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
 def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], **given: Any) -> int:
     """Do exactly one pass over each registry, print what it did, and end.
 
-    Each URI is one as in 'wharfinger run --help'. If there is none, those in WHARFINGER_REGISTRY are used. The exit code
-    is 3 if deletes were held back. A single pass cannot see a delete several times in a row, as --delete-guard asks.
-    With --take-over the pass begins once the agent of the other engine has been silent for long enough.
+    Each URI is one as in 'wharfinger run --help'. If there is none, those in WHARFINGER_REGISTRY are used. The exit
+    code is 3 if deletes were held back. A single pass cannot see a delete several times in a row, as --delete-guard
+    asks. With --take-over the pass begins once the agent of the other engine has been silent for long enough.
     """
     settings = _begin(raw, uris, effects)
     return reconcile.reconcile_once(
