@@ -42,7 +42,9 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
 @click.option(
     "--exit-code",
     is_flag=True,
-    help="Exit with 0 if all is in sync, 2 if changes are pending, 3 if deletes are held back, 1 after any failure.",
+    help="Exit with 0 only if every port that should be registered is. Exit with 1 after any failure, or else with 3 "
+    "if deletes are held back, or else with 2 if changes are pending, or else with 4 if ports are refused or "
+    "containers cannot be read. Without this option, the exit code is 1, 3 or 0.",
 )
 @click.option("--force", is_flag=True, help="Make the deletes that --delete-guard would hold back.")
 @all_options
@@ -51,8 +53,9 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
     """Do exactly one pass over each registry, print what it did, and end.
 
     Each URI is one as in 'wharfinger run --help'. If there is none, those in WHARFINGER_REGISTRY are used. The exit
-    code is 3 if deletes were held back. A single pass cannot see a delete several times in a row, as --delete-guard
-    asks. With --take-over the pass begins once the agent of the other engine has been silent for long enough.
+    code is 1 after any failure, and 3 if deletes were held back, with or without --exit-code. A single pass cannot see
+    a delete several times in a row, as --delete-guard asks. With --take-over the pass begins once the agent of the
+    other engine has been silent for long enough.
     """
     settings = _begin(raw, uris, effects)
     return reconcile.reconcile_once(

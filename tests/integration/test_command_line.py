@@ -139,6 +139,27 @@ def test_the_exit_code_says_whether_changes_are_pending(host: Host) -> None:
     assert host.reconcile("--dry-run", "--exit-code", "-ttl", "3").returncode == 1
 
 
+def test_the_exit_code_says_whether_every_port_is_registered(host: Host) -> None:
+    """With `--exit-code`, 0 means that every port that should be registered is, and 4 that one cannot be. A container
+    that is to be ignored changes nothing."""
+    host.engine.run("--name ignored -P -e SERVICE_IGNORE=yes worker:1")
+    host.start("one")
+    assert host.reconcile("--exit-code").returncode == 0
+    host.engine.run("--name lonely --network none --expose 80 worker:1")
+    assert host.reconcile("--exit-code", "-internal").returncode == 4
+    host.start("two")
+    assert host.reconcile("--dry-run", "--exit-code", "-internal").returncode == 2
+    assert host.reconcile("-internal").returncode == 0
+
+
+def test_readyz_tells_what_is_registered_and_not_what_was_planned(host: Host) -> None:
+    """It says so from the first pass on, which creates the entries. The next pass is an hour away."""
+    host.start("one", "two")
+    host.engine.run("--name evil -P -e SERVICE_NAME=../evil worker:1")
+    agent = host.agent(interval=3600).wait_ready()
+    assert agent.get("/readyz") == (200, "ok: 2 of 2 entries in sync, 1 refused.\n")
+
+
 def test_json_output_reports_a_failed_pass(host: Host) -> None:
     """If the pass fails, the JSON document has the result and the problem."""
     done = host.reconcile("-o", "json", "--docker-host", NOWHERE)
