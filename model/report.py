@@ -202,7 +202,7 @@ class PassReport:
     @property
     def state(self) -> str:
         """What the registry holds after the pass, in one line: ``13 of 14 entries in sync, 1 refused.``"""
-        held = {each.key for each in (*self.plan.held, *self.plan.held_back)}
+        held = {each.key for each in self.plan.held} | {each.key for each in self.plan.held_back}
         written = {each.key for each in self.with_result(Result.APPLIED) if each.action in _WRITES_OF_ENTRIES}
         return (
             f"{self.plan.in_sync + len(written - held)} of {self.plan.wanted} entries in sync, {_exceptions(self.plan)}"

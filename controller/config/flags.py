@@ -72,7 +72,8 @@ FLAGS = (
         "ip",
         "ADDRESS",
         "Register this address. By default it is the address on which the port is published, or else the address of "
-        "the interface through which this host reaches etcd.",
+        "the interface through which this host reaches etcd. With -internal, it counts for containers with host "
+        "networking alone.",
         instead_of_empty="give this host's address, or leave the flag out to have it found out",
     ),
     Flag(
@@ -87,7 +88,13 @@ FLAGS = (
         "Remove the entries of a stopped container: always, or on-success, which means unless the container failed.",
         "always",
     ),
-    Flag("ttl", "SECONDS", "Let keys expire this long after they were last renewed. With 0 they never expire.", "0"),
+    Flag(
+        "ttl",
+        "SECONDS",
+        "Let keys expire this long after they were last renewed, also while the agent is stopped or cannot read the "
+        "engine or etcd. With 0 they never expire.",
+        "0",
+    ),
     Flag("ttl-refresh", "SECONDS", "Renew keys that expire this often. It must be less than -ttl.", "0"),
     Flag("resync", "SECONDS", "Run a pass at least this often. Every pass compares and repairs everything."),
     Flag("retry-attempts", "N", "Accepted for compatibility and ignored: the agent never gives up."),

@@ -34,7 +34,8 @@ D = TypeVar("D")
 RawOptions = Mapping[str, str]
 
 #: registrator's flags that are not needed here, since every pass compares and repairs everything. They are accepted, so
-#: that nobody has to change a unit file. Of their values only -resync has an effect: see ``Settings.interval``.
+#: that nobody has to change a unit file. Only -resync has an effect, if it asks for passes more often than the other
+#: flags do: see ``Settings.interval``.
 UNNEEDED_FLAGS = ("cleanup", "resync", "retry-attempts", "retry-interval")
 
 
@@ -77,7 +78,7 @@ class Settings:
     log_format: str
     #: The least severe level that is logged (--log-level), ``info`` by default.
     log_level: str
-    #: The flags of UNNEEDED_FLAGS that were given. The log names them once at the start.
+    #: The flags of UNNEEDED_FLAGS that were given and have no effect. The log names them once at the start.
     unneeded_flags: tuple[str, ...]
     #: Names and values of ``docker ps`` filters (--filter). Only containers that all filters let through have entries.
     filters: tuple[tuple[str, str], ...]
@@ -136,7 +137,8 @@ def parse_settings(
     parser.check("retry-interval", converters.whole)
     registries = parser.registries(uris)
     rules = _rules(parser)
-    interval = min(filter(None, (parser.seconds("interval", 1.0), resync, lifetime.refresh)))
+    without_resync = min(filter(None, (parser.seconds("interval", 1.0), lifetime.refresh)))
+    interval = min(without_resync, resync or inf)
     pass_timeout = parser.seconds("pass-timeout", 10.0)
     settings = Settings(
         registries=registries,
@@ -151,7 +153,9 @@ def parse_settings(
         docker_host=parser.docker_host(environment.get("DOCKER_HOST", "")),
         log_format=parser.get("log-format", converters.one_of(FORMATS), "text"),
         log_level=parser.get("log-level", converters.one_of(LEVELS), "info"),
-        unneeded_flags=tuple(name for name in UNNEEDED_FLAGS if raw[name]),
+        unneeded_flags=tuple(
+            name for name in UNNEEDED_FLAGS if raw[name] and not (name == "resync" and interval < without_resync)
+        ),
         value_format=parser.value_format(registries),
         filters=parser.get_all("filter", converters.docker_filter),
     )

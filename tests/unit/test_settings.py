@@ -239,11 +239,18 @@ def test_the_interval_is_the_shortest_that_any_option_asks_for(options: dict[str
         ({"cleanup": "true"}, ("cleanup",)),
         ({"retry_attempts": "-1", "retry_interval": "2000"}, ("retry-attempts", "retry-interval")),
         ({"resync": "60"}, ("resync",)),
+        ({"resync": "1"}, ("resync",)),
+        ({"resync": "0"}, ("resync",)),
+        ({"resync": "1", "interval": "60"}, ()),
+        ({"resync": "5", "interval": "60", "ttl": "30", "ttl_refresh": "10"}, ()),
+        ({"resync": "20", "interval": "60", "ttl": "30", "ttl_refresh": "10"}, ("resync",)),
+        ({"resync": "1", "interval": "60", "cleanup": "true"}, ("cleanup",)),
     ],
-    ids=["none", "cleanup", "retries", "resync"],
+    ids=str,
 )
-def test_flags_that_are_not_needed_are_listed(options: dict[str, str], names: tuple[str, ...]) -> None:
-    """registrator's flags that a level-triggered loop does not need are accepted, and listed for the log."""
+def test_flags_that_have_no_effect_are_listed(options: dict[str, str], names: tuple[str, ...]) -> None:
+    """registrator's flags that a level-triggered loop does not need are accepted, and listed for the log. ``-resync``
+    has an effect if it shortens the interval."""
     assert parsed(**options).unneeded_flags == names
 
 
