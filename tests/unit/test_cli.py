@@ -78,3 +78,26 @@ def test_help_and_version_have_exit_code_0(ran: Ran, args: list[str], words: lis
     code, out, err = ran(*args)
     assert (code, err) == (0, "")
     assert [word for word in words if word not in out] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("run", "SIGTERM and SIGINT end the program and leave the entries in place; with -ttl, they expire unless"),
+        ("run", "With -internal, it counts for containers with host networking alone."),
+        ("run", "last renewed, also while the agent is stopped or cannot read the engine or etcd."),
+        ("run", "If there is none, those in WHARFINGER_REGISTRY are used"),
+        ("reconcile", "those in WHARFINGER_REGISTRY are used"),
+        ("deregister", "those in WHARFINGER_REGISTRY are used"),
+        (
+            "reconcile",
+            "The exit code is 1 after any failure, and 3 if deletes were held back, with or without --exit-code",
+        ),
+        ("reconcile", "Exit with 0 only if every port that should be registered is."),
+        ("reconcile", "or else with 4 if ports are refused or containers cannot be read."),
+    ],
+)
+def test_the_help_says_what_is_so(ran: Ran, command: str, sentence: str) -> None:
+    """Other tests show that each of these sentences is true."""
+    _, out, _ = ran(command, "--help")
+    assert sentence in " ".join(out.split())
