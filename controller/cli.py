@@ -13,7 +13,13 @@ import click
 
 from controller.commands import deregister, reconcile, run
 from controller.commands.build import Effects, start_log, warn_of_variables
-from controller.config.flags import all_options, connection_options, empty_variables, unknown_variables
+from controller.config.flags import (
+    all_options,
+    connection_options,
+    empty_variables,
+    unknown_variables,
+    variables_in_use,
+)
 from controller.config.near_misses import Command
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
 
@@ -86,7 +92,7 @@ def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ..
     at once. Each URI is one as in 'wharfinger run --help'. If there is none, those in WHARFINGER_REGISTRY are used.
     Several registries are emptied independently of each other. The exit code is 1 if nobody has the name.
     """
-    settings = parse_owner_settings({**raw, "hostname": hostname}, uris)
+    settings = parse_owner_settings({**raw, "hostname": hostname}, uris, variables_in_use())
     start_log("text", "warning", effects, colour=_wants_colour(sys.stderr))
     warn_of_variables(unknown=unknown_variables())
     return deregister.deregister(settings, deregister.DeregisterOptions(**given), effects)
@@ -100,7 +106,7 @@ COMMANDS: dict[str, click.Command] = {
 
 def _begin(raw: RawOptions, uris: tuple[str, ...], effects: Effects) -> Settings:
     """Return the settings, once the log is set up as they say. Raises WrongUsage."""
-    settings = parse_settings(raw, uris, effects.environment)
+    settings = parse_settings(raw, uris, variables_in_use(), effects.environment)
     start_log(settings.log_format, settings.log_level, effects, colour=_wants_colour(sys.stderr))
     warn_of_variables(empty=empty_variables(), unknown=unknown_variables())
     return settings

@@ -317,6 +317,23 @@ def empty_variables() -> list[str]:
     ]
 
 
+def variables_in_use() -> dict[str, str]:
+    """Return the environment variables that give the running command's options their values, by the names of the
+    options."""
+    context = click.get_current_context()
+    flags = {_parameter(each.name): each for each in (*FLAGS, *CONNECTION_FLAGS)}
+    return {
+        flags[parameter].name: next(each for each in _variables(flags[parameter]) if each in os.environ)
+        for parameter in context.params.keys() & flags.keys()
+        if context.get_parameter_source(parameter) is ParameterSource.ENVIRONMENT
+    }
+
+
+def _variables(flag: Flag) -> list[str]:
+    """Return the environment variables of a flag, in the order of their precedence."""
+    return [environment_variable(flag.name), *flag.other_variables]
+
+
 def unknown_variables() -> dict[str, str]:
     """Return the environment variables that look like those of this program and are none of them. The value of each is
     the variable that may have been meant; empty if none is like it."""
@@ -363,7 +380,7 @@ def _flag_option(flag: Flag) -> Callable[..., Any]:
         multiple=flag.repeatable,
         default=[] if flag.repeatable else flag.default,
         show_default=bool(flag.default),
-        envvar=[environment_variable(flag.name), *flag.other_variables],
+        envvar=_variables(flag),
         help=flag.help,
     )
 

@@ -9,6 +9,9 @@ import click
 
 from controller.errors import WrongUsage
 
+#: Dashes that some programs put in the place of hyphens.
+_OTHER_DASHES = ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}", "\N{NON-BREAKING HYPHEN}", "\N{HYPHEN}")
+
 #: The name of the argument that takes the registry URIs. A word among them may be a mistyped command.
 URIS = "uris"
 
@@ -81,10 +84,19 @@ def _mistyped_options(
             words.append(argument)
         elif option := options.get(name):
             value = None if equals or option.is_flag else next(rest, None)
-            if value is not None and value.partition("=")[0] in options:
-                yield f"Option {name!r} requires an argument, but {value!r} is the next option."
+            if value is not None and (following := value.partition("=")[0]) in options:
+                yield f"Option {name!r} requires an argument, but {following!r} is the next option."
         elif not _has_value_attached(argument, options):
-            yield f"No such option {name!r}.{_meant(ctx, name, options)}"
+            yield _no_such_option(ctx, name, options)
+
+
+def _no_such_option(ctx: click.Context, name: str, options: Mapping[str, click.Option]) -> str:
+    """Return the message for an option that a command does not have. What follows a space in it is not shown, because
+    it may be a password."""
+    first, *more = name.split(maxsplit=1)
+    if more and first in options:
+        return f"No such option '{first} …'. The option and its value have to be two arguments, or joined by '='."
+    return f"No such option {name!r}.{_meant(ctx, name, options)}"
 
 
 def _options(parameters: Iterable[click.Parameter]) -> dict[str, click.Option]:
@@ -128,6 +140,8 @@ def _all_commands(ctx: click.Context) -> Mapping[str, click.Command]:
 def _word_problem(ctx: click.Context, word: str) -> str:
     """Return a message about a word that is no registry URI and is like a command; empty for any other word."""
     root = ctx.find_root()
+    if word.startswith(_OTHER_DASHES):
+        return f"registry URI {word!r}: it begins with a dash that is no hyphen; type '-' in its place"
     if "://" in word or not isinstance(root.command, click.Group):
         return ""
     commands = root.command.list_commands(root)

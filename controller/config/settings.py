@@ -39,6 +39,9 @@ RawOptions = Mapping[str, str]
 UNNEEDED_FLAGS = ("cleanup", "resync", "retry-attempts", "retry-interval")
 
 
+#: No environment variables.
+_NONE: Mapping[str, str] = MappingProxyType({})
+
 #: The most seconds by which etcd rounds up what is left of a key's lifetime when it reports it.
 _ROUNDING = 1.0
 
@@ -123,14 +126,18 @@ def _unless_default(value: Enum, default: Enum) -> str:
 
 
 def parse_settings(
-    raw: RawOptions, uris: tuple[str, ...], environment: Mapping[str, str] = MappingProxyType({})
+    raw: RawOptions,
+    uris: tuple[str, ...],
+    variables: Mapping[str, str] = _NONE,
+    environment: Mapping[str, str] = _NONE,
 ) -> Settings:
     """Return the settings that these options and registry URIs mean. Raises WrongUsage with every problem there is.
 
+    ``variables`` are the environment variables that gave options their texts, by the names of the options.
     ``environment`` holds the environment variables of other programs. Of these, DOCKER_HOST is checked where it says
     where the engine is.
     """
-    parser = _SettingsParser(raw)
+    parser = _SettingsParser(raw, variables)
     lifetime = parser.lifetime()
     resync = parser.whole("resync")
     parser.check("retry-attempts", converters.whole)
@@ -174,10 +181,10 @@ class OwnerSettings:
     owner: str
 
 
-def parse_owner_settings(raw: RawOptions, uris: tuple[str, ...]) -> OwnerSettings:
+def parse_owner_settings(raw: RawOptions, uris: tuple[str, ...], variables: Mapping[str, str] = _NONE) -> OwnerSettings:
     """Return the settings of ``wharfinger deregister``. ``raw`` needs to hold ``hostname`` and the options of the
-    connection alone. Raises WrongUsage with every problem there is."""
-    parser = _SettingsParser(raw)
+    connection alone, and ``variables`` is as for ``parse_settings``. Raises WrongUsage with every problem there is."""
+    parser = _SettingsParser(raw, variables)
     settings = OwnerSettings(parser.registries(uris), parser.get("hostname", converters.owner, ""))
     if not raw["hostname"]:
         parser.problems.append("--hostname is needed: give the name of the host whose entries are to be removed")
@@ -233,8 +240,9 @@ def _lifetime_problems(lifetime: Lifetime) -> list[str]:
 class _SettingsParser:
     """Converts the texts of options, and collects the problems that it finds."""
 
-    def __init__(self, raw: RawOptions) -> None:
+    def __init__(self, raw: RawOptions, variables: Mapping[str, str]) -> None:
         self.raw = raw
+        self.variables = variables
         self.problems: list[str] = []
 
     def get(self, name: str, convert: Callable[[str], T], default: T) -> T:
@@ -252,8 +260,12 @@ class _SettingsParser:
         try:
             return convert(text)
         except ValueError as error:
-            self.problems.append(f"-{name} {text!r}: {error}" if len(name) < 4 else f"--{name} {text!r}: {error}")
+            self.problems.append(f"{self._given_as(name)} {text!r}: {error}")
             return default
+
+    def _given_as(self, name: str) -> str:
+        """Return what gave an option its text, for messages: the option, or an environment variable."""
+        return self.variables.get(name) or (f"-{name}" if len(name) < 4 else f"--{name}")
 
     def check(self, name: str, convert: Callable[[str], object]) -> None:
         """Find the problem of an option whose value is not needed."""
@@ -279,7 +291,7 @@ class _SettingsParser:
         """Return the engine's URL of --docker-host, an empty text if the option was not given. ``variable`` is the
         value of DOCKER_HOST, which then says where the engine is, and is checked instead."""
         given = self.raw["docker-host"]
-        name, url = ("--docker-host", given) if given else ("DOCKER_HOST", variable)
+        name, url = (self._given_as("docker-host"), given) if given else ("DOCKER_HOST", variable)
         try:
             if url:
                 engine_url(url)

@@ -25,6 +25,7 @@ from controller.config.flags import (
     environment_variable,
     rewrite,
     unknown_variables,
+    variables_in_use,
 )
 from controller.config.settings import RawOptions
 from controller.errors import WrongUsage
@@ -352,6 +353,33 @@ def test_the_registry_may_be_in_a_variable(command: str) -> None:
     assert parse(command, env=env)[2] == (URI, "etcd3://a/x")
     assert parse(command, "etcd://b/y", env=env)[2] == ("etcd://b/y",)
     assert parse(command, env={"WHARFINGER_REGISTRY": ""})[2] == ()
+
+
+def test_the_variables_that_give_options_their_values_are_named() -> None:
+    """The flag has precedence over them, and so has the first variable over the others."""
+
+    @click.command()
+    @all_options
+    def command(raw: RawOptions, uris: tuple[str, ...]) -> dict[str, str]:
+        return variables_in_use()
+
+    env = {
+        "WHARFINGER_TTL": "30",
+        "WHARFINGER_INTERVAL": "5",
+        "WHARFINGER_FILTER": "a=b",
+        "WHARFINGER_ETCD_KEY": "ours",
+        "ETCDCTL_KEY": "etcdctl's",
+        "ETCDCTL_CA_FILE": "ca.pem",
+        "WHARFINGER_INTERNAL": "true",
+    }
+    clean = dict.fromkeys(VARIABLES)
+    result = CliRunner().invoke(command, ["--interval=1", URI], env={**clean, **env}, standalone_mode=False)
+    assert result.return_value == {
+        "ttl": "WHARFINGER_TTL",
+        "filter": "WHARFINGER_FILTER",
+        "etcd-key": "WHARFINGER_ETCD_KEY",
+        "etcd-ca": "ETCDCTL_CA_FILE",
+    }
 
 
 def test_variables_that_nothing_reads_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

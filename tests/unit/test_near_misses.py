@@ -44,7 +44,16 @@ MISTYPED = {
     "-ip 10.0.0.1 --version URI": ["No such option '--version'. '--version' is an option of 'wharfinger'."],
     "health --exitcode": ["No such option '--exitcode'. '--exit-code' is an option of 'wharfinger reconcile'."],
     "-tags -internal URI": ["Option '-tags' requires an argument, but '-internal' is the next option."],
-    "-ip --ttl=5 URI": ["Option '-ip' requires an argument, but '--ttl=5' is the next option."],
+    "-ip --ttl=5 URI": ["Option '-ip' requires an argument, but '--ttl' is the next option."],
+    "'-ip 10.0.0.1' URI": [
+        "No such option '-ip …'. The option and its value have to be two arguments, or joined by '='."
+    ],
+    "'--etcd-user me:secret' URI": [
+        "No such option '--etcd-user …'. The option and its value have to be two arguments, or joined by '='."
+    ],
+    "\N{EN DASH}ip 10.0.0.1 URI": [
+        "registry URI '\N{EN DASH}ip': it begins with a dash that is no hyphen; type '-' in its place"
+    ],
     "reconcil URI": ["registry URI 'reconcil': it has no scheme; did you mean 'wharfinger reconcile'?"],
     "reconcil --dry-run URI": ["registry URI 'reconcil': it has no scheme; did you mean 'wharfinger reconcile'?"],
     "Deregister --hostname x URI": [

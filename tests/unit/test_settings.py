@@ -391,6 +391,34 @@ def test_an_option_that_makes_no_sense_is_refused(name: str, text: str, problem:
     assert found.endswith(problem)
 
 
+def test_a_problem_names_the_variable_that_gave_the_option_its_text() -> None:
+    """Whoever has set a variable does not look for a flag."""
+    options = {
+        **DEFAULT_OPTIONS,
+        "interval": "0",
+        "docker-host": "banana",
+        "etcd-ca": "/nowhere/ca",
+        "log-level": "loud",
+    }
+    variables = {
+        "interval": "WHARFINGER_INTERVAL",
+        "docker-host": "WHARFINGER_DOCKER_HOST",
+        "etcd-ca": "ETCDCTL_CACERT",
+    }
+    with pytest.raises(WrongUsage) as wrong:
+        parse_settings(options, (URI,), variables)
+    assert [problem.partition(": ")[0] for problem in wrong.value.problems] == [
+        "ETCDCTL_CACERT '/nowhere/ca'",
+        "WHARFINGER_INTERVAL '0'",
+        "WHARFINGER_DOCKER_HOST 'banana'",
+        "--log-level 'loud'",
+    ]
+    with pytest.raises(WrongUsage, match=r"^ETCDCTL_CACERT '/nowhere/ca': it cannot be read"):
+        parse_owner_settings(
+            {**CONNECTING, "etcd-password": "", "hostname": "a", "etcd-ca": "/nowhere/ca"}, (URI,), variables
+        )
+
+
 def test_all_problems_are_reported_at_once() -> None:
     """Nobody has to run the program again for each mistake."""
     found = problems(uri="consul://a/x", ttl="5", tags="{{x}}", interval="0", listen="9119", log_level="loud")
@@ -527,7 +555,7 @@ def test_the_url_of_the_engine_is_checked_wherever_it_comes_from(given: str) -> 
     """The message names the flag or the variable, and shows no password."""
     flag, variable = ("banana@x", "") if given == "--docker-host" else ("", "banana@x")
     with pytest.raises(WrongUsage) as wrong:
-        parse_settings({**DEFAULT_OPTIONS, "docker-host": flag}, (URI,), {"DOCKER_HOST": variable})
+        parse_settings({**DEFAULT_OPTIONS, "docker-host": flag}, (URI,), environment={"DOCKER_HOST": variable})
     expected = f"{given} '***@x': it is no URL; give unix:///PATH or tcp://HOST:PORT"
     assert wrong.value.problems == [expected]
 
@@ -535,9 +563,9 @@ def test_the_url_of_the_engine_is_checked_wherever_it_comes_from(given: str) -> 
 def test_docker_host_is_checked_only_where_it_counts() -> None:
     """The flag has precedence over the variable, and an empty variable is one that is not set."""
     options = {**DEFAULT_OPTIONS, "docker-host": "tcp://10.0.0.9:2375"}
-    assert parse_settings(options, (URI,), {"DOCKER_HOST": "banana"}).docker_host == "tcp://10.0.0.9:2375"
-    assert parse_settings(DEFAULT_OPTIONS, (URI,), {"DOCKER_HOST": ""}) == parsed()
-    assert parse_settings(DEFAULT_OPTIONS, (URI,), {"DOCKER_HOST": "tcp://10.0.0.9:2375"}).docker_host == ""
+    assert parse_settings(options, (URI,), environment={"DOCKER_HOST": "banana"}).docker_host == "tcp://10.0.0.9:2375"
+    assert parse_settings(DEFAULT_OPTIONS, (URI,), environment={"DOCKER_HOST": ""}) == parsed()
+    assert parse_settings(DEFAULT_OPTIONS, (URI,), environment={"DOCKER_HOST": "tcp://10.0.0.9:2375"}).docker_host == ""
 
 
 def test_no_setting_shows_the_password(file: str) -> None:
