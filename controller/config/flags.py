@@ -365,6 +365,18 @@ class _Option(click.Option):
         return _first_set([self.envvar] if isinstance(self.envvar, str) else self.envvar or ())
 
 
+class _SwitchOption(click.Option):
+    """A switch, whose environment variable is named if its value makes no sense."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        text = super().resolve_envvar_value(ctx)
+        try:
+            click.BOOL.convert(text or "false", self, ctx)
+        except click.BadParameter:
+            raise WrongUsage([f"{self.envvar} {text!r}: it must be true or false"]) from None
+        return text
+
+
 def _first_set(variables: Iterable[str]) -> str | None:
     """Return the value of the first of these environment variables that is set, or None."""
     return next((os.environ[name] for name in variables if name in os.environ), None)
@@ -392,6 +404,7 @@ def _switch_option(switch: Switch) -> Callable[..., Any]:
     return click.option(
         *spellings,
         _parameter(switch.name),
+        cls=_SwitchOption,
         default=False,
         envvar=environment_variable(switch.name),
         help=switch.help,

@@ -147,6 +147,14 @@ def test_a_switch_takes_no_other_value(value: str) -> None:
     assert wrong.value.problems == [f"-internal {value!r}: it must be true or false"]
 
 
+def test_a_variable_of_a_switch_that_makes_no_sense_is_named() -> None:
+    """The switch on the command line has precedence over it."""
+    with pytest.raises(WrongUsage) as wrong:
+        parse(URI, env={"WHARFINGER_ALL_BINDINGS": "maybe"})
+    assert wrong.value.problems == ["WHARFINGER_ALL_BINDINGS 'maybe': it must be true or false"]
+    assert parse("--all-bindings", URI, env={"WHARFINGER_ALL_BINDINGS": "maybe"})[1]["all-bindings"] == "true"
+
+
 def test_the_last_occurrence_of_a_switch_counts() -> None:
     """Earlier ones are overridden, as with Go's flags."""
     assert parse("-internal", "-internal=false", URI)[1]["internal"] == ""
