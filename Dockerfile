@@ -59,7 +59,8 @@ ENV PATH=/opt/wharfinger/bin:${PATH} \
 # no HTTP server to ask, and the check succeeds.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s CMD ["wharfinger", "health"]
 
-# The agent handles TERM itself, also as process 1: it ends within a second and leaves the entries.
+# The agent handles TERM itself, also as process 1: it ends within a second and leaves the entries. With -ttl, they
+# expire.
 ENTRYPOINT ["wharfinger"]
 
 ARG PYTHON_IMAGE

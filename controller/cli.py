@@ -12,15 +12,22 @@ from typing import Any, TextIO
 import click
 
 from controller.commands import deregister, reconcile, run
-from controller.commands.build import Effects, start_log
-from controller.config.flags import all_options, connection_options, empty_variables
+from controller.commands.build import Effects, start_log, warn_of_variables
+from controller.config.flags import (
+    all_options,
+    connection_options,
+    empty_variables,
+    unknown_variables,
+    variables_in_use,
+)
+from controller.config.near_misses import Command
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
 
 #: Passes to a command the effects that ``controller.program.main`` was given; without any, those of the real program.
 _pass_effects = click.make_pass_decorator(Effects, ensure=True)
 
 
-@click.command("run")
+@click.command("run", cls=Command)
 @all_options
 @_pass_effects
 def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> int:
@@ -28,19 +35,22 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
 
     URI is etcd://HOST:PORT[,HOST:PORT...]/PREFIX for etcd's v2 API, or etcd3:// for its v3 API. skydns2:// and
     skydns3://, followed by HOST:PORT/DOMAIN, write records that SkyDNS and CoreDNS read. A scheme with an s at its end,
-    as in etcds://, uses TLS. Several URIs are kept in step independently of each other. SIGTERM and SIGINT end the
-    program and leave the entries in place. SIGHUP starts a pass at once.
+    as in etcds://, uses TLS. Several URIs are kept in step independently of each other. If there is none, those in
+    WHARFINGER_REGISTRY are used, separated by whitespace. SIGTERM and SIGINT end the program and leave the entries in
+    place; with -ttl, they expire unless an agent renews them. SIGHUP starts a pass at once.
     """
     return run.run(_begin(raw, uris, effects), effects)
 
 
-@click.command("reconcile")
+@click.command("reconcile", cls=Command)
 @click.option("--dry-run", is_flag=True, help="Print what a pass would change, and change nothing.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
 @click.option(
     "--exit-code",
     is_flag=True,
-    help="Exit with 0 if all is in sync, 2 if changes are pending, 3 if deletes are held back, 1 after any failure.",
+    help="Exit with 0 only if every port that should be registered is. Exit with 1 after any failure, or else with 3 "
+    "if deletes are held back, or else with 2 if changes are pending, or else with 4 if ports are refused or "
+    "containers cannot be read. Without this option, the exit code is 1, 3 or 0.",
 )
 @click.option("--force", is_flag=True, help="Make the deletes that --delete-guard would hold back.")
 @all_options
@@ -48,9 +58,10 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
 def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], **given: Any) -> int:
     """Do exactly one pass over each registry, print what it did, and end.
 
-    The exit code is 3 if deletes were held back. A single pass cannot see a delete several times in a row, as
-    --delete-guard asks. With --take-over the pass begins once the agent of the other engine has been silent for long
-    enough.
+    Each URI is one as in 'wharfinger run --help'. If there is none, those in WHARFINGER_REGISTRY are used. The exit
+    code is 1 after any failure, and 3 if deletes were held back, with or without --exit-code. A single pass cannot see
+    a delete several times in a row, as --delete-guard asks. With --take-over the pass begins once the agent of the
+    other engine has been silent for long enough.
     """
     settings = _begin(raw, uris, effects)
     return reconcile.reconcile_once(
@@ -58,7 +69,7 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
     )
 
 
-@click.command("deregister")
+@click.command("deregister", cls=Command)
 @click.option("--hostname", metavar="NAME", default="", help="Remove the entries of this host; required.")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove the entries without asking for confirmation.")
@@ -78,10 +89,12 @@ def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ..
 
     The host is named as in the ids of its entries. It may also be a name that registrator left behind: registrator
     uses the random host name of its own container. Stop the host's agent first, or it would register the entries again
-    at once. Several registries are emptied independently of each other. The exit code is 1 if nobody has the name.
+    at once. Each URI is one as in 'wharfinger run --help'. If there is none, those in WHARFINGER_REGISTRY are used.
+    Several registries are emptied independently of each other. The exit code is 1 if nobody has the name.
     """
-    settings = parse_owner_settings({**raw, "hostname": hostname}, uris)
+    settings = parse_owner_settings({**raw, "hostname": hostname}, uris, variables_in_use())
     start_log("text", "warning", effects, colour=_wants_colour(sys.stderr))
+    warn_of_variables(unknown=unknown_variables())
     return deregister.deregister(settings, deregister.DeregisterOptions(**given), effects)
 
 
@@ -93,9 +106,9 @@ COMMANDS: dict[str, click.Command] = {
 
 def _begin(raw: RawOptions, uris: tuple[str, ...], effects: Effects) -> Settings:
     """Return the settings, once the log is set up as they say. Raises WrongUsage."""
-    settings = parse_settings(raw, uris)
-    colour = _wants_colour(sys.stderr)
-    start_log(settings.log_format, settings.log_level, effects, colour=colour, empty_variables=empty_variables())
+    settings = parse_settings(raw, uris, variables_in_use(), effects.environment)
+    start_log(settings.log_format, settings.log_level, effects, colour=_wants_colour(sys.stderr))
+    warn_of_variables(empty=empty_variables(), unknown=unknown_variables())
     return settings
 
 

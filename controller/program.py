@@ -15,6 +15,7 @@ import click
 
 from controller.commands import health
 from controller.commands.exit_codes import ExitCode
+from controller.config.near_misses import Command
 from controller.errors import RegistryUnavailable, Stop, WrongUsage
 from controller.signals import unblock_signals
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 #: The names of the commands in ``controller.cli``.
 REGISTRY_COMMANDS = ("deregister", "reconcile", "run")
 
-#: First arguments with which a command line is not one of registrator's. Any other command line is rewritten for click.
-_OWN_WORDS = ("health", "-h", "--help", "--version")
+#: How help is asked for. Go's flag package, and with it registrator, takes one hyphen as well as two.
+_HELP = ("-h", "-help", "--help")
+
+#: How the version is asked for.
+_VERSION = ("-version", "--version")
 
 
 def main(arguments: Sequence[str] | None = None, effects: Effects | None = None) -> int:
@@ -34,33 +38,41 @@ def main(arguments: Sequence[str] | None = None, effects: Effects | None = None)
     ``arguments`` are those after the program's name, by default those of this process. A wrong command line has the
     exit code 1, as every other failure. click's own exit code for it, 2, means here that changes are pending.
     """
+    given: list[str] = []
     try:
         given = _for_click(list(sys.argv[1:] if arguments is None else arguments))
         code = cli.main(given, prog_name="wharfinger", standalone_mode=False, obj=effects)
     except (click.ClickException, Stop, RegistryUnavailable) as error:
         unblock_signals()  # A signal must end the program even if it waits because nobody reads standard error.
-        _print_error(error)
+        _print_error(error, given[:1])
         return ExitCode.FAILED
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.IN_SYNC
 
 
-def _print_error(error: Exception) -> None:
+def _print_error(error: Exception, command: list[str]) -> None:
+    """Print why the program ends. The last line says why, because logs are read from their end. ``command`` holds the
+    name of the command, if there is one."""
     match error:
         case click.ClickException():
-            error.show()
+            problems = [error.format_message()]
         case WrongUsage():
-            for problem in error.problems:
-                click.echo(f"wharfinger: {problem}", err=True)
-            click.echo("Try 'wharfinger --help'.", err=True)
+            problems = error.problems
         case _:
-            click.echo(f"wharfinger: {error}", err=True)
+            problems = [str(error)]
+    if isinstance(error, click.UsageError | WrongUsage):
+        click.echo(f"Try '{' '.join(['wharfinger', *command, '--help'])}'.", err=True)
+    for problem in problems:
+        click.echo(f"wharfinger: {problem}", err=True)
 
 
 def _for_click(arguments: list[str]) -> list[str]:
     """Return the arguments as click understands them. Raises WrongUsage."""
-    if arguments and arguments[0] in _OWN_WORDS:
+    first = arguments[0] if arguments else ""
+    if first in {*_HELP, *_VERSION}:
+        return [first]
+    if first == "health":
         return arguments
     from controller.config.flags import rewrite  # noqa: PLC0415 - it loads all flags
 
@@ -83,8 +95,8 @@ class _Commands(click.Group):
         return COMMANDS[cmd_name]
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="wharfinger", message="wharfinger %(version)s")
+@click.group(cls=_Commands, context_settings={"help_option_names": [*_HELP], "max_content_width": 100})
+@click.version_option(None, *_VERSION, package_name="wharfinger", message="wharfinger %(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Keep a part of etcd in step with the containers of this Docker host.
@@ -97,7 +109,7 @@ def cli(context: click.Context) -> None:
         unblock_signals()
 
 
-@cli.command("health")
+@cli.command("health", cls=Command)
 @click.argument("url", default="")
 def health_command(url: str) -> int:
     """Ask the agent on this host whether it is alive. The exit code is 0 if it is, and 1 if not.

@@ -5,13 +5,13 @@ A delete is not suspicious if the engine says that its container has stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from attrs import evolve, frozen
 
 from model.plan import Action, Change, Plan, Reason
 from model.snapshot import Presence
-from model.stored import FOREVER, Lifetime
+from model.stored import FOREVER, Lifetime, Stored
 
 
 @frozen
@@ -73,8 +73,8 @@ class Guard:
 
         ``held_before`` is the second value that the last pass returned. The passes are counted for each key by itself,
         so that deletes are made in the end on a host where containers come and go all the time. A key whose delete
-        waits is renewed when its lifetime is due, because it must not expire meanwhile. Creates, updates and renewals
-        are not held back.
+        waits is renewed when its lifetime is due, and loses a lifetime that keys are not to have, because it must not
+        expire meanwhile. Creates, updates and renewals are not held back.
 
         ====================  ===========================  =====================================================
         the container is      deletes that are not for     the delete
@@ -94,10 +94,17 @@ class Guard:
         for change in planned.changes:
             if change.key not in waiting:
                 going.append(change)
-            elif change.before and change.before.renewable and self.lifetime.due(change.before.ttl):
-                going.append(_renewal_of(change, change.before.value))
+            elif change.before:
+                going += self._changes_of_lifetime(change, change.before)
         held_back = tuple(change for change in planned.changes if change.key in waiting)
         return evolve(planned, changes=tuple(going), held_back=held_back), waiting
+
+    def _changes_of_lifetime(self, delete: Change, stored: Stored) -> Iterator[Change]:
+        """Yield the change that keeps the key of a delete that waits from expiring, if there has to be one."""
+        if self.lifetime.unwanted(stored.ttl):
+            yield evolve(delete, action=Action.UPDATE, value=stored.value, reason=Reason.TTL_UNWANTED)
+        elif stored.renewable and self.lifetime.due(stored.ttl):
+            yield evolve(delete, action=Action.RENEW, value=stored.value, reason=Reason.TTL_DUE)
 
     def _held(self, planned: Plan, before: Mapping[str, HeldDelete]) -> dict[str, HeldDelete]:
         """Return the deletes that are suspicious, each with this pass counted."""
@@ -114,10 +121,6 @@ class Guard:
         if before is None:
             return HeldDelete(presence, 1, self.now)
         return HeldDelete(presence, before.passes + 1, before.since)
-
-
-def _renewal_of(delete: Change, value: str) -> Change:
-    return evolve(delete, action=Action.RENEW, value=value, reason=Reason.TTL_DUE)
 
 
 def _is_mass_delete(deletes: int, own: int, rule: GuardRule) -> bool:

@@ -34,6 +34,10 @@ class Result(DescribedEnum):
     PENDING = "pending", "The change was not to be made, as in a dry run."
 
 
+#: The actions that write an entry.
+_WRITES_OF_ENTRIES = frozenset({Action.CREATE, Action.UPDATE})
+
+
 @frozen
 class Outcome:
     """A change and how it ended."""
@@ -190,6 +194,22 @@ class PassReport:
         done = {outcome.change.key for outcome in self.outcomes if outcome.result is Result.APPLIED}
         return sum(change.key not in done for change in self.plan.visible)
 
+    @property
+    def not_registered(self) -> int:
+        """How many ports are refused, and how many containers the engine would not describe, together."""
+        return len(self.plan.refusals) + len(self.unknown)
+
+    @property
+    def state(self) -> str:
+        """What the registry holds after the pass, in one line: ``13 of 14 entries in sync, 1 refused.``"""
+        held = {each.key for each in self.plan.held} | {each.key for each in self.plan.held_back}
+        written = {each.key for each in self.with_result(Result.APPLIED) if each.action in _WRITES_OF_ENTRIES}
+        return (
+            f"{self.plan.in_sync + len(written - held)} of {self.plan.wanted} entries in sync, {_exceptions(self.plan)}"
+            f"{f', {self.pending} changes not made yet' if self.pending else ''}"
+            f"{f', {len(self.unknown)} containers unknown' if self.unknown else ''}."
+        )
+
     def with_result(self, result: Result) -> tuple[Change, ...]:
         """Return the changes that ended with this result."""
         return tuple(outcome.change for outcome in self.outcomes if outcome.result is result)
@@ -199,9 +219,16 @@ def summary(plan: Plan) -> str:
     """Return the plan in one line: ``Plan: 2 to create, 1 to update, 1 to delete, 12 in sync, 1 refused.``"""
     return (
         f"Plan: {plan.count(Action.CREATE)} to create, {plan.count(Action.UPDATE)} to update, "
-        f"{plan.count(Action.DELETE)} to delete, {plan.in_sync} in sync, {len(plan.refusals)} refused"
+        f"{plan.count(Action.DELETE)} to delete, {plan.in_sync} in sync, {_exceptions(plan)}."
+    )
+
+
+def _exceptions(plan: Plan) -> str:
+    """Return how many ports are refused, and how many entries and deletes are held, if there are any."""
+    return (
+        f"{len(plan.refusals)} refused"
         f"{f', {len(plan.held)} held' if plan.held else ''}"
-        f"{f', {len(plan.held_back)} held back' if plan.held_back else ''}."
+        f"{f', {len(plan.held_back)} held back' if plan.held_back else ''}"
     )
 
 

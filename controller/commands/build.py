@@ -73,14 +73,20 @@ class Effects:
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 
 
-def start_log(
-    log_format: str, level: str, effects: Effects, *, colour: bool, empty_variables: Sequence[str] = ()
-) -> None:
-    """Set up the log, which a writer in the background writes to standard error. Log a warning for each of
-    ``empty_variables``, the environment variables that are empty and count as not set."""
+def start_log(log_format: str, level: str, effects: Effects, *, colour: bool) -> None:
+    """Set up the log, which a writer in the background writes to standard error."""
     logs.configure(log_format, level, LogWriter(effects.background), colour=colour)
-    for variable in empty_variables:
+
+
+def warn_of_variables(*, empty: Sequence[str] = (), unknown: Mapping[str, str]) -> None:
+    """Log a warning for each environment variable in ``empty``, which counts as not set, and in ``unknown``, which has
+    no effect. The values of ``unknown`` are the variables that may have been meant. A variable's value is not logged,
+    because it may be a secret."""
+    for variable in empty:
         log.warning("environment variable is empty and counts as not set", variable=variable)
+    for variable, meant in unknown.items():
+        hint = {"did_you_mean": meant} if meant else {}
+        log.warning("environment variable is not known and has no effect", variable=variable, **hint)
 
 
 def engine_for(

@@ -14,5 +14,8 @@ class ExitCode(IntEnum):
     FAILED = 1
     #: ``reconcile --exit-code`` found changes and did not make them all.
     PENDING = 2
-    #: ``reconcile`` held deletes back, as ``--delete-guard`` asks.
+    #: ``reconcile`` held deletes back, as ``--delete-guard`` asks. It needs no ``--exit-code`` for that, because it did
+    #: not do what it was asked to do.
     HELD_BACK = 3
+    #: ``reconcile --exit-code`` found ports that cannot be registered, or containers that the engine does not describe.
+    NOT_ALL_REGISTERED = 4

@@ -27,7 +27,13 @@ from model.report import PassReport
 PATIENCE = 5.0
 
 #: With several registries, the first of these that any of them calls for is the exit code.
-_WORST_FIRST = (ExitCode.FAILED, ExitCode.HELD_BACK, ExitCode.PENDING, ExitCode.IN_SYNC)
+_WORST_FIRST = (
+    ExitCode.FAILED,
+    ExitCode.HELD_BACK,
+    ExitCode.PENDING,
+    ExitCode.NOT_ALL_REGISTERED,
+    ExitCode.IN_SYNC,
+)
 
 #: Seconds between two passes while --take-over waits for a sign of life.
 LOOK_INTERVAL = 1.0
@@ -41,7 +47,7 @@ class ReconcileOptions:
     dry_run: bool
     #: How to print the reports: ``text`` or ``json``.
     output: str
-    #: Whether pending changes have an exit code of their own.
+    #: Whether pending changes, and ports that are not registered, have exit codes of their own.
     exit_code: bool
     #: Whether to make the deletes that the guard would hold back.
     force: bool
@@ -66,7 +72,7 @@ def reconcile_once(settings: Settings, options: ReconcileOptions, effects: Effec
         if not report.succeeded:
             before = f"{heading}: " if heading else ""
             click.echo(f"wharfinger: {before}{report.result.value}: {report.problem}", err=True)
-    exit_codes = [_exit_code(report, tell_pending=options.exit_code) for report in reports]
+    exit_codes = [_exit_code(report, tell_all=options.exit_code) for report in reports]
     return min(exit_codes, key=_WORST_FIRST.index)
 
 
@@ -106,9 +112,13 @@ def _print(heading: str, report: PassReport, *, colour: bool) -> None:
         click.echo(f"No plan: {report.result.value}.")
 
 
-def _exit_code(report: PassReport, *, tell_pending: bool) -> ExitCode:
+def _exit_code(report: PassReport, *, tell_all: bool) -> ExitCode:
+    """Return the exit code that one report calls for. Without ``tell_all`` it is one that means a failure, or that
+    deletes were held back, or else 0."""
     if not report.succeeded:
         return ExitCode.FAILED
     if report.plan.held_back:
         return ExitCode.HELD_BACK
-    return ExitCode.PENDING if tell_pending and report.pending else ExitCode.IN_SYNC
+    if tell_all and report.pending:
+        return ExitCode.PENDING
+    return ExitCode.NOT_ALL_REGISTERED if tell_all and report.not_registered else ExitCode.IN_SYNC

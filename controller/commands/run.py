@@ -20,6 +20,7 @@ from controller.host_port import HostPort
 from controller.observe.http_server import http_server, router
 from controller.reconcile.loop import Loop
 from controller.signals import SIGNALS, block_signals
+from model.stored import FOREVER, Lifetime
 
 log = logs.logger("wharfinger")
 
@@ -43,7 +44,7 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
         app = router(agent.health, agent.metrics.app())
         servers["http"] = http_server(app, str(settings.listen), effects.clock)
     _log_start(settings)
-    return run_until_signalled(agent.loops, effects, on_stop=agent.notifier.stopping, servers=servers)
+    return run_until_signalled(agent.loops, effects, agent.notifier.stopping, servers, settings.lifetime)
 
 
 def _log_start(settings: Settings) -> None:
@@ -66,6 +67,8 @@ def _log_start(settings: Settings) -> None:
             )
     for name in settings.unneeded_flags:
         log.info("flag is not needed: every pass compares and repairs everything", flag=f"-{name}")
+    if settings.rules.address.internal and settings.rules.address.ip:
+        log.info("with -internal, -ip counts for containers with host networking alone", ip=settings.rules.address.ip)
 
 
 def _all_on_this_host(endpoints: Sequence[HostPort], ip: str) -> bool:
@@ -86,12 +89,14 @@ def run_until_signalled(
     effects: Effects,
     on_stop: Callable[[], None] = lambda: None,
     servers: Mapping[str, Callable[[], object]] = MappingProxyType({}),
+    lifetime: Lifetime = FOREVER,
 ) -> ExitCode:
     """Run the loops, given by their registries' labels, until SIGTERM or SIGINT, and return the exit code.
 
     SIGHUP makes every loop run a pass at once. ``on_stop`` is called when a stop signal has come, before the loops are
     stopped. The signals are blocked and waited for, so that they interrupt nothing, and so that they also reach a
     program that runs as process 1. ``servers`` run beside the loops, by their names, and are cut off at the end.
+    ``lifetime`` is that of the keys, for the log.
     """
     block_signals()
     broken: list[str] = []
@@ -108,7 +113,7 @@ def run_until_signalled(
         log.info("starting a pass at once", signal="SIGHUP")
         for loop in loops.values():
             loop.wake()
-    log.info("stopping, the entries stay", signal=signal.Signals(received).name)
+    _log_stop(signal.Signals(received).name, lifetime)
     on_stop()
     for loop in loops.values():
         loop.stop()
@@ -116,6 +121,15 @@ def run_until_signalled(
     for task in tasks:
         task.join(deadline.left)
     return ExitCode.FAILED if broken else ExitCode.IN_SYNC
+
+
+def _log_stop(received: str, lifetime: Lifetime) -> None:
+    """Log the stop signal that was received, and what becomes of the entries."""
+    if lifetime.ttl:
+        message = "stopping, the entries expire if no agent renews them"
+        log.info(message, signal=received, seconds_after_last_renewal=lifetime.ttl)
+    else:
+        log.info("stopping, the entries stay", signal=received)
 
 
 def _run_loop(label: str, loop: Loop, *, name_in_log: bool) -> None:

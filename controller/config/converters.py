@@ -73,6 +73,13 @@ def first_line(path: str) -> str:
         raise ValueError(f"it {reading_problem(error)}") from None
 
 
+def password(path: str) -> str:
+    """Return the password in the first line of the file at this path."""
+    if not (line := first_line(path)).strip():
+        raise ValueError("its first line is empty, and has to be the password")
+    return line
+
+
 def address(text: str) -> str:
     """Return the text if it is an IP address or host name that can be registered."""
     if problem := address_problem(text):

@@ -15,6 +15,7 @@ from attrs import frozen
 from click.core import ParameterSource
 
 from controller.config.converters import SEPARATOR
+from controller.config.near_misses import URIS, closest
 from controller.errors import WrongUsage
 
 
@@ -71,7 +72,8 @@ FLAGS = (
         "ip",
         "ADDRESS",
         "Register this address. By default it is the address on which the port is published, or else the address of "
-        "the interface through which this host reaches etcd.",
+        "the interface through which this host reaches etcd. With -internal, it counts for containers with host "
+        "networking alone.",
         instead_of_empty="give this host's address, or leave the flag out to have it found out",
     ),
     Flag(
@@ -86,7 +88,13 @@ FLAGS = (
         "Remove the entries of a stopped container: always, or on-success, which means unless the container failed.",
         "always",
     ),
-    Flag("ttl", "SECONDS", "Let keys expire this long after they were last renewed. With 0 they never expire.", "0"),
+    Flag(
+        "ttl",
+        "SECONDS",
+        "Let keys expire this long after they were last renewed, also while the agent is stopped or cannot read the "
+        "engine or etcd. With 0 they never expire.",
+        "0",
+    ),
     Flag("ttl-refresh", "SECONDS", "Renew keys that expire this often. It must be less than -ttl.", "0"),
     Flag("resync", "SECONDS", "Run a pass at least this often. Every pass compares and repairs everything."),
     Flag("retry-attempts", "N", "Accepted for compatibility and ignored: the agent never gives up."),
@@ -119,8 +127,8 @@ FLAGS = (
     Flag(
         "docker-host",
         "URL",
-        "Connect to the Docker engine at this URL. By default it is DOCKER_HOST, or else a socket in one of the usual "
-        "places.",
+        "Connect to the Docker engine at this URL: unix:///PATH or tcp://HOST:PORT. By default it is DOCKER_HOST, or "
+        "else a socket in one of the usual places.",
         new=True,
     ),
     Flag("log-format", "FORMAT", "Write the log as text or json.", "text", new=True),
@@ -224,6 +232,12 @@ SWITCHES = (
 #: The environment variables that may hold the password for etcd. The first one that is set is used.
 PASSWORD_VARIABLES = ("WHARFINGER_ETCD_PASSWORD", *ETCDCTL_VARIABLES["password"])
 
+#: The environment variable that holds the registry URIs, separated by whitespace, if none is on the command line.
+REGISTRY_VARIABLE = "WHARFINGER_REGISTRY"
+
+#: What the environment variables of this program begin with.
+_PREFIX = "WHARFINGER_"
+
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
@@ -232,7 +246,7 @@ def environment_variable(name: str) -> str:
     """Return the environment variable of a flag: ``WHARFINGER_TTL_REFRESH`` for ``ttl-refresh``, and
     ``WHARFINGER_USE_IP_FROM_LABEL`` for ``useIpFromLabel``."""
     spaced = "".join(f"_{char}" if char.isupper() else char for char in name)
-    return f"WHARFINGER_{spaced.replace('-', '_').upper()}"
+    return f"{_PREFIX}{spaced.replace('-', '_').upper()}"
 
 
 def all_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -261,7 +275,9 @@ def _with_options(command: Callable[..., Any], flags: Sequence[Flag], switches: 
         _refuse_empty_values(flags)
         return command(raw=raw, uris=uris, **given)
 
-    decorated: Callable[..., Any] = click.argument("uris", nargs=-1, metavar="URI...")(collect)
+    decorated: Callable[..., Any] = click.argument(URIS, nargs=-1, metavar="[URI...]", envvar=REGISTRY_VARIABLE)(
+        collect
+    )
     # click shows the option first that was added last.
     for switch in reversed(switches):
         decorated = _switch_option(switch)(decorated)
@@ -301,6 +317,33 @@ def empty_variables() -> list[str]:
     ]
 
 
+def variables_in_use() -> dict[str, str]:
+    """Return the environment variables that give the running command's options their values, by the names of the
+    options."""
+    context = click.get_current_context()
+    flags = {_parameter(each.name): each for each in (*FLAGS, *CONNECTION_FLAGS)}
+    return {
+        flags[parameter].name: next(each for each in _variables(flags[parameter]) if each in os.environ)
+        for parameter in context.params.keys() & flags.keys()
+        if context.get_parameter_source(parameter) is ParameterSource.ENVIRONMENT
+    }
+
+
+def _variables(flag: Flag) -> list[str]:
+    """Return the environment variables of a flag, in the order of their precedence."""
+    return [environment_variable(flag.name), *flag.other_variables]
+
+
+def unknown_variables() -> dict[str, str]:
+    """Return the environment variables that look like those of this program and are none of them. The value of each is
+    the variable that may have been meant; empty if none is like it."""
+    flags = (*FLAGS, *CONNECTION_FLAGS, *SWITCHES)
+    known = {REGISTRY_VARIABLE, *PASSWORD_VARIABLES, *(environment_variable(each.name) for each in flags)}
+    names = {each.removeprefix(_PREFIX): each for each in sorted(known) if each.startswith(_PREFIX)}
+    found = (each for each in sorted(os.environ) if each.startswith(_PREFIX) and each not in known)
+    return {each: names.get(closest(each.removeprefix(_PREFIX), names), "") for each in found}
+
+
 def _is_empty(flag: Flag, source: ParameterSource) -> bool:
     """Return whether the flag has an empty value that comes from this source."""
     context, name = click.get_current_context(), _parameter(flag.name)
@@ -322,6 +365,18 @@ class _Option(click.Option):
         return _first_set([self.envvar] if isinstance(self.envvar, str) else self.envvar or ())
 
 
+class _SwitchOption(click.Option):
+    """A switch, whose environment variable is named if its value makes no sense."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        text = super().resolve_envvar_value(ctx)
+        try:
+            click.BOOL.convert(text or "false", self, ctx)
+        except click.BadParameter:
+            raise WrongUsage([f"{self.envvar} {text!r}: it must be true or false"]) from None
+        return text
+
+
 def _first_set(variables: Iterable[str]) -> str | None:
     """Return the value of the first of these environment variables that is set, or None."""
     return next((os.environ[name] for name in variables if name in os.environ), None)
@@ -337,7 +392,7 @@ def _flag_option(flag: Flag) -> Callable[..., Any]:
         multiple=flag.repeatable,
         default=[] if flag.repeatable else flag.default,
         show_default=bool(flag.default),
-        envvar=[environment_variable(flag.name), *flag.other_variables],
+        envvar=_variables(flag),
         help=flag.help,
     )
 
@@ -349,6 +404,7 @@ def _switch_option(switch: Switch) -> Callable[..., Any]:
     return click.option(
         *spellings,
         _parameter(switch.name),
+        cls=_SwitchOption,
         default=False,
         envvar=environment_variable(switch.name),
         help=switch.help,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
+from types import MappingProxyType
 from typing import TypeVar
 
 from attrs import evolve, frozen
 
 from controller.config import converters
+from controller.config.engine_url import engine_url
 from controller.config.registry_settings import RegistrySettings, labels, overlapping_registries
 from controller.errors import WrongUsage
 from controller.host_port import HostPort
@@ -32,9 +34,13 @@ D = TypeVar("D")
 RawOptions = Mapping[str, str]
 
 #: registrator's flags that are not needed here, since every pass compares and repairs everything. They are accepted, so
-#: that nobody has to change a unit file. Of their values only -resync has an effect: see ``Settings.interval``.
+#: that nobody has to change a unit file. Only -resync has an effect, if it asks for passes more often than the other
+#: flags do: see ``Settings.interval``.
 UNNEEDED_FLAGS = ("cleanup", "resync", "retry-attempts", "retry-interval")
 
+
+#: No environment variables.
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 #: The most seconds by which etcd rounds up what is left of a key's lifetime when it reports it.
 _ROUNDING = 1.0
@@ -75,7 +81,7 @@ class Settings:
     log_format: str
     #: The least severe level that is logged (--log-level), ``info`` by default.
     log_level: str
-    #: The flags of UNNEEDED_FLAGS that were given. The log names them once at the start.
+    #: The flags of UNNEEDED_FLAGS that were given and have no effect. The log names them once at the start.
     unneeded_flags: tuple[str, ...]
     #: Names and values of ``docker ps`` filters (--filter). Only containers that all filters let through have entries.
     filters: tuple[tuple[str, str], ...]
@@ -119,17 +125,27 @@ def _unless_default(value: Enum, default: Enum) -> str:
     return "" if value is default else str(value.value)
 
 
-def parse_settings(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
-    """Return the settings that these options and registry URIs mean. Raises WrongUsage with every problem there is."""
-    parser = _SettingsParser(raw)
-    lifetime = Lifetime(parser.whole("ttl"), parser.whole("ttl-refresh"))
-    parser.problems += _lifetime_problems(lifetime)
+def parse_settings(
+    raw: RawOptions,
+    uris: tuple[str, ...],
+    variables: Mapping[str, str] = _NONE,
+    environment: Mapping[str, str] = _NONE,
+) -> Settings:
+    """Return the settings that these options and registry URIs mean. Raises WrongUsage with every problem there is.
+
+    ``variables`` are the environment variables that gave options their texts, by the names of the options.
+    ``environment`` holds the environment variables of other programs. Of these, DOCKER_HOST is checked where it says
+    where the engine is.
+    """
+    parser = _SettingsParser(raw, variables)
+    lifetime = parser.lifetime()
     resync = parser.whole("resync")
     parser.check("retry-attempts", converters.whole)
     parser.check("retry-interval", converters.whole)
     registries = parser.registries(uris)
     rules = _rules(parser)
-    interval = min(filter(None, (parser.seconds("interval", 1.0), resync, lifetime.refresh)))
+    without_resync = min(filter(None, (parser.seconds("interval", 1.0), lifetime.refresh)))
+    interval = min(without_resync, resync or inf)
     pass_timeout = parser.seconds("pass-timeout", 10.0)
     settings = Settings(
         registries=registries,
@@ -141,10 +157,12 @@ def parse_settings(raw: RawOptions, uris: tuple[str, ...]) -> Settings:
         interval=interval,
         pass_timeout=pass_timeout,
         listen=parser.get("listen", converters.listen, None),
-        docker_host=raw["docker-host"],
+        docker_host=parser.docker_host(environment.get("DOCKER_HOST", "")),
         log_format=parser.get("log-format", converters.one_of(FORMATS), "text"),
         log_level=parser.get("log-level", converters.one_of(LEVELS), "info"),
-        unneeded_flags=tuple(name for name in UNNEEDED_FLAGS if raw[name]),
+        unneeded_flags=tuple(
+            name for name in UNNEEDED_FLAGS if raw[name] and not (name == "resync" and interval < without_resync)
+        ),
         value_format=parser.value_format(registries),
         filters=parser.get_all("filter", converters.docker_filter),
     )
@@ -163,10 +181,10 @@ class OwnerSettings:
     owner: str
 
 
-def parse_owner_settings(raw: RawOptions, uris: tuple[str, ...]) -> OwnerSettings:
+def parse_owner_settings(raw: RawOptions, uris: tuple[str, ...], variables: Mapping[str, str] = _NONE) -> OwnerSettings:
     """Return the settings of ``wharfinger deregister``. ``raw`` needs to hold ``hostname`` and the options of the
-    connection alone. Raises WrongUsage with every problem there is."""
-    parser = _SettingsParser(raw)
+    connection alone, and ``variables`` is as for ``parse_settings``. Raises WrongUsage with every problem there is."""
+    parser = _SettingsParser(raw, variables)
     settings = OwnerSettings(parser.registries(uris), parser.get("hostname", converters.owner, ""))
     if not raw["hostname"]:
         parser.problems.append("--hostname is needed: give the name of the host whose entries are to be removed")
@@ -222,8 +240,9 @@ def _lifetime_problems(lifetime: Lifetime) -> list[str]:
 class _SettingsParser:
     """Converts the texts of options, and collects the problems that it finds."""
 
-    def __init__(self, raw: RawOptions) -> None:
+    def __init__(self, raw: RawOptions, variables: Mapping[str, str]) -> None:
         self.raw = raw
+        self.variables = variables
         self.problems: list[str] = []
 
     def get(self, name: str, convert: Callable[[str], T], default: T) -> T:
@@ -241,8 +260,12 @@ class _SettingsParser:
         try:
             return convert(text)
         except ValueError as error:
-            self.problems.append(f"-{name} {text!r}: {error}" if len(name) < 4 else f"--{name} {text!r}: {error}")
+            self.problems.append(f"{self._given_as(name)} {text!r}: {error}")
             return default
+
+    def _given_as(self, name: str) -> str:
+        """Return what gave an option its text, for messages: the option, or an environment variable."""
+        return self.variables.get(name) or (f"-{name}" if len(name) < 4 else f"--{name}")
 
     def check(self, name: str, convert: Callable[[str], object]) -> None:
         """Find the problem of an option whose value is not needed."""
@@ -256,6 +279,26 @@ class _SettingsParser:
         """Return a number of seconds, or the default if the option was not given or makes no sense."""
         return self.get(name, converters.seconds, default)
 
+    def lifetime(self) -> Lifetime:
+        """Return the lifetime of keys. How its two numbers go together is a problem only if both make sense."""
+        before = len(self.problems)
+        lifetime = Lifetime(self.whole("ttl"), self.whole("ttl-refresh"))
+        if len(self.problems) == before:
+            self.problems += _lifetime_problems(lifetime)
+        return lifetime
+
+    def docker_host(self, variable: str) -> str:
+        """Return the engine's URL of --docker-host, an empty text if the option was not given. ``variable`` is the
+        value of DOCKER_HOST, which then says where the engine is, and is checked instead."""
+        given = self.raw["docker-host"]
+        name, url = (self._given_as("docker-host"), given) if given else ("DOCKER_HOST", variable)
+        try:
+            if url:
+                engine_url(url)
+        except ValueError as error:
+            self.problems.append(f"{name} {masked(url)!r}: {error}")
+        return given
+
     def credentials(self) -> Credentials:
         """Return the credentials that the options give for every registry.
 
@@ -266,10 +309,10 @@ class _SettingsParser:
         if bool(self.raw["etcd-cert"]) != bool(self.raw["etcd-key"]):
             self.problems.append("--etcd-cert and --etcd-key go together: give both, or neither")
         user, _, password = self.raw["etcd-user"].partition(":")
-        in_file = self.get("etcd-password-file", converters.first_line, "")
-        unreadable = self.raw["etcd-password-file"] and not in_file
-        password = in_file or self.raw["etcd-password"] or password
-        if bool(user) != bool(password) and not unreadable:
+        from_file = self.get("etcd-password-file", converters.password, "")
+        unreadable = bool(self.raw["etcd-password-file"]) and not from_file
+        password = from_file or self.raw["etcd-password"] or password
+        if not unreadable and bool(user) != bool(password):
             self.problems.append("a user name and a password go together: give both, or neither")
         return Credentials(any(files.values()), files["ca"], files["cert"], files["key"], user, password)
 
@@ -277,7 +320,10 @@ class _SettingsParser:
         """Return the registries that were given. It is a problem if there is none, or if two of them overlap."""
         if not uris:
             example = "etcd://127.0.0.1:2379/services"
-            self.problems.append(f"at least one registry URI is needed, as in {example}; none was given")
+            self.problems.append(
+                f"at least one registry URI is needed, as in {example}; none was given as an argument or in "
+                "WHARFINGER_REGISTRY"
+            )
         parsed = []
         for text in uris:
             try:

@@ -10,7 +10,7 @@ from attrs import frozen
 from controller.effects.clock import Clock
 from controller.errors import plain
 from controller.observe.answer import Answer
-from model.report import PassReport, PassResult, summary
+from model.report import PassReport, PassResult
 
 
 class Condition(Protocol):
@@ -51,9 +51,11 @@ class Health:
         return Answer(True, "ok")
 
     def ready(self) -> Answer:
-        """Return a good answer while the entries follow the host's containers."""
+        """Return a good answer while the entries follow the host's containers. They do not while the loop hangs."""
         if self._last is None:
             return Answer(False, "no pass has ended yet")
+        if not (alive := self.alive()).good:
+            return alive
         return Answer(self._last.follows_host, describe(self._last))
 
 
@@ -81,9 +83,9 @@ def _worst(answers: Mapping[str, Answer]) -> Answer:
 
 
 def describe(report: PassReport) -> str:
-    """Return in one line how the pass ended."""
+    """Return in one line what the registry holds after a pass that succeeded, or why the pass did not."""
     if report.result is PassResult.SUCCESS:
-        return f"ok: {summary(report.plan)}{_renaming(report)}"
+        return f"ok: {report.state}{_renaming(report)}"
     return f"{report.result.value}: {report.problem}"
 
 

@@ -12,7 +12,9 @@ from typing import Generic, Protocol, TypeVar
 from controller import logs
 from controller.effects.clock import Deadline
 from controller.effects.connections import TimeLimits
+from controller.effects.one_sided_tls import shows_no_tls, shows_tls, was_closed
 from controller.errors import RegistryUnavailable
+from controller.registry.schemes import SCHEMES
 from model.membership import Membership
 
 log = logs.logger("wharfinger.registry")
@@ -96,7 +98,7 @@ class EndpointFailover(Generic[M]):
                 self._cluster.failed(member)
                 self._on_error()
                 self._current = (self._current + 1) % len(self._members)
-                problems.append(f"{member.url}: {problem}")
+                problems.append(f"{member.url}: {problem}{_tls_hint(member.url, str(problem))}")
         raise RegistryUnavailable("; ".join(problems))
 
     def _ask_one(self, member: M, request: Callable[[M, Deadline], T], deadline: Deadline, writes: bool) -> T:
@@ -172,6 +174,18 @@ class _Cluster:
         if new:
             self._membership, self._missed_since = Membership(new, frozenset(self._strangers)), None
         return bool(new)
+
+
+def _tls_hint(url: str, problem: str) -> str:
+    """Return which schemes to use if an endpoint gave no usable answer because only one of both ends uses TLS, or may
+    have done so for that reason; an empty string otherwise. ``url`` is the endpoint's."""
+    encrypted = url.startswith("https:")
+    if not (was_closed(problem) or (shows_no_tls(problem) if encrypted else shows_tls(problem))):
+        return ""
+    schemes = ", ".join(f"{each.name}://" for each in SCHEMES.values() if each.tls is not encrypted)
+    if encrypted:
+        return f" (if it does not use TLS, give one of {schemes}, without --etcd-ca, --etcd-cert and --etcd-key)"
+    return f" (if it uses TLS, give one of {schemes})"
 
 
 def _half(deadline: Deadline) -> Deadline:

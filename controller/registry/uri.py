@@ -93,10 +93,11 @@ _PREFIX_READERS: Mapping[LayoutKind, Callable[[str], str]] = MappingProxyType(
 
 
 def masked(text: str) -> str:
-    """Return a registry URI as it may be shown: with ``***`` for the user and password that some people write into it,
-    although it must not contain any."""
-    scheme, separator, rest = text.partition("://")
-    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else text
+    """Return the URI of a registry or an engine as it may be shown: with ``***`` for the user and password that some
+    people write into it, although it must not contain any. The scheme may be missing."""
+    user, at, rest = text.rpartition("@")
+    scheme, separator, _ = user.partition("://")
+    return f"{scheme if separator else ''}{separator}{'***@' if at else ''}{rest}"
 
 
 def _endpoint(text: str) -> HostPort:

@@ -28,6 +28,7 @@ from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
 from controller.effects.connections import BoundedAdapter, UnixAdapter
 from controller.effects.names import MACHINE, Names
+from controller.effects.one_sided_tls import shows_no_tls, shows_tls
 from controller.errors import EngineUnavailable, one_line, running_user
 from controller.source.questions import Answer, Inquiry, Questions, Silence
 from model.container import SERVING, Container, ContainerRef, from_inspect
@@ -389,8 +390,8 @@ def _silence_message(silence: Silence) -> str:
 
 
 def _message(error: BaseException) -> str:
-    """Return what is wrong, for the operator. The libraries wrap the error of the socket several times, and the
-    innermost error has the best message."""
+    """Return what is wrong, for the operator, and what to do if only one of both ends uses TLS. The libraries wrap the
+    error of the socket several times, and the innermost error has the best message."""
     for cause in _causes(error):
         if isinstance(cause, requests.exceptions.Timeout | TimeoutError):
             return NO_ANSWER
@@ -398,7 +399,18 @@ def _message(error: BaseException) -> str:
             return one_line(cause)
         if isinstance(cause, PermissionError):
             return f"{one_line(cause)}, as {running_user()}"
-    return f"unexpected answer: {error!r}" if isinstance(error, _UNEXPECTED_ANSWER) else one_line(error)
+    if isinstance(error, _UNEXPECTED_ANSWER):
+        return f"unexpected answer: {error!r}"
+    return one_line(error) + _advice_on_tls(one_line(error))
+
+
+def _advice_on_tls(message: str) -> str:
+    """Return what to do if this message shows that only one end of the connection uses TLS; else an empty text."""
+    if shows_tls(message):
+        return "; the engine uses TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"
+    if shows_no_tls(message):
+        return "; the engine does not use TLS: give tcp://, and unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
+    return ""
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

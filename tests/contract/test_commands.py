@@ -21,7 +21,7 @@ SECRET = "correct horse"
 RECORD_KEYS = RecordKeys("/services")
 
 
-IN_SYNC, WRONG, PENDING, HELD_BACK = ExitCode
+IN_SYNC, WRONG, PENDING, HELD_BACK, NOT_ALL_REGISTERED = ExitCode
 
 SIX = tuple("abcdef")
 
@@ -44,6 +44,26 @@ def test_held_back_deletes_give_exit_code_3_and_force_makes_them(host: Host) -> 
     forced = host.reconcile("--force")
     assert (forced.returncode, host.registered) == (IN_SYNC, {f"{OWNER}:a:80"})
     assert "Applied 5 of 5 changes." in forced.stdout
+
+
+def test_ports_that_are_not_registered_give_exit_code_4(host: Host) -> None:
+    """A refused port does, and so does a container that the engine does not describe, but no container that is to have
+    no entries. Pending changes, and deletes that are held back, are more important. Without --exit-code it is 0."""
+    host.runs("a", b="..")
+    assert host.reconcile("--exit-code").returncode == NOT_ALL_REGISTERED == 4
+    assert host.reconcile("--dry-run", "--exit-code").returncode == NOT_ALL_REGISTERED
+    assert host.reconcile().returncode == IN_SYNC
+    host.runs("a", "c", b="..")
+    assert host.reconcile("--dry-run", "--exit-code").returncode == PENDING
+    host.runs("a", "b")
+    host.docker.documents[1]["Config"]["Env"] = ["SERVICE_IGNORE=yes"]
+    assert host.reconcile("--exit-code").returncode == IN_SYNC
+    host.docker.documents[1]["Config"]["Env"] = 1
+    assert host.reconcile("--exit-code").returncode == NOT_ALL_REGISTERED
+    host.runs(*SIX)
+    host.reconcile()
+    host.runs("a", b="..")
+    assert host.reconcile("--exit-code").returncode == HELD_BACK
 
 
 def test_without_a_guard_nothing_is_held_back(host: Host) -> None:

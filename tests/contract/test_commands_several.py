@@ -14,7 +14,7 @@ from tests.support.command_host import OWNER, Host, on_a_terminal
 from tests.support.etcd_server import EtcdServer
 from tests.support.processes import free_ports
 
-IN_SYNC, WRONG, PENDING, HELD_BACK = ExitCode
+IN_SYNC, WRONG, PENDING, HELD_BACK, NOT_ALL_REGISTERED = ExitCode
 
 SIX = tuple("abcdef")
 
@@ -69,7 +69,7 @@ def test_each_document_has_its_registrys_label(host: Host, others: str) -> None:
 
 
 def test_the_worst_exit_code_of_several_registries_is_returned(host: Host, others: str, down: str) -> None:
-    """1 is worse than 3, 3 than 2, and 2 than 0, in any order on the command line."""
+    """1 is worse than 3, 3 than 2, 2 than 4, and 4 than 0, in any order on the command line."""
     ask = ("--dry-run", "--exit-code")
     host.runs(*SIX)
     assert reconcile(host, host.uri).returncode == IN_SYNC
@@ -81,6 +81,11 @@ def test_the_worst_exit_code_of_several_registries_is_returned(host: Host, other
     assert reconcile(host, *ask, others, down, host.uri).returncode == WRONG
     assert reconcile(host, "--force", host.uri, others).returncode == IN_SYNC
     assert reconcile(host, *ask, host.uri, others).returncode == IN_SYNC
+    host.runs("a", b="..")
+    assert reconcile(host, *ask, host.uri, others).returncode == NOT_ALL_REGISTERED
+    host.runs("a", "c", b="..")
+    assert reconcile(host, *ask, host.uri, others).returncode == PENDING
+    assert reconcile(host, *ask, others, down).returncode == WRONG
 
 
 def test_an_owner_conflict_in_one_registry_does_not_affect_the_other(host: Host, others: str) -> None:

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 import pytest
 
 from controller.commands.exit_codes import ExitCode
-from tests.support.agent import Agent
+from tests.support.agent import Agent, run_once
 from tests.support.command_host import OWNER, Host
+from tests.support.etcd_v3 import EtcdV3
+from tests.support.host import SCHEMES
 from tests.support.waiting import wait_until
 
-IN_SYNC, _, _, HELD_BACK = ExitCode
+IN_SYNC, _, _, HELD_BACK, _ = ExitCode
 
 SIX = tuple("abcdef")
 
@@ -51,6 +53,34 @@ def test_a_list_that_is_empty_for_a_second_deletes_nothing(host: Host, names: tu
         wait_until(lambda: agent.metrics()[HELD_FOR] == 0, what="the guard to let go")
         assert (host.registered, host.etcd.index()) == (ids(*names), index)
         assert f"{len(names)} running" in agent.log()
+
+
+@pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
+def test_one_pass_without_a_lifetime_keeps_the_entries_of_a_stopped_agent(host: Host, api: int) -> None:
+    """That is what the runbook tells operators to do who want to look in peace. Neither the entries that the pass would
+    delete nor the others expire any more, and none is deleted."""
+    uri = f"{SCHEMES[api]}://{host.etcd.endpoint}/services-{api}"
+    flags = (f"unix://{host.socket}", "reconcile", "-ip=10.0.0.1", uri)
+    host.runs("a", b="custom")
+    assert run_once(*flags, "-ttl=60", "-ttl-refresh=20").returncode == IN_SYNC
+    assert [expires(host, api, name) for name in (f"{OWNER}:a:80", "custom")] == [True, True]
+    host.docker.list_is_empty = True
+    done = run_once(*flags, "-ttl=0", "-ttl-refresh=0", env={"WHARFINGER_TTL": "60", "WHARFINGER_TTL_REFRESH": "20"})
+    assert done.returncode == HELD_BACK
+    assert done.stdout.count("(ttl-unwanted)") == done.stdout.count("held back: see --delete-guard") == 2
+    assert [expires(host, api, name) for name in (f"{OWNER}:a:80", "custom")] == [False, False]
+
+
+def expires(host: Host, api: int, name: str) -> bool:
+    """Return whether the key with this id has a lifetime."""
+    key = f"/services-{api}/nginx/{name}"
+    if api == 3:
+        pair = EtcdV3(host.etcd.endpoint).node(key)
+        assert pair is not None
+        return pair.lease != 0
+    node = host.etcd.node(key)
+    assert node is not None
+    return "ttl" in node
 
 
 def test_sighups_do_not_shorten_the_wait(host: Host) -> None:

@@ -78,19 +78,21 @@ def test_a_client_certificate_of_another_ca_is_refused_by_etcd(tls: Setting, tmp
 
 
 def test_plain_http_to_a_tls_endpoint_fails(tls: Setting) -> None:
-    """The server answers with an error that is not etcd's, or closes the connection before that can be read."""
+    """The server answers with an error that is not etcd's, or closes the connection before that can be read. The error
+    names the schemes that use TLS."""
     registry = tls.registry(Credentials())
-    with pytest.raises(RegistryUnavailable, match=f"http://{tls.server.endpoint}: "):
+    with pytest.raises(RegistryUnavailable, match=rf"http://{tls.server.endpoint}: .*etcds://, etcd3s://"):
         registry.read(OWNER, soon())
     assert registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
 
 
 def test_tls_to_a_plain_endpoint_fails(shared_server: EtcdServer, tls: Setting) -> None:
-    """The program never falls back to a connection without TLS."""
+    """The program never falls back to a connection without TLS. The error names the schemes that do not use TLS, and
+    the flags that turn it on."""
     if not shared_server.answers():
         shared_server.start()
     registry = evolve(tls, server=shared_server).registry(tls.good)
-    with pytest.raises(RegistryUnavailable, match="https://"):
+    with pytest.raises(RegistryUnavailable, match=r"https://.*one of etcd://, etcd3://.* without --etcd-ca"):
         registry.read(OWNER, soon())
     assert registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
 

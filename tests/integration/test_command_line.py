@@ -139,6 +139,27 @@ def test_the_exit_code_says_whether_changes_are_pending(host: Host) -> None:
     assert host.reconcile("--dry-run", "--exit-code", "-ttl", "3").returncode == 1
 
 
+def test_the_exit_code_says_whether_every_port_is_registered(host: Host) -> None:
+    """With `--exit-code`, 0 means that every port that should be registered is, and 4 that one cannot be. A container
+    that is to be ignored changes nothing."""
+    host.engine.run("--name ignored -P -e SERVICE_IGNORE=yes worker:1")
+    host.start("one")
+    assert host.reconcile("--exit-code").returncode == 0
+    host.engine.run("--name lonely --network none --expose 80 worker:1")
+    assert host.reconcile("--exit-code", "-internal").returncode == 4
+    host.start("two")
+    assert host.reconcile("--dry-run", "--exit-code", "-internal").returncode == 2
+    assert host.reconcile("-internal").returncode == 0
+
+
+def test_readyz_tells_what_is_registered_and_not_what_was_planned(host: Host) -> None:
+    """It says so from the first pass on, which creates the entries. The next pass is an hour away."""
+    host.start("one", "two")
+    host.engine.run("--name evil -P -e SERVICE_NAME=../evil worker:1")
+    agent = host.agent(interval=3600).wait_ready()
+    assert agent.get("/readyz") == (200, "ok: 2 of 2 entries in sync, 1 refused.\n")
+
+
 def test_json_output_reports_a_failed_pass(host: Host) -> None:
     """If the pass fails, the JSON document has the result and the problem."""
     done = host.reconcile("-o", "json", "--docker-host", NOWHERE)
@@ -223,23 +244,59 @@ WRONG = {
     ],
     "-internal=perhaps etcd://h/x": ["-internal 'perhaps': it must be true or false"],
     "--no-such-flag etcd://h/x": ["No such option"],
+    "-ipp 192.0.2.7 -useipfromlabel x --dryrun etcd://h/x": [
+        "No such option '-ipp'. Did you mean '-ip'?",
+        "No such option '-useipfromlabel'. Did you mean '-useIpFromLabel'?",
+        "'--dry-run' is an option of 'wharfinger deregister' and 'wharfinger reconcile'",
+    ],
+    "reconcil --dry-run etcd://h/x": ["did you mean 'wharfinger reconcile'?"],
+    "-ttl -1 -ttl-refresh 5 --docker-host banana etcd://h/x": [
+        "-ttl '-1': it must not be negative",
+        "--docker-host 'banana': it is no URL; give unix:///PATH or tcp://HOST:PORT",
+    ],
+    "--docker-host /var/run/docker.sock etcd://h/x": ["give unix:///var/run/docker.sock"],
+    "--docker-host ssh://me@core-01 etcd://h/x": ["ssh:// is not supported; forward the engine's socket"],
+    "--etcd-user me --etcd-password-file /dev/null etcd://h/x": [
+        "--etcd-password-file '/dev/null': its first line is empty"
+    ],
 }
 
 
 @pytest.mark.parametrize("line", WRONG)
 def test_wrong_usage_is_reported_in_one_message_with_all_problems(line: str) -> None:
     """Wrong usage ends with exit code 1 and a message that names every problem, without a traceback, before anything is
-    contacted."""
+    contacted. Each problem has one line, and the last line is a problem."""
     done = run_once(NOWHERE, *shlex.split(line))
     assert done.returncode == 1
     assert done.stdout == ""
+    lines = done.stderr.splitlines()[1:]
+    assert len(lines) == len(WRONG[line])
     for problem in WRONG[line]:
-        assert problem in done.stderr
+        assert [each for each in lines if problem in each] != []
     assert "Traceback" not in done.stderr
     assert "error: " not in done.stderr
 
 
-@pytest.mark.parametrize(("flag", "said"), [("--help", "Usage: wharfinger"), ("--version", "wharfinger ")])
+def test_variables_are_checked_and_unknown_ones_named() -> None:
+    """A DOCKER_HOST that cannot be the engine's is wrong usage. A variable that nothing reads is warned of, without its
+    value. The registries may be in a variable, which the argument overrides."""
+    done = run_once("/var/run/docker.sock", env={"WHARFINGER_REGISTRY": "etcd://h/x"})
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("give unix:///var/run/docker.sock")
+    env = {"WHARFINGER_REGISTRY": "etcd://127.0.0.1:1/a \n etcd3://127.0.0.1:1/b", "WHARFINGER_ETCD_PASSWORT": "secret"}
+    done = run_once(NOWHERE, "reconcile", env=env)
+    assert done.stdout.splitlines()[::2] == ["etcd://127.0.0.1:1/a:", "etcd3://127.0.0.1:1/b:"]
+    assert "variable=WHARFINGER_ETCD_PASSWORT did_you_mean=WHARFINGER_ETCD_PASSWORD" in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+    for command in ("reconcile", "run", "deregister --hostname core-01"):
+        done = run_once(NOWHERE, *command.split(), "rubbish", env=env)
+        assert done.stderr.splitlines()[-1].startswith("wharfinger: registry URI 'rubbish': ")
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [("--help", "Usage: wharfinger"), ("-help", "Usage: wharfinger"), ("-version", "wharfinger ")],
+)
 def test_help_and_version_need_neither_engine_nor_registry(flag: str, said: str) -> None:
     """`--help` and `--version` work without engine, registry and settings."""
     done = run_once(NOWHERE, flag)

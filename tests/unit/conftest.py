@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -40,8 +41,11 @@ def logging_restored() -> Iterator[None]:
 
 
 @pytest.fixture
-def ran(capsys: pytest.CaptureFixture[str]) -> Ran:
-    """Return a function that runs a command line and returns its exit code, standard output and standard error."""
+def ran(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ran:
+    """Return a function that runs a command line and returns its exit code, standard output and standard error. The
+    environment has none of the variables that configure the tests."""
+    for variable in [name for name in os.environ if name.startswith("WHARFINGER_")]:
+        monkeypatch.delenv(variable)
 
     def run(*args: str) -> tuple[int, str, str]:
         code = main(args)

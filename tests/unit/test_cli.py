@@ -9,7 +9,6 @@ from tests.unit.conftest import Ran
 pytestmark = pytest.mark.usefixtures("logging_restored")
 
 URI = "etcd://127.0.0.1:1/services"
-USAGE_HINT = "Try 'wharfinger --help'."
 
 
 @pytest.mark.parametrize(
@@ -24,6 +23,7 @@ USAGE_HINT = "Try 'wharfinger --help'."
             ["consul://x/y"],
             "wharfinger: registry URI 'consul://x/y': the scheme 'consul' is not supported; etcd, etcd3, ",
         ),
+        (["help"], "registry URI 'help': it has no scheme; did you mean 'wharfinger --help'?"),
         (
             ["skydns2://x"],
             "registry URI 'skydns2://x': a DNS domain is needed behind the host, as in HOST:PORT/cluster.local",
@@ -36,20 +36,25 @@ USAGE_HINT = "Try 'wharfinger --help'."
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_usage_has_exit_code_1_and_a_message(ran: Ran, args: list[str], message: str) -> None:
-    """The exit code is never 2, which means that changes are pending."""
+def test_wrong_usage_has_exit_code_1_and_ends_in_the_message(ran: Ran, args: list[str], message: str) -> None:
+    """The exit code is never 2, which means that changes are pending. The last line says what is wrong, because logs
+    are read from their end, and the line before it points to the help."""
     code, out, err = ran(*args)
     assert (code, out) == (1, "")
-    assert message in err
+    hint, last = err.splitlines()
+    assert hint.startswith("Try 'wharfinger ")
+    assert hint.endswith("--help'.")
+    assert message in last
+    assert last.startswith("wharfinger: ")
 
 
 def test_all_mistakes_in_a_command_line_are_reported_at_once(ran: Ran) -> None:
-    """Each has a line, and the last line points to the help."""
+    """Each has a line, after a line that points to the help of the command."""
     code, _, err = ran("reconcile", "-tags={{x}}", "--interval=0", "--listen=9119", "consul://x")
     assert code == 1
-    lines = err.splitlines()
-    assert [line.split()[0] for line in lines[:-1]] == ["wharfinger:"] * 4
-    assert lines[-1] == USAGE_HINT
+    hint, *problems = err.splitlines()
+    assert hint == "Try 'wharfinger reconcile --help'."
+    assert [line.split()[0] for line in problems] == ["wharfinger:"] * 4
 
 
 @pytest.mark.parametrize(
@@ -57,14 +62,42 @@ def test_all_mistakes_in_a_command_line_are_reported_at_once(ran: Ran) -> None:
     [
         (["--help"], ["run", "reconcile", "etcd"]),
         (["-h"], ["run", "reconcile"]),
+        (["-help"], ["run", "reconcile", "etcd"]),
+        (["-help", "-ip"], ["run", "reconcile", "etcd"]),
+        (["-ip", "10.0.0.1", "-help"], ["-ttl-refresh", "--useIpFromLabel"]),
+        (["health", "-help"], ["Ask the agent"]),
         (["run", "--help"], ["-ttl-refresh", "--useIpFromLabel", "WHEN", "[default: 0.0.0.0:9119]"]),
         (["reconcile", "-h"], ["--dry-run", "--exit-code", "--output", "-ip"]),
         (["--version"], ["wharfinger 0."]),
+        (["-version"], ["wharfinger 0."]),
     ],
     ids=" ".join,
 )
 def test_help_and_version_have_exit_code_0(ran: Ran, args: list[str], words: list[str]) -> None:
-    """They are written to standard output."""
+    """They are written to standard output. As with Go's flag package, one hyphen is enough."""
     code, out, err = ran(*args)
     assert (code, err) == (0, "")
     assert [word for word in words if word not in out] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("run", "SIGTERM and SIGINT end the program and leave the entries in place; with -ttl, they expire unless"),
+        ("run", "With -internal, it counts for containers with host networking alone."),
+        ("run", "last renewed, also while the agent is stopped or cannot read the engine or etcd."),
+        ("run", "If there is none, those in WHARFINGER_REGISTRY are used"),
+        ("reconcile", "those in WHARFINGER_REGISTRY are used"),
+        ("deregister", "those in WHARFINGER_REGISTRY are used"),
+        (
+            "reconcile",
+            "The exit code is 1 after any failure, and 3 if deletes were held back, with or without --exit-code",
+        ),
+        ("reconcile", "Exit with 0 only if every port that should be registered is."),
+        ("reconcile", "or else with 4 if ports are refused or containers cannot be read."),
+    ],
+)
+def test_the_help_says_what_is_so(ran: Ran, command: str, sentence: str) -> None:
+    """Other tests show that each of these sentences is true."""
+    _, out, _ = ran(command, "--help")
+    assert sentence in " ".join(out.split())

@@ -280,6 +280,14 @@ ERRORS: Mapping[str, tuple[Exception, str]] = {
     "cut short": (requests.exceptions.ChunkedEncodingError("IncompleteRead(5 bytes read)"), "IncompleteRead"),
     "socket": (FileNotFoundError(2, "No such file or directory"), "No such file or directory"),
     "system": (OSError("odd"), "odd"),
+    "TLS at the engine alone": (
+        docker.errors.APIError('400: Bad Request ("Client sent an HTTP request to an HTTPS server.")'),
+        "the engine uses TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH",
+    ),
+    "TLS at the agent alone": (
+        requests.exceptions.SSLError("SSLError(1, '[SSL: WRONG_VERSION_NUMBER] wrong version number')"),
+        "the engine does not use TLS: give tcp://, and unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH",
+    ),
     "no JSON": (json.JSONDecodeError("Expecting value", "<html>", 0), "Expecting value"),
     "another shape": (KeyError("Id"), "unexpected answer: KeyError('Id')"),
     "another type": (TypeError("not a list"), "unexpected answer: TypeError('not a list')"),

@@ -20,6 +20,9 @@ TEST = re.compile(r"(?P<file>\btest_\w+\.py|…)(?:::(?P<name>\w+))?")
 #: A link to a file or heading in this repository: one without a scheme.
 LINK = re.compile(r"\[[^]]*\]\((?!\w+:)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")
 
+#: What is said of entries when their agent stops, or cannot read the engine or etcd.
+STAYING = re.compile(r"\b(leaves (the|its) entries|stay as they (were|are)|The entries stay)\b")
+
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 
 
@@ -89,6 +92,19 @@ def test_the_reliability_page_names_a_test_for_each_failure() -> None:
     cells = [line.rsplit("|", 2)[1] for line in section.splitlines() if line.startswith("|")][2:]
     assert len(cells) > 20
     assert [cell for cell in cells if not TEST.search(cell) and cell.strip() != "the same"] == []
+
+
+@pytest.mark.parametrize(
+    "file",
+    [*DOCUMENTS, ROOT / "Dockerfile", *sorted(ROOT.glob("manifests/prometheus/*.yml"))],
+    ids=lambda file: file.name,
+)
+def test_where_entries_are_said_to_stay_their_lifetime_is_named(file: Path) -> None:
+    """With ``-ttl``, entries do not stay when their agent stops, or cannot read the engine or etcd."""
+    parts = re.split(r"\n#?\s*\n|\n(?=[-|] )", without_code(file.read_text()))
+    said = [part for part in parts if STAYING.search(" ".join(part.split()))]
+    # An entry that is held is renewed as long as the agent runs.
+    assert [part for part in said if "-ttl" not in part and "held" not in part.lower()] == []
 
 
 @pytest.mark.parametrize(

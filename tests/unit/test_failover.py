@@ -241,3 +241,33 @@ def test_a_cluster_that_answers_now_and_then_is_not_missed() -> None:
         cluster.time.advance(PATIENCE / 2)
         cluster.ill = set()
         assert cluster.ask() == "a"
+
+
+@pytest.mark.parametrize(
+    ("url", "problem", "hint"),
+    [
+        ("http://a", "Remote end closed connection without response", "etcds://, etcd3s://"),
+        ("http://a", "[Errno 104] Connection reset by peer", "etcds://, etcd3s://"),
+        ("http://a", "Bad response : 400 Client sent an HTTP request to an HTTPS server.", "etcds://, etcd3s://"),
+        ("http://a", r"BadStatusLine('\x15\x03\x01\x00\x02\x02')", "etcds://, etcd3s://"),
+        ("https://a", "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred", "etcd://, etcd3://"),
+        ("https://a", "[SSL: WRONG_VERSION_NUMBER] wrong version number", "etcd://, etcd3://"),
+        ("https://a", "[SSL] record layer failure (_ssl.c:1006)", "etcd://, etcd3://"),
+        ("https://a", "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", ""),
+        ("http://a", "no answer in time", ""),
+        ("http://a", "[Errno 111] Connection refused", ""),
+    ],
+)
+def test_a_problem_that_may_come_from_tls_at_one_end_names_the_schemes_for_the_other(
+    url: str, problem: str, hint: str
+) -> None:
+    """Any other problem is reported as it is."""
+
+    def fail(member: Member, until: Deadline) -> str:
+        raise NoUsableAnswer(problem)
+
+    with pytest.raises(RegistryUnavailable) as unavailable:
+        EndpointFailover([Member(url)], lambda: None).ask(fail, Deadline.after(1, FakeTime().clock), writes=False)
+    before, found, after = str(unavailable.value).partition(f"{url}: {problem}")
+    assert (before, found) == ("", f"{url}: {problem}")
+    assert f"one of {hint}" in after if hint else not after

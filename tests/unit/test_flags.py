@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,12 +17,15 @@ from controller.config.flags import (
     ETCDCTL_VARIABLES,
     FLAGS,
     PASSWORD_VARIABLES,
+    REGISTRY_VARIABLE,
     SWITCHES,
     all_options,
     connection_options,
     empty_variables,
     environment_variable,
     rewrite,
+    unknown_variables,
+    variables_in_use,
 )
 from controller.config.settings import RawOptions
 from controller.errors import WrongUsage
@@ -40,6 +44,7 @@ REGISTRATOR_SWITCHES = [switch.name for switch in SWITCHES if not switch.new]
 VARIABLES = (
     *map(environment_variable, TAKING_A_VALUE + SWITCH_NAMES),
     *PASSWORD_VARIABLES,
+    REGISTRY_VARIABLE,
     *(variable for names in ETCDCTL_VARIABLES.values() for variable in names),
 )
 
@@ -140,6 +145,14 @@ def test_a_switch_takes_no_other_value(value: str) -> None:
     with pytest.raises(WrongUsage) as wrong:
         parse(f"-internal={value}", URI)
     assert wrong.value.problems == [f"-internal {value!r}: it must be true or false"]
+
+
+def test_a_variable_of_a_switch_that_makes_no_sense_is_named() -> None:
+    """The switch on the command line has precedence over it."""
+    with pytest.raises(WrongUsage) as wrong:
+        parse(URI, env={"WHARFINGER_ALL_BINDINGS": "maybe"})
+    assert wrong.value.problems == ["WHARFINGER_ALL_BINDINGS 'maybe': it must be true or false"]
+    assert parse("--all-bindings", URI, env={"WHARFINGER_ALL_BINDINGS": "maybe"})[1]["all-bindings"] == "true"
 
 
 def test_the_last_occurrence_of_a_switch_counts() -> None:
@@ -338,6 +351,60 @@ def test_an_empty_variable_of_the_address_counts_as_not_set_and_is_named(
     clean = dict.fromkeys(VARIABLES)
     result = CliRunner().invoke(command, [*line, URI], env={**clean, **env}, standalone_mode=False)
     assert result.return_value == (line[-1] if line else env.get("WHARFINGER_IP", ""), expected)
+
+
+@pytest.mark.parametrize("command", ["run", "reconcile", "deregister"])
+def test_the_registry_may_be_in_a_variable(command: str) -> None:
+    """It holds several URIs, separated by whitespace. Those of the command line have precedence over it, and an empty
+    one counts as not set."""
+    env = {"WHARFINGER_REGISTRY": f" {URI}\n  etcd3://a/x "}
+    assert parse(command, env=env)[2] == (URI, "etcd3://a/x")
+    assert parse(command, "etcd://b/y", env=env)[2] == ("etcd://b/y",)
+    assert parse(command, env={"WHARFINGER_REGISTRY": ""})[2] == ()
+
+
+def test_the_variables_that_give_options_their_values_are_named() -> None:
+    """The flag has precedence over them, and so has the first variable over the others."""
+
+    @click.command()
+    @all_options
+    def command(raw: RawOptions, uris: tuple[str, ...]) -> dict[str, str]:
+        return variables_in_use()
+
+    env = {
+        "WHARFINGER_TTL": "30",
+        "WHARFINGER_INTERVAL": "5",
+        "WHARFINGER_FILTER": "a=b",
+        "WHARFINGER_ETCD_KEY": "ours",
+        "ETCDCTL_KEY": "etcdctl's",
+        "ETCDCTL_CA_FILE": "ca.pem",
+        "WHARFINGER_INTERNAL": "true",
+    }
+    clean = dict.fromkeys(VARIABLES)
+    result = CliRunner().invoke(command, ["--interval=1", URI], env={**clean, **env}, standalone_mode=False)
+    assert result.return_value == {
+        "ttl": "WHARFINGER_TTL",
+        "filter": "WHARFINGER_FILTER",
+        "etcd-key": "WHARFINGER_ETCD_KEY",
+        "etcd-ca": "ETCDCTL_CA_FILE",
+    }
+
+
+def test_variables_that_nothing_reads_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is found with the variable that may have been meant. Those of other programs are not looked at."""
+    for variable in [name for name in os.environ if name.startswith("WHARFINGER_")]:
+        monkeypatch.delenv(variable)
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, "x")
+    assert unknown_variables() == {}
+    for variable in ("WHARFINGER_INTERVALL", "WHARFINGER_URIS", "WHARFINGER_ETCD_PASSWORT", "WHARFINGER_", "OTHER_IP"):
+        monkeypatch.setenv(variable, "x")
+    assert unknown_variables() == {
+        "WHARFINGER_": "",
+        "WHARFINGER_ETCD_PASSWORT": "WHARFINGER_ETCD_PASSWORD",
+        "WHARFINGER_INTERVALL": "WHARFINGER_INTERVAL",
+        "WHARFINGER_URIS": "",
+    }
 
 
 def test_readme_has_every_flag_of_the_agent() -> None:

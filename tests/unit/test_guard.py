@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.guard import OFF, Guard, GuardRule, HeldDelete
-from model.plan import Action, Change, Plan
+from model.plan import Action, Change, Plan, Reason
 from model.snapshot import Presence
 from model.stored import FOREVER, Lifetime
 from tests.support.reports import added, altered, removed, renewed
@@ -179,6 +179,18 @@ def test_a_held_back_key_is_renewed_when_its_lifetime_is_due(left: int, renewabl
         [(Action.RENEW, key) for key in keys(4)] if is_renewed else []
     )
     assert {each.value for each in result.changes} <= {each.before.value for each in plan.changes if each.before}
+
+
+@pytest.mark.parametrize(("left", "renewable"), [(30, True), (0, False)])
+def test_a_held_back_key_loses_a_lifetime_that_it_is_not_to_have(left: int, renewable: bool) -> None:
+    """So ``wharfinger reconcile`` without ``-ttl`` keeps every key of a host from expiring while its agent is stopped.
+    The delete waits all the same."""
+    plan = Plan(changes=tuple(map(with_lifetime(left, renewable), map(removed, keys(4)))), own=4)
+    planned, held = hold_back(plan, ABSENT)
+    changed = [(each.action, each.key, each.value, each.reason) for each in planned.changes]
+    assert changed == [(Action.UPDATE, key, "10.0.0.1:8000", Reason.TTL_UNWANTED) for key in keys(4)]
+    assert held.keys() == {*keys(4)}
+    assert planned.held_back == plan.changes
 
 
 def with_lifetime(left: int, renewable: bool) -> Callable[[Change], Change]:

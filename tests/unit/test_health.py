@@ -90,9 +90,9 @@ def test_a_pass_that_begins_does_not_make_the_loop_ready(health: Health) -> None
     ("report", "good", "text"),
     [
         (
-            planned(added(), refusals=(refused(),), in_sync=12),
+            planned(added(), refusals=(refused(),), wanted=14, in_sync=12),
             True,
-            "ok: Plan: 1 to create, 0 to update, 0 to delete, 12 in sync, 1 refused.",
+            "ok: 13 of 14 entries in sync, 1 refused.",
         ),
         (failed(PassResult.ENGINE_ERROR, "no engine"), False, "engine-error: no engine"),
         (failed(PassResult.REGISTRY_ERROR, "no etcd"), False, "registry-error: no etcd"),
@@ -110,17 +110,17 @@ def test_a_pass_that_begins_does_not_make_the_loop_ready(health: Health) -> None
 def test_a_loop_is_ready_only_while_the_entries_follow_the_host(
     health: Health, report: PassReport, good: bool, text: str
 ) -> None:
-    """The text has the plan of a successful pass, and the result and the problem of any other pass."""
+    """The text has the state after a successful pass, and the result and the problem of any other pass."""
     health.ended(report, 0.0, 1.0)
     assert (health.ready().good, health.ready().text) == (good, text)
 
 
 def test_a_loop_whose_host_has_another_name_is_ready_and_says_so(health: Health) -> None:
     """The loop is ready because its entries are in order under the old name. The text has both names."""
-    health.ended(evolve(planned(in_sync=3), new_name="core-02"), 0.0, 1.0)
+    health.ended(evolve(planned(wanted=3, in_sync=3), new_name="core-02"), 0.0, 1.0)
     assert health.ready() == Answer(
         True,
-        "ok: Plan: 0 to create, 0 to update, 0 to delete, 3 in sync, 0 refused. "
+        "ok: 3 of 3 entries in sync, 0 refused. "
         "The engine calls this host 'core-02' now; its entries stay under 'core-01' until a restart.",
     )
 
@@ -133,6 +133,15 @@ def test_readiness_follows_the_last_pass() -> None:
         health.ended(report, 0.0, 1.0)
         ready.append(health.ready().good)
     assert ready == [True, False, True]
+
+
+def test_a_loop_that_hangs_is_not_ready(health: Health, time: FakeTime) -> None:
+    """Its last pass was good, but nothing follows the containers any more. When a pass ends, it is ready again."""
+    health.ended(planned(), 0.0, INTERVAL)
+    time.advance(INTERVAL + SLACK + 1)
+    assert health.ready() == health.alive() == Answer(False, "no pass has ended since one was due 17 s ago")
+    health.ended(planned(), 0.0, INTERVAL)
+    assert health.ready().good
 
 
 # The loops of several registries.
@@ -158,11 +167,11 @@ def test_an_agent_with_several_registries_is_ready_if_all_their_loops_are(both: 
     """The text has one line for each registry. A line break in a problem is escaped."""
     together = AllRegistries(both)
     assert together.ready() == Answer(False, "etcd: no pass has ended yet\netcd-2: no pass has ended yet")
-    both["etcd"].ended(planned(in_sync=3), 0.0, 1.0)
+    both["etcd"].ended(planned(wanted=3, in_sync=3), 0.0, 1.0)
     both["etcd-2"].ended(failed(problem="nobody\nanswers"), 0.0, 1.0)
     assert not together.ready().good
     assert together.ready().text.splitlines() == [
-        "etcd: ok: Plan: 0 to create, 0 to update, 0 to delete, 3 in sync, 0 refused.",
+        "etcd: ok: 3 of 3 entries in sync, 0 refused.",
         "etcd-2: registry-error: nobody\\nanswers",
     ]
     both["etcd-2"].ended(planned(), 0.0, 1.0)

@@ -72,7 +72,7 @@ def test_a_healthy_agent_answers_200(ask: Callable[..., Response]) -> None:
     """It is alive and ready, and it has metrics."""
     assert (ask("/healthz").status, ask("/healthz").body) == (200, "ok\n")
     assert ask("/readyz").status == 200
-    assert ask("/readyz").body.startswith("ok: Plan: 0 to create")
+    assert ask("/readyz").body.startswith("ok: 0 of 0 entries in sync")
     assert "wharfinger_passes_total" in ask("/metrics").body
 
 

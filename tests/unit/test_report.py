@@ -20,7 +20,16 @@ from model.report import (
 from model.setbacks import setbacks_after
 from model.stored import Stored
 from model.take_over import LivenessWait
-from tests.support.reports import ONE_CHANGE_PER_ACTION, added, altered, removed, report_with_results
+from tests.support.reports import (
+    ONE_CHANGE_PER_ACTION,
+    added,
+    altered,
+    planned,
+    refused,
+    removed,
+    report_with_results,
+    unreadable,
+)
 
 
 def test_the_summary_is_one_line_without_renewals_and_owner_record() -> None:
@@ -35,6 +44,31 @@ def test_the_summary_ends_with_the_deletes_that_are_held_back() -> None:
     assert summary(Plan(held_back=(ONE_CHANGE_PER_ACTION[2],))) == (
         "Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused, 1 held back."
     )
+
+
+def test_the_state_after_a_pass_counts_what_was_written_and_not_what_was_planned() -> None:
+    """Entries that were created or updated are in sync. A change that lost its race is not made yet."""
+    assert report_with_results(*[Result.APPLIED] * 5).state == "14 of 14 entries in sync, 0 refused."
+    lost = report_with_results(*[Result.CONFLICT] * 3, Result.APPLIED, Result.APPLIED)
+    assert lost.state == "12 of 14 entries in sync, 0 refused, 3 changes not made yet."
+
+
+def test_the_state_after_a_pass_names_what_is_not_registered() -> None:
+    """Held keys that are written, to give them another lifetime, are no entries in sync."""
+    held, back = Stored("/services/a", "x", 1), removed("/services/b")
+    report = planned(
+        altered("/services/a", "x", "x"),
+        added(),
+        refusals=(refused(), refused("db")),
+        unknown=(unreadable(),),
+        wanted=3,
+        in_sync=2,
+        held=(held,),
+        held_back=(back,),
+    )
+    assert report.state == "3 of 3 entries in sync, 2 refused, 1 held, 1 held back, 1 containers unknown."
+    assert report.not_registered == 3
+    assert planned(in_sync=2).not_registered == 0
 
 
 def test_the_summary_counts_the_entries_that_are_held() -> None:

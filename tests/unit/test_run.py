@@ -345,3 +345,21 @@ def test_a_lifetime_with_the_etcd_of_this_host_alone_is_warned_of(tmp_path: Path
 def has_started(child: Child) -> bool:
     """Return whether the agent has logged that it started."""
     return "started" in child.log()
+
+
+def test_the_agent_logs_what_its_flags_mean_for_each_other(tmp_path: Path) -> None:
+    """A ``-resync`` that makes passes more frequent is needed. With ``-internal``, ``-ip`` counts for few containers.
+    With ``-ttl``, the entries do not stay when the agent stops."""
+    flags = ["--interval=60", "-resync=1", "-internal", "-ip=10.0.0.1", "-ttl=30", "-ttl-refresh=10"]
+    args = ["--listen=", "--log-format=json", *flags, URI]
+    child = Child([*PROGRAM, *args], tmp_path / "log", cwd=REPOSITORY, env=clean_environment())
+    child.start()
+    wait_until(lambda: "pass failed" in child.log(), what="the first pass")
+    assert child.stop() == 0
+    lines = {line["event"]: line for line in map(json.loads, child.log().splitlines())}
+    assert lines["started"]["interval"] == 1.0
+    assert "flag is not needed: every pass compares and repairs everything" not in lines
+    assert lines["with -internal, -ip counts for containers with host networking alone"]["ip"] == "10.0.0.1"
+    last = lines["stopping, the entries expire if no agent renews them"]
+    assert (last["signal"], last["seconds_after_last_renewal"]) == ("SIGTERM", 30)
+    assert "stopping, the entries stay" not in lines

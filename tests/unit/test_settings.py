@@ -239,11 +239,18 @@ def test_the_interval_is_the_shortest_that_any_option_asks_for(options: dict[str
         ({"cleanup": "true"}, ("cleanup",)),
         ({"retry_attempts": "-1", "retry_interval": "2000"}, ("retry-attempts", "retry-interval")),
         ({"resync": "60"}, ("resync",)),
+        ({"resync": "1"}, ("resync",)),
+        ({"resync": "0"}, ("resync",)),
+        ({"resync": "1", "interval": "60"}, ()),
+        ({"resync": "5", "interval": "60", "ttl": "30", "ttl_refresh": "10"}, ()),
+        ({"resync": "20", "interval": "60", "ttl": "30", "ttl_refresh": "10"}, ("resync",)),
+        ({"resync": "1", "interval": "60", "cleanup": "true"}, ("cleanup",)),
     ],
-    ids=["none", "cleanup", "retries", "resync"],
+    ids=str,
 )
-def test_flags_that_are_not_needed_are_listed(options: dict[str, str], names: tuple[str, ...]) -> None:
-    """registrator's flags that a level-triggered loop does not need are accepted, and listed for the log."""
+def test_flags_that_have_no_effect_are_listed(options: dict[str, str], names: tuple[str, ...]) -> None:
+    """registrator's flags that a level-triggered loop does not need are accepted, and listed for the log. ``-resync``
+    has an effect if it shortens the interval."""
     assert parsed(**options).unneeded_flags == names
 
 
@@ -327,11 +334,16 @@ def test_every_filter_that_makes_no_sense_is_refused() -> None:
         ("10", "10", "-ttl 10 must be greater than -ttl-refresh 10, or keys expire before they are renewed"),
         ("10", "30", "-ttl 10 must be greater than -ttl-refresh 30, or keys expire before they are renewed"),
         ("-1", "", "-ttl '-1': it must not be negative"),
+        ("-1", "10", "-ttl '-1': it must not be negative"),
+        ("x", "10", "-ttl 'x': it is not a whole number"),
+        ("30", "-1", "--ttl-refresh '-1': it must not be negative"),
+        ("30", "10s", "--ttl-refresh '10s': it is not a whole number"),
         ("1.5", "", "-ttl '1.5': it is not a whole number"),
     ],
 )
 def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: str) -> None:
-    """``-ttl`` and ``-ttl-refresh`` are given together or not at all, and the first is greater than the second."""
+    """``-ttl`` and ``-ttl-refresh`` are given together or not at all, and the first is greater than the second. If one
+    of them is no number, nothing is said about how they go together."""
     assert problems(ttl=ttl, ttl_refresh=refresh) == [problem]
 
 
@@ -377,6 +389,34 @@ def test_an_option_that_makes_no_sense_is_refused(name: str, text: str, problem:
     """The message names the flag and its text, and says what would be right."""
     (found,) = problems(**{name: text})
     assert found.endswith(problem)
+
+
+def test_a_problem_names_the_variable_that_gave_the_option_its_text() -> None:
+    """Whoever has set a variable does not look for a flag."""
+    options = {
+        **DEFAULT_OPTIONS,
+        "interval": "0",
+        "docker-host": "banana",
+        "etcd-ca": "/nowhere/ca",
+        "log-level": "loud",
+    }
+    variables = {
+        "interval": "WHARFINGER_INTERVAL",
+        "docker-host": "WHARFINGER_DOCKER_HOST",
+        "etcd-ca": "ETCDCTL_CACERT",
+    }
+    with pytest.raises(WrongUsage) as wrong:
+        parse_settings(options, (URI,), variables)
+    assert [problem.partition(": ")[0] for problem in wrong.value.problems] == [
+        "ETCDCTL_CACERT '/nowhere/ca'",
+        "WHARFINGER_INTERVAL '0'",
+        "WHARFINGER_DOCKER_HOST 'banana'",
+        "--log-level 'loud'",
+    ]
+    with pytest.raises(WrongUsage, match=r"^ETCDCTL_CACERT '/nowhere/ca': it cannot be read"):
+        parse_owner_settings(
+            {**CONNECTING, "etcd-password": "", "hostname": "a", "etcd-ca": "/nowhere/ca"}, (URI,), variables
+        )
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -467,14 +507,65 @@ def test_a_problem_of_the_credentials_is_reported_once() -> None:
         ({"etcd_key": __file__}, "--etcd-cert and --etcd-key go together: give both, or neither"),
         ({"etcd_ca": "/nowhere/ca"}, "--etcd-ca '/nowhere/ca': it cannot be read: [Errno 2]"),
         ({"etcd_password_file": "/nowhere/p"}, "--etcd-password-file '/nowhere/p': it cannot be read: [Errno 2]"),
+        (
+            {"etcd_user": "agent", "etcd_password_file": "/nowhere/p"},
+            "--etcd-password-file '/nowhere/p': it cannot be read: [Errno 2]",
+        ),
+        ({"etcd_cert": __file__, "etcd_key": "/nowhere/k"}, "--etcd-key '/nowhere/k': it cannot be read: [Errno 2]"),
     ],
-    ids=["no password", "no user", "no name", "no key", "no cert", "no ca", "no password file"],
+    ids=[
+        "no password",
+        "no user",
+        "no name",
+        "no key",
+        "no cert",
+        "no ca",
+        "no password file",
+        "a user and no password file",
+        "a cert and no key file",
+    ],
 )
 def test_credentials_that_make_no_sense_are_refused(options: dict[str, str], problem: str) -> None:
-    """The message names the flag and the file, and never contains the password."""
+    """There is one message. It names the flag and the file, and never contains the password."""
     (found,) = problems(**options)
     assert found.startswith(problem)
     assert SECRET not in found
+
+
+@pytest.mark.parametrize("content", ["", "\n", "\nsecond line\n", " \t \n", "\r\n"], ids=repr)
+@pytest.mark.parametrize("user", ["", "agent"])
+def test_an_empty_password_file_is_refused(tmp_path: Path, user: str, content: str) -> None:
+    """There is one message, which names the file. A password in the environment does not hide the mistake."""
+    path = tmp_path / "password"
+    path.write_text(content)
+    for more in ({}, {"etcd_password": SECRET}):
+        expected = f"--etcd-password-file '{path}': its first line is empty, and has to be the password"
+        assert problems(etcd_user=user, etcd_password_file=str(path), **more) == [expected]
+
+
+def test_a_password_may_begin_and_end_with_spaces(tmp_path: Path) -> None:
+    """Only the end of the line is left out."""
+    path = tmp_path / "password"
+    path.write_text(" secret \r\n")
+    assert credentials(etcd_user="agent", etcd_password_file=str(path)).password == " secret "
+
+
+@pytest.mark.parametrize("given", ["--docker-host", "DOCKER_HOST"])
+def test_the_url_of_the_engine_is_checked_wherever_it_comes_from(given: str) -> None:
+    """The message names the flag or the variable, and shows no password."""
+    flag, variable = ("banana@x", "") if given == "--docker-host" else ("", "banana@x")
+    with pytest.raises(WrongUsage) as wrong:
+        parse_settings({**DEFAULT_OPTIONS, "docker-host": flag}, (URI,), environment={"DOCKER_HOST": variable})
+    expected = f"{given} '***@x': it is no URL; give unix:///PATH or tcp://HOST:PORT"
+    assert wrong.value.problems == [expected]
+
+
+def test_docker_host_is_checked_only_where_it_counts() -> None:
+    """The flag has precedence over the variable, and an empty variable is one that is not set."""
+    options = {**DEFAULT_OPTIONS, "docker-host": "tcp://10.0.0.9:2375"}
+    assert parse_settings(options, (URI,), environment={"DOCKER_HOST": "banana"}).docker_host == "tcp://10.0.0.9:2375"
+    assert parse_settings(DEFAULT_OPTIONS, (URI,), environment={"DOCKER_HOST": ""}) == parsed()
+    assert parse_settings(DEFAULT_OPTIONS, (URI,), environment={"DOCKER_HOST": "tcp://10.0.0.9:2375"}).docker_host == ""
 
 
 def test_no_setting_shows_the_password(file: str) -> None:

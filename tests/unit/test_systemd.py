@@ -12,7 +12,7 @@ from controller.observe.systemd import SystemdNotifier
 from model.report import PassReport, PassResult
 from tests.support.reports import added, failed, planned
 
-OK = "ok: Plan: 0 to create, 0 to update, 0 to delete, 0 in sync, 0 refused."
+OK = "ok: 0 of 0 entries in sync, 0 refused."
 
 #: The value of NOTIFY_SOCKET, and the socket of the manager behind it.
 Manager = tuple[str, socket.socket]
@@ -37,7 +37,7 @@ def received(listening: socket.socket) -> list[str]:
 @pytest.mark.parametrize(
     ("report", "status"),
     [
-        (planned(added(), in_sync=12), "ok: Plan: 1 to create, 0 to update, 0 to delete, 12 in sync, 0 refused."),
+        (planned(added(), wanted=13, in_sync=12), "ok: 13 of 13 entries in sync, 0 refused."),
         (failed(), "registry-error: nobody answers"),
         (PassReport(PassResult.ENGINE_ERROR, problem="two\nlines\x1b"), "engine-error: two\\nlines\\x1b"),
     ],

@@ -154,6 +154,7 @@ def test_a_domain_is_read(domain: str) -> None:
         ("etcd://user:secret@a:1/services", "etcd://***@a:1/services"),
         ("etcd://user:sec@ret@a:1,b:2/x", "etcd://***@a:1,b:2/x"),
         ("etcd://user:sec/ret@a:1/x", "etcd://***@a:1/x"),
+        ("user:secret@a:1/x", "***@a:1/x"),
         ("rubbish", "rubbish"),
     ],
 )
