@@ -139,6 +139,27 @@ def _failed(container: Container) -> bool:
 
 
 @frozen
+class _Made:
+    """A service's name or an entry's id, and what it is made of."""
+
+    #: What says the first part, for messages: a label, an environment variable, or something else.
+    source: str
+    given: str
+    #: What is added to the given part.
+    suffix: str
+
+    @property
+    def text(self) -> str:
+        """The whole of it."""
+        return f"{self.given}{self.suffix}"
+
+    def __str__(self) -> str:
+        """Return how a message begins that goes on with what is wrong: ``label SERVICE_80_NAME 'a//b'``."""
+        makes = f", which makes {quoted(self.text)}," if self.suffix else ""
+        return f"{self.source} {quoted(self.given)}{makes}"
+
+
+@frozen
 class _Service:
     """A service port with what its container says about it."""
 
@@ -149,17 +170,21 @@ class _Service:
     grouped: bool
 
     @property
-    def name(self) -> str:
+    def name(self) -> _Made:
         """The service's name: the given one, else the last part of the image's name without its tag. With several
         service ports the port's number is added, unless the name was given for that port."""
         image = self.container.image.rstrip("/").rpartition("/")[2].partition(":")[0]
         suffix = f"-{self.port.port.number}" if self.grouped and "name" not in self.metadata.from_port else ""
-        return (self.metadata.get("name") or image) + suffix
+        given = self.metadata.get("name")
+        source = self.metadata.variables["name"] if given else "the image's name"
+        return _Made(source, given or image, suffix)
 
-    def id(self, owner: str) -> str:
+    def id(self, owner: str) -> _Made:
         """Return the entry's id: the given one, else registrator's; with a suffix for a further binding."""
-        first = self.metadata.get("id") or str(DefaultId.of(owner, self.container.name, self.port.port))
-        return f"{first}:{self.port.id_suffix}" if self.port.id_suffix else first
+        given = self.metadata.get("id")
+        default = str(DefaultId.of(owner, self.container.name, self.port.port))
+        source = self.metadata.variables["id"] if given else "the default id"
+        return _Made(source, given or default, f":{self.port.id_suffix}" if self.port.id_suffix else "")
 
     def tags(self, forced: tuple[str, ...]) -> tuple[str, ...]:
         """Return the entry's tags: its own, then those of every entry, then ``udp`` where it is."""
@@ -205,41 +230,43 @@ def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry
     container, port, metadata = service.container, service.port, service.metadata
     name, entry_id = service.name, service.id(rules.owner)
     try:
-        _check_name_and_id(name, entry_id, service, rules.owner)
-        address = book.address_of(container, port, metadata.get("network"))
+        _check_name_and_id(name, entry_id, container, rules.owner)
+        network, network_variable = metadata.get("network"), metadata.variables.get("network", "")
+        address = book.address_of(container, port, network, network_variable)
     except RefusedPort as refused:
         return refused
     return Entry(
-        name=name,
-        id=entry_id,
+        name=name.text,
+        id=entry_id.text,
         address=address,
         port=port.port.number if rules.address.internal else port.host_port,
         container=container.ref,
         container_port=port.port,
         tags=service.tags(rules.tags),
         attributes=metadata.attributes,
+        variables=metadata.variables,
+        name_shown=str(name),
+        id_shown=str(entry_id),
         image=container.image,
     )
 
 
-def _check_name_and_id(name: str, entry_id: str, service: _Service, owner: str) -> None:
+def _check_name_and_id(name: _Made, entry_id: _Made, container: Container, owner: str) -> None:
     """Raise RefusedPort for a name or id whose key would lie outside the prefix or be hidden in etcd, and for an id
     that looks like one of another host or of another container."""
-    if problem := key_part_problem(name):
-        source = "SERVICE_NAME" if service.metadata.get("name") else "the image's name"
-        raise RefusedPort(RefusalReason.BAD_NAME, f"{source} {quoted(name)} {problem}")
-    if problem := key_part_problem(entry_id):
-        raise RefusedPort(RefusalReason.BAD_ID, f"SERVICE_ID {quoted(entry_id)} {problem}")
-    claimed = DefaultId.parse(entry_id.rpartition("/")[2])
+    if problem := key_part_problem(name.text):
+        raise RefusedPort(RefusalReason.BAD_NAME, f"{name} {problem}")
+    if problem := key_part_problem(entry_id.text):
+        raise RefusedPort(RefusalReason.BAD_ID, f"{entry_id} {problem}")
+    claimed = DefaultId.parse(entry_id.text.rpartition("/")[2])
     if not claimed:
         return
     if claimed.owner != owner:
-        detail = f"SERVICE_ID {quoted(entry_id)} has the form of an id of host {claimed.owner!r}, which would remove it"
+        detail = f"{entry_id} has the form of an id of host {claimed.owner!r}, which would remove it"
         raise RefusedPort(RefusalReason.BAD_ID, detail)
-    if claimed.container != service.container.name:
+    if claimed.container != container.name:
         detail = (
-            f"SERVICE_ID {quoted(entry_id)} has the form of an id of container {quoted(claimed.container)}, "
-            f"and this is {service.container.name!r}"
+            f"{entry_id} has the form of an id of container {quoted(claimed.container)}, and this is {container.name!r}"
         )
         raise RefusedPort(RefusalReason.BAD_ID, detail)
 

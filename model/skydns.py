@@ -40,10 +40,11 @@ class SkyDnsLayout:
     def check(self, entry: Entry) -> None:
         """Raise RefusedPort for a name that DNS cannot have, and for an attribute that CoreDNS cannot read."""
         if problem := self._name_problem(entry):
-            detail = f"the service's name {quoted(entry.name)} {problem}; give it one with SERVICE_NAME"
+            cure = "give the service another name with SERVICE_NAME or SERVICE_<port>_NAME"
+            detail = f"{entry.name_shown} {problem}; {cure}"
             raise RefusedPort(RefusalReason.BAD_NAME, detail)
         try:
-            _fields(entry.attributes)
+            _fields(entry)
         except ValueError as wrong:
             raise RefusedPort(RefusalReason.BAD_ATTRIBUTE, str(wrong)) from None
 
@@ -61,7 +62,7 @@ class SkyDnsLayout:
 
     def value(self, entry: Entry) -> str:
         """Return the entry's record. Raises ValueError for attributes that ``check`` refuses."""
-        return compact_json({"host": entry.address, "port": entry.port, **_fields(entry.attributes)})
+        return compact_json({"host": entry.address, "port": entry.port, **_fields(entry)})
 
     def id_of(self, key: str) -> str:
         """Return the id that the key was made of, where its label tells; else the label."""
@@ -168,14 +169,14 @@ _FIELDS: Mapping[str, Callable[[str], object]] = {
 }
 
 
-def _fields(attributes: Mapping[str, str]) -> dict[str, object]:
+def _fields(entry: Entry) -> dict[str, object]:
     """Return the attributes that CoreDNS knows, in its types. An empty attribute counts as not given. Raises
-    ValueError, which names the first attribute that is wrong."""
+    ValueError, which names the first variable that is wrong."""
     fields = {}
     for name, read in _FIELDS.items():
-        if word := attributes.get(name, ""):
+        if word := entry.attributes.get(name, ""):
             try:
                 fields[name] = read(word)
             except ValueError as wrong:
-                raise ValueError(f"SERVICE_{name.upper()} {quoted(word)} must be {wrong}") from None
+                raise ValueError(f"{entry.variables[name]} {quoted(word)} must be {wrong}") from None
     return fields

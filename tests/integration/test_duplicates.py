@@ -94,7 +94,7 @@ def test_a_container_that_asks_for_the_id_of_a_neighbour_is_refused(host: Host) 
     done = host.reconcile()
     assert host.keys() == {}
     for name in ASKING:
-        assert f"! {name} 9000/tcp  SERVICE_ID" in done.stdout
+        assert f"! {name} 9000/tcp  environment variable SERVICE_ID" in done.stdout
         assert f"and this is '{name}'  (bad-id)" in done.stdout
     host.start("victim")
     for act, keys in (("kill", set()), ("start", {host.key("victim")})):

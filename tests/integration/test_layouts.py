@@ -55,12 +55,12 @@ def test_every_record_that_is_written_can_be_read_by_coredns(dns: DnsHost) -> No
     dns.start("web", flags="-e SERVICE_PRIORITY=10 -e SERVICE_WEIGHT=20 -l SERVICE_TTL=60 -e SERVICE_REGION=eu")
     dns.start("one", flags="-e SERVICE_ID=db-1 -e SERVICE_NAME=Team/DB -e SERVICE_TEXT=a,b -e SERVICE_MAIL=true")
     dns.start("two", flags="-e SERVICE_ID=db.2 -e SERVICE_9000_GROUP=g -e SERVICE_TARGETSTRIP=1")
-    dns.start("high", flags="-e SERVICE_PRIORITY=high")
-    dns.start("dotted", flags="-e SERVICE_NAME=a.b")
+    dns.start("high", flags="-e SERVICE_PRIORITY=1 -l SERVICE_9000_Priority=high")
+    dns.start("dotted", flags="-e SERVICE_9000_tcp_NAME=a.b")
     done = dns.reconcile(*NAMED)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "SERVICE_PRIORITY 'high' must be a whole number from 0 to 65535  (bad-attribute)" in done.stdout
-    assert "the service's name 'a.b' is no DNS label" in done.stdout
+    assert "  label SERVICE_9000_Priority 'high' must be a whole number from 0 to 65535  (bad-attribute)" in done.stdout
+    assert "  environment variable SERVICE_9000_tcp_NAME 'a.b' is no DNS label" in done.stdout
     host, services = dns.engine.address, dns.services()
     (hashed,) = (name for name in services if name.startswith("db-2--"))
     assert services == {

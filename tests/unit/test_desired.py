@@ -265,10 +265,34 @@ def test_a_network_can_be_named_for_one_port() -> None:
     assert addresses_by_id(result) == {"core-01:web:80": "172.31.0.2:80", "core-01:web:82": "172.17.0.2:82"}
     (refusal,) = result.refusals
     assert (str(refusal.port), refusal.reason) == ("81/tcp", RefusalReason.NO_ADDRESS)
-    assert refusal.detail == "container 'web' is not on the network 'gone'"
+    asked_for = "which environment variable SERVICE_81_NETWORK asks for"
+    assert refusal.detail == f"container 'web' is not on the network 'gone', {asked_for}"
 
 
 # Ports that are refused.
+
+
+@pytest.mark.parametrize(
+    ("web", "detail"),
+    [
+        (
+            container(publish={"80/tcp": "0.0.0.0:80", "81/tcp": "0.0.0.0:81"}, labels={"SERVICE_name": "a//b"}),
+            "label SERVICE_name 'a//b', which makes 'a//b-80', has the path part ''",
+        ),
+        (
+            container(publish={"80/tcp": "0.0.0.0:80"}, labels={"SERVICE_NAME": ""}, image="registry/_x:1"),
+            "the image's name '_x' has a part that begins with '_', which etcd hides: '_x'",
+        ),
+        (
+            container("a" * 250, publish={"80/tcp": "0.0.0.0:80"}, labels={"SERVICE_ID": ""}),
+            f"the default id 'core-01:{'a' * 92}'… has a part longer than 255 bytes",
+        ),
+    ],
+)
+def test_a_refusal_tells_what_was_set_and_what_was_not(web: Container, detail: str) -> None:
+    """The detail has the variable as the container spells it, and what the program adds to its value. An empty variable
+    counts as not set."""
+    assert desired_state(web).refusals[0].detail == detail
 
 
 @pytest.mark.parametrize(
@@ -276,6 +300,8 @@ def test_a_network_can_be_named_for_one_port() -> None:
     [
         ("SERVICE_NAME=../evil", RefusalReason.BAD_NAME, "SERVICE_NAME '../evil'"),
         ("SERVICE_NAME=_x", RefusalReason.BAD_NAME, "hides"),
+        ("SERVICE_80_NAME=_x", RefusalReason.BAD_NAME, "environment variable SERVICE_80_NAME '_x' has a part that"),
+        ("SERVICE_80_tcp_ID=a//b", RefusalReason.BAD_ID, "environment variable SERVICE_80_tcp_ID 'a//b' has the path"),
         ("SERVICE_ID=../../other/victim", RefusalReason.BAD_ID, "SERVICE_ID '../../other/victim'"),
         ("SERVICE_ID=core-02:web:80", RefusalReason.BAD_ID, "host 'core-02'"),
         ("SERVICE_ID=a/core-02:web:80:udp", RefusalReason.BAD_ID, "host 'core-02'"),
