@@ -364,7 +364,8 @@ def test_every_allowed_character_is_read_back_as_it_was_written(etcd: EtcdServer
 )
 def test_a_key_from_before_a_rule_goes_with_the_reason_refused(host: Host, flags: str, says: str) -> None:
     """An earlier version registered a port that this version refuses. The dry run shows that its key will be deleted,
-    and why, with the label or variable that was really set. The pass deletes the key, and does not count the delete as drift."""
+    and why, with the label or variable that was really set. The pass deletes the key, and does not count the delete as
+    drift."""
     host.start("old", flags=flags)
     host.start("other")
     host.store.put(f"{host.prefix}/{host.key('old')}", "192.0.2.1:1")
