@@ -219,6 +219,13 @@ SWITCHES = (
         new=True,
     ),
     Switch("all-bindings", "Register an entry for each published binding of a port, not only for the first.", new=True),
+    Switch(
+        "strict-names",
+        "Refuse a SERVICE_NAME that has anything but ASCII letters, digits and '-', and a SERVICE_ID that has anything "
+        "but these, '_', '.' and ':'. Also refuse names, and ids of one name, that differ from those of an older "
+        "container of this host in case alone.",
+        new=True,
+    ),
 )
 
 #: The environment variables that may hold the password for etcd. The first one that is set is used.
