@@ -142,7 +142,8 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     ==========  ===============  ==========================  ==============================================
     an entry    absent           nobody                      create (``new``; ``missing`` if known)
     an entry    absent           a key above or below it     refusal (``conflict``), if that key stays and the
-                                 is there, anyone's          registry has directories; else create
+                                 is there, anyone's          registry has directories, or the lower key would
+                                                             hide the upper one; else create
     an entry    the same value   we, or nobody claims it     nothing; ``renew`` or ``update`` for its ttl
                                  and this pass may adopt
     an entry    another value    we                          update (``changed``; ``overwritten`` if known)
@@ -292,13 +293,21 @@ class _Planner:
 
     def _check_room(self, key: str) -> None:
         """Raise RefusedPort if a key that stays excludes this one: where one of the two is, the other would need a
-        directory."""
-        if not self.actual.has_directories:
+        directory, or the lower one would hide the upper one from readers."""
+        if not (self.actual.has_directories or self.ownership.layout.nesting_hides):
             return
         above = next((each for each in ancestors(key) if each in self._staying), None)
         if obstacle := above or self._directories.get(key):
-            detail = f"there is no room for the key {key} while there is {quoted(obstacle)}"
+            why = "" if self.actual.has_directories else ", because a key hides the key that it lies below"
+            detail = f"there is no room for the key {key} while there is {quoted(obstacle)}{why}"
             raise RefusedPort(RefusalReason.CONFLICT, detail)
+
+    def _absent_above(self, key: str) -> tuple[str, ...]:
+        """Return the keys that must still be absent when this one is created, because it would hide them."""
+        if not self.ownership.layout.nesting_hides:
+            return ()
+        prefix = self.ownership.layout.prefix
+        return tuple(each for each in ancestors(key) if len(each) > len(prefix) and each not in self.actual.stored)
 
     @cached_property
     def _staying(self) -> frozenset[str]:
@@ -314,7 +323,9 @@ class _Planner:
     def _write(self, action: Action, entry: Entry, stored: Stored | None, reason: Reason) -> None:
         key, value = self.ownership.layout.key(entry), self.ownership.layout.value(entry)
         claimed = not self.ownership.id_is_ours(key)
-        self.changes.append(Change(action, key, value, stored, reason, entry.container.id, claimed))
+        absent = self._absent_above(key) if action is Action.CREATE else ()
+        change = Change(action, key, value, stored, reason, entry.container.id, claimed, absent=absent)
+        self.changes.append(change)
 
     def _keep(self, stored: Stored, container_id: str) -> bool:
         """Plan for the lifetime of a key that keeps its value. Return whether the key need not be written."""

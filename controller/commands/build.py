@@ -103,7 +103,7 @@ def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> Pas
     """Return what every pass over this registry has to do."""
     return PassSettings(
         rules=settings.rules,
-        layout=layout_for(uri, settings.value_format),
+        layout=layout_for(uri, settings.value_format, settings.record_ttl),
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,

@@ -133,6 +133,14 @@ FLAGS = (
         new=True,
     ),
     Flag(
+        "record-ttl",
+        "SECONDS",
+        "Let DNS servers and their clients keep an answer from a skydns2:// or skydns3:// record this long, unless "
+        "SERVICE_TTL of the container says otherwise. With 0 the record does not say. By default it is 30 for "
+        "skydns3:// and 0 for skydns2://.",
+        new=True,
+    ),
+    Flag(
         "health",
         "WHICH",
         "Register any container, or only those that are healthy or have no HEALTHCHECK.",

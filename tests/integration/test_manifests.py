@@ -203,7 +203,7 @@ def test_the_environment_file_sets_only_variables_that_exist() -> None:
     ids=lambda part: part.name if isinstance(part, Path) else "",
 )
 def test_strict_names_are_commented_out_in_each_manifest_of_the_agent(file: Path, line: str) -> None:
-    """An operator turns them on by taking out the comment sign. A unit that starts a container hands the variable on."""
+    """An operator turns them on by removing the comment sign. A unit that starts a container hands the variable on."""
     assert line in (each.strip() for each in file.read_text().splitlines())
     assert environment_variable("strict-names") in line
     if file in AGENTS_ON_FLEET:

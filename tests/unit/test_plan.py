@@ -18,6 +18,7 @@ from model.ownership import Known, Ownership
 from model.plan import DRIFT, Action, Change, Plan, Reason, in_apply_order, plan, with_record
 from model.record import Claim, InnerPrefix, OwnerRecord, RecordKeys, claimed_keys
 from model.refusal import Refusal, RefusalReason
+from model.skydns import SkyDnsLayout
 from model.stored import Actual, Lifetime, Stored
 from tests.support.builders import HOST_IP, OWNER, PLAIN, entry, wanting
 from tests.support.memory_registry import MemoryRegistry
@@ -481,11 +482,38 @@ def test_a_key_that_this_plan_deletes_excludes_no_entry() -> None:
 
 
 @pytest.mark.parametrize("key", [f"{OURS}/below", "/services/nginx"])
-def test_keys_above_and_below_an_entry_exclude_it_only_where_there_are_directories(key: str) -> None:
+def test_keys_above_and_below_a_plain_entry_exclude_it_only_where_there_are_directories(key: str) -> None:
     """etcd v3 has no directories."""
     without_directories = Actual({key: Stored(key, "theirs", 7)}, has_directories=False)
     assert [each.action for each in plan_of(DESIRED, without_directories).changes] == [Action.CREATE]
     assert plan_of(DESIRED, registry_with({key: "theirs"})).changes == ()
+
+
+DNS = SkyDnsLayout("/skydns/local")
+DNS_KEY = "/skydns/local/team/app/core-01--web--80"
+
+
+@pytest.mark.parametrize("directories", [True, False])
+@pytest.mark.parametrize("key", [f"{DNS_KEY}/below", "/skydns/local/team/app", "/skydns/local/team"])
+def test_a_record_neither_hides_a_foreign_record_nor_lies_hidden_by_one(key: str, directories: bool) -> None:
+    """A DNS server does not see a record with another one below it, whatever the API. A record that this host deletes
+    in the same plan is in nobody's way."""
+    wanted = wanting(entry("team/app"), layout=DNS)
+    foreign = Actual({key: Stored(key, "theirs", 7)}, has_directories=directories)
+    result = plan(wanted, foreign, Ownership(OWNER, DNS))
+    assert (result.changes, [each.reason for each in result.refusals]) == ((), [RefusalReason.CONFLICT])
+    assert f"no room for the key {DNS_KEY} while there is '{key}'" in result.refusals[0].detail
+    ours = plan(wanted, foreign, Ownership(OWNER, DNS, {key: Claim.of("id-old", ["theirs"])}))
+    assert {each.action for each in ours.changes} == {Action.CREATE, Action.DELETE}
+
+
+def test_a_record_is_created_only_while_there_is_none_that_it_would_hide() -> None:
+    """Somebody else may create such a record after the registry was read. Plain keys hide nothing."""
+    stored = Actual({"/skydns/local/team": Stored("/skydns/local/team", "ours", 7)}, has_directories=False)
+    claims = {"/skydns/local/team": Claim.of("id-old", ["ours"])}
+    changes = plan(wanting(entry("team/app"), layout=DNS), stored, Ownership(OWNER, DNS, claims)).changes
+    assert [each.absent for each in changes if each.action is Action.CREATE] == [("/skydns/local/team/app",)]
+    assert [each.absent for each in plan_of(wanting(entry("team/app")), Actual()).changes] == [()]
 
 
 # The laws, over arbitrary states of host and registry: keys of every owner, our owner record, and another host's.

@@ -44,6 +44,7 @@ DEFAULTS = {
     "log-format": "text",
     "log-level": "info",
     "value-format": "hostport",
+    "record-ttl": "",
     "health": "any",
     "filter": "",
     "network": "",
@@ -219,7 +220,7 @@ def test_the_agent_note_has_the_flags_on_which_two_agents_of_one_host_must_agree
         assert parsed(**{name: text}).flags_that_shape_keys == {name: noted}
     assert parsed(ttl="30", ttl_refresh="10").flags_that_shape_keys == {"ttl": "30"}
     assert parsed(internal="true", network="back").flags_that_shape_keys == {"internal": "true", "network": "back"}
-    assert SHAPING.keys() | {"ttl", "network"} | NOT_SHAPING == DEFAULTS.keys() | OFF.keys()
+    assert SHAPING.keys() | {"ttl", "network", "record-ttl"} | NOT_SHAPING == DEFAULTS.keys() | OFF.keys()
 
 
 @pytest.mark.parametrize(
@@ -412,6 +413,24 @@ def test_json_values_are_for_the_plain_layout_only(scheme: str) -> None:
     )
     assert problems(uri=uri, value_format="json") == [expected]
     assert parsed(uri, value_format="hostport").value_format is ValueFormat.HOSTPORT
+
+
+@pytest.mark.parametrize(("text", "ttl"), [("", None), ("0", 0), ("30", 30), ("2147483647", 2147483647)])
+def test_the_ttl_of_records_is_for_the_skydns_layout_only(text: str, ttl: int | None) -> None:
+    """A flag that can have no effect is refused. It is in the agent note, as two agents of one host have to agree."""
+    settings = parsed("skydns3://10.0.0.1/cluster.local", record_ttl=text)
+    assert settings.record_ttl == ttl
+    assert settings.flags_that_shape_keys == ({"record-ttl": text} if text else {})
+    if text:
+        expected = f"--record-ttl {text} applies to skydns2:// and skydns3:// only; the values of etcd:// have no TTL"
+        assert problems(record_ttl=text) == [expected]
+
+
+@pytest.mark.parametrize("text", ["-1", "2147483648", "30s", "1.5"])
+def test_a_ttl_of_records_that_makes_no_sense_is_refused(text: str) -> None:
+    """DNS has 31 bits for it."""
+    (found,) = problems("skydns3://10.0.0.1/cluster.local", record_ttl=text)
+    assert found.startswith(f"--record-ttl {text!r}: it ")
 
 
 def test_plain_tags_are_kept_in_order() -> None:

@@ -104,6 +104,68 @@ def test_the_longest_dns_name_has_253_characters() -> None:
     assert problem_of(f"{name}x") is not None
 
 
+# Places that are about the zone itself.
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name", "entry_id", "refused"),
+    [
+        (
+            "/skydns/local",
+            "dns/ns",
+            "x",
+            "label SERVICE_NAME 'dns/ns' lies at 'dns/ns', from which DNS servers take the",
+        ),
+        ("/skydns/local", "DNS/Ns", "x", "label SERVICE_NAME 'DNS/Ns' lies at 'dns/ns'"),
+        ("/skydns/local", "dns/ns/deep", "core-01:web:80", "label SERVICE_NAME 'dns/ns/deep' lies at 'dns/ns'"),
+        ("/skydns/local", "dns", "ns", "label SERVICE_ID 'ns' under the name 'dns' lies at 'dns/ns'"),
+        ("/skydns/local", "DNS", "apex", "label SERVICE_ID 'apex' under the name 'DNS' lies at 'dns/apex'"),
+        ("/skydns/local", "dns/apex", "x", "take the addresses of a zone itself"),
+        ("/skydns/local", "dns/stub/com/example", "x", "forward queries for other domains"),
+        ("/skydns/local", "team/dns/ns", "x", "label SERVICE_NAME 'team/dns/ns' lies at 'dns/ns'"),
+        ("/skydns/local/dns", "ns", "x", "label SERVICE_NAME 'ns' lies at 'dns/ns'"),
+        ("/skydns/local/dns", "web", "ns", None),
+        ("/skydns/local/dns/ns", "web", "x", None),
+        ("/skydns/local", "dns", "core-01:dns:53", None),
+        ("/skydns/local", "dns", "NS", None),
+        ("/skydns/local", "ns", "dns", None),
+        ("/skydns/local", "ns", "apex", None),
+        ("/skydns/local", "dns/web", "ns", None),
+        ("/skydns/local", "my-dns/ns", "x", None),
+    ],
+)
+def test_no_record_is_written_where_dns_servers_look_for_the_zone_itself(
+    prefix: str, name: str, entry_id: str, refused: str | None
+) -> None:
+    """Such a record would make a container the zone's name server, or give it the zone's own address. The zone may
+    begin at any part of the name. A service that is only called ``dns`` is registered. So is everything if the
+    operator's domain itself is such a place."""
+    layout = SkyDnsLayout(prefix)
+    given = entry_with(entry(name, entry_id), {})
+    if refused is None:
+        layout.check(given)
+        return
+    with pytest.raises(RefusedPort) as error:
+        layout.check(given)
+    assert refused in error.value.detail
+    in_id = "SERVICE_ID" in error.value.detail
+    assert error.value.reason is (RefusalReason.BAD_ID if in_id else RefusalReason.BAD_NAME)
+
+
+# The TTL of records that have none of their own.
+
+
+def test_a_ttl_of_the_container_goes_before_that_of_all_records() -> None:
+    """It stands in its place among the fields. An empty SERVICE_TTL counts as not given; 0 leaves it to the server."""
+    layout = SkyDnsLayout("/skydns/local", 30)
+    given = entry(address="192.0.2.1")
+    assert layout.value(given) == '{"host":"192.0.2.1","port":8000,"ttl":30}'
+    assert layout.value(entry_with(given, {"ttl": ""})) == layout.value(given)
+    assert '"port":8000,"ttl":60}' in layout.value(entry_with(given, {"ttl": "60"}))
+    assert '"port":8000,"ttl":0}' in layout.value(entry_with(given, {"ttl": "0"}))
+    assert '"priority":1,"ttl":30,"group":"g"' in layout.value(entry_with(given, {"group": "g", "priority": "1"}))
+
+
 # Attributes.
 
 
