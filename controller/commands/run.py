@@ -6,12 +6,12 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import version
 
 from controller import logs
 from controller.commands.build import Effects, build_agent
 from controller.commands.exit_codes import ExitCode
 from controller.commands.one_place import refuse_one_place_given_twice
+from controller.commands.start_line import log_start
 from controller.config.settings import Settings
 from controller.effects.clock import Deadline
 from controller.observe.http_server import router, serve
@@ -37,23 +37,10 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     block_signals()
     if settings.listen:
         serve(router(agent.health, agent.metrics.app()), settings.listen, effects.background)
-    _log_start(settings)
-    return run_until_signalled(agent.loops, effects, on_stop=agent.notifier.stopping)
-
-
-def _log_start(settings: Settings) -> None:
-    for each in settings.registries:
-        log.info(
-            "started",
-            version=version("wharfinger"),
-            registry=each.label,
-            endpoints=[*map(str, each.uri.endpoints)],
-            prefix=each.uri.prefix or "/",
-            interval=settings.interval,
-            listen=str(settings.listen) if settings.listen else "none",
-        )
+    log_start(settings, effects)
     for name in settings.unneeded_flags:
         log.info("flag is not needed: every pass compares and repairs everything", flag=f"-{name}")
+    return run_until_signalled(agent.loops, effects, on_stop=agent.notifier.stopping)
 
 
 def run_until_signalled(

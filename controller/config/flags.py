@@ -124,7 +124,14 @@ FLAGS = (
         new=True,
     ),
     Flag("log-format", "FORMAT", "Write the log as text or json.", "text", new=True),
-    Flag("log-level", "LEVEL", "Log from this level on: debug, info, warning or error.", "info", new=True),
+    Flag(
+        "log-level",
+        "LEVEL",
+        "Log from this level on: trace, debug, info, warning or error. With debug there is a line for each pass. With "
+        "trace, the client libraries also log each of their requests.",
+        "info",
+        new=True,
+    ),
     Flag(
         "value-format",
         "FORMAT",

@@ -229,7 +229,7 @@ def test_a_key_whose_entry_lacks_this_hosts_address_is_held_while_its_port_is_th
     result = plan_of(UNADDRESSED, registry_with({OURS: value}))
     assert [each.key for each in result.held] == [OURS] * held
     assert [f"{each.action.value} {each.reason.value}" for each in result.changes] == ["delete orphan"] * (not held)
-    assert (result.settled, result.own) == ({OURS: Known(value, "")} if held else {}, 1)
+    assert (result.settled, result.own) == ({OURS: Known(value, "", "web")} if held else {}, 1)
     assert (result.wanted, result.in_sync) == (0, 0)
 
 
@@ -505,6 +505,22 @@ def test_a_record_neither_hides_a_foreign_record_nor_lies_hidden_by_one(key: str
     assert f"no room for the key {DNS_KEY} while there is '{key}'" in result.refusals[0].detail
     ours = plan(wanted, foreign, Ownership(OWNER, DNS, {key: Claim.of("id-old", ["theirs"])}))
     assert {each.action for each in ours.changes} == {Action.CREATE, Action.DELETE}
+
+
+def test_each_change_of_an_entry_names_its_container() -> None:
+    """A delete under a custom id has the name that the agent remembers. An agent that has just started knows the id
+    alone, from the owner record."""
+    lifetime, short = Lifetime(60, 20), {"ttl": 3}
+    for stored in ({}, {OURS: "x:1"}, {OURS: VALUE}):
+        (change,) = plan_of(DESIRED, registry_with(stored, **short), lifetime=lifetime).changes
+        assert (change.container_id, change.container_name) == ("id-web", "web")
+    known = {CUSTOM: Known(VALUE, "id-web", "web")}
+    for remembered, name in ((known, "web"), ({}, "")):
+        (gone,) = plan_of(
+            NOTHING_DESIRED, registry_with({CUSTOM: VALUE}), remembered, claims=our_claims(CUSTOM)
+        ).changes
+        assert (gone.action, gone.container_id, gone.container_name) == (Action.DELETE, "id-web", name)
+        assert gone.container == "id-web"
 
 
 def test_a_record_is_created_only_while_there_is_none_that_it_would_hide() -> None:

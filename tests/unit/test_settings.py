@@ -373,7 +373,7 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
         ("hostname", "_a", "--hostname '_a': it has a part that begins with '_', which etcd hides: '_a'"),
         ("log_format", "xml", "--log-format 'xml': it must be one of text, json"),
         ("value_format", "yaml", "--value-format 'yaml': it must be one of hostport, json"),
-        ("log_level", "loud", "--log-level 'loud': it must be one of debug, info, warning, error"),
+        ("log_level", "loud", "--log-level 'loud': it must be one of trace, debug, info, warning, error"),
         ("health", "good", "--health 'good': it must be one of any, healthy"),
         ("ip_family", "6", "--ip-family '6': it must be one of any, ipv4, ipv6"),
         ("network", "backend", "--network 'backend' applies to addresses of -internal only: give -internal, too"),
