@@ -1,4 +1,4 @@
-"""Set up the log. What the libraries log goes there too, except what some of them log about each failed request.
+"""Set up the log. What the libraries log goes there too, except what some of them log about each request.
 
 Python's warnings and uncaught errors go into the log, too. While the agent runs, only the log's writer may write to
 standard error: any other part could wait there for ever, if nobody reads it.
@@ -18,12 +18,16 @@ from attrs import frozen
 from controller.effects.log_writer import LogWriter
 from controller.errors import plain
 
-#: The levels of --log-level, the least severe first.
-LEVELS = ("debug", "info", "warning", "error")
+#: The levels of --log-level, the least severe first. With ``debug`` the program tells what it does, and with ``trace``
+#: the libraries do, too.
+LEVELS = ("trace", "debug", "info", "warning", "error")
 #: The formats of --log-format.
 FORMATS = ("text", "json")
 
-#: These log every failed request as an error. The pass already reports it once.
+#: The name of the program's own loggers, and what the names of all others of them begin with.
+_OWN = "wharfinger"
+
+#: These log every failed request as an error. The pass already reports it once, so they are heard at ``trace`` alone.
 _NOISY = ("etcd.client", "urllib3", "waitress.queue")
 
 
@@ -59,10 +63,18 @@ def configure(log_format: str, level: str, writer: LogWriter, *, colour: bool) -
         )
     )
     writer.announce_losses(_notice([stamp, *renderers]))
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for name in _NOISY:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.basicConfig(handlers=[handler], force=True)
+    _set_levels(level)
     _log_what_nobody_handles()
+
+
+def _set_levels(level: str) -> None:
+    """Log from ``level`` on. What libraries log below ``info`` is left out, unless the level is ``trace``."""
+    own = "DEBUG" if level == "trace" else level.upper()
+    logging.getLogger(_OWN).setLevel(own)
+    logging.getLogger().setLevel("INFO" if level == "debug" else own)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "trace" else logging.CRITICAL)
 
 
 class _Handler(logging.Handler):

@@ -50,12 +50,13 @@ class AddressBook:
         problem = None if rules.ip else _guess_problem(rules, containers.values())
         return cls(rules, containers, f"{problem}; give the host's address with -ip" if problem else "")
 
-    def address_of(self, container: Container, port: ServicePort, network: str = "") -> str:
+    def address_of(self, container: Container, port: ServicePort, network: str = "", network_variable: str = "") -> str:
         """Return the address under which this port of the container is reached. Return an empty string if that is this
         host's address, and it is not known.
 
-        ``network`` is the network that the container asks for with ``SERVICE_NETWORK``; empty for none. Raises
-        RefusedPort if the port has no usable address for any other reason. The first row that applies decides:
+        ``network`` is the network that the container asks for with ``SERVICE_NETWORK``; empty for none.
+        ``network_variable`` is what asks for it, for messages. Raises RefusedPort if the port has no usable address for
+        any other reason. The first row that applies decides:
 
         ========================================  ===================================================================
         the port, or its container                address
@@ -89,7 +90,7 @@ class AddressBook:
         if holder.network_mode == "host" and asked_for in {"", "host"}:
             return self._host_address
         if rules.internal or holder is not container:
-            return _required_own_address(holder, rules.family, asked_for)
+            return _required_own_address(holder, rules.family, asked_for, network_variable if network else "--network")
         return rules.ip or _published_on(port) or _unmapped(container, port, rules.family) or self._host_address
 
     def _network_holder(self, container: Container) -> Container:
@@ -142,15 +143,17 @@ def _address_in_label(rules: AddressRules, value: str) -> str:
     return address
 
 
-def _required_own_address(container: Container, family: Family, network: str) -> str:
-    """Return the container's own address, as ``own_address`` does. Raises RefusedPort where it has none."""
+def _required_own_address(container: Container, family: Family, network: str = "", asker: str = "") -> str:
+    """Return the container's own address, as ``own_address`` does. Raises RefusedPort where it has none. ``asker`` is
+    the flag or the variable that asks for ``network``."""
     if address := own_address(container, family, network):
         return address
+    asked_for = f"the network {quoted(network)}, which {asker} asks for"
     if network and network not in container.networks:
-        missing = f"is not on the network {quoted(network)}"
+        missing = f"is not on {asked_for}"
     else:
         kind = f"{family.name_for_people} address".lstrip()
-        missing = f"has no {kind} on the network {quoted(network)}" if network else f"has no {kind} of its own"
+        missing = f"has no {kind} on {asked_for}" if network else f"has no {kind} of its own"
     raise RefusedPort(RefusalReason.NO_ADDRESS, f"container {container.name!r} {missing}")
 
 
@@ -163,7 +166,7 @@ def _unmapped(container: Container, port: ServicePort, family: Family) -> str:
     """Return the container's own address for a port that the engine does not map; an empty string for other ports, and
     where the container has no address at all. If it has addresses, but none of the family, the port is refused, as the
     host's address would not lead to it."""
-    return _required_own_address(container, family, "") if not port.binding and own_address(container) else ""
+    return _required_own_address(container, family) if not port.binding and own_address(container) else ""
 
 
 def _guess_problem(rules: AddressRules, containers: Iterable[Container]) -> str | None:

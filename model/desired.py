@@ -11,7 +11,7 @@ from model.container import Container, ContainerRef, PortId
 from model.described import DescribedEnum
 from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
-from model.keys import ancestors, by_number, key_part_problem, quoted
+from model.keys import ancestors, by_number, key_part_problem, quoted, strict_id_problem, strict_name_problem
 from model.layout import Layout
 from model.metadata import Metadata, metadata_for, split_tags
 from model.ports import ServicePort, service_ports
@@ -89,7 +89,7 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
     running = {each.id: each for each in snapshot.containers if each.serving}
     excluded = {each.ref: why for each in running.values() if (why := _exclusion(each, snapshot, rules))}
     book = AddressBook.of(rules.address, running)
-    entries, refusals = _Entries(layout, book.host_address_problem), []
+    entries, refusals = _Entries(layout, rules, book.host_address_problem), []
     for container in sorted(running.values(), key=lambda each: each.age):
         if container.ref in held or container.ref in excluded:
             continue
@@ -139,6 +139,29 @@ def _failed(container: Container) -> bool:
 
 
 @frozen
+class _Made:
+    """A service's name or an entry's id, and what it is made of."""
+
+    #: What says the first part, for messages: a label, an environment variable, or something else.
+    source: str
+    #: Whether it is a label or an environment variable of the container.
+    chosen: bool
+    given: str
+    #: What is added to the given part.
+    suffix: str
+
+    @property
+    def text(self) -> str:
+        """The whole of it."""
+        return f"{self.given}{self.suffix}"
+
+    def __str__(self) -> str:
+        """Return how a message begins that goes on with what is wrong: ``label SERVICE_80_NAME 'a//b'``."""
+        makes = f", which makes {quoted(self.text)}," if self.suffix else ""
+        return f"{self.source} {quoted(self.given)}{makes}"
+
+
+@frozen
 class _Service:
     """A service port with what its container says about it."""
 
@@ -149,17 +172,22 @@ class _Service:
     grouped: bool
 
     @property
-    def name(self) -> str:
+    def name(self) -> _Made:
         """The service's name: the given one, else the last part of the image's name without its tag. With several
         service ports the port's number is added, unless the name was given for that port."""
         image = self.container.image.rstrip("/").rpartition("/")[2].partition(":")[0]
         suffix = f"-{self.port.port.number}" if self.grouped and "name" not in self.metadata.from_port else ""
-        return (self.metadata.get("name") or image) + suffix
+        given = self.metadata.get("name")
+        source = self.metadata.variables["name"] if given else "the image's name"
+        return _Made(source, bool(given), given or image, suffix)
 
-    def id(self, owner: str) -> str:
+    def id(self, owner: str) -> _Made:
         """Return the entry's id: the given one, else registrator's; with a suffix for a further binding."""
-        first = self.metadata.get("id") or str(DefaultId.of(owner, self.container.name, self.port.port))
-        return f"{first}:{self.port.id_suffix}" if self.port.id_suffix else first
+        given = self.metadata.get("id")
+        default = str(DefaultId.of(owner, self.container.name, self.port.port))
+        source = self.metadata.variables["id"] if given else "the default id"
+        suffix = f":{self.port.id_suffix}" if self.port.id_suffix else ""
+        return _Made(source, bool(given), given or default, suffix)
 
     def tags(self, forced: tuple[str, ...]) -> tuple[str, ...]:
         """Return the entry's tags: its own, then those of every entry, then ``udp`` where it is."""
@@ -205,43 +233,57 @@ def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry
     container, port, metadata = service.container, service.port, service.metadata
     name, entry_id = service.name, service.id(rules.owner)
     try:
-        _check_name_and_id(name, entry_id, service, rules.owner)
-        address = book.address_of(container, port, metadata.get("network"))
+        _check_name_and_id(name, entry_id, container, rules.owner)
+        if rules.strict_names:
+            _check_characters(name, entry_id)
+        network, network_variable = metadata.get("network"), metadata.variables.get("network", "")
+        address = book.address_of(container, port, network, network_variable)
     except RefusedPort as refused:
         return refused
     return Entry(
-        name=name,
-        id=entry_id,
+        name=name.text,
+        id=entry_id.text,
         address=address,
         port=port.port.number if rules.address.internal else port.host_port,
         container=container.ref,
         container_port=port.port,
         tags=service.tags(rules.tags),
         attributes=metadata.attributes,
+        variables=metadata.variables,
+        name_shown=str(name),
+        id_shown=str(entry_id),
         image=container.image,
     )
 
 
-def _check_name_and_id(name: str, entry_id: str, service: _Service, owner: str) -> None:
+def _check_name_and_id(name: _Made, entry_id: _Made, container: Container, owner: str) -> None:
     """Raise RefusedPort for a name or id whose key would lie outside the prefix or be hidden in etcd, and for an id
     that looks like one of another host or of another container."""
-    if problem := key_part_problem(name):
-        source = "SERVICE_NAME" if service.metadata.get("name") else "the image's name"
-        raise RefusedPort(RefusalReason.BAD_NAME, f"{source} {quoted(name)} {problem}")
-    if problem := key_part_problem(entry_id):
-        raise RefusedPort(RefusalReason.BAD_ID, f"SERVICE_ID {quoted(entry_id)} {problem}")
-    claimed = DefaultId.parse(entry_id.rpartition("/")[2])
+    if problem := key_part_problem(name.text):
+        raise RefusedPort(RefusalReason.BAD_NAME, f"{name} {problem}")
+    if problem := key_part_problem(entry_id.text):
+        raise RefusedPort(RefusalReason.BAD_ID, f"{entry_id} {problem}")
+    claimed = DefaultId.parse(entry_id.text.rpartition("/")[2])
     if not claimed:
         return
     if claimed.owner != owner:
-        detail = f"SERVICE_ID {quoted(entry_id)} has the form of an id of host {claimed.owner!r}, which would remove it"
+        detail = f"{entry_id} has the form of an id of host {claimed.owner!r}, which would remove it"
         raise RefusedPort(RefusalReason.BAD_ID, detail)
-    if claimed.container != service.container.name:
+    if claimed.container != container.name:
         detail = (
-            f"SERVICE_ID {quoted(entry_id)} has the form of an id of container {quoted(claimed.container)}, "
-            f"and this is {service.container.name!r}"
+            f"{entry_id} has the form of an id of container {quoted(claimed.container)}, and this is {container.name!r}"
         )
         raise RefusedPort(RefusalReason.BAD_ID, detail)
+
+
+def _check_characters(name: _Made, entry_id: _Made) -> None:
+    """Raise RefusedPort for a name or id of the container's own choice that has a character which --strict-names does
+    not allow. The engine allows only harmless characters in the name of an image: small letters, digits, ``-``, ``_``,
+    ``.`` and ``@``."""
+    if name.chosen and (problem := strict_name_problem(name.given)):
+        raise RefusedPort(RefusalReason.BAD_NAME, f"{name} {problem}")
+    if entry_id.chosen and (problem := strict_id_problem(entry_id.given)):
+        raise RefusedPort(RefusalReason.BAD_ID, f"{entry_id} {problem}")
 
 
 # Deciding which entries can be had together.
@@ -254,13 +296,17 @@ RECORD_ROOM = 500_000
 class _Entries:
     """Collects the entries that can be registered together."""
 
-    def __init__(self, layout: Layout, host_address_problem: str) -> None:
+    def __init__(self, layout: Layout, rules: Rules, host_address_problem: str) -> None:
         self._layout = layout
+        self._strict_names = rules.strict_names
         self._host_address_problem = host_address_problem
         self._by_key: dict[str, Entry] = {}
         #: Each directory that an entry lies in, with one such entry's key.
         self._directories: dict[str, str] = {}
         self._record_room = RECORD_ROOM
+        #: The first entry with each name, and with each name and id, in small letters.
+        self._names: dict[str, Entry] = {}
+        self._identities: dict[tuple[str, str], Entry] = {}
 
     def by_key(self) -> Mapping[str, Entry]:
         """Return the entries that have an address by their keys, sorted by name and id."""
@@ -280,6 +326,8 @@ class _Entries:
         self._layout.check(decision)
         key = self._layout.key(decision)
         self._check_place(key)
+        if self._strict_names:
+            self._check_spelling(decision)
         size = 0 if DefaultId.parse(self._layout.id_of(key)) else claim_size(key)
         if size > self._record_room:
             detail = f"the owner record has no room for the id {quoted(decision.id)}; use fewer SERVICE_IDs here"
@@ -287,8 +335,20 @@ class _Entries:
         self._by_key[key] = decision
         self._directories |= dict.fromkeys(ancestors(key), key)
         self._record_room -= size
+        self._names.setdefault(decision.name.lower(), decision)
+        self._identities.setdefault(_in_small_letters(decision), decision)
         if not decision.address:
             raise RefusedPort(RefusalReason.NO_ADDRESS, self._host_address_problem)
+
+    def _check_spelling(self, entry: Entry) -> None:
+        """Raise RefusedPort if an earlier entry has the same name in another spelling, or the same name and, in another
+        spelling, the same id. An id in the default form is unique as it is, because its container's name is."""
+        namesake = self._names.get(entry.name.lower(), entry)
+        if namesake.name != entry.name:
+            raise RefusedPort(RefusalReason.BAD_NAME, _differs_in_case(entry.name_shown, namesake.name, namesake))
+        twin = self._identities.get(_in_small_letters(entry), entry)
+        if twin.id != entry.id and not DefaultId.parse(entry.id):
+            raise RefusedPort(RefusalReason.BAD_ID, _differs_in_case(entry.id_shown, twin.id, twin))
 
     def _check_place(self, key: str) -> None:
         """Raise RefusedPort if an earlier entry has this key, or if the key of one is a directory of the other."""
@@ -299,3 +359,15 @@ class _Entries:
         instead = "" if taken == key else f", which leaves no room for {path}"
         detail = f"container {self._by_key[taken].container.name!r} already has {taken_path}{instead}"
         raise RefusedPort(RefusalReason.DUPLICATE, detail)
+
+
+def _in_small_letters(entry: Entry) -> tuple[str, str]:
+    return entry.name.lower(), entry.id.lower()
+
+
+def _differs_in_case(shown: str, earlier: str, holder: Entry) -> str:
+    """Return why --strict-names refuses a name or id that another entry has in another spelling."""
+    return (
+        f"{shown} differs in case alone from {quoted(earlier)} of container {holder.container.name!r}, "
+        "and --strict-names does not allow that"
+    )

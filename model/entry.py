@@ -32,6 +32,11 @@ class Entry:
     attributes: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
     #: The image that the container was started from.
     image: str = ""
+    #: What sets each attribute, for messages: see ``Metadata.variables``.
+    variables: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
+    #: The name and the id, each with what sets it, for messages: ``label SERVICE_80_NAME 'web'``.
+    name_shown: str = ""
+    id_shown: str = ""
 
     @property
     def identity(self) -> tuple[str, str]:

@@ -64,6 +64,27 @@ def key_part_problem(text: str) -> str | None:
     return next(filter(None, map(_part_problem, parts)), None)
 
 
+#: The characters that --strict-names allows: no template language, configuration file or shell gives any of them a
+#: meaning of its own in the middle of a word.
+_STRICT_NAME = re.compile(r"[A-Za-z0-9-]")
+_STRICT_ID = re.compile(r"[A-Za-z0-9_.:-]")
+
+
+def strict_name_problem(text: str) -> str | None:
+    """Return why --strict-names refuses ``text`` as a name, or None when it does not."""
+    return _strict_problem(text, _STRICT_NAME, "letters, digits and '-'")
+
+
+def strict_id_problem(text: str) -> str | None:
+    """Return why --strict-names refuses ``text`` as an id, or None when it does not."""
+    return _strict_problem(text, _STRICT_ID, "letters, digits, '-', '_', '.' and ':'")
+
+
+def _strict_problem(text: str, allowed: re.Pattern[str], in_words: str) -> str | None:
+    bad = next((character for character in text if not allowed.fullmatch(character)), None)
+    return f"has the character {bad!r}, and --strict-names allows only ASCII {in_words}" if bad else None
+
+
 def _part_problem(part: str) -> str | None:
     if part in {"", ".", ".."}:
         return f"has the path part {part!r}"

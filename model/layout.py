@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Protocol, Self, TypeGuard
+from typing import Any, ClassVar, Protocol, Self, TypeGuard
 
 from attrs import frozen
 
@@ -41,6 +41,10 @@ class Layout(Protocol):
     @property
     def prefix(self) -> str:
         """The part of the registry that the layout writes to: ``/services``, or an empty string for all of it."""
+
+    @property
+    def nesting_hides(self) -> bool:
+        """Whether readers no longer see a key once there is another key below it."""
 
     def check(self, entry: Entry) -> None:
         """Raise RefusedPort if the entry cannot be written in this layout. Call ``key`` and ``value`` only after this
@@ -79,6 +83,8 @@ class PlainLayout:
 
     prefix: str
     form: ValueFormat = ValueFormat.HOSTPORT
+    #: See Layout. Readers of plain values read each key by itself.
+    nesting_hides: ClassVar[bool] = False
 
     @classmethod
     def under(cls, path: str, form: ValueFormat = ValueFormat.HOSTPORT) -> Self:

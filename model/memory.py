@@ -94,7 +94,7 @@ def _known_after(report: PassReport, known: Mapping[str, Known]) -> Mapping[str,
     before. A key that is no longer desired and no longer there is forgotten."""
     kept = {Action.CREATE, Action.UPDATE, Action.RENEW}
     written = {
-        change.key: Known(change.value, change.container_id)
+        change.key: Known(change.value, change.container_id, change.container_name)
         for change in report.with_result(Result.APPLIED)
         if change.action in kept
     }

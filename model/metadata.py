@@ -36,6 +36,9 @@ class Metadata:
 
     #: The values by lower-case key.
     values: Mapping[str, str] = field(converter=frozen_dict)
+    #: What set each value, for messages: ``label SERVICE_80_Name`` or ``environment variable SERVICE_80_Name``, as the
+    #: container spells it. The keys are those of ``values``.
+    variables: Mapping[str, str] = field(converter=frozen_dict)
     #: The keys that were given for the port itself, with its protocol or without.
     from_port: frozenset[str] = frozenset()
 
@@ -52,12 +55,13 @@ class Metadata:
 def metadata_for(port: PortId, env: Sequence[str], labels: Mapping[str, str]) -> Metadata:
     """Return the metadata that counts for this port. The closest key wins, and of equally close ones the last."""
     values: dict[str, str] = {}
+    variables: dict[str, str] = {}
     closeness: dict[str, int] = {}
-    for text, value in _pairs(env, labels):
-        close, key = _closeness(text, port)
+    for kind, name, value in _lines(env, labels):
+        close, key = _closeness(name.removeprefix(PREFIX).lower(), port)
         if key and close >= closeness.get(key, 0):
-            values[key], closeness[key] = value, close
-    return Metadata(values, frozenset(key for key, close in closeness.items() if close))
+            values[key], variables[key], closeness[key] = value, f"{kind} {name}", close
+    return Metadata(values, variables, frozenset(key for key, close in closeness.items() if close))
 
 
 def _closeness(text: str, port: PortId) -> tuple[int, str]:
@@ -77,12 +81,15 @@ def _closeness(text: str, port: PortId) -> tuple[int, str]:
     return (2, key) if protocol == port.protocol else (0, "")
 
 
-def _pairs(env: Sequence[str], labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield key (without ``SERVICE_``, in lower case) and value of each line with metadata, in the order of reading."""
-    lines = [line.partition("=") for line in env if "=" in line]
-    for key, _, value in lines + [(key, "=", labels[key]) for key in sorted(labels)]:
-        if key.startswith(PREFIX):
-            yield key.removeprefix(PREFIX).lower(), value
+def _lines(env: Sequence[str], labels: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, name and value of each environment variable and label with metadata, in the order of reading."""
+    for line in env:
+        name, equals, value = line.partition("=")
+        if equals and name.startswith(PREFIX):
+            yield "environment variable", name, value
+    for name in sorted(labels):
+        if name.startswith(PREFIX):
+            yield "label", name, labels[name]
 
 
 def split_tags(*texts: str) -> tuple[str, ...]:

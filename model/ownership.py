@@ -26,6 +26,8 @@ class Known:
 
     value: str
     container_id: str
+    #: The container's name, for messages; empty where not known.
+    container_name: str = ""
 
 
 @frozen

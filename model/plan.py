@@ -8,6 +8,7 @@ from functools import cached_property
 from attrs import evolve, field, frozen
 
 from model.agent_note import AgentNote, note_in
+from model.container import ContainerRef
 from model.described import DescribedEnum
 from model.desired import Desired, ExclusionReason
 from model.entry import DefaultId, Entry
@@ -80,7 +81,8 @@ class Change:
     container_id: str = ""
     #: Whether it writes a value under a custom id, so that the owner record must be written first.
     claimed: bool = False
-    #: Of a delete: the container's name, as the key's id has it; empty where the id names no container.
+    #: The container's name. For a key that no entry wants, it is the one in the key's id, or else the one that the
+    #: agent remembers. Empty where neither is known.
     container_name: str = ""
     #: More about the reason, for people; empty where there is nothing to say.
     detail: str = ""
@@ -142,7 +144,8 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     ==========  ===============  ==========================  ==============================================
     an entry    absent           nobody                      create (``new``; ``missing`` if known)
     an entry    absent           a key above or below it     refusal (``conflict``), if that key stays and the
-                                 is there, anyone's          registry has directories; else create
+                                 is there, anyone's          registry has directories, or the lower key would
+                                                             hide the upper one; else create
     an entry    the same value   we, or nobody claims it     nothing; ``renew`` or ``update`` for its ttl
                                  and this pass may adopt
     an entry    another value    we                          update (``changed``; ``overwritten`` if known)
@@ -243,8 +246,8 @@ class _Planner:
                 self._check_room(key)
                 self._write(Action.CREATE, entry, None, Reason.MISSING if known else Reason.NEW)
             elif stored.value == value and self.ownership.adopts(stored):
-                self.settled[key] = Known(value, entry.container.id)
-                self.in_sync += self._keep(stored, entry.container.id)
+                self.settled[key] = Known(value, entry.container.id, entry.container.name)
+                self.in_sync += self._keep(stored, entry.container)
             elif self.ownership.owns(stored):
                 overwritten = known and known.value == value
                 self._write(Action.UPDATE, entry, stored, Reason.OVERWRITTEN if overwritten else Reason.CHANGED)
@@ -256,17 +259,21 @@ class _Planner:
     def plan_unwanted(self, stored: Stored) -> None:
         """Plan for an own key that no entry wants."""
         container_id, name = self.ownership.container_of(stored.key)
+        known = self.ownership.known.get(stored.key)
+        shown = name or (known.container_name if known else "")
         if self._is_held(stored, container_id, name):
             self.held.append(stored)
-            self.settled[stored.key] = Known(stored.value, container_id)
-            self._keep(stored, container_id)
+            self.settled[stored.key] = Known(stored.value, container_id, shown)
+            self._keep(stored, ContainerRef(container_id, shown))
             return
-        reason, detail = Reason.GONE if stored.key in self.ownership.known else Reason.ORPHAN, ""
+        reason, detail = Reason.GONE if known else Reason.ORPHAN, ""
         if why := self.excluded.get(container_id) or self.excluded.get(name):
             reason = REASON_OF_EXCLUSION[why]
         elif refusal := self._refusal_of(stored.key):
             reason, detail = Reason.REFUSED, refusal.detail
-        delete = Change(Action.DELETE, stored.key, "", stored, reason, container_id, container_name=name, detail=detail)
+        delete = Change(
+            Action.DELETE, stored.key, "", stored, reason, container_id, container_name=shown, detail=detail
+        )
         self.changes.append(delete)
 
     def _is_held(self, stored: Stored, container_id: str, name: str) -> bool:
@@ -292,13 +299,21 @@ class _Planner:
 
     def _check_room(self, key: str) -> None:
         """Raise RefusedPort if a key that stays excludes this one: where one of the two is, the other would need a
-        directory."""
-        if not self.actual.has_directories:
+        directory, or the lower one would hide the upper one from readers."""
+        if not (self.actual.has_directories or self.ownership.layout.nesting_hides):
             return
         above = next((each for each in ancestors(key) if each in self._staying), None)
         if obstacle := above or self._directories.get(key):
-            detail = f"there is no room for the key {key} while there is {quoted(obstacle)}"
+            why = "" if self.actual.has_directories else ", because a key hides the key that it lies below"
+            detail = f"there is no room for the key {key} while there is {quoted(obstacle)}{why}"
             raise RefusedPort(RefusalReason.CONFLICT, detail)
+
+    def _absent_above(self, key: str) -> tuple[str, ...]:
+        """Return the keys that must still be absent when this one is created, because it would hide them."""
+        if not self.ownership.layout.nesting_hides:
+            return ()
+        prefix = self.ownership.layout.prefix
+        return tuple(each for each in ancestors(key) if len(each) > len(prefix) and each not in self.actual.stored)
 
     @cached_property
     def _staying(self) -> frozenset[str]:
@@ -314,9 +329,12 @@ class _Planner:
     def _write(self, action: Action, entry: Entry, stored: Stored | None, reason: Reason) -> None:
         key, value = self.ownership.layout.key(entry), self.ownership.layout.value(entry)
         claimed = not self.ownership.id_is_ours(key)
-        self.changes.append(Change(action, key, value, stored, reason, entry.container.id, claimed))
+        absent = self._absent_above(key) if action is Action.CREATE else ()
+        container = entry.container
+        change = Change(action, key, value, stored, reason, container.id, claimed, container.name, absent=absent)
+        self.changes.append(change)
 
-    def _keep(self, stored: Stored, container_id: str) -> bool:
+    def _keep(self, stored: Stored, container: ContainerRef) -> bool:
         """Plan for the lifetime of a key that keeps its value. Return whether the key need not be written."""
         if self.lifetime.unwanted(stored.ttl):
             action, reason = Action.UPDATE, Reason.TTL_UNWANTED
@@ -325,7 +343,8 @@ class _Planner:
         else:
             return True
         claimed = action is Action.UPDATE and not self.ownership.id_is_ours(stored.key)
-        self.changes.append(Change(action, stored.key, stored.value, stored, reason, container_id, claimed))
+        change = Change(action, stored.key, stored.value, stored, reason, container.id, claimed, container.name)
+        self.changes.append(change)
         return action is Action.RENEW
 
 

@@ -13,12 +13,13 @@ class RefusalReason(DescribedEnum):
 
     BAD_NAME = (
         "bad-name",
-        "The service's name cannot be part of a key, or of a DNS name with skydns2:// or skydns3://.",
+        "The service's name cannot be part of a key, or of a DNS name with skydns2:// or skydns3://, or would make the "
+        "container a name server of the zone, or --strict-names does not allow it.",
     )
     BAD_ID = (
         "bad-id",
-        "The SERVICE_ID cannot be part of a key, has the form of an id of another host or container, or does not fit "
-        "into the owner record.",
+        "The SERVICE_ID cannot be part of a key, has the form of an id of another host or container, does not fit into "
+        "the owner record, would make the container a name server of the zone, or is not allowed by --strict-names.",
     )
     BAD_ADDRESS = "bad-address", "The label that -useIpFromLabel names holds no address that can be registered."
     BAD_ATTRIBUTE = "bad-attribute", "The SERVICE_ attributes or tags make a value that the layout cannot write."

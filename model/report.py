@@ -128,6 +128,8 @@ class PassReport:
     unknown: tuple[UnknownContainer, ...] = ()
     #: The containers that run and are to have no entries.
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
+    #: How many containers the engine described.
+    containers: int = 0
     #: How long each stage took that was reached, in seconds.
     seconds: Mapping[Stage, float] = field(factory=dict, converter=frozen_dict)
     #: The changes that were not made when they were last tried, by their keys.

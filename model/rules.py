@@ -66,3 +66,6 @@ class Rules:
     health: HealthRule = HealthRule.ANY
     #: Whether every published binding of a port has an entry, and not only the first (``--all-bindings``).
     all_bindings: bool = False
+    #: Whether names and ids that a container chooses may have safe characters only, and may not differ from those of
+    #: others in case alone (``--strict-names``).
+    strict_names: bool = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from typing import ClassVar
 
 from attrs import frozen
 
@@ -18,6 +19,16 @@ from model.entry import DefaultId, Entry
 from model.keys import quoted
 from model.layout import Decoded, Unreadable, compact_json, read_address
 from model.refusal import RefusalReason, RefusedPort
+
+#: The label directly below a zone under which DNS servers look for records about the zone itself, and what they take
+#: from there. Source: ``NS`` and ``checkForApex`` in CoreDNS's ``plugin/backend_lookup.go``; SkyDNS's name servers and
+#: stub zones.
+_ZONE_LABEL = "dns"
+_ZONE_PLACES: Mapping[str, str] = {
+    "ns": "the name servers of a zone",
+    "apex": "the addresses of a zone itself",
+    "stub": "the name servers to which they forward queries for other domains",
+}
 
 #: Where SkyDNS and CoreDNS look for records. Source: CoreDNS's etcd plugin, ``path``.
 SKYDNS = "/skydns"
@@ -36,14 +47,22 @@ class SkyDnsLayout:
     put queries into small letters."""
 
     prefix: str
+    #: Seconds for which an answer is valid if SERVICE_TTL does not say (``--record-ttl``). 0: the DNS server decides.
+    ttl: int = 0
+    #: See Layout. CoreDNS answers a query for a name from the keys below it, and from its own key only if there are
+    #: none. Source: ``get`` in CoreDNS's ``plugin/etcd``.
+    nesting_hides: ClassVar[bool] = True
 
     def check(self, entry: Entry) -> None:
-        """Raise RefusedPort for a name that DNS cannot have, and for an attribute that CoreDNS cannot read."""
+        """Raise RefusedPort for a name that DNS cannot have, for a place that DNS servers read in order to serve the
+        zone itself, and for an attribute that CoreDNS cannot read."""
         if problem := self._name_problem(entry):
-            detail = f"the service's name {quoted(entry.name)} {problem}; give it one with SERVICE_NAME"
+            cure = "give the service another name with SERVICE_NAME or SERVICE_<port>_NAME"
+            detail = f"{entry.name_shown} {problem}; {cure}"
             raise RefusedPort(RefusalReason.BAD_NAME, detail)
+        self._check_place(entry)
         try:
-            _fields(entry.attributes)
+            _fields(entry, self.ttl)
         except ValueError as wrong:
             raise RefusedPort(RefusalReason.BAD_ATTRIBUTE, str(wrong)) from None
 
@@ -55,13 +74,27 @@ class SkyDnsLayout:
             return f"makes a DNS name of {length} characters with id and domain, and {NAME_LIMIT} are the most"
         return None
 
+    def _check_place(self, entry: Entry) -> None:
+        """Raise RefusedPort for a key at or below a place of ``_ZONE_PLACES``. The zone may be any part of the path, as
+        it need not be the domain of the registry's URI."""
+        labels, outer = self.key(entry).split("/"), self.prefix.split("/")
+        for number in range(len(outer), len(labels)):
+            above, label = labels[number - 1], labels[number]
+            if above != _ZONE_LABEL or label not in _ZONE_PLACES:
+                continue
+            in_id = number == len(labels) - 1
+            reason = RefusalReason.BAD_ID if in_id else RefusalReason.BAD_NAME
+            shown = f"{entry.id_shown} under the name {quoted(entry.name)}" if in_id else entry.name_shown
+            place = f"'{above}/{label}', from which DNS servers take {_ZONE_PLACES[label]}"
+            raise RefusedPort(reason, f"{shown} lies at {place}; choose another {'id' if in_id else 'name'}")
+
     def key(self, entry: Entry) -> str:
         """Return the entry's key."""
         return f"{self.prefix}/{entry.name.lower()}/{label_of(entry.id)}"
 
     def value(self, entry: Entry) -> str:
         """Return the entry's record. Raises ValueError for attributes that ``check`` refuses."""
-        return compact_json({"host": entry.address, "port": entry.port, **_fields(entry.attributes)})
+        return compact_json({"host": entry.address, "port": entry.port, **_fields(entry, self.ttl)})
 
     def id_of(self, key: str) -> str:
         """Return the id that the key was made of, where its label tells; else the label."""
@@ -154,28 +187,34 @@ def _boolean(text: str) -> bool:
     return _BOOLEANS[text]
 
 
+#: The longest TTL of a record, in seconds. Source: RFC 2181, 8.
+MAX_TTL = 2**31 - 1
+
 #: The fields of a record besides host and port, in its order, each with what reads its text. Source: CoreDNS,
-#: ``plugin/etcd/msg``. A priority and a weight have 16 bits in an SRV record (RFC 2782), a TTL has 31 (RFC 2181), and
-#: no name has more than 127 labels.
+#: ``plugin/etcd/msg``. A priority and a weight have 16 bits in an SRV record (RFC 2782), and no
+#: name has more than 127 labels.
 _FIELDS: Mapping[str, Callable[[str], object]] = {
     "priority": _number(65535),
     "weight": _number(65535),
     "text": _text,
     "mail": _boolean,
-    "ttl": _number(2**31 - 1),
+    "ttl": _number(MAX_TTL),
     "targetstrip": _number(127),
     "group": _text,
 }
 
 
-def _fields(attributes: Mapping[str, str]) -> dict[str, object]:
-    """Return the attributes that CoreDNS knows, in its types. An empty attribute counts as not given. Raises
-    ValueError, which names the first attribute that is wrong."""
-    fields = {}
+def _fields(entry: Entry, ttl: int) -> dict[str, object]:
+    """Return the attributes that CoreDNS knows, in its types. An empty attribute counts as not given. ``ttl`` counts if
+    the entry has none of its own; 0 stands for none. Raises ValueError, which names the first variable that is
+    wrong."""
+    fields: dict[str, object] = {}
     for name, read in _FIELDS.items():
-        if word := attributes.get(name, ""):
+        if word := entry.attributes.get(name, ""):
             try:
                 fields[name] = read(word)
             except ValueError as wrong:
-                raise ValueError(f"SERVICE_{name.upper()} {quoted(word)} must be {wrong}") from None
+                raise ValueError(f"{entry.variables[name]} {quoted(word)} must be {wrong}") from None
+        elif name == "ttl" and ttl:
+            fields[name] = ttl
     return fields

@@ -90,14 +90,20 @@ def warn_of_variables(*, empty: Sequence[str] = (), unknown: Mapping[str, str]) 
 
 
 def engine_for(
-    settings: Settings, effects: Effects, on_error: Callable[[], None] = lambda: None, patience: float = PATIENCE
+    settings: Settings,
+    effects: Effects,
+    on_error: Callable[[], None] = lambda: None,
+    patience: float = PATIENCE,
+    *,
+    name_needed: bool = True,
 ) -> Engine:
     """Return this host's engine. It connects at the first request, and calls ``on_error`` for each failed one. A pass
-    waits ``patience`` seconds for an inspect."""
+    waits ``patience`` seconds for an inspect. ``name_needed`` says whether nothing goes on without the engine's name,
+    if --hostname does not give one."""
     engine_settings = EngineSettings(settings.docker_host, effects.environment)
     return Engine(
         partial(effects.connect_engine, engine_settings),
-        Asking(effects.background, effects.clock, patience, name_needed=not settings.rules.owner),
+        Asking(effects.background, effects.clock, patience, name_needed=name_needed and not settings.rules.owner),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,
         where=engine_settings.url,
@@ -109,7 +115,7 @@ def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> Pas
     """Return what every pass over this registry has to do."""
     return PassSettings(
         rules=settings.rules,
-        layout=layout_for(uri, settings.value_format),
+        layout=layout_for(uri, settings.value_format, settings.record_ttl),
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,

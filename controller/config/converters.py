@@ -16,6 +16,7 @@ from model.keys import key_part_problem
 from model.layout import ValueFormat
 from model.metadata import split_tags
 from model.rules import Deregister, HealthRule
+from model.skydns import MAX_TTL
 
 #: Separates the values of an option that was given several times. No command line and no environment variable can
 #: contain this character.
@@ -38,6 +39,13 @@ def not_negative(text: str) -> int:
     if (number := whole(text)) < 0:
         raise ValueError("it must not be negative")
     return number
+
+
+def record_ttl(text: str) -> int:
+    """Convert to the TTL of a DNS record in seconds."""
+    if not 0 <= whole(text) <= MAX_TTL:
+        raise ValueError(f"it must be from 0 to {MAX_TTL} seconds")
+    return int(text)
 
 
 def seconds(text: str) -> float:

@@ -132,12 +132,27 @@ FLAGS = (
         new=True,
     ),
     Flag("log-format", "FORMAT", "Write the log as text or json.", "text", new=True),
-    Flag("log-level", "LEVEL", "Log from this level on: debug, info, warning or error.", "info", new=True),
+    Flag(
+        "log-level",
+        "LEVEL",
+        "Log from this level on: trace, debug, info, warning or error. With debug there is a line for each pass. With "
+        "trace, the client libraries also log each of their requests.",
+        "info",
+        new=True,
+    ),
     Flag(
         "value-format",
         "FORMAT",
         "Write the values of etcd:// and etcd3:// as hostport (HOST:PORT) or json.",
         "hostport",
+        new=True,
+    ),
+    Flag(
+        "record-ttl",
+        "SECONDS",
+        "Let DNS servers and their clients keep an answer from a skydns2:// or skydns3:// record this long, unless "
+        "SERVICE_TTL of the container says otherwise. With 0 the record does not say. By default it is 30 for "
+        "skydns3:// and 0 for skydns2://.",
         new=True,
     ),
     Flag(
@@ -227,6 +242,13 @@ SWITCHES = (
         new=True,
     ),
     Switch("all-bindings", "Register an entry for each published binding of a port, not only for the first.", new=True),
+    Switch(
+        "strict-names",
+        "Refuse a SERVICE_NAME that has anything but ASCII letters, digits and '-', and a SERVICE_ID that has anything "
+        "but these, '_', '.' and ':'. Also refuse names, and ids of one name, that differ from those of an older "
+        "container of this host in case alone.",
+        new=True,
+    ),
 )
 
 #: The environment variables that may hold the password for etcd. The first one that is set is used.

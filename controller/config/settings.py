@@ -87,6 +87,9 @@ class Settings:
     filters: tuple[tuple[str, str], ...]
     #: The format of values of etcd:// and etcd3:// registries (--value-format): by default registrator's ``host:port``.
     value_format: ValueFormat = ValueFormat.HOSTPORT
+    #: The TTL in seconds of DNS records whose containers set none (--record-ttl); 0 for none. None by default, which
+    #: means 30 for skydns3:// and 0 for skydns2://.
+    record_ttl: int | None = None
 
     @property
     def longest_wait(self) -> float:
@@ -110,9 +113,11 @@ class Settings:
             "deregister": _unless_default(rules.deregister, Deregister.ALWAYS),
             "health": _unless_default(rules.health, HealthRule.ANY),
             "all-bindings": _switch_text(rules.all_bindings),
+            "strict-names": _switch_text(rules.strict_names),
             "filter": " ".join(sorted(f"{name}={value}" for name, value in self.filters)),
             "ttl": str(self.lifetime.ttl or ""),
             "value-format": _unless_default(self.value_format, ValueFormat.HOSTPORT),
+            "record-ttl": "" if self.record_ttl is None else str(self.record_ttl),
         }
         return {name: text for name, text in given.items() if text}
 
@@ -164,6 +169,7 @@ def parse_settings(
             name for name in UNNEEDED_FLAGS if raw[name] and not (name == "resync" and interval < without_resync)
         ),
         value_format=parser.value_format(registries),
+        record_ttl=parser.record_ttl(registries),
         filters=parser.get_all("filter", converters.docker_filter),
     )
     if parser.problems:
@@ -211,6 +217,7 @@ def _rules(parser: _SettingsParser) -> Rules:
         deregister=parser.get("deregister", converters.deregister, Deregister.ALWAYS),
         health=parser.get("health", converters.health, HealthRule.ANY),
         all_bindings=bool(raw["all-bindings"]),
+        strict_names=bool(raw["strict-names"]),
     )
 
 
@@ -349,3 +356,15 @@ class _SettingsParser:
                 f"the values of {scheme}:// are always records for CoreDNS"
             )
         return value_format
+
+    def record_ttl(self, registries: tuple[RegistrySettings, ...]) -> int | None:
+        """Return the TTL of DNS records; None if none was given. It is a problem to give one if no registry has the
+        SkyDNS layout."""
+        record_ttl = self.get("record-ttl", converters.record_ttl, None)
+        any_skydns = any(each.uri.layout is LayoutKind.SKYDNS for each in registries)
+        if registries and record_ttl is not None and not any_skydns:
+            self.problems.append(
+                f"--record-ttl {record_ttl} applies to skydns2:// and skydns3:// only; "
+                f"the values of {registries[0].uri.scheme}:// have no TTL"
+            )
+        return record_ttl

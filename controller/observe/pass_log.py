@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from controller import logs
 from model.container import ContainerRef
-from model.plan import Action
+from model.plan import Action, Change
 from model.record import InnerPrefix
 from model.refusal import Refusal
 from model.report import Outcome, PassReport, PassResult, Result, Setback
@@ -15,8 +15,7 @@ from model.snapshot import UnknownContainer
 
 log = logs.logger("wharfinger.pass")
 
-#: The most characters of a value that are logged. An owner record grows with its host, and what others write can be of
-#: any length.
+#: The most characters of a value that are logged. What containers and others write can be of any length.
 VALUE_LIMIT = 300
 
 #: A change that the registry does not make is logged at its first try, and again after this many further tries, which
@@ -25,6 +24,9 @@ TRIES_PER_LINE = 60
 
 #: The most changes of one pass that were not made and have a log line each. One more line counts the others.
 MOST_LINES = 10
+
+#: The actions that write a document about the host, and no entry. Such a document is long and says little to people.
+_DOCUMENTS = frozenset({Action.RECORD, Action.NOTE})
 
 #: The most owners of an inner prefix that are logged.
 OWNER_LIMIT = 10
@@ -37,6 +39,9 @@ class PassLog:
         self._refusals: dict[tuple[str, ...], Refusal] = {}
         self._unknown: dict[ContainerRef, UnknownContainer] = {}
         self._failures = 0
+        #: When this pass began, and when the first of the passes that failed in a row began.
+        self._begun = 0.0
+        self._failing_since = 0.0
         self._held_back = 0
         self._settled = False
         #: How the last pass failed; None after a success.
@@ -46,10 +51,12 @@ class PassLog:
         self._inner: set[str] = set()
 
     def begun(self, now: float) -> None:
-        """Do nothing: the begin of a pass is not logged."""
+        """Log that a pass begins, for those who look for a pass that does not end."""
+        self._begun = now
+        log.debug("pass begins")
 
     def ended(self, report: PassReport, now: float, wait: float) -> None:
-        """Log what is new since the last pass."""
+        """Log what is new since the last pass, and at level debug what the pass did."""
         for outcome in report.outcomes:
             if outcome.result is Result.APPLIED:
                 _log_outcome(outcome)
@@ -63,7 +70,8 @@ class PassLog:
             self._log_inner_prefixes(report.inner)
         if report.replaced:
             log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
-        self._log_state(report, wait)
+        self._log_state(report, now, wait)
+        _log_pass(report, wait)
 
     def _log_refusals(self, now: dict[tuple[str, ...], Refusal]) -> None:
         before, self._refusals = self._refusals, now
@@ -123,7 +131,7 @@ class PassLog:
                 )
         self._inner |= {each.prefix for each in now}
 
-    def _log_state(self, report: PassReport, wait: float) -> None:
+    def _log_state(self, report: PassReport, now: float, wait: float) -> None:
         if report.result is PassResult.UNFINISHED:
             made = len(report.with_result(Result.APPLIED))
             left = len(report.outcomes) - made
@@ -131,16 +139,20 @@ class PassLog:
         elif not report.follows_host:
             self._log_failure(report, wait)
         elif self._failures or not self._settled:
-            message = "passes succeed again" if self._failures else "first pass succeeded"
             fields = {"owner": report.owner, "entries": report.plan.wanted, "refused": len(report.plan.refusals)}
             not_made = {"not_made": report.waiting} if report.waiting else {}
-            log.info(message, **fields, **not_made)
+            if self._failures:
+                after = round(max(0.0, now - self._failing_since), 1)
+                log.info("passes succeed again", after_seconds=after, failures=self._failures, **fields, **not_made)
+            else:
+                log.info("first pass succeeded", **fields, **not_made)
             self._failures, self._failure, self._settled = 0, None, True
 
     def _log_failure(self, report: PassReport, wait: float) -> None:
         """Log a failed pass. If the next pass follows at the normal interval, log this one only if it failed in another
         way than the pass before."""
         failure = report.result, report.problem
+        self._failing_since = self._failing_since if self._failures else self._begun
         self._failures += 1
         self._settled = False
         if report.outage or failure != self._failure:
@@ -185,10 +197,14 @@ def _log_not_made(outcomes: Sequence[Outcome]) -> None:
 def _log_outcome(outcome: Outcome) -> None:
     change = outcome.change
     fields = {"action": change.action.value, "key": change.key, "reason": change.reason.value}
-    if change.value:
-        fields["value"] = _shortened(change.value)
-    if change.before and change.before.value != change.value:
-        fields["before"] = _shortened(change.before.value)
+    if change.container_name:
+        fields["container"] = change.container_name
+    if change.container_id:
+        fields["container_id"] = change.container_id[:12]
+    if change.action in _DOCUMENTS:
+        log.debug("document to write", key=change.key, **_values(change))
+    else:
+        fields |= _values(change)
     if change.detail:
         fields["because"] = change.detail
     say: Callable[..., object] = log.debug if change.action is Action.RENEW else log.info
@@ -199,6 +215,33 @@ def _log_outcome(outcome: Outcome) -> None:
             log.info("key changed after it was read, the next pass decides again", detail=outcome.detail, **fields)
         case _:
             log.warning("change failed", result=outcome.result.value, detail=outcome.detail, **fields)
+
+
+def _values(change: Change) -> dict[str, str]:
+    """Return the fields that tell what the key shall hold, and what it held if that was something else."""
+    values = {"value": _shortened(change.value)} if change.value else {}
+    if change.before and change.before.value != change.value:
+        values["before"] = _shortened(change.before.value)
+    return values
+
+
+def _log_pass(report: PassReport, wait: float) -> None:
+    """Log at level debug what a pass read, planned and did, and how long each stage took."""
+    read = {"containers": report.containers, "keys": report.plan.own + report.plan.foreign, "own_keys": report.plan.own}
+    applied = len(report.with_result(Result.APPLIED))
+    log.debug(
+        "pass ended",
+        result=report.result.value,
+        seconds={stage.value: round(seconds, 4) for stage, seconds in report.seconds.items()},
+        **(read if report.planned else {}),
+        entries=report.plan.wanted,
+        in_sync=report.plan.in_sync,
+        refused=len(report.plan.refusals),
+        planned=len(report.plan.changes),
+        applied=applied,
+        consistent_read=report.consistent,
+        next_in_seconds=round(wait, 1),
+    )
 
 
 def _shortened(value: str) -> str:

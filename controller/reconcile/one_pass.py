@@ -403,6 +403,7 @@ class _Pass:
             outcomes,
             unknown=view.snapshot.unknown,
             excluded=wanted.excluded,
+            containers=len(view.snapshot.containers),
             seconds=self.seconds,
             setbacks=setbacks,
             held_deletes=decision.held_deletes,

@@ -80,12 +80,22 @@ def open_registry(
     return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_error, transports), lifetime, dry_run)
 
 
-#: How a layout of each kind is made of a prefix and the format of plain values.
-_LAYOUTS: Mapping[LayoutKind, Callable[[str, ValueFormat], Layout]] = MappingProxyType(
-    {LayoutKind.PLAIN: PlainLayout.under, LayoutKind.SKYDNS: lambda prefix, _: SkyDnsLayout(prefix)}
+#: How a layout of each kind is made of a prefix, the format of plain values and the TTL of DNS records.
+_LAYOUTS: Mapping[LayoutKind, Callable[[str, ValueFormat, int], Layout]] = MappingProxyType(
+    {
+        LayoutKind.PLAIN: lambda prefix, value_format, _: PlainLayout.under(prefix, value_format),
+        LayoutKind.SKYDNS: lambda prefix, _, record_ttl: SkyDnsLayout(prefix, record_ttl),
+    }
 )
 
+#: The TTL of DNS records in seconds if --record-ttl is not given; 0 for none. By v2, registrator's records stay as they
+#: are. By v3 there is no registrator to be equal to, and without a TTL an answer of CoreDNS is valid for 300 seconds.
+_RECORD_TTL: Mapping[Api, int] = MappingProxyType({Api.ETCD_V2: 0, Api.ETCD_V3: 30})
 
-def layout_for(uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPORT) -> Layout:
-    """Return the layout of a URI's service entries. ``value_format`` is how values of the plain layout look."""
-    return _LAYOUTS[uri.layout](uri.prefix, value_format)
+
+def layout_for(
+    uri: RegistryUri, value_format: ValueFormat = ValueFormat.HOSTPORT, record_ttl: int | None = None
+) -> Layout:
+    """Return the layout of a URI's service entries. ``value_format`` is how values of the plain layout look.
+    ``record_ttl`` is the TTL of DNS records in seconds, 0 for none; None means the default of the URI's API."""
+    return _LAYOUTS[uri.layout](uri.prefix, value_format, _RECORD_TTL[uri.api] if record_ttl is None else record_ttl)

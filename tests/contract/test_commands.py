@@ -257,12 +257,12 @@ def _has_had_a_pass(agent: Agent) -> bool:
 
 
 def test_the_password_is_in_no_log_and_no_metric(host: Host) -> None:
-    """This holds with the log level debug, both while the registry works and while it is down."""
+    """This holds with the log level trace, both while the registry works and while it is down."""
     host.runs("a")
     for uri in (host.uri, f"etcd://127.0.0.1:{free_ports(1)[0]}/services"):
         agent = Agent(
             f"unix://{host.socket}",
-            "--log-level=debug",
+            "--log-level=trace",
             "--interval=0.1",
             uri,
             log_path=host.folder / "agent.log",

@@ -147,6 +147,17 @@ def test_a_claim_does_not_end_while_a_late_create_has_brought_its_key_back(good:
     assert results(registry, evolve(without, absent=("/services/other", custom))) == [Result.APPLIED]
 
 
+def test_any_number_of_keys_is_created_only_while_there_is_none_that_they_would_hide(good: EtcdServer) -> None:
+    """Somebody created the key above one of them after the registry was read. All others are created."""
+    registry = registry_at(good)
+    above = [f"/services/web{number}" for number in range(300)]
+    assert results(registry, create(above[7])) == [Result.APPLIED]
+    creates = [evolve(create(f"{each}/x"), absent=(each, f"{each}-")) for each in above]
+    expected = [Result.CONFLICT if number == 7 else Result.APPLIED for number in range(300)]
+    assert results(registry, *creates) == expected
+    assert f"{above[7]}/x" not in read(registry)
+
+
 def test_many_claims_end_at_once_whatever_etcd_takes_in_one_transaction(good: EtcdServer, small: EtcdServer) -> None:
     """The record is written on the condition that the keys of the ended claims are absent. Where etcd takes too few
     operations in one transaction for that, the record is written without the condition."""

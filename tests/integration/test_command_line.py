@@ -81,7 +81,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(host: Host) -> None:
             f"~ {host.prefix}/{changed}  192.0.2.9:9 -> {right[changed]}  (changed)",
             f"- {host.prefix}/{ghost}  192.0.2.8:8  (orphan)",
             f"+ {host.prefix}/{new}  {right[new]}  (new)",
-            "! evil 9000/tcp  SERVICE_NAME '../evil' has the path part '..'  (bad-name)",
+            "! evil 9000/tcp  environment variable SERVICE_NAME '../evil' has the path part '..'  (bad-name)",
             "Plan: 1 to create, 1 to update, 1 to delete, 1 in sync, 1 refused.",
         ]
     assert host.etcd.index() == index

@@ -93,8 +93,9 @@ def test_a_container_that_asks_for_the_id_of_a_neighbour_is_refused(host: Host) 
         host.engine.docker("run", "-d", "--name", name, "-P", flag, text.format(owner=host.owner), "worker:1")
     done = host.reconcile()
     assert host.keys() == {}
-    for name in ASKING:
-        assert f"! {name} 9000/tcp  SERVICE_ID" in done.stdout
+    for name, (flag, text) in ASKING.items():
+        kind, variable = "label" if flag == "-l" else "environment variable", text.partition("=")[0]
+        assert f"! {name} 9000/tcp  {kind} {variable} '" in done.stdout
         assert f"and this is '{name}'  (bad-id)" in done.stdout
     host.start("victim")
     for act, keys in (("kill", set()), ("start", {host.key("victim")})):

@@ -351,14 +351,21 @@ def test_every_allowed_character_is_read_back_as_it_was_written(etcd: EtcdServer
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ("-e SERVICE_NAME=../evil", "SERVICE_NAME '../evil' has the path part '..'"),
-        ("-e SERVICE_9000_ID=core-99:other:80", "has the form of an id of host 'core-99', which would remove it"),
+        (
+            "-l SERVICE_9000_tcp_Name=../evil -e SERVICE_NAME=good",
+            "label SERVICE_9000_tcp_Name '../evil' has the path part '..'",
+        ),
+        (
+            "-e SERVICE_9000_ID=core-99:other:80 -l SERVICE_ID=good",
+            "environment variable SERVICE_9000_ID 'core-99:other:80' has the form of an id of host 'core-99', which",
+        ),
     ],
     ids=["name", "id"],
 )
 def test_a_key_from_before_a_rule_goes_with_the_reason_refused(host: Host, flags: str, says: str) -> None:
     """An earlier version registered a port that this version refuses. The dry run shows that its key will be deleted,
-    and why. The pass deletes the key, and does not count the delete as drift."""
+    and why, with the label or variable that was really set. The pass deletes the key, and does not count the delete as
+    drift."""
     host.start("old", flags=flags)
     host.start("other")
     host.store.put(f"{host.prefix}/{host.key('old')}", "192.0.2.1:1")

@@ -55,18 +55,18 @@ def test_every_record_that_is_written_can_be_read_by_coredns(dns: DnsHost) -> No
     dns.start("web", flags="-e SERVICE_PRIORITY=10 -e SERVICE_WEIGHT=20 -l SERVICE_TTL=60 -e SERVICE_REGION=eu")
     dns.start("one", flags="-e SERVICE_ID=db-1 -e SERVICE_NAME=Team/DB -e SERVICE_TEXT=a,b -e SERVICE_MAIL=true")
     dns.start("two", flags="-e SERVICE_ID=db.2 -e SERVICE_9000_GROUP=g -e SERVICE_TARGETSTRIP=1")
-    dns.start("high", flags="-e SERVICE_PRIORITY=high")
-    dns.start("dotted", flags="-e SERVICE_NAME=a.b")
+    dns.start("high", flags="-e SERVICE_PRIORITY=1 -l SERVICE_9000_Priority=high")
+    dns.start("dotted", flags="-e SERVICE_9000_tcp_NAME=a.b")
     done = dns.reconcile(*NAMED)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "SERVICE_PRIORITY 'high' must be a whole number from 0 to 65535  (bad-attribute)" in done.stdout
-    assert "the service's name 'a.b' is no DNS label" in done.stdout
-    host, services = dns.engine.address, dns.services()
+    assert "  label SERVICE_9000_Priority 'high' must be a whole number from 0 to 65535  (bad-attribute)" in done.stdout
+    assert "  environment variable SERVICE_9000_tcp_NAME 'a.b' is no DNS label" in done.stdout
+    host, services, ttl = dns.engine.address, dns.services(), 30 if dns.api == 3 else 0
     (hashed,) = (name for name in services if name.startswith("db-2--"))
     assert services == {
         "core-01--web--9000.worker.cluster.local": Service(host, dns.port("web"), priority=10, weight=20, ttl=60),
-        "db-1.db.team.cluster.local": Service(host, dns.port("one"), text="a,b", mail=True),
-        hashed: Service(host, dns.port("two"), targetstrip=1, group="g"),
+        "db-1.db.team.cluster.local": Service(host, dns.port("one"), text="a,b", mail=True, ttl=ttl),
+        hashed: Service(host, dns.port("two"), ttl=ttl, targetstrip=1, group="g"),
     }
     assert dns.reconcile(*NAMED, "--exit-code").returncode == 0
 
@@ -108,6 +108,68 @@ def test_a_rename_moves_the_record(dns: DnsHost) -> None:
     dns.engine.docker("rename", "web", "Web.1")
     slug = "worker/core-01-web-1-9000--"
     wait_until(lambda: [key.startswith(slug) for key in list(dns.keys())] == [True], what="the key of the new name")
+
+
+#: Flags of containers whose record would be about the zone itself, and how the refusal of each begins.
+ABOUT_THE_ZONE = {
+    "server": ("-e SERVICE_NAME=dns/ns", "environment variable SERVICE_NAME 'dns/ns' lies at 'dns/ns', from which"),
+    "loud": ("-l SERVICE_NAME=DNS/NS/a", "label SERVICE_NAME 'DNS/NS/a' lies at 'dns/ns'"),
+    "split": ("-e SERVICE_NAME=dns -l SERVICE_ID=ns", "label SERVICE_ID 'ns' under the name 'dns' lies at 'dns/ns'"),
+    "apex": ("-e SERVICE_9000_NAME=dns/apex", "environment variable SERVICE_9000_NAME 'dns/apex' lies at 'dns/apex'"),
+    "stub": ("-e SERVICE_NAME=dns/stub/com/example", "take the name servers to which they forward queries for other"),
+    "deep": ("-e SERVICE_NAME=team/dns/ns", "environment variable SERVICE_NAME 'team/dns/ns' lies at 'dns/ns'"),
+}
+
+
+@on_both("dns")
+def test_no_container_becomes_the_name_server_of_a_zone(dns: DnsHost) -> None:
+    """Names at which CoreDNS and SkyDNS look for the zone's own records are refused. A service called `dns` is not."""
+    for name, (flags, _) in ABOUT_THE_ZONE.items():
+        dns.start(name, flags=flags)
+    dns.start("resolver", flags="-e SERVICE_NAME=dns")
+    done = dns.reconcile(*NAMED)
+    for name, (_, why) in ABOUT_THE_ZONE.items():
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"! {name} "))
+        assert why in line
+    assert dns.keys().keys() == {"dns/core-01--resolver--9000"}
+
+
+@on_both("dns")
+def test_a_record_does_not_hide_one_that_is_there(dns: DnsHost) -> None:
+    """A key below or above another host's key is refused while that key is there. Otherwise the lower one hides the
+    upper one in CoreDNS."""
+    theirs = {"shop/cart": '{"host":"192.0.2.2","port":1}', "team/app/core-01--upper--9000/x": "{}"}
+    for key, value in theirs.items():
+        dns.store.put(f"{dns.prefix}/{key}", value)
+    dns.start("lower", flags="-e SERVICE_NAME=shop/cart")
+    dns.start("deep", flags="-e SERVICE_NAME=Shop/Cart/deep -e SERVICE_ID=x")
+    dns.start("upper", flags="-e SERVICE_NAME=team/app")
+    dns.start("beside", flags="-e SERVICE_NAME=shop")
+    dns.agent(*NAMED)
+    left = {*theirs, "shop/core-01--beside--9000"}
+    wait_until(lambda: dns.keys().keys() == left, what="the key that is in nobody's way")
+    done = dns.reconcile(*NAMED, "--dry-run")
+    refused = [line for line in done.stdout.splitlines() if line.endswith("(conflict)")]
+    assert [line.split()[1] for line in refused] == ["deep", "lower", "upper"]
+    assert f"while there is '{dns.prefix}/shop/cart'" in refused[0]
+    dns.store.delete(f"{dns.prefix}/shop/cart")
+    wait_until(lambda: len(dns.keys()) == 4, what="the keys for which there is room now")
+
+
+@pytest.mark.parametrize("dns", [3], indirect=True)
+def test_the_first_pass_after_an_upgrade_gives_each_record_its_ttl(dns: DnsHost) -> None:
+    """The records of an older version have no TTL. Each becomes one of 30 seconds by an update, also under a custom id
+    that only the owner record knows. SERVICE_TTL has precedence."""
+    dns.start("web")
+    dns.start("custom", flags="-e SERVICE_ID=db.1")
+    dns.start("own", flags="-e SERVICE_TTL=7")
+    without = dns.reconcile(*NAMED, "--record-ttl", "0")
+    assert "3 to create" in without.stdout
+    assert sorted(each.ttl for each in dns.services().values()) == [0, 0, 7]
+    done = dns.reconcile(*NAMED)
+    assert "Plan: 0 to create, 2 to update, 0 to delete, 1 in sync, 0 refused." in done.stdout
+    assert sorted(each.ttl for each in dns.services().values()) == [7, 30, 30]
+    assert dns.reconcile(*NAMED, "--exit-code").returncode == 0
 
 
 @on_both("host")

@@ -279,6 +279,23 @@ def test_the_environment_file_sets_only_variables_that_exist() -> None:
     assert parse_uri(value(NATIVE, "Environment").removeprefix(f"{REGISTRY}=")).endpoints == (("127.0.0.1", 2379),)
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        *((unit, "#Environment=WHARFINGER_STRICT_NAMES=true") for unit in (*AGENTS_ON_FLEET, NATIVE)),
+        (MANIFESTS / "systemd/wharfinger.env", "#WHARFINGER_STRICT_NAMES=true"),
+        (COMPOSE, '# WHARFINGER_STRICT_NAMES: "true"'),
+    ],
+    ids=lambda part: part.name if isinstance(part, Path) else "",
+)
+def test_strict_names_are_commented_out_in_each_manifest_of_the_agent(file: Path, line: str) -> None:
+    """An operator turns them on by removing the comment sign. A unit that starts a container hands the variable on."""
+    assert line in (each.strip() for each in file.read_text().splitlines())
+    assert environment_variable("strict-names") in line
+    if file in AGENTS_ON_FLEET:
+        assert " --env WHARFINGER_STRICT_NAMES " in value(file, "ExecStart").partition(IMAGE)[0]
+
+
 # The command lines
 
 

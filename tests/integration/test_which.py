@@ -154,7 +154,8 @@ def test_a_container_or_a_flag_selects_the_network_whose_address_is_registered(n
         assert done.returncode == 0, done.stderr
         assert host.keys() == expected(plain=address(host, "plain", plain), side=side, **told)
         assert refusals(done.stdout) == {
-            "alone": "9000/tcp  container 'alone' is not on the network 'back'  (no-address)"
+            "alone": "9000/tcp  container 'alone' is not on the network 'back', "
+            "which environment variable SERVICE_NETWORK asks for  (no-address)"
         }
 
 

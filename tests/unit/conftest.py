@@ -27,14 +27,16 @@ settings.load_profile("patient")
 def logging_restored() -> Iterator[None]:
     """Restore the logging and the hooks after the test, because they belong to the whole process."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    levels = {name: logging.getLogger(name).level for name in (None, "wharfinger", "etcd.client", "urllib3")}
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning
     yield
     for handler in root.handlers:
         if handler not in handlers:
             handler.close()
     root.handlers[:] = handlers
-    root.setLevel(level)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     structlog.reset_defaults()
     logging.captureWarnings(False)
     sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning = hooks

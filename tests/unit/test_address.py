@@ -62,7 +62,7 @@ def address(given: Container, *peers: Container, service_network: object = "", *
     ``service_network`` is the container's SERVICE_NETWORK, and ``rule_fields`` are fields of AddressRules."""
     book = book_of(given, *peers, **rule_fields)
     (port,) = service_ports(given, internal=book.rules.internal, family=book.rules.family)
-    return book.address_of(given, port, str(service_network))
+    return book.address_of(given, port, str(service_network), "SERVICE_NETWORK")
 
 
 def book_of(*containers: Container, **rule_fields: object) -> AddressBook:
@@ -286,10 +286,13 @@ def test_the_named_network_decides_which_own_address_is_registered(
 def test_a_port_without_an_address_on_the_named_network_is_refused(
     given: Container, peers: list[Container], network: str, rules: dict[str, object], detail: str
 ) -> None:
-    """The refusal names the network, and the container whose address on it would have been registered."""
+    """The refusal names the network, what asks for it, and the container whose address on it would have been
+    registered."""
     with pytest.raises(RefusedPort) as refused:
         address(given, *peers, service_network=network, **{**INTERNAL, **rules})
-    assert (refused.value.reason, refused.value.detail) == (RefusalReason.NO_ADDRESS, detail)
+    asker = "SERVICE_NETWORK" if network else "--network"
+    expected = f"{detail}, which {asker} asks for" if "on the network" in detail else detail
+    assert (refused.value.reason, refused.value.detail) == (RefusalReason.NO_ADDRESS, expected)
 
 
 # --ip-family.

@@ -265,10 +265,34 @@ def test_a_network_can_be_named_for_one_port() -> None:
     assert addresses_by_id(result) == {"core-01:web:80": "172.31.0.2:80", "core-01:web:82": "172.17.0.2:82"}
     (refusal,) = result.refusals
     assert (str(refusal.port), refusal.reason) == ("81/tcp", RefusalReason.NO_ADDRESS)
-    assert refusal.detail == "container 'web' is not on the network 'gone'"
+    asked_for = "which environment variable SERVICE_81_NETWORK asks for"
+    assert refusal.detail == f"container 'web' is not on the network 'gone', {asked_for}"
 
 
 # Ports that are refused.
+
+
+@pytest.mark.parametrize(
+    ("web", "detail"),
+    [
+        (
+            container(publish={"80/tcp": "0.0.0.0:80", "81/tcp": "0.0.0.0:81"}, labels={"SERVICE_name": "a//b"}),
+            "label SERVICE_name 'a//b', which makes 'a//b-80', has the path part ''",
+        ),
+        (
+            container(publish={"80/tcp": "0.0.0.0:80"}, labels={"SERVICE_NAME": ""}, image="registry/_x:1"),
+            "the image's name '_x' has a part that begins with '_', which etcd hides: '_x'",
+        ),
+        (
+            container("a" * 250, publish={"80/tcp": "0.0.0.0:80"}, labels={"SERVICE_ID": ""}),
+            f"the default id 'core-01:{'a' * 92}'… has a part longer than 255 bytes",
+        ),
+    ],
+)
+def test_a_refusal_tells_what_was_set_and_what_was_not(web: Container, detail: str) -> None:
+    """The detail has the variable as the container spells it, and what the program adds to its value. An empty variable
+    counts as not set."""
+    assert desired_state(web).refusals[0].detail == detail
 
 
 @pytest.mark.parametrize(
@@ -276,6 +300,8 @@ def test_a_network_can_be_named_for_one_port() -> None:
     [
         ("SERVICE_NAME=../evil", RefusalReason.BAD_NAME, "SERVICE_NAME '../evil'"),
         ("SERVICE_NAME=_x", RefusalReason.BAD_NAME, "hides"),
+        ("SERVICE_80_NAME=_x", RefusalReason.BAD_NAME, "environment variable SERVICE_80_NAME '_x' has a part that"),
+        ("SERVICE_80_tcp_ID=a//b", RefusalReason.BAD_ID, "environment variable SERVICE_80_tcp_ID 'a//b' has the path"),
         ("SERVICE_ID=../../other/victim", RefusalReason.BAD_ID, "SERVICE_ID '../../other/victim'"),
         ("SERVICE_ID=core-02:web:80", RefusalReason.BAD_ID, "host 'core-02'"),
         ("SERVICE_ID=a/core-02:web:80:udp", RefusalReason.BAD_ID, "host 'core-02'"),
@@ -760,3 +786,78 @@ def test_a_duplicate_takes_no_room_in_the_owner_record() -> None:
     result = desired_state(*same, *others)
     assert len(result.entries) == claims
     assert {each.reason for each in result.refusals} == {RefusalReason.DUPLICATE}
+
+
+# --strict-names.
+
+STRICT = evolve(rules(), strict_names=True)
+
+
+@pytest.mark.parametrize(
+    ("env", "refused"),
+    [
+        ("SERVICE_NAME=x {server {}}", "bad-name"),
+        ("SERVICE_80_NAME=a/b/c", "bad-name"),
+        ("SERVICE_NAME=a.b", "bad-name"),
+        ("SERVICE_80_TCP_ID=*", "bad-id"),
+        ("SERVICE_ID=a/b", "bad-id"),
+        ("SERVICE_ID=db.1_x:2", None),
+        ("SERVICE_NAME=Web-2", None),
+        ("SERVICE_TAGS=*", None),
+    ],
+)
+def test_strict_names_judge_what_a_container_chooses(env: str, refused: str | None) -> None:
+    """Without the flag, all of these are registered. With it, the detail names the variable and the flag."""
+    web = container(publish=WEB, env=(env,))
+    assert desired_state(web).refusals == ()
+    refusals = desired_state(web, under=STRICT).refusals
+    assert [each.reason.value for each in refusals] == ([refused] if refused else [])
+    for each in refusals:
+        assert each.detail.startswith(f"environment variable {env.partition('=')[0]} {env.partition('=')[2]!r} has the")
+        assert "--strict-names allows only" in each.detail
+
+
+@pytest.mark.parametrize("image", ["my_app", "registry.example:5000/team/my.app:1", "my__app@sha256:0123"])
+def test_strict_names_do_not_judge_what_comes_from_the_image_or_the_engine(image: str) -> None:
+    """The engine allows only harmless characters in the name of an image or a container."""
+    assert desired_state(container("we_b.1", publish=WEB, image=image), under=STRICT).refusals == ()
+
+
+@pytest.mark.parametrize(
+    ("older", "younger", "reason", "detail"),
+    [
+        ("NAME=txt ID=a", "NAME=TXT ID=b", "bad-name", "environment variable SERVICE_NAME 'TXT' differs in case alone"),
+        ("NAME=TXT ID=a", "NAME=txt ID=b", "bad-name", "environment variable SERVICE_NAME 'txt' differs in case alone"),
+        ("NAME=Nginx ID=a", "TAGS=x", "bad-name", "the image's name 'nginx' differs in case alone from 'Nginx' of"),
+        ("TAGS=x", "80_NAME=NGINX", "bad-name", "environment variable SERVICE_80_NAME 'NGINX' differs in case alone"),
+        ("ID=db", "80_ID=Db", "bad-id", "environment variable SERVICE_80_ID 'Db' differs in case alone from 'db' of"),
+    ],
+)
+def test_strict_names_refuse_the_younger_of_two_that_differ_in_case_alone(
+    older: str, younger: str, reason: str, detail: str
+) -> None:
+    """The older container keeps its name or id, also one without an address. The detail names both containers'
+    spellings. Without the flag both are registered."""
+    both = container_with_metadata("old", 0, older), container_with_metadata("new", 1, younger)
+    assert desired_state(*both).refusals == ()
+    (refusal,) = desired_state(*both, under=STRICT).refusals
+    assert (refusal.container.name, refusal.reason.value) == ("new", reason)
+    assert refusal.detail.startswith(detail)
+    assert refusal.detail.endswith(" of container 'old', and --strict-names does not allow that")
+    unaddressed = desired_state(*both, under=evolve(STRICT, address=UNADDRESSED.address))
+    assert [each.reason.value for each in unaddressed.refusals] == ["no-address", reason]
+
+
+def test_strict_names_leave_equal_names_and_default_ids_alone() -> None:
+    """Many containers share a name. Two names of one container that have equal letters are judged by port, the lower
+    first. A refused spelling does not count. The ids of containers whose names differ in case alone are the engine's
+    choice."""
+    result = desired_state(
+        container_with_metadata("web", 0, "80_NAME=app 81_NAME=App", "80/tcp", "81/tcp"),
+        container_with_metadata("Web", 1, "80_NAME=app"),
+        container_with_metadata("bad", 2, "NAME=API ID=*"),
+        container_with_metadata("good", 3, "NAME=api"),
+        under=STRICT,
+    )
+    assert names_and_ids(result) == ["api/core-01:good:80", "app/core-01:Web:80", "app/core-01:web:80"]
+    assert refused_ports(result) == [("web", "81/tcp", "bad-name"), ("bad", "80/tcp", "bad-id")]

@@ -137,12 +137,20 @@ def test_failed_requests_are_reported_member_by_member(scheme: str) -> None:
         ("etcd://a/services", PlainLayout("/services", ValueFormat.JSON)),
         ("etcd3s://a", PlainLayout("", ValueFormat.JSON)),
         ("skydns2://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
-        ("skydns3s://a/cluster.local", SkyDnsLayout("/skydns/local/cluster")),
+        ("skydns3s://a/cluster.local", SkyDnsLayout("/skydns/local/cluster", 30)),
     ],
 )
 def test_the_scheme_says_which_layout(uri: str, layout: Layout) -> None:
     """The value format applies to plain values only, whatever the API."""
     assert layout_for(parse_uri(uri), ValueFormat.JSON) == layout
+
+
+@pytest.mark.parametrize(("record_ttl", "of_v2", "of_v3"), [(None, 0, 30), (0, 0, 0), (60, 60, 60)])
+def test_records_have_a_ttl_by_default_only_by_v3(record_ttl: int | None, of_v2: int, of_v3: int) -> None:
+    """By v2 the records are registrator's."""
+    for scheme, ttl in (("skydns2", of_v2), ("skydns3", of_v3)):
+        layout = layout_for(parse_uri(f"{scheme}://a/cluster.local"), record_ttl=record_ttl)
+        assert layout == SkyDnsLayout("/skydns/local/cluster", ttl)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from model.keys import MAX_PART_BYTES, ancestors, by_number, key_part_problem, quoted
+from model.keys import (
+    MAX_PART_BYTES,
+    ancestors,
+    by_number,
+    key_part_problem,
+    quoted,
+    strict_id_problem,
+    strict_name_problem,
+)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +105,42 @@ def test_numbers_in_text_are_sorted_by_their_size(in_order: list[str]) -> None:
     """Only ASCII digits are numbers. Different texts of the same numbers have an order, too."""
     backwards = in_order[::-1]
     assert sorted(backwards, key=by_number) == in_order
+
+
+@pytest.mark.parametrize("text", ["web", "WEB-2", "0", "-", "a" * 1000])
+def test_strict_names_allow_letters_digits_and_dashes(text: str) -> None:
+    """Ids may have these characters, too."""
+    assert strict_name_problem(text) is None
+    assert strict_id_problem(text) is None
+
+
+@pytest.mark.parametrize("text", ["core-01:web:80", "a_b", "db.1", "_.:"])
+def test_strict_ids_may_also_have_underscores_dots_and_colons(text: str) -> None:
+    """Names may not."""
+    assert strict_id_problem(text) is None
+    assert strict_name_problem(text) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "character"),
+    [
+        ("x {server {}} server {}", " "),
+        ("*", "*"),
+        ('a"b', '"'),
+        ("a'b", "'"),
+        ("a/b/c", "/"),
+        ("a;b", ";"),
+        ("$(id)", "$"),
+        ("{{.}}", "{"),
+        ("web\n", "\n"),
+        ("caf\u00e9", "\u00e9"),
+        ("\u0661", "\u0661"),
+        ("\u212a", "\u212a"),
+        ("web\u200b", "\u200b"),
+    ],
+)
+def test_strict_names_and_ids_have_no_other_character(text: str, character: str) -> None:
+    """The problem names the first such character. Letters and digits of other scripts are not allowed."""
+    expected = f"has the character {character!r}, and --strict-names allows only ASCII letters, digits"
+    assert (strict_name_problem(text) or "").startswith(expected)
+    assert (strict_id_problem(text) or "").startswith(expected)

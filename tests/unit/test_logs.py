@@ -82,13 +82,26 @@ def test_a_line_of_json_has_the_same(written: Callable[[], str]) -> None:
     assert line == {"event": "port refused", "level": "warning", "logger": "wharfinger.test", "port": "80/tcp"}
 
 
-@pytest.mark.parametrize(("level", "count"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+@pytest.mark.parametrize(("level", "count"), [("trace", 4), ("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
 def test_lines_below_the_level_are_left_out(written: Callable[[], str], level: str, count: int) -> None:
     """A level includes the more severe ones."""
     log = configured("text", level)
     for say in (log.debug, log.info, log.warning, log.error):
         say("said")
     assert len(written().splitlines()) == count
+
+
+@pytest.mark.parametrize(("level", "heard"), [("trace", 5), ("debug", 1), ("info", 1), ("warning", 1), ("error", 0)])
+def test_what_libraries_say_of_each_request_is_heard_at_level_trace_alone(
+    written: Callable[[], str], level: str, heard: int
+) -> None:
+    """That includes the errors that some of them log about each failed request. Their warnings are always heard."""
+    configured("text", level)
+    for name in ("docker.auth", "etcd.client", "urllib3.connectionpool"):
+        logging.getLogger(name).debug("asking")
+    logging.getLogger("etcd.client").error("it failed")
+    logging.getLogger("asyncio").warning("odd")
+    assert len(written().splitlines()) == heard
 
 
 @pytest.mark.parametrize("colour", [False, True], ids=["plain", "coloured"])

@@ -68,7 +68,26 @@ def test_metadata_for_a_protocol_applies_to_that_protocol_only(
 def test_a_label_for_the_port_does_not_beat_a_variable_for_its_protocol() -> None:
     """The closest key wins, whether it is a label or a variable."""
     found = metadata_for(PortId(53, "udp"), ["SERVICE_53_UDP_ID=u"], {"SERVICE_53_ID": "p", "SERVICE_ID": "g"})
-    assert found == Metadata({"id": "u"}, frozenset({"id"}))
+    variable = "environment variable SERVICE_53_UDP_ID"
+    assert found == Metadata({"id": "u"}, {"id": variable}, frozenset({"id"}))
+
+
+@pytest.mark.parametrize(
+    ("env", "labels", "variables"),
+    [
+        (["SERVICE_NAME=a"], {}, {"name": "environment variable SERVICE_NAME"}),
+        (["SERVICE_NAME=a"], {"SERVICE_NAME": "b"}, {"name": "label SERVICE_NAME"}),
+        (["SERVICE_80_NAME=a"], {"SERVICE_NAME": "b"}, {"name": "environment variable SERVICE_80_NAME"}),
+        (["SERVICE_80_tcp_Id=a"], {}, {"id": "environment variable SERVICE_80_tcp_Id"}),
+        ([], {"SERVICE_ID": "a", "SERVICE_Id": "b"}, {"id": "label SERVICE_Id"}),
+        ([], {"SERVICE_81_ID": "a", "SERVICE_80_ttl": "b"}, {"ttl": "label SERVICE_80_ttl"}),
+    ],
+)
+def test_the_variable_that_counts_is_told_as_the_container_spells_it(
+    env: list[str], labels: dict[str, str], variables: dict[str, str]
+) -> None:
+    """A message can name the variable that has to be corrected, and whether it is a label."""
+    assert metadata_for(PortId(80, "tcp"), env, labels).variables == variables
 
 
 def test_attributes_are_all_metadata_besides_name_id_and_tags() -> None:

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from controller.observe.pass_log import PassLog
 from model.guard import HeldDelete
-from model.plan import Change
+from model.plan import Action, Change
 from model.record import InnerPrefix
 from model.refusal import RefusalReason
-from model.report import Outcome, PassReport, PassResult, Result
+from model.report import Outcome, PassReport, PassResult, Result, Stage
 from model.snapshot import Presence
 from model.take_over import LivenessWait
 from tests.support.reports import (
@@ -31,6 +31,9 @@ from tests.support.reports import (
 
 Line = dict[str, Any]
 
+#: The lines about every pass.
+EVERY_PASS = ("pass begins", "pass ended")
+
 KEY = "/services/web/core-01:web:80"
 IDLE = planned()
 
@@ -41,11 +44,15 @@ class CapturedPassLog:
     def __init__(self) -> None:
         self._pass_log = PassLog()
 
-    def lines(self, report: PassReport, wait: float = 1.0) -> list[Line]:
-        """Return the lines that are logged about this pass."""
+    def lines(self, report: PassReport, wait: float = 1.0, begun: float = 0.0, ended: float = 0.0) -> list[Line]:
+        """Return the lines that are logged about this pass, without the two that every pass has."""
+        return [line for line in self.all_lines(report, wait, begun, ended) if line["event"] not in EVERY_PASS]
+
+    def all_lines(self, report: PassReport, wait: float = 1.0, begun: float = 0.0, ended: float = 0.0) -> list[Line]:
+        """Return all lines that are logged about this pass."""
         with capture_logs() as lines:
-            self._pass_log.begun(0.0)
-            self._pass_log.ended(report, 0.0, wait)
+            self._pass_log.begun(begun)
+            self._pass_log.ended(report, ended, wait)
         return [dict(line) for line in lines]
 
 
@@ -69,12 +76,24 @@ def test_the_first_success_is_logged_once() -> None:
 @pytest.mark.parametrize(
     ("change", "fields"),
     [
-        (added(KEY, "10.0.0.1:80"), {"action": "create", "reason": "new", "value": "10.0.0.1:80"}),
+        (
+            added(KEY, "10.0.0.1:80"),
+            {"action": "create", "reason": "new", "value": "10.0.0.1:80", "container_id": "id-web"},
+        ),
         (
             altered(KEY, "10.0.0.1:80", "10.0.0.1:81"),
-            {"action": "update", "reason": "changed", "value": "10.0.0.1:81", "before": "10.0.0.1:80"},
+            {
+                "action": "update",
+                "reason": "changed",
+                "value": "10.0.0.1:81",
+                "before": "10.0.0.1:80",
+                "container_id": "id-web",
+            },
         ),
-        (removed(KEY, "10.0.0.1:80"), {"action": "delete", "reason": "gone", "before": "10.0.0.1:80"}),
+        (
+            removed(KEY, "10.0.0.1:80"),
+            {"action": "delete", "reason": "gone", "before": "10.0.0.1:80", "container": "core-01:web:80"},
+        ),
     ],
     ids=["create", "update", "delete"],
 )
@@ -83,6 +102,48 @@ def test_a_change_is_logged_with_its_reason(log: CapturedPassLog, change: Change
     assert log.lines(planned(change)) == [
         {"event": "change applied", "log_level": "info", "key": KEY, **fields},
     ]
+
+
+@pytest.mark.parametrize(
+    ("named", "fields"),
+    [
+        (("", ""), {}),
+        (("0123456789abcdef", ""), {"container_id": "0123456789ab"}),
+        (("", "web"), {"container": "web"}),
+        (("0123456789abcdef", "web"), {"container": "web", "container_id": "0123456789ab"}),
+    ],
+)
+def test_a_change_is_logged_with_its_container(log: CapturedPassLog, named: tuple[str, str], fields: Line) -> None:
+    """The line has the container's name and the beginning of its id, as far as they are known."""
+    (line,) = log.lines(planned(evolve(added(KEY), container_id=named[0], container_name=named[1])))
+    assert {name: text for name, text in line.items() if name.startswith("container")} == fields
+
+
+def test_every_pass_has_two_lines_at_level_debug(log: CapturedPassLog) -> None:
+    """They say that it begins, and what it read, planned and did. A pass that failed before it had a plan read nothing
+    that it could tell."""
+    seconds = {Stage.DOCKER: 0.00123, Stage.APPLY: 0.5}
+    report = planned(added(KEY), renewed(f"{KEY}1"), wanted=3, in_sync=2, own=4, foreign=5, seconds=seconds)
+    begin, _, _, end = log.all_lines(evolve(report, containers=7, consistent=True), 2.04)
+    assert begin == {"event": "pass begins", "log_level": "debug"}
+    assert end == {
+        "event": "pass ended",
+        "log_level": "debug",
+        "result": "success",
+        "seconds": {"docker": 0.0012, "apply": 0.5},
+        "containers": 7,
+        "keys": 9,
+        "own_keys": 4,
+        "entries": 3,
+        "in_sync": 2,
+        "refused": 0,
+        "planned": 2,
+        "applied": 2,
+        "consistent_read": True,
+        "next_in_seconds": 2.0,
+    }
+    *_, end = log.all_lines(failed())
+    assert end.keys() & {"containers", "keys", "own_keys"} == set()
 
 
 def test_a_renewal_is_logged_at_level_debug(log: CapturedPassLog) -> None:
@@ -193,19 +254,23 @@ def test_every_pass_that_could_do_nothing_is_logged_with_its_problem_and_the_wai
 
 
 def test_the_first_success_after_failures_is_logged_and_restarts_their_count(log: CapturedPassLog) -> None:
-    """The next success logs nothing, and the next failure is the first one in a row."""
-    log.lines(failed())
-    log.lines(failed())
-    (line,) = log.lines(planned(wanted=2, refusals=()))
+    """The line says how long passes failed, from the begin of the first one that did. A clock that is set back makes
+    that no time. The next success logs nothing, and the next failure is the first one in a row."""
+    log.lines(failed(), begun=100.0, ended=105.0)
+    log.lines(failed(), begun=106.0, ended=111.0)
+    (line,) = log.lines(planned(wanted=2, refusals=()), begun=113.0, ended=113.25)
     assert line == {
         "event": "passes succeed again",
         "log_level": "info",
+        "after_seconds": 13.2,
+        "failures": 2,
         "owner": "core-01",
         "entries": 2,
         "refused": 0,
     }
     assert log.lines(IDLE) == []
-    assert log.lines(failed())[0]["failures"] == 1
+    assert log.lines(failed(), begun=200.0, ended=200.5)[0]["failures"] == 1
+    assert log.lines(IDLE, begun=50.0, ended=50.5)[0]["after_seconds"] == 0.0
 
 
 def test_a_host_without_an_address_is_logged_when_it_begins_or_its_cause_changes(log: CapturedPassLog) -> None:
@@ -326,15 +391,20 @@ def test_a_replaced_store_is_logged_as_a_warning(log: CapturedPassLog) -> None:
     assert log.lines(planned()) == []
 
 
-def test_a_write_of_the_owner_record_is_logged_like_any_change(log: CapturedPassLog) -> None:
-    """The line has its value before."""
-    (line,) = log.lines(planned(recorded("rubbish")))
-    assert (line["event"], line["action"], line["reason"], line["before"]) == (
-        "change applied",
-        "record",
-        "claims",
-        "rubbish",
-    )
+@pytest.mark.parametrize("ended", [Result.APPLIED, Result.CONFLICT, Result.REJECTED], ids=lambda ended: ended.value)
+def test_owner_record_and_agent_note_are_shown_at_level_debug_alone(log: CapturedPassLog, ended: Result) -> None:
+    """They are long, and grow with the host. Their writes have lines as other changes have, without the values."""
+    for document in (recorded("rubbish"), evolve(recorded("rubbish"), action=Action.NOTE)):
+        shown, line = log.lines(planned(document, ended=ended, result=PassResult.INCOMPLETE))[:2]
+        assert shown == {
+            "event": "document to write",
+            "log_level": "debug",
+            "key": document.key,
+            "value": document.value,
+            "before": "rubbish",
+        }
+        assert (line["action"], line["reason"], line["key"]) == (document.action.value, "claims", document.key)
+        assert line.keys() & {"value", "before"} == set()
 
 
 def test_an_owner_conflict_is_logged_with_the_flags_that_help(log: CapturedPassLog) -> None:

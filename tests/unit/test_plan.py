@@ -18,6 +18,7 @@ from model.ownership import Known, Ownership
 from model.plan import DRIFT, Action, Change, Plan, Reason, in_apply_order, plan, with_record
 from model.record import Claim, InnerPrefix, OwnerRecord, RecordKeys, claimed_keys
 from model.refusal import Refusal, RefusalReason
+from model.skydns import SkyDnsLayout
 from model.stored import Actual, Lifetime, Stored
 from tests.support.builders import HOST_IP, OWNER, PLAIN, entry, wanting
 from tests.support.memory_registry import MemoryRegistry
@@ -228,7 +229,7 @@ def test_a_key_whose_entry_lacks_this_hosts_address_is_held_while_its_port_is_th
     result = plan_of(UNADDRESSED, registry_with({OURS: value}))
     assert [each.key for each in result.held] == [OURS] * held
     assert [f"{each.action.value} {each.reason.value}" for each in result.changes] == ["delete orphan"] * (not held)
-    assert (result.settled, result.own) == ({OURS: Known(value, "")} if held else {}, 1)
+    assert (result.settled, result.own) == ({OURS: Known(value, "", "web")} if held else {}, 1)
     assert (result.wanted, result.in_sync) == (0, 0)
 
 
@@ -489,11 +490,54 @@ def test_a_key_that_this_plan_deletes_excludes_no_entry() -> None:
 
 
 @pytest.mark.parametrize("key", [f"{OURS}/below", "/services/nginx"])
-def test_keys_above_and_below_an_entry_exclude_it_only_where_there_are_directories(key: str) -> None:
+def test_keys_above_and_below_a_plain_entry_exclude_it_only_where_there_are_directories(key: str) -> None:
     """etcd v3 has no directories."""
     without_directories = Actual({key: Stored(key, "theirs", 7)}, has_directories=False)
     assert [each.action for each in plan_of(DESIRED, without_directories).changes] == [Action.CREATE]
     assert plan_of(DESIRED, registry_with({key: "theirs"})).changes == ()
+
+
+DNS = SkyDnsLayout("/skydns/local")
+DNS_KEY = "/skydns/local/team/app/core-01--web--80"
+
+
+@pytest.mark.parametrize("directories", [True, False])
+@pytest.mark.parametrize("key", [f"{DNS_KEY}/below", "/skydns/local/team/app", "/skydns/local/team"])
+def test_a_record_neither_hides_a_foreign_record_nor_lies_hidden_by_one(key: str, directories: bool) -> None:
+    """A DNS server does not see a record with another one below it, whatever the API. A record that this host deletes
+    in the same plan is in nobody's way."""
+    wanted = wanting(entry("team/app"), layout=DNS)
+    foreign = Actual({key: Stored(key, "theirs", 7)}, has_directories=directories)
+    result = plan(wanted, foreign, Ownership(OWNER, DNS))
+    assert (result.changes, [each.reason for each in result.refusals]) == ((), [RefusalReason.CONFLICT])
+    assert f"no room for the key {DNS_KEY} while there is '{key}'" in result.refusals[0].detail
+    ours = plan(wanted, foreign, Ownership(OWNER, DNS, {key: Claim.of("id-old", ["theirs"])}))
+    assert {each.action for each in ours.changes} == {Action.CREATE, Action.DELETE}
+
+
+def test_each_change_of_an_entry_names_its_container() -> None:
+    """A delete under a custom id has the name that the agent remembers. An agent that has just started knows the id
+    alone, from the owner record."""
+    lifetime, short = Lifetime(60, 20), {"ttl": 3}
+    for stored in ({}, {OURS: "x:1"}, {OURS: VALUE}):
+        (change,) = plan_of(DESIRED, registry_with(stored, **short), lifetime=lifetime).changes
+        assert (change.container_id, change.container_name) == ("id-web", "web")
+    known = {CUSTOM: Known(VALUE, "id-web", "web")}
+    for remembered, name in ((known, "web"), ({}, "")):
+        (gone,) = plan_of(
+            NOTHING_DESIRED, registry_with({CUSTOM: VALUE}), remembered, claims=our_claims(CUSTOM)
+        ).changes
+        assert (gone.action, gone.container_id, gone.container_name) == (Action.DELETE, "id-web", name)
+        assert gone.container == "id-web"
+
+
+def test_a_record_is_created_only_while_there_is_none_that_it_would_hide() -> None:
+    """Somebody else may create such a record after the registry was read. Plain keys hide nothing."""
+    stored = Actual({"/skydns/local/team": Stored("/skydns/local/team", "ours", 7)}, has_directories=False)
+    claims = {"/skydns/local/team": Claim.of("id-old", ["ours"])}
+    changes = plan(wanting(entry("team/app"), layout=DNS), stored, Ownership(OWNER, DNS, claims)).changes
+    assert [each.absent for each in changes if each.action is Action.CREATE] == [("/skydns/local/team/app",)]
+    assert [each.absent for each in plan_of(wanting(entry("team/app")), Actual()).changes] == [()]
 
 
 # The laws, over arbitrary states of host and registry: keys of every owner, our owner record, and another host's.

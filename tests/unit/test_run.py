@@ -294,23 +294,47 @@ def waits_to_write_into_a_pipe(pid: int) -> bool:
 
 
 def test_the_agent_logs_its_settings_at_the_start(tmp_path: Path) -> None:
-    """It logs the registry, the interval, where it listens, and each flag that is not needed."""
-    args = ["--listen=", "--log-format=json", "-cleanup", "-retry-attempts", "-1", "-resync", "60", URI]
-    child = Child([*PROGRAM, *args], tmp_path / "log", cwd=REPOSITORY, env=clean_environment())
+    """It logs the registry, the owner, the address, the engine, the lifetime, the interval, where it listens, and each
+    flag that is not needed. A password in the engine's URL is not logged."""
+    needless = ["-cleanup", "-retry-attempts", "-1", "-resync", "60"]
+    engine = "tcp://user:secret@127.0.0.1:1"
+    given = ["--hostname", "core-01", "-ip", "192.0.2.1", "-ttl", "30", "-ttl-refresh", "10", "--docker-host", engine]
+    lines = logged(tmp_path / "log", "--listen=", *needless, *given, URI)
+    assert (
+        lines[0].items()
+        >= {
+            "event": "started",
+            "endpoints": ["127.0.0.1:1"],
+            "prefix": "/services",
+            "owner": "core-01",
+            "address": "192.0.2.1",
+            "engine": "tcp://***@127.0.0.1:1",
+            "lifetime": "30 s, renewed every 10 s",
+            "interval": 1.0,
+            "listen": "none",
+        }.items()
+    )
+    assert "secret" not in str(lines[0])
+    not_needed = "flag is not needed: every pass compares and repairs everything"
+    assert [line["flag"] for line in lines if line["event"] == not_needed] == ["-cleanup", "-resync", "-retry-attempts"]
+
+
+def test_what_the_agent_was_not_told_and_cannot_find_out_is_not_known_at_the_start(tmp_path: Path) -> None:
+    """No engine tells its name here. The address is that of the interface through which this host reaches etcd."""
+    line = logged(tmp_path / "log", "--listen=", URI)[0]
+    assert (line["owner"], line["address"], line["lifetime"]) == ("not known yet", "127.0.0.1", "unlimited")
+    line = logged(tmp_path / "internal", "--listen=", "-internal", URI)[0]
+    assert line["address"] == "each container's own"
+
+
+def logged(path: Path, *args: str) -> list[dict[str, Any]]:
+    """Run the agent with these arguments until its first pass has failed, and return the lines of its log."""
+    environment = clean_environment(DOCKER_HOST=f"unix://{path}.sock")
+    child = Child([*PROGRAM, "--log-format=json", *args], path, cwd=REPOSITORY, env=environment)
     child.start()
     wait_until(lambda: "pass failed" in child.log(), what="the first pass")
     assert child.stop() == 0
-    lines = [json.loads(line) for line in child.log().splitlines()]
-    started = {key: lines[0][key] for key in ("event", "endpoints", "prefix", "interval", "listen")}
-    assert started == {
-        "event": "started",
-        "endpoints": ["127.0.0.1:1"],
-        "prefix": "/services",
-        "interval": 1.0,
-        "listen": "none",
-    }
-    not_needed = "flag is not needed: every pass compares and repairs everything"
-    assert [line["flag"] for line in lines if line["event"] == not_needed] == ["-cleanup", "-resync", "-retry-attempts"]
+    return [json.loads(line) for line in child.log().splitlines()]
 
 
 LIFETIME = "-ttl 60 -ttl-refresh 20"
@@ -351,12 +375,7 @@ def test_the_agent_logs_what_its_flags_mean_for_each_other(tmp_path: Path) -> No
     """A ``-resync`` that makes passes more frequent is needed. With ``-internal``, ``-ip`` counts for few containers.
     With ``-ttl``, the entries do not stay when the agent stops."""
     flags = ["--interval=60", "-resync=1", "-internal", "-ip=10.0.0.1", "-ttl=30", "-ttl-refresh=10"]
-    args = ["--listen=", "--log-format=json", *flags, URI]
-    child = Child([*PROGRAM, *args], tmp_path / "log", cwd=REPOSITORY, env=clean_environment())
-    child.start()
-    wait_until(lambda: "pass failed" in child.log(), what="the first pass")
-    assert child.stop() == 0
-    lines = {line["event"]: line for line in map(json.loads, child.log().splitlines())}
+    lines = {line["event"]: line for line in logged(tmp_path / "log", "--listen=", *flags, URI)}
     assert lines["started"]["interval"] == 1.0
     assert "flag is not needed: every pass compares and repairs everything" not in lines
     assert lines["with -internal, -ip counts for containers with host networking alone"]["ip"] == "10.0.0.1"

@@ -44,13 +44,22 @@ DEFAULTS = {
     "log-format": "text",
     "log-level": "info",
     "value-format": "hostport",
+    "record-ttl": "",
     "health": "any",
     "filter": "",
     "network": "",
     "ip-family": "any",
 }
 CONNECTING = {"etcd-ca": "", "etcd-cert": "", "etcd-key": "", "etcd-user": "", "etcd-password-file": ""}
-OFF = {"internal": "", "explicit": "", "cleanup": "", "take-over": "", "adopt": "", "all-bindings": ""}
+OFF = {
+    "internal": "",
+    "explicit": "",
+    "cleanup": "",
+    "take-over": "",
+    "adopt": "",
+    "all-bindings": "",
+    "strict-names": "",
+}
 
 #: The texts of all options. The password is the one that no flag gives.
 DEFAULT_OPTIONS = {**DEFAULTS, **CONNECTING, **OFF, "etcd-password": ""}
@@ -155,9 +164,10 @@ def test_every_flag_ends_up_in_its_setting() -> None:
         network="backend",
         ip_family="ipv4",
         all_bindings="true",
+        strict_names="true",
     )
     address = AddressRules("10.1.1.1", "", "addr", internal=True, network="backend", family=Family.IPV4)
-    expected = Rules("core-02", address, True, ("a", "b"), Deregister.ON_SUCCESS, HealthRule.HEALTHY, all_bindings=True)
+    expected = Rules("core-02", address, True, ("a", "b"), Deregister.ON_SUCCESS, HealthRule.HEALTHY, True, True)
     assert settings.rules == expected
     assert settings.filters == (("label", "a=b c"), ("name", "x"))
     assert (settings.lifetime, settings.interval, settings.pass_timeout) == (Lifetime(30, 10, 6.5), 2.5, 3.0)
@@ -179,6 +189,7 @@ SHAPING = {
     "filter": ("name=x\0label=a=b c", "label=a=b c name=x"),
     "ip-family": ("ipv4", "ipv4"),
     "all-bindings": ("true", "true"),
+    "strict-names": ("true", "true"),
 }
 
 #: The flags on which two agents of one host need not agree. --hostname is not in the note, because the note's key has
@@ -209,7 +220,7 @@ def test_the_agent_note_has_the_flags_on_which_two_agents_of_one_host_must_agree
         assert parsed(**{name: text}).flags_that_shape_keys == {name: noted}
     assert parsed(ttl="30", ttl_refresh="10").flags_that_shape_keys == {"ttl": "30"}
     assert parsed(internal="true", network="back").flags_that_shape_keys == {"internal": "true", "network": "back"}
-    assert SHAPING.keys() | {"ttl", "network"} | NOT_SHAPING == DEFAULTS.keys() | OFF.keys()
+    assert SHAPING.keys() | {"ttl", "network", "record-ttl"} | NOT_SHAPING == DEFAULTS.keys() | OFF.keys()
 
 
 @pytest.mark.parametrize(
@@ -374,7 +385,7 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
         ("hostname", "_a", "--hostname '_a': it has a part that begins with '_', which etcd hides: '_a'"),
         ("log_format", "xml", "--log-format 'xml': it must be one of text, json"),
         ("value_format", "yaml", "--value-format 'yaml': it must be one of hostport, json"),
-        ("log_level", "loud", "--log-level 'loud': it must be one of debug, info, warning, error"),
+        ("log_level", "loud", "--log-level 'loud': it must be one of trace, debug, info, warning, error"),
         ("health", "good", "--health 'good': it must be one of any, healthy"),
         ("ip_family", "6", "--ip-family '6': it must be one of any, ipv4, ipv6"),
         ("network", "backend", "--network 'backend' applies to addresses of -internal only: give -internal, too"),
@@ -442,6 +453,24 @@ def test_json_values_are_for_the_plain_layout_only(scheme: str) -> None:
     )
     assert problems(uri=uri, value_format="json") == [expected]
     assert parsed(uri, value_format="hostport").value_format is ValueFormat.HOSTPORT
+
+
+@pytest.mark.parametrize(("text", "ttl"), [("", None), ("0", 0), ("30", 30), ("2147483647", 2147483647)])
+def test_the_ttl_of_records_is_for_the_skydns_layout_only(text: str, ttl: int | None) -> None:
+    """A flag that can have no effect is refused. It is in the agent note, as two agents of one host have to agree."""
+    settings = parsed("skydns3://10.0.0.1/cluster.local", record_ttl=text)
+    assert settings.record_ttl == ttl
+    assert settings.flags_that_shape_keys == ({"record-ttl": text} if text else {})
+    if text:
+        expected = f"--record-ttl {text} applies to skydns2:// and skydns3:// only; the values of etcd:// have no TTL"
+        assert problems(record_ttl=text) == [expected]
+
+
+@pytest.mark.parametrize("text", ["-1", "2147483648", "30s", "1.5"])
+def test_a_ttl_of_records_that_makes_no_sense_is_refused(text: str) -> None:
+    """DNS has 31 bits for it."""
+    (found,) = problems("skydns3://10.0.0.1/cluster.local", record_ttl=text)
+    assert found.startswith(f"--record-ttl {text!r}: it ")
 
 
 def test_plain_tags_are_kept_in_order() -> None:

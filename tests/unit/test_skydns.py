@@ -11,7 +11,7 @@ from attrs import evolve
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from model.entry import DefaultId
+from model.entry import DefaultId, Entry
 from model.layout import Decoded, Unreadable
 from model.refusal import RefusalReason, RefusedPort
 from model.skydns import SkyDnsLayout, id_of_label, label_of, prefix_of
@@ -21,10 +21,21 @@ from tests.support.coredns import dns_name, read_service
 LAYOUT = SkyDnsLayout("/skydns/local/cluster")
 
 
+def entry_with(given: Entry, attributes: Mapping[str, str]) -> Entry:
+    """Return an entry whose container has these attributes, its name and its id in labels."""
+    return evolve(
+        given,
+        attributes=attributes,
+        variables={name: f"label SERVICE_{name.upper()}" for name in attributes},
+        name_shown=f"label SERVICE_NAME {given.name!r}",
+        id_shown=f"label SERVICE_ID {given.id!r}",
+    )
+
+
 def problem_of(name: str = "nginx", entry_id: str = "web-1", **attributes: str) -> tuple[RefusalReason, str] | None:
     """Return reason and detail of the refusal of such an entry, or None if the layout can write it."""
     try:
-        LAYOUT.check(evolve(entry(name, entry_id), attributes=attributes))
+        LAYOUT.check(entry_with(entry(name, entry_id), attributes))
     except RefusedPort as refusal:
         return refusal.reason, refusal.detail
     return None
@@ -32,7 +43,7 @@ def problem_of(name: str = "nginx", entry_id: str = "web-1", **attributes: str) 
 
 def value(address: str = "192.0.2.1", **attributes: str) -> str:
     """Return the value of an entry with this address and these attributes."""
-    return LAYOUT.value(evolve(entry(address=address), attributes=attributes))
+    return LAYOUT.value(entry_with(entry(address=address), attributes))
 
 
 # Keys and names.
@@ -68,12 +79,12 @@ def test_a_name_of_dns_labels_is_accepted(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("nginx@sha256", "the service's name 'nginx@sha256' is no DNS label"),
-        ("a.b", "the service's name 'a.b' is no DNS label"),
-        ("a_", "the service's name 'a_' is no DNS label"),
-        ("team/-a", "the service's name 'team/-a' has the part '-a', which is no DNS label"),
-        ("x" * 64, f"the service's name '{'x' * 64}' is no DNS label"),
-        ("any", "the service's name 'any' is what a DNS server takes for any name"),
+        ("nginx@sha256", "label SERVICE_NAME 'nginx@sha256' is no DNS label"),
+        ("a.b", "label SERVICE_NAME 'a.b' is no DNS label"),
+        ("a_", "label SERVICE_NAME 'a_' is no DNS label"),
+        ("team/-a", "label SERVICE_NAME 'team/-a' has the part '-a', which is no DNS label"),
+        ("x" * 64, f"label SERVICE_NAME '{'x' * 64}' is no DNS label"),
+        ("any", "label SERVICE_NAME 'any' is what a DNS server takes for any name"),
         ("ab/" * 80 + "c", "makes a DNS name of 261 characters with id and domain, and 253 are the most"),
     ],
 )
@@ -82,7 +93,7 @@ def test_a_name_that_dns_cannot_have_is_refused(name: str, problem: str) -> None
     reason, detail = problem_of(name) or pytest.fail("it is not refused")
     assert reason is RefusalReason.BAD_NAME
     assert problem in detail
-    assert detail.endswith("; give it one with SERVICE_NAME")
+    assert detail.endswith("; give the service another name with SERVICE_NAME or SERVICE_<port>_NAME")
 
 
 def test_the_longest_dns_name_has_253_characters() -> None:
@@ -91,6 +102,68 @@ def test_the_longest_dns_name_has_253_characters() -> None:
     assert problem_of(name) is None
     assert len(dns_name(LAYOUT.key(entry(name, "web-1")))) == 253
     assert problem_of(f"{name}x") is not None
+
+
+# Places that are about the zone itself.
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name", "entry_id", "refused"),
+    [
+        (
+            "/skydns/local",
+            "dns/ns",
+            "x",
+            "label SERVICE_NAME 'dns/ns' lies at 'dns/ns', from which DNS servers take the",
+        ),
+        ("/skydns/local", "DNS/Ns", "x", "label SERVICE_NAME 'DNS/Ns' lies at 'dns/ns'"),
+        ("/skydns/local", "dns/ns/deep", "core-01:web:80", "label SERVICE_NAME 'dns/ns/deep' lies at 'dns/ns'"),
+        ("/skydns/local", "dns", "ns", "label SERVICE_ID 'ns' under the name 'dns' lies at 'dns/ns'"),
+        ("/skydns/local", "DNS", "apex", "label SERVICE_ID 'apex' under the name 'DNS' lies at 'dns/apex'"),
+        ("/skydns/local", "dns/apex", "x", "take the addresses of a zone itself"),
+        ("/skydns/local", "dns/stub/com/example", "x", "forward queries for other domains"),
+        ("/skydns/local", "team/dns/ns", "x", "label SERVICE_NAME 'team/dns/ns' lies at 'dns/ns'"),
+        ("/skydns/local/dns", "ns", "x", "label SERVICE_NAME 'ns' lies at 'dns/ns'"),
+        ("/skydns/local/dns", "web", "ns", None),
+        ("/skydns/local/dns/ns", "web", "x", None),
+        ("/skydns/local", "dns", "core-01:dns:53", None),
+        ("/skydns/local", "dns", "NS", None),
+        ("/skydns/local", "ns", "dns", None),
+        ("/skydns/local", "ns", "apex", None),
+        ("/skydns/local", "dns/web", "ns", None),
+        ("/skydns/local", "my-dns/ns", "x", None),
+    ],
+)
+def test_no_record_is_written_where_dns_servers_look_for_the_zone_itself(
+    prefix: str, name: str, entry_id: str, refused: str | None
+) -> None:
+    """Such a record would make a container the zone's name server, or give it the zone's own address. The zone may
+    begin at any part of the name. A service that is only called ``dns`` is registered. So is everything if the
+    operator's domain itself is such a place."""
+    layout = SkyDnsLayout(prefix)
+    given = entry_with(entry(name, entry_id), {})
+    if refused is None:
+        layout.check(given)
+        return
+    with pytest.raises(RefusedPort) as error:
+        layout.check(given)
+    assert refused in error.value.detail
+    in_id = "SERVICE_ID" in error.value.detail
+    assert error.value.reason is (RefusalReason.BAD_ID if in_id else RefusalReason.BAD_NAME)
+
+
+# The TTL of records that have none of their own.
+
+
+def test_a_ttl_of_the_container_goes_before_that_of_all_records() -> None:
+    """It stands in its place among the fields. An empty SERVICE_TTL counts as not given; 0 leaves it to the server."""
+    layout = SkyDnsLayout("/skydns/local", 30)
+    given = entry(address="192.0.2.1")
+    assert layout.value(given) == '{"host":"192.0.2.1","port":8000,"ttl":30}'
+    assert layout.value(entry_with(given, {"ttl": ""})) == layout.value(given)
+    assert '"port":8000,"ttl":60}' in layout.value(entry_with(given, {"ttl": "60"}))
+    assert '"port":8000,"ttl":0}' in layout.value(entry_with(given, {"ttl": "0"}))
+    assert '"priority":1,"ttl":30,"group":"g"' in layout.value(entry_with(given, {"group": "g", "priority": "1"}))
 
 
 # Attributes.
@@ -161,7 +234,7 @@ def test_an_attribute_that_coredns_could_not_read_is_refused(attribute: str, tex
     for text in texts:
         reason, detail = problem_of(**{attribute: text}) or pytest.fail(f"{text!r} is not refused")
         assert reason is RefusalReason.BAD_ATTRIBUTE
-        assert detail.startswith(f"SERVICE_{attribute.upper()} ")
+        assert detail.startswith(f"label SERVICE_{attribute.upper()} ")
         assert repr(text[:100]) in detail
         assert detail.endswith(f" must be {must}")
         with pytest.raises(ValueError, match=must):
@@ -313,7 +386,7 @@ def test_coredns_and_this_layout_can_read_what_the_layout_writes(
     name: str, entry_id: str, address: str, port: int, attributes: Mapping[str, str]
 ) -> None:
     """The key is a name that can be queried."""
-    given = evolve(entry(name, entry_id, address, port), attributes=attributes)
+    given = entry_with(entry(name, entry_id, address, port), attributes)
     try:
         LAYOUT.check(given)
     except RefusedPort:

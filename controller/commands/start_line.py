@@ -1,0 +1,90 @@
+"""What the agent logs when it starts: what it was told to do, what it found out, and what its flags mean together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from ipaddress import ip_address
+
+from controller import logs
+from controller.commands.build import Effects, engine_for
+from controller.config.registry_settings import RegistrySettings
+from controller.config.settings import Settings
+from controller.host_port import HostPort
+from controller.registry.uri import masked
+from controller.source.docker import EngineSettings
+from controller.source.local_address import LocalAddress
+from model.stored import Lifetime
+
+log = logs.logger("wharfinger")
+
+#: Stands for what a pass has to find out.
+_UNKNOWN = "not known yet"
+
+
+def log_start(settings: Settings, effects: Effects) -> None:
+    """Log a line about each registry, and what the operator should know of the flags. This waits for an engine that
+    does not answer for half a second, and for a name server that does not answer for a second for each endpoint."""
+    owner = _owner(settings, effects)
+    for each in settings.registries:
+        log.info(
+            "started",
+            version=version("wharfinger"),
+            registry=each.label,
+            endpoints=[*map(str, each.uri.endpoints)],
+            prefix=each.uri.prefix or "/",
+            owner=owner,
+            address=_address(settings, each, effects),
+            engine=masked(EngineSettings(settings.docker_host, effects.environment).url),
+            lifetime=_lifetime(settings.lifetime),
+            interval=settings.interval,
+            listen=str(settings.listen) if settings.listen else "none",
+        )
+        if settings.lifetime.ttl and _all_on_this_host(each.uri.endpoints, settings.rules.address.ip):
+            log.warning(
+                "every etcd endpoint is this host's own: with -ttl, the keys expire while it is stopped; give the "
+                "endpoints of other members, too",
+                registry=each.label,
+                ttl=settings.lifetime.ttl,
+            )
+    for name in settings.unneeded_flags:
+        log.info("flag is not needed: every pass compares and repairs everything", flag=f"-{name}")
+    if settings.rules.address.internal and settings.rules.address.ip:
+        log.info("with -internal, -ip counts for containers with host networking alone", ip=settings.rules.address.ip)
+
+
+def _owner(settings: Settings, effects: Effects) -> str:
+    """Return the owner name: the given one, else the engine's name for its host."""
+    if settings.rules.owner:
+        return settings.rules.owner
+    engine = engine_for(settings, effects, name_needed=False)
+    name = engine.identity().name
+    engine.close()
+    return name or _UNKNOWN
+
+
+def _address(settings: Settings, registry: RegistrySettings, effects: Effects) -> str:
+    """Return the address that entries get if their containers say nothing else. A pass may find that it cannot be
+    used, and says so."""
+    rules = settings.rules.address
+    if rules.internal:
+        return "each container's own"
+    facing = LocalAddress(registry.uri.endpoints, effects.names, effects.network)
+    return rules.ip or facing() or _UNKNOWN
+
+
+def _lifetime(lifetime: Lifetime) -> str:
+    return f"{lifetime.ttl} s, renewed every {lifetime.refresh} s" if lifetime.ttl else "unlimited"
+
+
+def _all_on_this_host(endpoints: Sequence[HostPort], ip: str) -> bool:
+    """Return whether all endpoints are on this host, as far as their addresses show. ``ip`` is the address that this
+    host registers; empty if it is not given."""
+    return all(each.host in {"localhost", ip} or _is_loopback(each.host) for each in endpoints)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
