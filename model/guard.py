@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from model.plan import Action, Change, Plan, Reason
 from model.snapshot import Presence
-from model.stored import FOREVER, Lifetime, Stored
+from model.stored import FOREVER, Lifetime
 
 
 @frozen
@@ -90,20 +90,18 @@ class Guard:
         """
         held = self._held(planned, held_before) if self.rule.on else {}
         waiting = {key: each for key, each in held.items() if not each.called_for_enough(self.rule, self.now)}
-        going = []
+        going: list[Change] = []
         for change in planned.changes:
-            if change.key not in waiting:
-                going.append(change)
-            elif change.before:
-                going += self._changes_of_lifetime(change, change.before)
+            going += self._changes_of_lifetime(change) if change.key in waiting else [change]
         held_back = tuple(change for change in planned.changes if change.key in waiting)
         return evolve(planned, changes=tuple(going), held_back=held_back), waiting
 
-    def _changes_of_lifetime(self, delete: Change, stored: Stored) -> Iterator[Change]:
+    def _changes_of_lifetime(self, delete: Change) -> Iterator[Change]:
         """Yield the change that keeps the key of a delete that waits from expiring, if there has to be one."""
-        if self.lifetime.unwanted(stored.ttl):
+        stored = delete.before
+        if stored and self.lifetime.unwanted(stored.ttl):
             yield evolve(delete, action=Action.UPDATE, value=stored.value, reason=Reason.TTL_UNWANTED)
-        elif stored.renewable and self.lifetime.due(stored.ttl):
+        elif stored and stored.renewable and self.lifetime.due(stored.ttl):
             yield evolve(delete, action=Action.RENEW, value=stored.value, reason=Reason.TTL_DUE)
 
     def _held(self, planned: Plan, before: Mapping[str, HeldDelete]) -> dict[str, HeldDelete]:

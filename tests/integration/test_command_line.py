@@ -288,6 +288,9 @@ def test_variables_are_checked_and_unknown_ones_named() -> None:
     assert done.stdout.splitlines()[::2] == ["etcd://127.0.0.1:1/a:", "etcd3://127.0.0.1:1/b:"]
     assert "variable=WHARFINGER_ETCD_PASSWORT did_you_mean=WHARFINGER_ETCD_PASSWORD" in done.stderr
     assert "secret" not in done.stdout + done.stderr
+    done = run_once(NOWHERE, "reconcile", env={"WHARFINGER_REGISTRY_URI": "etcd://h/x"})
+    assert "WHARFINGER_REGISTRY_URI is not known and has no effect; did you mean WHARFINGER_REGISTRY?" in done.stderr
+    assert "at least one registry URI is needed" in done.stderr.splitlines()[-1]
     for command in ("reconcile", "run", "deregister --hostname core-01"):
         done = run_once(NOWHERE, *command.split(), "rubbish", env=env)
         assert done.stderr.splitlines()[-1].startswith("wharfinger: registry URI 'rubbish': ")

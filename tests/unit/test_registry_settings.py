@@ -18,9 +18,10 @@ def problems(*uris: str) -> list[str]:
 
 
 def test_a_registry_is_needed() -> None:
-    """The message shows an example."""
+    """The message shows an example, and where the URI may be."""
     assert problems() == [
-        "at least one registry URI is needed, as in etcd://127.0.0.1:2379/services; none was given",
+        "at least one registry URI is needed, as in etcd://127.0.0.1:2379/services; "
+        "none was given as an argument or in WHARFINGER_REGISTRY",
     ]
 
 
