@@ -88,7 +88,7 @@ def engine_for(
 ) -> Engine:
     """Return this host's engine. It connects at the first request, and calls ``on_error`` for each failed one. A pass
     waits ``patience`` seconds for an inspect."""
-    engine_settings = EngineSettings(settings.docker_host, effects.environment)
+    engine_settings = EngineSettings(settings.docker_host, effects.environment, report_renewal=logs.report_renewal)
     return Engine(
         partial(effects.connect_engine, engine_settings),
         Asking(effects.background, effects.clock, patience, name_needed=not settings.rules.owner),

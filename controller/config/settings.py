@@ -269,7 +269,8 @@ class _SettingsParser:
         password = self.get("etcd-password-file", converters.first_line, "") or self.raw["etcd-password"] or password
         if bool(user) != bool(password):
             self.problems.append("a user name and a password go together: give both, or neither")
-        return Credentials(any(files.values()), files["ca"], files["cert"], files["key"], user, password)
+        tls, file = any(files.values()), self.raw["etcd-password-file"]
+        return Credentials(tls, files["ca"], files["cert"], files["key"], user, password, file)
 
     def registries(self, uris: tuple[str, ...]) -> tuple[RegistrySettings, ...]:
         """Return the registries that were given. It is a problem if there is none, or if two of them overlap."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -21,11 +22,12 @@ import docker.constants
 import docker.errors
 import docker.utils
 import requests
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
-from controller.effects.connections import BoundedAdapter, UnixAdapter
+from controller.effects.connections import BoundedAdapter, TlsAdapter, UnixAdapter
+from controller.effects.files import Renewed, Report, TlsFiles, UnusableFiles
 from controller.effects.names import MACHINE, Names
 from controller.errors import EngineUnavailable, one_line
 from controller.source.questions import Answer, Inquiry, Questions, Silence
@@ -91,6 +93,33 @@ class EngineSettings:
     #: The sockets to try if neither of the above names the engine. The first one that exists is used.
     sockets: Sequence[str] = SOCKETS
 
+    #: Told when the files in DOCKER_CERT_PATH have changed.
+    report_renewal: Report = lambda files, problem: None
+    #: The TLS context for an engine over TCP, made again when the files in DOCKER_CERT_PATH have changed. All
+    #: connections to the engine share it.
+    tls_context: Renewed[ssl.SSLContext] = field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=Factory(lambda self: self.tls_files.renewed(self.report_renewal), takes_self=True),
+    )
+
+    @property
+    def asks_for_tls(self) -> bool:
+        """Whether the environment asks for TLS to an engine over TCP."""
+        return bool(self.environment.get("DOCKER_CERT_PATH") or self.environment.get("DOCKER_TLS_VERIFY"))
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """The files for TLS, as the docker command and its SDK find them. Without DOCKER_TLS_VERIFY, they do not verify
+        the engine."""
+        if not self.asks_for_tls:
+            return TlsFiles()
+        folder = self.environment.get("DOCKER_CERT_PATH") or os.path.join(os.path.expanduser("~"), ".docker")
+        ca, cert, key = (os.path.join(folder, name) for name in ("ca.pem", "cert.pem", "key.pem"))
+        verify = bool(self.environment.get("DOCKER_TLS_VERIFY"))
+        return TlsFiles(ca if verify else "", cert, key, verify)
+
     @property
     def url(self) -> str:
         """The URL of the engine. If none of the sockets exists it is that of the first one."""
@@ -108,7 +137,8 @@ def _is_socket(path: str) -> bool:
 
 
 def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MACHINE) -> docker.APIClient:
-    """Return a client that is connected to the engine. Raises an error of the docker SDK or of requests.
+    """Return a client that is connected to the engine. Raises an error of the docker SDK or of requests, and
+    UnusableFiles while the TLS files cannot be used.
 
     The API version is negotiated, because newer engines refuse old versions. ``timeout`` is the seconds that a request
     may take as a whole, even if its answer comes byte by byte. ``names`` looks up the host of an engine over TCP.
@@ -122,13 +152,19 @@ def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MAC
 
 
 def _client(settings: EngineSettings, timeout: int, names: Names, version: str) -> docker.APIClient:
-    """Return a client that speaks this version of the API, and connects at its first request."""
-    tls = docker.utils.kwargs_from_env(environment=dict(settings.environment)).get("tls", False)
-    client = docker.APIClient(base_url=settings.url, version=version, timeout=timeout, tls=tls)
-    url = str(docker.utils.parse_host(settings.url, tls=bool(tls)))
+    """Return a client that speaks this version of the API, and connects at its first request.
+
+    The SDK makes no request before it gets here, because the version is given. So no request goes through a proxy that
+    the environment names, or uses a CA or a password from there.
+    """
+    url = str(docker.utils.parse_host(settings.url, tls=settings.asks_for_tls))
+    client = docker.APIClient(base_url=url, version=version, timeout=timeout)
+    client.trust_env = False
     if url.startswith("http+unix://"):
         client.mount("http+docker://", UnixAdapter(url.removeprefix("http+unix://")))
-    elif url.startswith(("http://", "https://")):
+    elif url.startswith("https://"):
+        client.mount(url, TlsAdapter(settings.tls_context.value, names))
+    elif url.startswith("http://"):
         client.mount(url, BoundedAdapter(names))
     return client
 
@@ -379,7 +415,9 @@ def _silence_message(silence: Silence) -> str:
 
 def _message(error: BaseException) -> str:
     """Return what is wrong, for the operator. The libraries wrap the error of the socket several times, and the
-    innermost error has the best message."""
+    innermost error has the best message. Only that of files needs no such search."""
+    if isinstance(error, UnusableFiles):
+        return str(error)
     for cause in _causes(error):
         if isinstance(cause, requests.exceptions.Timeout | TimeoutError):
             return NO_ANSWER

@@ -31,8 +31,9 @@ class EngineProxy(LoopbackServer):
         #: The paths whose answers do not come until `release`, and the paths whose answers come a byte a second.
         self.hanging: set[str] = set()
         self.trickling: set[str] = set()
-        #: The path of every request.
+        #: The path of every request, and the names of its headers.
         self.asked: list[str] = []
+        self.headers: list[list[str]] = []
         self._released = threading.Event()
         super().__init__(_handler(self))
         self.url = f"tcp://{self.address}"
@@ -93,6 +94,7 @@ def _handler(proxy: EngineProxy) -> type[PassingHandler]:
     class Handler(PassingHandler):
         def do_GET(self) -> None:
             """Answer a request."""
+            proxy.headers.append(list(self.headers))
             status, headers, body = proxy.answer_to(self.command, self.path)
             try:
                 self.begin_answer(status, headers, len(body))

@@ -21,7 +21,7 @@ from controller.source.docker import PATIENCE, Asking, Engine, EngineSettings, c
 from model.container import Container, ContainerRef
 from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 from tests.support.fakes import ENGINE, FakeDocker, FakeTime, Inline, Json, inspected, refusal
-from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer
+from tests.support.recorded_engine import RecordedEngine, serving
 from tests.support.trickling import Trickler
 from tests.support.waiting import wait_until
 
@@ -607,12 +607,8 @@ def socket_path(tmp_path: Path) -> Iterator[Path]:
     """Return the socket of an engine that runs one container."""
     document = inspected("web")
     state = RecordedEngine([FakeDocker(document).containers(all=True)[0]], {"web": document}, name="core-07")
-    with RecordedEngineServer(tmp_path / "docker.sock", state) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server.socket_path
-        server.shutdown()
-        thread.join()
+    with serving(state, tmp_path / "docker.sock") as path:
+        yield path
 
 
 def read_through(settings: EngineSettings) -> tuple[str, list[Container]]:

@@ -434,7 +434,7 @@ def test_the_scheme_or_a_tls_file_turns_tls_on(file: str) -> None:
 def test_the_password_has_three_sources(file: str) -> None:
     """The file has precedence over the environment, and both over etcdctl's form ``name:password``."""
     of_all = {"etcd_user": "agent:in-one", "etcd_password": "of-env", "etcd_password_file": file}
-    assert credentials(**of_all) == Credentials(user="agent", password=SECRET)
+    assert credentials(**of_all) == Credentials(user="agent", password=SECRET, password_file=file)
     assert credentials(**{**of_all, "etcd_password_file": ""}) == Credentials(user="agent", password="of-env")
     assert credentials(etcd_user="agent:in:one") == Credentials(user="agent", password="in:one")
 

@@ -24,7 +24,7 @@ from controller.effects.connections import bounded_manager
 from controller.effects.names import MACHINE, Names
 from controller.errors import one_line
 from controller.host_port import HostPort
-from controller.registry.credentials import Credentials
+from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
 from model.record import ROOT
 from model.stored import StorePosition
@@ -100,8 +100,8 @@ class EtcdV2Client:
     ) -> None:
         """``endpoints`` are the hosts and ports of the cluster's members; ``on_error`` is called for each request to a
         member that got no usable answer. Raises Stop for credentials that cannot be used."""
-        context = credentials.context()
-        members = [_Member(_etcd_client(HostPort(*each), credentials, context, transport)) for each in endpoints]
+        current = CurrentCredentials(credentials)
+        members = [_Member(HostPort(*each), current, transport) for each in endpoints]
         self._failover = EndpointFailover(members, on_error)
 
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
@@ -112,59 +112,62 @@ class EtcdV2Client:
         )
 
 
-def _etcd_client(
-    endpoint: HostPort, credentials: Credentials, context: ssl.SSLContext | None, transport: EtcdV2Transport
-) -> etcd.Client:
-    """Return python-etcd's client of one member. It connects when it is first asked."""
-    client = etcd.Client(
-        host=endpoint.url_host,
-        port=endpoint.port,
-        protocol="https" if context else "http",
-        username=_for_header(credentials.user),
-        password=_for_header(credentials.password),
-        allow_reconnect=False,
-        allow_redirect=False,
-    )
-    client.http = transport(context)
-    return client
-
-
 def _for_header(text: str) -> str | None:
     """Return a user name or password as it goes into a header, None for an empty one: etcd reads it as UTF-8, and
     urllib3 writes headers in Latin-1."""
     return text.encode().decode("latin-1") or None
 
 
-@frozen
 class _Member:
-    """One member of the cluster."""
+    """One member of the cluster. It is connected to when it is first asked."""
 
-    client: etcd.Client
+    def __init__(self, endpoint: HostPort, credentials: CurrentCredentials, transport: EtcdV2Transport) -> None:
+        self._credentials, self._transport = credentials, transport
+        self._context = credentials.context()
+        self._client = etcd.Client(
+            host=endpoint.url_host,
+            port=endpoint.port,
+            protocol="https" if self._context else "http",
+            allow_reconnect=False,
+            allow_redirect=False,
+        )
+        self._client.http = transport(self._context)
 
     @property
     def url(self) -> str:
         """See Member."""
-        return str(self.client.base_uri)
+        return str(self._client.base_uri)
 
     @property
     def cluster(self) -> str:
         """See Member."""
-        return self.client.expected_cluster_id or ""
+        return self._client.expected_cluster_id or ""
 
     def identify(self, deadline: Deadline) -> None:
         """See Member. Every answer carries the cluster id, also a refusal."""
         with suppress(EtcdV2Error):
             self.request("GET", ROOT, {}, deadline)
 
+    def _use_current_credentials(self) -> None:
+        """Send the user and the current password from now on. If the TLS context has changed, close the connections
+        under the old one."""
+        self._client.username = _for_header(self._credentials.user)
+        self._client.password = _for_header(self._credentials.password())
+        context = self._credentials.context()
+        if context is not self._context:
+            self._client.http.clear()
+            self._context, self._client.http = context, self._transport(context)
+
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
         """See EtcdV2Client; raises NoUsableAnswer instead of RegistryUnavailable."""
+        self._use_current_credentials()
         # EndpointFailover decides whether the cluster id may change. python-etcd would raise an error at the first
         # change only.
-        self.client.expected_cluster_id = None
+        self._client.expected_cluster_id = None
         try:
             # python-etcd does not encode keys: etcd would cut one with a question mark at that place.
             path = f"/v2/keys{quote(key, safe='/:')}"
-            response = self.client.api_execute(path, method, dict(params), timeout=time_limits(deadline))
+            response = self._client.api_execute(path, method, dict(params), timeout=time_limits(deadline))
             position = StorePosition(self.cluster, int(response.headers["X-Etcd-Index"]))
             return EtcdV2Response(json.loads(response.data)["node"], position)
         except etcd.EtcdConnectionFailed as error:

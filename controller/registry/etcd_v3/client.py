@@ -22,10 +22,11 @@ from etcd3gw.exceptions import ConnectionFailedError, ConnectionTimeoutError, Et
 from requests.adapters import HTTPAdapter
 
 from controller.effects.clock import Deadline
-from controller.effects.connections import BoundedAdapter
+from controller.effects.connections import BoundedAdapter, TlsAdapter
 from controller.effects.names import MACHINE, Names
 from controller.errors import one_line
-from controller.registry.credentials import Credentials
+from controller.host_port import HostPort
+from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.etcd_v3.documents import Document, cluster_in, store_position_in
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
 
@@ -135,7 +136,7 @@ class EtcdV3Error(Exception):
 def http_adapter(context: ssl.SSLContext | None, names: Names = MACHINE) -> HTTPAdapter:
     """Return an adapter of requests that opens sockets to the addresses that ``names`` remembers. With a TLS context it
     verifies by that context alone."""
-    return _VerifyingAdapter(context, names) if context else BoundedAdapter(names)
+    return TlsAdapter(lambda: context, names) if context else BoundedAdapter(names)
 
 
 class EtcdV3Client:
@@ -151,11 +152,8 @@ class EtcdV3Client:
     ) -> None:
         """``endpoints`` are the hosts and ports of the cluster's members; ``on_error`` is called for each request to a
         member that got no usable answer. Raises Stop for credentials that cannot be used."""
-        context = credentials.context()
-        protocol = "https" if context else "http"
-        members = [
-            _Member(_etcd3gw_client(protocol, host, port, transport(context)), credentials) for host, port in endpoints
-        ]
+        current = CurrentCredentials(credentials)
+        members = [_Member(HostPort(*each), current, transport) for each in endpoints]
         self._on_error = on_error
         self._failover = EndpointFailover(members, self._count_failure)
         self.failures = 0
@@ -185,24 +183,35 @@ def _usable(read: Callable[[Any], T], answer: Any) -> T:
         raise NoUsableAnswer(f"it does not answer as etcd does: {error!r}") from error
 
 
-def _etcd3gw_client(protocol: str, host: str, port: int, adapter: HTTPAdapter) -> Etcd3Client:
-    """Return etcd3gw's client of one member. It connects when it is first asked. Neither a proxy nor CAs nor a password
-    are taken from the environment."""
-    session = requests.Session()
-    session.trust_env = False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, adapter)
-    return Etcd3Client(host, port, protocol, api_path=_API_PATH, session=session)
-
-
 class _Member:
     """One member of the cluster, which gives out tokens of its own where it asks for a user."""
 
-    def __init__(self, client: Etcd3Client, credentials: Credentials) -> None:
-        self._client = client
-        self._credentials = credentials
+    def __init__(self, endpoint: HostPort, credentials: CurrentCredentials, transport: EtcdV3Transport) -> None:
+        """It is connected to when it is first asked. Neither a proxy nor CAs nor a password are taken from the
+        environment."""
+        self._credentials, self._transport = credentials, transport
+        self._context = credentials.context()
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._connect()
+        protocol = "https" if self._context else "http"
+        self._client = Etcd3Client(*endpoint, protocol, api_path=_API_PATH, session=self._session)
         self._signed_in = not credentials.user
         self.cluster = ""
+
+    def _connect(self) -> None:
+        adapter = self._transport(self._context)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
+
+    def _use_current_credentials(self) -> None:
+        """If the TLS context has changed, close the connections under the old one. The token stays: it belongs to the
+        user. If the user's password changes, etcd no longer knows the token, and the member signs in anew."""
+        context = self._credentials.context()
+        if context is not self._context:
+            self._session.close()
+            self._context = context
+            self._connect()
 
     @property
     def url(self) -> str:
@@ -235,9 +244,9 @@ class _Member:
             raise NoUsableAnswer(error.detail) if error.stale_token else error from error
 
     def _sign_in(self, deadline: Deadline) -> None:
-        headers = self._client.session.headers
+        headers = self._session.headers
         headers.pop("Authorization", None)
-        user = {"name": self._credentials.user, "password": self._credentials.password}
+        user = {"name": self._credentials.user, "password": self._credentials.password()}
         try:
             answer = self._post("auth/authenticate", user, deadline)
             headers["Authorization"] = _usable(lambda answer: str(answer["token"]), answer)
@@ -249,6 +258,7 @@ class _Member:
         self._signed_in = True
 
     def _post(self, path: str, document: Document, deadline: Deadline) -> Any:
+        self._use_current_credentials()
         self.cluster = ""
         self._client.timeout = time_limits(deadline)  # type: ignore[assignment] # requests gets it, and takes this, too
         try:
@@ -265,21 +275,6 @@ class _Member:
             raise NoUsableAnswer(one_line(error)) from error
         self.cluster = cluster_in(answer)
         return answer
-
-
-class _VerifyingAdapter(BoundedAdapter):
-    """Verifies servers by one TLS context alone. requests would add its own bundle of CAs to that context."""
-
-    def __init__(self, context: ssl.SSLContext, names: Names) -> None:
-        self._context = context
-        super().__init__(names)
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        """Give the context to urllib3."""
-        super().init_poolmanager(*args, **more, ssl_context=self._context)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Add nothing: the context verifies the certificate and the name."""
 
 
 def _connection_problem(error: BaseException) -> str:
