@@ -5,6 +5,8 @@ By default an error means that the program tries again later. ``Stop`` is for pr
 
 from __future__ import annotations
 
+import re
+
 
 class WharfingerError(Exception):
     """The base of all errors of the program. The message is written for the operator."""
@@ -41,6 +43,11 @@ def one_line(error: BaseException) -> str:
     """
     text = " ".join(str(error).split())
     return text[:300] or type(error).__name__
+
+
+def masked(url: str) -> str:
+    """Return a URL as it may be shown: with ``***`` for the user and password that some people write into it."""
+    return re.sub(r"^([\w+.-]+://)?.*@", r"\1***@", url, flags=re.DOTALL)
 
 
 def plain(text: str) -> str:

@@ -21,6 +21,7 @@ from controller.effects.clock import Clock
 from controller.effects.log_writer import LogWriter
 from controller.effects.names import Names
 from controller.effects.network import Network
+from controller.errors import Stop, masked
 from controller.observe.health import AllRegistries, Health
 from controller.observe.metrics import Metrics
 from controller.observe.pass_log import PassLog
@@ -31,7 +32,7 @@ from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.factory import Transports, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
-from controller.source.docker import PATIENCE, Asking, Engine, EngineClient, EngineSettings, connect
+from controller.source.docker import PATIENCE, Asking, Engine, EngineClient, EngineSettings, connect, url_problem
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
@@ -87,14 +88,17 @@ def engine_for(
     settings: Settings, effects: Effects, on_error: Callable[[], None] = lambda: None, patience: float = PATIENCE
 ) -> Engine:
     """Return this host's engine. It connects at the first request, and calls ``on_error`` for each failed one. A pass
-    waits ``patience`` seconds for an inspect."""
+    waits ``patience`` seconds for an inspect. Raises Stop for a URL that cannot be used."""
     engine_settings = EngineSettings(settings.docker_host, effects.environment, report_renewal=logs.report_renewal)
+    url = engine_settings.url
+    if problem := url_problem(url):
+        raise Stop(f"the URL of the Docker engine, {masked(url)!r}: {problem}")
     return Engine(
         partial(effects.connect_engine, engine_settings),
         Asking(effects.background, effects.clock, patience, name_needed=not settings.rules.owner),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,
-        where=engine_settings.url,
+        where=masked(url),
         filters=settings.filters,
     )
 

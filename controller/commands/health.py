@@ -6,7 +6,7 @@ from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
-from controller.errors import one_line, plain
+from controller.errors import masked, one_line, plain
 from controller.observe.answer import Answer
 
 #: Seconds to wait for the agent's answer.
@@ -37,7 +37,7 @@ def fetch_health(url: str) -> Answer:
     try:
         return _get(url)
     except (OSError, ValueError, HTTPException) as error:
-        return Answer(False, f"cannot ask {url}: {one_line(error)}")
+        return Answer(False, f"cannot ask {masked(url)}: {one_line(error)}")
 
 
 def _get(url: str) -> Answer:

@@ -11,12 +11,12 @@ from attrs import evolve, frozen
 
 from controller.config import converters
 from controller.config.registry_settings import RegistrySettings, labels, overlapping_registries
-from controller.errors import WrongUsage
+from controller.errors import WrongUsage, masked
 from controller.host_port import HostPort
 from controller.logs import FORMATS, LEVELS
 from controller.registry.credentials import Credentials
 from controller.registry.schemes import LayoutKind
-from controller.registry.uri import masked, parse_uri
+from controller.registry.uri import parse_uri
 from model.backoff import SEQUENCE
 from model.family import Family
 from model.guard import GuardRule
@@ -241,7 +241,8 @@ class _SettingsParser:
         try:
             return convert(text)
         except ValueError as error:
-            self.problems.append(f"-{name} {text!r}: {error}" if len(name) < 4 else f"--{name} {text!r}: {error}")
+            dashes = "-" if len(name) < 4 else "--"
+            self.problems.append(f"{dashes}{name} {masked(text)!r}: {error}")
             return default
 
     def check(self, name: str, convert: Callable[[str], object]) -> None:

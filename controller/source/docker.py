@@ -136,6 +136,16 @@ def _is_socket(path: str) -> bool:
         return False
 
 
+def url_problem(url: str) -> str:
+    """Return what is wrong with an engine's URL, for the operator; empty if nothing is found."""
+    if re.match(r"((tcp|https?)://)?[^/]*@", url):
+        return (
+            "it must not contain a user or a password, which an engine does not ask for; "
+            "give a client certificate in DOCKER_CERT_PATH instead"
+        )
+    return ""
+
+
 def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MACHINE) -> docker.APIClient:
     """Return a client that is connected to the engine. Raises an error of the docker SDK or of requests, and
     UnusableFiles while the TLS files cannot be used.
