@@ -26,6 +26,7 @@ from controller.errors import one_line
 from controller.host_port import HostPort
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
+from controller.registry.strange_answer import StrangeAnswer
 from model.record import ROOT
 from model.stored import StorePosition
 
@@ -54,6 +55,19 @@ class EtcdV2ErrorCode(IntEnum):
     #: Raft could not carry the request out. This code and those above it, up to 499, speak of the member that answered,
     #: not of the request: for instance, that there is no leader, or that an election goes on.
     RAFT_INTERNAL = 300
+
+
+#: What is said of an endpoint without the v2 API.
+NOT_SERVED = (
+    "it does not serve the v2 API; start etcd with --enable-v2, use etcd3:// if it is etcd 3.6 or later, and give the "
+    "endpoints of etcd itself if it is etcd's grpc-proxy"
+)
+
+#: What is said of an answer of etcd that has lost etcd's headers.
+NO_INDEX = (
+    "its answer lacks the header X-Etcd-Index; have the proxy or load balancer before etcd let etcd's headers through, "
+    "or give the endpoints of etcd itself"
+)
 
 
 @frozen
@@ -86,6 +100,16 @@ def pool_manager(context: ssl.SSLContext | None, names: Names = MACHINE) -> urll
     context it verifies by that context alone: python-etcd's own TLS settings leave some things unverified."""
     tls: dict[str, Any] = {"ssl_context": context} if context else {}
     return bounded_manager(names, maxsize=_POOL_SIZE, **tls)
+
+
+class _EtcdClient(etcd.Client):  # type: ignore[misc] # python-etcd has no types
+    """python-etcd's client of one member, which keeps the last answer: python-etcd's errors do not have all of it."""
+
+    answer: urllib3.BaseHTTPResponse
+
+    def _handle_server_response(self, response: urllib3.BaseHTTPResponse) -> Any:
+        self.answer = response
+        return super()._handle_server_response(response)
 
 
 class EtcdV2Client:
@@ -124,7 +148,7 @@ class _Member:
     def __init__(self, endpoint: HostPort, credentials: CurrentCredentials, transport: EtcdV2Transport) -> None:
         self._credentials, self._transport = credentials, transport
         self._context = credentials.context()
-        self._client = etcd.Client(
+        self._client = _EtcdClient(
             host=endpoint.url_host,
             port=endpoint.port,
             protocol="https" if self._context else "http",
@@ -168,14 +192,16 @@ class _Member:
             # python-etcd does not encode keys: etcd would cut one with a question mark at that place.
             path = f"/v2/keys{quote(key, safe='/:')}"
             response = self._client.api_execute(path, method, dict(params), timeout=time_limits(deadline))
-            position = StorePosition(self.cluster, int(response.headers["X-Etcd-Index"]))
-            return EtcdV2Response(json.loads(response.data)["node"], position)
+            node = json.loads(response.data)["node"]
+            if "X-Etcd-Index" not in response.headers:
+                raise NoUsableAnswer(NO_INDEX)
+            return EtcdV2Response(node, StorePosition(self.cluster, int(response.headers["X-Etcd-Index"])))
         except etcd.EtcdConnectionFailed as error:
             raise NoUsableAnswer(_connection_problem(error)) from error
         except etcd.EtcdException as error:
             raise self._translated(error) from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise NoUsableAnswer(f"it does not answer as etcd does: {one_line(error)}") from error
+            raise NoUsableAnswer(self._strange_answer()) from error
         except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
             raise NoUsableAnswer(one_line(error)) from error
 
@@ -190,8 +216,13 @@ class _Member:
             position = StorePosition(self.cluster, int(payload.get("index", 0)))
             return EtcdV2Error(code, detail, position)
         if "404 page not found" in str(error):
-            return NoUsableAnswer("it does not serve the v2 API; start etcd with --enable-v2")
-        return NoUsableAnswer(one_line(error))
+            return NoUsableAnswer(NOT_SERVED)
+        return NoUsableAnswer(one_line(error) if code else self._strange_answer())
+
+    def _strange_answer(self) -> str:
+        """Return what is said of the last answer, which is none of etcd's."""
+        answer = self._client.answer
+        return str(StrangeAnswer(answer.status, answer.headers, answer.data.decode(errors="replace")))
 
 
 def _connection_problem(error: etcd.EtcdConnectionFailed) -> str:

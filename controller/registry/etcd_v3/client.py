@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import requests
 from attrs import frozen
 from etcd3gw import Etcd3Client
-from etcd3gw.exceptions import ConnectionFailedError, ConnectionTimeoutError, Etcd3Exception
+from etcd3gw.exceptions import ConnectionTimeoutError, Etcd3Exception
 from requests.adapters import HTTPAdapter
 
 from controller.effects.clock import Deadline
@@ -29,6 +29,7 @@ from controller.host_port import HostPort
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.etcd_v3.documents import Document, cluster_in, store_position_in
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
+from controller.registry.strange_answer import StrangeAnswer
 
 #: Makes the adapter through which one member is reached; called with the TLS context, None without TLS.
 EtcdV3Transport = Callable[[ssl.SSLContext | None], HTTPAdapter]
@@ -58,6 +59,15 @@ class GrpcStatus(IntEnum):
     #: The token is not, or no longer, valid.
     UNAUTHENTICATED = 16
 
+
+#: What is said of an endpoint without the v3 API.
+NOT_SERVED = (
+    "it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false; give the endpoints of "
+    "etcd itself if it is etcd's grpc-proxy"
+)
+
+#: The answers of an etcd without the v3 API, and of its grpc-proxy.
+_NOT_SERVED_TEXTS = ("404 page not found", "Not Found")
 
 #: The calls that read alone.
 _READS = frozenset({"kv/range", "lease/timetolive"})
@@ -167,20 +177,14 @@ class EtcdV3Client:
         before the deadline.
         """
         return self._failover.ask(
-            lambda member, until: _usable(read, member.call(path, document, until)), deadline, writes=path not in _READS
+            lambda member, until: member.usable(read, member.call(path, document, until)),
+            deadline,
+            writes=path not in _READS,
         )
 
     def _count_failure(self) -> None:
         self.failures += 1
         self._on_error()
-
-
-def _usable(read: Callable[[Any], T], answer: Any) -> T:
-    """Return what ``read`` makes of an answer; raise NoUsableAnswer if the answer does not have the shape for it."""
-    try:
-        return read(answer)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise NoUsableAnswer(f"it does not answer as etcd does: {error!r}") from error
 
 
 class _Member:
@@ -193,6 +197,7 @@ class _Member:
         self._context = credentials.context()
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.hooks["response"] = [self._keep]
         self._connect()
         protocol = "https" if self._context else "http"
         self._client = Etcd3Client(*endpoint, protocol, api_path=_API_PATH, session=self._session)
@@ -221,7 +226,7 @@ class _Member:
     def identify(self, deadline: Deadline) -> None:
         """See Member. etcd answers this call whoever makes it."""
         with suppress(EtcdV3Error):
-            _usable(store_position_in, self._post("maintenance/status", {}, deadline))
+            self.usable(store_position_in, self._post("maintenance/status", {}, deadline))
 
     def call(self, path: str, document: Document, deadline: Deadline) -> Any:
         """Return the JSON of the answer to a call. Raises EtcdV3Error and NoUsableAnswer.
@@ -243,13 +248,20 @@ class _Member:
         except EtcdV3Error as error:
             raise NoUsableAnswer(error.detail) if error.stale_token else error from error
 
+    def usable(self, read: Callable[[Any], T], answer: Any) -> T:
+        """Return what ``read`` makes of the last answer. Raises NoUsableAnswer if it does not have the shape for it."""
+        try:
+            return read(answer)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise NoUsableAnswer(self._strange_answer()) from error
+
     def _sign_in(self, deadline: Deadline) -> None:
         headers = self._session.headers
         headers.pop("Authorization", None)
         user = {"name": self._credentials.user, "password": self._credentials.password()}
         try:
             answer = self._post("auth/authenticate", user, deadline)
-            headers["Authorization"] = _usable(lambda answer: str(answer["token"]), answer)
+            headers["Authorization"] = self.usable(lambda answer: str(answer["token"]), answer)
         except EtcdV3Error as error:
             # etcd does not ask for users. Requests work without a token then; if it begins to ask, they fail as with a
             # stale token.
@@ -263,44 +275,46 @@ class _Member:
         self._client.timeout = time_limits(deadline)  # type: ignore[assignment] # requests gets it, and takes this, too
         try:
             answer = self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
-        except ConnectionTimeoutError as error:
-            raise NoUsableAnswer("no answer in time") from error
-        except ConnectionFailedError as error:
-            raise NoUsableAnswer(_connection_problem(error)) from error
         except Etcd3Exception as error:
-            raise _translated(error.detail_text or str(error)) from error
+            # etcd3gw gives such an error arguments if there was an answer, with a status that says that it failed.
+            raise (self._translated() if error.args else NoUsableAnswer(_connection_problem(error))) from error
         except (ValueError, RecursionError) as error:
-            raise NoUsableAnswer(f"it does not answer as etcd does: {one_line(error)}") from error
+            raise NoUsableAnswer(self._strange_answer()) from error
         except (requests.RequestException, OSError) as error:
             raise NoUsableAnswer(one_line(error)) from error
         self.cluster = cluster_in(answer)
+        if not self.cluster:
+            raise NoUsableAnswer(self._strange_answer())
         return answer
+
+    def _keep(self, answer: requests.Response, **options: Any) -> None:
+        """Keep an answer, because etcd3gw passes on its content alone."""
+        self._answer = answer
+
+    def _translated(self) -> Exception:
+        """Return EtcdV3Error where the last answer says that etcd refused the request, as every member would. Return
+        NoUsableAnswer for a member in trouble and for what does not come from etcd."""
+        text = self._answer.text
+        try:
+            document = json.loads(text)
+            code, message = int(document["code"]), str(document.get("message") or document["error"])
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
+            return NoUsableAnswer(NOT_SERVED if text.strip() in _NOT_SERVED_TEXTS else self._strange_answer())
+        hint = next((hint for says, hint in HINTS.items() if says in message), "")
+        error = EtcdV3Error(code, f"{message} ({hint})" if hint else message)
+        of_the_store = any(text in message for text in SAYS_OF_THE_STORE.get(code, ()))
+        return error if of_the_store or error.stale_token else NoUsableAnswer(one_line(ValueError(error.detail)))
+
+    def _strange_answer(self) -> str:
+        """Return what is said of the last answer, which is none of etcd's."""
+        return str(StrangeAnswer(self._answer.status_code, self._answer.headers, self._answer.text))
 
 
 def _connection_problem(error: BaseException) -> str:
     """Return in a few words why there was no answer. The libraries wrap the socket's error several times over, and the
-    innermost error says it best. An answer with the HTTP status 503 is reported by etcd3gw in the same way."""
-    text = getattr(error, "detail_text", None) or ""
-    if text.startswith("{"):
-        return str(_translated(text))
+    innermost error says it best."""
+    if isinstance(error, ConnectionTimeoutError):
+        return "no answer in time"
     while inner := error.__cause__ or error.__context__:
         error = inner
     return "no answer in time" if isinstance(error, TimeoutError) else one_line(error)
-
-
-def _translated(text: str) -> Exception:
-    """Return EtcdV3Error where etcd refused the request, as every member would. Return NoUsableAnswer for a member in
-    trouble and for what does not come from etcd. ``text`` is the answer: a JSON document, if it comes from etcd."""
-    try:
-        document = json.loads(text)
-        code, message = int(document["code"]), str(document.get("message") or document["error"])
-    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
-        if "not found" in text.lower():
-            return NoUsableAnswer(
-                "it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false"
-            )
-        return NoUsableAnswer(one_line(ValueError(text)))
-    hint = next((hint for says, hint in HINTS.items() if says in message), "")
-    error = EtcdV3Error(code, f"{message} ({hint})" if hint else message)
-    of_the_store = any(text in message for text in SAYS_OF_THE_STORE.get(code, ()))
-    return error if of_the_store or error.stale_token else NoUsableAnswer(one_line(ValueError(error.detail)))
