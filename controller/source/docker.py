@@ -155,10 +155,32 @@ def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MAC
     """
     client = _client(settings, timeout, names, docker.constants.DEFAULT_DOCKER_API_VERSION)
     try:
-        version = client.version(api_version=False)["ApiVersion"]
+        version = _version_of(client)
     finally:
         client.close()
     return _client(settings, timeout, names, version)
+
+
+def _version_of(client: docker.APIClient) -> str:
+    """Return the version of the API that the engine speaks.
+
+    The engine tells it at ``/version``, and in a header of each answer. A socket proxy may refuse ``/version``, and may
+    let requests through only with a version in their path, or only without one. The list of containers is asked for
+    here because the agent cannot do without it.
+    """
+    try:
+        return str(client.version(api_version=False)["ApiVersion"])
+    except (docker.errors.APIError, *_UNEXPECTED_ANSWER, ValueError) as error:
+        refusal = error
+    for version in ("", f"/v{client.api_version}"):
+        url = f"{client.base_url}{version}/containers/json"
+        answer = client.get(url, params={"limit": "1"}, timeout=client.timeout)
+        if told := answer.headers.get("Api-Version"):
+            return str(told)
+    raise docker.errors.DockerException(
+        "it tells the version of its API neither at /version nor in the header Api-Version of its list of containers; "
+        "have the proxy before it let /version or this header through"
+    ) from refusal
 
 
 def _client(settings: EngineSettings, timeout: int, names: Names, version: str) -> docker.APIClient:
@@ -170,6 +192,7 @@ def _client(settings: EngineSettings, timeout: int, names: Names, version: str) 
     url = str(docker.utils.parse_host(settings.url, tls=settings.asks_for_tls))
     client = docker.APIClient(base_url=url, version=version, timeout=timeout)
     client.trust_env = False
+    client.max_redirects = 0
     if url.startswith("http+unix://"):
         client.mount("http+docker://", UnixAdapter(url.removeprefix("http+unix://")))
     elif url.startswith("https://"):
@@ -428,6 +451,8 @@ def _message(error: BaseException) -> str:
     innermost error has the best message. Only that of files needs no such search."""
     if isinstance(error, UnusableFiles):
         return str(error)
+    if isinstance(error, requests.exceptions.TooManyRedirects):
+        return "it redirects to another place, which is not followed"
     for cause in _causes(error):
         if isinstance(cause, requests.exceptions.Timeout | TimeoutError):
             return NO_ANSWER

@@ -215,3 +215,49 @@ def test_without_tls_files_an_https_url_is_verified_by_the_systems_authorities(
         names(engine_at(url))
     monkeypatch.setitem(os.environ, "SSL_CERT_FILE", ours.path)
     assert names(engine_at(url)) == ["web"]
+
+
+LIST_AND_INSPECT = r"/containers/(\w+/)?json"
+
+#: What a socket proxy lets through.
+ALLOWED = {
+    "any version": rf"(/v1\.\d+)?(/info|{LIST_AND_INSPECT})",
+    "with a version alone": rf"/v1\.\d+(/info|{LIST_AND_INSPECT})",
+    "no info": rf"(/v1\.\d+)?{LIST_AND_INSPECT}",
+}
+
+
+@pytest.mark.parametrize("allowed", ALLOWED)
+def test_a_proxy_may_let_info_list_and_inspect_through_alone(
+    proxy: EngineProxy, engine_at: EngineAt, allowed: str
+) -> None:
+    """The version of the API is in a header of the engine's answers. It is the engine's, and not the SDK's own."""
+    proxy.only = ALLOWED[allowed]
+    assert names(engine_at(proxy.url)) == ["web"]
+    assert proxy.requests[-1] == "/v1.41/containers/web/json"
+
+
+@pytest.mark.parametrize("answer", [(404, b"{}"), (501, b"<html>"), (200, b"{}"), (200, b"[]"), (200, b"OK")], ids=repr)
+def test_a_proxy_may_refuse_the_version_in_any_way(
+    proxy: EngineProxy, engine_at: EngineAt, answer: tuple[int, bytes]
+) -> None:
+    """It may also answer with something else."""
+    proxy.answers["/version"] = answer
+    assert names(engine_at(proxy.url)) == ["web"]
+
+
+def test_an_engine_whose_version_cannot_be_known_is_an_error(proxy: EngineProxy, engine_at: EngineAt) -> None:
+    """A version must not be guessed: engines refuse those that are too new or too old. The error says what to do."""
+    proxy.answers = {"/version": (403, b"{}"), "/containers/json": (200, b"[]")}
+    with pytest.raises(EngineUnavailable, match="let /version or this header through"):
+        names(engine_at(proxy.url))
+
+
+def test_a_redirect_of_the_engine_is_not_followed(proxy: EngineProxy, engine_at: EngineAt, trap: EngineProxy) -> None:
+    """Another server may answer with an empty list."""
+    engine = engine_at(proxy.url)
+    assert names(engine) == ["web"]
+    proxy.redirect = f"http://{trap.address}/"
+    with pytest.raises(EngineUnavailable, match="it redirects to another place, which is not followed"):
+        names(engine)
+    assert trap.connections == 0
