@@ -16,6 +16,9 @@ from controller.errors import plain
 #: The most characters that are shown of a text that came with the answer.
 _SHOWN = 80
 
+#: The names that documents of many services have for what is wrong.
+_MESSAGES = ("error", "message", "cause")
+
 #: What to do where no more is known.
 _CURE = "something other than etcd answers there; give the endpoints of etcd itself"
 
@@ -78,9 +81,12 @@ class StrangeAnswer:
     @property
     def _target(self) -> str:
         """Where a redirect points to, without a user, a path or a query, which may hold secrets."""
-        parts = urlsplit(self._header("Location"))
+        try:
+            parts = urlsplit(self._header("Location"))
+        except ValueError:
+            return "no valid URL"
         host = parts.netloc.rpartition("@")[2]
-        return _short(f"{parts.scheme}://{host}") if host else "another path"
+        return _short(f"{parts.scheme or 'http'}://{host}") if host else "another path"
 
     @property
     def _message(self) -> str:
@@ -90,8 +96,8 @@ class StrangeAnswer:
         except (ValueError, RecursionError):
             is_text = self._header("Content-Type").partition(";")[0] in {"", "text/plain"}
             return _short(self.body) if is_text and len(self.body) <= _SHOWN and "<" not in self.body else ""
-        found = document.get("message") or document.get("error") if isinstance(document, dict) else ""
-        return _short(found) if isinstance(found, str) else ""
+        found = [document.get(name) for name in _MESSAGES] if isinstance(document, dict) else []
+        return _short(": ".join(each for each in found if isinstance(each, str)))
 
     def _header(self, name: str) -> str:
         return next((value for each, value in self.headers.items() if each.lower() == name.lower()), "")

@@ -72,6 +72,24 @@ STRANGE = {
         f'404 Not Found (application/json, from test, saying "no Route matched with those values"): {ELSE}',
         JSON,
     ),
+    "an API gateway that asks for a key": Strange(
+        401,
+        {"message": "No API key found in request"},
+        f'401 Unauthorized (application/json, from test, saying "No API key found in request"): {NOT_LET_THROUGH}',
+        JSON,
+    ),
+    "Kubernetes": Strange(
+        403,
+        {"kind": "Status", "message": "forbidden: User", "reason": "Forbidden", "code": 403},
+        f'403 Forbidden (application/json, from test, saying "forbidden: User"): {NOT_LET_THROUGH}',
+        JSON,
+    ),
+    "a service whose codes are like etcd's": Strange(
+        404,
+        {"errorCode": 100, "message": "no such thing"},
+        f'404 Not Found (application/json, from test, saying "no such thing"): {ELSE}',
+        JSON,
+    ),
     "a web server": Strange(404, PAGE, f"404 Not Found (text/html, from test): {ELSE}", HTML),
     "the login page of a network": Strange(200, PAGE, f"200 OK (text/html, from test): {ELSE}", HTML),
     "an empty page": Strange(200, "", f"200 OK (no content, from test): {ELSE}"),
@@ -93,6 +111,12 @@ STRANGE = {
     ),
     "elsewhere": Strange(
         307, "", f"307 Temporary Redirect (no content, from test): it points to another path, {NOT_FOLLOWED}"
+    ),
+    "a redirect to nowhere": Strange(
+        303,
+        "",
+        f"303 See Other (no content, from test): it points to no valid URL, {NOT_FOLLOWED}",
+        {"Location": "http://["},
     ),
     "permanent": Strange(
         308,

@@ -63,6 +63,9 @@ NOT_SERVED = (
     "endpoints of etcd itself if it is etcd's grpc-proxy"
 )
 
+#: What etcd says to a user that it does not know, where it gives no error code.
+NO_USER = "Insufficient credentials"
+
 #: What is said of an answer of etcd that has lost etcd's headers.
 NO_INDEX = (
     "its answer lacks the header X-Etcd-Index; have the proxy or load balancer before etcd let etcd's headers through, "
@@ -209,15 +212,23 @@ class _Member:
         """Return EtcdV2Error where etcd refused the request, as every member would: its code is below 300. Return
         NoUsableAnswer for a member in trouble (300 to 499: Raft, no leader) and for what does not come from etcd."""
         payload = getattr(error, "payload", None) or {}
-        code = payload.get("errorCode", EtcdV2ErrorCode.UNAUTHORIZED if payload.get("status") == 401 else None)
-        if isinstance(code, int) and code < EtcdV2ErrorCode.RAFT_INTERNAL:
-            said = ": ".join(str(payload[part]) for part in ("message", "cause") if part in payload)
-            detail = f"{said} (etcd error {int(code)})"
-            position = StorePosition(self.cluster, int(payload.get("index", 0)))
-            return EtcdV2Error(code, detail, position)
-        if "404 page not found" in str(error):
-            return NoUsableAnswer(NOT_SERVED)
-        return NoUsableAnswer(one_line(error) if code else self._strange_answer())
+        code = self._code_in(payload)
+        if code is None:
+            return NoUsableAnswer(NOT_SERVED if "404 page not found" in str(error) else self._strange_answer())
+        if code >= EtcdV2ErrorCode.RAFT_INTERNAL:
+            return NoUsableAnswer(one_line(error))
+        said = ": ".join(str(payload[part]) for part in ("message", "cause") if part in payload)
+        position = StorePosition(self.cluster, payload.get("index", 0))
+        return EtcdV2Error(code, f"{said} (etcd error {int(code)})", position)
+
+    @staticmethod
+    def _code_in(payload: Mapping[str, Any]) -> int | None:
+        """Return etcd's error code in the document of an answer; None if it does not come from etcd. The documents of
+        other services may have codes, too, but etcd's have an index besides. Some refusals of a user have neither."""
+        code, index = payload.get("errorCode"), payload.get("index")
+        if isinstance(code, int) and isinstance(index, int):
+            return code
+        return EtcdV2ErrorCode.UNAUTHORIZED if payload.get("message") == NO_USER else None
 
     def _strange_answer(self) -> str:
         """Return what is said of the last answer, which is none of etcd's."""

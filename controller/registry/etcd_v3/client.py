@@ -69,6 +69,9 @@ NOT_SERVED = (
 #: The answers of an etcd without the v3 API, and of its grpc-proxy.
 _NOT_SERVED_TEXTS = ("404 page not found", "Not Found")
 
+#: All status codes of gRPC. Other services have codes of their own in the same place, such as those of HTTP.
+_GRPC_CODES = range(17)
+
 #: The calls that read alone.
 _READS = frozenset({"kv/range", "lease/timetolive"})
 
@@ -288,7 +291,9 @@ class _Member:
         return answer
 
     def _keep(self, answer: requests.Response, **options: Any) -> None:
-        """Keep an answer, because etcd3gw passes on its content alone."""
+        """Keep an answer, because etcd3gw passes on its content alone. Set its encoding, because requests may take long
+        to find out that of a page."""
+        answer.encoding = "utf-8"
         self._answer = answer
 
     def _translated(self) -> Exception:
@@ -298,6 +303,8 @@ class _Member:
         try:
             document = json.loads(text)
             code, message = int(document["code"]), str(document.get("message") or document["error"])
+            if code not in _GRPC_CODES:
+                raise ValueError("it is no status of gRPC")
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             return NoUsableAnswer(NOT_SERVED if text.strip() in _NOT_SERVED_TEXTS else self._strange_answer())
         hint = next((hint for says, hint in HINTS.items() if says in message), "")
