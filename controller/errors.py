@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 
 
 class WharfingerError(Exception):
@@ -64,6 +65,11 @@ def running_user() -> str:
         return f"user {pwd.getpwuid(uid).pw_name!r} (uid {uid})"
     except KeyError:
         return f"the user with uid {uid}"
+
+
+def masked(url: str) -> str:
+    """Return a URL as it may be shown: with ``***`` for the user and password that some people write into it."""
+    return re.sub(r"^([\w+.-]+://)?.*@", r"\1***@", url, flags=re.DOTALL)
 
 
 def plain(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -173,6 +173,17 @@ def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
     if traceback:
         event["exception"] = "\n".join(f"    {plain(line)}" for line in traceback.splitlines())
     return event
+
+
+def report_renewal(files: Sequence[str], problem: str) -> None:
+    """Log that files with certificates, keys or a password have changed, and whether they could be read again."""
+    log = logger("wharfinger.files")
+    if problem:
+        log.warning(
+            "changed files cannot be used, their earlier content stays in use", files=list(files), error=problem
+        )
+    else:
+        log.info("changed files were read again", files=list(files))
 
 
 def add_to_each_line(**fields: str) -> None:

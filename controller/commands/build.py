@@ -21,6 +21,7 @@ from controller.effects.clock import Clock
 from controller.effects.log_writer import LogWriter
 from controller.effects.names import Names
 from controller.effects.network import Network
+from controller.errors import masked
 from controller.observe.health import AllRegistries, Health
 from controller.observe.metrics import Metrics
 from controller.observe.pass_log import PassLog
@@ -100,13 +101,13 @@ def engine_for(
     """Return this host's engine. It connects at the first request, and calls ``on_error`` for each failed one. A pass
     waits ``patience`` seconds for an inspect. ``name_needed`` says whether nothing goes on without the engine's name,
     if --hostname does not give one."""
-    engine_settings = EngineSettings(settings.docker_host, effects.environment)
+    engine_settings = EngineSettings(settings.docker_host, effects.environment, report_renewal=logs.report_renewal)
     return Engine(
         partial(effects.connect_engine, engine_settings),
         Asking(effects.background, effects.clock, patience, name_needed=name_needed and not settings.rules.owner),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,
-        where=engine_settings.url,
+        where=masked(engine_settings.url),
         filters=settings.filters,
     )
 

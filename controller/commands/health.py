@@ -9,9 +9,9 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from controller.effects.background import Threads
-from controller.errors import one_line, plain
-from controller.host_port import HostPort
+from controller.errors import masked, one_line, plain
 from controller.observe.answer import Answer
+from model.host_port import HostPort
 
 #: Seconds to wait for the agent's answer, with the look-up of its name. The image's HEALTHCHECK gives the whole command
 #: 5 seconds.
@@ -74,14 +74,18 @@ def fetch_health(url: str, seconds: float = TIMEOUT) -> Answer:
     """
     answers: list[Answer] = []
     Threads().start(lambda: answers.append(_fetch(url)), name="health").join(seconds)
-    return answers[0] if answers else Answer(False, f"cannot ask {url}: there was no answer within {seconds:g} seconds")
+    return (
+        answers[0]
+        if answers
+        else Answer(False, f"cannot ask {masked(url)}: there was no answer within {seconds:g} seconds")
+    )
 
 
 def _fetch(url: str) -> Answer:
     try:
         return _get(url)
     except (OSError, ValueError, HTTPException) as error:
-        return Answer(False, f"cannot ask {url}: {one_line(error)}")
+        return Answer(False, f"cannot ask {masked(url)}: {one_line(error)}")
 
 
 def _get(url: str) -> Answer:
@@ -98,8 +102,8 @@ def _get(url: str) -> Answer:
         response = connection.getresponse()
         text = _printable(response.read(MAX_ANSWER))
     if response.status == 200 and not _ALIVE.fullmatch(text):
-        return Answer(False, f"what answers at {url} is no agent, or not its /healthz: {text[:300]}")
-    return Answer(response.status == 200, text or f"{url} answered with status {response.status}")
+        return Answer(False, f"what answers at {masked(url)} is no agent, or not its /healthz: {text[:300]}")
+    return Answer(response.status == 200, text or f"{masked(url)} answered with status {response.status}")
 
 
 def _printable(body: bytes) -> str:

@@ -10,10 +10,10 @@ from controller import logs
 from controller.commands.build import Effects, engine_for
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
-from controller.host_port import HostPort
-from controller.registry.uri import masked
+from controller.errors import masked
 from controller.source.docker import EngineSettings
 from controller.source.local_address import LocalAddress
+from model.host_port import HostPort
 from model.stored import Lifetime
 
 log = logs.logger("wharfinger")

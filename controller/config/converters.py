@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controller.errors import reading_problem
-from controller.host_port import HostPort
 from model.address import address_problem
 from model.family import UNSPECIFIED, Family
+from model.host_port import HostPort
 from model.keys import key_part_problem
 from model.layout import ValueFormat
 from model.metadata import split_tags

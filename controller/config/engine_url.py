@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from controller.host_port import HostPort
+from controller.errors import masked
 from model.address import address_problem
+from model.host_port import HostPort
 
 #: What a URL should look like, for messages.
 _FORMS = "unix:///PATH or tcp://HOST:PORT"
@@ -25,11 +26,11 @@ def engine_url(text: str) -> str:
         case "unix" | "http+unix":
             _check_path(rest)
         case "tcp" | "http" | "https":
-            _check_endpoint(rest.rpartition("@")[2].partition("/")[0])
+            _check_endpoint(rest)
         case "":
             _check_without_scheme(scheme)
         case other:
-            raise ValueError(_CURES.get(other, f"the scheme {other!r} is not supported; give {_FORMS}"))
+            raise ValueError(_CURES.get(other, f"the scheme {masked(other)!r} is not supported; give {_FORMS}"))
     return text
 
 
@@ -40,8 +41,14 @@ def _check_path(path: str) -> None:
         raise ValueError(f"its path is not absolute; give unix:///{path}")
 
 
-def _check_endpoint(endpoint: str) -> None:
-    """Raise ValueError unless the endpoint has a host and a port."""
+def _check_endpoint(text: str) -> None:
+    """Raise ValueError unless the text, which may end in a path, is a host and a port, and no user."""
+    if "@" in text:
+        raise ValueError(
+            "it must not contain a user or a password, which an engine does not ask for; "
+            "give a client certificate in DOCKER_CERT_PATH instead"
+        )
+    endpoint = text.partition("/")[0]
     host, colon, _ = endpoint.rpartition(":")
     if not colon or endpoint.endswith(("]", ":")):
         raise ValueError("it has no port; give tcp://HOST:PORT, where the port is usually 2375, or 2376 with TLS")
@@ -56,6 +63,6 @@ def _check_without_scheme(text: str) -> None:
     name, colon, path = text.rpartition(":")
     if text.startswith("/") or (name.lower() == "unix" and path.startswith("/")):
         raise ValueError(f"a socket is written unix:///PATH; give unix://{path if name else text}")
-    if not colon:
+    if not colon and "@" not in text:
         raise ValueError(f"it is no URL; give {_FORMS}")
-    _check_endpoint(text.rpartition("@")[2])
+    _check_endpoint(text)

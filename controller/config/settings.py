@@ -13,15 +13,15 @@ from attrs import evolve, frozen
 from controller.config import converters
 from controller.config.engine_url import engine_url
 from controller.config.registry_settings import RegistrySettings, labels, overlapping_registries
-from controller.errors import WrongUsage
-from controller.host_port import HostPort
+from controller.errors import WrongUsage, masked
 from controller.logs import FORMATS, LEVELS
 from controller.registry.credentials import Credentials
 from controller.registry.schemes import LayoutKind
-from controller.registry.uri import masked, parse_uri
+from controller.registry.uri import parse_uri
 from model.backoff import SEQUENCE
 from model.family import Family
 from model.guard import GuardRule
+from model.host_port import HostPort
 from model.layout import ValueFormat
 from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.stored import Lifetime
@@ -267,7 +267,7 @@ class _SettingsParser:
         try:
             return convert(text)
         except ValueError as error:
-            self.problems.append(f"{self._given_as(name)} {text!r}: {error}")
+            self.problems.append(f"{self._given_as(name)} {masked(text)!r}: {error}")
             return default
 
     def _given_as(self, name: str) -> str:
@@ -321,7 +321,8 @@ class _SettingsParser:
         password = from_file or self.raw["etcd-password"] or password
         if not unreadable and bool(user) != bool(password):
             self.problems.append("a user name and a password go together: give both, or neither")
-        return Credentials(any(files.values()), files["ca"], files["cert"], files["key"], user, password)
+        tls, file = any(files.values()), self.raw["etcd-password-file"]
+        return Credentials(tls, files["ca"], files["cert"], files["key"], user, password, file)
 
     def registries(self, uris: tuple[str, ...]) -> tuple[RegistrySettings, ...]:
         """Return the registries that were given. It is a problem if there is none, or if two of them overlap."""

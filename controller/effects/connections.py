@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
+from collections.abc import Callable
 from functools import partial
 from http.client import HTTPResponse
 from typing import Any
 
+import requests
 import urllib3
-from requests.adapters import HTTPAdapter
+from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
@@ -51,6 +54,37 @@ class BoundedAdapter(HTTPAdapter):
         """Give urllib3 the pools of this module."""
         super().init_poolmanager(*args, **more)
         _bound(self.poolmanager, self._names)
+
+
+class TlsAdapter(BoundedAdapter):
+    """An adapter for TLS that verifies servers by one TLS context alone. requests would add its own bundle of CAs."""
+
+    def __init__(self, context: Callable[[], ssl.SSLContext], names: Names) -> None:
+        """``context`` is called for each request. When it returns another context, the connections under the old one
+        are closed."""
+        self._current, self._context = context, context()
+        super().__init__(names)
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        """Give the context to urllib3."""
+        super().init_poolmanager(*args, **more, ssl_context=self._context)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Add nothing: the context verifies the certificate and the name."""
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """Return where the request goes, and nothing about TLS: the context has it all."""
+        where, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return where, {}
+
+    def send(self, *args: Any, **more: Any) -> requests.Response:
+        """Send a request under the present context."""
+        context = self._current()
+        if context is not self._context:
+            self.close()
+            self._context = context
+            self.init_poolmanager(DEFAULT_POOLSIZE, DEFAULT_POOLSIZE)
+        return super().send(*args, **more)
 
 
 def _bound(manager: urllib3.PoolManager, names: Names) -> None:

@@ -8,15 +8,17 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from controller.host_port import HostPort
 from controller.registry.schemes import SCHEMES, Api, LayoutKind
 from model.address import address_problem
 from model.dns import domain_problem
+from model.host_port import HostPort
 from model.keys import key_part_problem, quoted
 from model.skydns import prefix_of
 
 #: The port of an endpoint that is given without one: etcd's own default.
 DEFAULT_PORT = 2379
+
+_NO_USER = "it must not contain a user, a query or a fragment; give the user with --etcd-user"
 
 
 @frozen
@@ -62,11 +64,23 @@ def parse_uri(text: str) -> RegistryUri:
         raise ValueError(f"the scheme {scheme!r} is not supported; {names} are, each also with an s at its end for TLS")
     hosts, _, path = rest.partition("/")
     if {"?", "#"} & set(rest) or "@" in hosts:
-        raise ValueError("it must not contain a user, a query or a fragment; give the user with --etcd-user")
+        raise ValueError(_NO_USER)
     path = unquote(path).strip("/")
     prefix = _PREFIX_READERS[SCHEMES[scheme].layout](path)
-    endpoints = tuple(_endpoint(each) for each in hosts.split(",")) if hosts else (HostPort("127.0.0.1", DEFAULT_PORT),)
-    return RegistryUri(scheme, endpoints, prefix)
+    return RegistryUri(scheme, _endpoints(hosts, path), prefix)
+
+
+def _endpoints(hosts: str, path: str) -> tuple[HostPort, ...]:
+    """Return the endpoints before the path of a URI. Raises ValueError with a message for the operator."""
+    if not hosts:
+        return (HostPort("127.0.0.1", DEFAULT_PORT),)
+    try:
+        return tuple(_endpoint(each) for each in hosts.split(","))
+    except ValueError:
+        if "@" not in path:
+            raise
+    # Part of a password with a slash in it looks like a host, and must not be shown.
+    raise ValueError(_NO_USER)
 
 
 def _plain_prefix(path: str) -> str:
@@ -90,14 +104,6 @@ def _domain_prefix(path: str) -> str:
 _PREFIX_READERS: Mapping[LayoutKind, Callable[[str], str]] = MappingProxyType(
     {LayoutKind.PLAIN: _plain_prefix, LayoutKind.SKYDNS: _domain_prefix}
 )
-
-
-def masked(text: str) -> str:
-    """Return the URI of a registry or an engine as it may be shown: with ``***`` for the user and password that some
-    people write into it, although it must not contain any. The scheme may be missing."""
-    user, at, rest = text.rpartition("@")
-    scheme, separator, _ = user.partition("://")
-    return f"{scheme if separator else ''}{separator}{'***@' if at else ''}{rest}"
 
 
 def _endpoint(text: str) -> HostPort:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,11 +22,12 @@ import docker.constants
 import docker.errors
 import docker.utils
 import requests
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
-from controller.effects.connections import BoundedAdapter, UnixAdapter
+from controller.effects.connections import BoundedAdapter, TlsAdapter, UnixAdapter
+from controller.effects.files import Renewed, Report, TlsFiles, UnusableFiles
 from controller.effects.names import MACHINE, Names
 from controller.effects.one_sided_tls import shows_no_tls, shows_tls
 from controller.errors import EngineUnavailable, one_line, running_user
@@ -93,6 +94,33 @@ class EngineSettings:
     #: The sockets to try if neither of the above names the engine. The first one that exists is used.
     sockets: Sequence[str] = SOCKETS
 
+    #: Told when the files in DOCKER_CERT_PATH have changed.
+    report_renewal: Report = lambda files, problem: None
+    #: The TLS context for an engine over TCP, made again when the files in DOCKER_CERT_PATH have changed. All
+    #: connections to the engine share it.
+    tls_context: Renewed[ssl.SSLContext] = field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=Factory(lambda self: self.tls_files.renewed(self.report_renewal), takes_self=True),
+    )
+
+    @property
+    def asks_for_tls(self) -> bool:
+        """Whether the environment asks for TLS to an engine over TCP."""
+        return bool(self.environment.get("DOCKER_CERT_PATH") or self.environment.get("DOCKER_TLS_VERIFY"))
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """The files for TLS, as the docker command and its SDK find them. Without DOCKER_TLS_VERIFY, they do not verify
+        the engine."""
+        if not self.asks_for_tls:
+            return TlsFiles()
+        folder = self.environment.get("DOCKER_CERT_PATH") or os.path.join(os.path.expanduser("~"), ".docker")
+        ca, cert, key = (os.path.join(folder, name) for name in ("ca.pem", "cert.pem", "key.pem"))
+        verify = bool(self.environment.get("DOCKER_TLS_VERIFY"))
+        return TlsFiles(ca if verify else "", cert, key, verify)
+
     @property
     def url(self) -> str:
         """The URL of the engine. If none of the sockets exists it is that of the first one."""
@@ -110,37 +138,57 @@ def _is_socket(path: str) -> bool:
 
 
 def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MACHINE) -> docker.APIClient:
-    """Return a client that is connected to the engine. Raises an error of the docker SDK or of requests.
+    """Return a client that is connected to the engine. Raises an error of the docker SDK or of requests, and
+    UnusableFiles while the TLS files cannot be used.
 
     The API version is negotiated, because newer engines refuse old versions. ``timeout`` is the seconds that a request
     may take as a whole, even if its answer comes byte by byte. ``names`` looks up the host of an engine over TCP.
     """
-    _check_tls_files(settings.environment)
     client = _client(settings, timeout, names, docker.constants.DEFAULT_DOCKER_API_VERSION)
     try:
-        version = client.version(api_version=False)["ApiVersion"]
+        version = _version_of(client)
     finally:
         client.close()
     return _client(settings, timeout, names, version)
 
 
-def _check_tls_files(environment: Mapping[str, str]) -> None:
-    """Raise OSError if one of the engine's TLS files is there and cannot be read. The SDK would say that it was not
-    given, or not which one it is."""
-    if folder := environment.get("DOCKER_CERT_PATH"):
-        for name in ("ca.pem", "cert.pem", "key.pem"):
-            with suppress(FileNotFoundError), open(os.path.join(folder, name), "rb"):
-                pass
+def _version_of(client: docker.APIClient) -> str:
+    """Return the version of the API that the engine speaks.
+
+    The engine tells it at ``/version``, and in a header of each answer. A socket proxy may refuse ``/version``, and may
+    let requests through only with a version in their path, or only without one. The list of containers is asked for
+    here because the agent cannot do without it.
+    """
+    try:
+        return str(client.version(api_version=False)["ApiVersion"])
+    except (docker.errors.APIError, *_UNEXPECTED_ANSWER, ValueError) as error:
+        refusal = error
+    for version in ("", f"/v{client.api_version}"):
+        url = f"{client.base_url}{version}/containers/json"
+        answer = client.get(url, params={"limit": "1"}, timeout=client.timeout)
+        if told := answer.headers.get("Api-Version"):
+            return str(told)
+    raise docker.errors.DockerException(
+        "it tells the version of its API neither at /version nor in the header Api-Version of its list of containers; "
+        "have the proxy before it let /version or this header through"
+    ) from refusal
 
 
 def _client(settings: EngineSettings, timeout: int, names: Names, version: str) -> docker.APIClient:
-    """Return a client that speaks this version of the API, and connects at its first request."""
-    tls = docker.utils.kwargs_from_env(environment=dict(settings.environment)).get("tls", False)
-    client = docker.APIClient(base_url=settings.url, version=version, timeout=timeout, tls=tls)
-    url = str(docker.utils.parse_host(settings.url, tls=bool(tls)))
+    """Return a client that speaks this version of the API, and connects at its first request.
+
+    The SDK makes no request before it gets here, because the version is given. So no request goes through a proxy that
+    the environment names, or uses a CA or a password from there.
+    """
+    url = str(docker.utils.parse_host(settings.url, tls=settings.asks_for_tls))
+    client = docker.APIClient(base_url=url, version=version, timeout=timeout)
+    client.trust_env = False
+    client.max_redirects = 0
     if url.startswith("http+unix://"):
         client.mount("http+docker://", UnixAdapter(url.removeprefix("http+unix://")))
-    elif url.startswith(("http://", "https://")):
+    elif url.startswith("https://"):
+        client.mount(url, TlsAdapter(settings.tls_context.value, names))
+    elif url.startswith("http://"):
         client.mount(url, BoundedAdapter(names))
     return client
 
@@ -391,17 +439,28 @@ def _silence_message(silence: Silence) -> str:
 
 def _message(error: BaseException) -> str:
     """Return what is wrong, for the operator, and what to do if only one of both ends uses TLS. The libraries wrap the
-    error of the socket several times, and the innermost error has the best message."""
-    for cause in _causes(error):
-        if isinstance(cause, requests.exceptions.Timeout | TimeoutError):
-            return NO_ANSWER
-        if isinstance(cause, FileNotFoundError | ConnectionRefusedError):
-            return one_line(cause)
-        if isinstance(cause, PermissionError):
-            return f"{one_line(cause)}, as {running_user()}"
+    error of the socket several times, and one of the inner errors has the best message."""
+    if told := next(filter(None, map(_told_by, _causes(error))), ""):
+        return told
     if isinstance(error, _UNEXPECTED_ANSWER):
         return f"unexpected answer: {error!r}"
     return one_line(error) + _advice_on_tls(one_line(error))
+
+
+def _told_by(cause: BaseException) -> str:
+    """Return what an error tells, whatever wraps it; empty if it tells nothing by itself."""
+    match cause:
+        case UnusableFiles():
+            return str(cause)
+        case requests.exceptions.TooManyRedirects():
+            return "it redirects to another place, which is not followed"
+        case requests.exceptions.Timeout() | TimeoutError():
+            return NO_ANSWER
+        case FileNotFoundError() | ConnectionRefusedError():
+            return one_line(cause)
+        case PermissionError():
+            return f"{one_line(cause)}, as {running_user()}"
+    return ""
 
 
 def _advice_on_tls(message: str) -> str:

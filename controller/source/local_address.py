@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from controller.effects.names import Names
 from controller.effects.network import Network
-from controller.host_port import HostPort
+from model.host_port import HostPort
 
 #: Seconds to wait for the address of an endpoint whose name was not looked up before. Usually it was, when the registry
 #: was connected to; but not if another endpoint answered first.

@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 import pytest
 
-from controller.host_port import HostPort
 from controller.registry.base import Registry
 from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client
 from controller.registry.etcd_v3.registry import etcd_v3_registry
+from model.host_port import HostPort
 from model.record import ROOT
 from model.stored import Lifetime
 from tests.simulation.etcd_cluster import EtcdCluster

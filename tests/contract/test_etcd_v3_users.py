@@ -271,6 +271,6 @@ def test_an_etcd_without_the_gateway_says_so(tmp_path: Path) -> None:
         with pytest.raises(EtcdV3Error):
             EtcdV3(server.endpoint).index()
         text = problem(Setting(server, Credentials(), authority(tmp_path / "ours"), api=3).registry(Credentials()))
-        assert text.endswith("it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false")
+        assert "it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false" in text
     finally:
         server.close()

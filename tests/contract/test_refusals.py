@@ -6,10 +6,10 @@ from __future__ import annotations
 import pytest
 from attrs import frozen
 
-from controller.host_port import HostPort
 from controller.registry.credentials import Credentials
 from controller.registry.etcd_v3.client import EtcdV3Client
 from controller.registry.etcd_v3.registry import etcd_v3_registry
+from model.host_port import HostPort
 from model.report import Result
 from model.stored import Lifetime
 from tests.contract.clients import PREFIX, Client, address, soon
@@ -197,20 +197,21 @@ def test_a_member_that_does_not_know_the_token_that_it_gave_out_is_left_for_the_
     """The member gives out a token and then refuses it. It is asked for a new token once more, and then the next member
     is asked."""
     asked = list[tuple[str, str]]()
+    good = {"header": {"cluster_id": "1"}}
 
     def deliver(endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
         call = request.path.removeprefix("/v3/")
         asked.append((endpoint.host, call))
         if call == "auth/authenticate":
-            return Response.of_json({"token": "t"})
+            return Response.of_json({"header": {"cluster_id": "1"}, "token": "t"})
         if endpoint.host == "forgetful":
             return Response.of_json({"code": 16, "message": "etcdserver: invalid auth token"}, 401)
-        return Response.of_json({"answer": "yes"})
+        return Response.of_json(good)
 
     credentials = Credentials(user="agent", password="secret")
     endpoints = [("forgetful", 1), ("other", 1)]
     client = EtcdV3Client(endpoints, credentials=credentials, transport=lambda context: SimulatedAdapter(deliver))
-    assert client.call("kv/range", {}, dict, soon()) == {"answer": "yes"}
+    assert client.call("kv/range", {}, dict, soon()) == good
     both = ["auth/authenticate", "kv/range"]
     assert asked == [*(("forgetful", call) for call in both * 2), *(("other", call) for call in both)]
 

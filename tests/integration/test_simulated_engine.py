@@ -10,8 +10,8 @@ from typing import Any
 import docker
 import pytest
 
-from controller.host_port import HostPort
 from model.container import from_inspect
+from model.host_port import HostPort
 from model.listing import agrees_with_list
 from tests.simulation.engine import EPHEMERAL, Answer, Event, OperationRefused, SimulatedEngine, connect_simulated
 from tests.simulation.messages import Request, Response

@@ -18,8 +18,8 @@ from typing import Any
 import docker
 from attrs import define, evolve, field, frozen
 
-from controller.host_port import HostPort
 from controller.source.docker import TIMEOUT
+from model.host_port import HostPort
 from tests.simulation.engine_documents import (
     CONNECTED,
     UP,

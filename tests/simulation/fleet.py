@@ -14,10 +14,10 @@ from controller.commands.deregister import DeregisterOptions, deregister
 from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES
 from controller.config.settings import Settings, parse_owner_settings, parse_settings
 from controller.effects.network import Network
-from controller.host_port import HostPort
 from controller.reconcile.loop import Observer
 from controller.registry.factory import Transports
 from controller.source.docker import EngineSettings
+from model.host_port import HostPort
 from model.report import PassReport
 from tests.simulation.bounds import AgentTimes
 from tests.simulation.engine import SimulatedEngine, connect_simulated

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
-from controller.host_port import HostPort
 from controller.source.docker import Asking, Engine
 from controller.source.questions import BACKOFF
 from model.container import Binding, Container, PortId
+from model.host_port import HostPort
 from model.listing import shown_in_list
 from model.snapshot import EngineIdentity
 from tests.simulation.engine import Answer, Event, NoAnswer, OperationRefused, SimulatedEngine, connect_simulated

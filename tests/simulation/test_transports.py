@@ -11,9 +11,9 @@ import urllib3
 
 from controller.effects.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
-from controller.host_port import HostPort
 from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v3.client import EtcdV3Client
+from model.host_port import HostPort
 from tests.simulation.messages import Request, Response
 from tests.simulation.transports import CutShort, Refused, SimulatedAdapter, SimulatedPool, TimedOut, Timeouts
 
@@ -69,8 +69,9 @@ def test_a_request_of_python_etcd_arrives_with_its_path_and_parameters() -> None
 
 def test_a_request_of_etcd3gw_arrives_with_its_document() -> None:
     """The document is the body."""
-    server = Server(Response.of_json({"header": {}}))
-    assert v3_client(server).call("kv/range", {"key": "YQ=="}, dict, soon()) == {"header": {}}
+    document = {"header": {"cluster_id": "1"}}
+    server = Server(Response.of_json(document))
+    assert v3_client(server).call("kv/range", {"key": "YQ=="}, dict, soon()) == document
     [(endpoint, request, timeouts)] = server.seen
     assert (endpoint, request.method, request.path, timeouts) == (
         ENDPOINT,
@@ -153,7 +154,7 @@ def test_urllib3_raises_what_it_raises_of_sockets(error: Exception, reason: type
 def test_a_response_may_be_anything() -> None:
     """A body that is no JSON, or a status that etcd never gives, reaches the client as it is."""
     server = Server(Response(503, b"<html>"))
-    with pytest.raises(RegistryUnavailable, match="html"):
+    with pytest.raises(RegistryUnavailable, match="503 Service Unavailable"):
         v2_client(server).request("GET", "/a", {}, soon())
     response = SimulatedPool(server.deliver).request("GET", "http://etcd-1:2379/")
     assert (response.status, response.data) == (503, b"<html>")

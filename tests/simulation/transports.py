@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 
-from controller.host_port import HostPort
+from model.host_port import HostPort
 from tests.simulation.messages import Request, Response
 
 #: The time limits of a request in seconds: for connecting, for each wait for more of the answer, and for the request as

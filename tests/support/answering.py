@@ -22,7 +22,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         server.asked.append(f"{self.command} {self.path}")
         server.hosts.append(self.headers.get("Host", ""))
-        self.send_response(server.status)
+        self.send_response_only(server.status)
         for name, value in server.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(server.body)))

@@ -71,9 +71,9 @@ class Host:
         """The URI of the registry."""
         return f"etcd://{self.etcd.endpoint}/services"
 
-    def command(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run the program to its end."""
-        return run_once(f"unix://{self.socket}", *args, self.uri, env=env)
+    def command(self, *args: str, uri: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the program to its end. `uri` is that of the registry, by default of the host's own etcd."""
+        return run_once(f"unix://{self.socket}", *args, uri or self.uri, env=env)
 
     def reconcile(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run one pass."""

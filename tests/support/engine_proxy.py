@@ -28,11 +28,17 @@ class EngineProxy(LoopbackServer):
         self.answers: dict[str, tuple[int, bytes]] = {}
         #: By path, the seconds for which an answer is held back.
         self.delays: dict[str, float] = {}
+        #: The paths that are let through, as a regular expression; empty: all of them. Any other request is refused.
+        self.only = ""
         #: The paths whose answers do not come until `release`, and the paths whose answers come a byte a second.
         self.hanging: set[str] = set()
         self.trickling: set[str] = set()
-        #: The path of every request.
+        #: Where all requests are redirected to; empty: nowhere.
+        self.redirect = ""
+        #: The path of every request without and with the API's version, and the names of its headers.
         self.asked: list[str] = []
+        self.requests: list[str] = []
+        self.headers: list[list[str]] = []
         self._released = threading.Event()
         super().__init__(_handler(self))
         self.url = f"tcp://{self.address}"
@@ -55,9 +61,14 @@ class EngineProxy(LoopbackServer):
         """Return the answer to a request, after waiting for as long as the test wants it held back."""
         path = _without_version(path_and_query)
         self.asked.append(path)
+        self.requests.append(path_and_query.partition("?")[0])
+        if self.redirect:
+            return 302, {"Location": self.redirect}, b""
         if path in self.hanging:
             self._released.wait()
         self._released.wait(self.delays.get(path, 0.0))
+        if self.only and not re.fullmatch(self.only, path_and_query.partition("?")[0]):
+            return 403, {"Content-Type": "text/html"}, b"<html><body><h1>403 Forbidden</h1></body></html>"
         if path in self.answers:
             status, body = self.answers[path]
             return status, {"Content-Type": "application/json"}, body
@@ -93,6 +104,7 @@ def _handler(proxy: EngineProxy) -> type[PassingHandler]:
     class Handler(PassingHandler):
         def do_GET(self) -> None:
             """Answer a request."""
+            proxy.headers.append(list(self.headers))
             status, headers, body = proxy.answer_to(self.command, self.path)
             try:
                 self.begin_answer(status, headers, len(body))

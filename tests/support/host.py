@@ -86,21 +86,32 @@ class Host:
             raise AssertionError(f"missing: {sorted(wanted - seen)}; too much: {sorted(seen - wanted)}") from None
 
     def agent(
-        self, *flags: str, interval: float = 0.2, stderr: int = subprocess.STDOUT, tree: Path = REPOSITORY
+        self,
+        *flags: str,
+        interval: float = 0.2,
+        stderr: int = subprocess.STDOUT,
+        tree: Path = REPOSITORY,
+        env: Mapping[str, str] | None = None,
     ) -> Agent:
         """Start an agent with `-ip` set to the engine's address, and with `flags`. If a flag is given several times,
-        its last value counts. `tree` is the folder with the program's source."""
+        its last value counts. `tree` is the folder with the program's source, and `env` are further variables."""
         flags = ("--interval", str(interval), "-ip", self.engine.address, *flags, self.uri)
-        return self.run(*flags, stderr=stderr, tree=tree)
+        return self.run(*flags, stderr=stderr, tree=tree, env=env)
 
-    def run(self, *args: str, stderr: int = subprocess.STDOUT, tree: Path = REPOSITORY) -> Agent:
+    def run(
+        self,
+        *args: str,
+        stderr: int = subprocess.STDOUT,
+        tree: Path = REPOSITORY,
+        env: Mapping[str, str] | None = None,
+    ) -> Agent:
         """Start `wharfinger ARGS...` with exactly these arguments, except that `--listen` is added.
 
         `stderr` is the open file to which the process writes its standard error; by default the file that `Agent.log()`
         reads.
         """
         log = self._folder / f"agent-{len(self._agents)}.log"
-        agent = Agent(self.engine.socket_url, *args, log_path=log, stderr=stderr, tree=tree)
+        agent = Agent(self.engine.socket_url, *args, log_path=log, stderr=stderr, tree=tree, env=env)
         self._agents.append(agent)
         return agent.start()
 

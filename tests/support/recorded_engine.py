@@ -14,6 +14,8 @@ import re
 import socketserver
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -160,6 +162,19 @@ class RecordedEngineServer(socketserver.ThreadingMixIn, socketserver.UnixStreamS
         """Close the socket and remove its file."""
         super().server_close()
         self.socket_path.unlink(missing_ok=True)
+
+
+@contextmanager
+def serving(engine: RecordedEngine, socket_path: Path) -> Iterator[Path]:
+    """Serve an engine at a unix socket, whose path is returned, until the context ends."""
+    with RecordedEngineServer(socket_path, engine) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield socket_path
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def load(recording: Path) -> RecordedEngine:

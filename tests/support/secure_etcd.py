@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import ssl
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -26,6 +27,7 @@ from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client, GrpcStatus
 from controller.registry.etcd_v3.registry import etcd_v3_registry
+from controller.registry.factory import Transports
 from model.report import Result
 from model.stored import Lifetime
 from tests.support.builders import OWNER, create
@@ -67,6 +69,14 @@ class Authority:
             blob.write_to_path(cert, append=number > 0)
         return Pair(cert, key)
 
+    def server_context(self, address: str = "127.0.0.1") -> ssl.SSLContext:
+        """Return the context of a server at this address that asks for client certificates of this authority."""
+        pair, context = self.issue(address), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.cert, pair.key)
+        context.load_verify_locations(self.path)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
     def issue_for_server_alone(self, address: str) -> Pair:
         """Issue a certificate for this address that is valid for a server alone, as careful authorities do."""
         key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
@@ -102,13 +112,21 @@ class Setting:
     ours: Authority
     api: int = 2
 
-    def registry(self, credentials: Credentials, host: str = "", lifetime: Lifetime = Lifetime()) -> Registry:
+    def registry(
+        self,
+        credentials: Credentials,
+        host: str = "",
+        lifetime: Lifetime = Lifetime(),
+        transports: Transports = Transports(),
+    ) -> Registry:
         """Return a registry with these credentials. ``host`` is another name of the server, empty for its address."""
         address, _, port = self.server.endpoint.rpartition(":")
         endpoints = [(host or address, int(port))]
         if self.api == 3:
-            return etcd_v3_registry(EtcdV3Client(endpoints, credentials=credentials), "/services", lifetime)
-        return etcd_v2_registry(EtcdV2Client(endpoints, credentials=credentials), "/services", lifetime)
+            v3 = EtcdV3Client(endpoints, credentials=credentials, transport=transports.etcd_v3)
+            return etcd_v3_registry(v3, "/services", lifetime)
+        v2 = EtcdV2Client(endpoints, credentials=credentials, transport=transports.etcd_v2)
+        return etcd_v2_registry(v2, "/services", lifetime)
 
 
 def soon() -> Deadline:
@@ -180,6 +198,11 @@ def add_user(server: EtcdServer, name: str, password: str) -> None:
     _auth(server, f"users/{name}", {"user": name, "password": password, "roles": ["all"]})
     _auth(server, "enable", {})
     _auth(server, "roles/guest", None, root)
+
+
+def change_v2_password(server: EtcdServer, name: str, password: str) -> None:
+    """Give a user that ``add_user`` added another password."""
+    _auth(server, f"users/{name}", {"user": name, "password": password}, ("root", "root's own"))
 
 
 class V2Users:

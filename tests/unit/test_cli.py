@@ -101,3 +101,42 @@ def test_the_help_says_what_is_so(ran: Ran, command: str, sentence: str) -> None
     """Other tests show that each of these sentences is true."""
     _, out, _ = ran(command, "--help")
     assert sentence in " ".join(out.split())
+
+
+SECRET = "correct-horse"
+
+ENGINE_CURE = "it must not contain a user or a password, which an engine does not ask for"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([f"etcd://agent:{SECRET}@h/x"], "give the user with --etcd-user"),
+        ([f"etcd:/agent:{SECRET}@h/x"], "it has no scheme"),
+        ([f"agent:{SECRET}@h:2379/x"], "it has no scheme"),
+        ([f"consul://agent:{SECRET}@h/x"], "the scheme 'consul' is not supported"),
+        (["--docker-host", f"tcp://agent:{SECRET}@h:2375", URI], ENGINE_CURE),
+        (["--docker-host", f"https://agent:{SECRET}@h:2376", URI], ENGINE_CURE),
+        (["--docker-host", f"agent:{SECRET}@h:2375", URI], ENGINE_CURE),
+        (["reconcile", "--docker-host", f"tcp://{SECRET}@h:2375", URI], ENGINE_CURE),
+        ([f"-ip=http://agent:{SECRET}@h:1", URI], "-ip 'http://***@h:1'"),
+        (["health", f"http://agent:{SECRET}@127.0.0.1:1/healthz"], "cannot ask http://***@127.0.0.1:1/healthz"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_no_message_shows_the_password_in_a_url(ran: Ran, args: list[str], message: str) -> None:
+    """The message says what to do instead. The program ends, because waiting would not help."""
+    code, out, err = ran(*args)
+    assert (code, out) == (1, "")
+    assert message in err
+    assert SECRET not in err
+
+
+@pytest.mark.parametrize("command", ["run", "reconcile"])
+def test_the_password_in_docker_host_is_not_shown(ran: Ran, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """The same is true of the variable that other programs define."""
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://agent:{SECRET}@h:2375")
+    code, out, err = ran(command, URI)
+    assert (code, out) == (1, "")
+    assert f"DOCKER_HOST 'tcp://***@h:2375': {ENGINE_CURE}" in err
+    assert SECRET not in err

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from controller.config import converters
-from controller.host_port import HostPort
 from model.family import Family
+from model.host_port import HostPort
 from model.rules import Deregister, HealthRule
 from tests.support.unprivileged import as_nobody
 

@@ -23,13 +23,13 @@ from controller.config import converters
 from controller.effects.background import Threads
 from controller.effects.log_writer import LogWriter
 from controller.errors import plain
-from controller.host_port import HostPort
 from controller.registry.uri import parse_uri
 from model.address import address_problem
 from model.container import MalformedContainer, PortId, from_inspect
 from model.desired import desired
 from model.entry import DefaultId
 from model.family import Family
+from model.host_port import HostPort
 from model.keys import key_part_problem, quoted
 from model.layout import Decoded, Unreadable
 from model.listing import agrees_with_list, shown_in_list

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.host_port import HostPort
+from model.host_port import HostPort
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from controller.effects.background import Threads
 from controller.effects.clock import Clock
 from controller.effects.names import MACHINE, Names
 from controller.effects.network import Network, Resolved
-from controller.host_port import HostPort
 from controller.source.local_address import LOOK_UP_TIMEOUT, LocalAddress
+from model.host_port import HostPort
 
 #: A name that no resolver is even asked for, and an address that no datagram socket may connect to.
 NO_NAME, NO_ROUTE = HostPort("a" * 64, 2379), HostPort("255.255.255.255", 2379)

@@ -10,11 +10,11 @@ from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import OwnerSettings, Settings, parse_owner_settings, parse_settings
 from controller.errors import WrongUsage
-from controller.host_port import HostPort
 from controller.registry.credentials import Credentials
 from controller.registry.uri import RegistryUri, parse_uri
 from model.family import Family
 from model.guard import GuardRule
+from model.host_port import HostPort
 from model.layout import ValueFormat
 from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.stored import Lifetime
@@ -503,7 +503,7 @@ def test_the_scheme_or_a_tls_file_turns_tls_on(file: str) -> None:
 def test_the_password_has_three_sources(file: str) -> None:
     """The file has precedence over the environment, and both over etcdctl's form ``name:password``."""
     of_all = {"etcd_user": "agent:in-one", "etcd_password": "of-env", "etcd_password_file": file}
-    assert credentials(**of_all) == Credentials(user="agent", password=SECRET)
+    assert credentials(**of_all) == Credentials(user="agent", password=SECRET, password_file=file)
     assert credentials(**{**of_all, "etcd_password_file": ""}) == Credentials(user="agent", password="of-env")
     assert credentials(etcd_user="agent:in:one") == Credentials(user="agent", password="in:one")
 
@@ -582,10 +582,10 @@ def test_a_password_may_begin_and_end_with_spaces(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", ["--docker-host", "DOCKER_HOST"])
 def test_the_url_of_the_engine_is_checked_wherever_it_comes_from(given: str) -> None:
     """The message names the flag or the variable, and shows no password."""
-    flag, variable = ("banana@x", "") if given == "--docker-host" else ("", "banana@x")
+    flag, variable = ("ftp://me@x", "") if given == "--docker-host" else ("", "ftp://me@x")
     with pytest.raises(WrongUsage) as wrong:
         parse_settings({**DEFAULT_OPTIONS, "docker-host": flag}, (URI,), environment={"DOCKER_HOST": variable})
-    expected = f"{given} '***@x': it is no URL; give unix:///PATH or tcp://HOST:PORT"
+    expected = f"{given} 'ftp://***@x': the scheme 'ftp' is not supported; give unix:///PATH or tcp://HOST:PORT"
     assert wrong.value.problems == [expected]
 
 

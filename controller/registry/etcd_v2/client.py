@@ -23,9 +23,10 @@ from controller.effects.clock import Deadline
 from controller.effects.connections import bounded_manager
 from controller.effects.names import MACHINE, Names
 from controller.errors import one_line
-from controller.host_port import HostPort
-from controller.registry.credentials import Credentials
+from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
+from controller.registry.strange_answer import StrangeAnswer
+from model.host_port import HostPort
 from model.record import ROOT
 from model.stored import StorePosition
 
@@ -54,6 +55,22 @@ class EtcdV2ErrorCode(IntEnum):
     #: Raft could not carry the request out. This code and those above it, up to 499, speak of the member that answered,
     #: not of the request: for instance, that there is no leader, or that an election goes on.
     RAFT_INTERNAL = 300
+
+
+#: What is said of an endpoint without the v2 API.
+NOT_SERVED = (
+    "it does not serve the v2 API; start etcd with --enable-v2, use etcd3:// if it is etcd 3.6 or later, and give the "
+    "endpoints of etcd itself if it is etcd's grpc-proxy"
+)
+
+#: What etcd says to a user that it does not know, where it gives no error code.
+NO_USER = "Insufficient credentials"
+
+#: What is said of an answer of etcd that has lost etcd's headers.
+NO_INDEX = (
+    "its answer lacks the header X-Etcd-Index; have the proxy or load balancer before etcd let etcd's headers through, "
+    "or give the endpoints of etcd itself"
+)
 
 
 @frozen
@@ -88,6 +105,16 @@ def pool_manager(context: ssl.SSLContext | None, names: Names = MACHINE) -> urll
     return bounded_manager(names, maxsize=_POOL_SIZE, **tls)
 
 
+class _EtcdClient(etcd.Client):  # type: ignore[misc] # python-etcd has no types
+    """python-etcd's client of one member, which keeps the last answer: python-etcd's errors do not have all of it."""
+
+    answer: urllib3.BaseHTTPResponse
+
+    def _handle_server_response(self, response: urllib3.BaseHTTPResponse) -> Any:
+        self.answer = response
+        return super()._handle_server_response(response)
+
+
 class EtcdV2Client:
     """A client of the v2 API of one etcd cluster."""
 
@@ -100,8 +127,8 @@ class EtcdV2Client:
     ) -> None:
         """``endpoints`` are the hosts and ports of the cluster's members; ``on_error`` is called for each request to a
         member that got no usable answer. Raises Stop for credentials that cannot be used."""
-        context = credentials.context()
-        members = [_Member(_etcd_client(HostPort(*each), credentials, context, transport)) for each in endpoints]
+        current = CurrentCredentials(credentials)
+        members = [_Member(HostPort(*each), current, transport) for each in endpoints]
         self._failover = EndpointFailover(members, on_error)
 
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
@@ -112,67 +139,72 @@ class EtcdV2Client:
         )
 
 
-def _etcd_client(
-    endpoint: HostPort, credentials: Credentials, context: ssl.SSLContext | None, transport: EtcdV2Transport
-) -> etcd.Client:
-    """Return python-etcd's client of one member. It connects when it is first asked."""
-    client = etcd.Client(
-        host=endpoint.url_host,
-        port=endpoint.port,
-        protocol="https" if context else "http",
-        username=_for_header(credentials.user),
-        password=_for_header(credentials.password),
-        allow_reconnect=False,
-        allow_redirect=False,
-    )
-    client.http = transport(context)
-    return client
-
-
 def _for_header(text: str) -> str | None:
     """Return a user name or password as it goes into a header, None for an empty one: etcd reads it as UTF-8, and
     urllib3 writes headers in Latin-1."""
     return text.encode().decode("latin-1") or None
 
 
-@frozen
 class _Member:
-    """One member of the cluster."""
+    """One member of the cluster. It is connected to when it is first asked."""
 
-    client: etcd.Client
+    def __init__(self, endpoint: HostPort, credentials: CurrentCredentials, transport: EtcdV2Transport) -> None:
+        self._credentials, self._transport = credentials, transport
+        self._context = credentials.context()
+        self._client = _EtcdClient(
+            host=endpoint.url_host,
+            port=endpoint.port,
+            protocol="https" if self._context else "http",
+            allow_reconnect=False,
+            allow_redirect=False,
+        )
+        self._client.http = transport(self._context)
 
     @property
     def url(self) -> str:
         """See Member."""
-        return str(self.client.base_uri)
+        return str(self._client.base_uri)
 
     @property
     def cluster(self) -> str:
         """See Member."""
-        return self.client.expected_cluster_id or ""
+        return self._client.expected_cluster_id or ""
 
     def identify(self, deadline: Deadline) -> None:
         """See Member. Every answer carries the cluster id, also a refusal."""
         with suppress(EtcdV2Error):
             self.request("GET", ROOT, {}, deadline)
 
+    def _use_current_credentials(self) -> None:
+        """Send the user and the current password from now on. If the TLS context has changed, close the connections
+        under the old one."""
+        self._client.username = _for_header(self._credentials.user)
+        self._client.password = _for_header(self._credentials.password())
+        context = self._credentials.context()
+        if context is not self._context:
+            self._client.http.clear()
+            self._context, self._client.http = context, self._transport(context)
+
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
         """See EtcdV2Client; raises NoUsableAnswer instead of RegistryUnavailable."""
+        self._use_current_credentials()
         # EndpointFailover decides whether the cluster id may change. python-etcd would raise an error at the first
         # change only.
-        self.client.expected_cluster_id = None
+        self._client.expected_cluster_id = None
         try:
             # python-etcd does not encode keys: etcd would cut one with a question mark at that place.
             path = f"/v2/keys{quote(key, safe='/:')}"
-            response = self.client.api_execute(path, method, dict(params), timeout=time_limits(deadline))
-            position = StorePosition(self.cluster, int(response.headers["X-Etcd-Index"]))
-            return EtcdV2Response(json.loads(response.data)["node"], position)
+            response = self._client.api_execute(path, method, dict(params), timeout=time_limits(deadline))
+            node = json.loads(response.data)["node"]
+            if "X-Etcd-Index" not in response.headers:
+                raise NoUsableAnswer(NO_INDEX)
+            return EtcdV2Response(node, StorePosition(self.cluster, int(response.headers["X-Etcd-Index"])))
         except etcd.EtcdConnectionFailed as error:
             raise NoUsableAnswer(_connection_problem(error)) from error
         except etcd.EtcdException as error:
             raise self._translated(error) from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise NoUsableAnswer(f"it does not answer as etcd does: {one_line(error)}") from error
+            raise NoUsableAnswer(self._strange_answer()) from error
         except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
             raise NoUsableAnswer(one_line(error)) from error
 
@@ -180,15 +212,28 @@ class _Member:
         """Return EtcdV2Error where etcd refused the request, as every member would: its code is below 300. Return
         NoUsableAnswer for a member in trouble (300 to 499: Raft, no leader) and for what does not come from etcd."""
         payload = getattr(error, "payload", None) or {}
-        code = payload.get("errorCode", EtcdV2ErrorCode.UNAUTHORIZED if payload.get("status") == 401 else None)
-        if isinstance(code, int) and code < EtcdV2ErrorCode.RAFT_INTERNAL:
-            said = ": ".join(str(payload[part]) for part in ("message", "cause") if part in payload)
-            detail = f"{said} (etcd error {int(code)})"
-            position = StorePosition(self.cluster, int(payload.get("index", 0)))
-            return EtcdV2Error(code, detail, position)
-        if "404 page not found" in str(error):
-            return NoUsableAnswer("it does not serve the v2 API; start etcd with --enable-v2")
-        return NoUsableAnswer(one_line(error))
+        code = self._code_in(payload)
+        if code is None:
+            return NoUsableAnswer(NOT_SERVED if "404 page not found" in str(error) else self._strange_answer())
+        if code >= EtcdV2ErrorCode.RAFT_INTERNAL:
+            return NoUsableAnswer(one_line(error))
+        said = ": ".join(str(payload[part]) for part in ("message", "cause") if part in payload)
+        position = StorePosition(self.cluster, payload.get("index", 0))
+        return EtcdV2Error(code, f"{said} (etcd error {int(code)})", position)
+
+    @staticmethod
+    def _code_in(payload: Mapping[str, Any]) -> int | None:
+        """Return etcd's error code in the document of an answer; None if it does not come from etcd. The documents of
+        other services may have codes, too, but etcd's have an index besides. Some refusals of a user have neither."""
+        code, index = payload.get("errorCode"), payload.get("index")
+        if isinstance(code, int) and isinstance(index, int):
+            return code
+        return EtcdV2ErrorCode.UNAUTHORIZED if payload.get("message") == NO_USER else None
+
+    def _strange_answer(self) -> str:
+        """Return what is said of the last answer, which is none of etcd's."""
+        answer = self._client.answer
+        return str(StrangeAnswer(answer.status, answer.headers, answer.data.decode(errors="replace")))
 
 
 def _connection_problem(error: etcd.EtcdConnectionFailed) -> str:

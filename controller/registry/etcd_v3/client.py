@@ -18,16 +18,18 @@ from typing import Any, TypeVar
 import requests
 from attrs import frozen
 from etcd3gw import Etcd3Client
-from etcd3gw.exceptions import ConnectionFailedError, ConnectionTimeoutError, Etcd3Exception
+from etcd3gw.exceptions import ConnectionTimeoutError, Etcd3Exception
 from requests.adapters import HTTPAdapter
 
 from controller.effects.clock import Deadline
-from controller.effects.connections import BoundedAdapter
+from controller.effects.connections import BoundedAdapter, TlsAdapter
 from controller.effects.names import MACHINE, Names
 from controller.errors import one_line
-from controller.registry.credentials import Credentials
+from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.etcd_v3.documents import Document, cluster_in, store_position_in
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
+from controller.registry.strange_answer import StrangeAnswer
+from model.host_port import HostPort
 
 #: Makes the adapter through which one member is reached; called with the TLS context, None without TLS.
 EtcdV3Transport = Callable[[ssl.SSLContext | None], HTTPAdapter]
@@ -57,6 +59,18 @@ class GrpcStatus(IntEnum):
     #: The token is not, or no longer, valid.
     UNAUTHENTICATED = 16
 
+
+#: What is said of an endpoint without the v3 API.
+NOT_SERVED = (
+    "it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false; give the endpoints of "
+    "etcd itself if it is etcd's grpc-proxy"
+)
+
+#: The answers of an etcd without the v3 API, and of its grpc-proxy.
+_NOT_SERVED_TEXTS = ("404 page not found", "Not Found")
+
+#: All status codes of gRPC. Other services have codes of their own in the same place, such as those of HTTP.
+_GRPC_CODES = range(17)
 
 #: The calls that read alone.
 _READS = frozenset({"kv/range", "lease/timetolive"})
@@ -135,7 +149,7 @@ class EtcdV3Error(Exception):
 def http_adapter(context: ssl.SSLContext | None, names: Names = MACHINE) -> HTTPAdapter:
     """Return an adapter of requests that opens sockets to the addresses that ``names`` remembers. With a TLS context it
     verifies by that context alone."""
-    return _VerifyingAdapter(context, names) if context else BoundedAdapter(names)
+    return TlsAdapter(lambda: context, names) if context else BoundedAdapter(names)
 
 
 class EtcdV3Client:
@@ -151,11 +165,8 @@ class EtcdV3Client:
     ) -> None:
         """``endpoints`` are the hosts and ports of the cluster's members; ``on_error`` is called for each request to a
         member that got no usable answer. Raises Stop for credentials that cannot be used."""
-        context = credentials.context()
-        protocol = "https" if context else "http"
-        members = [
-            _Member(_etcd3gw_client(protocol, host, port, transport(context)), credentials) for host, port in endpoints
-        ]
+        current = CurrentCredentials(credentials)
+        members = [_Member(HostPort(*each), current, transport) for each in endpoints]
         self._on_error = on_error
         self._failover = EndpointFailover(members, self._count_failure)
         self.failures = 0
@@ -169,7 +180,9 @@ class EtcdV3Client:
         before the deadline.
         """
         return self._failover.ask(
-            lambda member, until: _usable(read, member.call(path, document, until)), deadline, writes=path not in _READS
+            lambda member, until: member.usable(read, member.call(path, document, until)),
+            deadline,
+            writes=path not in _READS,
         )
 
     def _count_failure(self) -> None:
@@ -177,32 +190,36 @@ class EtcdV3Client:
         self._on_error()
 
 
-def _usable(read: Callable[[Any], T], answer: Any) -> T:
-    """Return what ``read`` makes of an answer; raise NoUsableAnswer if the answer does not have the shape for it."""
-    try:
-        return read(answer)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise NoUsableAnswer(f"it does not answer as etcd does: {error!r}") from error
-
-
-def _etcd3gw_client(protocol: str, host: str, port: int, adapter: HTTPAdapter) -> Etcd3Client:
-    """Return etcd3gw's client of one member. It connects when it is first asked. Neither a proxy nor CAs nor a password
-    are taken from the environment."""
-    session = requests.Session()
-    session.trust_env = False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, adapter)
-    return Etcd3Client(host, port, protocol, api_path=_API_PATH, session=session)
-
-
 class _Member:
     """One member of the cluster, which gives out tokens of its own where it asks for a user."""
 
-    def __init__(self, client: Etcd3Client, credentials: Credentials) -> None:
-        self._client = client
-        self._credentials = credentials
+    def __init__(self, endpoint: HostPort, credentials: CurrentCredentials, transport: EtcdV3Transport) -> None:
+        """It is connected to when it is first asked. Neither a proxy nor CAs nor a password are taken from the
+        environment."""
+        self._credentials, self._transport = credentials, transport
+        self._context = credentials.context()
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.hooks["response"] = [self._keep]
+        self._connect()
+        protocol = "https" if self._context else "http"
+        self._client = Etcd3Client(*endpoint, protocol, api_path=_API_PATH, session=self._session)
         self._signed_in = not credentials.user
         self.cluster = ""
+
+    def _connect(self) -> None:
+        adapter = self._transport(self._context)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
+
+    def _use_current_credentials(self) -> None:
+        """If the TLS context has changed, close the connections under the old one. The token stays: it belongs to the
+        user. If the user's password changes, etcd no longer knows the token, and the member signs in anew."""
+        context = self._credentials.context()
+        if context is not self._context:
+            self._session.close()
+            self._context = context
+            self._connect()
 
     @property
     def url(self) -> str:
@@ -212,7 +229,7 @@ class _Member:
     def identify(self, deadline: Deadline) -> None:
         """See Member. etcd answers this call whoever makes it."""
         with suppress(EtcdV3Error):
-            _usable(store_position_in, self._post("maintenance/status", {}, deadline))
+            self.usable(store_position_in, self._post("maintenance/status", {}, deadline))
 
     def call(self, path: str, document: Document, deadline: Deadline) -> Any:
         """Return the JSON of the answer to a call. Raises EtcdV3Error and NoUsableAnswer.
@@ -234,13 +251,20 @@ class _Member:
         except EtcdV3Error as error:
             raise NoUsableAnswer(error.detail) if error.stale_token else error from error
 
+    def usable(self, read: Callable[[Any], T], answer: Any) -> T:
+        """Return what ``read`` makes of the last answer. Raises NoUsableAnswer if it does not have the shape for it."""
+        try:
+            return read(answer)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise NoUsableAnswer(self._strange_answer()) from error
+
     def _sign_in(self, deadline: Deadline) -> None:
-        headers = self._client.session.headers
+        headers = self._session.headers
         headers.pop("Authorization", None)
-        user = {"name": self._credentials.user, "password": self._credentials.password}
+        user = {"name": self._credentials.user, "password": self._credentials.password()}
         try:
             answer = self._post("auth/authenticate", user, deadline)
-            headers["Authorization"] = _usable(lambda answer: str(answer["token"]), answer)
+            headers["Authorization"] = self.usable(lambda answer: str(answer["token"]), answer)
         except EtcdV3Error as error:
             # etcd does not ask for users. Requests work without a token then; if it begins to ask, they fail as with a
             # stale token.
@@ -249,63 +273,55 @@ class _Member:
         self._signed_in = True
 
     def _post(self, path: str, document: Document, deadline: Deadline) -> Any:
+        self._use_current_credentials()
         self.cluster = ""
         self._client.timeout = time_limits(deadline)  # type: ignore[assignment] # requests gets it, and takes this, too
         try:
             answer = self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
-        except ConnectionTimeoutError as error:
-            raise NoUsableAnswer("no answer in time") from error
-        except ConnectionFailedError as error:
-            raise NoUsableAnswer(_connection_problem(error)) from error
         except Etcd3Exception as error:
-            raise _translated(error.detail_text or str(error)) from error
+            # etcd3gw gives such an error arguments if there was an answer, with a status that says that it failed.
+            raise (self._translated() if error.args else NoUsableAnswer(_connection_problem(error))) from error
         except (ValueError, RecursionError) as error:
-            raise NoUsableAnswer(f"it does not answer as etcd does: {one_line(error)}") from error
+            raise NoUsableAnswer(self._strange_answer()) from error
         except (requests.RequestException, OSError) as error:
             raise NoUsableAnswer(one_line(error)) from error
         self.cluster = cluster_in(answer)
+        if not self.cluster:
+            raise NoUsableAnswer(self._strange_answer())
         return answer
 
+    def _keep(self, answer: requests.Response, **options: Any) -> None:
+        """Keep an answer, because etcd3gw passes on its content alone. Set its encoding, because requests may take long
+        to find out that of a page."""
+        answer.encoding = "utf-8"
+        self._answer = answer
 
-class _VerifyingAdapter(BoundedAdapter):
-    """Verifies servers by one TLS context alone. requests would add its own bundle of CAs to that context."""
+    def _translated(self) -> Exception:
+        """Return EtcdV3Error where the last answer says that etcd refused the request, as every member would. Return
+        NoUsableAnswer for a member in trouble and for what does not come from etcd."""
+        text = self._answer.text
+        try:
+            document = json.loads(text)
+            code, message = int(document["code"]), str(document.get("message") or document["error"])
+            if code not in _GRPC_CODES:
+                raise ValueError("it is no status of gRPC")
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
+            return NoUsableAnswer(NOT_SERVED if text.strip() in _NOT_SERVED_TEXTS else self._strange_answer())
+        hint = next((hint for says, hint in HINTS.items() if says in message), "")
+        error = EtcdV3Error(code, f"{message} ({hint})" if hint else message)
+        of_the_store = any(text in message for text in SAYS_OF_THE_STORE.get(code, ()))
+        return error if of_the_store or error.stale_token else NoUsableAnswer(one_line(ValueError(error.detail)))
 
-    def __init__(self, context: ssl.SSLContext, names: Names) -> None:
-        self._context = context
-        super().__init__(names)
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        """Give the context to urllib3."""
-        super().init_poolmanager(*args, **more, ssl_context=self._context)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Add nothing: the context verifies the certificate and the name."""
+    def _strange_answer(self) -> str:
+        """Return what is said of the last answer, which is none of etcd's."""
+        return str(StrangeAnswer(self._answer.status_code, self._answer.headers, self._answer.text))
 
 
 def _connection_problem(error: BaseException) -> str:
     """Return in a few words why there was no answer. The libraries wrap the socket's error several times over, and the
-    innermost error says it best. An answer with the HTTP status 503 is reported by etcd3gw in the same way."""
-    text = getattr(error, "detail_text", None) or ""
-    if text.startswith("{"):
-        return str(_translated(text))
+    innermost error says it best."""
+    if isinstance(error, ConnectionTimeoutError):
+        return "no answer in time"
     while inner := error.__cause__ or error.__context__:
         error = inner
     return "no answer in time" if isinstance(error, TimeoutError) else one_line(error)
-
-
-def _translated(text: str) -> Exception:
-    """Return EtcdV3Error where etcd refused the request, as every member would. Return NoUsableAnswer for a member in
-    trouble and for what does not come from etcd. ``text`` is the answer: a JSON document, if it comes from etcd."""
-    try:
-        document = json.loads(text)
-        code, message = int(document["code"]), str(document.get("message") or document["error"])
-    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
-        if "not found" in text.lower():
-            return NoUsableAnswer(
-                "it does not serve the v3 API, as etcd does since 3.4 unless --enable-grpc-gateway=false"
-            )
-        return NoUsableAnswer(one_line(ValueError(text)))
-    hint = next((hint for says, hint in HINTS.items() if says in message), "")
-    error = EtcdV3Error(code, f"{message} ({hint})" if hint else message)
-    of_the_store = any(text in message for text in SAYS_OF_THE_STORE.get(code, ()))
-    return error if of_the_store or error.stale_token else NoUsableAnswer(one_line(ValueError(error.detail)))
