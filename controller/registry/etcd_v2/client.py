@@ -218,15 +218,16 @@ class _Member:
         if code >= EtcdV2ErrorCode.RAFT_INTERNAL:
             return NoUsableAnswer(one_line(error))
         said = ": ".join(str(payload[part]) for part in ("message", "cause") if part in payload)
-        position = StorePosition(self.cluster, payload.get("index", 0))
+        position = StorePosition(self.cluster, _whole(payload.get("index")))
         return EtcdV2Error(code, f"{said} (etcd error {int(code)})", position)
 
     @staticmethod
     def _code_in(payload: Mapping[str, Any]) -> int | None:
         """Return etcd's error code in the document of an answer; None if it does not come from etcd. The documents of
-        other services may have codes, too, but etcd's have an index besides. Some refusals of a user have neither."""
-        code, index = payload.get("errorCode"), payload.get("index")
-        if isinstance(code, int) and isinstance(index, int):
+        other services may have codes, too, but etcd's have a cause and an index besides. Some refusals of a user have
+        none of these."""
+        code = payload.get("errorCode")
+        if isinstance(code, int) and {"cause", "index"} & set(payload):
             return code
         return EtcdV2ErrorCode.UNAUTHORIZED if payload.get("message") == NO_USER else None
 
@@ -234,6 +235,11 @@ class _Member:
         """Return what is said of the last answer, which is none of etcd's."""
         answer = self._client.answer
         return str(StrangeAnswer(answer.status, answer.headers, answer.data.decode(errors="replace")))
+
+
+def _whole(number: object) -> int:
+    """Return a number of an answer; 0 for what is none."""
+    return number if isinstance(number, int) else 0
 
 
 def _connection_problem(error: etcd.EtcdConnectionFailed) -> str:
