@@ -330,7 +330,7 @@ class _Entries:
             self._check_spelling(decision)
         size = 0 if DefaultId.parse(self._layout.id_of(key)) else claim_size(key)
         if size > self._record_room:
-            detail = f"the owner record has no room for the id {quoted(decision.id)}; use fewer SERVICE_IDs here"
+            detail = f"the owner record has no room for {decision.id_shown}; use fewer SERVICE_IDs on this host"
             raise RefusedPort(RefusalReason.BAD_ID, detail)
         self._by_key[key] = decision
         self._directories |= dict.fromkeys(ancestors(key), key)

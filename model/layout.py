@@ -94,7 +94,10 @@ class PlainLayout:
     def check(self, entry: Entry) -> None:
         """Raise RefusedPort if the JSON value is too long."""
         if self.form is ValueFormat.JSON and (size := len(self.value(entry).encode())) > VALUE_LIMIT:
-            detail = f"its SERVICE_ attributes and tags make a value of {size} bytes, and {VALUE_LIMIT} are the most"
+            detail = (
+                f"its SERVICE_ attributes and tags make a value of {size} bytes, and {VALUE_LIMIT} are the most; "
+                f"the longest is {_longest(entry)}"
+            )
             raise RefusedPort(RefusalReason.BAD_ATTRIBUTE, detail)
 
     def key(self, entry: Entry) -> str:
@@ -121,6 +124,12 @@ class PlainLayout:
             return Unreadable(f"the key {quoted(key)} is not <prefix>/<name>/<id>")
         found = read_address(value, "address") if value.startswith("{") else _read_hostport(value)
         return found if isinstance(found, Unreadable) else Decoded(name, entry_id, *found)
+
+
+def _longest(entry: Entry) -> str:
+    """Return what sets the longest attribute of an entry, or its tags if they are longer."""
+    sizes = {"tags": sum(map(len, entry.tags)), **{name: len(text) for name, text in entry.attributes.items()}}
+    return entry.variables.get(max(sizes, key=lambda name: sizes[name]), "-tags")
 
 
 def _document(entry: Entry) -> dict[str, object]:

@@ -104,7 +104,7 @@ def test_passes_that_make_progress_follow_each_other_at_once(api: int, number: i
     assert loop.observer.waits[: len(unfinished)] == [0.0] * len(unfinished)
     assert len(stored(api, good)) == number
     made = {"change applied", "change failed", "further changes failed"}
-    told = [line["event"] for line in lines if line["event"] not in made]
+    told = [line["event"] for line in lines if line["event"] not in made and line["log_level"] != "debug"]
     assert [line["event"] for line in lines].count("change failed") <= 10 * len(unfinished)
     assert told == ["pass ran out of time, the next one goes on at once"] * len(unfinished) + ["first pass succeeded"]
 

@@ -770,6 +770,7 @@ def test_custom_ids_that_do_not_fit_into_the_owner_record_are_refused() -> None:
     assert 0 < len(kept) < 1000
     assert sum(claim_size(PLAIN.key(each)) for each in kept) <= RECORD_ROOM
     assert {each.reason for each in result.refusals} == {RefusalReason.BAD_ID}
+    assert "no room for environment variable SERVICE_ID 'custom-1999'; use fewer" in result.refusals[-1].detail
     assert len(kept) + len(result.refusals) == 1000
     assert {each.id for each in kept} == {f"custom-{number}" for number in range(1, 2 * len(kept), 2)}
 

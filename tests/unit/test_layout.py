@@ -111,7 +111,7 @@ def test_a_json_value_can_hold_any_text(attributes: dict[str, str], tags: list[s
 def test_a_json_value_over_the_limit_is_refused() -> None:
     """The labels of one container must not make a request that etcd refuses. An address with a port is always short
     enough."""
-    given = evolve(entry(), attributes={"x": ""})
+    given = evolve(entry(), attributes={"x": ""}, variables={"x": "label SERVICE_80_X"})
     room = VALUE_LIMIT - len(JSON_LAYOUT.value(given))
     longest, longer = (evolve(given, attributes={"x": "ü" * (room // 2) + each}) for each in ("", "xx"))
     JSON_LAYOUT.check(longest)
@@ -120,3 +120,17 @@ def test_a_json_value_over_the_limit_is_refused() -> None:
         JSON_LAYOUT.check(longer)
     assert refused.value.reason is RefusalReason.BAD_ATTRIBUTE
     assert "SERVICE_ attributes and tags make a value of 6553" in refused.value.detail
+    assert refused.value.detail.endswith("; the longest is label SERVICE_80_X")
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"), [({"tags": "label SERVICE_TAGS"}, "label SERVICE_TAGS"), ({}, "-tags")]
+)
+def test_the_refusal_of_a_long_json_value_names_what_sets_its_longest_part(
+    variables: dict[str, str], named: str
+) -> None:
+    """Tags come from the container or from -tags."""
+    given = evolve(entry(), attributes={"x": "short"}, tags=("t" * VALUE_LIMIT,), variables=variables)
+    with pytest.raises(RefusedPort) as refused:
+        JSON_LAYOUT.check(given)
+    assert refused.value.detail.endswith(f"; the longest is {named}")
