@@ -19,7 +19,7 @@ HEAVY = {
     "etcd",
     "etcd3gw",
     "logging",
-    "model",
+    "model.report",
     "prometheus_client",
     "requests",
     "structlog",
