@@ -285,5 +285,5 @@ def test_an_endpoint_that_has_answered_is_not_suspected_of_using_tls() -> None:
     failover, soon = EndpointFailover([Member("http://a")], lambda: None), Deadline.after(1, FakeTime().clock)
     assert failover.ask(ask, soon, writes=False) == "http://a"
     problems.append("Connection reset by peer")
-    with pytest.raises(RegistryUnavailable, match="^http://a: Connection reset by peer$"):
+    with pytest.raises(RegistryUnavailable, match=r"^http://a: Connection reset by peer$"):
         failover.ask(ask, soon, writes=False)
