@@ -99,7 +99,13 @@ FLAGS = (
     Flag("resync", "SECONDS", "Run a pass at least this often. Every pass compares and repairs everything."),
     Flag("retry-attempts", "N", "Accepted for compatibility and ignored: the agent never gives up."),
     Flag("retry-interval", "MS", "Accepted for compatibility and ignored: the wait grows with each failed pass."),
-    Flag("interval", "SECONDS", "Wait this long between passes.", "1", new=True),
+    Flag(
+        "interval",
+        "SECONDS",
+        "Wait this long between passes. If -resync or -ttl-refresh is less, it counts instead.",
+        "1",
+        new=True,
+    ),
     Flag(
         "delete-guard",
         "PERCENT",

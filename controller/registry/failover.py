@@ -65,6 +65,8 @@ class EndpointFailover(Generic[M]):
         self._on_error = on_error
         self._current = 0
         self._cluster = _Cluster()
+        #: The endpoints that have ever given a usable answer.
+        self._answered: set[str] = set()
 
     def ask(self, request: Callable[[M, Deadline], T], deadline: Deadline, *, writes: bool) -> T:
         """Return the first usable answer of a member.
@@ -98,7 +100,8 @@ class EndpointFailover(Generic[M]):
                 self._cluster.failed(member)
                 self._on_error()
                 self._current = (self._current + 1) % len(self._members)
-                problems.append(f"{member.url}: {problem}{_tls_hint(member.url, str(problem))}")
+                hint = "" if member.url in self._answered else _tls_hint(member.url, str(problem))
+                problems.append(f"{member.url}: {problem}{hint}")
         raise RegistryUnavailable("; ".join(problems))
 
     def _ask_one(self, member: M, request: Callable[[M, Deadline], T], deadline: Deadline, writes: bool) -> T:
@@ -113,6 +116,7 @@ class EndpointFailover(Generic[M]):
         except Exception:
             self._cluster.answered(member)
             raise
+        self._answered.add(member.url)
         self._cluster.answered(member)
         return answer
 

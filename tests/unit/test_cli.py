@@ -86,6 +86,7 @@ def test_help_and_version_have_exit_code_0(ran: Ran, args: list[str], words: lis
         ("run", "SIGTERM and SIGINT end the program and leave the entries in place; with -ttl, they expire unless"),
         ("run", "With -internal, it counts for containers with host networking alone."),
         ("run", "last renewed, also while the agent is stopped or cannot read the engine or etcd."),
+        ("run", "If -resync or -ttl-refresh is less, it counts instead."),
         ("run", "If there is none, those in WHARFINGER_REGISTRY are used"),
         ("reconcile", "those in WHARFINGER_REGISTRY are used"),
         ("deregister", "those in WHARFINGER_REGISTRY are used"),

@@ -271,3 +271,19 @@ def test_a_problem_that_may_come_from_tls_at_one_end_names_the_schemes_for_the_o
     before, found, after = str(unavailable.value).partition(f"{url}: {problem}")
     assert (before, found) == ("", f"{url}: {problem}")
     assert f"one of {hint}" in after if hint else not after
+
+
+def test_an_endpoint_that_has_answered_is_not_suspected_of_using_tls() -> None:
+    """It closes the connection for another reason, such as its end."""
+    problems: list[str] = []
+
+    def ask(member: Member, until: Deadline) -> str:
+        if problems:
+            raise NoUsableAnswer(problems[0])
+        return member.url
+
+    failover, soon = EndpointFailover([Member("http://a")], lambda: None), Deadline.after(1, FakeTime().clock)
+    assert failover.ask(ask, soon, writes=False) == "http://a"
+    problems.append("Connection reset by peer")
+    with pytest.raises(RegistryUnavailable, match=r"^http://a: Connection reset by peer$"):
+        failover.ask(ask, soon, writes=False)
