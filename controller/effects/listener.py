@@ -19,8 +19,11 @@ from attrs import frozen
 
 from controller.effects.clock import Clock, Deadline
 
+#: Makes an answer that takes some milliseconds. It is called when no other client waits.
+Later = Callable[[], bytes]
+
 #: Returns the answer to what a client has sent until now, or None if that is no whole request yet.
-Answering = Callable[[bytes], bytes | None]
+Answering = Callable[[bytes], bytes | Later | None]
 
 #: The most bytes that are received at once.
 _PIECE = 16 * 1024
@@ -55,6 +58,8 @@ class _Connection:
         self.sock = sock
         #: When it is closed at the latest.
         self.ends = ends
+        #: Makes the answer, if that is still to be done.
+        self.later: Later | None = None
         self._received = b""
         self._unsent = memoryview(b"")
         self._answered = False
@@ -85,8 +90,17 @@ class _Connection:
         if not self._answered:
             self._received += data
             if found := answer(self._received):
-                self._unsent, self._received, self._answered = memoryview(found), b"", True
+                self._received, self._answered = b"", True
+                if isinstance(found, bytes):
+                    self._unsent = memoryview(found)
+                else:
+                    self.later = found
         return bool(data)
+
+    def make_answer(self) -> None:
+        """Make the answer that was put off."""
+        if self.later:
+            self._unsent, self.later = memoryview(self.later()), None
 
     def _send(self) -> bool:
         """Send the next bytes of the answer. Return whether they were the last ones."""
@@ -134,21 +148,33 @@ class Listener:
 
     def turn(self, patience: float | None = None) -> None:
         """Wait for clients, for ``patience`` seconds at most, and do what is to be done for them."""
-        for key, _ in self._selector.select(patience):
-            if isinstance(key.data, socket.socket):
-                self._accept_all(key.data)
-            elif key.data in self._connections:  # It may have given way to a connection that was accepted just now.
-                self._go_on(key.data)
+        ready = [key.data for key, _ in self._selector.select(patience)]
+        for connection in ready:
+            if isinstance(connection, _Connection):
+                self._go_on(connection)
+        for listening in ready:  # These come last, because a new connection may take the place of one that is ready.
+            if isinstance(listening, socket.socket):
+                self._accept_all(listening)
         for connection in [each for each in self._connections if each.ends.passed]:
             self._close(connection)
+        if connection := self._next_later():
+            connection.make_answer()
+            self._selector.register(connection.sock, connection.waits_for, connection)
+            self._go_on(connection)
         if self._pause and self._pause.passed:
             self._pause = None
             self._begin_to_accept()
 
     def _patience(self) -> float | None:
         """Return the seconds until there is something to do even if no client does anything; None: there is nothing."""
+        if self._next_later():
+            return 0
         moments = [each.ends.left for each in self._connections]
         return min([*moments, self._pause.left] if self._pause else moments, default=None)
+
+    def _next_later(self) -> _Connection | None:
+        """Return the oldest connection whose answer was put off."""
+        return next((each for each in self._connections if each.later), None)
 
     def _accept_all(self, listening: socket.socket) -> None:
         """Accept the connections that wait, but not more than may be open, because the others are to be served, too."""
@@ -161,9 +187,9 @@ class Listener:
                 if error.errno in _NO_ROOM and not self._make_room():
                     return
             else:
-                self._add(sock)
+                self._go_on(self._add(sock))  # Its request has often arrived by now.
 
-    def _add(self, sock: socket.socket) -> None:
+    def _add(self, sock: socket.socket) -> _Connection:
         if len(self._connections) >= self._limits.connections:
             self._tell("all connections are in use, so the oldest one is closed for each new one")
             self._close(next(iter(self._connections)))
@@ -171,6 +197,7 @@ class Listener:
         connection = _Connection(sock, Deadline.after(self._limits.seconds, self._clock))
         self._connections[connection] = None
         self._selector.register(sock, connection.waits_for, connection)
+        return connection
 
     def _make_room(self) -> bool:
         """Close the oldest connection. If there is none, stop accepting for a moment. Return whether there was one."""
@@ -188,14 +215,17 @@ class Listener:
             self._selector.register(sock, selectors.EVENT_READ, sock)
 
     def _go_on(self, connection: _Connection) -> None:
-        if connection.go_on(self._answer, Deadline.after(self._limits.lingering, self._clock)):
-            self._selector.modify(connection.sock, connection.waits_for, connection)
-        else:
+        if not connection.go_on(self._answer, Deadline.after(self._limits.lingering, self._clock)):
             self._close(connection)
+        elif connection.later:  # It waits for this program, and not for the client.
+            self._selector.unregister(connection.sock)
+        else:
+            self._selector.modify(connection.sock, connection.waits_for, connection)
 
     def _close(self, connection: _Connection) -> None:
         del self._connections[connection]
-        self._selector.unregister(connection.sock)
+        if connection.sock in self._selector.get_map():
+            self._selector.unregister(connection.sock)
         connection.sock.close()
 
     def _tell(self, trouble: str) -> None:

@@ -10,6 +10,7 @@ import re
 import resource
 from collections.abc import Callable, Iterable, Sequence
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
@@ -18,7 +19,7 @@ from urllib.parse import unquote
 
 from controller import logs
 from controller.effects.clock import Clock
-from controller.effects.listener import Answering, Limits, Listener
+from controller.effects.listener import Answering, Later, Limits, Listener
 from controller.effects.network import listen
 from controller.errors import Stop, one_line
 from controller.host_port import HostPort
@@ -40,6 +41,10 @@ MAX_CONNECTIONS = 100
 #: The part of the files that the process may open which clients may use, as a divisor. The engine and etcd need files,
 #: too.
 _SHARE = 4
+
+#: The pages that take milliseconds to make. They are made when no other client waits, so that a health check waits for
+#: one of them at most.
+_SLOW = frozenset({"/metrics"})
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 
@@ -128,27 +133,36 @@ def answering(app: App, clock: Clock) -> Answering:
     """Return a function that takes what a client has sent until now, and returns the answer to its request; None while
     the head of the request is not whole. The answer tells the client that the connection is closed after it."""
 
-    def answer(received: bytes) -> bytes | None:
+    def answer(received: bytes) -> bytes | Later | None:
         try:
-            return _answer_to(received.lstrip(b"\r\n"), app, clock)
+            asked = _asked(received, app)
         except Exception:  # A mistake of ours must not end the server.
-            log.exception("HTTP request broke, please report this")
-            return _run(_problem(HTTPStatus.INTERNAL_SERVER_ERROR), {}, clock)
+            log.exception("HTTP request cannot be read, please report this")
+            asked = _problem(HTTPStatus.BAD_REQUEST), {}
+        if not asked:
+            return None
+        page, environ = asked
+        later = partial(_run, page, environ, clock)
+        return later if environ.get("PATH_INFO") in _SLOW else later()
 
     return answer
 
 
-def _answer_to(request: bytes, app: App, clock: Clock) -> bytes | None:
+def _asked(received: bytes, app: App) -> tuple[App, Environ] | None:
+    """Return the application that answers what was received, and what that application is told of the request; None
+    while the head of the request is not whole."""
+    request = received.lstrip(b"\r\n")
     end = _HEAD_END.search(request, 0, MAX_HEAD)
     if end:
         head = _Head(request[: end.end()])
-        return _run(_problem(head.problem), {}, clock) if head.problem else _run(app, head.environ(), clock)
-    if len(request) >= MAX_HEAD:
+        return (_problem(head.problem), {}) if head.problem else (app, head.environ())
+    if len(received) >= MAX_HEAD:
         line_ended = b"\n" in request
-        too_long = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if line_ended else HTTPStatus.REQUEST_URI_TOO_LONG
-        return _run(_problem(too_long), {}, clock)
+        return _problem(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if line_ended else HTTPStatus.REQUEST_URI_TOO_LONG
+        ), {}
     if request and not request[:1].isalpha():  # No method begins like this. A TLS handshake, for example, does.
-        return _run(_problem(HTTPStatus.BAD_REQUEST), {}, clock)
+        return _problem(HTTPStatus.BAD_REQUEST), {}
     return None
 
 
@@ -168,7 +182,7 @@ class _Head(BaseHTTPRequestHandler):
         self.problem = HTTPStatus(code)
 
     def environ(self) -> Environ:
-        """Return the request as WSGI applications expect it."""
+        """Return what WSGI applications get to know of the request, as far as those of this program ask for it."""
         path, _, query = _ORIGIN.sub("", self.path).partition("?")
         environ = {
             "REQUEST_METHOD": self.command,
@@ -190,7 +204,15 @@ def _problem(status: HTTPStatus) -> App:
 
 
 def _run(app: App, environ: Environ, clock: Clock) -> bytes:
-    """Return the whole answer of an application to a request."""
+    """Return the whole answer of an application to a request. If the application breaks, the answer says so."""
+    try:
+        return _answer_of(app, environ, clock)
+    except Exception:  # A mistake of ours must not end the server.
+        log.exception("HTTP page broke, please report this")
+        return _answer_of(_problem(HTTPStatus.INTERNAL_SERVER_ERROR), {}, clock)
+
+
+def _answer_of(app: App, environ: Environ, clock: Clock) -> bytes:
     started: list[tuple[str, list[tuple[str, str]]]] = []
     body = b"".join(app(environ, lambda status, headers: started.append((status, headers))))
     ((status, headers),) = started

@@ -6,7 +6,9 @@ import contextlib
 import os
 import resource
 import socket
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -156,6 +158,34 @@ def test_clients_that_send_a_byte_now_and_then_do_not_keep_a_health_check_out(st
         port.close_clients()
 
 
+def test_clients_that_connect_all_the_time_do_not_keep_a_health_check_out(start: Callable[..., Port]) -> None:
+    """A health check is answered though many clients connect after it and before its answer."""
+    port = start()
+    enough = threading.Event()
+
+    def flood() -> None:
+        clients: deque[socket.socket] = deque()
+        while not enough.wait(0.001):
+            with contextlib.suppress(OSError):
+                clients.append(socket.create_connection(port.address, timeout=1))
+            if len(clients) > 2 * MAX_CONNECTIONS:
+                clients.popleft().close()
+        for client in clients:
+            client.close()
+
+    threads = [threading.Thread(target=flood) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: "HTTP connections give way" in port.agent.log(), 10, "the flood")
+        for _ in range(5):
+            port.assert_serves()
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+
+
 @pytest.mark.parametrize("files", [64, 256])
 def test_clients_leave_descriptors_for_the_engine_and_etcd(start: Callable[..., Port], files: int) -> None:
     """Clients use a quarter of the files that the program may open, so its passes go on as before: they fail because
@@ -229,6 +259,7 @@ REQUESTS = {
     "GET with a body that does not come": (b"GET /healthz HTTP/1.1\r\ncontent-length: 2000000000\r\n\r\n", 413),
     "GET in chunks": (b"GET /readyz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n", 413),
     "GET that waits": (b"GET / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", 413),
+    "empty lines alone": (b"\r\n" * 100_000, 414),
     "a long URL": (b"GET /" + LONG + b" HTTP/1.1\r\n\r\n", 414),
     "a long header": (b"GET /healthz HTTP/1.1\r\nX: " + LONG + b"\r\n\r\n", 431),
     "many headers": (b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),

@@ -157,7 +157,7 @@ def test_a_page_that_breaks_is_an_answer_too(logging_restored: None) -> None:
         raise RuntimeError("this page breaks")
 
     answer = answering(app, FakeTime().clock)(b"GET / HTTP/1.1\r\n\r\n")
-    assert answer is not None
+    assert isinstance(answer, bytes)
     assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert b"this page breaks" not in answer
 
@@ -166,5 +166,6 @@ def test_a_page_that_breaks_is_an_answer_too(logging_restored: None) -> None:
 def test_whatever_a_client_sends_is_answered_or_waited_for(received: bytes) -> None:
     """No request makes the server raise an error."""
     answer = answering(lambda environ, start: start("200 OK", []) or [], FakeTime().clock)(received)
-    assert answer is None or answer.startswith(b"HTTP/1.1 ")
-    assert answer is None or b" 500 " not in answer.splitlines()[0]
+    whole = answer() if callable(answer) else answer or b""
+    assert whole[:9] in {b"", b"HTTP/1.1 "}
+    assert b" 500 " not in whole[:20]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from controller.effects.listener import Limits, Listener
+from controller.effects.listener import Later, Limits, Listener
 from controller.effects.network import listen
 from tests.support.fakes import FakeTime
 from tests.support.processes import free_ports
@@ -40,29 +41,42 @@ class Served:
         self.time = FakeTime()
         self.reports: list[str] = []
         self.answer = b"answer"
+        self.made: list[bytes] = []
         (plain,) = listen("127.0.0.1", free_ports(1)[0])
         self.listening = Listening(fileno=plain.detach())
         self._listener = Listener(
             [self.listening],
-            lambda received: self.answer if received.endswith(b".") else None,
+            self._answer_to,
             self.time.clock,
             self.reports.append,
             LIMITS,
         )
         self._clients: list[socket.socket] = []
 
-    def connect(self, says: bytes = b"") -> socket.socket:
+    def _answer_to(self, received: bytes) -> bytes | Later | None:
+        """Return the answer to a request that ends with a dot. The answer to one that ends with ``later.`` takes its
+        time."""
+        if received.endswith(b"later."):
+            return partial(self._make, received)
+        return self.answer if received.endswith(b".") else None
+
+    def _make(self, request: bytes) -> bytes:
+        self.made.append(request)
+        return self.answer
+
+    def connect(self, says: bytes = b"", *, go_on: bool = True) -> socket.socket:
         """Connect a client that sends this, and let the listener go on."""
         client = socket.create_connection(self.listening.getsockname(), timeout=5)
         self._clients.append(client)
         client.sendall(says)
-        self.go_on()
+        if go_on:
+            self.go_on()
         return client
 
-    def go_on(self, seconds: float = 0.0) -> None:
+    def go_on(self, seconds: float = 0.0, turns: int = 5) -> None:
         """Let time pass, and the listener do all that there is to do."""
         self.time.advance(seconds)
-        for _ in range(5):
+        for _ in range(turns):
             self._listener.turn(0)
 
     def close(self) -> None:
@@ -121,6 +135,20 @@ def test_the_oldest_connection_gives_way_at_the_limit(served: Served) -> None:
     fourth = served.connect(b"hello.")
     assert received(fourth) == b"answer"
     assert [is_closed(each) for each in (first, second, third)] == [True, False, False]
+
+
+@pytest.mark.parametrize("before", range(2 * LIMITS.connections))
+def test_a_request_in_the_middle_of_a_flood_is_answered(served: Served, before: int) -> None:
+    """Far more clients than there may be connections come between two turns of the listener."""
+    old = served.connect()
+    old.sendall(b"hello.")
+    for _ in range(before):
+        served.connect(go_on=False)
+    new = served.connect(b"hello.", go_on=False)
+    for _ in range(3 * LIMITS.connections):
+        served.connect(go_on=False)
+    served.go_on()
+    assert (received(old), received(new)) == (b"answer", b"answer")
 
 
 def test_a_client_that_goes_on_sending_its_request_is_no_younger_for_it(served: Served) -> None:
@@ -183,6 +211,29 @@ def test_what_follows_the_request_is_dropped_for_a_while(served: Served) -> None
     assert received(client) == b"answer"
     served.go_on(2.1)
     assert is_reset(client)
+
+
+def test_an_answer_that_takes_its_time_is_made_after_the_others(served: Served) -> None:
+    """Each turn makes one of them, the oldest one. A client that has ended its side of the connection gets it, too."""
+    late = [served.connect(b"%d later." % number, go_on=False) for number in range(2)]
+    for client in late:
+        client.shutdown(socket.SHUT_WR)
+    prompt = served.connect(b"hello.", go_on=False)
+    served.go_on(turns=1)
+    assert (received(prompt), served.made) == (b"answer", [b"0 later."])
+    served.go_on()
+    assert [received(each) for each in late] == [b"answer"] * 2
+
+
+def test_an_answer_that_takes_its_time_is_not_made_for_a_client_that_gave_way(served: Served) -> None:
+    """So a flood of such requests does not keep the listener busy."""
+    for number in range(100):
+        served.connect(b"%d later." % number, go_on=False)
+    prompt = served.connect(b"hello.", go_on=False)
+    served.go_on(turns=100)
+    assert received(prompt) == b"answer"
+    assert len(served.made) < 50
+    assert served.made[-1] == b"99 later."
 
 
 @pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
