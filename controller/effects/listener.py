@@ -153,7 +153,7 @@ class Listener:
             if isinstance(connection, _Connection):
                 self._go_on(connection)
         for listening in ready:  # These come last, because a new connection may take the place of one that is ready.
-            if isinstance(listening, socket.socket):
+            if isinstance(listening, socket.socket) and not self._pause:
                 self._accept_all(listening)
         for connection in [each for each in self._connections if each.ends.passed]:
             self._close(connection)

@@ -42,10 +42,10 @@ class Served:
         self.reports: list[str] = []
         self.answer = b"answer"
         self.made: list[bytes] = []
-        (plain,) = listen("127.0.0.1", free_ports(1)[0])
-        self.listening = Listening(fileno=plain.detach())
+        plain = [listen("127.0.0.1", port)[0] for port in free_ports(2)]
+        self.listening, self.other = (Listening(fileno=each.detach()) for each in plain)
         self._listener = Listener(
-            [self.listening],
+            [self.listening, self.other],
             self._answer_to,
             self.time.clock,
             self.reports.append,
@@ -255,6 +255,22 @@ def test_a_process_without_room_for_any_connection_tries_again_a_second_later(se
     served.go_on(0.6)
     client.setblocking(True)
     assert received(client) == b"answer"
+
+
+def test_a_process_without_room_for_any_connection_waits_at_all_its_sockets(served: Served) -> None:
+    """It listens at several addresses, and clients of each of them wait."""
+    for listening in (served.listening, served.other):
+        listening.failures = 2
+    clients = [socket.create_connection(each.getsockname(), timeout=5) for each in (served.listening, served.other)]
+    served.go_on()
+    assert served.listening.failures + served.other.failures == 3
+    for client in clients:
+        client.sendall(b"hello.")
+    for _ in range(4):
+        served.go_on(1.1)
+    assert [received(client) for client in clients] == [b"answer"] * 2
+    for client in clients:
+        client.close()
 
 
 def test_a_connection_that_ends_before_it_is_accepted_is_left_out(served: Served) -> None:
