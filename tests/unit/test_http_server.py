@@ -162,6 +162,13 @@ def test_a_page_that_breaks_is_an_answer_too(logging_restored: None) -> None:
     assert b"this page breaks" not in answer
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_only_the_metrics_are_put_off_until_no_other_client_waits(health: Health, path: str) -> None:
+    """They take milliseconds to make, and a health check is not to wait for those of many clients."""
+    answer = answering(router(health, Metrics("etcd").app()), FakeTime().clock)(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+    assert callable(answer) == (path == "/metrics")
+
+
 @given(st.binary() | st.binary().map(lambda junk: b"GET " + junk + b"\r\n\r\n"))
 def test_whatever_a_client_sends_is_answered_or_waited_for(received: bytes) -> None:
     """No request makes the server raise an error."""
