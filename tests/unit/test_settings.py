@@ -536,11 +536,12 @@ def test_a_problem_of_the_credentials_is_reported_once() -> None:
         ({"etcd_key": __file__}, "--etcd-cert and --etcd-key go together: give both, or neither"),
         ({"etcd_ca": "/nowhere/ca"}, "--etcd-ca '/nowhere/ca': it cannot be read: [Errno 2]"),
         ({"etcd_password_file": "/nowhere/p"}, "--etcd-password-file '/nowhere/p': it cannot be read: [Errno 2]"),
+        ({"etcd_cert": "/nowhere/c", "etcd_key": __file__}, "--etcd-cert '/nowhere/c': it cannot be read: [Errno 2]"),
+        ({"etcd_cert": __file__, "etcd_key": "/nowhere/k"}, "--etcd-key '/nowhere/k': it cannot be read: [Errno 2]"),
         (
             {"etcd_user": "agent", "etcd_password_file": "/nowhere/p"},
             "--etcd-password-file '/nowhere/p': it cannot be read: [Errno 2]",
         ),
-        ({"etcd_cert": __file__, "etcd_key": "/nowhere/k"}, "--etcd-key '/nowhere/k': it cannot be read: [Errno 2]"),
     ],
     ids=[
         "no password",
@@ -550,8 +551,9 @@ def test_a_problem_of_the_credentials_is_reported_once() -> None:
         "no cert",
         "no ca",
         "no password file",
-        "a user and no password file",
-        "a cert and no key file",
+        "an unreadable cert",
+        "an unreadable key",
+        "an unreadable password file",
     ],
 )
 def test_credentials_that_make_no_sense_are_refused(options: dict[str, str], problem: str) -> None:
