@@ -21,16 +21,19 @@ import docker.constants
 import docker.errors
 import docker.utils
 import requests
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
 from controller.effects.connections import BoundedAdapter, UnixAdapter
 from controller.effects.names import MACHINE, Names
 from controller.errors import EngineUnavailable, one_line
+from controller.source.networks import Networks
 from controller.source.questions import Answer, Inquiry, Questions, Silence
+from model.address import networks_in_question
 from model.container import SERVING, Container, ContainerRef, from_inspect
-from model.listing import agrees_with_list, shown_in_list
+from model.engine_network import Network
+from model.listing import agrees_with_list, joiners_to_inspect, shown_in_list, started_again
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
 #: Seconds that a request may take. After many containers had died at once, the engine was seen to hold an inspect back
@@ -75,6 +78,8 @@ class EngineClient(Protocol):
     def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any: ...
 
     def inspect_container(self, container: str) -> Any: ...
+
+    def inspect_network(self, net_id: str) -> Any: ...
 
     def close(self) -> None: ...
 
@@ -139,6 +144,8 @@ class _CachedInspect:
 
     shown: Mapping[str, Any]
     container: Container
+    #: The status text of the latest list.
+    status: str
 
 
 @frozen
@@ -152,6 +159,8 @@ class Asking:
     patience: float = PATIENCE
     #: Whether only the engine can tell the owner name, so that a pass cannot go on without its answer.
     name_needed: bool = True
+    #: Whether a port that the engine does not map depends on what the container's networks are.
+    networks_needed: bool = True
 
 
 class Engine:
@@ -179,6 +188,7 @@ class Engine:
         self._on_error = on_error
         self._filters = _for_api(filters)
         self._name_needed = asking.name_needed
+        self._networks_needed = asking.networks_needed
         self._clock = clock = asking.clock
         self._client: EngineClient | None = None
         self._inspected: dict[str, _CachedInspect] = {}
@@ -186,6 +196,9 @@ class Engine:
             dial, asking.background, clock, asking.patience, on_error
         )
         self._presences = Questions[EngineClient, Presence](dial, asking.background, clock, asking.patience, on_error)
+        self._networks = Networks[EngineClient](
+            _ask_network, Questions(dial, asking.background, clock, asking.patience, on_error), clock
+        )
         self._identity = EngineIdentity("")
         self._identity_due = clock.monotonic()
         self._identities = Questions[EngineClient, EngineIdentity](dial, asking.background, clock, PATIENCE, on_error)
@@ -232,6 +245,9 @@ class Engine:
         selected = self._ask(self._list_selected) if self._filters else None
         lines = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
         looks = {container_id: self._look(line) for container_id, line in lines.items()}
+        kept = {container_id: look for container_id, look in looks.items() if isinstance(look, Container)}
+        for each in joiners_to_inspect(kept, looks.keys() - kept.keys()):
+            looks[each] = _inquiry(lines[each], shown_in_list(lines[each]))
         inquiries = {container_id: look for container_id, look in looks.items() if isinstance(look, Inquiry)}
         replies = self._inspects.ask(inquiries, deadline)
         self._inspected = {each: self._inspected[each] for each in lines if each in self._inspected}
@@ -240,7 +256,14 @@ class Engine:
             for container_id, look in looks.items()
         ]
         containers = tuple(each for each in found if isinstance(each, Container))
-        return Snapshot(containers, tuple(each for each in found if isinstance(each, UnknownContainer)), selected)
+        unknown = tuple(each for each in found if isinstance(each, UnknownContainer))
+        return Snapshot(containers, unknown, selected, self._told_networks(containers, deadline))
+
+    def _told_networks(self, containers: Collection[Container], deadline: Deadline) -> Mapping[str, Network | None]:
+        """Return what the engine says of the networks that decide about a port of these containers, by id."""
+        wanted = networks_in_question(containers) if self._networks_needed else frozenset[str]()
+        existing = frozenset(each for container in containers for each in container.network_ids.values())
+        return self._networks.told(sorted(wanted), existing, deadline)
 
     def _list_selected(self, client: EngineClient) -> frozenset[str]:
         """Return the ids of the containers that the filters let through."""
@@ -260,9 +283,11 @@ class Engine:
             before, shown = self._inspected.get(line["Id"]), shown_in_list(line)
         except _ERRORS as error:
             return self._unknown(line, error)
-        if before and before.shown == shown:
+        status = line.get("Status") or ""
+        if before and before.shown == shown and not started_again(before.status, status):
+            self._inspected[line["Id"]] = evolve(before, status=status)
             return before.container
-        return Inquiry(partial(_inspect, line["Id"]), partial(_still_agrees, line), shown)
+        return _inquiry(line, shown)
 
     def _described(
         self, line: Mapping[str, Any], reply: Answer[Container | None] | Silence
@@ -274,7 +299,7 @@ class Engine:
         container = reply.value
         try:
             if container and agrees_with_list(container, line):
-                self._inspected[container.id] = _CachedInspect(shown_in_list(line), container)
+                self._inspected[container.id] = _CachedInspect(shown_in_list(line), container, line.get("Status") or "")
         except _ERRORS as error:
             return self._unknown(line, error)
         return container
@@ -317,6 +342,7 @@ class Engine:
         self._client, self._identity_due = None, self._clock.monotonic()
         self._inspects.reset()
         self._presences.reset()
+        self._networks.reset()
         self._identities.reset()
 
 
@@ -346,12 +372,32 @@ def _ask_identity(client: EngineClient) -> EngineIdentity:
     return EngineIdentity(str(info.get("Name") or ""), str(info.get("ID") or ""))
 
 
+#: The status codes of a client error that says nothing about the question itself: try again.
+_TRY_AGAIN = frozenset({408, 425, 429})
+
+
+def _ask_network(network_id: str, client: EngineClient) -> Network | None:
+    """Return what the network with this id is. Return None if the engine, or a proxy before it, refuses to say."""
+    try:
+        document = client.inspect_network(network_id)
+    except docker.errors.APIError as error:
+        if error.is_client_error() and error.status_code not in _TRY_AGAIN:
+            return None
+        raise
+    return Network(str(document["Driver"]), bool(document.get("Internal")))
+
+
 def _inspect(container_id: str, client: EngineClient) -> Container | None:
     """Return a container, or None if there is none with this id."""
     try:
         return from_inspect(client.inspect_container(container_id))
     except docker.errors.NotFound:
         return None
+
+
+def _inquiry(line: Mapping[str, Any], shown: object) -> Inquiry[EngineClient, Container | None]:
+    """Return the inquiry by which to inspect the container in a line of the list. ``shown`` is what the line shows."""
+    return Inquiry(partial(_inspect, line["Id"]), partial(_still_agrees, line), shown)
 
 
 def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:

@@ -48,11 +48,6 @@ WRONG = {
     "created-go-string",
     "created-offset",
     "exposed-port-range",
-    "internal-network",
-    "joined-network-stale",
-    "macvlan",
-    "network-disconnected",
-    "swarm-ingress",
 }
 
 #: Keys of this host before the pass, for containers that the recorded engines run.

@@ -18,6 +18,13 @@ from tests.support.parity import Case, load_cases
 
 CASES = load_cases()
 
+#: What one pass leaves in the cases in which it differs from registrator; see "Differences from registrator" in
+#: docs/architecture.md.
+DIFFERENT: dict[str, dict[str, str]] = {
+    "bound-to-address-ip": {},
+    "two-bindings": {"/services/nginx/core-01:xx:80": "172.17.8.101:8000"},
+}
+
 
 def rules_from_flags(case: Case) -> Rules:
     """Return the rules that registrator's flags stand for."""
@@ -55,5 +62,12 @@ def test_there_are_53_recorded_cases() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_one_pass_leaves_the_keys_and_values_that_registrator_left(case: Case) -> None:
-    """The keys and values after one pass are those that registrator wrote."""
-    assert keys_after_one_pass(case) == case.expect
+    """The keys and values after one pass are those that registrator wrote, but for the known differences."""
+    assert keys_after_one_pass(case) == DIFFERENT.get(case.name, case.expect)
+
+
+def test_each_difference_is_one() -> None:
+    """No case is called different without need."""
+    assert [case.name for case in CASES if case.name in DIFFERENT and DIFFERENT[case.name] != case.expect] == [
+        *DIFFERENT
+    ]
