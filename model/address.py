@@ -14,7 +14,7 @@ from model.container import Binding, Container, PortId
 from model.engine_network import BRIDGE, INGRESS, Network
 from model.family import ALL_IPV4, Family, same_address
 from model.keys import quoted
-from model.ports import ServicePort, unmapped_ports
+from model.ports import ServicePort, service_ports
 from model.refusal import RefusalReason, RefusedPort
 from model.rules import AddressRules
 
@@ -93,7 +93,7 @@ class AddressBook:
                                                   them is given; with host networking the host's, as below, unless
                                                   another network was asked for
         host networking                           ``-ip``; else the guessed one
-        not mapped by the engine                  the container's own, or refused: see ``_place_on_lan``
+        not mapped by the engine                  the container's own, or refused: see ``_address_on_lan``
         anywhere else                             ``-ip``; else the binding's own host address if it is a concrete
                                                   one; else the guessed one
         ========================================  ===================================================================
@@ -123,9 +123,15 @@ class AddressBook:
         if label := container.labels.get(rules.label, "") if rules.label else "":
             address = _address_in_label(rules, label)
             return _places_at(address, bindings) if bindings else (Place(address, port.port.number),)
-        if not bindings:
+        if not bindings or self._maps_no_port(container):
             return (Place(self._address_in_container(container, port, network), port.port.number),)
         return _places_at(rules.ip, bindings) if rules.ip else self._places_without_ip(bindings)
+
+    def _maps_no_port(self, container: Container) -> bool:
+        """Return whether none of the container's networks maps ports, as far as the engine said. Engine 20.10 goes on
+        to show the ports that it mapped through a network from which the container was disconnected."""
+        told = [self.networks.get(container.network_ids.get(name, "")) for name in networks_in_order(container)]
+        return bool(told) and all(each and each.maps_no_port for each in told)
 
     def _address_in_container(self, container: Container, port: ServicePort, network: str) -> str:
         """Return the address of a port that is not reached through a binding. Raises RefusedPort and NetworkNotTold."""
@@ -186,7 +192,7 @@ class AddressBook:
             else:
                 raise _no_own_address(container, self.rules.family, "")
         why = " and ".join(reasons) or "the container is on no network"
-        raise RefusedPort(RefusalReason.NOT_PUBLISHED, f"the engine maps it to no port of the host, and {why}")
+        raise RefusedPort(RefusalReason.NOT_PUBLISHED, f"no port of the host leads to it, and {why}")
 
     def _told(self, container: Container, network: str) -> Network | None:
         """Return what the engine said of the container's network; None if it refuses to say. Raises NetworkNotTold."""
@@ -261,12 +267,13 @@ def networks_in_order(container: Container) -> tuple[str, ...]:
 
 
 def networks_in_question(containers: Iterable[Container]) -> frozenset[str]:
-    """Return the ids of the networks that decide about a port: those of each container with a port that the engine does
-    not map, unless it uses the network of the host or of another container, or has none."""
+    """Return the ids of the networks that decide about a port: those of each container with a service port, unless it
+    uses the network of the host or of another container, or has none."""
     return frozenset(
         network_id
         for container in containers
-        if not container.joined and container.network_mode not in {"host", "none"} and unmapped_ports(container)
+        if not container.joined and container.network_mode not in {"host", "none"}
+        if service_ports(container, internal=False)
         for name in networks_in_order(container)
         if (network_id := container.network_ids.get(name, ""))
     )

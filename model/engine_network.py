@@ -37,6 +37,11 @@ class Network:
         return self.internal or self.driver in INNER_DRIVERS
 
     @property
+    def maps_no_port(self) -> bool:
+        """Whether no port of a container is certainly published through it."""
+        return self.internal or self.driver in {*LAN_DRIVERS, "null"}
+
+    @property
     def name_for_people(self) -> str:
         """What it is, for a message."""
         return "internal" if self.internal else f"of the driver {self.driver}"

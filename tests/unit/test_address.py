@@ -16,7 +16,7 @@ from model.address import (
     networks_in_question,
     own_address,
 )
-from model.container import Container, PortId
+from model.container import Binding, Container, PortId
 from model.engine_network import Network
 from model.family import Family
 from model.ports import service_ports
@@ -418,7 +418,7 @@ def test_a_port_that_is_not_mapped_and_that_nobody_reaches_is_refused(
     with pytest.raises(RefusedPort) as refused:
         book_of(given, networks=networks, **WITH_IP).places_of(given, port)
     assert refused.value.reason is RefusalReason.NOT_PUBLISHED
-    assert refused.value.detail == f"the engine maps it to no port of the host, and {why}"
+    assert refused.value.detail == f"no port of the host leads to it, and {why}"
 
 
 @pytest.mark.parametrize("networks", [{}, {"id-a": CLOSED}], ids=["none", "one"])
@@ -443,13 +443,42 @@ def test_an_address_on_the_lan_is_of_the_chosen_family() -> None:
 
 
 def test_only_the_networks_that_decide_about_a_port_are_in_question() -> None:
-    """They are those of containers with a port that the engine does not map. Containers that use the network of the
-    host or of another one, or that have none, depend on no network."""
+    """They are those of containers with a service port. Containers that use the network of the host or of another one,
+    or that have none, depend on no network."""
     ids = {"network_ids": {"lan": "id-x"}, "networks": {"lan": "10.0.0.2"}, "expose": ("80/tcp",)}
     others = [container(mode, network_mode=mode, **ids) for mode in ("host", "none", "container:id-web")]  # type: ignore[arg-type] # fields of a container
-    mapped = container(publish={"80/tcp": "0.0.0.0:8000"}, network_ids={"bridge": "id-bridge"})
-    assert networks_in_question([*others, mapped]) == frozenset()
-    assert networks_in_question([*others, mapped, unmapped("a", "ingress", "b")]) == {"id-a", "id-b"}
+    without = container(publish={"80/tcp": ""}, network_ids={"bridge": "id-bridge"})
+    mapped = container(publish={"80/tcp": "0.0.0.0:8000"}, network_ids={"bridge": "id-c"})
+    assert networks_in_question([*others, without]) == frozenset()
+    assert networks_in_question([*others, mapped, unmapped("a", "ingress", "b")]) == {"id-a", "id-b", "id-c"}
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        ({"id-a": CLOSED, "id-b": CLOSED}, None),
+        ({"id-a": CLOSED, "id-b": MACVLAN_TOLD}, "10.77.1.2:80"),
+        ({"id-a": CLOSED, "id-b": BRIDGE}, "203.0.113.1:8000"),
+        ({"id-a": CLOSED, "id-b": WEAVE}, "203.0.113.1:8000"),
+        ({"id-a": CLOSED, "id-b": None}, "203.0.113.1:8000"),
+        ({"id-a": CLOSED}, "203.0.113.1:8000"),
+        ({}, "203.0.113.1:8000"),
+    ],
+)
+def test_a_mapped_port_is_not_believed_if_no_network_maps_ports(
+    networks: dict[str, Network | None], expected: str | None
+) -> None:
+    """Engine 20.10 goes on to show the mapping after the container was disconnected from the network that had it. While
+    the engine has not said what all of the networks are, it is believed."""
+    web = evolve(unmapped("a", "b", asked_for=True), published={PortId(80, "tcp"): (Binding("0.0.0.0", 8000),)})
+    (port,) = service_ports(web, internal=False)
+    book = book_of(web, networks=networks, **WITH_IP)
+    if expected:
+        assert [f"{each.address}:{each.port}" for each in book.places_of(web, port)] == [expected]
+        return
+    with pytest.raises(RefusedPort) as refused:
+        book.places_of(web, port)
+    assert refused.value.reason is RefusalReason.NOT_PUBLISHED
 
 
 # A container that joined another one's network before that one was started.

@@ -432,7 +432,12 @@ def test_every_binding_counts_while_the_address_is_not_known() -> None:
 
 def test_a_container_is_held_while_the_engine_has_not_said_what_its_network_is() -> None:
     """The whole container is held, and the others are not. A port that is ignored depends on no network."""
-    ids: dict[str, Any] = {"network_mode": "lan", "networks": {"lan": "10.0.0.2"}, "network_ids": {"lan": "id-lan"}, "address": ""}
+    ids: dict[str, Any] = {
+        "network_mode": "lan",
+        "networks": {"lan": "10.0.0.2"},
+        "network_ids": {"lan": "id-lan"},
+        "address": "",
+    }
     side = container("side", publish={"80/tcp": "0.0.0.0:8000"}, expose=("81/tcp",), **ids)
     ignored = container("ignored", expose=("81/tcp",), env=("SERVICE_81_IGNORE=yes",), **ids)
     web = container(publish={"80/tcp": "0.0.0.0:8001"})

@@ -28,4 +28,5 @@ def test_driver_and_way_out_decide_whether_others_reach_its_containers(
 ) -> None:
     """Of a driver that is not known here, neither can be said. An internal network has no way out, whatever its driver
     is."""
+    assert network.maps_no_port is (network.on_lan or network.internal or network.driver == "null")
     assert (network.on_lan, network.inner, network.name_for_people) == (on_lan, inner, name)
