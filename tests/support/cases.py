@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer, load
+from tests.support.recorded_engine import Json, RecordedEngine, RecordedEngineServer, engine_of
 
 FOLDER = Path(__file__).parent.parent / "cases"
 
@@ -15,9 +16,14 @@ FOLDER = Path(__file__).parent.parent / "cases"
 NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 
 
+def recording(name: str) -> Json:
+    """Return the recording with this name."""
+    return dict(json.loads((FOLDER / f"{name}.json").read_text()))
+
+
 def recorded(name: str) -> RecordedEngine:
     """Return the engine of the recording with this name."""
-    return load(FOLDER / f"{name}.json")
+    return engine_of(recording(name))
 
 
 @contextmanager

@@ -40,6 +40,9 @@ class RecordedEngine:
     ) -> None:
         #: The answers about networks, by id; None where the question is forbidden.
         self.networks = networks
+        #: While it is not set, a question about a network gets no answer.
+        self.describes = threading.Event()
+        self.describes.set()
         self.name = name
         self.engine_id = "RECORDED"
         self._recorded = {str(listed["Id"]): (listed, inspect[listed["Id"]]) for listed in containers_json}
@@ -57,6 +60,11 @@ class RecordedEngine:
         with self._lock:
             found = self._find(name)
             return copy.deepcopy(self._present[found][1]) if found else None
+
+    def described(self, network_id: str) -> Json | None:
+        """Return the answer of `GET /networks/ID`; None if there is no such network."""
+        self.describes.wait()
+        return copy.deepcopy((self.networks or {}).get(network_id))
 
     def stop(self, name: str) -> bool:
         """Stop a container as `docker stop` stops one that ignores TERM. Return False if there is none."""
@@ -119,8 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif (network := re.fullmatch(r"/networks/([^/]+)", path)) and engine.networks is None:
             self._answer(403, "Forbidden")
         elif network:
-            found = (engine.networks or {}).get(network[1])
-            self._answer(200 if found else 404, found or {"message": f"network {network[1]} not found"})
+            described = engine.described(network[1])
+            self._answer(200 if described else 404, described or {"message": f"network {network[1]} not found"})
         else:
             self._answer(404, {"message": "page not found"})
 
@@ -177,8 +185,12 @@ class RecordedEngineServer(socketserver.ThreadingMixIn, socketserver.UnixStreamS
 
 
 def load(recording: Path) -> RecordedEngine:
+    """Return the engine of a recording in a file."""
+    return engine_of(json.loads(recording.read_text()))
+
+
+def engine_of(recorded: Json) -> RecordedEngine:
     """Return the engine of a recording. Its `hostname`, if there is one, becomes the engine's name."""
-    recorded = json.loads(recording.read_text())
     return RecordedEngine(
         recorded["containers_json"],
         recorded["inspect"],

@@ -14,16 +14,9 @@ from model.plan import Action, plan
 from model.rules import AddressRules, Deregister, Rules
 from model.snapshot import Snapshot
 from model.stored import Actual, Stored
-from tests.support.parity import Case, load_cases
+from tests.support.parity import DIFFERENT, Case, load_cases
 
 CASES = load_cases()
-
-#: What one pass leaves in the cases in which it differs from registrator; see "Differences from registrator" in
-#: docs/architecture.md.
-DIFFERENT: dict[str, dict[str, str]] = {
-    "bound-to-address-ip": {},
-    "two-bindings": {"/services/nginx/core-01:xx:80": "172.17.8.101:8000"},
-}
 
 
 def rules_from_flags(case: Case) -> Rules:
@@ -63,7 +56,7 @@ def test_there_are_53_recorded_cases() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_one_pass_leaves_the_keys_and_values_that_registrator_left(case: Case) -> None:
     """The keys and values after one pass are those that registrator wrote, but for the known differences."""
-    assert keys_after_one_pass(case) == DIFFERENT.get(case.name, case.expect)
+    assert keys_after_one_pass(case) == case.wanted
 
 
 def test_each_difference_is_one() -> None:
