@@ -14,6 +14,7 @@ import re
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import docker
@@ -372,7 +373,7 @@ def _ask_identity(client: EngineClient) -> EngineIdentity:
     return EngineIdentity(str(info.get("Name") or ""), str(info.get("ID") or ""))
 
 
-#: The status codes of a client error that says nothing about the question itself: try again.
+#: The status codes of a client error that say nothing about the question itself. The same question may get an answer.
 _TRY_AGAIN = frozenset({408, 425, 429})
 
 
@@ -381,7 +382,8 @@ def _ask_network(network_id: str, client: EngineClient) -> Network | None:
     try:
         document = client.inspect_network(network_id)
     except docker.errors.APIError as error:
-        if error.is_client_error() and error.status_code not in _TRY_AGAIN:
+        refused = error.is_client_error() or error.status_code == HTTPStatus.NOT_IMPLEMENTED
+        if refused and error.status_code not in _TRY_AGAIN:
             return None
         raise
     return Network(str(document["Driver"]), bool(document.get("Internal")))
