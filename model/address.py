@@ -12,6 +12,7 @@ from attrs import frozen
 
 from model.container import Binding, Container, PortId
 from model.engine_network import BRIDGE, INGRESS, Network
+from model.entry import binding_suffix
 from model.family import ALL_IPV4, Family, same_address
 from model.keys import quoted
 from model.ports import ServicePort, service_ports
@@ -47,8 +48,8 @@ class Place:
     address: str
     #: The port to dial.
     port: int
-    #: The binding that answers there; None where the port is not reached through the host.
-    binding: Binding | None = None
+    #: What tells the place from the port's first one in the id of an entry; empty where there is only one.
+    id_suffix: str = ""
 
 
 @frozen
@@ -209,7 +210,9 @@ class AddressBook:
         if not listening:
             raise _not_listening(bindings, f"{host}, from where this host reaches etcd; give its address with -ip")
         ordered = sorted(listening, key=_binding_order)
-        return _distinct(Place(host if each.unspecified else each.address, each.port, each) for each in ordered)
+        return _distinct(
+            Place(host if each.unspecified else each.address, each.port, binding_suffix(each)) for each in ordered
+        )
 
     @property
     def _host_address(self) -> str:
@@ -234,14 +237,14 @@ def _places_at(address: str, bindings: Collection[Binding]) -> tuple[Place, ...]
     if not listening:
         raise _not_listening(bindings, address)
     ordered = sorted(listening, key=lambda each: (not same_address(each.address, address), *_binding_order(each)))
-    return _distinct(Place(address, each.port, each) for each in ordered)
+    return _distinct([address] * len(ordered), ordered)
 
 
-def _distinct(places: Iterable[Place]) -> tuple[Place, ...]:
-    """Return the first place of each address and port."""
+def _distinct(addresses: Iterable[str], bindings: Iterable[Binding]) -> tuple[Place, ...]:
+    """Return the places of these bindings, which are reached at these addresses, without repeating a place."""
     found: dict[tuple[str, int], Place] = {}
-    for each in places:
-        found.setdefault((each.address, each.port), each)
+    for address, each in zip(addresses, bindings, strict=True):
+        found.setdefault((address, each.port), Place(address, each.port, binding_suffix(each)))
     return tuple(found.values())
 
 

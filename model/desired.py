@@ -9,7 +9,7 @@ from attrs import field, frozen
 from model.address import AddressBook, NetworkNotTold, Place
 from model.container import Container, ContainerRef, PortId
 from model.described import DescribedEnum
-from model.entry import DefaultId, Entry, binding_suffix
+from model.entry import DefaultId, Entry
 from model.family import is_loopback
 from model.frozen import frozen_dict
 from model.keys import ancestors, key_part_problem, quoted
@@ -220,15 +220,17 @@ def _decisions(container: Container, rules: Rules, book: AddressBook) -> Iterato
 
 def _at_each_place(service: _Service, places: Sequence[Place], rules: Rules) -> Iterator[Entry | RefusedPort]:
     """Yield the entry of a port at its first place, and with ``--all-bindings`` one at each further place. The id of a
-    further one has the suffix of its binding."""
-    for place in places if rules.all_bindings else places[:1]:
-        further = place.binding if place is not places[0] else None
-        entry_id = service.id(rules.owner, binding_suffix(further) if further else "")
+    further one has the suffix of the place."""
+    first, *further = places
+    yield _entry(service, service.id(rules.owner), first, rules)
+    for place in further if rules.all_bindings else ():
+        entry_id = service.id(rules.owner, place.id_suffix)
         try:
             _check_name_and_id(service, entry_id, rules.owner)
-            yield _entry(service, entry_id, place, rules)
         except RefusedPort as refused:
             yield refused
+        else:
+            yield _entry(service, entry_id, place, rules)
 
 
 def _entry(service: _Service, entry_id: str, place: Place, rules: Rules) -> Entry:
