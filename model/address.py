@@ -210,9 +210,7 @@ class AddressBook:
         if not listening:
             raise _not_listening(bindings, f"{host}, from where this host reaches etcd; give its address with -ip")
         ordered = sorted(listening, key=_binding_order)
-        return _distinct(
-            Place(host if each.unspecified else each.address, each.port, binding_suffix(each)) for each in ordered
-        )
+        return _distinct((host if each.unspecified else each.address for each in ordered), ordered)
 
     @property
     def _host_address(self) -> str:
