@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import Self
 
 from attrs import frozen
 
-from model.container import Container
-from model.family import Family
+from model.container import Binding, Container, PortId
+from model.engine_network import BRIDGE, INGRESS, Network
+from model.entry import binding_suffix
+from model.family import ALL_IPV4, Family, same_address
 from model.keys import quoted
-from model.ports import ServicePort
+from model.ports import ServicePort, service_ports
 from model.refusal import RefusalReason, RefusedPort
 from model.rules import AddressRules
 
@@ -33,6 +36,22 @@ def address_problem(text: str) -> str | None:
         return None if _HOSTNAME.fullmatch(text) and not numeric else "is neither an IP address nor a host name"
 
 
+class NetworkNotTold(Exception):
+    """The engine has not said yet what a network is on which a port depends. The message is for people."""
+
+
+@frozen
+class Place:
+    """Where clients reach a service port."""
+
+    #: The address to dial. Empty if it is this host's address, and that is not known.
+    address: str
+    #: The port to dial.
+    port: int
+    #: What tells the place from the port's first one in the id of an entry; empty where there is only one.
+    id_suffix: str = ""
+
+
 @frozen
 class AddressBook:
     """Finds the addresses of one pass."""
@@ -40,97 +59,252 @@ class AddressBook:
     rules: AddressRules
     #: This host's containers that run, by id.
     containers: Mapping[str, Container]
+    #: What the engine said of networks; see Snapshot.
+    networks: Mapping[str, Network | None]
     #: Why this host's address is not known, and what the operator can do about it. Empty where ``-ip`` or a usable
     #: guess gives the address.
     host_address_problem: str
 
     @classmethod
-    def of(cls, rules: AddressRules, containers: Mapping[str, Container]) -> Self:
+    def of(
+        cls, rules: AddressRules, containers: Mapping[str, Container], networks: Mapping[str, Network | None]
+    ) -> Self:
         """Make the book of one pass. The guessed address is judged here, once, and not once for each port."""
         problem = None if rules.ip else _guess_problem(rules, containers.values())
-        return cls(rules, containers, f"{problem}; give the host's address with -ip" if problem else "")
+        return cls(rules, containers, networks, f"{problem}; give the host's address with -ip" if problem else "")
 
-    def address_of(self, container: Container, port: ServicePort, network: str = "", network_variable: str = "") -> str:
-        """Return the address under which this port of the container is reached. Return an empty string if that is this
-        host's address, and it is not known.
+    def places_of(
+        self, container: Container, port: ServicePort, network: str = "", network_variable: str = ""
+    ) -> tuple[Place, ...]:
+        """Return the places where this port of the container is reached, each address and port once, and the one to
+        register first. Only a port that is published several times has several.
 
         ``network`` is the network that the container asks for with ``SERVICE_NETWORK``; empty for none.
-        ``network_variable`` is what asks for it, for messages. Raises RefusedPort if the port has no usable address for
-        any other reason. The first row that applies decides:
+        ``network_variable`` is what asks for it, for messages. Raises RefusedPort if there is no such place, and
+        NetworkNotTold if the engine has to say first what a network is. The first row that applies decides:
 
         ========================================  ===================================================================
         the port, or its container                address
         ========================================  ===================================================================
         published, but on no address of the       refused
         family
-        has the label of ``-useIpFromLabel``      the label's, without a mask
+        has the label of ``-useIpFromLabel``      the label's, without a mask; on a published port see below
         has no network (``--network none``)       refused
-        joins another container's network         the other container's own; with host networking the host's, as below
+        joins another container's network         the other container's own, or refused if the other one was started
+                                                  later; with host networking the host's, as below
         ``-internal``                             the container's own: on ``network`` or ``rules.network`` where one of
                                                   them is given; with host networking the host's, as below, unless
                                                   another network was asked for
+        host networking                           ``-ip``; else the guessed one
+        not mapped by the engine                  the container's own, or refused: see ``_address_on_lan``
         anywhere else                             ``-ip``; else the binding's own host address if it is a concrete
-                                                  one; else, for a port the engine does not map, the container's
-                                                  own; else the guessed one
+                                                  one; else the guessed one
         ========================================  ===================================================================
 
         Of a container's own addresses an IPv4 one goes before an IPv6 one, unless ``rules.family`` asks for one of
         them. Then only addresses of that family are taken, and only ports published on such addresses are registered.
+
+        Of a published port only those bindings count that may answer at the address; see ``Binding.listens_on``. A port
+        with no such binding is refused. The order of the bindings is ours, and not the engine's. Of two bindings, the
+        one for which a higher row is true goes first:
+
+        ========================================  ========================================================
+        a binding                                 why
+        ========================================  ========================================================
+        on the address of the label or ``-ip``    it certainly answers there
+        on no loopback address                    others can reach it
+        on an IPv4 address                        as among a container's own addresses
+        on all addresses                          it answers wherever the host is reached
+        with the lower port                       so that there is an order
+        ========================================  ========================================================
         """
         rules = self.rules
-        if port.binding and not (rules.internal or rules.family.has(port.binding.address)):
+        bindings = [each for each in port.bindings if rules.family.has(each.address)]
+        if port.bindings and not bindings:
             detail = f"it is not published on an {rules.family.name_for_people} address"
             raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
         if label := container.labels.get(rules.label, "") if rules.label else "":
-            return _address_in_label(rules, label)
+            address = _address_in_label(rules, label)
+            return _places_at(address, bindings) if bindings else (Place(address, port.port.number),)
+        if not bindings or self._maps_no_port(container):
+            return (Place(self._address_in_container(container, port, network, network_variable), port.port.number),)
+        return _places_at(rules.ip, bindings) if rules.ip else self._places_without_ip(bindings)
+
+    def _maps_no_port(self, container: Container) -> bool:
+        """Return whether none of the container's networks maps ports, as far as the engine said. Engine 20.10 goes on
+        to show the ports that it mapped through a network from which the container was disconnected."""
+        told = [self.networks.get(container.network_ids.get(name, "")) for name in networks_in_order(container)]
+        return bool(told) and all(each and each.maps_no_port for each in told)
+
+    def _address_in_container(
+        self, container: Container, port: ServicePort, network: str, network_variable: str
+    ) -> str:
+        """Return the address of a port that is not reached through a binding. Raises RefusedPort and NetworkNotTold."""
+        rules = self.rules
         if container.network_mode == "none":
-            raise RefusedPort(RefusalReason.NO_ADDRESS, "the container has no network")
+            reason = RefusalReason.NO_ADDRESS if rules.internal else RefusalReason.NOT_PUBLISHED
+            raise RefusedPort(reason, "the container has no network")
         holder = self._network_holder(container)
         asked_for = (network or rules.network) if rules.internal else ""
         if holder.network_mode == "host" and asked_for in {"", "host"}:
             return self._host_address
         if rules.internal or holder is not container:
-            return _required_own_address(holder, rules.family, asked_for, network_variable if network else "--network")
-        return rules.ip or _published_on(port) or _unmapped(container, port, rules.family) or self._host_address
+            asker = network_variable if network else "--network"
+            return _required_own_address(holder, rules.family, asked_for, asker)
+        return self._address_on_lan(container, port.port)
 
     def _network_holder(self, container: Container) -> Container:
-        """Return the container whose network this one uses: itself, or the one at the end of its ``container:``
-        links."""
-        seen = {container.id}
+        """Return the container whose network this one uses: itself, or the one at the end of its ``container:`` links.
+
+        Raises RefusedPort if that one does not run, or if a container on the way was started before the one that it
+        joins: then it sits in the network that the other one had before, where nobody reaches it. The host's network is
+        always the same.
+        """
+        joiners = [container]
         while target := container.joined:
             holder = self.containers.get(target)
-            if holder is None or holder.id in seen:
+            if holder is None or holder in joiners:
                 detail = f"it joins the network of container {target[:12]}, which is not running"
                 raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
-            seen.add(holder.id)
+            joiners.append(holder)
             container = holder
+        if container.network_mode != "host":
+            _check_order_of_starts(joiners)
         return container
+
+    def _address_on_lan(self, container: Container, port: PortId) -> str:
+        """Return the container's own address that other hosts reach, for a port that the engine does not map.
+
+        Raises RefusedPort if it has none, and NetworkNotTold if a network may have one. The networks are looked at in
+        their order. Each gives an address or not:
+
+        ==============================================  ==================================================
+        a network                                       gives
+        ==============================================  ==================================================
+        that is internal                                no address: only containers on this network reach it
+        of the driver macvlan or ipvlan                 its address
+        of the driver bridge, overlay, null or host     no address: others reach only ports that are mapped
+        of another driver, or the engine refuses to     no address if the engine was asked to publish the
+        say what it is                                  port, as the mapping failed; else its address
+        ==============================================  ==================================================
+        """
+        reasons = []
+        for name in networks_in_order(container):
+            problem = _network_problem(self._told(container, name), asked_for=port in container.to_publish)
+            if problem:
+                reasons.append(f"its network {quoted(name)} {problem}")
+            elif address := own_address(container, self.rules.family, name):
+                return address
+            else:
+                raise _no_own_address(container, self.rules.family)
+        why = " and ".join(reasons) or "the container is on no network"
+        raise RefusedPort(RefusalReason.NOT_PUBLISHED, f"no port of the host leads to it, and {why}")
+
+    def _told(self, container: Container, network: str) -> Network | None:
+        """Return what the engine said of the container's network; None if it refuses to say. Raises NetworkNotTold."""
+        network_id = container.network_ids.get(network, "")
+        if network_id and network_id not in self.networks:
+            raise NetworkNotTold(f"the engine has not said yet what its network {quoted(network)} is")
+        return self.networks.get(network_id)
+
+    def _places_without_ip(self, bindings: Collection[Binding]) -> tuple[Place, ...]:
+        """Return the places of these bindings without ``-ip``: a binding on a concrete address is reached there, and
+        one on all addresses at the host's address. Raises RefusedPort."""
+        host = self._host_address
+        listening = [each for each in bindings if not (each.unspecified and host) or each.listens_on(host)]
+        if not listening:
+            raise _not_listening(bindings, f"{host}, from where this host reaches etcd; give its address with -ip")
+        ordered = sorted(listening, key=_binding_order)
+        return _distinct((host if each.unspecified else each.address for each in ordered), ordered)
 
     @property
     def _host_address(self) -> str:
         return "" if self.host_address_problem else self.rules.ip or self.rules.guessed
 
 
+def _check_order_of_starts(joiners: Sequence[Container]) -> None:
+    """Raise RefusedPort if one of the containers, each of which joins the network of the next, was started before the
+    next."""
+    for joiner, holder in pairwise(joiners):
+        if holder.started_after(joiner):
+            who = "it" if joiner is joiners[0] else f"container {joiner.name!r}, whose network it joins,"
+            cure = "restart it" if joiner is joiners[0] else f"restart {joiner.name!r}, and then this container"
+            detail = f"{who} joined the network that container {holder.name!r} had before its last start; {cure}"
+            raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
+
+
+def _places_at(address: str, bindings: Collection[Binding]) -> tuple[Place, ...]:
+    """Return the places of these bindings at an address that was given. Raises RefusedPort if none of them answers
+    there."""
+    listening = [each for each in bindings if each.listens_on(address)]
+    if not listening:
+        raise _not_listening(bindings, address)
+    ordered = sorted(listening, key=lambda each: (not same_address(each.address, address), *_binding_order(each)))
+    return _distinct([address] * len(ordered), ordered)
+
+
+def _distinct(addresses: Iterable[str], bindings: Iterable[Binding]) -> tuple[Place, ...]:
+    """Return the places of these bindings, which are reached at these addresses, without repeating a place."""
+    found: dict[tuple[str, int], Place] = {}
+    for address, each in zip(addresses, bindings, strict=True):
+        found.setdefault((address, each.port), Place(address, each.port, binding_suffix(each)))
+    return tuple(found.values())
+
+
+def _binding_order(binding: Binding) -> tuple[bool, bool, bool, int, str]:
+    """Return the sort key of a binding; see ``AddressBook.places_of``."""
+    family = not Family.IPV4.has(binding.address)
+    return binding.loopback, family, not binding.unspecified, binding.port, binding.address
+
+
+def _not_listening(bindings: Collection[Binding], address: str) -> RefusedPort:
+    """Return the refusal of a port that is published, but not on the address that is to be registered."""
+    published_on = " and ".join(sorted({each.address or ALL_IPV4 for each in bindings}))
+    return RefusedPort(RefusalReason.NO_ADDRESS, f"it is published on {published_on} alone, and not on {address}")
+
+
+def networks_in_order(container: Container) -> tuple[str, ...]:
+    """Return the names of the networks that may give the container's own address, in the order in which they are looked
+    at: the one that it was started on, the default bridge, and then the others by name. Swarm's network for published
+    ports is left out, because nobody can dial its addresses."""
+    order = dict.fromkeys([container.network_mode, BRIDGE, *sorted(container.networks)])
+    known = {*container.networks, *([BRIDGE] if any(_addresses_on(container, BRIDGE)) else [])} - {INGRESS}
+    return tuple(name for name in order if name in known)
+
+
+def networks_in_question(containers: Iterable[Container]) -> frozenset[str]:
+    """Return the ids of the networks that decide about a port: those of each container with a service port, unless it
+    uses the network of the host or of another container, or has none."""
+    return frozenset(
+        network_id
+        for container in containers
+        if not container.joined and container.network_mode not in {"host", "none"}
+        if service_ports(container, internal=False)
+        for name in networks_in_order(container)
+        if (network_id := container.network_ids.get(name, ""))
+    )
+
+
 def own_address(container: Container, family: Family = Family.ANY, network: str = "") -> str:
     """Return the container's own address, or an empty string if it has none.
 
-    Only ``network`` is looked at where it is given. Otherwise the order is: the network that the container was started
-    on, the default bridge, then its networks by name. On each network the families are taken in their order, IPv4 first
-    unless ``family`` asks for one of them.
+    Only ``network`` is looked at where it is given, and otherwise the networks in their order. On each network the
+    families are taken in their order, IPv4 first unless ``family`` asks for one of them.
     """
-    for ipv4, ipv6 in _address_pairs(container, network):
+    for name in [network] if network else networks_in_order(container):
+        ipv4, ipv6 = _addresses_on(container, name)
         for each in family.in_order:
             if address := ipv6 if each is Family.IPV6 else ipv4:
                 return address
     return ""
 
 
-def _address_pairs(container: Container, network: str) -> Iterator[tuple[str, str]]:
-    """Yield the IPv4 and the IPv6 address on each network that may be looked at, in order."""
-    on_bridge = container.address, container.address_ipv6
-    for name in [network] if network else [container.network_mode, "", *sorted(container.networks)]:
-        on_network = container.networks.get(name, ""), container.networks_ipv6.get(name, "")
-        yield on_network if name else on_bridge
+def _addresses_on(container: Container, network: str) -> tuple[str, str]:
+    """Return the container's IPv4 and IPv6 address on a network; empty where it has none that others can dial."""
+    if network == INGRESS:
+        return "", ""
+    ipv4, ipv6 = container.networks.get(network, ""), container.networks_ipv6.get(network, "")
+    return (ipv4 or container.address, ipv6 or container.address_ipv6) if network == BRIDGE else (ipv4, ipv6)
 
 
 def _address_in_label(rules: AddressRules, value: str) -> str:
@@ -143,30 +317,35 @@ def _address_in_label(rules: AddressRules, value: str) -> str:
     return address
 
 
-def _required_own_address(container: Container, family: Family, network: str = "", asker: str = "") -> str:
+def _network_problem(told: Network | None, *, asked_for: bool) -> str:
+    """Return why others do not reach a container at its address on a network; an empty string if they may. ``told`` is
+    what the engine said of the network. ``asked_for`` says whether the engine was to publish the port."""
+    if told and told.inner:
+        return f"is {told.name_for_people}"
+    if not asked_for or (told and told.on_lan):
+        return ""
+    return f"has the driver {quoted(told.driver)}, which maps no port" if told else "is not described by the engine"
+
+
+def _required_own_address(container: Container, family: Family, network: str, asker: str) -> str:
     """Return the container's own address, as ``own_address`` does. Raises RefusedPort where it has none. ``asker`` is
     the flag or the variable that asks for ``network``."""
     if address := own_address(container, family, network):
         return address
+    raise _no_own_address(container, family, network, asker)
+
+
+def _no_own_address(container: Container, family: Family, network: str = "", asker: str = "") -> RefusedPort:
+    """Return the refusal of a port whose container has no address of its own, or none on this network."""
     asked_for = f"the network {quoted(network)}, which {asker} asks for"
-    if network and network not in container.networks:
+    if network == INGRESS:
+        missing = f"has no address of its own on {asked_for}; it is swarm's, and nobody can dial its addresses"
+    elif network and network not in container.networks:
         missing = f"is not on {asked_for}"
     else:
         kind = f"{family.name_for_people} address".lstrip()
         missing = f"has no {kind} on {asked_for}" if network else f"has no {kind} of its own"
-    raise RefusedPort(RefusalReason.NO_ADDRESS, f"container {container.name!r} {missing}")
-
-
-def _published_on(port: ServicePort) -> str:
-    """Return the binding's host address if whoever published the port chose a concrete one, be it a loopback one."""
-    return port.binding.address if port.binding and not port.binding.unspecified else ""
-
-
-def _unmapped(container: Container, port: ServicePort, family: Family) -> str:
-    """Return the container's own address for a port that the engine does not map; an empty string for other ports, and
-    where the container has no address at all. If it has addresses, but none of the family, the port is refused, as the
-    host's address would not lead to it."""
-    return _required_own_address(container, family) if not port.binding and own_address(container) else ""
+    return RefusedPort(RefusalReason.NO_ADDRESS, f"container {container.name!r} {missing}")
 
 
 def _guess_problem(rules: AddressRules, containers: Iterable[Container]) -> str | None:

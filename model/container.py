@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Self
 
 from attrs import field, frozen
 
-from model.family import UNSPECIFIED, Family
+from model.family import UNSPECIFIED, is_loopback, same_address, same_family
 from model.frozen import frozen_dict
 
 #: States in which a container's ports answer, or will again once it is unpaused. ``restarting`` is not among them:
@@ -20,6 +21,13 @@ SERVING = frozenset({"running", "paused"})
 NO_HEALTHCHECK = frozenset({"", "none"})
 
 _TIMESTAMP = re.compile(r"(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?Z")
+
+_OFFSET_TIMESTAMP = re.compile(
+    r"(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?(?P<offset>Z|[+-]\d\d:\d\d)"
+)
+
+#: Go's zero time, which the engine writes for what has not happened.
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class MalformedContainer(ValueError):
@@ -64,11 +72,21 @@ class Binding:
         """Whether it is on all of the host's addresses (of its family)."""
         return self.address in UNSPECIFIED
 
-    def reaches(self, address: str) -> bool:
-        """Return whether the binding may answer at this address of the host. A binding on all addresses answers only at
-        addresses of its family. For a binding on a concrete address this is always true, as ``-ip`` may be an address
-        that is translated to it."""
-        return not self.unspecified or (Family.IPV6 if self.address == "::" else Family.IPV4).has(address)
+    @property
+    def loopback(self) -> bool:
+        """Whether only the host itself can reach it."""
+        return is_loopback(self.address)
+
+    def listens_on(self, address: str) -> bool:
+        """Return whether the binding may answer at this address or host name of the host.
+
+        It answers at addresses of its own family only. A binding on a concrete address may answer at another one,
+        because ``-ip`` is often an address that is translated to it. No address is translated to a loopback address, so
+        a binding on one answers there alone.
+        """
+        if self.loopback:
+            return same_address(self.address, address)
+        return same_family(self.address, address)
 
 
 @frozen
@@ -91,10 +109,11 @@ class Container:
     #: The ports that its image or its creator exposed.
     exposed: tuple[PortId, ...] = ()
     #: Each port that the engine manages, with its bindings in the engine's order; none when it is not published. A port
-    #: that is exposed and missing here is one that the engine does not map at all: host networking, a joined network,
-    #: or a network driver without port mapping.
+    #: that is exposed and missing here is one that the engine does not map at all: host networking, a joined network, a
+    #: network that is internal or whose driver maps no ports, or no network.
     published: Mapping[PortId, tuple[Binding, ...]] = field(factory=dict, converter=frozen_dict)
-    #: The network that it was started on: ``default``, ``host``, ``none``, ``container:<id>`` or a network's name.
+    #: The network that it was started on: ``default``, ``host``, ``none``, ``container:<id>`` or a network's name; the
+    #: text that was given if it is on no such network any more.
     network_mode: str = "default"
     #: Its IPv4 address on the default bridge; empty where it has none.
     address: str = ""
@@ -106,6 +125,12 @@ class Container:
     address_ipv6: str = ""
     #: Its IPv6 address on each network that gave it one, by the network's name.
     networks_ipv6: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
+    #: The id of each network that it is on, by the network's name; empty where the engine shows none.
+    network_ids: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
+    #: The ports that its creator asked the engine to publish.
+    to_publish: frozenset[PortId] = frozenset()
+    #: When it was started last, in a form that sorts as text; empty if the engine does not tell.
+    started: str = ""
 
     @property
     def ref(self) -> ContainerRef:
@@ -128,6 +153,10 @@ class Container:
         """The id of the container whose network this one joins; an empty string if it joins none."""
         kind, _, target = self.network_mode.partition(":")
         return target if kind == "container" else ""
+
+    def started_after(self, other: Container) -> bool:
+        """Return whether it was certainly started later than another container."""
+        return bool(other.started) and self.started > other.started
 
     @property
     def age(self) -> tuple[str, str]:
@@ -154,7 +183,9 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
 
 def _from_inspect(document: Mapping[str, Any]) -> Container:
     config, network, state = document["Config"], document["NetworkSettings"], document["State"]
-    networks = network.get("Networks") or {}
+    host_config, networks = document["HostConfig"], network.get("Networks") or {}
+    ids = {_text(name): _text(each.get("NetworkID") or "") for name, each in networks.items()}
+    exposed = tuple(sorted(PortId.parse(port) for port in config.get("ExposedPorts") or ()))
     return Container(
         id=_text(document["Id"]),
         name=_text(document["Name"]).lstrip("/"),
@@ -164,18 +195,34 @@ def _from_inspect(document: Mapping[str, Any]) -> Container:
         exit_code=int(state["ExitCode"]),
         env=tuple(map(_text, config.get("Env") or ())),
         labels={_text(key): _text(value) for key, value in (config.get("Labels") or {}).items()},
-        exposed=tuple(sorted(PortId.parse(port) for port in config.get("ExposedPorts") or ())),
+        exposed=exposed,
         published={
             PortId.parse(port): tuple(_bindings(bindings or ()))
             for port, bindings in (network.get("Ports") or {}).items()
         },
-        network_mode=_text(document["HostConfig"].get("NetworkMode") or "default"),
+        network_mode=_network_named(_text(host_config.get("NetworkMode") or "default"), ids),
         address=_text(network.get("IPAddress") or ""),
         networks={_text(name): _text(each.get("IPAddress") or "") for name, each in networks.items()},
         health=_text((state.get("Health") or {}).get("Status") or ""),
         address_ipv6=_text(network.get("GlobalIPv6Address") or ""),
         networks_ipv6=ipv6_addresses(networks),
+        network_ids=ids,
+        to_publish=_to_publish(host_config, exposed),
+        started=_moment(state.get("StartedAt")),
     )
+
+
+def _network_named(mode: str, ids: Mapping[str, str]) -> str:
+    """Return the name of the network that a container was started on. Docker also takes the id of a network, or the
+    beginning of one, and shows what it was given. A name goes before an id."""
+    begun = [name for name, network_id in ids.items() if network_id.startswith(mode)]
+    return begun[0] if mode not in ids and len(begun) == 1 else mode
+
+
+def _to_publish(host_config: Mapping[str, Any], exposed: Sequence[PortId]) -> frozenset[PortId]:
+    """Return the ports that ``-p`` asks for, or with ``-P`` every exposed port."""
+    asked = map(PortId.parse, host_config.get("PortBindings") or ())
+    return frozenset([*asked, *(exposed if host_config.get("PublishAllPorts") else ())])
 
 
 def _text(value: Any) -> str:
@@ -213,3 +260,13 @@ def _sortable(timestamp: str) -> str:
     if not match:
         raise MalformedContainer(f"creation time {timestamp!r}")
     return f"{match['seconds']}.{match['fraction'] or '':0<9}Z"
+
+
+def _moment(timestamp: Any) -> str:
+    """Return a timestamp in UTC that sorts as text; an empty string for Go's zero time and for any other text."""
+    match = _OFFSET_TIMESTAMP.fullmatch(timestamp) if isinstance(timestamp, str) else None
+    try:
+        utc = datetime.fromisoformat(match["seconds"] + match["offset"]).astimezone(UTC) if match else _NEVER
+    except (ValueError, OverflowError):
+        utc = _NEVER
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{match['fraction'] or '':0<9}Z" if match and utc.year > _NEVER.year else ""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from model.address import AddressBook
+from model.address import AddressBook, NetworkNotTold, Place
 from model.container import Container, ContainerRef, PortId
 from model.described import DescribedEnum
 from model.entry import DefaultId, Entry
+from model.family import is_loopback
 from model.frozen import frozen_dict
 from model.keys import ancestors, by_number, key_part_problem, quoted, strict_id_problem, strict_name_problem
 from model.layout import Layout
 from model.metadata import Metadata, metadata_for, split_tags
-from model.ports import ServicePort, service_ports
+from model.ports import service_ports
 from model.record import claim_size
 from model.refusal import Refusal, RefusalReason, RefusedPort
-from model.rules import Deregister, Rules
-from model.snapshot import Snapshot
+from model.rules import AddressRules, Deregister, Rules
+from model.snapshot import Snapshot, UnknownContainer
 
 
 class ExclusionReason(DescribedEnum):
@@ -38,6 +39,10 @@ class Desired:
     refusals: tuple[Refusal, ...] = ()
     #: The containers whose entries stay as they are.
     held: frozenset[ContainerRef] = frozenset()
+    #: The containers among them for which the engine has not said yet what their networks are.
+    undecided: tuple[UnknownContainer, ...] = ()
+    #: The entries with a loopback address that neither ``-ip`` nor a label gave, so that the operator can be warned.
+    loopback: tuple[Entry, ...] = ()
     #: The containers that run and are to have no entries.
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
     #: The entries for which only this host's address is missing, by their keys. Their ``address`` is empty. They are
@@ -75,6 +80,8 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
     failed, with ``-deregister on-success``           held
     not healthy, with ``--health healthy``            none; its registered entries are deleted
     joins the network of one that is not described    held
+    a port depends on a network of which the engine   held
+    has not said yet what it is
     running or paused                                 an entry or a refusal each; both, if nothing but this
                                                       host's address is missing
     anything else                                     none; its registered entries are deleted
@@ -85,28 +92,41 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
     Each service port is decided by itself, checked against the layout, and then added to the entries of the older
     containers if it excludes none of them and the owner record has room for it.
     """
-    held = _held(snapshot, rules)
+    held, undecided = _held(snapshot, rules), []
     running = {each.id: each for each in snapshot.containers if each.serving}
     excluded = {each.ref: why for each in running.values() if (why := _exclusion(each, snapshot, rules))}
-    book = AddressBook.of(rules.address, running)
+    book = AddressBook.of(rules.address, running, snapshot.networks)
     entries, refusals = _Entries(layout, rules, book.host_address_problem), []
     for container in sorted(running.values(), key=lambda each: each.age):
         if container.ref in held or container.ref in excluded:
             continue
-        for port, decision in _decisions(container, rules, book):
+        try:
+            decisions = tuple(_decisions(container, rules, book))
+        except NetworkNotTold as untold:
+            undecided.append(UnknownContainer(container.ref, str(untold)))
+            continue
+        for port, decision in decisions:
             try:
                 entries.add(decision)
             except RefusedPort as refused:
                 refusals.append(refused.of(container.ref, port))
-    unaddressed = entries.unaddressed()
+    by_key, unaddressed = entries.by_key(), entries.unaddressed()
     return Desired(
-        by_key=entries.by_key(),
+        by_key=by_key,
         refusals=tuple(dict.fromkeys(refusals)),
-        held=held,
+        held=held.union(each.ref for each in undecided),
+        undecided=tuple(undecided),
+        loopback=tuple(each for each in by_key.values() if _is_loopback_by_chance(each, running, rules.address)),
         excluded=excluded,
         unaddressed=unaddressed,
         host_address_problem=book.host_address_problem if unaddressed else "",
     )
+
+
+def _is_loopback_by_chance(entry: Entry, running: Mapping[str, Container], rules: AddressRules) -> bool:
+    """Return whether an entry has a loopback address that nobody gave for it."""
+    given = rules.ip or running[entry.container.id].labels.get(rules.label, "")
+    return not given and is_loopback(entry.address)
 
 
 def _exclusion(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
@@ -117,15 +137,29 @@ def _exclusion(container: Container, snapshot: Snapshot, rules: Rules) -> Exclus
 
 def _held(snapshot: Snapshot, rules: Rules) -> frozenset[ContainerRef]:
     unknown = {each.ref.id for each in snapshot.unknown}
-    described = (each.ref for each in snapshot.containers if snapshot.selects(each) and _is_held(each, unknown, rules))
+    joined = {each.id: each.joined for each in snapshot.containers if each.joined}
+    described = (
+        each.ref
+        for each in snapshot.containers
+        if snapshot.selects(each) and _is_held(each, not unknown.isdisjoint(_all_joined(each.id, joined)), rules)
+    )
     return frozenset([*(each.ref for each in snapshot.unknown), *described])
 
 
-def _is_held(container: Container, unknown: Collection[str], rules: Rules) -> bool:
+def _all_joined(container_id: str, joined: Mapping[str, str]) -> Collection[str]:
+    """Return the ids of all containers on the way to the network that a container joins. ``joined`` has the id of the
+    container that each one joins."""
+    found: dict[str, None] = {}
+    while (container_id := joined.get(container_id, "")) and container_id not in found:
+        found[container_id] = None
+    return found
+
+
+def _is_held(container: Container, joins_unknown: bool, rules: Rules) -> bool:
     """Return whether a described container's entries are held. The engine calls a container that ended unhealthy, so
     the health of a failed one says nothing."""
     failed = rules.deregister is Deregister.ON_SUCCESS and _failed(container)
-    return failed or (container.joined in unknown and rules.health.admits(container))
+    return failed or (joins_unknown and rules.health.admits(container))
 
 
 def _failed(container: Container) -> bool:
@@ -166,7 +200,7 @@ class _Service:
     """A service port with what its container says about it."""
 
     container: Container
-    port: ServicePort
+    port: PortId
     metadata: Metadata
     #: Whether the container has several service ports.
     grouped: bool
@@ -176,93 +210,88 @@ class _Service:
         """The service's name: the given one, else the last part of the image's name without its tag. With several
         service ports the port's number is added, unless the name was given for that port."""
         image = self.container.image.rstrip("/").rpartition("/")[2].partition(":")[0]
-        suffix = f"-{self.port.port.number}" if self.grouped and "name" not in self.metadata.from_port else ""
+        suffix = f"-{self.port.number}" if self.grouped and "name" not in self.metadata.from_port else ""
         given = self.metadata.get("name")
         source = self.metadata.variables["name"] if given else "the image's name"
         return _Made(source, bool(given), given or image, suffix)
 
-    def id(self, owner: str) -> _Made:
+    def id(self, owner: str, suffix: str = "") -> _Made:
         """Return the entry's id: the given one, else registrator's; with a suffix for a further binding."""
         given = self.metadata.get("id")
-        default = str(DefaultId.of(owner, self.container.name, self.port.port))
+        default = str(DefaultId.of(owner, self.container.name, self.port))
         source = self.metadata.variables["id"] if given else "the default id"
-        suffix = f":{self.port.id_suffix}" if self.port.id_suffix else ""
-        return _Made(source, bool(given), given or default, suffix)
+        return _Made(source, bool(given), given or default, f":{suffix}" if suffix else "")
 
     def tags(self, forced: tuple[str, ...]) -> tuple[str, ...]:
         """Return the entry's tags: its own, then those of every entry, then ``udp`` where it is."""
-        udp = ("udp",) if self.port.port.protocol == "udp" else ()
+        udp = ("udp",) if self.port.protocol == "udp" else ()
         return split_tags(self.metadata.get("tags")) + forced + udp
 
 
 def _decisions(container: Container, rules: Rules, book: AddressBook) -> Iterator[tuple[PortId, Entry | RefusedPort]]:
-    """Yield what is decided about each service port of a container, each port by itself."""
-    ports = service_ports(container, internal=rules.address.internal, family=rules.address.family)
+    """Yield what is decided about each service port of a container, each port by itself. Raises NetworkNotTold."""
+    ports = service_ports(container, internal=rules.address.internal)
     for port in ports:
         metadata = metadata_for(port.port, container.env, container.labels)
         if metadata.get("ignore") or (rules.explicit and not metadata.get("name")):
             continue
-        service = _Service(container, port, metadata, grouped=len(ports) > 1)
-        if rules.all_bindings and not rules.address.internal:
-            decisions = _decide_each_binding(service, rules, book)
+        service = _Service(container, port.port, metadata, grouped=len(ports) > 1)
+        try:
+            _check_name_and_id(service, service.id(rules.owner), rules)
+            network_variable = metadata.variables.get("network", "")
+            places = book.places_of(container, port, metadata.get("network"), network_variable)
+        except RefusedPort as refused:
+            yield port.port, refused
+            continue
+        yield from ((port.port, each) for each in _at_each_place(service, places, rules))
+
+
+def _at_each_place(service: _Service, places: Sequence[Place], rules: Rules) -> Iterator[Entry | RefusedPort]:
+    """Yield the entry of a port at its first place, and with ``--all-bindings`` one at each further place. The id of a
+    further one has the suffix of the place."""
+    first, *further = places
+    yield _entry(service, service.id(rules.owner), first, rules)
+    for place in further if rules.all_bindings else ():
+        entry_id = service.id(rules.owner, place.id_suffix)
+        try:
+            _check_name_and_id(service, entry_id, rules)
+        except RefusedPort as refused:
+            yield refused
         else:
-            decisions = (_decide_binding(service, rules, book),)
-        yield from ((port.port, decision) for decision in decisions)
+            yield _entry(service, entry_id, place, rules)
 
 
-def _decide_each_binding(service: _Service, rules: Rules, book: AddressBook) -> Iterable[Entry | RefusedPort]:
-    """Return one decision for each address and port that the port's bindings come to, and each refusal once. A binding
-    on all addresses of one family does not count where the address to register is of the other family: nothing listens
-    there. If no other binding is left, the port is refused for that reason. While the address is not known, every
-    binding counts."""
-    distinct: dict[tuple[object, object], Entry | RefusedPort] = {}
-    unreachable = []
-    for port in service.port.each_binding():
-        decision = _decide_binding(evolve(service, port=port), rules, book)
-        if isinstance(decision, RefusedPort):
-            distinct.setdefault((decision.reason, decision.detail), decision)
-        elif port.binding and decision.address and not port.binding.reaches(decision.address):
-            detail = f"it is published on {port.binding.address or 'IPv4'} alone, and not on {decision.address}"
-            unreachable.append(RefusedPort(RefusalReason.NO_ADDRESS, detail))
-        else:
-            distinct.setdefault((decision.address, decision.port), decision)
-    return tuple(distinct.values()) or unreachable[:1]
-
-
-def _decide_binding(service: _Service, rules: Rules, book: AddressBook) -> Entry | RefusedPort:
-    container, port, metadata = service.container, service.port, service.metadata
-    name, entry_id = service.name, service.id(rules.owner)
-    try:
-        _check_name_and_id(name, entry_id, container, rules.owner)
-        if rules.strict_names:
-            _check_characters(name, entry_id)
-        network, network_variable = metadata.get("network"), metadata.variables.get("network", "")
-        address = book.address_of(container, port, network, network_variable)
-    except RefusedPort as refused:
-        return refused
+def _entry(service: _Service, entry_id: _Made, place: Place, rules: Rules) -> Entry:
     return Entry(
-        name=name.text,
+        name=service.name.text,
         id=entry_id.text,
-        address=address,
-        port=port.port.number if rules.address.internal else port.host_port,
-        container=container.ref,
-        container_port=port.port,
+        address=place.address,
+        port=place.port,
+        container=service.container.ref,
+        container_port=service.port,
         tags=service.tags(rules.tags),
-        attributes=metadata.attributes,
-        variables=metadata.variables,
-        name_shown=str(name),
+        attributes=service.metadata.attributes,
+        variables=service.metadata.variables,
+        name_shown=str(service.name),
         id_shown=str(entry_id),
-        image=container.image,
+        image=service.container.image,
     )
 
 
-def _check_name_and_id(name: _Made, entry_id: _Made, container: Container, owner: str) -> None:
-    """Raise RefusedPort for a name or id whose key would lie outside the prefix or be hidden in etcd, and for an id
-    that looks like one of another host or of another container."""
+def _check_name_and_id(service: _Service, entry_id: _Made, rules: Rules) -> None:
+    """Raise RefusedPort for a name or id that the container may not have."""
+    name = service.name
     if problem := key_part_problem(name.text):
         raise RefusedPort(RefusalReason.BAD_NAME, f"{name} {problem}")
     if problem := key_part_problem(entry_id.text):
         raise RefusedPort(RefusalReason.BAD_ID, f"{entry_id} {problem}")
+    _check_claimed_id(entry_id, service.container, rules.owner)
+    if rules.strict_names:
+        _check_characters(name, entry_id)
+
+
+def _check_claimed_id(entry_id: _Made, container: Container, owner: str) -> None:
+    """Raise RefusedPort for an id that looks like one of another host or of another container."""
     claimed = DefaultId.parse(entry_id.text.rpartition("/")[2])
     if not claimed:
         return

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+#: All IPv4 addresses, which is also what an empty address of a binding means.
+ALL_IPV4 = "0.0.0.0"  # noqa: S104 - compared with, not bound to
 
 #: What the engine calls "all addresses" in a binding.
-UNSPECIFIED = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+UNSPECIFIED = frozenset({"", ALL_IPV4, "::"})
 
 
 class Family(Enum):
@@ -37,3 +40,32 @@ class Family(Enum):
         except ValueError:
             return True
         return found is self
+
+
+def same_family(one: str, other: str) -> bool:
+    """Return whether two addresses are reached by the same protocol. An empty address means all IPv4 addresses, and a
+    host name may be of either family."""
+    first, second = (_parsed(each or ALL_IPV4) for each in (one, other))
+    return first is None or second is None or first.version == second.version
+
+
+def same_address(one: str, other: str) -> bool:
+    """Return whether two texts are one IP address. IPv6 addresses have several spellings."""
+    parsed = _parsed(one)
+    return parsed is not None and parsed == _parsed(other)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address leads back to the host that dials it. A host name does not tell."""
+    parsed = _parsed(address)
+    return parsed is not None and parsed.is_loopback
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address; None for another text. An IPv4 address in IPv6 form (``::ffff:192.0.2.1``) is the IPv4
+    address, as connections to it are IPv4 connections."""
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return (isinstance(found, IPv6Address) and found.ipv4_mapped) or found

@@ -7,13 +7,24 @@ inspect said is kept. These functions tell whether it may still be used.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from model.container import NO_HEALTHCHECK, Container, PortId, ipv6_addresses
 
 #: What the list shows and what can change in a container's life.
 _SHOWN = ("Names", "State", "Ports", "NetworkSettings")
+
+_UPTIME = re.compile(r"Up (?:About )?(?P<number>\d+|an?) (?P<unit>second|minute|hour|day|week|month|year)")
+_SECONDS = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86400,
+    "week": 7 * 86400,
+    "month": 30 * 86400,
+    "year": 365 * 86400,
+}
 
 _HEALTH = re.compile(r"\((?:health: )?(?P<health>starting|healthy|unhealthy)\)$")
 
@@ -30,6 +41,43 @@ def shown_in_list(listed: Mapping[str, Any]) -> dict[str, Any]:
     status = listed.get("Status") or ""
     ended = status.partition(")")[0] if status.startswith(("Exited", "Restarting")) else ""
     return {**shown, "exit": ended, "health": _health_in(status)}
+
+
+def started_again(status: str, later: str) -> bool:
+    """Return whether two status texts of a running container show that it was started between them. Its uptime is then
+    shorter than before, but nothing else in the list has to change: it may get the same address and ports."""
+    return _uptime(later) < _uptime(status)
+
+
+def _uptime(status: str) -> int:
+    """Return the seconds in a status text as ``Up About a minute``; 0 where there are none. The engine's unit is the
+    largest that fits, so the number is never more than the uptime."""
+    match = _UPTIME.match(status)
+    if not match:
+        return 0
+    return int(match["number"] if match["number"].isdigit() else 1) * _SECONDS[match["unit"]]
+
+
+def joiners_to_inspect(kept: Mapping[str, Container], due: Collection[str]) -> frozenset[str]:
+    """Return the ids of the containers that have to be inspected although the list shows them unchanged, because the
+    list shows nothing of the start of a container that joins another's network.
+
+    ``kept`` has the containers whose earlier inspect answers may be used, by id, and ``due`` the ids of those that are
+    inspected in any case. When a container was started decides whether one that joins its network is reached. So a
+    container that joins one is inspected
+
+    - if the other one is, as it may have been started again;
+    - if the other one was started later than it, as far as is known, because it may have been started again, too;
+    - if another container joins its own network in turn; and then that one is inspected, too.
+    """
+    joiners = [each for each in kept.values() if each.joined]
+    joined_twice = {each.joined for each in joiners if each.joined in kept and kept[each.joined].joined}
+    found = {
+        each.id
+        for each in joiners
+        if each.joined in {*due, *joined_twice} or (each.joined in kept and kept[each.joined].started_after(each))
+    }
+    return frozenset(found | joined_twice)
 
 
 def _health_in(status: str) -> str:

@@ -2,73 +2,45 @@
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from model.container import Binding, Container, PortId
-from model.entry import binding_suffix
-from model.family import Family
+
+#: The names of the engines' default bridges: Docker's, and podman's.
+_DEFAULT_BRIDGES = frozenset({"bridge", "podman"})
 
 
 @frozen
 class ServicePort:
-    """A port to register, as it is published by one binding."""
+    """A port to register."""
 
     port: PortId
     #: Where the host publishes it. None: the engine does not map the port, so it answers under its own number at the
     #: container's address, or with host networking at the host's.
-    binding: Binding | None = None
-    #: Its further bindings.
-    other_bindings: tuple[Binding, ...] = ()
-    #: What is added to the id for a further binding; empty for the first one.
-    id_suffix: str = ""
-
-    @property
-    def host_port(self) -> int:
-        """The port number to dial from outside."""
-        return self.binding.port if self.binding else self.port.number
-
-    def each_binding(self) -> tuple[ServicePort, ...]:
-        """Return the port itself, and once more for each further binding.
-
-        The further ones are sorted, so that of two bindings that give the same entry always the same one is taken. The
-        engine's order decides only which binding is the first.
-        """
-        others = sorted(set(self.other_bindings), key=_binding_order)
-        return (
-            self,
-            *(evolve(self, binding=each, other_bindings=(), id_suffix=binding_suffix(each)) for each in others),
-        )
+    bindings: tuple[Binding, ...] = ()
 
 
-def service_ports(container: Container, *, internal: bool, family: Family = Family.ANY) -> tuple[ServicePort, ...]:
+def service_ports(container: Container, *, internal: bool) -> tuple[ServicePort, ...]:
     """Return the container's service ports, sorted.
 
-    Published ports count, and exposed ports that the engine does not map (see ``Container.published``). With
-    ``internal`` every exposed port counts, published or not. Source: registrator's ``bridge.add``, which takes the
-    first binding of each port.
-
-    Only bindings of the ``family`` count. Where the engine's first binding is of the other family, our own order says
-    which is the first. A port without a binding of the family is a service port all the same, with the first binding
-    that it has; whoever asks for its address is told that it has none.
+    Published ports count, and exposed ports that the engine does not map (see ``unmapped_ports``). With ``internal``
+    every exposed port counts, published or not. Source: registrator's ``bridge.add``.
     """
-    ports = [
-        _published(port, bindings, family) for port, bindings in container.published.items() if bindings or internal
-    ]
-    # On the default bridge the engine lists every exposed port, so one that is missing there cannot be dialled. A
-    # container without a network is refused later, when its address is asked for.
-    if internal or container.network_mode not in {"default", "bridge"}:
-        ports += [ServicePort(port) for port in container.exposed if port not in container.published]
+    if internal:
+        ports = [ServicePort(port) for port in {*container.published, *container.exposed}]
+    else:
+        ports = [ServicePort(port, bindings) for port, bindings in container.published.items() if bindings]
+        ports += [ServicePort(port) for port in unmapped_ports(container)]
     return tuple(sorted(ports, key=lambda each: each.port))
 
 
-def _published(port: PortId, bindings: tuple[Binding, ...], family: Family) -> ServicePort:
-    counted = [each for each in bindings if family.has(each.address)] or [*bindings[:1]]
-    if not counted:
-        return ServicePort(port)
-    first = bindings[0] if bindings[0] in counted else min(counted, key=_binding_order)
-    return ServicePort(port, first, tuple(each for each in counted if each != first))
+def unmapped_ports(container: Container) -> frozenset[PortId]:
+    """Return the ports that the engine was to publish and does not map, and the exposed ports that it does not manage.
 
-
-def _binding_order(binding: Binding) -> tuple[int, bool, str]:
-    """Sort by port, and bindings on all addresses before those on one."""
-    return binding.port, not binding.unspecified, binding.address
+    The default bridge shows every exposed port as managed. So there an exposed port that is missing, and that nobody
+    asked to publish, cannot be dialled and does not count.
+    """
+    managed = {port for port, bindings in container.published.items() if bindings or port not in container.to_publish}
+    on_default_bridge = container.network_mode in {"default", "bridge"}
+    shown = on_default_bridge and (not container.networks or not _DEFAULT_BRIDGES.isdisjoint(container.networks))
+    return frozenset({*container.to_publish, *(() if shown else container.exposed)} - managed)

@@ -28,6 +28,10 @@ class RefusalReason(DescribedEnum):
         "There is no address under which others reach the port. If only this host's address is missing, the keys that "
         "are already registered are held.",
     )
+    NOT_PUBLISHED = (
+        "not-published",
+        "The engine does not map the port to one of the host, and the container has no address that other hosts reach.",
+    )
     DUPLICATE = "duplicate", "Another container of this host, or another port of this one, already has the key."
     CONFLICT = (
         "conflict",

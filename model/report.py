@@ -9,6 +9,7 @@ from attrs import field, frozen
 from model.container import ContainerRef
 from model.described import DescribedEnum
 from model.desired import ExclusionReason
+from model.entry import Entry
 from model.frozen import frozen_dict
 from model.guard import HeldDelete
 from model.plan import Action, Change, Plan
@@ -124,8 +125,10 @@ class PassReport:
     plan: Plan = Plan()
     #: How each change of the plan ended.
     outcomes: tuple[Outcome, ...] = ()
-    #: The containers that the engine would not describe.
+    #: The containers that the engine would not describe, or whose networks it did not describe in time.
     unknown: tuple[UnknownContainer, ...] = ()
+    #: The entries with a loopback address that nobody gave: only this host can dial them.
+    loopback: tuple[Entry, ...] = ()
     #: The containers that run and are to have no entries.
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
     #: How many containers the engine described.

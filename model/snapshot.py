@@ -8,6 +8,8 @@ from attrs import field, frozen
 
 from model.container import Container, ContainerRef
 from model.described import DescribedEnum
+from model.engine_network import Network
+from model.frozen import frozen_dict
 
 
 class Presence(DescribedEnum):
@@ -41,6 +43,9 @@ class Snapshot:
     #: The ids of the containers that ``--filter`` selects; None where there is no filter. The other containers are in
     #: the snapshot all the same, as one of them may have the network that a selected one joins.
     selected: frozenset[str] | None = None
+    #: What the engine said of the networks that decide about a port, by the ids of the networks. None: it refuses to
+    #: say. It has not said yet what a network is that is missing here.
+    networks: Mapping[str, Network | None] = field(factory=dict, converter=frozen_dict)
 
     @property
     def presences(self) -> Mapping[str, Presence]:

@@ -104,7 +104,13 @@ def engine_for(
     engine_settings = EngineSettings(settings.docker_host, effects.environment, report_renewal=logs.report_renewal)
     return Engine(
         partial(effects.connect_engine, engine_settings),
-        Asking(effects.background, effects.clock, patience, name_needed=name_needed and not settings.rules.owner),
+        Asking(
+            effects.background,
+            effects.clock,
+            patience,
+            name_needed=name_needed and not settings.rules.owner,
+            networks_needed=not settings.rules.address.internal,
+        ),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,
         where=masked(engine_settings.url),

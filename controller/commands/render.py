@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controller.errors import plain
+from model.entry import Entry
 from model.plan import Action, Change
 from model.refusal import Refusal
 from model.report import Outcome, PassReport, Result, summary
@@ -18,8 +19,8 @@ _RESET = "\x1b[0m"
 
 
 def as_text(report: PassReport, *, colour: bool) -> str:
-    """Return a line for each change, delete that is held back, entry that is held, refusal and unreadable container,
-    and then the summary.
+    """Return a line for each change, delete that is held back, entry that is held, refusal, unreadable container, and
+    entry with a loopback address that nobody gave, and then the summary.
 
     Changes are sorted by key. ``colour`` puts escape sequences for colours around the lines.
     """
@@ -28,6 +29,7 @@ def as_text(report: PassReport, *, colour: bool) -> str:
     lines += [
         f"! {plain(each.ref.name)} cannot be read, its entries stay: {plain(each.problem)}" for each in report.unknown
     ]
+    lines += map(_loopback, report.loopback)
     if colour:
         lines = [f"{_COLOURS[line[0]]}{line}{_RESET}" for line in lines]
     return "\n".join([*lines, summary(plan), *_applied(report)])
@@ -89,6 +91,11 @@ def _refusal(refusal: Refusal) -> str:
     return f"! {plain(refusal.container.name)} {refusal.port}  {plain(refusal.detail)}  ({refusal.reason.value})"
 
 
+def _loopback(entry: Entry) -> str:
+    container, port = plain(entry.container.name), entry.container_port
+    return f"! {container} {port}  is registered with {entry.address}, which only this host can dial"
+
+
 def as_json(reports: Mapping[str, PassReport]) -> str:
     """Return one JSON document for the reports, which are given by the labels of their registries.
 
@@ -114,6 +121,10 @@ def _document(label: str, report: PassReport) -> dict[str, Any]:
         ],
         "refused": [_refusal_document(refusal) for refusal in report.plan.refusals],
         "unknown": [{"container": each.ref.name, "problem": each.problem} for each in report.unknown],
+        "loopback": [
+            {"container": each.container.name, "port": str(each.container_port), "address": each.address}
+            for each in report.loopback
+        ],
         "counts": {
             **{action.value: report.plan.count(action) for action in _SIGNS},
             "in_sync": report.plan.in_sync,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from controller import logs
 from model.container import ContainerRef
+from model.entry import Entry
 from model.plan import Action, Change
 from model.record import InnerPrefix
 from model.refusal import Refusal
@@ -38,6 +39,7 @@ class PassLog:
     def __init__(self) -> None:
         self._refusals: dict[tuple[str, ...], Refusal] = {}
         self._unknown: dict[ContainerRef, UnknownContainer] = {}
+        self._loopback: tuple[Entry, ...] = ()
         self._failures = 0
         #: When this pass began, and when the first of the passes that failed in a row began.
         self._begun = 0.0
@@ -64,6 +66,7 @@ class PassLog:
         if report.planned:
             self._log_refusals({_port_of(each): each for each in report.plan.refusals})
             self._log_unknown({each.ref: each for each in report.unknown})
+            self._log_loopback(report.loopback)
             self._log_held_back(report)
             self._log_disagreement(report.disagreement)
             self._log_new_name(report)
@@ -88,6 +91,18 @@ class PassLog:
             log.warning("container unreadable, its entries are held", container=ref.name, problem=now[ref].problem)
         for ref in sorted(before.keys() - now.keys()):
             log.info("container readable again", container=ref.name)
+
+    def _log_loopback(self, now: tuple[Entry, ...]) -> None:
+        before, self._loopback = self._loopback, now
+        for entry in now:
+            if entry not in before:
+                log.warning(
+                    "port is registered with a loopback address, which only this host can dial",
+                    container=entry.container.name,
+                    port=str(entry.container_port),
+                    address=entry.address,
+                    cure="publish the port on another address of this host",
+                )
 
     def _log_held_back(self, report: PassReport) -> None:
         held = len(report.plan.held_back)

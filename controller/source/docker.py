@@ -15,6 +15,7 @@ import ssl
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import docker
@@ -22,7 +23,7 @@ import docker.constants
 import docker.errors
 import docker.utils
 import requests
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
@@ -31,9 +32,12 @@ from controller.effects.files import Renewed, Report, TlsFiles, UnusableFiles
 from controller.effects.names import MACHINE, Names
 from controller.effects.one_sided_tls import shows_no_tls, shows_tls
 from controller.errors import EngineUnavailable, one_line, running_user
+from controller.source.networks import Networks
 from controller.source.questions import Answer, Inquiry, Questions, Silence
+from model.address import networks_in_question
 from model.container import SERVING, Container, ContainerRef, from_inspect
-from model.listing import agrees_with_list, shown_in_list
+from model.engine_network import Network
+from model.listing import agrees_with_list, joiners_to_inspect, shown_in_list, started_again
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
 #: Seconds that a request may take. After many containers had died at once, the engine was seen to hold an inspect back
@@ -78,6 +82,8 @@ class EngineClient(Protocol):
     def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any: ...
 
     def inspect_container(self, container: str) -> Any: ...
+
+    def inspect_network(self, net_id: str) -> Any: ...
 
     def close(self) -> None: ...
 
@@ -199,6 +205,8 @@ class _CachedInspect:
 
     shown: Mapping[str, Any]
     container: Container
+    #: The status text of the latest list.
+    status: str
 
 
 @frozen
@@ -212,6 +220,8 @@ class Asking:
     patience: float = PATIENCE
     #: Whether only the engine can tell the owner name, so that a pass cannot go on without its answer.
     name_needed: bool = True
+    #: Whether a port that the engine does not map depends on what the container's networks are.
+    networks_needed: bool = True
 
 
 class Engine:
@@ -239,6 +249,7 @@ class Engine:
         self._on_error = on_error
         self._filters = _for_api(filters)
         self._name_needed = asking.name_needed
+        self._networks_needed = asking.networks_needed
         self._clock = clock = asking.clock
         self._client: EngineClient | None = None
         self._inspected: dict[str, _CachedInspect] = {}
@@ -246,6 +257,9 @@ class Engine:
             dial, asking.background, clock, asking.patience, on_error
         )
         self._presences = Questions[EngineClient, Presence](dial, asking.background, clock, asking.patience, on_error)
+        self._networks = Networks[EngineClient](
+            _ask_network, Questions(dial, asking.background, clock, asking.patience, on_error), clock
+        )
         self._identity = EngineIdentity("")
         self._identity_due = clock.monotonic()
         self._identities = Questions[EngineClient, EngineIdentity](dial, asking.background, clock, PATIENCE, on_error)
@@ -292,6 +306,9 @@ class Engine:
         selected = self._ask(self._list_selected) if self._filters else None
         lines = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
         looks = {container_id: self._look(line) for container_id, line in lines.items()}
+        kept = {container_id: look for container_id, look in looks.items() if isinstance(look, Container)}
+        for each in joiners_to_inspect(kept, looks.keys() - kept.keys()):
+            looks[each] = _inquiry(lines[each], shown_in_list(lines[each]))
         inquiries = {container_id: look for container_id, look in looks.items() if isinstance(look, Inquiry)}
         replies = self._inspects.ask(inquiries, deadline)
         self._inspected = {each: self._inspected[each] for each in lines if each in self._inspected}
@@ -300,7 +317,14 @@ class Engine:
             for container_id, look in looks.items()
         ]
         containers = tuple(each for each in found if isinstance(each, Container))
-        return Snapshot(containers, tuple(each for each in found if isinstance(each, UnknownContainer)), selected)
+        unknown = tuple(each for each in found if isinstance(each, UnknownContainer))
+        return Snapshot(containers, unknown, selected, self._told_networks(containers, deadline))
+
+    def _told_networks(self, containers: Collection[Container], deadline: Deadline) -> Mapping[str, Network | None]:
+        """Return what the engine says of the networks that decide about a port of these containers, by id."""
+        wanted = networks_in_question(containers) if self._networks_needed else frozenset[str]()
+        existing = frozenset(each for container in containers for each in container.network_ids.values())
+        return self._networks.told(sorted(wanted), existing, deadline)
 
     def _list_selected(self, client: EngineClient) -> frozenset[str]:
         """Return the ids of the containers that the filters let through."""
@@ -320,9 +344,11 @@ class Engine:
             before, shown = self._inspected.get(line["Id"]), shown_in_list(line)
         except _ERRORS as error:
             return self._unknown(line, error)
-        if before and before.shown == shown:
+        status = line.get("Status") or ""
+        if before and before.shown == shown and not started_again(before.status, status):
+            self._inspected[line["Id"]] = evolve(before, status=status)
             return before.container
-        return Inquiry(partial(_inspect, line["Id"]), partial(_still_agrees, line), shown)
+        return _inquiry(line, shown)
 
     def _described(
         self, line: Mapping[str, Any], reply: Answer[Container | None] | Silence
@@ -334,7 +360,7 @@ class Engine:
         container = reply.value
         try:
             if container and agrees_with_list(container, line):
-                self._inspected[container.id] = _CachedInspect(shown_in_list(line), container)
+                self._inspected[container.id] = _CachedInspect(shown_in_list(line), container, line.get("Status") or "")
         except _ERRORS as error:
             return self._unknown(line, error)
         return container
@@ -377,6 +403,7 @@ class Engine:
         self._client, self._identity_due = None, self._clock.monotonic()
         self._inspects.reset()
         self._presences.reset()
+        self._networks.reset()
         self._identities.reset()
 
 
@@ -406,12 +433,33 @@ def _ask_identity(client: EngineClient) -> EngineIdentity:
     return EngineIdentity(str(info.get("Name") or ""), str(info.get("ID") or ""))
 
 
+#: The status codes of a client error that say nothing about the question itself. The same question may get an answer.
+_TRY_AGAIN = frozenset({408, 425, 429})
+
+
+def _ask_network(network_id: str, client: EngineClient) -> Network | None:
+    """Return what the network with this id is. Return None if the engine, or a proxy before it, refuses to say."""
+    try:
+        document = client.inspect_network(network_id)
+    except docker.errors.APIError as error:
+        refused = error.is_client_error() or error.status_code == HTTPStatus.NOT_IMPLEMENTED
+        if refused and error.status_code not in _TRY_AGAIN:
+            return None
+        raise
+    return Network(str(document["Driver"]), bool(document.get("Internal")))
+
+
 def _inspect(container_id: str, client: EngineClient) -> Container | None:
     """Return a container, or None if there is none with this id."""
     try:
         return from_inspect(client.inspect_container(container_id))
     except docker.errors.NotFound:
         return None
+
+
+def _inquiry(line: Mapping[str, Any], shown: object) -> Inquiry[EngineClient, Container | None]:
+    """Return the inquiry by which to inspect the container in a line of the list. ``shown`` is what the line shows."""
+    return Inquiry(partial(_inspect, line["Id"]), partial(_still_agrees, line), shown)
 
 
 def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:

@@ -81,6 +81,14 @@ LIFE: list[Step] = [
     ("unpause two", lambda engine: engine.unpause("two")),
     ("network connect simulated alone", lambda engine: engine.connect("alone", "simulated")),
     ("rm two", lambda engine: engine.remove("two")),
+    ("network create --internal closed", lambda engine: engine.create_network("closed", internal=True)),
+    (
+        "run -d --name inside --network closed -p 18085:9000 worker:1",
+        lambda engine: engine.run("inside", "worker:1", ports={"9000/tcp": 18085}, network="closed"),
+    ),
+    ("network connect simulated inside", lambda engine: engine.connect("inside", "simulated")),
+    ("network disconnect simulated inside", lambda engine: engine.disconnect("inside", "simulated")),
+    ("network disconnect closed inside", lambda engine: engine.disconnect("inside", "closed")),
 ]
 
 
@@ -163,8 +171,17 @@ def shown(client: docker.APIClient) -> dict[str, Any]:
             },
             "joins": bool(each.joined) or each.network_mode,
             "networks": {name: bool(address) for name, address in each.networks.items()},
+            "told": {name: told(client, each.network_ids[name]) for name in each.network_ids if each.serving},
+            "to publish": each.to_publish,
+            "was started": each.serving and bool(each.started),
         }
     return found
+
+
+def told(client: docker.APIClient, network_id: str) -> tuple[str, bool]:
+    """Return what the engine says of a network: its driver, and whether it is internal."""
+    document = client.inspect_network(network_id)
+    return document["Driver"], document["Internal"]
 
 
 def events(engine: DockerEngine, began: str, ended: str) -> list[tuple[str, str]]:

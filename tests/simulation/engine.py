@@ -53,6 +53,7 @@ _START_FAILED = 128
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _VERSIONED = re.compile(r"/v1\.(\d+)(/.*)")
 _INSPECT = re.compile(r"/containers/([^/]+)/json")
+_NETWORK = re.compile(r"/networks/([^/]+)")
 _FALSE = frozenset({"", "0", "no", "false", "none"})
 _HEADERS = {
     "Content-Type": "application/json",
@@ -106,13 +107,20 @@ class Event:
 
 @define
 class _Network:
-    """A network of the bridge driver."""
+    """A network."""
 
     id: str
     #: The first two bytes of its IPv4 subnet, as ``172.17``.
     subnet: str
     #: The first half of its IPv6 addresses; empty without IPv6.
     prefix_ipv6: str = ""
+    driver: str = "bridge"
+    internal: bool = False
+
+    @property
+    def maps_ports(self) -> bool:
+        """Whether ports are published through it."""
+        return self.driver == "bridge" and not self.internal
 
     def connect(self, taken: Iterable[Endpoint]) -> Endpoint:
         """Return an endpoint with the lowest address that nobody has. The first is the gateway's."""
@@ -296,11 +304,20 @@ class SimulatedEngine:
         del self._containers[container.id]
         self._tell(container, "destroy")
 
+    def create_network(self, name: str, *, driver: str = "bridge", internal: bool = False) -> None:
+        """Create a network. Raises OperationRefused if there is one of this name."""
+        self._check_operable()
+        if name in self._networks:
+            raise OperationRefused(f"network with name {name} already exists")
+        network = self._network(name)
+        network.driver, network.internal = driver, internal
+
     def connect(self, ref: str, network: str) -> None:
         """Connect a container to a network, which is made if it does not exist.
 
-        Ports are published through one network of a container: the first one by name, of those with IPv6 if there are
-        any. When this becomes another network, by `connect` or `disconnect`, the engine chooses ephemeral ports anew.
+        Ports are published through one network of a container that maps ports: the first one by name, of those with
+        IPv6 if there are any. When this becomes another network, by `connect` or `disconnect`, the engine chooses
+        ephemeral ports anew.
         """
         container = self._joinable(ref)
         networks = dict(container.life.networks)
@@ -313,6 +330,7 @@ class SimulatedEngine:
         networks[network] = Endpoint()
         if container.life.status in CONNECTED:
             networks[network] = self._network(network).connect(self._endpoints())
+            networks[network] = evolve(networks[network], id=self._endpoint_id(container, network))
         self._change_networks(container, networks)
         self._tell(container, "connect", network=network)
 
@@ -444,6 +462,8 @@ class SimulatedEngine:
             return self._answer_list(request.params)
         if inspected := _INSPECT.fullmatch(path):
             return self._answer_inspect(inspected[1])
+        if network := _NETWORK.fullmatch(path):
+            return self._answer_network(network[1])
         if path == "/_ping":
             return Answer(Response(200, b"OK", _HEADERS | {"Content-Type": "text/plain; charset=utf-8"}))
         documents = {"/version": lambda: _VERSION_DOCUMENT, "/info": self._info}
@@ -476,6 +496,15 @@ class SimulatedEngine:
         delay = max(0.0, found.lags_until - self._now())
         return Answer(Response(200, found.inspect(self.name), _HEADERS), delay)
 
+    def _answer_network(self, network_id: str) -> Answer:
+        special = {self._hex("network", name): (name, name.replace("none", "null")) for name in ("host", "none")}
+        if found := special.get(network_id):
+            return _document(_network_document(network_id, *found, internal=False))
+        for name, each in self._networks.items():
+            if each.id == network_id:
+                return _document(_network_document(network_id, name, each.driver, internal=each.internal))
+        return _error(404, f"network {network_id} not found")
+
     def _info(self) -> dict[str, Any]:
         statuses = [each.life.status for each in self._containers.values()]
         return {
@@ -507,11 +536,12 @@ class SimulatedEngine:
             raise
         networks = dict(life.networks)
         for name in networks:
-            networks[name] = (
+            endpoint = (
                 Endpoint(self._hex("network", name))
                 if name in {"host", "none"}
                 else self._network(name).connect([*self._endpoints(), *networks.values()])
             )
+            networks[name] = evolve(endpoint, id=self._endpoint_id(container, name))
         container.become(
             evolve(
                 life,
@@ -527,16 +557,19 @@ class SimulatedEngine:
         self._tell(container, "start")
 
     def _change_networks(self, container: SimulatedContainer, networks: Mapping[str, Endpoint]) -> None:
-        """Give a container other networks. Its ports are published anew if they have to be on another one of them."""
+        """Give a container other networks. Its ports are published anew if they have to be on another one of them. If
+        none of the others maps ports, the engine goes on to show the ports as they were."""
         life = evolve(container.life, networks=networks)
         gateway = self._gateway(container.blueprint, networks)
-        if life.status in CONNECTED and gateway != life.gateway:
-            life = evolve(life, gateway=gateway, ports=self._assign_ports(container, gateway))
+        if life.status in CONNECTED and (gateway != life.gateway or not networks):
+            ports = self._assign_ports(container, gateway) if gateway or not networks else life.ports
+            life = evolve(life, gateway=gateway, ports=ports)
         container.become(life)
 
     def _gateway(self, blueprint: Blueprint, networks: Iterable[str]) -> str:
         """Return the name of the network through which a container's ports are published; empty for none."""
         names = [] if blueprint.shares_network else [name for name in networks if name != "none"]
+        names = [name for name in names if self._network(name).maps_ports]
         return min(names, key=lambda name: (not self._network(name).prefix_ipv6, name), default="")
 
     def _stop(self, container: SimulatedContainer, exit_code: int, lag: float) -> None:
@@ -664,6 +697,10 @@ class SimulatedEngine:
         self._last_nanosecond = max(round(self._now() * 1e9), self._last_nanosecond + 1)
         return self._last_nanosecond
 
+    def _endpoint_id(self, container: SimulatedContainer, network: str) -> str:
+        """Return the id of a new endpoint, which no endpoint had before."""
+        return self._hex("endpoint", container.id, network, str(self._nanosecond()))
+
     def _hex(self, *what: str) -> str:
         """Return 64 hexadecimal digits that differ between engines and between things."""
         return hashlib.sha256("/".join((self._seed, *what)).encode()).hexdigest()
@@ -677,6 +714,11 @@ _VERSION_DOCUMENT = {
     "Os": "linux",
     "Arch": "amd64",
 }
+
+
+def _network_document(network_id: str, name: str, driver: str, *, internal: bool) -> dict[str, Any]:
+    """Return the answer of ``GET /networks/<id>``, without what nobody reads."""
+    return {"Name": name, "Id": network_id, "Scope": "local", "Driver": driver, "Internal": internal, "Ingress": False}
 
 
 def _document(document: Any, status: int = 200) -> Answer:

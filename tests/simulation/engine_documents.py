@@ -56,6 +56,8 @@ class Endpoint:
     address: str = ""
     #: The IPv6 address; empty while the container does not run, and on a network without IPv6.
     address_ipv6: str = ""
+    #: Its own id, another one after each start; empty while the container does not run.
+    id: str = ""
 
 
 @frozen
@@ -135,6 +137,12 @@ class ContainerTruth:
     address: str
     #: When it was started last, in seconds of virtual time; None before its first start.
     started: float | None
+    #: The same, as inspect shows it.
+    started_at: str
+    #: The id of each network; empty until the container was started on it.
+    network_ids: Mapping[str, str]
+    #: The ports that are to be published, as ``80/tcp``.
+    to_publish: tuple[str, ...]
 
     @property
     def paused(self) -> bool:
@@ -217,6 +225,9 @@ def _truth(blueprint: Blueprint, life: Life) -> ContainerTruth:
         networks=networks,
         address=next(filter(None, networks.values()), ""),
         started=None if life.started is None else life.started / 1e9,
+        started_at=timestamp(life.started),
+        network_ids={name: each.network_id for name, each in life.networks.items()},
+        to_publish=tuple(blueprint.publish),
     )
 
 
@@ -302,6 +313,7 @@ def list_line(blueprint: Blueprint, life: Life, status: str) -> Json:
 def _endpoint(endpoint: Endpoint) -> Json:
     return {
         "NetworkID": endpoint.network_id,
+        "EndpointID": endpoint.id,
         "IPAddress": endpoint.address,
         "GlobalIPv6Address": endpoint.address_ipv6,
     }

@@ -84,12 +84,11 @@ def soon() -> Deadline:
 
 def as_read(truth: ContainerTruth) -> Container:
     """Return a container as the program has to read it."""
-    seconds, _, fraction = truth.created.removesuffix("Z").partition(".")
     return Container(
         id=truth.id,
         name=truth.name,
         image=truth.image,
-        created=f"{seconds}.{fraction:0<9}Z",
+        created=sortable(truth.created),
         status=truth.status,
         exit_code=truth.exit_code,
         env=truth.env,
@@ -103,7 +102,16 @@ def as_read(truth: ContainerTruth) -> Container:
         address=truth.networks.get("bridge", ""),
         networks=truth.networks,
         health=truth.health,
+        network_ids=truth.network_ids,
+        to_publish=frozenset(map(PortId.parse, truth.to_publish)),
+        started=sortable(truth.started_at) if truth.started is not None else "",
     )
+
+
+def sortable(timestamp: str) -> str:
+    """Return a timestamp of the engine with all nine digits of its fraction."""
+    seconds, _, fraction = timestamp.removesuffix("Z").partition(".")
+    return f"{seconds}.{fraction:0<9}Z"
 
 
 def read(source: Engine) -> dict[str, Container]:
@@ -301,6 +309,9 @@ def masked(document: Json, ids: dict[str, str]) -> Json:
     text = re.sub(r"2026-\d\d-\d\dT\d\d:\d\d:\d\d\.?\d*Z", "<time>", text)
     text = re.sub(r"172\.(18|28)\.0\.\d+", "<address>", text)
     changed = json.loads(text)
+    for endpoint in changed["NetworkSettings"]["Networks"].values():
+        # The recordings lack it.
+        endpoint.pop("EndpointID", None)
     if "Ports" in changed:
         # The order of the ports in the list, the text of the status, and when it was created.
         changed["Ports"].sort(key=lambda each: json.dumps(each, sort_keys=True))

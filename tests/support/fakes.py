@@ -115,6 +115,8 @@ class FakeDocker:
 
     def __init__(self, *documents: Json, name: object = "core-01", engine: object = ENGINE) -> None:
         self.documents: dict[str, Json] = {each["Id"]: each for each in documents}
+        #: The answers about networks, by id.
+        self.networks: dict[str, Json] = {}
         self.name = name
         self.engine = engine
         self.asked: list[str] = []
@@ -154,6 +156,13 @@ class FakeDocker:
         if container not in self.documents:
             raise docker.errors.NotFound(f"No such container: {container}")
         return copy.deepcopy(self.documents[container])
+
+    def inspect_network(self, net_id: str) -> Any:
+        """Answer ``GET /networks/<id>``."""
+        self._ask(f"network {net_id}")
+        if net_id not in self.networks:
+            raise docker.errors.NotFound(f"network {net_id} not found", refusal(404, "").response)
+        return copy.deepcopy(self.networks[net_id])
 
     def close(self) -> None:
         """Close the connection."""

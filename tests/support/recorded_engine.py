@@ -1,8 +1,9 @@
 """A fake engine that serves Docker's API from recorded JSON, to run the real program where there is no engine.
 
 `python -m tests.support.recorded_engine SOCKET FILE` serves FILE, which holds `containers_json` (the answer of `GET
-/containers/json?all=1`) and `inspect` (id -> the answer of `GET /containers/ID/json`), as the parity cases do. It
-serves the requests that wharfinger makes, with and without `/v1.xx` before the path, and lets containers be stopped and
+/containers/json?all=1`) and `inspect` (id -> the answer of `GET /containers/ID/json`), as the parity cases do. It may
+hold `networks` (id -> the answer of `GET /networks/ID`); without it, that question is forbidden. The engine serves the
+requests that wharfinger makes, with and without `/v1.xx` before the path, and lets containers be stopped and
 started.
 """
 
@@ -32,7 +33,18 @@ Json = dict[str, Any]
 class RecordedEngine:
     """The state behind the API: the recorded containers, some of which may have been stopped since."""
 
-    def __init__(self, containers_json: list[Json], inspect: dict[str, Json], name: str = "recorded") -> None:
+    def __init__(
+        self,
+        containers_json: list[Json],
+        inspect: dict[str, Json],
+        name: str = "recorded",
+        networks: dict[str, Json] | None = None,
+    ) -> None:
+        #: The answers about networks, by id; None where the question is forbidden.
+        self.networks = networks
+        #: While it is not set, a question about a network gets no answer.
+        self.describes = threading.Event()
+        self.describes.set()
         self.name = name
         self.engine_id = "RECORDED"
         self._recorded = {str(listed["Id"]): (listed, inspect[listed["Id"]]) for listed in containers_json}
@@ -51,6 +63,11 @@ class RecordedEngine:
             found = self._find(name)
             return copy.deepcopy(self._present[found][1]) if found else None
 
+    def described(self, network_id: str) -> Json | None:
+        """Return the answer of `GET /networks/ID`; None if there is no such network."""
+        self.describes.wait()
+        return copy.deepcopy((self.networks or {}).get(network_id))
+
     def stop(self, name: str) -> bool:
         """Stop a container as `docker stop` stops one that ignores TERM. Return False if there is none."""
         with self._lock:
@@ -67,7 +84,7 @@ class RecordedEngine:
 
     def _find(self, name: str) -> str | None:
         for container, (listed, _) in self._recorded.items():
-            if f"/{name}" in listed["Names"] or (name and container.startswith(name)):
+            if f"/{name}" in (listed["Names"] or ()) or (name and container.startswith(name)):
                 return container
         return None
 
@@ -95,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, None)
 
     def do_GET(self) -> None:
-        """Answer ping, version, info, list and inspect."""
+        """Answer ping, version, info, list, and inspect of containers and networks."""
         path, query = self._asked()
         engine = self.server.engine
         simple = {
@@ -109,6 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, engine.listed(query.get("all", ["0"])[0] in ("1", "true", "True")))
         elif container := re.fullmatch(r"/containers/([^/]+)/json", path):
             self._answer_or_404(engine.inspected(container[1]), container[1])
+        elif (network := re.fullmatch(r"/networks/([^/]+)", path)) and engine.networks is None:
+            self._answer(403, "Forbidden")
+        elif network:
+            described = engine.described(network[1])
+            self._answer(200 if described else 404, described or {"message": f"network {network[1]} not found"})
         else:
             self._answer(404, {"message": "page not found"})
 
@@ -178,9 +200,18 @@ def serving(engine: RecordedEngine, socket_path: Path) -> Iterator[Path]:
 
 
 def load(recording: Path) -> RecordedEngine:
+    """Return the engine of a recording in a file."""
+    return engine_of(json.loads(recording.read_text()))
+
+
+def engine_of(recorded: Json) -> RecordedEngine:
     """Return the engine of a recording. Its `hostname`, if there is one, becomes the engine's name."""
-    recorded = json.loads(recording.read_text())
-    return RecordedEngine(recorded["containers_json"], recorded["inspect"], recorded.get("hostname", "recorded"))
+    return RecordedEngine(
+        recorded["containers_json"],
+        recorded["inspect"],
+        recorded.get("hostname", "recorded"),
+        recorded.get("networks"),
+    )
 
 
 def main() -> None:

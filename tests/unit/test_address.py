@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Mapping
+from typing import Any
 
-from model.address import AddressBook, address_problem, own_address
-from model.container import Container
+import pytest
+from attrs import evolve
+
+from model.address import (
+    AddressBook,
+    NetworkNotTold,
+    address_problem,
+    networks_in_order,
+    networks_in_question,
+    own_address,
+)
+from model.container import Binding, Container, PortId
+from model.engine_network import Network
 from model.family import Family
 from model.ports import service_ports
 from model.refusal import RefusalReason, RefusedPort
@@ -57,18 +69,21 @@ def joining(target: str, name: str = "side") -> Container:
     return container(name, expose=("80/tcp",), network_mode=mode, address="", networks={})
 
 
-def address(given: Container, *peers: Container, service_network: object = "", **rule_fields: object) -> str:
+def address(given: Container, *peers: Container, service_network: object = "", **rule_fields: Any) -> str:
     """Return the address of the container's one port. ``peers`` are the other containers of the host,
     ``service_network`` is the container's SERVICE_NETWORK, and ``rule_fields`` are fields of AddressRules."""
     book = book_of(given, *peers, **rule_fields)
-    (port,) = service_ports(given, internal=book.rules.internal, family=book.rules.family)
-    return book.address_of(given, port, str(service_network), "SERVICE_NETWORK")
+    (port,) = service_ports(given, internal=book.rules.internal)
+    return book.places_of(given, port, str(service_network), "SERVICE_NETWORK")[0].address
 
 
-def book_of(*containers: Container, **rule_fields: object) -> AddressBook:
-    """Return the address book of a host with these containers. ``rule_fields`` are fields of AddressRules."""
-    rules = AddressRules(**rule_fields)  # type: ignore[arg-type] # any field
-    return AddressBook.of(rules, {each.id: each for each in containers})
+def book_of(
+    *containers: Container, networks: Mapping[str, Network | None] | None = None, **rule_fields: Any
+) -> AddressBook:
+    """Return the address book of a host with these containers. ``networks`` is what the engine said of networks, by id.
+    ``rule_fields`` are fields of AddressRules."""
+    rules = AddressRules(**rule_fields)
+    return AddressBook.of(rules, {each.id: each for each in containers}, networks or {})
 
 
 # Fields of AddressRules.
@@ -79,7 +94,7 @@ INTERNAL = {**WITH_IP, "internal": True}
 IPV4, IPV6 = {"family": Family.IPV4}, {"family": Family.IPV6}
 WITH_IPV6 = {"ip": "2001:db8::1", **IPV6}
 
-# The table of AddressBook.address_of.
+# The table of AddressBook.places_of.
 
 
 @pytest.mark.parametrize(
@@ -90,7 +105,9 @@ WITH_IPV6 = {"ip": "2001:db8::1", **IPV6}
         pytest.param(PUBLISHED_ON_ADDRESS, [], WITH_IP, "203.0.113.1", id="ip-beats-binding"),
         pytest.param(PUBLISHED_ON_ADDRESS, [], GUESSED, "192.0.2.7", id="binding-beats-guess"),
         pytest.param(container(publish={"80/tcp": "127.0.0.1:80"}), [], GUESSED, "127.0.0.1", id="a-chosen-loopback"),
-        pytest.param(container(publish={"80/tcp": ":::80"}), [], GUESSED, "198.51.100.1", id="unspecified-v6-binding"),
+        pytest.param(
+            container(publish={"80/tcp": ":::80"}), [], {"guessed": "2001:db8::5"}, "2001:db8::5", id="unspecified-v6"
+        ),
         pytest.param(LABELLED, [], {**WITH_IP, "label": "my.ip"}, "10.9.8.7", id="label"),
         pytest.param(LABELLED_HOST_NAME, [], {**WITH_IP, "label": "my.ip"}, "host7", id="label-host-name"),
         pytest.param(LABELLED, [], WITH_IP, "203.0.113.1", id="label-without-option"),
@@ -104,14 +121,14 @@ WITH_IPV6 = {"ip": "2001:db8::1", **IPV6}
         pytest.param(joining("net-host"), [HOST_NETWORKING], WITH_IP, "203.0.113.1", id="joined-to-host-network"),
         pytest.param(joining("mid"), [joining("holder", "mid"), HOLDER], WITH_IP, "172.28.0.5", id="joined-twice"),
         pytest.param(MACVLAN, [], GUESSED, "192.168.7.7", id="unmapped"),
-        pytest.param(MACVLAN, [], WITH_IP, "203.0.113.1", id="ip-beats-unmapped"),
+        pytest.param(MACVLAN, [], WITH_IP, "192.168.7.7", id="unmapped-beats-ip"),
         pytest.param(WEB, [HOLDER], {"guessed": "198.51.100.1"}, "198.51.100.1", id="guessed-beside-others"),
     ],
 )
 def test_the_first_row_that_applies_decides_the_address(
-    given: Container, peers: list[Container], rules: dict[str, object], expected: str
+    given: Container, peers: list[Container], rules: dict[str, Any], expected: str
 ) -> None:
-    """The address comes from the first row of the table in AddressBook.address_of that applies."""
+    """The address comes from the first row of the table in AddressBook.places_of that applies."""
     assert address(given, *peers, **rules) == expected
 
 
@@ -126,7 +143,8 @@ def test_the_first_row_that_applies_decides_the_address(
             "my.ip",
             id="label-unspecified",
         ),
-        pytest.param(NO_NETWORK, [], WITH_IP, "no-address", "no network", id="no-network"),
+        pytest.param(NO_NETWORK, [], WITH_IP, "not-published", "no network", id="no-network"),
+        pytest.param(NO_NETWORK, [], INTERNAL, "no-address", "no network", id="no-network-internal"),
         pytest.param(joining("gone"), [], WITH_IP, "no-address", "id-gone", id="joins-a-container-that-is-not-running"),
         pytest.param(
             joining("b", "a"), [joining("a", "b")], WITH_IP, "no-address", "not running", id="joins-in-a-ring"
@@ -181,7 +199,7 @@ def test_a_port_whose_address_would_be_unknown_or_wrong_is_refused(
     ],
 )
 def test_a_port_that_lacks_nothing_but_the_hosts_address_has_an_empty_one(
-    given: Container, peers: list[Container], rules: dict[str, object], part: str
+    given: Container, peers: list[Container], rules: dict[str, Any], part: str
 ) -> None:
     """The address book says why the host's address is not known, and that -ip cures it. With -ip there is no such
     problem."""
@@ -207,6 +225,325 @@ def test_a_port_whose_container_lacks_something_is_refused_where_the_hosts_addre
     """Such a port would have no address with -ip either, so it is refused for what its container lacks."""
     with pytest.raises(RefusedPort):
         address(given, **rules)
+
+
+# Which binding of a published port is registered: the second table of AddressBook.places_of.
+
+
+def places(bindings: str, **rule_fields: Any) -> list[str]:
+    """Return the places of a port with these bindings, each as address and port."""
+    web = container(publish={"80/tcp": bindings}, labels={"my.ip": "192.0.2.10/24"})
+    (port,) = service_ports(web, internal=False)
+    return [f"{each.address}:{each.port}" for each in book_of(web, **rule_fields).places_of(web, port)]
+
+
+LABEL = {"label": "my.ip"}
+IP, IP6 = {"ip": "192.0.2.10"}, {"ip": "2001:db8::10"}
+
+
+@pytest.mark.parametrize(
+    ("bindings", "rules", "expected"),
+    [
+        pytest.param("0.0.0.0:8000 192.0.2.10:8001", IP, "192.0.2.10:8001", id="on-ip-before-all-addresses"),
+        pytest.param("0.0.0.0:8000 192.0.2.10:8001", LABEL, "192.0.2.10:8001", id="on-the-label-before-all-addresses"),
+        pytest.param(":::8000 2001:DB8:0::10:8001", IP6, "2001:db8::10:8001", id="on-ip-in-another-spelling"),
+        pytest.param("127.0.0.1:8000 0.0.0.0:8001", IP, "192.0.2.10:8001", id="no-loopback-with-ip"),
+        pytest.param("127.0.0.1:8000 10.0.0.9:8001", IP, "192.0.2.10:8001", id="another-address-is-translated"),
+        pytest.param("127.0.0.1:8000 10.0.0.9:8001", GUESSED, "10.0.0.9:8001", id="no-loopback-without-ip"),
+        pytest.param("127.0.0.1:8000 fd00::9:8001", GUESSED, "fd00::9:8001", id="no-loopback-before-ipv4"),
+        pytest.param("127.0.0.1:8000", {"ip": "127.0.0.1"}, "127.0.0.1:8000", id="loopback-that-is-ip"),
+        pytest.param("127.0.0.1:8000", {"ip": "::ffff:127.0.0.1"}, "::ffff:127.0.0.1:8000", id="loopback-in-ipv6-form"),
+        pytest.param("127.0.0.1:8000", GUESSED, "127.0.0.1:8000", id="loopback-alone"),
+        pytest.param("::1:8000", GUESSED, "::1:8000", id="ipv6-loopback-alone"),
+        pytest.param(":::8000 0.0.0.0:8001", {"ip": "host.example"}, "host.example:8001", id="ipv4-where-ip-is-a-name"),
+        pytest.param("fd00::9:8000 10.0.0.9:8001", GUESSED, "10.0.0.9:8001", id="ipv4-before-ipv6"),
+        pytest.param(":::8000 0.0.0.0:8001", IP, "192.0.2.10:8001", id="the-family-of-ip"),
+        pytest.param(":::8000 0.0.0.0:8001", IP6, "2001:db8::10:8000", id="the-family-of-ip-is-ipv6"),
+        pytest.param(":::8000 0.0.0.0:8001", LABEL, "192.0.2.10:8001", id="the-family-of-the-label"),
+        pytest.param(":::8000 0.0.0.0:8001", {"ip": "::ffff:192.0.2.9"}, "::ffff:192.0.2.9:8001", id="ipv4-in-ipv6"),
+        pytest.param(":::8000 0.0.0.0:8001", {"guessed": "2001:db8::5"}, "2001:db8::5:8000", id="family-of-the-guess"),
+        pytest.param("0.0.0.0:8000 fd00::9:8001", {"guessed": "2001:db8::5"}, "fd00::9:8001", id="concrete-not-guess"),
+        pytest.param("10.0.0.9:8000 0.0.0.0:8001", IP, "192.0.2.10:8001", id="all-addresses-before-one"),
+        pytest.param("10.0.0.9:8000 :8001", IP, "192.0.2.10:8001", id="an-empty-address-is-all"),
+        pytest.param("10.0.0.9:8000 0.0.0.0:8001", GUESSED, "198.51.100.1:8001", id="all-addresses-without-ip"),
+        pytest.param("0.0.0.0:8001 0.0.0.0:8000", IP, "192.0.2.10:8000", id="the-lower-port"),
+        pytest.param("10.0.0.9:8001 10.0.0.8:8000", GUESSED, "10.0.0.8:8000", id="the-lower-port-of-two-addresses"),
+        pytest.param("0.0.0.0:8001 0.0.0.0:8000", {}, ":8000", id="while-no-address-is-known"),
+    ],
+)
+def test_the_binding_is_the_one_that_answers_at_the_address(
+    bindings: str, rules: dict[str, Any], expected: str
+) -> None:
+    """The first row of the table of bindings that tells two bindings apart decides. The order in which the engine lists
+    them does not matter."""
+    assert places(bindings, **rules)[0] == places(" ".join(reversed(bindings.split())), **rules)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("bindings", "rules", "detail"),
+    [
+        ("127.0.0.1:8000", IP, "it is published on 127.0.0.1 alone, and not on 192.0.2.10"),
+        ("127.9.9.9:8000", IP, "it is published on 127.9.9.9 alone, and not on 192.0.2.10"),
+        ("127.0.0.2:8000", {"ip": "127.0.0.1"}, "it is published on 127.0.0.2 alone, and not on 127.0.0.1"),
+        ("::1:8000", IP6, "it is published on ::1 alone, and not on 2001:db8::10"),
+        ("::ffff:127.0.0.1:8000", IP, "it is published on ::ffff:127.0.0.1 alone, and not on 192.0.2.10"),
+        ("127.0.0.1:8000", {"ip": "host.example"}, "it is published on 127.0.0.1 alone, and not on host.example"),
+        ("127.0.0.1:8000", LABEL, "it is published on 127.0.0.1 alone, and not on 192.0.2.10"),
+        ("127.0.0.1:8000 :::8001", IP, "it is published on 127.0.0.1 and :: alone, and not on 192.0.2.10"),
+        (":::8000", IP, "it is published on :: alone, and not on 192.0.2.10"),
+        (":8000", IP6, "it is published on 0.0.0.0 alone, and not on 2001:db8::10"),
+        (":::8000", GUESSED, "it is published on :: alone, and not on 198.51.100.1, from where this host reaches etcd"),
+    ],
+)
+def test_a_port_without_a_binding_that_answers_at_the_address_is_refused(
+    bindings: str, rules: dict[str, Any], detail: str
+) -> None:
+    """Nobody would answer at the address. The refusal names the addresses on which the port is published."""
+    with pytest.raises(RefusedPort) as refused:
+        places(bindings, **rules)
+    assert refused.value.reason is RefusalReason.NO_ADDRESS
+    assert refused.value.detail.startswith(detail)
+
+
+def test_every_binding_that_answers_is_a_place_of_the_port() -> None:
+    """Each address and port is one place, and the places are in the order of the table."""
+    bindings = "::1:8080 127.0.0.1:8084 0.0.0.0:8081 :::8081 10.0.0.9:8080 0.0.0.0:8080 192.0.2.10:8082"
+    assert places(bindings, **IP) == ["192.0.2.10:8082", "192.0.2.10:8080", "192.0.2.10:8081"]
+    assert places(bindings, **GUESSED) == [
+        "198.51.100.1:8080",
+        "198.51.100.1:8081",
+        "10.0.0.9:8080",
+        "192.0.2.10:8082",
+        "127.0.0.1:8084",
+        "::1:8080",
+    ]
+
+
+# A port that the engine does not map: the table of AddressBook._address_on_lan.
+
+BRIDGE, CLOSED = Network("bridge"), Network("bridge", internal=True)
+MACVLAN_TOLD, WEAVE = Network("macvlan"), Network("weave")
+
+
+def unmapped(*networks: str, asked_for: bool = False, ipv6: bool = False) -> Container:
+    """Make a container with an exposed port that is on these networks, the first of which it was started on.
+    ``asked_for`` says whether the engine was to publish the port."""
+    addresses = {name: f"10.77.{number}.2" for number, name in enumerate(networks)}
+    return container(
+        expose=("80/tcp",),
+        network_mode=networks[0] if networks else "gone",
+        address="",
+        networks=addresses,
+        network_ids={name: f"id-{name}" for name in networks},
+        networks_ipv6={name: f"fd00:77::{number}" for number, name in enumerate(networks)} if ipv6 else {},
+        to_publish=frozenset({PortId(80, "tcp")} if asked_for else ()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "networks", "expected"),
+    [
+        pytest.param(unmapped("lan"), {"id-lan": MACVLAN_TOLD}, "10.77.0.2", id="macvlan"),
+        pytest.param(unmapped("lan", asked_for=True), {"id-lan": MACVLAN_TOLD}, "10.77.0.2", id="macvlan-asked-for"),
+        pytest.param(unmapped("lan"), {"id-lan": Network("ipvlan")}, "10.77.0.2", id="ipvlan"),
+        pytest.param(
+            unmapped("front", "lan"), {"id-front": BRIDGE, "id-lan": MACVLAN_TOLD}, "10.77.1.2", id="bridge-and-macvlan"
+        ),
+        pytest.param(
+            unmapped("lan", "also"), {"id-also": MACVLAN_TOLD, "id-lan": MACVLAN_TOLD}, "10.77.0.2", id="its-own-first"
+        ),
+        pytest.param(unmapped("lan", "late"), {"id-lan": MACVLAN_TOLD}, "10.77.0.2", id="the-second-does-not-matter"),
+        pytest.param(unmapped("odd"), {"id-odd": WEAVE}, "10.77.0.2", id="another-driver"),
+        pytest.param(unmapped("odd"), {"id-odd": None}, "10.77.0.2", id="refused-to-say"),
+        pytest.param(container(expose=("80/tcp",), network_mode="x"), {}, "172.17.0.2", id="a-network-without-an-id"),
+        pytest.param(
+            unmapped("odd", "lan", asked_for=True), {"id-odd": WEAVE, "id-lan": MACVLAN_TOLD}, "10.77.1.2", id="both"
+        ),
+    ],
+)
+def test_a_port_that_is_not_mapped_has_the_containers_own_address_if_others_reach_it(
+    given: Container, networks: dict[str, Network | None], expected: str
+) -> None:
+    """-ip does not count, because the host does not answer for the port."""
+    for rules in (WITH_IP, GUESSED, {}):
+        book = book_of(given, networks=networks, **rules)
+        (port,) = service_ports(given, internal=False)
+        assert [(each.address, each.port) for each in book.places_of(given, port)] == [(expected, 80)]
+
+
+@pytest.mark.parametrize(
+    ("given", "networks", "why"),
+    [
+        pytest.param(
+            unmapped("front"), {"id-front": BRIDGE}, "its network 'front' is of the driver bridge", id="bridge"
+        ),
+        pytest.param(unmapped("closed"), {"id-closed": CLOSED}, "its network 'closed' is internal", id="internal"),
+        pytest.param(
+            unmapped("o"), {"id-o": Network("overlay")}, "its network 'o' is of the driver overlay", id="overlay"
+        ),
+        pytest.param(unmapped("n"), {"id-n": Network("null")}, "its network 'n' is of the driver null", id="none"),
+        pytest.param(
+            unmapped("lan"),
+            {"id-lan": Network("macvlan", internal=True)},
+            "its network 'lan' is internal",
+            id="closed-lan",
+        ),
+        pytest.param(unmapped(), {}, "the container is on no network", id="no-network"),
+        pytest.param(unmapped("ingress"), {}, "the container is on no network", id="swarms-network"),
+        pytest.param(
+            unmapped("odd", asked_for=True),
+            {"id-odd": WEAVE},
+            "its network 'odd' has the driver 'weave', which maps no port",
+            id="another-driver-that-was-to-publish-it",
+        ),
+        pytest.param(
+            unmapped("odd", asked_for=True),
+            {"id-odd": None},
+            "its network 'odd' is not described by the engine",
+            id="refused-to-say-and-was-to-publish-it",
+        ),
+        pytest.param(
+            unmapped("front", "closed"),
+            {"id-front": BRIDGE, "id-closed": CLOSED},
+            "its network 'front' is of the driver bridge and its network 'closed' is internal",
+            id="several",
+        ),
+    ],
+)
+def test_a_port_that_is_not_mapped_and_that_nobody_reaches_is_refused(
+    given: Container, networks: dict[str, Network | None], why: str
+) -> None:
+    """The refusal says what each of the container's networks is."""
+    (port,) = service_ports(given, internal=False)
+    with pytest.raises(RefusedPort) as refused:
+        book_of(given, networks=networks, **WITH_IP).places_of(given, port)
+    assert refused.value.reason is RefusalReason.NOT_PUBLISHED
+    assert refused.value.detail == f"no port of the host leads to it, and {why}"
+
+
+@pytest.mark.parametrize("networks", [{}, {"id-a": CLOSED}], ids=["none", "one"])
+def test_nothing_is_decided_while_the_engine_has_not_said_what_a_network_is(
+    networks: dict[str, Network | None],
+) -> None:
+    """Neither an address nor a refusal may come of it."""
+    given = unmapped("a", "b")
+    (port,) = service_ports(given, internal=False)
+    with pytest.raises(NetworkNotTold, match=r"its network '[ab]'"):
+        book_of(given, networks=networks, **WITH_IP).places_of(given, port)
+
+
+def test_an_address_on_the_lan_is_of_the_chosen_family() -> None:
+    """A container on a LAN without an address of the family lacks an address, and is not replaced by the host."""
+    both, ipv4 = unmapped("lan", ipv6=True), unmapped("lan")
+    networks = {"id-lan": MACVLAN_TOLD}
+    (port,) = service_ports(both, internal=False)
+    assert book_of(both, networks=networks, **IPV6).places_of(both, port)[0].address == "fd00:77::0"
+    with pytest.raises(RefusedPort, match="has no IPv6 address of its own"):
+        book_of(ipv4, networks=networks, **IPV6).places_of(ipv4, port)
+
+
+def test_only_the_networks_that_decide_about_a_port_are_in_question() -> None:
+    """They are those of containers with a service port. Containers that use the network of the host or of another one,
+    or that have none, depend on no network."""
+    ids = {"network_ids": {"lan": "id-x"}, "networks": {"lan": "10.0.0.2"}, "expose": ("80/tcp",)}
+    others = [container(mode, network_mode=mode, **ids) for mode in ("host", "none", "container:id-web")]  # type: ignore[arg-type] # fields of a container
+    without = container(publish={"80/tcp": ""}, network_ids={"bridge": "id-bridge"})
+    mapped = container(publish={"80/tcp": "0.0.0.0:8000"}, network_ids={"bridge": "id-c"})
+    assert networks_in_question([*others, without]) == frozenset()
+    assert networks_in_question([*others, mapped, unmapped("a", "ingress", "b")]) == {"id-a", "id-b", "id-c"}
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        ({"id-a": CLOSED, "id-b": CLOSED}, None),
+        ({"id-a": CLOSED, "id-b": MACVLAN_TOLD}, "10.77.1.2:80"),
+        ({"id-a": CLOSED, "id-b": BRIDGE}, "203.0.113.1:8000"),
+        ({"id-a": CLOSED, "id-b": WEAVE}, "203.0.113.1:8000"),
+        ({"id-a": CLOSED, "id-b": None}, "203.0.113.1:8000"),
+        ({"id-a": CLOSED}, "203.0.113.1:8000"),
+        ({}, "203.0.113.1:8000"),
+    ],
+)
+def test_a_mapped_port_is_not_believed_if_no_network_maps_ports(
+    networks: dict[str, Network | None], expected: str | None
+) -> None:
+    """Engine 20.10 goes on to show the mapping after the container was disconnected from the network that had it. While
+    the engine has not said what all of the networks are, it is believed."""
+    web = evolve(unmapped("a", "b", asked_for=True), published={PortId(80, "tcp"): (Binding("0.0.0.0", 8000),)})
+    (port,) = service_ports(web, internal=False)
+    book = book_of(web, networks=networks, **WITH_IP)
+    if expected:
+        assert [f"{each.address}:{each.port}" for each in book.places_of(web, port)] == [expected]
+        return
+    with pytest.raises(RefusedPort) as refused:
+        book.places_of(web, port)
+    assert refused.value.reason is RefusalReason.NOT_PUBLISHED
+
+
+# A container that joined another one's network before that one was started.
+
+
+def started(second: int, name: str, joins: str = "", mode: str = "backend") -> Container:
+    """Make a container that was started at this second, with an address if it joins no other one; 0: nobody knows."""
+    moment = f"2026-01-01T00:00:{second:02}.000000000Z" if second else ""
+    if joins:
+        return evolve(joining(joins, name), started=moment)
+    return container(name, network_mode=mode, address="", networks={mode: "172.28.0.5"}, started=moment)
+
+
+@pytest.mark.parametrize(
+    ("chain", "expected"),
+    [
+        pytest.param([started(2, "side", "net"), started(1, "net")], "172.28.0.5", id="started-before"),
+        pytest.param([started(2, "side", "net"), started(2, "net")], "172.28.0.5", id="at-the-same-time"),
+        pytest.param([started(0, "side", "net"), started(2, "net")], "172.28.0.5", id="nobody-knows"),
+        pytest.param([started(2, "side", "net"), started(0, "net")], "172.28.0.5", id="nobody-knows-of-the-other"),
+        pytest.param(
+            [started(1, "side", "net"), started(2, "net", mode="host")], "203.0.113.1", id="the-hosts-network"
+        ),
+        pytest.param(
+            [started(3, "side", "mid"), started(2, "mid", "net"), started(1, "net")], "172.28.0.5", id="twice-in-order"
+        ),
+    ],
+)
+def test_a_container_in_the_network_of_another_is_reached_if_it_was_started_after_it(
+    chain: list[Container], expected: str
+) -> None:
+    """What nobody knows speaks for the container. The host's network is the same after every start."""
+    assert address(chain[0], *chain[1:], **WITH_IP) == expected
+
+
+@pytest.mark.parametrize(
+    ("chain", "detail"),
+    [
+        pytest.param(
+            [started(1, "side", "net"), started(2, "net")],
+            "it joined the network that container 'net' had before its last start; restart it",
+            id="started-later",
+        ),
+        pytest.param(
+            [started(2, "side", "mid"), started(1, "mid", "net"), started(3, "net")],
+            "container 'mid', whose network it joins, joined the network that container 'net' had before its last "
+            "start; restart 'mid', and then this container",
+            id="the-end-of-the-chain",
+        ),
+        pytest.param(
+            [started(2, "side", "mid"), started(3, "mid", "net"), started(1, "net")],
+            "it joined the network that container 'mid' had before its last start; restart it",
+            id="the-middle-of-the-chain",
+        ),
+    ],
+)
+def test_a_container_that_joined_a_network_before_the_last_start_of_its_holder_is_refused(
+    chain: list[Container], detail: str
+) -> None:
+    """It sits in a network that nobody reaches. The refusal says how to cure that."""
+    both: tuple[dict[str, Any], ...] = (WITH_IP, INTERNAL)
+    for rules in both:
+        with pytest.raises(RefusedPort) as refused:
+            address(chain[0], *chain[1:], **rules)
+        assert (refused.value.reason, refused.value.detail) == (RefusalReason.NO_ADDRESS, detail)
 
 
 # SERVICE_NETWORK and --network.
@@ -377,6 +714,18 @@ def test_the_own_address_is_on_the_first_network_that_has_one(
 ) -> None:
     """The order is: the network that the container was started on, the default bridge, then the networks by name."""
     assert own_address(container(network_mode=mode, address=default, networks=networks)) == expected
+
+
+def test_swarms_network_for_published_ports_gives_no_address() -> None:
+    """Nobody can dial an address on it. That network is left out even if the container was started on it, or asks for
+    it."""
+    networks = {"ingress": "10.0.0.4", "web": "10.0.1.3", "a": "10.0.2.3"}
+    task = container(publish={"80/tcp": ""}, network_mode="ingress", address="", networks=networks)
+    assert networks_in_order(task) == ("a", "web")
+    assert own_address(task) == "10.0.2.3"
+    assert own_address(container(address="", networks={"ingress": "10.0.0.4"})) == ""
+    with pytest.raises(RefusedPort, match="on the network 'ingress', which SERVICE_NETWORK asks for; it is swarm's"):
+        address(task, service_network="ingress", **INTERNAL)
 
 
 def test_an_ipv6_address_on_the_first_network_beats_an_ipv4_address_on_another() -> None:

@@ -32,6 +32,9 @@ def test_an_inspect_answer_becomes_a_container() -> None:
         networks={"bridge": "172.29.0.2"},
         address_ipv6="fd00:29::242:ac1d:2",
         networks_ipv6={"bridge": "fd00:29::242:ac1d:2"},
+        network_ids={"bridge": "95bd62a06c6379224178bad96fbd776808eac375ca384c383e1e900af5959d61"},
+        to_publish=frozenset({PortId(80, "tcp"), PortId(443, "tcp")}),
+        started="2026-11-22T07:28:12.824865343Z",
     )
     assert container.serving
 
@@ -120,3 +123,81 @@ def test_only_a_container_network_mode_joins_another_containers_network() -> Non
     """The joined container's id stands in the network mode ``container:<id>``."""
     joined = from_inspect(with_value(INSPECT, "HostConfig.NetworkMode", "container:abc"))
     assert (joined.joined, from_inspect(INSPECT).joined) == ("abc", "")
+
+
+#: The networks of a container: their ids by their names. One has a name that looks like the beginning of an id.
+NETWORK_IDS = {"front": "4c1dd5a5", "back": "4c99", "99aa": "77bb", "host": "99aabb"}
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("front", "front"),
+        ("4c1dd5a5", "front"),
+        ("4c1d", "front"),
+        ("4c", "4c"),
+        ("99aa", "99aa"),
+        ("99aab", "host"),
+        ("7", "99aa"),
+        ("gone", "gone"),
+        ("default", "default"),
+        ("container:4c1d", "container:4c1d"),
+    ],
+)
+def test_the_network_that_it_was_started_on_is_known_by_its_name(given: str, name: str) -> None:
+    """Docker also takes an id and the beginning of an id, and shows what it was given. A name goes before an id, and
+    the beginning of several ids names no network."""
+    networks = {each: {"NetworkID": network_id, "IPAddress": ""} for each, network_id in NETWORK_IDS.items()}
+    document = with_value(with_value(INSPECT, "NetworkSettings.Networks", networks), "HostConfig.NetworkMode", given)
+    assert from_inspect(document).network_mode == name
+
+
+@pytest.mark.parametrize(
+    ("host_config", "ports"),
+    [
+        ({"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8000"}]}}, {80}),
+        ({"PortBindings": {}, "PublishAllPorts": False}, set()),
+        ({"PortBindings": None, "PublishAllPorts": True}, {80, 443}),
+        ({}, set()),
+    ],
+    ids=["-p", "neither", "-P", "no word of it"],
+)
+def test_the_ports_that_are_to_be_published_are_read(host_config: dict[str, object], ports: set[int]) -> None:
+    """``-p`` names them, and ``-P`` stands for all exposed ones."""
+    container = from_inspect(with_value(INSPECT, "HostConfig", host_config))
+    assert container.to_publish == {PortId(number, "tcp") for number in ports}
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000000000Z"),
+        ("2026-01-02T03:04:05.12Z", "2026-01-02T03:04:05.120000000Z"),
+        ("2026-01-02T03:04:05.123456789+02:00", "2026-01-02T01:04:05.123456789Z"),
+        ("2026-01-02T23:04:05.5-01:30", "2026-01-03T00:34:05.500000000Z"),
+        ("0001-01-01T00:00:00Z", ""),
+        ("0001-01-01T00:00:00+02:00", ""),
+        ("2026-13-02T03:04:05Z", ""),
+        ("2026-01-02 03:04:05 +0000 UTC", ""),
+        ("", ""),
+        (None, ""),
+        (7, ""),
+    ],
+)
+def test_the_last_start_is_read_if_it_is_a_moment(given: object, read: str) -> None:
+    """Starts are compared as text. Of what is no moment, or was never, nothing is known."""
+    assert from_inspect(with_value(INSPECT, "State.StartedAt", given)).started == read
+
+
+def test_of_two_starts_the_later_one_is_known_only_if_both_are() -> None:
+    """Equal ones are neither before nor after each other."""
+    moments = [
+        from_inspect(with_value(INSPECT, "State.StartedAt", f"2026-01-02T03:04:05{each}Z")) for each in ("", ".1", ".2")
+    ]
+    unknown = from_inspect(with_value(INSPECT, "State.StartedAt", ""))
+    assert moments[2].started_after(moments[1])
+    assert moments[1].started_after(moments[0])
+    assert not moments[1].started_after(moments[1])
+    assert not moments[0].started_after(moments[1])
+    assert not unknown.started_after(moments[1])
+    assert not moments[1].started_after(unknown)

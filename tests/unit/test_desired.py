@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import permutations
 from random import Random
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from model.container import Container, ContainerRef
 from model.desired import RECORD_ROOM, Desired, ExclusionReason, desired
+from model.engine_network import Network
 from model.entry import DefaultId
 from model.family import Family
 from model.layout import Layout, PlainLayout, ValueFormat
@@ -454,6 +456,54 @@ def test_every_binding_counts_while_the_address_is_not_known() -> None:
     assert refused_ports(result) == [("web", "80/tcp", "no-address")]
 
 
+def test_a_container_is_held_while_the_engine_has_not_said_what_its_network_is() -> None:
+    """The whole container is held, and the others are not. A port that is ignored depends on no network."""
+    ids: dict[str, Any] = {
+        "network_mode": "lan",
+        "networks": {"lan": "10.0.0.2"},
+        "network_ids": {"lan": "id-lan"},
+        "address": "",
+    }
+    side = container("side", publish={"80/tcp": "0.0.0.0:8000"}, expose=("81/tcp",), **ids)
+    ignored = container("ignored", expose=("81/tcp",), env=("SERVICE_81_IGNORE=yes",), **ids)
+    web = container(publish={"80/tcp": "0.0.0.0:8001"})
+    result = desired_state(side, ignored, web)
+    assert registered_containers(result) == {"web"}
+    assert (result.held, result.refusals) == (frozenset({ref("side")}), ())
+    (undecided,) = result.undecided
+    assert undecided.ref == ref("side")
+    assert "has not said yet what its network 'lan' is" in undecided.problem
+    told = desired(Snapshot((side, ignored, web), networks={"id-lan": Network("macvlan")}), rules(), PLAIN)
+    assert (registered_containers(told), told.held, told.undecided) == ({"side", "web"}, frozenset(), ())
+
+
+def test_a_container_that_joins_an_undescribed_one_by_way_of_another_is_held() -> None:
+    """Which network it uses is not known, through however many links."""
+    mid = container("mid", expose=("80/tcp",), network_mode="container:id-net")
+    side = container("side", expose=("80/tcp",), network_mode="container:id-mid")
+    assert desired_state(mid, side, unknown=("net",)).held == {ref("net"), ref("mid"), ref("side")}
+    ring = container("ring", expose=("80/tcp",), network_mode="container:id-ring")
+    assert desired_state(ring, unknown=("net",)).held == {ref("net")}
+
+
+@pytest.mark.parametrize(
+    ("bindings", "under", "warned"),
+    [
+        ("127.0.0.1:8000", rules(ip="", guessed="198.51.100.1"), True),
+        ("::1:8000", rules(ip="", guessed="198.51.100.1"), True),
+        ("127.0.0.1:8000", rules(ip="127.0.0.1"), False),
+        ("127.0.0.1:8000", rules(ip="", label="my.ip"), False),
+        ("10.0.0.9:8000", rules(ip="", guessed="198.51.100.1"), False),
+    ],
+)
+def test_an_entry_with_a_loopback_address_that_nobody_gave_is_noted(bindings: str, under: Rules, warned: bool) -> None:
+    """Other hosts cannot dial it. Whoever gives a loopback address with -ip or a label may mean it."""
+    web = container(publish={"80/tcp": bindings}, labels={"my.ip": "127.0.0.1"})
+    result = desired_state(web, under=under)
+    assert result.loopback == (result.entries if warned else ())
+    assert len(result.entries) == 1
+
+
 def test_a_port_refused_for_its_family_still_counts_for_the_names_of_the_others() -> None:
     """The container has several service ports, so the port's number is added to the name."""
     web = container(publish={"80/tcp": "0.0.0.0:80", "443/tcp": "0.0.0.0:443 :::443"})
@@ -473,7 +523,7 @@ def test_a_port_refused_for_its_family_still_counts_for_the_names_of_the_others(
         pytest.param(
             "0.0.0.0:8081 0.0.0.0:8080",
             ALL_BINDINGS,
-            {"": "172.17.8.101:8081", ":8080": "172.17.8.101:8080"},
+            {"": "172.17.8.101:8080", ":8081": "172.17.8.101:8081"},
             id="two-ports",
         ),
         pytest.param(
@@ -491,13 +541,13 @@ def test_a_port_refused_for_its_family_still_counts_for_the_names_of_the_others(
         pytest.param(
             "10.0.0.2:8080 0.0.0.0:8081 :::8081 fd00::3:8080",
             GUESSED,
-            {"": "10.0.0.2:8080", ":8081": "198.51.100.1:8081", ":fd00--3-8080": "fd00::3:8080"},
+            {"": "198.51.100.1:8081", ":10.0.0.2-8080": "10.0.0.2:8080", ":fd00--3-8080": "fd00::3:8080"},
             id="one-of-each",
         ),
         pytest.param(
             "0.0.0.0:8081 10.0.0.2:8080 0.0.0.0:8080",
             ALL_BINDINGS,
-            {"": "172.17.8.101:8081", ":8080": "172.17.8.101:8080"},
+            {"": "172.17.8.101:8080", ":8081": "172.17.8.101:8081"},
             id="of-two-for-one-place-the-shorter-suffix",
         ),
         pytest.param(
@@ -506,8 +556,7 @@ def test_a_port_refused_for_its_family_still_counts_for_the_names_of_the_others(
             {"": "172.17.8.101:8080"},
             id="a-binding-of-the-other-family-does-not-count",
         ),
-        pytest.param(":::8081", rules(), {"": "172.17.8.101:8081"}, id="option-off-and-only-the-other-family"),
-        pytest.param("0.0.0.0:8081 0.0.0.0:8080", rules(), {"": "172.17.8.101:8081"}, id="option-off"),
+        pytest.param("0.0.0.0:8081 0.0.0.0:8080", rules(), {"": "172.17.8.101:8080"}, id="option-off"),
         pytest.param(
             "0.0.0.0:8081 0.0.0.0:8080",
             evolve(rules(internal=True), all_bindings=True),
@@ -515,19 +564,18 @@ def test_a_port_refused_for_its_family_still_counts_for_the_names_of_the_others(
             id="internal",
         ),
         pytest.param(
-            "0.0.0.0:8080 :::8081 ::1:8082",
+            "0.0.0.0:8080 fd00::3:8082 :::8081 ::1:8083",
             evolve(rules(ip="2001:db8::1", family=Family.IPV6), all_bindings=True),
-            {"": "2001:db8::1:8081", ":--1-8082": "2001:db8::1:8082"},
+            {"": "2001:db8::1:8081", ":fd00--3-8082": "2001:db8::1:8082"},
             id="of-one-family",
         ),
     ],
 )
 def test_every_distinct_binding_has_an_entry(bindings: str, under: Rules, expected: Mapping[str, str]) -> None:
-    """The first binding keeps the id that it would have alone. The name stays the same, and the order of the further
-    bindings does not matter."""
-    first, *others = bindings.split()
-    for order in permutations(others):
-        result = desired_state(container(publish={"80/tcp": " ".join([first, *order])}), under=under)
+    """The first binding keeps the id that it would have alone. The name stays the same, and the order in which the
+    engine lists the bindings does not matter."""
+    for order in permutations(bindings.split()):
+        result = desired_state(container(publish={"80/tcp": " ".join(order)}), under=under)
         assert addresses_by_id(result) == {f"core-01:web:80{suffix}": address for suffix, address in expected.items()}
         assert {entry.name for entry in result.entries} == {"nginx"}
         assert result.refusals == ()
@@ -563,10 +611,10 @@ def test_a_port_that_is_published_only_in_the_other_family_is_refused() -> None:
         {},
         ["it is published on :: alone, and not on 172.17.8.101"],
     )
-    result = desired_state(
-        container(publish={"80/tcp": "0.0.0.0:8080"}), under=evolve(rules(ip="2001:db8::1"), all_bindings=True)
-    )
-    assert [each.reason for each in result.refusals] == [RefusalReason.NO_ADDRESS]
+    for all_bindings in (True, False):
+        under = evolve(rules(ip="2001:db8::1"), all_bindings=all_bindings)
+        result = desired_state(container(publish={"80/tcp": "0.0.0.0:8080"}), under=under)
+        assert [each.reason for each in result.refusals] == [RefusalReason.NO_ADDRESS]
 
 
 ADDRESSES = st.sampled_from(["", "0.0.0.0", "::", "10.0.0.2", "10.0.0.3", "fd00::3", "::1"])
@@ -574,17 +622,14 @@ BINDINGS = st.lists(st.builds("{}:{}".format, ADDRESSES, st.integers(8080, 8083)
 
 
 @given(BINDINGS, st.randoms(use_true_random=False), st.sampled_from(["", "203.0.113.1"]), st.sampled_from(Family))
-def test_the_order_of_further_bindings_does_not_matter(
-    bindings: list[str], random: object, ip: str, family: Family
-) -> None:
-    """Only the first binding is special. Each address and port has one entry, under an id of this host, and only
-    published ports have one."""
+def test_the_order_of_bindings_does_not_matter(bindings: list[str], random: object, ip: str, family: Family) -> None:
+    """Each address and port has one entry, under an id of this host, and only published ports have one."""
     address = AddressRules(ip=ip, guessed="198.51.100.1", family=family)
     under = Rules(OWNER, address, all_bindings=True)
-    first, others = bindings[0], bindings[1:]
-    result = desired_state(container(publish={"80/tcp": " ".join([first, *others])}), under=under)
-    random.shuffle(others)  # type: ignore[attr-defined] # hypothesis's own kind of Random
-    assert desired_state(container(publish={"80/tcp": " ".join([first, *others])}), under=under) == result
+    result = desired_state(container(publish={"80/tcp": " ".join(bindings)}), under=under)
+    shuffled = [*bindings]
+    random.shuffle(shuffled)  # type: ignore[attr-defined] # hypothesis's own kind of Random
+    assert desired_state(container(publish={"80/tcp": " ".join(shuffled)}), under=under) == result
     assert len(set(addresses_by_id(result).values())) == len(result.entries)
     assert all((found := DefaultId.parse(entry.id)) and found.owner == OWNER for entry in result.entries)
     assert {entry.port for entry in result.entries} <= {int(each.rpartition(":")[2]) for each in bindings}

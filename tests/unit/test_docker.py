@@ -21,6 +21,7 @@ from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from controller.source.docker import PATIENCE, Asking, Engine, EngineSettings, connect
 from model.container import Container, ContainerRef
+from model.engine_network import Network
 from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 from tests.support.fakes import ENGINE, FakeDocker, FakeTime, Inline, Json, inspected, refusal
 from tests.support.recorded_engine import RecordedEngine, serving
@@ -268,6 +269,173 @@ def test_a_stopped_container_is_inspected_again_when_its_exit_code_changes() -> 
     source.read(soon())
     fake.documents["job"] = inspected("job", status="exited", exit_code=0)
     assert source.read(soon()).containers[0].exit_code == 0
+
+
+# What the networks are.
+
+
+def on_lan(container_id: str, *networks: str, ports: tuple[int, ...] = (80,), mode: str = "") -> Json:
+    """Return the inspect document of a container with exposed ports that the engine does not map, on these networks."""
+    document = inspected(container_id, ports=ports, network=mode or networks[0])
+    ends = {name: {"IPAddress": "192.168.7.7", "NetworkID": f"id-{name}"} for name in networks}
+    document["NetworkSettings"] |= {"IPAddress": "", "Ports": {}, "Networks": ends}
+    return document
+
+
+def told(driver: str, *, internal: bool = False) -> Json:
+    """Return the engine's answer about a network."""
+    return {"Driver": driver, "Internal": internal, "Ingress": False}
+
+
+def network_questions(fake: FakeDocker) -> list[str]:
+    """Return the ids of the networks that were asked about."""
+    return [each.removeprefix("network ") for each in fake.asked if each.startswith("network ")]
+
+
+def test_each_network_that_decides_about_a_port_is_asked_about_once() -> None:
+    """Its driver never changes. Networks on which nothing depends are not asked about."""
+    fake = FakeDocker(inspected("web"), on_lan("a", "lan"), on_lan("b", "lan", "closed"), on_lan("c", mode="host"))
+    fake.networks = {"id-lan": told("macvlan"), "id-closed": told("bridge", internal=True)}
+    source = engine(fake)
+    networks = {"id-lan": Network("macvlan"), "id-closed": Network("bridge", internal=True)}
+    for _ in range(3):
+        assert source.read(soon()).networks == networks
+    assert sorted(network_questions(fake)) == ["id-closed", "id-lan"]
+
+
+def test_no_network_is_asked_about_if_nothing_depends_on_it() -> None:
+    """With -internal, the containers' own addresses are registered in any case."""
+    fake = FakeDocker(on_lan("a", "lan"))
+    source = Engine(fake.dial, Asking(Inline(), Clock(), networks_needed=False), stopped_too=False)
+    assert source.read(soon()).networks == {}
+    assert network_questions(fake) == []
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 405, 501])
+def test_an_engine_that_refuses_to_say_what_a_network_is_is_asked_again_once_a_minute(code: int) -> None:
+    """Usually a proxy before the engine forbids the question, and may get other rules. Until then, the refusal counts.
+    After a reconnect, it is asked at once."""
+    virtual, fake = FakeTime(), FakeDocker(on_lan("a", "lan"))
+    source = engine(fake, clock=virtual.clock)
+    fake.errors["network id-lan"] = refusal(code, "forbidden")
+    for _ in range(3):
+        assert source.read(soon()).networks == {"id-lan": None}
+    assert len(network_questions(fake)) == 1
+    virtual.advance(60)
+    fake.errors["network id-lan"] = OSError("gone")
+    assert source.read(soon()).networks == {"id-lan": None}
+    fake.errors["network id-lan"] = refusal(code, "forbidden")
+    assert source.read(soon()).networks == {"id-lan": None}
+    source.close()
+    fake.errors.clear()
+    fake.networks = {"id-lan": told("macvlan")}
+    assert source.read(soon()).networks == {"id-lan": Network("macvlan")}
+    assert len(network_questions(fake)) == 4
+
+
+NO_ANSWERS: Mapping[str, Exception] = {
+    "500": refusal(500, "out of disk"),
+    "429": refusal(429, "too many"),
+    "time-out": requests.ReadTimeout("Read timed out."),
+    "no document": TypeError("not a document"),
+}
+
+
+@pytest.mark.parametrize("error", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+def test_a_network_about_which_there_is_no_answer_is_missing(error: Exception) -> None:
+    """Nothing may be decided for lack of an answer. The failure is counted, and the next pass asks again."""
+    fake, errors = FakeDocker(on_lan("a", "lan")), list[None]()
+    fake.networks = {"id-lan": told("macvlan")}
+    fake.errors["network id-lan"] = error
+    source = engine(fake, on_error=lambda: errors.append(None))
+    assert source.read(soon()).networks == {}
+    assert len(errors) == 1
+    fake.errors.clear()
+    assert source.read(soon()).networks == {"id-lan": Network("macvlan")}
+
+
+@pytest.mark.parametrize("answer", [{}, [], {"message": "page not found"}, None], ids=repr)
+def test_an_answer_about_a_network_that_does_not_name_its_driver_is_none(answer: Any) -> None:
+    """It may come from something that stands before the engine."""
+    fake = FakeDocker(on_lan("a", "lan"))
+    fake.networks = {"id-lan": answer}
+    assert engine(fake).read(soon()).networks == {}
+
+
+# Containers that join another one's network.
+
+
+def joining(container_id: str, joins: str, second: int) -> Json:
+    """Return the inspect document of a container that joins the network of another one and was started at this
+    second."""
+    document = on_lan(container_id, mode=f"container:{joins}")
+    return started_at(document, second)
+
+
+def started_at(document: Json, second: int) -> Json:
+    """Return the container after a start at this second. Nothing else about it changes."""
+    state = document["State"] | {"StartedAt": f"2026-01-01T00:00:{second:02}Z"}
+    return {**document, "State": state}
+
+
+def starts(snapshot: Snapshot) -> dict[str, str]:
+    """Return the second of the last start of each container."""
+    return {each.name: each.started[17:19] for each in snapshot.containers}
+
+
+def test_the_start_of_a_container_that_looks_too_old_for_the_network_it_joins_is_looked_at_in_each_pass() -> None:
+    """Its own restart, which mends it, changes nothing in the list. Then it is not inspected any more."""
+    fake = FakeDocker(joining("side", "net", 5), started_at(inspected("net"), 9))
+    source = engine(fake)
+    for _ in range(3):
+        assert starts(source.read(soon())) == {"side": "05", "net": "09"}
+    assert fake.inspects() == ["side", "net", "side", "side"]
+    fake.documents["side"] = joining("side", "net", 11)
+    assert starts(source.read(soon())) == {"side": "11", "net": "09"}
+    source.read(soon())
+    assert fake.inspects() == ["side"]
+
+
+def test_both_starts_are_looked_at_in_the_pass_that_sees_one_of_them() -> None:
+    """If both were restarted between two passes, the pass must not take the older start of one for its last."""
+    fake = FakeDocker(joining("side", "net", 5), started_at(inspected("net"), 3))
+    source = engine(fake)
+    source.read(soon())
+    fake.documents["net"] = started_at(inspected("net", ports=(80, 81)), 9)
+    fake.documents["side"] = joining("side", "net", 10)
+    assert starts(source.read(soon())) == {"side": "10", "net": "09"}
+
+
+def test_a_container_whose_uptime_got_shorter_is_inspected_again() -> None:
+    """It was started again, even if it has the same address and ports as before."""
+
+    class Timed(FakeDocker):
+        """An engine whose list shows the same status text for all containers."""
+
+        status = "Up 3 minutes"
+
+        def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
+            return [{**line, "Status": self.status} for line in super().containers(all=all)]
+
+    fake = Timed(started_at(inspected("net"), 3))
+    source = engine(fake)
+    source.read(soon())
+    fake.status, fake.documents["net"] = "Up 4 minutes", started_at(inspected("net"), 9)
+    assert starts(source.read(soon())) == {"net": "03"}
+    fake.status = "Up Less than a second"
+    assert starts(source.read(soon())) == {"net": "09"}
+    fake.status = "Up 1 second"
+    source.read(soon())
+    assert fake.inspects() == ["net"] * 2
+
+
+def test_a_container_whose_start_cannot_be_looked_at_is_unknown() -> None:
+    """What was known of it before may be wrong by now, so its entries are held."""
+    fake = FakeDocker(joining("side", "net", 5), started_at(inspected("net"), 9))
+    source = engine(fake)
+    source.read(soon())
+    fake.errors["inspect side"] = OSError("odd")
+    assert [each.ref.name for each in source.read(soon()).unknown] == ["side"]
 
 
 #: One of each kind of error that the client library raises, and errors of reading an unexpected answer.

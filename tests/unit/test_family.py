@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.family import Family
+from model.family import Family, is_loopback, same_address, same_family
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,56 @@ def test_ipv4_is_preferred_where_either_family_may_be_used(
     """One chosen family is the only one to look for, and has a name for messages."""
     assert family.in_order == order
     assert family.name_for_people == name
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("", "10.0.0.1", True),
+        ("0.0.0.0", "10.0.0.1", True),
+        ("::", "fd00::1", True),
+        ("", "fd00::1", False),
+        ("::", "10.0.0.1", False),
+        ("::ffff:10.0.0.1", "10.0.0.2", True),
+        ("::ffff:10.0.0.1", "fd00::1", False),
+        ("host", "fd00::1", True),
+        ("10.0.0.1", "host", True),
+    ],
+)
+def test_two_addresses_of_one_family_are_reached_by_one_protocol(one: str, other: str, same: bool) -> None:
+    """A host name may be of either family, and an IPv4 address in IPv6 form is reached by IPv4."""
+    assert same_family(one, other) is same_family(other, one) is same
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.1", True),
+        ("2001:db8::1", "2001:DB8:0:0::1", True),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.1", "10.0.0.2", False),
+        ("host", "host", False),
+        ("", "", False),
+    ],
+)
+def test_an_address_has_several_spellings(one: str, other: str, same: bool) -> None:
+    """A text that is no IP address is the same as no other one."""
+    assert same_address(one, other) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.1", False),
+        ("0.0.0.0", False),
+        ("", False),
+        ("localhost", False),
+    ],
+)
+def test_a_loopback_address_leads_back_to_who_dials_it(text: str, loopback: bool) -> None:
+    """Those are all of 127.0.0.0/8, and ::1. A host name does not tell."""
+    assert is_loopback(text) is loopback

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from model.container import from_inspect
-from model.listing import agrees_with_list, shown_in_list
-from tests.support.builders import with_value
+from model.container import Container, from_inspect
+from model.listing import agrees_with_list, joiners_to_inspect, shown_in_list, started_again
+from tests.support.builders import container, with_value
 from tests.support.parity import load_case, load_cases
 
 NGINX = load_case("quickstart-nginx")
@@ -104,3 +104,68 @@ def test_another_exit_code_is_shown() -> None:
     ended = {**LISTED, "State": "exited", "Status": "Exited (0) 1 second ago"}
     assert shown_in_list(ended) == shown_in_list({**ended, "Status": "Exited (0) 2 minutes ago"})
     assert shown_in_list(ended) != shown_in_list({**ended, "Status": "Exited (3) 1 second ago"})
+
+
+#: Status texts of a container that goes on running, in the engine's words.
+UPTIMES = (
+    "Up Less than a second",
+    "Up 1 second",
+    "Up 59 seconds",
+    "Up About a minute",
+    "Up 2 minutes (healthy)",
+    "Up 59 minutes (Paused)",
+    "Up About an hour",
+    "Up 2 hours",
+    "Up 47 hours",
+    "Up 2 days",
+    "Up 13 days",
+    "Up 2 weeks",
+    "Up 8 weeks",
+    "Up 2 months",
+    "Up 23 months",
+    "Up 2 years",
+)
+
+
+def test_an_uptime_that_gets_shorter_shows_another_start() -> None:
+    """A container that is started again may look the same in all other respects."""
+    for number, earlier in enumerate(UPTIMES):
+        assert not any(started_again(earlier, later) for later in UPTIMES[number:])
+        assert all(started_again(earlier, later) for later in UPTIMES[:number])
+    assert not started_again("", "Up 1 second")
+    assert not started_again("Exited (0) 3 minutes ago", "Exited (0) 2 minutes ago")
+
+
+def joiner(name: str, joins: str, second: int = 5) -> Container:
+    """Make a container that joins the network of another one and was started at this second."""
+    return container(name, network_mode=f"container:id-{joins}", started=f"2026-01-01T00:00:{second:02}.0Z")
+
+
+@pytest.mark.parametrize(
+    ("kept", "due", "found"),
+    [
+        pytest.param([joiner("side", "net"), container("net")], [], [], id="nothing-new"),
+        pytest.param([joiner("side", "net")], ["net"], ["side"], id="the-other-one-is-inspected"),
+        pytest.param([joiner("side", "gone")], ["net"], [], id="the-other-one-is-gone"),
+        pytest.param(
+            [joiner("side", "net"), container("net", started="2026-01-01T00:00:06.0Z")],
+            [],
+            ["side"],
+            id="the-other-one-was-started-later",
+        ),
+        pytest.param(
+            [joiner("side", "net"), container("net", started="2026-01-01T00:00:04.0Z")], [], [], id="started-before"
+        ),
+        pytest.param(
+            [joiner("side", "mid"), joiner("mid", "net", 4), container("net")], [], ["mid", "side"], id="a-chain"
+        ),
+        pytest.param([joiner("side", "mid"), joiner("mid", "net", 4)], ["net"], ["mid", "side"], id="its-end"),
+        pytest.param([container("web"), joiner("side", "net"), container("net")], ["web"], [], id="others"),
+    ],
+)
+def test_a_joiner_is_inspected_while_it_may_have_missed_a_start(
+    kept: list[Container], due: list[str], found: list[str]
+) -> None:
+    """Its line in the list does not show its own start."""
+    ids = {each.id: each for each in kept}
+    assert joiners_to_inspect(ids, {f"id-{name}" for name in due}) == {f"id-{name}" for name in found}

@@ -16,6 +16,7 @@ from model.refusal import RefusalReason
 from model.report import Outcome, PassReport, PassResult, Result, Stage
 from model.snapshot import Presence
 from model.take_over import LivenessWait
+from tests.support.builders import entry
 from tests.support.reports import (
     DETAIL,
     added,
@@ -335,6 +336,22 @@ def test_an_unreadable_container_is_logged_once(log: CapturedPassLog) -> None:
     (line,) = log.lines(planned())
     assert (line["event"], line["container"]) == ("container readable again", "web")
     assert log.lines(planned()) == []
+
+
+def test_an_entry_with_a_loopback_address_is_warned_of_once(log: CapturedPassLog) -> None:
+    """The line says how to cure it. Another address of the same port is told anew."""
+    at = entry(address="127.0.0.1")
+    (line,) = log.lines(evolve(IDLE, loopback=(at,)))
+    assert line == {
+        "event": "port is registered with a loopback address, which only this host can dial",
+        "log_level": "warning",
+        "container": "web",
+        "port": "80/tcp",
+        "address": "127.0.0.1",
+        "cure": "publish the port on another address of this host",
+    }
+    assert log.lines(evolve(IDLE, loopback=(at,))) == []
+    assert len(log.lines(evolve(IDLE, loopback=(at, entry(address="::1"))))) == 1
 
 
 def test_a_refusal_or_unreadable_container_from_before_a_failed_pass_is_not_logged_again(log: CapturedPassLog) -> None:

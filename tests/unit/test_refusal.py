@@ -22,6 +22,7 @@ def test_the_refusal_reasons_are_a_closed_list() -> None:
         "bad-address",
         "bad-attribute",
         "no-address",
+        "not-published",
         "duplicate",
         "conflict",
     ]

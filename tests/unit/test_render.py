@@ -15,6 +15,7 @@ from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result
 from model.snapshot import Presence
 from model.stored import Stored
+from tests.support.builders import entry
 from tests.support.reports import added, altered, failed, planned, recorded, refused, removed, renewed, unreadable
 
 MIXED = planned(
@@ -264,3 +265,13 @@ def test_several_registries_have_a_document_each() -> None:
 def test_the_line_of_a_removed_entry_is_escaped() -> None:
     """It has the key and the value."""
     assert removal_line(removed(f"/{NASTY}", f"1{NASTY}")) == f"- /{ESCAPED}  1{ESCAPED}"
+
+
+def test_an_entry_with_a_loopback_address_is_shown() -> None:
+    """It is registered, and only this host can dial it."""
+    report = evolve(planned(in_sync=1), loopback=(entry(address="127.0.0.1"),))
+    assert as_text(report, colour=False).splitlines()[0] == (
+        "! web 80/tcp  is registered with 127.0.0.1, which only this host can dial"
+    )
+    shown = {"container": "web", "port": "80/tcp", "address": "127.0.0.1"}
+    assert json.loads(in_json(report))["loopback"] == [shown]
