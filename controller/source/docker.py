@@ -23,7 +23,7 @@ import docker.constants
 import docker.errors
 import docker.utils
 import requests
-from attrs import Factory, evolve, field, frozen
+from attrs import Factory, define, field, frozen
 
 from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
@@ -199,7 +199,7 @@ def _client(settings: EngineSettings, timeout: int, names: Names, version: str) 
     return client
 
 
-@frozen
+@define
 class _CachedInspect:
     """The container that an inspect returned, and what the list showed of it at that time."""
 
@@ -346,7 +346,7 @@ class Engine:
             return self._unknown(line, error)
         status = line.get("Status") or ""
         if before and before.shown == shown and not started_again(before.status, status):
-            self._inspected[line["Id"]] = evolve(before, status=status)
+            before.status = status
             return before.container
         return _inquiry(line, shown)
 
@@ -438,7 +438,10 @@ _TRY_AGAIN = frozenset({408, 425, 429})
 
 
 def _ask_network(network_id: str, client: EngineClient) -> Network | None:
-    """Return what the network with this id is. Return None if the engine, or a proxy before it, refuses to say."""
+    """Return what the network with this id is. Return None if the engine, or a proxy before it, refuses to say.
+
+    Raises ValueError for an answer that does not name the driver, which is none of the engine's.
+    """
     try:
         document = client.inspect_network(network_id)
     except docker.errors.APIError as error:
@@ -446,7 +449,10 @@ def _ask_network(network_id: str, client: EngineClient) -> Network | None:
         if refused and error.status_code not in _TRY_AGAIN:
             return None
         raise
-    return Network(str(document["Driver"]), bool(document.get("Internal")))
+    driver = document["Driver"]
+    if not (driver and isinstance(driver, str)):
+        raise ValueError(f"network {network_id} has the driver {driver!r}")
+    return Network(driver, bool(document.get("Internal")))
 
 
 def _inspect(container_id: str, client: EngineClient) -> Container | None:

@@ -354,7 +354,9 @@ def test_a_network_about_which_there_is_no_answer_is_missing(error: Exception) -
     assert source.read(soon()).networks == {"id-lan": Network("macvlan")}
 
 
-@pytest.mark.parametrize("answer", [{}, [], {"message": "page not found"}, None], ids=repr)
+@pytest.mark.parametrize(
+    "answer", [{}, [], {"Driver": ""}, {"Driver": None}, {"message": "page not found"}, None], ids=repr
+)
 def test_an_answer_about_a_network_that_does_not_name_its_driver_is_none(answer: Any) -> None:
     """It may come from something that stands before the engine."""
     fake = FakeDocker(on_lan("a", "lan"))
