@@ -64,30 +64,38 @@ def _mistyped(ctx: click.Context, command: click.Command, arguments: Sequence[st
     """Return a message for each argument that can only be mistyped. If one of them was meant as a command, the options
     are those of that command, so nothing is said about them."""
     options = _options(command.get_params(ctx))
-    words: list[str] = []
-    problems = [*_mistyped_options(ctx, options, arguments, words)]
-    takes_uris = any(each.name == URIS for each in command.params)
-    return [*filter(None, (_word_problem(ctx, each) for each in words if takes_uris))] or problems
+    given = [*_with_values(arguments, options)]
+    words = [each for each, _ in given if not _is_option(each) and any(arg.name == URIS for arg in command.params)]
+    problems = [_word_problem(ctx, each) for each in words]
+    if not any(problems):
+        problems = [_option_problem(ctx, each, value, options) for each, value in given if _is_option(each)]
+    return [each for each in problems if each]
 
 
-def _mistyped_options(
-    ctx: click.Context, options: Mapping[str, click.Option], arguments: Sequence[str], words: list[str]
-) -> Iterator[str]:
-    """Yield a message for each mistyped option, and add the arguments that are neither options nor their values to
-    ``words``."""
+def _with_values(arguments: Sequence[str], options: Mapping[str, click.Option]) -> Iterator[tuple[str, str | None]]:
+    """Yield each argument before ``--`` that is not the value of an option, with the next argument if that is its
+    value."""
     rest = iter(arguments)
     for argument in rest:
-        name, equals, _ = argument.partition("=")
         if argument == "--":
             return
-        if not argument.startswith("-") or argument == "-":
-            words.append(argument)
-        elif option := options.get(name):
-            value = None if equals or option.is_flag else next(rest, None)
-            if value is not None and (following := value.partition("=")[0]) in options:
-                yield f"Option {name!r} requires an argument, but {following!r} is the next option."
-        elif not _has_value_attached(argument, options):
-            yield _no_such_option(ctx, name, options)
+        option = options.get(argument)
+        yield argument, next(rest, None) if option and not option.is_flag else None
+
+
+def _is_option(argument: str) -> bool:
+    return argument.startswith("-") and argument != "-"
+
+
+def _option_problem(ctx: click.Context, argument: str, value: str | None, options: Mapping[str, click.Option]) -> str:
+    """Return a message about an option that does not exist, or whose value is the next option; empty for any other."""
+    name = argument.partition("=")[0]
+    if name not in options:
+        return "" if _has_value_attached(argument, options) else _no_such_option(ctx, name, options)
+    following = (value or "").partition("=")[0]
+    return (
+        f"Option {name!r} requires an argument, but {following!r} is the next option." if following in options else ""
+    )
 
 
 def _no_such_option(ctx: click.Context, name: str, options: Mapping[str, click.Option]) -> str:
