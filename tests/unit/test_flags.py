@@ -420,7 +420,8 @@ def test_wrong_usage_names_variables_that_nothing_reads(monkeypatch: pytest.Monk
     with pytest.raises(WrongUsage) as wrong:
         naming_unknown_variables(fail)
     assert wrong.value.problems == [
-        "environment variable WHARFINGER_REGISTRY_URI is not known and has no effect; did you mean WHARFINGER_REGISTRY?",
+        "environment variable WHARFINGER_REGISTRY_URI is not known and has no effect; "
+        "did you mean WHARFINGER_REGISTRY?",
         "at least one registry URI is needed",
     ]
     assert naming_unknown_variables(lambda: 7) == 7
