@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 import click
 
@@ -18,14 +17,12 @@ from controller.config.flags import (
     all_options,
     connection_options,
     empty_variables,
+    naming_unknown_variables,
     unknown_variables,
     variables_in_use,
 )
 from controller.config.near_misses import Command
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
-from controller.errors import WrongUsage
-
-T = TypeVar("T")
 
 #: Passes to a command the effects that ``controller.program.main`` was given; without any, those of the real program.
 _pass_effects = click.make_pass_decorator(Effects, ensure=True)
@@ -96,7 +93,9 @@ def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ..
     at once. Each URI is one as in 'wharfinger run --help'. If there is none, those in WHARFINGER_REGISTRY are used.
     Several registries are emptied independently of each other. The exit code is 1 if nobody has the name.
     """
-    settings = _parsed(lambda: parse_owner_settings({**raw, "hostname": hostname}, uris, variables_in_use()))
+    settings = naming_unknown_variables(
+        lambda: parse_owner_settings({**raw, "hostname": hostname}, uris, variables_in_use())
+    )
     start_log("text", "warning", effects, colour=_wants_colour(sys.stderr))
     warn_of_variables(unknown=unknown_variables())
     return deregister.deregister(settings, deregister.DeregisterOptions(**given), effects)
@@ -110,23 +109,10 @@ COMMANDS: dict[str, click.Command] = {
 
 def _begin(raw: RawOptions, uris: tuple[str, ...], effects: Effects) -> Settings:
     """Return the settings, once the log is set up as they say. Raises WrongUsage."""
-    settings = _parsed(lambda: parse_settings(raw, uris, variables_in_use(), effects.environment))
+    settings = naming_unknown_variables(lambda: parse_settings(raw, uris, variables_in_use(), effects.environment))
     start_log(settings.log_format, settings.log_level, effects, colour=_wants_colour(sys.stderr))
     warn_of_variables(empty=empty_variables(), unknown=unknown_variables())
     return settings
-
-
-def _parsed(parse: Callable[[], T]) -> T:
-    """Return what ``parse`` returns. Raises WrongUsage with its problems. Before them, it names the environment
-    variables that have no effect, because one of these may be the cause."""
-    try:
-        return parse()
-    except WrongUsage as error:
-        unknown = [
-            f"environment variable {each} is not known and has no effect{f'; did you mean {meant}?' if meant else ''}"
-            for each, meant in unknown_variables().items()
-        ]
-        raise WrongUsage([*unknown, *error.problems]) from None
 
 
 def _wants_colour(stream: TextIO | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Iterable, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from attrs import frozen
@@ -17,6 +17,8 @@ from click.core import ParameterSource
 from controller.config.converters import SEPARATOR
 from controller.config.near_misses import URIS, closest
 from controller.errors import WrongUsage
+
+T = TypeVar("T")
 
 
 @frozen
@@ -370,6 +372,19 @@ def unknown_variables() -> dict[str, str]:
     names = {each.removeprefix(_PREFIX): each for each in sorted(known) if each.startswith(_PREFIX)}
     found = (each for each in sorted(os.environ) if each.startswith(_PREFIX) and each not in known)
     return {each: names.get(closest(each.removeprefix(_PREFIX), names), "") for each in found}
+
+
+def naming_unknown_variables(parse: Callable[[], T]) -> T:
+    """Return what ``parse`` returns. Raises its WrongUsage, in which the environment variables that have no effect are
+    named before the problems, because one of them may be the cause."""
+    try:
+        return parse()
+    except WrongUsage as error:
+        unknown = [
+            f"environment variable {each} is not known and has no effect{f'; did you mean {meant}?' if meant else ''}"
+            for each, meant in unknown_variables().items()
+        ]
+        raise WrongUsage([*unknown, *error.problems]) from None
 
 
 def _is_empty(flag: Flag, source: ParameterSource) -> bool:

@@ -40,10 +40,11 @@ def closest(typed: str, known: Iterable[str]) -> str:
     for name in known:
         spellings.setdefault(_letters(name), []).append(name)
     found = get_close_matches(_letters(typed), spellings, n=1)
+    found += [letters for letters, names in spellings.items() if _have_a_word_in_common(typed, names[0])]
     if not found:
-        found = [letters for letters, names in spellings.items() if _have_a_word_in_common(typed, names[0])][:1]
-    same_dashes = [name for each in found for name in spellings[each] if _dashes(name) == _dashes(typed)]
-    return next(iter([*same_dashes, *(name for each in found for name in spellings[each])]), "")
+        return ""
+    names = spellings[found[0]]
+    return next((name for name in names if _dashes(name) == _dashes(typed)), names[0])
 
 
 def _letters(name: str) -> str:
@@ -62,32 +63,52 @@ def _dashes(name: str) -> int:
 
 def _mistyped(ctx: click.Context, command: click.Command, arguments: Sequence[str]) -> list[str]:
     """Return a message for each argument that can only be mistyped. If one of them was meant as a command, the options
-    are those of that command, so nothing is said about them."""
+    are those of that command, so nothing is said about them. What follows a mistyped option may be its value, so it is
+    not judged."""
     options = _options(command.get_params(ctx))
-    words: list[str] = []
-    problems = [*_mistyped_options(ctx, options, arguments, words)]
+    given = [*_with_values(arguments, options)]
+    before = ["", *(each for each, _ in given)]
+    words = [
+        each
+        for (each, _), left in zip(given, before, strict=False)
+        if not (_is_option(each) or _unknown(left, options))
+    ]
     takes_uris = any(each.name == URIS for each in command.params)
-    return [*filter(None, (_word_problem(ctx, each) for each in words if takes_uris))] or problems
+    problems = [_word_problem(ctx, each) for each in words if takes_uris]
+    if not any(problems):
+        problems = [_option_problem(ctx, each, value, options) for each, value in given if _is_option(each)]
+    return [each for each in problems if each]
 
 
-def _mistyped_options(
-    ctx: click.Context, options: Mapping[str, click.Option], arguments: Sequence[str], words: list[str]
-) -> Iterator[str]:
-    """Yield a message for each mistyped option, and add the arguments that are neither options nor their values to
-    ``words``."""
+def _with_values(arguments: Sequence[str], options: Mapping[str, click.Option]) -> Iterator[tuple[str, str | None]]:
+    """Yield each argument before ``--`` that is not the value of an option, with the next argument if that is its
+    value."""
     rest = iter(arguments)
     for argument in rest:
-        name, equals, _ = argument.partition("=")
         if argument == "--":
             return
-        if not argument.startswith("-") or argument == "-":
-            words.append(argument)
-        elif option := options.get(name):
-            value = None if equals or option.is_flag else next(rest, None)
-            if value is not None and (following := value.partition("=")[0]) in options:
-                yield f"Option {name!r} requires an argument, but {following!r} is the next option."
-        elif not _has_value_attached(argument, options):
-            yield _no_such_option(ctx, name, options)
+        option = options.get(argument)
+        yield argument, next(rest, None) if option and not option.is_flag else None
+
+
+def _unknown(argument: str, options: Mapping[str, click.Option]) -> bool:
+    """Return whether the argument is an option that does not exist, and that has no value attached."""
+    return _is_option(argument) and "=" not in argument and argument not in options
+
+
+def _is_option(argument: str) -> bool:
+    return argument.startswith("-") and argument != "-"
+
+
+def _option_problem(ctx: click.Context, argument: str, value: str | None, options: Mapping[str, click.Option]) -> str:
+    """Return a message about an option that does not exist, or whose value is the next option; empty for any other."""
+    name = argument.partition("=")[0]
+    if name not in options:
+        return "" if _has_value_attached(argument, options) else _no_such_option(ctx, name, options)
+    following = (value or "").partition("=")[0]
+    return (
+        f"Option {name!r} requires an argument, but {following!r} is the next option." if following in options else ""
+    )
 
 
 def _no_such_option(ctx: click.Context, name: str, options: Mapping[str, click.Option]) -> str:

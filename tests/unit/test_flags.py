@@ -23,6 +23,7 @@ from controller.config.flags import (
     connection_options,
     empty_variables,
     environment_variable,
+    naming_unknown_variables,
     rewrite,
     unknown_variables,
     variables_in_use,
@@ -405,6 +406,25 @@ def test_variables_that_nothing_reads_are_found(monkeypatch: pytest.MonkeyPatch)
         "WHARFINGER_INTERVALL": "WHARFINGER_INTERVAL",
         "WHARFINGER_URIS": "",
     }
+
+
+def test_wrong_usage_names_variables_that_nothing_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come before the problems, so that the last line says what is wrong. What is right is returned as it is."""
+
+    def fail() -> None:
+        raise WrongUsage(["at least one registry URI is needed"])
+
+    for variable in [name for name in os.environ if name.startswith("WHARFINGER_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("WHARFINGER_REGISTRY_URI", URI)
+    with pytest.raises(WrongUsage) as wrong:
+        naming_unknown_variables(fail)
+    assert wrong.value.problems == [
+        "environment variable WHARFINGER_REGISTRY_URI is not known and has no effect; "
+        "did you mean WHARFINGER_REGISTRY?",
+        "at least one registry URI is needed",
+    ]
+    assert naming_unknown_variables(lambda: 7) == 7
 
 
 def test_readme_has_every_flag_of_the_agent() -> None:

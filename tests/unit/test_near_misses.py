@@ -33,6 +33,8 @@ MISTYPED = {
         "No such option '-ipp'. Did you mean '-ip'?",
         "No such option '--tag'. Did you mean '--tags'?",
     ],
+    "-hostname runner URI": ["No such option '-hostname'. Did you mean '--hostname'?"],
+    "--verbose reconcile URI": ["No such option '--verbose'."],
     "--dryrun URI": [f"No such option '--dryrun'. '--dry-run' {OF_OTHERS}"],
     "-dry-run URI": [f"No such option '-dry-run'. '--dry-run' {OF_OTHERS}"],
     "run --dry-run URI": [f"No such option '--dry-run'. '--dry-run' {OF_OTHERS}"],
