@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from controller.effects.background import Threads
 from controller.errors import one_line, plain
-from controller.host_port import HostPort
 from controller.observe.answer import Answer
 
 #: Seconds to wait for the agent's answer, with the look-up of its name. The image's HEALTHCHECK gives the whole command
@@ -51,13 +50,16 @@ def health_url(listen: str) -> str:
 
     An agent that listens at every address of a family is asked at the loopback address of this family.
     """
-    address = HostPort.parse(listen)
-    return f"http://{address._replace(host=_to_dial(address.host))}/healthz"
+    parts = urlsplit(f"//{listen}")
+    if not parts.port:
+        raise ValueError("it should be HOST:PORT or :PORT")
+    host = _to_dial(parts.hostname or "0.0.0.0")  # noqa: S104 - compared with, not bound to
+    return f"http://{f'[{host}]' if ':' in host else host}:{parts.port}/healthz"
 
 
 def _to_dial(host: str) -> str:
     try:
-        address = ip_address(host or "0.0.0.0")  # noqa: S104 - compared with, not bound to
+        address = ip_address(host)
     except ValueError:
         return host
     if not address.is_unspecified:

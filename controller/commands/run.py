@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
-from ipaddress import ip_address
 from types import MappingProxyType
 
 from controller import logs
@@ -16,7 +15,6 @@ from controller.commands.exit_codes import ExitCode
 from controller.commands.one_place import refuse_one_place_given_twice
 from controller.config.settings import Settings
 from controller.effects.clock import Deadline
-from controller.host_port import HostPort
 from controller.observe.http_server import http_server, router
 from controller.reconcile.loop import Loop
 from controller.signals import SIGNALS, block_signals
@@ -57,7 +55,7 @@ def _log_start(settings: Settings) -> None:
             interval=settings.interval,
             listen=str(settings.listen) if settings.listen else "none",
         )
-        if settings.lifetime.ttl and _all_on_this_host(each.uri.endpoints, settings.rules.address.ip):
+        if settings.lifetime.ttl and settings.is_on_this_host_alone(each):
             log.warning(
                 "every etcd endpoint is this host's own: with -ttl, the keys expire while it is stopped; give the "
                 "endpoints of other members, too",
@@ -66,19 +64,6 @@ def _log_start(settings: Settings) -> None:
             )
     for name in settings.unneeded_flags:
         log.info("flag is not needed: every pass compares and repairs everything", flag=f"-{name}")
-
-
-def _all_on_this_host(endpoints: Sequence[HostPort], ip: str) -> bool:
-    """Return whether all endpoints are on this host, as far as their addresses show. ``ip`` is the address that this
-    host registers; empty if it is not given."""
-    return all(each.host in {"localhost", ip} or _is_loopback(each.host) for each in endpoints)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def run_until_signalled(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from ipaddress import ip_address
 from math import inf
 from typing import TypeVar
 
@@ -88,6 +89,11 @@ class Settings:
         spare = self.lifetime.kept - self.pass_timeout if self.lifetime.ttl else inf
         return min(spare, SEQUENCE[-1])
 
+    def is_on_this_host_alone(self, registry: RegistrySettings) -> bool:
+        """Return whether all endpoints of a registry are on this host, as far as their addresses and -ip show."""
+        ip = self.rules.address.ip
+        return all(each.host in {"localhost", ip} or _is_loopback(each.host) for each in registry.uri.endpoints)
+
     @property
     def flags_that_shape_keys(self) -> Mapping[str, str]:
         """The flags that decide which keys and values are written, as the agent note has them: by name, without those
@@ -109,6 +115,13 @@ class Settings:
             "value-format": _unless_default(self.value_format, ValueFormat.HOSTPORT),
         }
         return {name: text for name, text in given.items() if text}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _switch_text(on: bool) -> str:
