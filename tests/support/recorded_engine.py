@@ -65,7 +65,7 @@ class RecordedEngine:
 
     def _find(self, name: str) -> str | None:
         for container, (listed, _) in self._recorded.items():
-            if f"/{name}" in listed["Names"] or (name and container.startswith(name)):
+            if f"/{name}" in (listed["Names"] or ()) or (name and container.startswith(name)):
                 return container
         return None
 
