@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from attrs import evolve, field, frozen
 
 from model.address import AddressBook
-from model.container import Container, ContainerRef, PortId
+from model.container import MAX_RANGE, BadPort, Container, ContainerPort, ContainerRef
 from model.described import DescribedEnum
 from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
 from model.keys import ancestors, key_part_problem, quoted
 from model.layout import Layout
 from model.metadata import Metadata, metadata_for, split_tags
-from model.ports import ServicePort, service_ports
+from model.ports import ServicePort, bad_ports, service_ports
 from model.record import claim_size
 from model.refusal import Refusal, RefusalReason, RefusedPort
 from model.rules import Deregister, Rules
@@ -167,19 +167,39 @@ class _Service:
         return split_tags(self.metadata.get("tags")) + forced + udp
 
 
-def _decisions(container: Container, rules: Rules, book: AddressBook) -> Iterator[tuple[PortId, Entry | RefusedPort]]:
-    """Yield what is decided about each service port of a container, each port by itself."""
+def _decisions(
+    container: Container, rules: Rules, book: AddressBook
+) -> Iterator[tuple[ContainerPort, Entry | RefusedPort]]:
+    """Yield what is decided about each service port of a container, each port by itself. A bad port is refused where it
+    would be a service port; as with registrator it counts for the names of the others."""
     ports = service_ports(container, internal=rules.address.internal, family=rules.address.family)
+    bad = bad_ports(container, internal=rules.address.internal)
     for port in ports:
         metadata = metadata_for(port.port, container.env, container.labels)
-        if metadata.get("ignore") or (rules.explicit and not metadata.get("name")):
+        if _is_hidden(metadata, rules):
             continue
-        service = _Service(container, port, metadata, grouped=len(ports) > 1)
+        service = _Service(container, port, metadata, grouped=len(ports) + len(bad) > 1)
         if rules.all_bindings and not rules.address.internal:
             decisions = _decide_each_binding(service, rules, book)
         else:
             decisions = (_decide_binding(service, rules, book),)
         yield from ((port.port, decision) for decision in decisions)
+    for bad_port in bad:
+        if not _is_hidden(metadata_for(bad_port, container.env, container.labels), rules):
+            yield bad_port, _refused(bad_port)
+
+
+def _is_hidden(metadata: Metadata, rules: Rules) -> bool:
+    """Return whether a service port is to have neither an entry nor a refusal."""
+    return bool(metadata.get("ignore")) or (rules.explicit and not metadata.get("name"))
+
+
+def _refused(port: BadPort) -> RefusedPort:
+    detail = (
+        f"the port {quoted(port.text)} {port.problem}; expose single ports, or ranges of at most {MAX_RANGE}, "
+        "or hide it with SERVICE_IGNORE"
+    )
+    return RefusedPort(RefusalReason.BAD_PORT, detail)
 
 
 def _decide_each_binding(service: _Service, rules: Rules, book: AddressBook) -> Iterable[Entry | RefusedPort]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from attrs import evolve, field, frozen
 
 from model.agent_note import AgentNote, note_in
+from model.container import PortId
 from model.described import DescribedEnum
 from model.desired import Desired, ExclusionReason
 from model.entry import DefaultId, Entry
@@ -285,7 +286,10 @@ class _Planner:
         container_id, name = self.ownership.container_of(key)
         default = DefaultId.parse(self.ownership.layout.id_of(key))
         for refusal in self.wanted.refusals:
-            same_port = default.is_of(refusal.port) if default else refusal.container.id not in self.serving
+            if default:
+                same_port = isinstance(refusal.port, PortId) and default.is_of(refusal.port)
+            else:
+                same_port = refusal.container.id not in self.serving
             if same_port and (refusal.container.name == name or refusal.container.id == container_id):
                 return refusal
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from model.container import Binding, Container, PortId
+from model.container import BadPort, Binding, Container, ContainerPort, PortId, port_order
 from model.entry import binding_suffix
 from model.family import Family
 
@@ -51,14 +51,26 @@ def service_ports(container: Container, *, internal: bool, family: Family = Fami
     which is the first. A port without a binding of the family is a service port all the same, with the first binding
     that it has; whoever asks for its address is told that it has none.
     """
-    ports = [
-        _published(port, bindings, family) for port, bindings in container.published.items() if bindings or internal
-    ]
+    ports = _counted_ports(container, internal=internal)
+    return tuple(
+        _published(port, container.published.get(port, ()), family) for port in ports if isinstance(port, PortId)
+    )
+
+
+def bad_ports(container: Container, *, internal: bool) -> tuple[BadPort, ...]:
+    """Return what would be service ports of the container by the rules of ``service_ports``, and is no port."""
+    ports = _counted_ports(container, internal=internal)
+    return tuple(port for port in ports if isinstance(port, BadPort))
+
+
+def _counted_ports(container: Container, *, internal: bool) -> list[ContainerPort]:
+    """Return the published ports, and the exposed ones that count, sorted."""
+    ports = [port for port, bindings in container.published.items() if bindings or internal]
     # On the default bridge the engine lists every exposed port, so one that is missing there cannot be dialled. A
     # container without a network is refused later, when its address is asked for.
     if internal or container.network_mode not in {"default", "bridge"}:
-        ports += [ServicePort(port) for port in container.exposed if port not in container.published]
-    return tuple(sorted(ports, key=lambda each: each.port))
+        ports += [port for port in container.exposed if port not in container.published]
+    return sorted(ports, key=port_order)
 
 
 def _published(port: PortId, bindings: tuple[Binding, ...], family: Family) -> ServicePort:

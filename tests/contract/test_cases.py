@@ -44,10 +44,6 @@ CASES = {
 
 #: The recordings that are still read wrong.
 WRONG = {
-    "created-empty",
-    "created-go-string",
-    "created-offset",
-    "exposed-port-range",
     "internal-network",
     "joined-network-stale",
     "macvlan",

@@ -253,6 +253,48 @@ def test_tcp_and_udp_on_one_port_number_can_have_different_names() -> None:
     assert all(not each.attributes for each in result.entries)
 
 
+# Ports that are none.
+
+ODD_PORTS = ("http/tcp", "0/udp", "70000/tcp", "9000-8000/tcp", "8000-8100/tcp", "81/dccp")
+
+
+@pytest.mark.parametrize("odd", ODD_PORTS)
+def test_a_port_that_is_none_is_refused_and_the_others_are_registered(odd: str) -> None:
+    """The refusal names the port as the engine writes it. As with registrator, it counts for the names of the others,
+    whether it is hidden or not."""
+    host = container(expose=("80/tcp", odd), network_mode="host")
+    result = desired_state(host)
+    assert names_and_ids(result) == ["nginx-80/core-01:web:80"]
+    assert refused_ports(result) == [("web", odd, "bad-port")]
+    assert repr(odd) in result.refusals[0].detail
+    assert "ranges of at most 100" in result.refusals[0].detail
+    hidden = desired_state(evolve(host, env=("SERVICE_IGNORE=true", "SERVICE_80_IGNORE=")))
+    assert (names_and_ids(hidden), hidden.refusals) == (names_and_ids(result), ())
+
+
+def test_a_port_that_is_none_is_refused_with_explicit_only_if_the_container_has_a_name() -> None:
+    """A name for another port does not count."""
+    for name, refused in (("SERVICE_NAME=a", 1), ("SERVICE_80_NAME=a", 0)):
+        host = container(expose=("80/tcp", "http/tcp"), network_mode="host", env=(name,))
+        assert len(desired_state(host, under=evolve(rules(), explicit=True)).refusals) == refused
+
+
+def test_a_range_of_a_hundred_ports_is_registered() -> None:
+    """Each of its ports has an entry of its own."""
+    result = desired_state(container(expose=("8000-8099/tcp", "8050/tcp"), network_mode="host"))
+    assert len(result.entries) == 100
+    assert result.refusals == ()
+
+
+def test_an_exposed_range_does_not_count_where_its_ports_could_be_published_and_are_not() -> None:
+    """On the default bridge, only published ports count; with -internal, all exposed ports do."""
+    web = container(publish={**WEB, "8000-8001/tcp": "", "http/tcp": ""})
+    assert (names_and_ids(desired_state(web)), desired_state(web).refusals) == (["nginx/core-01:web:80"], ())
+    internal = desired_state(web, under=rules(internal=True))
+    assert [each.port for each in internal.entries] == [80, 8000, 8001]
+    assert refused_ports(internal) == [("web", "http/tcp", "bad-port")]
+
+
 def test_a_network_can_be_named_for_one_port() -> None:
     """SERVICE_<port>_NETWORK applies to that port only. A network that the container is not on is refused for that port
     only."""

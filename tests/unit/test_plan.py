@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.effects.clock import Clock, Deadline
-from model.container import ContainerRef, PortId
+from model.container import BadPort, ContainerRef, PortId
 from model.desired import Desired, ExclusionReason
 from model.ownership import Known, Ownership
 from model.plan import DRIFT, Action, Change, Plan, Reason, in_apply_order, plan, with_record
@@ -339,8 +339,9 @@ REASON_AND_DETAIL = ("refused", REFUSED.detail)
         ([OTHER_PORT], None),
         ([OTHER_CONTAINER], None),
         ([evolve(REFUSED, port=PortId(80, "udp"))], None),
+        ([evolve(REFUSED, port=BadPort("80-9000/tcp", "is a range of 8921 ports"))], None),
     ],
-    ids=["the port", "among others", "a container of that name", "another port", "another container", "udp"],
+    ids=["the port", "among others", "a container of that name", "another port", "another container", "udp", "bad"],
 )
 def test_the_key_of_a_port_that_is_refused_is_deleted_for_that_reason(
     known: dict[str, Known], refusals: list[Refusal], expected: tuple[str, str] | None
@@ -367,10 +368,11 @@ def test_each_key_of_a_port_with_several_bindings_is_deleted_for_that_reason(
     ("refusal", "others", "reason"),
     [
         (REFUSED, NOTHING_DESIRED, Reason.REFUSED),
+        (evolve(REFUSED, port=BadPort("http/tcp", "is none")), NOTHING_DESIRED, Reason.REFUSED),
         (OTHER_CONTAINER, NOTHING_DESIRED, Reason.ORPHAN),
         (REFUSED, wanting(entry()), Reason.ORPHAN),
     ],
-    ids=["its container", "another one", "its container has other entries"],
+    ids=["its container", "a bad port of its container", "another one", "its container has other entries"],
 )
 def test_a_custom_id_does_not_tell_the_port_so_its_container_must_have_no_entry(
     refusal: Refusal, others: Desired, reason: Reason

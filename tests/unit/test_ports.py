@@ -8,7 +8,7 @@ import pytest
 
 from model.container import Container
 from model.family import Family
-from model.ports import service_ports
+from model.ports import bad_ports, service_ports
 from tests.support.builders import binding, container
 
 #: A port that is exposed only, and two published ones.
@@ -36,6 +36,24 @@ def test_published_ports_and_exposed_ports_that_are_not_mapped_are_service_ports
 ) -> None:
     """With -internal every exposed port is one. They are sorted."""
     assert [str(each.port) for each in service_ports(given, internal=internal)] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "internal", "expected"),
+    [
+        pytest.param(container(expose=("http/tcp", "80/tcp")), False, [], id="bridge"),
+        pytest.param(container(expose=("http/tcp", "80/tcp")), True, ["http/tcp"], id="bridge-internal"),
+        pytest.param(container(expose=("0/tcp",), network_mode="host"), False, ["0/tcp"], id="host"),
+        pytest.param(container(publish={"0/tcp": "0.0.0.0:32768"}), False, ["0/tcp"], id="published"),
+        pytest.param(container(publish={"0/tcp": ""}, network_mode="front"), False, [], id="not-published"),
+    ],
+)
+def test_a_bad_port_counts_where_a_port_would_be_a_service_port(
+    given: Container, internal: bool, expected: list[str]
+) -> None:
+    """It is never among the service ports."""
+    assert [str(each) for each in bad_ports(given, internal=internal)] == expected
+    assert all(str(each.port) not in expected for each in service_ports(given, internal=internal))
 
 
 def test_the_port_to_dial_is_the_bindings_or_else_the_containers() -> None:

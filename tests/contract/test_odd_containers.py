@@ -1,0 +1,93 @@
+"""The whole program on engines that describe containers oddly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.support.agent import run_once
+from tests.support.cases import serving
+from tests.support.etcd_server import EtcdServer
+from tests.support.recorded_containers import answers, engine_of, exposing
+
+FLAGS = ("-ip", "192.0.2.10", "--hostname", "core-01", "--delete-guard", "0")
+
+WEB = {"80/tcp": 8300}
+
+
+def refused(output: str) -> set[str]:
+    """Return container, port and reason of each refusal that a run printed."""
+    lines = (line for line in output.splitlines() if line.endswith(")") and line.startswith("!"))
+    return {" ".join((*line.split()[1:3], line.rpartition("(")[2].rstrip(")"))) for line in lines}
+
+
+def services(values: Iterable[str]) -> dict[str, str]:
+    """Return the keys below /services with their values, which are given as ``name/id=value``."""
+    return {f"/services/{key}": value for key, _, value in (each.partition("=") for each in values)}
+
+
+def test_ports_that_are_none_are_refused_and_the_others_registered(good: EtcdServer, tmp_path: Path) -> None:
+    """Ranges are expanded. What is hidden by SERVICE_IGNORE is not refused."""
+    odd = ("0/tcp", "http/tcp", "70000/tcp", "9000-8000/tcp", "9000-9100/udp", "81/dccp")
+    hidden = {"Config.Env": ["SERVICE_80_NAME=shown", "SERVICE_IGNORE=true", "SERVICE_80_IGNORE="]}
+    engine = engine_of(
+        answers("odd", 1, inspect=exposing("80/TCP", "8000-8001/tcp", "8001-8002/tcp", *odd)),
+        answers("hidden", 2, inspect=exposing("80/tcp", *odd) | hidden),
+        answers("long", 3, inspect=exposing("80/tcp", "9000-9099/tcp") | {"Config.Labels": {"SERVICE_80_NAME": "x"}}),
+        answers(
+            "bridge", 4, ports=WEB, inspect={"Config.ExposedPorts": {"80/tcp": {}, "http/tcp": {}, "81-99/tcp": {}}}
+        ),
+        answers("published", 5, ports={"80/tcp": 8301, "0/tcp": 32768}),
+    )
+    with serving(engine, tmp_path) as url:
+        done = run_once(url, "reconcile", *FLAGS, f"etcd://{good.endpoint}/services")
+    assert done.returncode == 0, done.stderr
+    assert refused(done.stdout) == {*(f"odd {port} bad-port" for port in odd), "published 0/tcp bad-port"}
+    assert good.keys("/services") == services(
+        [
+            *(f"app-{number}/core-01:odd:{number}=192.0.2.10:{number}" for number in (80, 8000, 8001, 8002)),
+            "shown/core-01:hidden:80=192.0.2.10:80",
+            "x/core-01:long:80=192.0.2.10:80",
+            *(f"app-{number}/core-01:long:{number}=192.0.2.10:{number}" for number in range(9000, 9100)),
+            "app/core-01:bridge:80=192.0.2.10:8300",
+            "app-80/core-01:published:80=192.0.2.10:8301",
+        ]
+    )
+
+
+def test_a_container_that_is_not_understood_keeps_its_keys_and_the_others_are_registered(
+    good: EtcdServer, tmp_path: Path
+) -> None:
+    """What is not understood may hide a SERVICE_IGNORE. Null is an empty list or mapping, and a time only sorts."""
+    not_understood: dict[str, dict[str, object]] = {
+        "env-mapping": {"Config.Env": {"SERVICE_IGNORE": "true"}},
+        "env-line": {"Config.Env": ["PATH=/bin", 5]},
+        "label-list": {"Config.Labels": ["SERVICE_IGNORE=true"]},
+        "no-state": {"State": None},
+        "port-list": {"NetworkSettings.Ports": ["80/tcp"]},
+        "mode": {"HostConfig.NetworkMode": 5},
+    }
+    understood: dict[str, dict[str, object]] = {
+        "nulls": {"Config.Env": None, "Config.Labels": None, "Config.ExposedPorts": None, "State.Health": None},
+        "no-time": {"Created": None},
+        "number-for-time": {"Created": 1767225600},
+        "zone": {"Created": "2026-01-01 01:00:00.5 +0100 CET m=+0.01"},
+        "network-null": {"NetworkSettings.Networks": {"bridge": None}},
+    }
+    every = {**not_understood, **understood}
+    engine = engine_of(
+        *(answers(name, 10 + number, ports=WEB, inspect=every[name]) for number, name in enumerate(every)),
+        answers("no-list", 40, ports=WEB, listed={"Names": None, "Ports": None}),
+        answers("dead", 41, ports=WEB, inspect={"Name": None, "State.Status": "dead"}, listed={"Names": None}),
+    )
+    for name in not_understood:
+        good.put(f"/services/app/core-01:{name}:80", "192.0.2.99:1")
+    with serving(engine, tmp_path) as url:
+        done = run_once(url, "reconcile", *FLAGS, f"etcd://{good.endpoint}/services")
+    assert done.returncode == 0, done.stderr
+    assert good.keys("/services") == services(
+        [
+            *(f"app/core-01:{name}:80=192.0.2.99:1" for name in not_understood),
+            *(f"app/core-01:{name}:80=192.0.2.10:8300" for name in (*understood, "no-list")),
+        ]
+    )
