@@ -55,6 +55,25 @@ def test_ports_that_are_none_are_refused_and_the_others_registered(good: EtcdSer
     )
 
 
+def test_variables_and_labels_speak_for_ranges_of_ports(good: EtcdServer, tmp_path: Path) -> None:
+    """The nearest one counts. A range that is too long to be registered can be hidden."""
+    every = ("80/tcp", "5060/udp", "10000-10003/udp", "10100-20000/udp")
+    env = ["SERVICE_10000-20000_IGNORE=true", "SERVICE_10002_IGNORE=", "SERVICE_80-8080_NAME=low"]
+    labels = {"SERVICE_5000-6000_UDP_NAME": "sip", "SERVICE_5000-6000_TCP_NAME": "other", "SERVICE_90-80_NAME": "none"}
+    engine = engine_of(answers("sip", 1, inspect=exposing(*every) | {"Config.Env": env, "Config.Labels": labels}))
+    with serving(engine, tmp_path) as url:
+        done = run_once(url, "reconcile", *FLAGS, f"etcd://{good.endpoint}/services")
+    assert done.returncode == 0, done.stderr
+    assert refused(done.stdout) == set()
+    assert good.keys("/services") == services(
+        [
+            "low/core-01:sip:80=192.0.2.10:80",
+            "sip/core-01:sip:5060:udp=192.0.2.10:5060",
+            "app-10002/core-01:sip:10002:udp=192.0.2.10:10002",
+        ]
+    )
+
+
 def test_a_container_that_is_not_understood_keeps_its_keys_and_the_others_are_registered(
     good: EtcdServer, tmp_path: Path
 ) -> None:

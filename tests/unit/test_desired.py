@@ -295,6 +295,27 @@ def test_an_exposed_range_does_not_count_where_its_ports_could_be_published_and_
     assert refused_ports(internal) == [("web", "http/tcp", "bad-port")]
 
 
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("SERVICE_NAME=rtp", ["rtp-80", "rtp-8000", "rtp-8001"]),
+        ("SERVICE_8000-8001_NAME=rtp", ["nginx-80", "rtp", "rtp"]),
+        ("SERVICE_8001-8001_NAME=rtp", ["nginx-80", "nginx-8000", "rtp"]),
+    ],
+)
+def test_a_name_for_a_range_has_no_suffix(name: str, names: list[str]) -> None:
+    """The ports of the range are entries of one service, and their ids differ."""
+    result = desired_state(container(expose=("80/tcp", "8000-8001/tcp"), network_mode="host", env=(name,)))
+    assert [entry.name for entry in result.entries] == names
+
+
+def test_a_range_of_ports_can_be_hidden() -> None:
+    """The other ports are registered under the names that they have beside the hidden ones."""
+    ports = container(expose=("80/tcp", "10000-10050/udp", "10051-20000/udp"), network_mode="host")
+    result = desired_state(evolve(ports, labels={"SERVICE_10000-20000_IGNORE": "true"}))
+    assert (names_and_ids(result), result.refusals) == (["nginx-80/core-01:web:80"], ())
+
+
 def test_a_network_can_be_named_for_one_port() -> None:
     """SERVICE_<port>_NETWORK applies to that port only. A network that the container is not on is refused for that port
     only."""
