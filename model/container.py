@@ -21,7 +21,7 @@ SERVING = frozenset({"running", "paused"})
 #: How the engine says that a container has no HEALTHCHECK.
 NO_HEALTHCHECK = frozenset({"", "none"})
 
-#: The protocols of ports.
+#: The protocols of ports, in the order in which the ports of one number are sorted.
 PROTOCOLS = ("tcp", "udp", "sctp")
 
 #: The most ports of one exposed range that are registered.
@@ -46,7 +46,7 @@ class MalformedPort(ValueError):
     """A text is no port. The message says what is wrong, as the end of a sentence that begins with the port."""
 
 
-@frozen(order=True)
+@frozen
 class PortId:
     """A container's port: number and protocol, as in ``80/tcp``."""
 
@@ -71,7 +71,7 @@ class PortId:
         return f"{self.number}/{self.protocol}"
 
 
-@frozen(order=True)
+@frozen
 class BadPort:
     """An exposed or published port that cannot be registered: no port number, or a range that is too long."""
 
@@ -327,9 +327,11 @@ def _exposed(texts: Iterable[str]) -> tuple[ContainerPort, ...]:
     return tuple(sorted({port for text in texts for port in ports_in(text)}, key=port_order))
 
 
-def port_order(port: ContainerPort) -> tuple[bool, int, str]:
-    """Return a sort key: by number and protocol, the bad ports last."""
-    return isinstance(port, BadPort), port.number, port.protocol if isinstance(port, PortId) else port.text
+def port_order(port: ContainerPort) -> tuple[bool, int, int, str]:
+    """Return a sort key: by number and protocol, tcp first, and the bad ports last."""
+    if isinstance(port, BadPort):
+        return True, 0, 0, port.text
+    return False, port.number, PROTOCOLS.index(port.protocol), ""
 
 
 def _published(texts: Mapping[str, Any], exposed: Iterable[ContainerPort]) -> dict[ContainerPort, tuple[Binding, ...]]:

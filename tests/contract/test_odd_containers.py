@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from tests.support.agent import run_once
 from tests.support.cases import serving
 from tests.support.etcd_server import EtcdServer
@@ -53,6 +55,40 @@ def test_ports_that_are_none_are_refused_and_the_others_registered(good: EtcdSer
             "app-80/core-01:published:80=192.0.2.10:8301",
         ]
     )
+
+
+@pytest.mark.parametrize("scheme", ["etcd", "etcd3", "skydns2"])
+def test_sctp_leaves_the_key_of_tcp_alone(scheme: str, good: EtcdServer, tmp_path: Path) -> None:
+    """A key that an sctp port had under the id of tcp is removed, and one pass is enough. The agent of another host
+    leaves the new keys alone."""
+    engine = engine_of(
+        answers("both", 1, ports={"80/tcp": 8001, "80/sctp": 8002}),
+        answers("alone", 2, ports={"80/sctp": 8003}),
+        answers("twice", 3, ports={"80/tcp": 8004, "80/sctp": 8005}, inspect={"Config.Env": ["SERVICE_ID=one"]}),
+    )
+    uri = f"{scheme}://{good.endpoint}/{'services.local' if scheme == 'skydns2' else 'services'}"
+    before = engine_of(answers("alone", 2, ports={"80/tcp": 8003}))
+    for recorded, hostname in ((before, "core-01"), (engine, "core-01"), (engine_of(), "core-02")):
+        with serving(recorded, tmp_path) as url:
+            done = run_once(url, "reconcile", "-ip", "192.0.2.10", "--hostname", hostname, uri)
+        assert done.returncode == 0, done.stderr
+        if recorded is engine:
+            first = done.stdout
+    assert first.count("(new)") == 4
+    assert first.count("(orphan)") == 1
+    assert refused(first) == {"twice 80/sctp duplicate"}
+    with serving(engine, tmp_path) as url:
+        again = run_once(url, "reconcile", "-ip", "192.0.2.10", "--hostname", "core-01", uri)
+    assert "0 to create, 0 to update, 0 to delete, 4 in sync, 1 refused" in again.stdout
+    if scheme == "etcd":
+        assert good.keys("/services") == services(
+            [
+                "app-80/core-01:both:80=192.0.2.10:8001",
+                "app-80/core-01:both:80:sctp=192.0.2.10:8002",
+                "app/core-01:alone:80:sctp=192.0.2.10:8003",
+                "app-80/one=192.0.2.10:8004",
+            ]
+        )
 
 
 def test_variables_and_labels_speak_for_ranges_of_ports(good: EtcdServer, tmp_path: Path) -> None:

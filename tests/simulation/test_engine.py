@@ -20,7 +20,7 @@ from controller.errors import EngineUnavailable
 from controller.host_port import HostPort
 from controller.source.docker import Asking, Engine
 from controller.source.questions import BACKOFF
-from model.container import Binding, Container, PortId
+from model.container import Binding, Container, PortId, port_order
 from model.listing import shown_in_list
 from model.snapshot import EngineIdentity
 from tests.simulation.engine import Answer, Event, NoAnswer, OperationRefused, SimulatedEngine, connect_simulated
@@ -94,7 +94,7 @@ def as_read(truth: ContainerTruth) -> Container:
         exit_code=truth.exit_code,
         env=truth.env,
         labels=truth.labels,
-        exposed=tuple(sorted(map(PortId.parse, truth.exposed))),
+        exposed=tuple(sorted(map(PortId.parse, truth.exposed), key=port_order)),
         published={
             PortId.parse(port): tuple(Binding(each.host_ip, each.host_port) for each in bindings)
             for port, bindings in truth.published.items()

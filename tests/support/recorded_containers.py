@@ -46,7 +46,12 @@ def answers(
     for path, value in (inspect or {}).items():
         document = with_value(document, path, value)
     shown = [
-        {"IP": "0.0.0.0", "PrivatePort": int(port.partition("/")[0]), "PublicPort": host_port, "Type": port[-3:]}
+        {
+            "IP": "0.0.0.0",
+            "PrivatePort": int(port.partition("/")[0]),
+            "PublicPort": host_port,
+            "Type": port.partition("/")[2],
+        }
         for port, host_port in (ports or {}).items()
     ]
     line = {

@@ -253,6 +253,33 @@ def test_tcp_and_udp_on_one_port_number_can_have_different_names() -> None:
     assert all(not each.attributes for each in result.entries)
 
 
+@pytest.mark.parametrize("others", [(), ("80/tcp",), ("80/tcp", "80/udp")])
+def test_sctp_has_an_id_of_its_own_whatever_else_the_container_has(others: tuple[str, ...]) -> None:
+    """tcp keeps the id that registrator gives it. The other protocols do not change the ids of each other."""
+    ports = ("80/sctp", *others)
+    result = desired_state(container(publish={each: f"0.0.0.0:{8000 + at}" for at, each in enumerate(ports)}))
+    ids = {"80/tcp": "core-01:web:80", "80/udp": "core-01:web:80:udp", "80/sctp": "core-01:web:80:sctp"}
+    assert {str(each.container_port): each.id for each in result.entries} == {each: ids[each] for each in ports}
+    assert {each.id: each.port for each in result.entries}["core-01:web:80:sctp"] == 8000
+    assert result.refusals == ()
+
+
+def test_of_a_port_by_two_protocols_with_one_id_tcp_has_the_entry() -> None:
+    """sctp takes no key from tcp under a custom id either."""
+    ports = {"80/sctp": "0.0.0.0:1", "80/tcp": "0.0.0.0:2"}
+    result = desired_state(container(publish=ports, env=("SERVICE_ID=x",)))
+    assert addresses_by_id(result) == {"x": "172.17.8.101:2"}
+    assert refused_ports(result) == [("web", "80/sctp", "duplicate")]
+
+
+def test_a_further_binding_of_an_sctp_port_has_an_id_of_this_host() -> None:
+    """The suffix stands behind the protocol."""
+    web = container(publish={"80/sctp": "0.0.0.0:8080 0.0.0.0:8081"})
+    ids = [each.id for each in desired_state(web, under=ALL_BINDINGS).entries]
+    assert ids == ["core-01:web:80:sctp", "core-01:web:80:sctp:8081"]
+    assert all(DefaultId.parse(each) for each in ids)
+
+
 # Ports that are none.
 
 ODD_PORTS = ("http/tcp", "0/udp", "70000/tcp", "9000-8000/tcp", "8000-8100/tcp", "81/dccp")

@@ -81,6 +81,8 @@ def test_the_table_decides_whether_a_key_is_ours(
     [
         (OURS, True),
         (f"{OURS}:udp", True),
+        (f"{OURS}:sctp", True),
+        (f"{OURS}:dccp", False),
         ("/services/a/b/core-01:web:80", True),
         (THEIRS, False),
         (CUSTOM, False),

@@ -339,9 +339,19 @@ REASON_AND_DETAIL = ("refused", REFUSED.detail)
         ([OTHER_PORT], None),
         ([OTHER_CONTAINER], None),
         ([evolve(REFUSED, port=PortId(80, "udp"))], None),
+        ([evolve(REFUSED, port=PortId(80, "sctp"))], None),
         ([evolve(REFUSED, port=BadPort("80-9000/tcp", "is a range of 8921 ports"))], None),
     ],
-    ids=["the port", "among others", "a container of that name", "another port", "another container", "udp", "bad"],
+    ids=[
+        "the port",
+        "among others",
+        "a container of that name",
+        "another port",
+        "another container",
+        "udp",
+        "sctp",
+        "bad",
+    ],
 )
 def test_the_key_of_a_port_that_is_refused_is_deleted_for_that_reason(
     known: dict[str, Known], refusals: list[Refusal], expected: tuple[str, str] | None
@@ -353,7 +363,9 @@ def test_the_key_of_a_port_that_is_refused_is_deleted_for_that_reason(
 
 
 @pytest.mark.parametrize("serves", [False, True], ids=["no entries", "an entry"])
-@pytest.mark.parametrize(("key", "ours"), [("80:8081", True), ("80:10.0.0.2-8081", True), ("80:udp:8081", False)])
+@pytest.mark.parametrize(
+    ("key", "ours"), [("80:8081", True), ("80:10.0.0.2-8081", True), ("80:udp:8081", False), ("80:sctp", False)]
+)
 def test_each_key_of_a_port_with_several_bindings_is_deleted_for_that_reason(
     key: str, ours: bool, serves: bool
 ) -> None:
@@ -493,7 +505,7 @@ def test_keys_above_and_below_an_entry_exclude_it_only_where_there_are_directori
 # The laws, over arbitrary states of host and registry: keys of every owner, our owner record, and another host's.
 
 NAMES = st.sampled_from(["nginx", "db", "team/db"])
-IDS = st.sampled_from([f"core-01:{name}:{port}" for name in ("a", "b") for port in (80, "53:udp")])
+IDS = st.sampled_from([f"core-01:{name}:{port}" for name in ("a", "b") for port in (80, "53:udp", "80:sctp")])
 CUSTOM_IDS = st.sampled_from(["redis-1", "core-01:odd"])
 FOREIGN_IDS = st.sampled_from(["core-02:a:80", "core-011:a:80", "manual", "x"])
 VALUES = st.sampled_from([f"{HOST_IP}:1", f"{HOST_IP}:2", "10.0.0.1:80", "", "rubbish"])

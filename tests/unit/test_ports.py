@@ -22,6 +22,12 @@ SEVERAL = "192.0.2.7:8082 0.0.0.0:8081 :::8081 ::1:8081 0.0.0.0:8080 :::8080"
     ("given", "internal", "expected"),
     [
         pytest.param(container(publish=MAPPED), False, ["53/udp", "80/tcp"], id="published"),
+        pytest.param(
+            container(publish=dict.fromkeys(("80/sctp", "80/udp", "80/tcp", "9/sctp"), "0.0.0.0:8000")),
+            False,
+            ["9/sctp", "80/tcp", "80/udp", "80/sctp"],
+            id="protocols",
+        ),
         pytest.param(container(publish=MAPPED), True, ["53/udp", "80/tcp", "443/tcp"], id="internal"),
         pytest.param(container(expose=("80/tcp",)), False, [], id="bridge-unmapped"),
         pytest.param(container(expose=("80/tcp",)), True, ["80/tcp"], id="bridge-unmapped-internal"),
