@@ -18,6 +18,9 @@ from model.keys import quoted
 #: the engine reports such a container as running, but with no ports.
 SERVING = frozenset({"running", "paused"})
 
+#: The label that compose gives to a container of ``docker compose run``, with the value ``True``.
+ONE_OFF_LABEL = "com.docker.compose.oneoff"
+
 #: How the engine says that a container has no HEALTHCHECK.
 NO_HEALTHCHECK = frozenset({"", "none"})
 
@@ -207,6 +210,11 @@ class Container:
         """Whether its HEALTHCHECK says so, or it has none. When a container is paused, the engine sets it to
         unhealthy."""
         return self.health == "healthy" or self.health in NO_HEALTHCHECK
+
+    @property
+    def one_off(self) -> bool:
+        """Whether compose started it for a single command. It is not one of the containers of its service."""
+        return self.labels.get(ONE_OFF_LABEL, "").strip().lower() == "true"
 
     @property
     def joined(self) -> str:

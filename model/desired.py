@@ -26,6 +26,7 @@ class ExclusionReason(DescribedEnum):
 
     UNHEALTHY = "unhealthy", "The container's HEALTHCHECK does not say healthy, and --health healthy is given."
     FILTERED = "filtered", "The filters of --filter do not select the container."
+    ONE_OFF = "one-off", "The container was started by docker compose run, and --one-offs is not given."
 
 
 @frozen
@@ -72,6 +73,7 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
     ================================================  =======================================
     the engine would not describe it                  held
     not selected by ``--filter``                      none; its registered entries are deleted
+    a one-off of compose, without ``--one-offs``      none; its registered entries are deleted
     failed, with ``-deregister on-success``           held
     not healthy, with ``--health healthy``            none; its registered entries are deleted
     joins the network of one that is not described    held
@@ -110,15 +112,23 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
 
 
 def _exclusion(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
+    if why := _lasting_exclusion(container, snapshot, rules):
+        return why
+    return None if rules.health.admits(container) else ExclusionReason.UNHEALTHY
+
+
+def _lasting_exclusion(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
+    """Return why a container is to have no entries, whether it runs, has failed, or is healthy."""
     if not snapshot.selects(container):
         return ExclusionReason.FILTERED
-    return None if rules.health.admits(container) else ExclusionReason.UNHEALTHY
+    return ExclusionReason.ONE_OFF if container.one_off and not rules.one_offs else None
 
 
 def _held(snapshot: Snapshot, rules: Rules) -> frozenset[ContainerRef]:
     unknown = {each.ref.id for each in snapshot.unknown}
-    described = (each.ref for each in snapshot.containers if snapshot.selects(each) and _is_held(each, unknown, rules))
-    return frozenset([*(each.ref for each in snapshot.unknown), *described])
+    admitted = (each for each in snapshot.containers if not _lasting_exclusion(each, snapshot, rules))
+    held = (each.ref for each in admitted if _is_held(each, unknown, rules))
+    return frozenset([*(each.ref for each in snapshot.unknown), *held])
 
 
 def _is_held(container: Container, unknown: Collection[str], rules: Rules) -> bool:

@@ -43,6 +43,7 @@ class Reason(DescribedEnum):
     ORPHAN = "orphan", "The key is this host's, no desired entry has it, and this agent never found it in order."
     UNHEALTHY = "unhealthy", "The container runs and is excluded by --health healthy."
     FILTERED = "filtered", "The container runs and is excluded by --filter."
+    ONE_OFF = "one-off", "The container runs and is excluded as a one-off of compose."
     REFUSED = "refused", "The container runs, and the port that the key was written for is refused."
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
@@ -59,6 +60,7 @@ DRIFT = (Reason.MISSING, Reason.OVERWRITTEN, Reason.ORPHAN)
 REASON_OF_EXCLUSION = {
     ExclusionReason.UNHEALTHY: Reason.UNHEALTHY,
     ExclusionReason.FILTERED: Reason.FILTERED,
+    ExclusionReason.ONE_OFF: Reason.ONE_OFF,
 }
 
 
@@ -152,7 +154,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
                 prefix
     unaddressed the same port    we                          held
     no entry    present          we, container held          held
-    no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``)
+    no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``, ``one-off``)
     no entry    present          we, port refused            delete (``refused``)
     no entry    present          we                          delete (``gone`` if known; ``orphan``)
     no entry    present          cannot be shown to be ours  nothing, ever

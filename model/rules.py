@@ -66,3 +66,5 @@ class Rules:
     health: HealthRule = HealthRule.ANY
     #: Whether every published binding of a port has an entry, and not only the first (``--all-bindings``).
     all_bindings: bool = False
+    #: Whether the one-off containers of compose may have entries (``--one-offs``).
+    one_offs: bool = False

@@ -219,6 +219,9 @@ SWITCHES = (
         new=True,
     ),
     Switch("all-bindings", "Register an entry for each published binding of a port, not only for the first.", new=True),
+    Switch(
+        "one-offs", "Register the containers of docker compose run, too. By default they have no entries.", new=True
+    ),
 )
 
 #: The environment variables that may hold the password for etcd. The first one that is set is used.

@@ -104,6 +104,7 @@ class Settings:
             "deregister": _unless_default(rules.deregister, Deregister.ALWAYS),
             "health": _unless_default(rules.health, HealthRule.ANY),
             "all-bindings": _switch_text(rules.all_bindings),
+            "one-offs": _switch_text(rules.one_offs),
             "filter": " ".join(sorted(f"{name}={value}" for name, value in self.filters)),
             "ttl": str(self.lifetime.ttl or ""),
             "value-format": _unless_default(self.value_format, ValueFormat.HOSTPORT),
@@ -193,6 +194,7 @@ def _rules(parser: _SettingsParser) -> Rules:
         deregister=parser.get("deregister", converters.deregister, Deregister.ALWAYS),
         health=parser.get("health", converters.health, HealthRule.ANY),
         all_bindings=bool(raw["all-bindings"]),
+        one_offs=bool(raw["one-offs"]),
     )
 
 

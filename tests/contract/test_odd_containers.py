@@ -57,6 +57,27 @@ def test_ports_that_are_none_are_refused_and_the_others_registered(good: EtcdSer
     )
 
 
+def test_one_off_containers_of_compose_have_no_keys(good: EtcdServer, tmp_path: Path) -> None:
+    """A one-off does not have its service's key under a SERVICE_ID, though it is the older container. What an earlier
+    version registered for it is removed with the reason. With --one-offs it is a container like any other."""
+    labels = {"com.docker.compose.oneoff": "True", "com.docker.compose.service": "web"}
+    engine = engine_of(
+        answers("once", 1, ports={"80/tcp": 8001}, inspect={"Config.Labels": labels}),
+        answers("shell", 2, ports={"80/tcp": 8002}, inspect={"Config.Labels": {**labels, "SERVICE_ID": "web"}}),
+        answers(
+            "web", 3, ports=WEB, inspect={"Config.Labels": {"com.docker.compose.oneoff": "False", "SERVICE_ID": "web"}}
+        ),
+    )
+    good.put("/services/app/core-01:once:80", "192.0.2.10:8001")
+    uri = f"etcd://{good.endpoint}/services"
+    with serving(engine, tmp_path) as url:
+        done = run_once(url, "reconcile", *FLAGS, uri)
+        assert good.keys("/services") == services(["app/web=192.0.2.10:8300"])
+        assert "- /services/app/core-01:once:80  192.0.2.10:8001  (one-off)" in done.stdout
+        asked = run_once(url, "reconcile", "--one-offs", "--dry-run", *FLAGS, uri)
+    assert "+ /services/app/core-01:once:80  192.0.2.10:8001  (new)" in asked.stdout
+
+
 @pytest.mark.parametrize("scheme", ["etcd", "etcd3", "skydns2"])
 def test_sctp_leaves_the_key_of_tcp_alone(scheme: str, good: EtcdServer, tmp_path: Path) -> None:
     """A key that an sctp port had under the id of tcp is removed, and one pass is enough. The agent of another host

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import permutations
 from random import Random
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -163,6 +164,46 @@ def test_a_selected_container_can_have_the_address_of_one_that_is_not_selected()
     holder = container("net", publish=WEB, network_mode="back", address="", networks={"back": "172.31.0.7"})
     side = container("side", expose=("9000/tcp",), network_mode="container:id-net", address="", networks={})
     assert addresses_by_id(desired_state(holder, side, selected={"side"})) == {"core-01:side:9000": "172.31.0.7:9000"}
+
+
+def one_off(name: str, **more: Any) -> Container:
+    """Make a container as ``docker compose run`` starts it."""
+    return container(name, publish=WEB, labels={"com.docker.compose.oneoff": "True"}, **more)
+
+
+@pytest.mark.parametrize(
+    ("value", "excluded"),
+    [("True", True), ("true", True), ("TRUE", True), (" true ", True), ("False", False), ("", False), ("1", False)],
+)
+def test_a_one_off_of_compose_has_entries_only_where_the_operator_asks(value: str, excluded: bool) -> None:
+    """Compose gives every container the label, with False where the container belongs to its service."""
+    web = evolve(one_off("web"), labels={"com.docker.compose.oneoff": value})
+    expected = {ref("web"): ExclusionReason.ONE_OFF} if excluded else {}
+    assert desired_state(web).excluded == expected
+    assert registered_containers(desired_state(web)) == (set() if excluded else {"web"})
+    assert registered_containers(desired_state(web, under=evolve(rules(), one_offs=True))) == {"web"}
+
+
+def test_a_one_off_takes_no_id_from_its_service_and_gives_others_its_network() -> None:
+    """This is so although it may be older than the container of the service that runs now."""
+    env = ("SERVICE_ID=x",)
+    service = container("service", publish={"80/tcp": "0.0.0.0:8001"}, env=env, created="2026-02-01")
+    side = container("side", expose=("80/tcp",), network_mode="container:id-once")
+    result = desired_state(one_off("once", env=env), service, side, under=rules(internal=True))
+    assert {each.container.name: each.address for each in result.entries} == {
+        "service": "172.17.0.2",
+        "side": "172.17.0.2",
+    }
+
+
+def test_a_one_off_that_failed_or_joins_an_unknown_network_is_not_held() -> None:
+    """A filter that does not select it is the reason that counts."""
+    under = evolve(rules(), deregister=Deregister.ON_SUCCESS)
+    failed = one_off("failed", status="exited", exit_code=3)
+    joined = one_off("joined", network_mode="container:id-net")
+    assert desired_state(failed, joined, under=under, unknown=("net",)).held == {ref("net")}
+    assert desired_state(failed, under=evolve(under, one_offs=True)).held == {ref("failed")}
+    assert desired_state(one_off("web"), selected=set()).excluded == {ref("web"): ExclusionReason.FILTERED}
 
 
 def test_an_unknown_container_and_those_that_join_its_network_are_held() -> None:

@@ -278,6 +278,7 @@ def test_the_reasons_are_a_closed_list() -> None:
         "orphan",
         "unhealthy",
         "filtered",
+        "one-off",
         "refused",
         "ttl-due",
         "ttl-unwanted",
