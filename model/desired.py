@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Self
 
 from attrs import evolve, field, frozen
 
@@ -14,6 +15,7 @@ from model.frozen import frozen_dict
 from model.keys import ancestors, key_part_problem, quoted
 from model.layout import Layout
 from model.metadata import Metadata, metadata_for, split_tags
+from model.ownership import Holding
 from model.ports import ServicePort, bad_ports, service_ports
 from model.record import claim_size
 from model.refusal import Refusal, RefusalReason, RefusedPort
@@ -63,7 +65,11 @@ class Desired:
         return bool(self.unaddressed) and not self.by_key
 
 
-def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
+#: What is known of the holders of keys where nobody claims any.
+NO_HOLDINGS: Mapping[str, Holding] = frozen_dict({})
+
+
+def desired(snapshot: Snapshot, rules: Rules, layout: Layout, holdings: Mapping[str, Holding] = NO_HOLDINGS) -> Desired:
     """Return what this host should have registered. The order of the snapshot does not matter.
 
     The first row that is true of a container decides:
@@ -84,26 +90,36 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
 
     A container that is starting is not healthy, and one without a HEALTHCHECK is healthy.
 
-    Each service port is decided by itself, checked against the layout, and then added to the entries of the older
-    containers if it excludes none of them and the owner record has room for it.
+    Each service port is decided by itself and checked against the layout. Then the entries are collected, and one that
+    an earlier one excludes, or for which the owner record has no room, is refused. First come those that have their key
+    now, as ``holdings`` tells. So a container that runs and has a key keeps it, whatever its time of creation, which
+    depends on the host's clock. The others follow, those of the older container first.
     """
     held = _held(snapshot, rules)
     running = {each.id: each for each in snapshot.containers if each.serving}
     excluded = {each.ref: why for each in running.values() if (why := _exclusion(each, snapshot, rules))}
     book = AddressBook.of(rules.address, running)
-    entries, refusals = _Entries(layout, book.host_address_problem), []
+    candidates: list[_Candidate] = []
+    refusals: dict[int, Refusal] = {}
     for container in sorted(running.values(), key=lambda each: each.age):
         if container.ref in held or container.ref in excluded:
             continue
         for port, decision in _decisions(container, rules, book):
+            place = len(candidates) + len(refusals)
             try:
-                entries.add(decision)
+                candidates.append(_Candidate.of(place, decision, layout))
             except RefusedPort as refused:
-                refusals.append(refused.of(container.ref, port))
+                refusals[place] = refused.of(container.ref, port)
+    entries = _Entries(layout, book.host_address_problem, _unreadable_holders(snapshot, holdings))
+    for each in _holders_first(candidates, holdings):
+        try:
+            entries.add(each)
+        except RefusedPort as refused:
+            refusals[each.place] = refused.of(each.entry.container, each.entry.container_port)
     unaddressed = entries.unaddressed()
     return Desired(
         by_key=entries.by_key(),
-        refusals=tuple(dict.fromkeys(refusals)),
+        refusals=tuple(dict.fromkeys(refusals[place] for place in sorted(refusals))),
         held=held,
         excluded=excluded,
         unaddressed=unaddressed,
@@ -276,6 +292,47 @@ def _check_name_and_id(name: str, entry_id: str, service: _Service, owner: str) 
 
 # Deciding which entries can be had together.
 
+
+@frozen
+class _Candidate:
+    """An entry that the layout can hold, and that is refused only for the sake of other entries."""
+
+    #: Its place among all service ports, those of the older container first.
+    place: int
+    entry: Entry
+    key: str
+    value: str
+
+    @classmethod
+    def of(cls, place: int, decision: Entry | RefusedPort, layout: Layout) -> Self:
+        """Make the candidate. Raises RefusedPort for a port that was refused, or that the layout cannot hold."""
+        if isinstance(decision, RefusedPort):
+            raise decision
+        layout.check(decision)
+        return cls(place, decision, layout.key(decision), layout.value(decision))
+
+
+def _holders_first(candidates: Iterable[_Candidate], holdings: Mapping[str, Holding]) -> list[_Candidate]:
+    """Return the candidates in the order in which they are collected: those that have their key now, then the others.
+
+    The container whose value is in the registry has the key. If it is none of them, or several have that value, it is
+    the container that the owner record names.
+    """
+    holders: dict[str, str] = {key: each.container_id for key, each in holdings.items()}
+    with_value: dict[str, list[str]] = {}
+    for each in candidates:
+        if each.key in holdings and each.value == holdings[each.key].value:
+            with_value.setdefault(each.key, []).append(each.entry.container.id)
+    holders |= {key: ids[0] for key, ids in with_value.items() if holders[key] not in ids}
+    return sorted(candidates, key=lambda each: holders.get(each.key) != each.entry.container.id)
+
+
+def _unreadable_holders(snapshot: Snapshot, holdings: Mapping[str, Holding]) -> Mapping[str, ContainerRef]:
+    """Return the containers that the engine would not describe, by the keys that they have."""
+    unknown = {each.ref.id: each.ref for each in snapshot.unknown}
+    return {key: unknown[each.container_id] for key, each in holdings.items() if each.container_id in unknown}
+
+
 #: The bytes of the owner record that may be about desired entries under custom ids. etcd takes a megabyte and a half in
 #: a request, and the record also holds what is no longer desired and not yet removed.
 RECORD_ROOM = 500_000
@@ -284,9 +341,13 @@ RECORD_ROOM = 500_000
 class _Entries:
     """Collects the entries that can be registered together."""
 
-    def __init__(self, layout: Layout, host_address_problem: str) -> None:
+    def __init__(
+        self, layout: Layout, host_address_problem: str, unreadable_holders: Mapping[str, ContainerRef]
+    ) -> None:
         self._layout = layout
         self._host_address_problem = host_address_problem
+        #: The containers that the engine would not describe, by the keys that they have. These keys are held.
+        self._unreadable_holders = unreadable_holders
         self._by_key: dict[str, Entry] = {}
         #: Each directory that an entry lies in, with one such entry's key.
         self._directories: dict[str, str] = {}
@@ -301,27 +362,29 @@ class _Entries:
         """Return the entries that have no address by their keys."""
         return {key: entry for key, entry in self._by_key.items() if not entry.address}
 
-    def add(self, decision: Entry | RefusedPort) -> None:
-        """Add an entry. Raises RefusedPort for one that was refused already, that the layout cannot hold, that an
-        earlier entry excludes, or for which the owner record has no room. An entry without an address is added, so that
-        no younger container gets its key, and RefusedPort is raised for it all the same."""
-        if isinstance(decision, RefusedPort):
-            raise decision
-        self._layout.check(decision)
-        key = self._layout.key(decision)
+    def add(self, candidate: _Candidate) -> None:
+        """Add an entry. Raises RefusedPort for one that an earlier entry excludes, or for which the owner record has no
+        room. An entry without an address is added, so that no later one gets its key, and RefusedPort is raised for it
+        all the same."""
+        key, entry = candidate.key, candidate.entry
         self._check_place(key)
         size = 0 if DefaultId.parse(self._layout.id_of(key)) else claim_size(key)
         if size > self._record_room:
-            detail = f"the owner record has no room for the id {quoted(decision.id)}; use fewer SERVICE_IDs here"
+            detail = f"the owner record has no room for the id {quoted(entry.id)}; use fewer SERVICE_IDs here"
             raise RefusedPort(RefusalReason.BAD_ID, detail)
-        self._by_key[key] = decision
+        self._by_key[key] = entry
         self._directories |= dict.fromkeys(ancestors(key), key)
         self._record_room -= size
-        if not decision.address:
+        if not entry.address:
             raise RefusedPort(RefusalReason.NO_ADDRESS, self._host_address_problem)
 
     def _check_place(self, key: str) -> None:
-        """Raise RefusedPort if an earlier entry has this key, or if the key of one is a directory of the other."""
+        """Raise RefusedPort if an earlier entry has this key, or if the key of one is a directory of the other, or if
+        the key is held."""
+        if holder := self._unreadable_holders.get(key):
+            path = key.removeprefix(f"{self._layout.prefix}/")
+            detail = f"container {holder.name!r} has {path}, and the engine does not describe that container now"
+            raise RefusedPort(RefusalReason.DUPLICATE, detail)
         taken = next((each for each in (key, *ancestors(key)) if each in self._by_key), self._directories.get(key))
         if taken is None:
             return

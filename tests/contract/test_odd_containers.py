@@ -10,7 +10,7 @@ import pytest
 from tests.support.agent import run_once
 from tests.support.cases import serving
 from tests.support.etcd_server import EtcdServer
-from tests.support.recorded_containers import answers, engine_of, exposing
+from tests.support.recorded_containers import Json, answers, engine_of, exposing
 
 FLAGS = ("-ip", "192.0.2.10", "--hostname", "core-01", "--delete-guard", "0")
 
@@ -76,6 +76,31 @@ def test_one_off_containers_of_compose_have_no_keys(good: EtcdServer, tmp_path: 
         assert "- /services/app/core-01:once:80  192.0.2.10:8001  (one-off)" in done.stdout
         asked = run_once(url, "reconcile", "--one-offs", "--dry-run", *FLAGS, uri)
     assert "+ /services/app/core-01:once:80  192.0.2.10:8001  (new)" in asked.stdout
+
+
+@pytest.mark.parametrize("scheme", ["etcd", "etcd3"])
+def test_a_newcomer_that_seems_to_be_older_takes_no_key_from_a_running_container(
+    scheme: str, good: EtcdServer, tmp_path: Path
+) -> None:
+    """A clock that was set back makes the newcomer the older one. Each run is another agent, so that only etcd tells
+    who has the key. When the container that has it stops, the other one gets the key and keeps it."""
+    metadata = {"Config.Env": ["SERVICE_ID=one", "SERVICE_NAME=db"]}
+    first = answers("first", 30, ports={"80/tcp": 8001}, inspect=metadata)
+    newcomer = answers("newcomer", 10, ports={"80/tcp": 8002}, inspect=metadata)
+    below = answers("below", 5, ports={"80/tcp": 8003}, inspect={"Config.Env": ["SERVICE_NAME=db/one"]})
+    uri = f"{scheme}://{good.endpoint}/services"
+    steps: tuple[tuple[list[tuple[Json, Json]], str, set[str]], ...] = (
+        ([first], "+ /services/db/one  192.0.2.10:8001  (new)", set()),
+        ([first, newcomer, below], "1 in sync", {"newcomer 80/tcp duplicate", "below 80/tcp duplicate"}),
+        ([newcomer], "~ /services/db/one  192.0.2.10:8001 -> 192.0.2.10:8002  (changed)", set()),
+        ([first, newcomer], "1 in sync", {"first 80/tcp duplicate"}),
+    )
+    for running, line, refusals in steps:
+        with serving(engine_of(*running), tmp_path) as url:
+            done = run_once(url, "reconcile", *FLAGS, uri)
+        assert line in done.stdout
+        assert "0 to delete" in done.stdout
+        assert refused(done.stdout) == refusals
 
 
 @pytest.mark.parametrize("scheme", ["etcd", "etcd3", "skydns2"])

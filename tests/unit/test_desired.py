@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.container import Container, ContainerRef
-from model.desired import RECORD_ROOM, Desired, ExclusionReason, desired
+from model.desired import NO_HOLDINGS, RECORD_ROOM, Desired, ExclusionReason, desired
 from model.entry import DefaultId
 from model.family import Family
 from model.layout import Layout, PlainLayout, ValueFormat
+from model.ownership import Holding
 from model.record import claim_size
 from model.refusal import RefusalReason
 from model.rules import AddressRules, Deregister, HealthRule, Rules
@@ -42,12 +43,14 @@ def desired_state(
     unknown: tuple[str, ...] = (),
     selected: set[str] | None = None,
     layout: Layout = PLAIN,
+    holdings: Mapping[str, Holding] = NO_HOLDINGS,
 ) -> Desired:
     """Return the desired state of these containers under these rules. ``unknown`` names containers that the engine
-    would not describe, ``selected`` those that --filter selects; None: there is no filter."""
+    would not describe, ``selected`` those that --filter selects; None: there is no filter. ``holdings`` tells who has
+    which key now."""
     not_described = tuple(UnknownContainer(ref(name), "timed out") for name in unknown)
     ids = None if selected is None else frozenset(f"id-{name}" for name in selected)
-    return desired(Snapshot(containers, not_described, ids), under or rules(), layout)
+    return desired(Snapshot(containers, not_described, ids), under or rules(), layout, holdings)
 
 
 def ref(name: str) -> ContainerRef:
@@ -707,6 +710,93 @@ def test_of_two_containers_with_one_id_the_older_one_has_the_entry() -> None:
         assert [entry.container.name for entry in result.entries] == ["old"]
         assert [(each.container.name, each.reason) for each in result.refusals] == [("young", RefusalReason.DUPLICATE)]
         assert "'old' already has nginx/x" in result.refusals[0].detail
+
+
+#: Two containers that want one key, and the values that they would give it. The newcomer's time of creation is the
+#: earlier one, as after a clock was set back.
+NEWCOMER = container_with_metadata("newcomer", 1, "NAME=db ID=x")
+HOLDER = evolve(
+    container_with_metadata("holder", 2, "NAME=db ID=x"),
+    published=container(publish={"80/tcp": "0.0.0.0:8001"}).published,
+)
+PUBLISHED = {"newcomer": "172.17.8.101:8000", "holder": "172.17.8.101:8001"}
+
+
+@pytest.mark.parametrize(
+    ("claimed_for", "value", "has_it"),
+    [
+        ("holder", PUBLISHED["holder"], "holder"),
+        ("holder", "", "holder"),
+        ("holder", "172.17.8.101:1", "holder"),
+        ("newcomer", PUBLISHED["newcomer"], "newcomer"),
+        ("newcomer", PUBLISHED["holder"], "holder"),
+        ("", PUBLISHED["holder"], "holder"),
+        ("gone", PUBLISHED["holder"], "holder"),
+        ("gone", "172.17.8.101:1", "newcomer"),
+        ("", "172.17.8.101:1", "newcomer"),
+    ],
+)
+def test_a_container_that_has_a_key_keeps_it_whatever_its_time_of_creation(
+    claimed_for: str, value: str, has_it: str
+) -> None:
+    """The value in the registry tells who has the key, and else the claim. Where neither is about one of the
+    containers, the older one gets it. The other one is refused."""
+    holdings = {"/services/db/x": Holding(f"id-{claimed_for}" if claimed_for else "", value)}
+    for containers in permutations((NEWCOMER, HOLDER)):
+        result = desired_state(*containers, holdings=holdings)
+        assert registered_containers(result) == {has_it}
+        (refusal,) = result.refusals
+        assert (refusal.reason, refusal.container.name != has_it) == (RefusalReason.DUPLICATE, True)
+
+
+@pytest.mark.parametrize(("claimed_for", "has_it"), [("holder", "holder"), ("gone", "newcomer"), ("", "newcomer")])
+def test_of_two_containers_with_the_value_in_the_registry_the_claimed_one_has_the_key(
+    claimed_for: str, has_it: str
+) -> None:
+    """This is so with a label of -useIpFromLabel. Without a claim for either, the older one has the key."""
+    twin = evolve(HOLDER, published=NEWCOMER.published)
+    result = desired_state(
+        NEWCOMER, twin, holdings={"/services/db/x": Holding(f"id-{claimed_for}", PUBLISHED["newcomer"])}
+    )
+    assert registered_containers(result) == {has_it}
+
+
+def test_a_newcomer_takes_neither_a_directory_nor_room_in_the_owner_record_from_a_holder() -> None:
+    """A key above or below the holder's is refused, too. Refusals keep their order, the older container's first."""
+    above = container_with_metadata("above", 0, "NAME=a ID=b")
+    below = container_with_metadata("below", 1, "NAME=a/b/c ID=d")
+    holder = container_with_metadata("holder", 2, "NAME=a/b ID=c")
+    result = desired_state(above, below, holder, holdings={"/services/a/b/c": Holding("id-holder", "")})
+    assert registered_containers(result) == {"holder"}
+    assert refused_ports(result) == [("above", "80/tcp", "duplicate"), ("below", "80/tcp", "duplicate")]
+    size = claim_size(f"/services/db/{'x' * 200}{0:04}")
+    crowd = [
+        container_with_metadata(f"c{number}", number % 60, f"NAME=db ID={'x' * 200}{number:04}")
+        for number in range(RECORD_ROOM // size + 1)
+    ]
+    last = max(crowd, key=lambda each: each.age)
+    key = f"/services/db/{last.env[1].removeprefix('SERVICE_ID=')}"
+    assert refused_ports(desired_state(*crowd)) == [(last.name, "80/tcp", "bad-id")]
+    assert last.name in registered_containers(desired_state(*crowd, holdings={key: Holding(last.id, "")}))
+
+
+def test_of_two_ports_of_a_holder_the_lower_one_has_the_entry() -> None:
+    """The value in the registry may be the other port's, as host ports change at a restart."""
+    ports = {"80/tcp": "0.0.0.0:8001", "81/tcp": "0.0.0.0:8000"}
+    web = container(publish=ports, env=("SERVICE_80_NAME=db", "SERVICE_81_NAME=db", "SERVICE_ID=x"))
+    result = desired_state(web, holdings={"/services/db/x": Holding("id-web", "172.17.8.101:8000")})
+    assert addresses_by_id(result) == {"x": "172.17.8.101:8001"}
+
+
+def test_the_key_of_a_container_that_the_engine_does_not_describe_is_not_for_others() -> None:
+    """The key is held, so no other container of the host gets it meanwhile."""
+    holdings = {"/services/db/x": Holding("id-hangs", "172.17.8.101:9")}
+    result = desired_state(NEWCOMER, unknown=("hangs",), holdings=holdings)
+    assert result.entries == ()
+    assert [each.detail for each in result.refusals] == [
+        "container 'hangs' has db/x, and the engine does not describe that container now"
+    ]
+    assert registered_containers(desired_state(NEWCOMER, holdings=holdings)) == {"newcomer"}
 
 
 def test_an_excluded_older_container_does_not_keep_an_id_from_a_younger_one() -> None:

@@ -120,6 +120,26 @@ def test_any_other_pass_adopts_no_key_that_the_record_does_not_claim(
 
 
 @pytest.mark.parametrize(
+    ("claims", "stored", "may_adopt", "expected"),
+    [
+        ({}, {CUSTOM: VALUE, OURS: VALUE}, False, {}),
+        ({}, {CUSTOM: VALUE, OURS: VALUE, THEIRS: VALUE}, True, {CUSTOM: ("", VALUE)}),
+        (our_claim(VALUE), {CUSTOM: VALUE, OURS: VALUE}, False, {CUSTOM: ("id-web", VALUE)}),
+        (our_claim(VALUE), {CUSTOM: "x:1"}, True, {CUSTOM: ("id-web", "x:1")}),
+        (our_claim(VALUE), {}, False, {CUSTOM: ("id-web", "")}),
+    ],
+    ids=["unclaimed", "unclaimed, and may adopt", "claimed", "overwritten", "absent"],
+)
+def test_the_claim_and_the_value_tell_which_container_has_a_key(
+    claims: Mapping[str, Claim], stored: Mapping[str, str], may_adopt: bool, expected: dict[str, tuple[str, str]]
+) -> None:
+    """A default id names its container itself."""
+    actual = Actual({key: Stored(key, value, 7) for key, value in stored.items()})
+    holdings = ownership_with(claims, may_adopt=may_adopt).holdings(actual)
+    assert {key: (each.container_id, each.value) for key, each in holdings.items()} == expected
+
+
+@pytest.mark.parametrize(
     ("key", "claims", "known", "expected"),
     [
         (OURS, {}, {}, ("", "web")),
