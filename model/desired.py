@@ -110,7 +110,7 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout, holdings: Mapping[
                 candidates.append(_Candidate.of(place, decision, layout))
             except RefusedPort as refused:
                 refusals[place] = refused.of(container.ref, port)
-    entries = _Entries(layout, book.host_address_problem, _unreadable_holders(snapshot, holdings))
+    entries = _Entries(layout, book.host_address_problem, _held_keys(held, snapshot, holdings))
     for each in _holders_first(candidates, holdings):
         try:
             entries.add(each)
@@ -327,10 +327,13 @@ def _holders_first(candidates: Iterable[_Candidate], holdings: Mapping[str, Hold
     return sorted(candidates, key=lambda each: holders.get(each.key) != each.entry.container.id)
 
 
-def _unreadable_holders(snapshot: Snapshot, holdings: Mapping[str, Holding]) -> Mapping[str, ContainerRef]:
-    """Return the containers that the engine would not describe, by the keys that they have."""
-    unknown = {each.ref.id: each.ref for each in snapshot.unknown}
-    return {key: unknown[each.container_id] for key, each in holdings.items() if each.container_id in unknown}
+def _held_keys(
+    held: Iterable[ContainerRef], snapshot: Snapshot, holdings: Mapping[str, Holding]
+) -> Mapping[str, ContainerRef]:
+    """Return the held containers by the keys that they have, without those that have ended."""
+    ended = {each.id for each in snapshot.containers if not each.serving}
+    by_id = {each.id: each for each in held if each.id not in ended}
+    return {key: by_id[each.container_id] for key, each in holdings.items() if each.container_id in by_id}
 
 
 #: The bytes of the owner record that may be about desired entries under custom ids. etcd takes a megabyte and a half in
@@ -341,13 +344,11 @@ RECORD_ROOM = 500_000
 class _Entries:
     """Collects the entries that can be registered together."""
 
-    def __init__(
-        self, layout: Layout, host_address_problem: str, unreadable_holders: Mapping[str, ContainerRef]
-    ) -> None:
+    def __init__(self, layout: Layout, host_address_problem: str, held: Mapping[str, ContainerRef]) -> None:
         self._layout = layout
         self._host_address_problem = host_address_problem
-        #: The containers that the engine would not describe, by the keys that they have. These keys are held.
-        self._unreadable_holders = unreadable_holders
+        #: The held containers by the keys that they have.
+        self._held = held
         self._by_key: dict[str, Entry] = {}
         #: Each directory that an entry lies in, with one such entry's key.
         self._directories: dict[str, str] = {}
@@ -381,9 +382,8 @@ class _Entries:
     def _check_place(self, key: str) -> None:
         """Raise RefusedPort if an earlier entry has this key, or if the key of one is a directory of the other, or if
         the key is held."""
-        if holder := self._unreadable_holders.get(key):
-            path = key.removeprefix(f"{self._layout.prefix}/")
-            detail = f"container {holder.name!r} has {path}, and the engine does not describe that container now"
+        if holder := self._held.get(key):
+            detail = f"container {holder.name!r} has {key.removeprefix(f'{self._layout.prefix}/')}, which is held"
             raise RefusedPort(RefusalReason.DUPLICATE, detail)
         taken = next((each for each in (key, *ancestors(key)) if each in self._by_key), self._directories.get(key))
         if taken is None:

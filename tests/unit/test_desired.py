@@ -788,15 +788,21 @@ def test_of_two_ports_of_a_holder_the_lower_one_has_the_entry() -> None:
     assert addresses_by_id(result) == {"x": "172.17.8.101:8001"}
 
 
-def test_the_key_of_a_container_that_the_engine_does_not_describe_is_not_for_others() -> None:
-    """The key is held, so no other container of the host gets it meanwhile."""
-    holdings = {"/services/db/x": Holding("id-hangs", "172.17.8.101:9")}
-    result = desired_state(NEWCOMER, unknown=("hangs",), holdings=holdings)
-    assert result.entries == ()
-    assert [each.detail for each in result.refusals] == [
-        "container 'hangs' has db/x, and the engine does not describe that container now"
-    ]
-    assert registered_containers(desired_state(NEWCOMER, holdings=holdings)) == {"newcomer"}
+def test_a_key_that_is_held_is_not_for_others() -> None:
+    """This is so while the engine does not describe the container that has the key, or that one's network. The key of a
+    container that failed goes to another container that wants it."""
+    holdings = {"/services/db/x": Holding("id-held", "172.17.8.101:9")}
+    under = evolve(rules(), deregister=Deregister.ON_SUCCESS)
+    joined = evolve(container("held", network_mode="container:id-net"), env=NEWCOMER.env)
+    for result in (
+        desired_state(NEWCOMER, unknown=("held",), holdings=holdings),
+        desired_state(NEWCOMER, joined, unknown=("net",), holdings=holdings),
+    ):
+        assert result.entries == ()
+        assert [each.detail for each in result.refusals] == ["container 'held' has db/x, which is held"]
+    failed = container("held", status="exited", exit_code=3)
+    for others in ((), (failed,)):
+        assert registered_containers(desired_state(NEWCOMER, *others, under=under, holdings=holdings)) == {"newcomer"}
 
 
 def test_an_excluded_older_container_does_not_keep_an_id_from_a_younger_one() -> None:
