@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Self
@@ -12,29 +12,44 @@ from attrs import field, frozen
 
 from model.family import UNSPECIFIED, is_loopback, same_address, same_family
 from model.frozen import frozen_dict
+from model.keys import quoted
 
 #: States in which a container's ports answer, or will again once it is unpaused. ``restarting`` is not among them:
 #: the engine reports such a container as running, but with no ports.
 SERVING = frozenset({"running", "paused"})
 
+#: The label that compose gives to a container of ``docker compose run``, with the value ``True``.
+ONE_OFF_LABEL = "com.docker.compose.oneoff"
+
 #: How the engine says that a container has no HEALTHCHECK.
 NO_HEALTHCHECK = frozenset({"", "none"})
 
-_TIMESTAMP = re.compile(r"(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?Z")
+#: The protocols of ports, in the order in which the ports of one number are sorted.
+PROTOCOLS = ("tcp", "udp", "sctp")
 
-_OFFSET_TIMESTAMP = re.compile(
-    r"(?P<seconds>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?(?P<offset>Z|[+-]\d\d:\d\d)"
+#: The most ports of one exposed range that are registered.
+MAX_RANGE = 100
+
+#: A time as RFC 3339 writes it, or as Go prints it: ``2026-01-02 03:04:05.1 +0000 UTC m=+0.01``.
+_TIMESTAMP = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
+    r" ?(?P<zone>[Zz]|[+-]\d\d:?\d\d)(?: .*)?",
+    re.ASCII,
 )
 
-#: Go's zero time, which the engine writes for what has not happened.
-_NEVER = datetime(1, 1, 1, tzinfo=UTC)
+#: What stands for a time that cannot be read. It sorts behind every time.
+UNKNOWN_TIME = "unknown"
 
 
 class MalformedContainer(ValueError):
     """The engine described a container in a way that cannot be understood. The message names the field."""
 
 
-@frozen(order=True)
+class MalformedPort(ValueError):
+    """A text is no port. The message says what is wrong, as the end of a sentence that begins with the port."""
+
+
+@frozen
 class PortId:
     """A container's port: number and protocol, as in ``80/tcp``."""
 
@@ -43,12 +58,77 @@ class PortId:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``80/tcp``, or ``80`` for tcp. Raises MalformedContainer."""
+        """Read ``80/tcp``, or ``80`` for tcp. Raises MalformedPort."""
         number, _, protocol = text.partition("/")
-        return cls(port_number(number), protocol or "tcp")
+        protocol = protocol.lower() or "tcp"
+        if protocol not in PROTOCOLS:
+            raise MalformedPort(f"has the protocol {quoted(protocol)}, which is none of {', '.join(PROTOCOLS)}")
+        return cls(port_number(number), protocol)
+
+    @property
+    def numbers(self) -> range:
+        """The port numbers that this stands for: one."""
+        return range(self.number, self.number + 1)
 
     def __str__(self) -> str:
         return f"{self.number}/{self.protocol}"
+
+
+@frozen
+class BadPort:
+    """An exposed or published port that cannot be registered: no port number, or a range that is too long."""
+
+    #: The port as the engine writes it.
+    text: str
+    #: What is wrong with it, as the end of a sentence that begins with the port.
+    problem: str
+    #: The first and the last number of a range. Without a range, no number lies between them.
+    first: int = 0
+    last: int = -1
+
+    @property
+    def number(self) -> int:
+        """The number that the engine shows for a port that it cannot read."""
+        return 0
+
+    @property
+    def numbers(self) -> range:
+        """The port numbers that this stands for: those of the range, if it is one."""
+        return range(self.first, self.last + 1)
+
+    @property
+    def protocol(self) -> str:
+        """The protocol, in lower case, whether it is a known one or not."""
+        return self.text.partition("/")[2].lower() or "tcp"
+
+    def __str__(self) -> str:
+        return self.text if len(self.text) <= _MAX_SHOWN else f"{self.text[:_MAX_SHOWN]}…"
+
+
+#: The most characters of a bad port that are shown.
+_MAX_SHOWN = 100
+
+#: A port of a container, be it one that can be registered or not.
+ContainerPort = PortId | BadPort
+
+
+def ports_in(text: str, longest: int = MAX_RANGE) -> tuple[ContainerPort, ...]:
+    """Return the ports that the engine writes as ``80/tcp``, or as ``8000-8010/tcp`` for a range: one BadPort if the
+    text is neither, or a range of more than ``longest`` ports."""
+    numbers, _, protocol = text.partition("/")
+    first, dash, last = numbers.partition("-")
+    try:
+        begin = PortId.parse(f"{first}/{protocol}")
+        end = PortId.parse(f"{last}/{protocol}") if dash else begin
+    except MalformedPort as error:
+        return (BadPort(text, str(error)),)
+    found = range(begin.number, end.number + 1)
+    if not found:
+        return (BadPort(text, "is a range that ends before it begins"),)
+    if len(found) > longest:
+        problem = f"is a range of {len(found)} ports, which is more than {longest}"
+        return (BadPort(text, problem, begin.number, end.number),)
+    return tuple(PortId(number, begin.protocol) for number in found)
 
 
 @frozen(order=True)
@@ -98,7 +178,7 @@ class Container:
     name: str
     #: The image as it was given to ``docker run``.
     image: str
-    #: When it was created, in a form that sorts as text.
+    #: When it was created, in a form that sorts as text; UNKNOWN_TIME where the engine's answer does not tell.
     created: str
     #: The engine's word for its state: ``running``, ``paused``, ``restarting``, ``exited`` and so on.
     status: str = "running"
@@ -106,12 +186,12 @@ class Container:
     #: The lines of its environment, ``NAME=value``, in the engine's order.
     env: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
-    #: The ports that its image or its creator exposed.
-    exposed: tuple[PortId, ...] = ()
+    #: The ports that its image or its creator exposed, sorted, the bad ones last.
+    exposed: tuple[ContainerPort, ...] = ()
     #: Each port that the engine manages, with its bindings in the engine's order; none when it is not published. A port
     #: that is exposed and missing here is one that the engine does not map at all: host networking, a joined network, a
     #: network that is internal or whose driver maps no ports, or no network.
-    published: Mapping[PortId, tuple[Binding, ...]] = field(factory=dict, converter=frozen_dict)
+    published: Mapping[ContainerPort, tuple[Binding, ...]] = field(factory=dict, converter=frozen_dict)
     #: The network that it was started on: ``default``, ``host``, ``none``, ``container:<id>`` or a network's name; the
     #: text that was given if it is on no such network any more.
     network_mode: str = "default"
@@ -128,7 +208,7 @@ class Container:
     #: The id of each network that it is on, by the network's name; empty where the engine shows none.
     network_ids: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
     #: The ports that its creator asked the engine to publish.
-    to_publish: frozenset[PortId] = frozenset()
+    to_publish: frozenset[ContainerPort] = frozenset()
     #: When it was started last, in a form that sorts as text; empty if the engine does not tell.
     started: str = ""
 
@@ -149,6 +229,11 @@ class Container:
         return self.health == "healthy" or self.health in NO_HEALTHCHECK
 
     @property
+    def one_off(self) -> bool:
+        """Whether compose started it for a single command. It is not one of the containers of its service."""
+        return self.labels.get(ONE_OFF_LABEL, "").strip().lower() == "true"
+
+    @property
     def joined(self) -> str:
         """The id of the container whose network this one joins; an empty string if it joins none."""
         kind, _, target = self.network_mode.partition(":")
@@ -165,14 +250,20 @@ class Container:
 
 
 def port_number(text: str) -> int:
-    """Read a port number from 1 to 65535. Raises MalformedContainer."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise MalformedContainer(f"port number {text!r}")
-    return int(text)
+    """Read a port number from 1 to 65535. Raises MalformedPort."""
+    digits = text.lstrip("0")
+    if not (text.isascii() and text.isdigit() and 0 < len(digits) < 6 and int(digits) < 65536):
+        raise MalformedPort(f"has {quoted(text)} where a number from 1 to 65535 belongs")
+    return int(digits)
 
 
 def from_inspect(document: Mapping[str, Any]) -> Container:
-    """Read the answer of ``GET /containers/<id>/json``. Raises MalformedContainer, which names what is wrong."""
+    """Read the answer of ``GET /containers/<id>/json``. Raises MalformedContainer, which names what is wrong.
+
+    Null stands for an empty list or mapping. A container that cannot be understood in full is malformed, because the
+    part that is not understood may hold its SERVICE_IGNORE. Two things are exceptions: a port that is none is a
+    BadPort, so that the others are registered, and the time of creation decides only which container is older.
+    """
     try:
         return _from_inspect(document)
     except MalformedContainer:
@@ -183,31 +274,37 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
 
 def _from_inspect(document: Mapping[str, Any]) -> Container:
     config, network, state = document["Config"], document["NetworkSettings"], document["State"]
-    host_config, networks = document["HostConfig"], network.get("Networks") or {}
-    ids = {_text(name): _text(each.get("NetworkID") or "") for name, each in networks.items()}
-    exposed = tuple(sorted(PortId.parse(port) for port in config.get("ExposedPorts") or ()))
+    host_config, status, networks = (
+        document["HostConfig"],
+        _string("State.Status", state["Status"]),
+        networks_in(network),
+    )
+    ids = {name: _text(each.get("NetworkID") or "") for name, each in networks.items()}
+    exposed = _exposed(_mapping("Config.ExposedPorts", config.get("ExposedPorts")))
+    ports = _mapping("NetworkSettings.Ports", network.get("Ports"))
+    mode = _optional("HostConfig.NetworkMode", host_config.get("NetworkMode")) or "default"
     return Container(
         id=_text(document["Id"]),
-        name=_text(document["Name"]).lstrip("/"),
-        image=_text(config["Image"]),
-        created=_sortable(_text(document["Created"])),
-        status=_text(state["Status"]),
+        name=_name(document.get("Name"), status),
+        image=_optional("Config.Image", config.get("Image")),
+        created=_moment(document.get("Created")) or UNKNOWN_TIME,
+        status=status,
         exit_code=int(state["ExitCode"]),
-        env=tuple(map(_text, config.get("Env") or ())),
-        labels={_text(key): _text(value) for key, value in (config.get("Labels") or {}).items()},
-        exposed=exposed,
-        published={
-            PortId.parse(port): tuple(_bindings(bindings or ()))
-            for port, bindings in (network.get("Ports") or {}).items()
+        env=tuple(_string("a line of Config.Env", line) for line in _list("Config.Env", config.get("Env"))),
+        labels={
+            key: _string(f"the label {quoted(key)}", value)
+            for key, value in _mapping("Config.Labels", config.get("Labels")).items()
         },
-        network_mode=_network_named(_text(host_config.get("NetworkMode") or "default"), ids),
+        exposed=exposed,
+        published=_published(ports, exposed),
+        network_mode=_network_named(mode, ids),
         address=_text(network.get("IPAddress") or ""),
         networks={_text(name): _text(each.get("IPAddress") or "") for name, each in networks.items()},
-        health=_text((state.get("Health") or {}).get("Status") or ""),
+        health=_text(_mapping("State.Health", state.get("Health")).get("Status") or ""),
         address_ipv6=_text(network.get("GlobalIPv6Address") or ""),
         networks_ipv6=ipv6_addresses(networks),
         network_ids=ids,
-        to_publish=_to_publish(host_config, exposed),
+        to_publish=_to_publish(host_config, exposed, ports),
         started=_moment(state.get("StartedAt")),
     )
 
@@ -219,10 +316,17 @@ def _network_named(mode: str, ids: Mapping[str, str]) -> str:
     return begun[0] if mode not in ids and len(begun) == 1 else mode
 
 
-def _to_publish(host_config: Mapping[str, Any], exposed: Sequence[PortId]) -> frozenset[PortId]:
-    """Return the ports that ``-p`` asks for, or with ``-P`` every exposed port."""
-    asked = map(PortId.parse, host_config.get("PortBindings") or ())
-    return frozenset([*asked, *(exposed if host_config.get("PublishAllPorts") else ())])
+def _to_publish(
+    host_config: Mapping[str, Any], exposed: Iterable[ContainerPort], managed: Collection[str]
+) -> frozenset[ContainerPort]:
+    """Return the ports that ``-p`` asks for, or with ``-P`` the exposed ports: those that the engine names, if it
+    manages ports of the container (``managed``), because it cannot publish others, such as the ports of a range."""
+    texts = _mapping("HostConfig.PortBindings", host_config.get("PortBindings"))
+    asked = [port for text in texts for port in ports_in(text)]
+    named = {port for text in managed for port in ports_in(text)}
+    if host_config.get("PublishAllPorts"):
+        asked += [port for port in exposed if not named or port in named]
+    return frozenset(asked)
 
 
 def _text(value: Any) -> str:
@@ -231,17 +335,92 @@ def _text(value: Any) -> str:
     return value
 
 
+def _string(name: str, value: Any) -> str:
+    """Return the text in the field with this name."""
+    if not isinstance(value, str):
+        raise MalformedContainer(f"{name} is no text: {quoted(repr(value))}")
+    return value
+
+
+def _optional(name: str, value: Any) -> str:
+    """Return the text in the field with this name; an empty one for null."""
+    return "" if value is None else _string(name, value)
+
+
+def _list(name: str, value: Any) -> Sequence[Any]:
+    """Return the list in the field with this name; an empty one for null."""
+    if not isinstance(value, list | None):
+        raise MalformedContainer(f"{name} is no list: {quoted(repr(value))}")
+    return value or []
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """Return the mapping in the field with this name; an empty one for null."""
+    if not isinstance(value, dict | None):
+        raise MalformedContainer(f"{name} is no mapping: {quoted(repr(value))}")
+    return value or {}
+
+
+def _name(value: Any, status: str) -> str:
+    """Return the container's name. One that is dead may have none, and needs none, as it has no entries."""
+    name = value.lstrip("/") if isinstance(value, str) else ""
+    if not name and status in SERVING:
+        raise MalformedContainer(f"Name is no name: {quoted(repr(value))}")
+    return name
+
+
+def networks_in(section: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the ``Networks`` in a section ``NetworkSettings`` of the engine's, by their names."""
+    networks = _mapping("NetworkSettings.Networks", section.get("Networks"))
+    return {name: _mapping(f"NetworkSettings.Networks.{name}", each) for name, each in networks.items()}
+
+
 def ipv6_addresses(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the IPv6 addresses in an engine's ``Networks``, by the names of the networks that have one."""
     found = {_text(name): _text(each.get("GlobalIPv6Address") or "") for name, each in networks.items()}
     return {name: address for name, address in found.items() if address}
 
 
-def _bindings(bindings: Sequence[Mapping[str, str]]) -> Iterator[Binding]:
+def _exposed(texts: Iterable[str]) -> tuple[ContainerPort, ...]:
+    """Return the exposed ports. A port that is exposed alone and in a range is one port."""
+    return tuple(sorted({port for text in texts for port in ports_in(text)}, key=port_order))
+
+
+def port_order(port: ContainerPort) -> tuple[bool, int, int, str]:
+    """Return a sort key: by number and protocol, tcp first, and the bad ports last."""
+    if isinstance(port, BadPort):
+        return True, 0, 0, port.text
+    return False, port.number, PROTOCOLS.index(port.protocol), ""
+
+
+def _published(texts: Mapping[str, Any], exposed: Iterable[ContainerPort]) -> dict[ContainerPort, tuple[Binding, ...]]:
+    """Return the bindings of each port that the engine manages.
+
+    If the engine manages ports of a container, it manages all of them. It reads an exposed port that is no plain
+    number, such as a range, as number 0. So each exposed port that the engine does not name is one that it does not
+    publish, and number 0 is no port, unless it was published.
+    """
+    found: dict[ContainerPort, tuple[Binding, ...]] = {}
+    for text, listed in texts.items():
+        bindings = tuple(_bindings(_list(f"NetworkSettings.Ports of {text}", listed)))
+        for port in ports_in(text, longest=1 if bindings else MAX_RANGE):
+            if bindings or isinstance(port, PortId):
+                found[port] = (*found.get(port, ()), *bindings)
+    return (dict.fromkeys(exposed, ()) if texts else {}) | found
+
+
+def _bindings(bindings: Iterable[Any]) -> Iterator[Binding]:
     """Yield the bindings of a port, of which the engine lists one for each address family."""
     for each in bindings:
-        if each.get("HostPort"):
-            yield Binding(_host_address(_text(each.get("HostIp") or "")), port_number(_text(each["HostPort"])))
+        if each and each.get("HostPort"):
+            yield Binding(_host_address(_text(each.get("HostIp") or "")), _host_port(_text(each["HostPort"])))
+
+
+def _host_port(text: str) -> int:
+    try:
+        return port_number(text)
+    except MalformedPort as error:
+        raise MalformedContainer(f"HostPort of a published port {error}") from None
 
 
 def _host_address(text: str) -> str:
@@ -254,19 +433,15 @@ def _host_address(text: str) -> str:
     return text
 
 
-def _sortable(timestamp: str) -> str:
-    """Return a timestamp that sorts as text. The engine cuts trailing zeros off its nanoseconds, so its own do not."""
-    match = _TIMESTAMP.fullmatch(timestamp)
-    if not match:
-        raise MalformedContainer(f"creation time {timestamp!r}")
-    return f"{match['seconds']}.{match['fraction'] or '':0<9}Z"
-
-
 def _moment(timestamp: Any) -> str:
-    """Return a timestamp in UTC that sorts as text; an empty string for Go's zero time and for any other text."""
-    match = _OFFSET_TIMESTAMP.fullmatch(timestamp) if isinstance(timestamp, str) else None
+    """Return a timestamp that sorts as text, in UTC and with nanoseconds; an empty string for Go's zero time, and for a
+    text that is none. The engine cuts trailing zeros off its nanoseconds, so its own timestamps do not sort as text."""
+    match = _TIMESTAMP.fullmatch(timestamp) if isinstance(timestamp, str) else None
+    if not match:
+        return ""
     try:
-        utc = datetime.fromisoformat(match["seconds"] + match["offset"]).astimezone(UTC) if match else _NEVER
+        moment = datetime.fromisoformat(f"{match['date']}T{match['time']}{match['zone'].upper()}").astimezone(UTC)
     except (ValueError, OverflowError):
-        utc = _NEVER
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{match['fraction'] or '':0<9}Z" if match and utc.year > _NEVER.year else ""
+        return ""
+    seconds = moment.replace(tzinfo=None).isoformat(timespec="seconds")
+    return f"{seconds}.{(match['fraction'] or '')[:9]:0<9}Z" if moment.year > 1 else ""

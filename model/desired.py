@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Self
 
 from attrs import field, frozen
 
 from model.address import AddressBook, NetworkNotTold, Place
-from model.container import Container, ContainerRef, PortId
+from model.container import MAX_RANGE, BadPort, Container, ContainerPort, ContainerRef, PortId
 from model.described import DescribedEnum
 from model.entry import DefaultId, Entry
 from model.family import is_loopback
@@ -15,7 +16,8 @@ from model.frozen import frozen_dict
 from model.keys import ancestors, by_number, key_part_problem, quoted, strict_id_problem, strict_name_problem
 from model.layout import Layout
 from model.metadata import Metadata, metadata_for, split_tags
-from model.ports import service_ports
+from model.ownership import Holding
+from model.ports import bad_ports, service_ports
 from model.record import claim_size
 from model.refusal import Refusal, RefusalReason, RefusedPort
 from model.rules import AddressRules, Deregister, Rules
@@ -27,6 +29,7 @@ class ExclusionReason(DescribedEnum):
 
     UNHEALTHY = "unhealthy", "The container's HEALTHCHECK does not say healthy, and --health healthy is given."
     FILTERED = "filtered", "The filters of --filter do not select the container."
+    ONE_OFF = "one-off", "The container was started by docker compose run, and --one-offs is not given."
 
 
 @frozen
@@ -67,7 +70,11 @@ class Desired:
         return bool(self.unaddressed) and not self.by_key
 
 
-def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
+#: What is known of the holders of keys where nobody claims any.
+NO_HOLDINGS: Mapping[str, Holding] = frozen_dict({})
+
+
+def desired(snapshot: Snapshot, rules: Rules, layout: Layout, holdings: Mapping[str, Holding] = NO_HOLDINGS) -> Desired:
     """Return what this host should have registered. The order of the snapshot does not matter.
 
     The first row that is true of a container decides:
@@ -77,6 +84,7 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
     ================================================  =======================================
     the engine would not describe it                  held
     not selected by ``--filter``                      none; its registered entries are deleted
+    a one-off of compose, without ``--one-offs``      none; its registered entries are deleted
     failed, with ``-deregister on-success``           held
     not healthy, with ``--health healthy``            none; its registered entries are deleted
     joins the network of one that is not described    held
@@ -89,14 +97,17 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
 
     A container that is starting is not healthy, and one without a HEALTHCHECK is healthy.
 
-    Each service port is decided by itself, checked against the layout, and then added to the entries of the older
-    containers if it excludes none of them and the owner record has room for it.
+    Each service port is decided by itself and checked against the layout. Then the entries are collected, and one that
+    an earlier one excludes, or for which the owner record has no room, is refused. First come those that have their key
+    now, as ``holdings`` tells. So a container that runs and has a key keeps it, whatever its time of creation, which
+    depends on the host's clock. The others follow, those of the older container first.
     """
     held, undecided = _held(snapshot, rules), []
     running = {each.id: each for each in snapshot.containers if each.serving}
     excluded = {each.ref: why for each in running.values() if (why := _exclusion(each, snapshot, rules))}
     book = AddressBook.of(rules.address, running, snapshot.networks)
-    entries, refusals = _Entries(layout, rules, book.host_address_problem), []
+    candidates: list[_Candidate] = []
+    refusals: dict[int, Refusal] = {}
     for container in sorted(running.values(), key=lambda each: each.age):
         if container.ref in held or container.ref in excluded:
             continue
@@ -106,15 +117,23 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout) -> Desired:
             undecided.append(UnknownContainer(container.ref, str(untold)))
             continue
         for port, decision in decisions:
+            place = len(candidates) + len(refusals)
             try:
-                entries.add(decision)
+                candidates.append(_Candidate.of(place, decision, layout))
             except RefusedPort as refused:
-                refusals.append(refused.of(container.ref, port))
+                refusals[place] = refused.of(container.ref, port)
+    held = held.union(each.ref for each in undecided)
+    entries = _Entries(layout, rules, book.host_address_problem, _held_keys(held, snapshot, holdings))
+    for each in _holders_first(candidates, holdings):
+        try:
+            entries.add(each)
+        except RefusedPort as refused:
+            refusals[each.place] = refused.of(each.entry.container, each.entry.container_port)
     by_key, unaddressed = entries.by_key(), entries.unaddressed()
     return Desired(
         by_key=by_key,
-        refusals=tuple(dict.fromkeys(refusals)),
-        held=held.union(each.ref for each in undecided),
+        refusals=tuple(dict.fromkeys(refusals[place] for place in sorted(refusals))),
+        held=held,
         undecided=tuple(undecided),
         loopback=tuple(each for each in by_key.values() if _is_loopback_by_chance(each, running, rules.address)),
         excluded=excluded,
@@ -130,20 +149,26 @@ def _is_loopback_by_chance(entry: Entry, running: Mapping[str, Container], rules
 
 
 def _exclusion(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
+    if why := _lasting_exclusion(container, snapshot, rules):
+        return why
+    return None if rules.health.admits(container) else ExclusionReason.UNHEALTHY
+
+
+def _lasting_exclusion(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
+    """Return why a container is to have no entries, whether it runs, has failed, or is healthy."""
     if not snapshot.selects(container):
         return ExclusionReason.FILTERED
-    return None if rules.health.admits(container) else ExclusionReason.UNHEALTHY
+    return ExclusionReason.ONE_OFF if container.one_off and not rules.one_offs else None
 
 
 def _held(snapshot: Snapshot, rules: Rules) -> frozenset[ContainerRef]:
     unknown = {each.ref.id for each in snapshot.unknown}
     joined = {each.id: each.joined for each in snapshot.containers if each.joined}
-    described = (
-        each.ref
-        for each in snapshot.containers
-        if snapshot.selects(each) and _is_held(each, not unknown.isdisjoint(_all_joined(each.id, joined)), rules)
+    admitted = (each for each in snapshot.containers if not _lasting_exclusion(each, snapshot, rules))
+    held = (
+        each.ref for each in admitted if _is_held(each, not unknown.isdisjoint(_all_joined(each.id, joined)), rules)
     )
-    return frozenset([*(each.ref for each in snapshot.unknown), *described])
+    return frozenset([*(each.ref for each in snapshot.unknown), *held])
 
 
 def _all_joined(container_id: str, joined: Mapping[str, str]) -> Collection[str]:
@@ -228,14 +253,18 @@ class _Service:
         return split_tags(self.metadata.get("tags")) + forced + udp
 
 
-def _decisions(container: Container, rules: Rules, book: AddressBook) -> Iterator[tuple[PortId, Entry | RefusedPort]]:
-    """Yield what is decided about each service port of a container, each port by itself. Raises NetworkNotTold."""
+def _decisions(
+    container: Container, rules: Rules, book: AddressBook
+) -> Iterator[tuple[ContainerPort, Entry | RefusedPort]]:
+    """Yield what is decided about each service port of a container, each port by itself. A bad port is refused where it
+    would be a service port; as with registrator it counts for the names of the others. Raises NetworkNotTold."""
     ports = service_ports(container, internal=rules.address.internal)
+    bad = bad_ports(container, internal=rules.address.internal)
     for port in ports:
         metadata = metadata_for(port.port, container.env, container.labels)
-        if metadata.get("ignore") or (rules.explicit and not metadata.get("name")):
+        if _is_hidden(metadata, rules):
             continue
-        service = _Service(container, port.port, metadata, grouped=len(ports) > 1)
+        service = _Service(container, port.port, metadata, grouped=len(ports) + len(bad) > 1)
         try:
             _check_name_and_id(service, service.id(rules.owner), rules)
             network_variable = metadata.variables.get("network", "")
@@ -244,6 +273,22 @@ def _decisions(container: Container, rules: Rules, book: AddressBook) -> Iterato
             yield port.port, refused
             continue
         yield from ((port.port, each) for each in _at_each_place(service, places, rules))
+    for bad_port in bad:
+        if not _is_hidden(metadata_for(bad_port, container.env, container.labels), rules):
+            yield bad_port, _refused(bad_port)
+
+
+def _is_hidden(metadata: Metadata, rules: Rules) -> bool:
+    """Return whether a service port is to have neither an entry nor a refusal."""
+    return bool(metadata.get("ignore")) or (rules.explicit and not metadata.get("name"))
+
+
+def _refused(port: BadPort) -> RefusedPort:
+    detail = (
+        f"the port {quoted(port.text)} {port.problem}; expose single ports, or ranges of at most {MAX_RANGE}, "
+        "or hide it with SERVICE_IGNORE"
+    )
+    return RefusedPort(RefusalReason.BAD_PORT, detail)
 
 
 def _at_each_place(service: _Service, places: Sequence[Place], rules: Rules) -> Iterator[Entry | RefusedPort]:
@@ -317,6 +362,50 @@ def _check_characters(name: _Made, entry_id: _Made) -> None:
 
 # Deciding which entries can be had together.
 
+
+@frozen
+class _Candidate:
+    """An entry that the layout can hold, and that is refused only for the sake of other entries."""
+
+    #: Its place among all service ports, those of the older container first.
+    place: int
+    entry: Entry
+    key: str
+    value: str
+
+    @classmethod
+    def of(cls, place: int, decision: Entry | RefusedPort, layout: Layout) -> Self:
+        """Make the candidate. Raises RefusedPort for a port that was refused, or that the layout cannot hold."""
+        if isinstance(decision, RefusedPort):
+            raise decision
+        layout.check(decision)
+        return cls(place, decision, layout.key(decision), layout.value(decision))
+
+
+def _holders_first(candidates: Iterable[_Candidate], holdings: Mapping[str, Holding]) -> list[_Candidate]:
+    """Return the candidates in the order in which they are collected: those that have their key now, then the others.
+
+    The container whose value is in the registry has the key. If it is none of them, or several have that value, it is
+    the container that the owner record names.
+    """
+    holders: dict[str, str] = {key: each.container_id for key, each in holdings.items()}
+    with_value: dict[str, list[str]] = {}
+    for each in candidates:
+        if each.key in holdings and each.value == holdings[each.key].value:
+            with_value.setdefault(each.key, []).append(each.entry.container.id)
+    holders |= {key: ids[0] for key, ids in with_value.items() if holders[key] not in ids}
+    return sorted(candidates, key=lambda each: holders.get(each.key) != each.entry.container.id)
+
+
+def _held_keys(
+    held: Iterable[ContainerRef], snapshot: Snapshot, holdings: Mapping[str, Holding]
+) -> Mapping[str, ContainerRef]:
+    """Return the held containers by the keys that they have, without those that have ended."""
+    ended = {each.id for each in snapshot.containers if not each.serving}
+    by_id = {each.id: each for each in held if each.id not in ended}
+    return {key: by_id[each.container_id] for key, each in holdings.items() if each.container_id in by_id}
+
+
 #: The bytes of the owner record that may be about desired entries under custom ids. etcd takes a megabyte and a half in
 #: a request, and the record also holds what is no longer desired and not yet removed.
 RECORD_ROOM = 500_000
@@ -325,10 +414,14 @@ RECORD_ROOM = 500_000
 class _Entries:
     """Collects the entries that can be registered together."""
 
-    def __init__(self, layout: Layout, rules: Rules, host_address_problem: str) -> None:
+    def __init__(
+        self, layout: Layout, rules: Rules, host_address_problem: str, held: Mapping[str, ContainerRef]
+    ) -> None:
         self._layout = layout
         self._strict_names = rules.strict_names
         self._host_address_problem = host_address_problem
+        #: The held containers by the keys that they have.
+        self._held = held
         self._by_key: dict[str, Entry] = {}
         #: Each directory that an entry lies in, with one such entry's key.
         self._directories: dict[str, str] = {}
@@ -346,27 +439,24 @@ class _Entries:
         """Return the entries that have no address by their keys."""
         return {key: entry for key, entry in self._by_key.items() if not entry.address}
 
-    def add(self, decision: Entry | RefusedPort) -> None:
-        """Add an entry. Raises RefusedPort for one that was refused already, that the layout cannot hold, that an
-        earlier entry excludes, or for which the owner record has no room. An entry without an address is added, so that
-        no younger container gets its key, and RefusedPort is raised for it all the same."""
-        if isinstance(decision, RefusedPort):
-            raise decision
-        self._layout.check(decision)
-        key = self._layout.key(decision)
+    def add(self, candidate: _Candidate) -> None:
+        """Add an entry. Raises RefusedPort for one that an earlier entry excludes, or for which the owner record has no
+        room. An entry without an address is added, so that no later one gets its key, and RefusedPort is raised for it
+        all the same."""
+        key, entry = candidate.key, candidate.entry
         self._check_place(key)
         if self._strict_names:
-            self._check_spelling(decision)
+            self._check_spelling(entry)
         size = 0 if DefaultId.parse(self._layout.id_of(key)) else claim_size(key)
         if size > self._record_room:
-            detail = f"the owner record has no room for {decision.id_shown}; use fewer SERVICE_IDs on this host"
+            detail = f"the owner record has no room for {entry.id_shown}; use fewer SERVICE_IDs on this host"
             raise RefusedPort(RefusalReason.BAD_ID, detail)
-        self._by_key[key] = decision
+        self._by_key[key] = entry
         self._directories |= dict.fromkeys(ancestors(key), key)
         self._record_room -= size
-        self._names.setdefault(decision.name.lower(), decision)
-        self._identities.setdefault(_in_small_letters(decision), decision)
-        if not decision.address:
+        self._names.setdefault(entry.name.lower(), entry)
+        self._identities.setdefault(_in_small_letters(entry), entry)
+        if not entry.address:
             raise RefusedPort(RefusalReason.NO_ADDRESS, self._host_address_problem)
 
     def _check_spelling(self, entry: Entry) -> None:
@@ -380,7 +470,11 @@ class _Entries:
             raise RefusedPort(RefusalReason.BAD_ID, _differs_in_case(entry.id_shown, twin.id, twin))
 
     def _check_place(self, key: str) -> None:
-        """Raise RefusedPort if an earlier entry has this key, or if the key of one is a directory of the other."""
+        """Raise RefusedPort if an earlier entry has this key, or if the key of one is a directory of the other, or if
+        the key is held."""
+        if holder := self._held.get(key):
+            detail = f"container {holder.name!r} has {key.removeprefix(f'{self._layout.prefix}/')}, which is held"
+            raise RefusedPort(RefusalReason.DUPLICATE, detail)
         taken = next((each for each in (key, *ancestors(key)) if each in self._by_key), self._directories.get(key))
         if taken is None:
             return

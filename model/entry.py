@@ -51,14 +51,18 @@ def binding_suffix(binding: Binding) -> str:
 
 
 _DEFAULT_ID = re.compile(
-    r"(?P<owner>[^:]+):(?P<container>[^:]+):(?P<port>[0-9]+(?::udp)?(?::(?:(?P<address>[0-9A-Fa-f.-]+)-)?[0-9]{1,5})?)"
+    r"(?P<owner>[^:]+):(?P<container>[^:]+):"
+    r"(?P<port>[0-9]+(?::(?:udp|sctp))?(?::(?:(?P<address>[0-9A-Fa-f.-]+)-)?[0-9]{1,5})?)"
 )
 
 
 @frozen
 class DefaultId:
-    """An id in registrator's form, ``<owner>:<container>:<port>``, with ``:udp`` behind it for udp, and behind that a
-    binding's suffix for a further binding of the port. Such an id tells by itself whose entry it is."""
+    """An id in registrator's form, ``<owner>:<container>:<port>``, with ``:udp`` or ``:sctp`` behind it for these
+    protocols, and behind that a binding's suffix for a further binding of the port. Such an id tells by itself whose
+    entry it is.
+
+    registrator has no id of its own for sctp: it gives such a port the id of the same port by tcp."""
 
     owner: str
     container: str
@@ -67,8 +71,8 @@ class DefaultId:
 
     @classmethod
     def of(cls, owner: str, container: str, port: PortId) -> Self:
-        """Return the id of this port of the container with this name. As with registrator, only udp adds a suffix."""
-        suffix = ":udp" if port.protocol == "udp" else ""
+        """Return the id of this port of the container with this name. tcp adds no suffix."""
+        suffix = "" if port.protocol == "tcp" else f":{port.protocol}"
         return cls(owner, container, f"{port.number}{suffix}")
 
     @classmethod
@@ -82,7 +86,7 @@ class DefaultId:
     def is_of(self, port: PortId) -> bool:
         """Return whether this is an id of the port, whichever of the port's bindings it is for."""
         first = DefaultId.of(self.owner, self.container, port).port
-        return re.fullmatch(rf"{first}(:(?!udp).+)?", self.port) is not None
+        return re.fullmatch(rf"{first}(:(?!udp|sctp).+)?", self.port) is not None
 
     def __str__(self) -> str:
         return f"{self.owner}:{self.container}:{self.port}"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from model.container import NO_HEALTHCHECK, Container, PortId, ipv6_addresses
+from model.container import NO_HEALTHCHECK, Container, ipv6_addresses, networks_in
 
 #: What the list shows and what can change in a container's life.
 _SHOWN = ("Names", "State", "Ports", "NetworkSettings")
@@ -37,7 +37,7 @@ def shown_in_list(listed: Mapping[str, Any]) -> dict[str, Any]:
     does the order of the ports.
     """
     shown = {key: listed.get(key) for key in _SHOWN}
-    shown["Ports"] = sorted(sorted(port.items()) for port in listed.get("Ports") or ())
+    shown["Ports"] = sorted((sorted((port or {}).items()) for port in listed.get("Ports") or ()), key=repr)
     status = listed.get("Status") or ""
     ended = status.partition(")")[0] if status.startswith(("Exited", "Restarting")) else ""
     return {**shown, "exit": ended, "health": _health_in(status)}
@@ -88,11 +88,12 @@ def _health_in(status: str) -> str:
 
 def agrees_with_list(container: Container, listed: Mapping[str, Any]) -> bool:
     """Return whether an inspect saw what the list had just shown. A container that restarts in between can be seen with
-    empty ports, and such an answer must not be kept: the list will soon show the container as before."""
-    networks = (listed.get("NetworkSettings") or {}).get("Networks") or {}
+    empty ports, and such an answer must not be kept: the list will soon show the container as before. After a crash of
+    the engine its list may lack the names."""
+    networks, names = networks_in(listed.get("NetworkSettings") or {}), listed.get("Names")
     return (
         container.status == listed.get("State")
-        and f"/{container.name}" in (listed.get("Names") or ())
+        and (not names or f"/{container.name}" in names)
         and dict(container.networks) == {name: each.get("IPAddress") or "" for name, each in networks.items()}
         and dict(container.networks_ipv6) == ipv6_addresses(networks)
         and _same_health(container, listed.get("Status") or "")
@@ -110,6 +111,8 @@ def _same_health(container: Container, status: str) -> bool:
 def _same_ports(container: Container, listed: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether both show the same ports of the host. Their addresses cannot change in a container's life."""
     shown = {
-        (PortId(each["PrivatePort"], each["Type"]), each["PublicPort"]) for each in listed if each.get("PublicPort")
+        (each["PrivatePort"], each["Type"], each["PublicPort"]) for each in listed if (each or {}).get("PublicPort")
     }
-    return shown == {(port, each.port) for port, bindings in container.published.items() for each in bindings}
+    return shown == {
+        (port.number, port.protocol, each.port) for port, bindings in container.published.items() for each in bindings
+    }

@@ -31,6 +31,16 @@ class Known:
 
 
 @frozen
+class Holding:
+    """Who has a key under a custom id now."""
+
+    #: The id of the container that our owner record claims the key for; empty where the record does not claim it.
+    container_id: str
+    #: The key's value; empty where the key is absent.
+    value: str
+
+
+@frozen
 class Ownership:
     """Decides which keys are this host's:
 
@@ -133,6 +143,15 @@ class Ownership:
         }
         return evolve(self, claims={**lost, **self.claims})
 
+    def holdings(self, actual: Actual) -> Mapping[str, Holding]:
+        """Return who has each key that we claim. Where this pass may adopt, the keys under custom ids that we do not
+        claim are among them."""
+        held = {key: Holding(claim.container_id, _value_at(actual, key)) for key, claim in self.claims.items()}
+        if not self.may_adopt:
+            return held
+        custom = (each for each in actual.stored.values() if not DefaultId.parse(self.layout.id_of(each.key)))
+        return {each.key: Holding("", each.value) for each in custom} | held
+
     def next_claims(self, wanted: Mapping[str, Entry], actual: Actual) -> dict[str, Claim]:
         """Return what the record has to claim before the changes are made.
 
@@ -160,6 +179,11 @@ class Ownership:
         before = self.claims.get(key)
         kept = [stored.value] if stored and before and before.covers(stored.value) else []
         return Claim.of(entry.container.id, [value, *kept])
+
+
+def _value_at(actual: Actual, key: str) -> str:
+    stored = actual.stored.get(key)
+    return stored.value if stored else ""
 
 
 def _is_covered(actual: Actual, key: str, claim: Claim) -> bool:

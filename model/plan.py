@@ -8,7 +8,7 @@ from functools import cached_property
 from attrs import evolve, field, frozen
 
 from model.agent_note import AgentNote, note_in
-from model.container import ContainerRef
+from model.container import ContainerRef, PortId
 from model.described import DescribedEnum
 from model.desired import Desired, ExclusionReason
 from model.entry import DefaultId, Entry
@@ -43,6 +43,7 @@ class Reason(DescribedEnum):
     ORPHAN = "orphan", "The key is this host's, no desired entry has it, and this agent never found it in order."
     UNHEALTHY = "unhealthy", "The container runs and is excluded by --health healthy."
     FILTERED = "filtered", "The container runs and is excluded by --filter."
+    ONE_OFF = "one-off", "The container runs and is excluded as a one-off of compose."
     REFUSED = "refused", "The container runs, and the port that the key was written for is refused."
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
@@ -59,6 +60,7 @@ DRIFT = (Reason.MISSING, Reason.OVERWRITTEN, Reason.ORPHAN)
 REASON_OF_EXCLUSION = {
     ExclusionReason.UNHEALTHY: Reason.UNHEALTHY,
     ExclusionReason.FILTERED: Reason.FILTERED,
+    ExclusionReason.ONE_OFF: Reason.ONE_OFF,
 }
 
 
@@ -154,7 +156,7 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
                 prefix
     unaddressed the same port    we                          held
     no entry    present          we, container held          held
-    no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``)
+    no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``, ``one-off``)
     no entry    present          we, port refused            delete (``refused``)
     no entry    present          we                          delete (``gone`` if known; ``orphan``)
     no entry    present          cannot be shown to be ours  nothing, ever
@@ -292,7 +294,10 @@ class _Planner:
         container_id, name = self.ownership.container_of(key)
         default = DefaultId.parse(self.ownership.layout.id_of(key))
         for refusal in self.wanted.refusals:
-            same_port = default.is_of(refusal.port) if default else refusal.container.id not in self.serving
+            if default:
+                same_port = isinstance(refusal.port, PortId) and default.is_of(refusal.port)
+            else:
+                same_port = refusal.container.id not in self.serving
             if same_port and (refusal.container.name == name or refusal.container.id == container_id):
                 return refusal
         return None

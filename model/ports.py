@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from model.container import Binding, Container, PortId
+from model.container import BadPort, Binding, Container, ContainerPort, PortId, port_order
 
 #: The names of the engines' default bridges: Docker's, and podman's.
 _DEFAULT_BRIDGES = frozenset({"bridge", "podman"})
@@ -26,15 +26,29 @@ def service_ports(container: Container, *, internal: bool) -> tuple[ServicePort,
     Published ports count, and exposed ports that the engine does not map (see ``unmapped_ports``). With ``internal``
     every exposed port counts, published or not. Source: registrator's ``bridge.add``.
     """
+    ports = _counted_ports(container, internal=internal)
+    return tuple(
+        ServicePort(port, () if internal else container.published.get(port, ()))
+        for port in ports
+        if isinstance(port, PortId)
+    )
+
+
+def bad_ports(container: Container, *, internal: bool) -> tuple[BadPort, ...]:
+    """Return what would be service ports of the container by the rules of ``service_ports``, and is no port."""
+    ports = _counted_ports(container, internal=internal)
+    return tuple(port for port in ports if isinstance(port, BadPort))
+
+
+def _counted_ports(container: Container, *, internal: bool) -> list[ContainerPort]:
+    """Return the ports that count, sorted."""
     if internal:
-        ports = [ServicePort(port) for port in {*container.published, *container.exposed}]
-    else:
-        ports = [ServicePort(port, bindings) for port, bindings in container.published.items() if bindings]
-        ports += [ServicePort(port) for port in unmapped_ports(container)]
-    return tuple(sorted(ports, key=lambda each: each.port))
+        return sorted({*container.published, *container.exposed}, key=port_order)
+    mapped = (port for port, bindings in container.published.items() if bindings)
+    return sorted({*mapped, *unmapped_ports(container)}, key=port_order)
 
 
-def unmapped_ports(container: Container) -> frozenset[PortId]:
+def unmapped_ports(container: Container) -> frozenset[ContainerPort]:
     """Return the ports that the engine was to publish and does not map, and the exposed ports that it does not manage.
 
     The default bridge shows every exposed port as managed. So there an exposed port that is missing, and that nobody

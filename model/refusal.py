@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from model.container import ContainerRef, PortId
+from model.container import ContainerPort, ContainerRef
 from model.described import DescribedEnum
 
 
@@ -20,6 +20,10 @@ class RefusalReason(DescribedEnum):
         "bad-id",
         "The SERVICE_ID cannot be part of a key, has the form of an id of another host or container, does not fit into "
         "the owner record, would make the container a name server of the zone, or is not allowed by --strict-names.",
+    )
+    BAD_PORT = (
+        "bad-port",
+        "The container exposes or publishes something that is no port, or a range of more than 100 ports.",
     )
     BAD_ADDRESS = "bad-address", "The label that -useIpFromLabel names holds no address that can be registered."
     BAD_ATTRIBUTE = "bad-attribute", "The SERVICE_ attributes or tags make a value that the layout cannot write."
@@ -49,7 +53,7 @@ class RefusedPort(Exception):
     #: Why, for people. It names the culprit and, where there is one, the cure.
     detail: str
 
-    def of(self, container: ContainerRef, port: PortId) -> Refusal:
+    def of(self, container: ContainerRef, port: ContainerPort) -> Refusal:
         """Return the refusal of this port of this container."""
         return Refusal(container, port, self.reason, self.detail)
 
@@ -59,7 +63,7 @@ class Refusal:
     """A service port that is not registered, and why."""
 
     container: ContainerRef
-    port: PortId
+    port: ContainerPort
     reason: RefusalReason
     #: Why, for people. It names the culprit and, where there is one, the cure.
     detail: str

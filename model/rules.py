@@ -69,3 +69,5 @@ class Rules:
     #: Whether names and ids that a container chooses may have safe characters only, and may not differ from those of
     #: others in case alone (``--strict-names``).
     strict_names: bool = False
+    #: Whether the one-off containers of compose may have entries (``--one-offs``).
+    one_offs: bool = False

@@ -88,7 +88,8 @@ def removal_line(change: Change) -> str:
 
 
 def _refusal(refusal: Refusal) -> str:
-    return f"! {plain(refusal.container.name)} {refusal.port}  {plain(refusal.detail)}  ({refusal.reason.value})"
+    port = f"{plain(refusal.container.name)} {plain(str(refusal.port))}"
+    return f"! {port}  {plain(refusal.detail)}  ({refusal.reason.value})"
 
 
 def _loopback(entry: Entry) -> str:

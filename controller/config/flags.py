@@ -257,6 +257,9 @@ SWITCHES = (
         "container of this host in case alone.",
         new=True,
     ),
+    Switch(
+        "one-offs", "Register the containers of docker compose run, too. By default they have no entries.", new=True
+    ),
 )
 
 #: The environment variables that may hold the password for etcd. The first one that is set is used.

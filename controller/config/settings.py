@@ -114,6 +114,7 @@ class Settings:
             "health": _unless_default(rules.health, HealthRule.ANY),
             "all-bindings": _switch_text(rules.all_bindings),
             "strict-names": _switch_text(rules.strict_names),
+            "one-offs": _switch_text(rules.one_offs),
             "filter": " ".join(sorted(f"{name}={value}" for name, value in self.filters)),
             "ttl": str(self.lifetime.ttl or ""),
             "value-format": _unless_default(self.value_format, ValueFormat.HOSTPORT),
@@ -218,6 +219,7 @@ def _rules(parser: _SettingsParser) -> Rules:
         health=parser.get("health", converters.health, HealthRule.ANY),
         all_bindings=bool(raw["all-bindings"]),
         strict_names=bool(raw["strict-names"]),
+        one_offs=bool(raw["one-offs"]),
     )
 
 

@@ -23,7 +23,7 @@ from model.desired import Desired, desired
 from model.guard import Guard, GuardRule, HeldDelete
 from model.layout import Layout
 from model.memory import Memory
-from model.ownership import Ownership
+from model.ownership import Holding, Ownership
 from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_note, with_record
 from model.record import InnerPrefix, OwnerRecord, decode_all
 from model.report import (
@@ -87,7 +87,7 @@ class PassSettings:
     seconds: float = 10.0
     clock: Clock = field(factory=Clock)
     #: The model's ``desired``, or one that remembers its last answer.
-    desired: Callable[[Snapshot, Rules, Layout], Desired] = desired
+    desired: Callable[[Snapshot, Rules, Layout, Mapping[str, Holding]], Desired] = desired
 
 
 def reconcile(settings: PassSettings, source: Source, registry: Registry, memory: Memory) -> PassReport:
@@ -256,8 +256,9 @@ class _Pass:
             now, before = actual.store_position, self.memory.store_position
             replaced = bool(now and before and not now.succeeds(before))
             memory = Memory() if replaced else self.memory
-            wanted = settings.desired(view.snapshot, self._rules(), settings.layout)
-            ownership = self._ownership(record, memory, wanted, actual)
+            ownership = self._own_ownership(record, memory, actual)
+            wanted = settings.desired(view.snapshot, self._rules(), settings.layout, ownership.holdings(actual))
+            ownership = self._with_other_records(ownership, wanted, actual)
             engine_id = view.engine_id or record.engine
             planned, next_record = self._plan(wanted, actual, ownership, engine_id)
             moment = settings.clock.monotonic()
@@ -337,15 +338,19 @@ class _Pass:
         guessed = "" if rules.address.ip else self.settings.local_address()
         return evolve(rules, owner=self.owner, address=evolve(rules.address, guessed=guessed))
 
-    def _ownership(self, record: OwnerRecord, memory: Memory, wanted: Desired, actual: Actual) -> Ownership:
-        """Return which keys are ours. The other hosts' records are read only where a key depends on them.
+    def _own_ownership(self, record: OwnerRecord, memory: Memory, actual: Actual) -> Ownership:
+        """Return which keys are ours, as far as this host's record and memory tell.
 
         A host without a record ran registrator before, or lost its record. So this pass may take over keys under custom
         ids that hold the wanted value. After it, the owner record says which of these keys are the host's.
         """
         may_adopt = not has_record(actual.record) or (self.settings.adopt and self._unrecorded)
         ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known, may_adopt=may_adopt)
-        ownership = ownership.with_remembered_claims(actual)
+        return ownership.with_remembered_claims(actual)
+
+    def _with_other_records(self, ownership: Ownership, wanted: Desired, actual: Actual) -> Ownership:
+        """Return which keys are ours, with the other hosts' records, which are read only where a key depends on
+        them."""
         held = {each.id for each in wanted.held}
         if not ownership.keys_needing_other_records(wanted.placed, actual, held):
             return ownership

@@ -417,7 +417,7 @@ def _ask_presence(id_or_name: str, client: EngineClient) -> Presence:
 def _presence_in(document: Any, id_or_name: str) -> Presence:
     """Return what the answer of an inspect says of the container with this id or name. The engine also answers with a
     container whose id only begins with that text, so such an answer means that the container is absent."""
-    if id_or_name not in {document["Id"], document["Name"].lstrip("/")}:
+    if id_or_name not in {document["Id"], (document.get("Name") or "").lstrip("/")}:
         return Presence.ABSENT
     return Presence.RUNNING if document["State"]["Status"] in SERVING else Presence.STOPPED
 

@@ -43,14 +43,6 @@ CASES = {
     "swarm-ingress": Right(INTERNAL, {"app/core-01:svc.1.x:80": "10.0.1.3:80"}),
 }
 
-#: The recordings that are still read wrong.
-WRONG = {
-    "created-empty",
-    "created-go-string",
-    "created-offset",
-    "exposed-port-range",
-}
-
 #: Keys of this host before the pass, for containers that the recorded engines run.
 BEFORE = (
     *(f"/services/app/core-01:{name}:80" for name in ("web", "secret", "side", "lan", "cut", "two", "svc.1.x")),
@@ -64,12 +56,8 @@ def test_every_recording_has_a_right_outcome() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recorded_engine_gets_the_right_keys(
-    name: str, good: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_recorded_engine_gets_the_right_keys(name: str, good: EtcdServer, tmp_path: Path) -> None:
     """One pass leaves the right keys, removes every other key of this host, and refuses the right ports."""
-    if name in WRONG:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="still read wrong"))
     right = CASES[name]
     for key in BEFORE:
         good.put(key, "192.0.2.99:1")

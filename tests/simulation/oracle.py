@@ -8,7 +8,7 @@ here, item by item, and nothing else is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from math import inf
 
@@ -97,6 +97,8 @@ class Ledger:
     #: Until when each container may be unreadable, by its id: its inspect hangs, or its inspect answers again and the
     #: agent's back-off before it asks again is not over.
     unreadable_until: dict[str, float] = field(factory=dict)
+    #: When the last event of each container was, by its id.
+    event_at: dict[str, float] = field(factory=dict)
     #: When the engine's list last became empty although containers ran.
     list_emptied_at: float = -inf
     #: The id of the container for which each key was wanted last.
@@ -156,12 +158,8 @@ class Oracle:
         stamp, known = self._wanted.get(host.name, (-1.0, {}))
         if stamp == self._scheduler.now and stamp > self.ledgers[host.name].changed_at:
             return known
-        wanted: dict[str, Wanted] = {}
-        for container in host.engine.running():
-            if host.flags.health == "healthy" and container.health not in {"", "healthy"}:
-                continue
-            for key, value in _entries(container, host):
-                wanted.setdefault(key, Wanted(value, container.name, container.id))
+        candidates, keys = _candidates(host), self._keys()
+        wanted = {key: _having(of_key, keys.get(key)) or of_key[0] for key, of_key in candidates.items()}
         self._wanted[host.name] = (self._scheduler.now, wanted)
         return wanted
 
@@ -220,6 +218,7 @@ class Oracle:
             self._judge_delete(actor, change)
         named = _owner_in(key)
         if named is None:
+            self._judge_taking(actor, change)
             self._judge_custom_write(actor, change)
         elif named != owner:
             raise Violation(f"{owner} wrote {key}, which is {named}'s by its id")
@@ -252,6 +251,19 @@ class Oracle:
                 raise Violation(f"{host.name} deleted {key}, wanted for {self._scheduler.now - since.moment:.0f} s")
             if undisturbed and wanted not in keys and not self._is_anothers(host, wanted, keys):
                 raise Violation(f"{host.name} deleted {key} before {wanted} was there")
+
+    def _judge_taking(self, actor: Actor, change: Change) -> None:
+        """Raise Violation if an agent gives a key to another container than the one that has it and that has been in
+        the same state since before the pass began."""
+        host = self._host(actor.host)
+        if self._is_late(actor) or actor.owner != host.engine.name:
+            return
+        of_key = _candidates(host).get(change.key, [])
+        before, after = _having(of_key, change.previous_value), _having(of_key, change.value)
+        if before and after and before.value != after.value:
+            ledger = self.ledgers[host.name]
+            if ledger.event_at.get(before.container_id, -inf) < ledger.begun_at:
+                raise Violation(f"{host.name} took {change.key} from {before.container} for {after.container}")
 
     def _judge_custom_write(self, actor: Actor, change: Change) -> None:
         """A key under a custom id is whose who created it. It may be created when it is free."""
@@ -501,6 +513,7 @@ class Oracle:
         self._note_wanted(host)
         if event.action == "die":
             self.ledgers[host.name].stopped.add(event.id)
+        self.ledgers[host.name].event_at[event.id] = self._scheduler.now
 
     def _note_wanted(self, host: Host) -> None:
         ledger = self.ledgers[host.name]
@@ -548,6 +561,22 @@ def _owner_in(key: str) -> str | None:
     """Return the owner that a key's id names, or None for a custom id."""
     parts = key.rpartition("/")[2].split(":")
     return parts[0] if len(parts) in {3, 4} and parts[2].isdigit() else None
+
+
+def _candidates(host: Host) -> dict[str, list[Wanted]]:
+    """Return what each container that runs wants of each key, the older container's first."""
+    candidates: dict[str, list[Wanted]] = {}
+    for container in host.engine.running():
+        if host.flags.health == "healthy" and container.health not in {"", "healthy"}:
+            continue
+        for key, value in _entries(container, host):
+            candidates.setdefault(key, []).append(Wanted(value, container.name, container.id))
+    return candidates
+
+
+def _having(candidates: Sequence[Wanted], value: str | None) -> Wanted | None:
+    """Return the first of the candidates whose value this is, or None. A container that runs and has a key keeps it."""
+    return next((each for each in candidates if each.value == value), None)
 
 
 def _entries(container: ContainerTruth, host: Host) -> Iterator[tuple[str, str]]:

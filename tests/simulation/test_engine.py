@@ -19,7 +19,7 @@ from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from controller.source.docker import Asking, Engine
 from controller.source.questions import BACKOFF
-from model.container import Binding, Container, PortId
+from model.container import Binding, Container, PortId, port_order
 from model.host_port import HostPort
 from model.listing import shown_in_list
 from model.snapshot import EngineIdentity
@@ -93,7 +93,7 @@ def as_read(truth: ContainerTruth) -> Container:
         exit_code=truth.exit_code,
         env=truth.env,
         labels=truth.labels,
-        exposed=tuple(sorted(map(PortId.parse, truth.exposed))),
+        exposed=tuple(sorted(map(PortId.parse, truth.exposed), key=port_order)),
         published={
             PortId.parse(port): tuple(Binding(each.host_ip, each.host_port) for each in bindings)
             for port, bindings in truth.published.items()

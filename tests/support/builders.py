@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from model.container import Binding, Container, ContainerRef, PortId
+from model.container import Binding, Container, ContainerPort, ContainerRef, PortId, port_order, ports_in
 from model.desired import Desired
 from model.entry import Entry
 from model.layout import Layout, PlainLayout
@@ -34,16 +34,19 @@ def container(
 
     ``publish`` maps a port such as ``80/tcp`` to its binding ``0.0.0.0:8000``, to several bindings with a space between
     them, or to an empty string if the port is not published. ``expose`` lists further ports that the engine does not
-    map.
+    map. Both may have ranges and bad ports.
     """
-    published = {port(key): tuple(map(binding, value.split())) for key, value in (publish or {}).items()}
+    published = {
+        each: tuple(map(binding, value.split())) for key, value in (publish or {}).items() for each in ports_in(key)
+    }
+    exposed: set[ContainerPort] = {*published, *(each for text in expose for each in ports_in(text))}
     values: dict[str, object] = {
         "id": f"id-{name}",
         "name": name,
         "image": "nginx",
         "created": "2026-01-01T00:00:00.000000000Z",
         "published": published,
-        "exposed": tuple(sorted({*published, *map(port, expose)})),
+        "exposed": tuple(sorted(exposed, key=port_order)),
         "address": "172.17.0.2",
         "networks": {"bridge": "172.17.0.2"},
     }

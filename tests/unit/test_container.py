@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
-from model.container import Binding, Container, MalformedContainer, PortId, from_inspect
+from model.container import (
+    UNKNOWN_TIME,
+    BadPort,
+    Binding,
+    Container,
+    MalformedContainer,
+    MalformedPort,
+    PortId,
+    from_inspect,
+    ports_in,
+)
 from tests.support.builders import with_value
 from tests.support.parity import load_case
 
@@ -49,6 +61,38 @@ def test_a_list_that_is_null_in_the_answer_is_empty() -> None:
 
 
 @pytest.mark.parametrize(
+    "field",
+    [
+        "Config.Env",
+        "Config.Labels",
+        "Config.ExposedPorts",
+        "Config.Image",
+        "Created",
+        "HostConfig.NetworkMode",
+        "NetworkSettings.Ports",
+        "NetworkSettings.Networks",
+        "State.Health",
+    ],
+)
+def test_a_field_that_is_absent_or_null_is_empty(field: str) -> None:
+    """A container without the field is read in the same way, whether the engine leaves it out or writes null."""
+    *parents, last = field.split(".")
+    absent = with_value(INSPECT, field, None)
+    place = absent
+    for parent in parents:
+        place = place[parent]
+    del place[last]
+    assert from_inspect(absent) == from_inspect(with_value(INSPECT, field, None))
+
+
+def test_a_network_and_a_binding_that_are_null_are_empty() -> None:
+    """The container is on the network and has no address there; the port has no binding."""
+    document = with_value(INSPECT, "NetworkSettings.Networks", {"front": None})
+    container = from_inspect(with_value(document, "NetworkSettings.Ports", {"80/tcp": [None]}))
+    assert (container.networks, container.published[PortId(80, "tcp")]) == ({"front": ""}, ())
+
+
+@pytest.mark.parametrize(
     ("bindings", "read"),
     [
         (None, ()),
@@ -64,7 +108,7 @@ def test_a_list_that_is_null_in_the_answer_is_empty() -> None:
 def test_every_binding_of_a_port_is_read_in_the_engines_order(bindings: object, read: tuple[Binding, ...]) -> None:
     """A port can be published several times, and once for each address family."""
     container = from_inspect(with_value(INSPECT, "NetworkSettings.Ports", {"80/tcp": bindings}))
-    assert container.published == {PortId(80, "tcp"): read}
+    assert container.published[PortId(80, "tcp")] == read
 
 
 @pytest.mark.parametrize(
@@ -88,16 +132,35 @@ def test_a_container_is_healthy_if_it_says_so_or_has_no_healthcheck(health: obje
 @pytest.mark.parametrize(
     ("path", "value", "culprit"),
     [
-        ("Created", "yesterday", "yesterday"),
-        ("Config.ExposedPorts", {"http/tcp": {}}, "http"),
-        ("Config.ExposedPorts", {"0/tcp": {}}, "0"),
-        ("NetworkSettings.Ports", {"80/tcp": [{"HostPort": "99999"}]}, "99999"),
+        ("Config.Env", {"SERVICE_IGNORE": "true"}, "Config.Env is no list"),
+        ("Config.Env", "SERVICE_IGNORE=true", "Config.Env is no list"),
+        ("Config.Env", ["PATH=/bin", 5], "a line of Config.Env is no text: '5'"),
+        ("Config.Env", ["PATH=/bin", None], "a line of Config.Env is no text: 'None'"),
+        ("Config.Labels", ["SERVICE_IGNORE=true"], "Config.Labels is no mapping"),
+        ("Config.Labels", [], "Config.Labels is no mapping"),
+        ("Config.Labels", {"SERVICE_IGNORE": True}, "the label 'SERVICE_IGNORE' is no text"),
+        ("Config.ExposedPorts", ["80/tcp"], "Config.ExposedPorts is no mapping"),
+        ("Config.Image", 5, "Config.Image is no text"),
+        ("HostConfig.NetworkMode", False, "HostConfig.NetworkMode is no text"),
+        ("HostConfig", None, "shape"),
+        ("NetworkSettings", None, "shape"),
+        ("NetworkSettings.Ports", ["80/tcp"], "NetworkSettings.Ports is no mapping"),
+        ("NetworkSettings.Ports", {"80/tcp": {"HostPort": "80"}}, "NetworkSettings.Ports of 80/tcp is no list"),
+        ("NetworkSettings.Ports", {"80/tcp": [{"HostPort": "99999"}]}, "HostPort of a published port has '99999'"),
+        ("NetworkSettings.Ports", {"80/tcp": [{"HostPort": 80}]}, "80"),
         ("NetworkSettings.Ports", {"80/tcp": [{"HostIp": "all", "HostPort": "80"}]}, "all"),
         ("NetworkSettings.Networks", {"bridge": {"GlobalIPv6Address": 6}}, "6"),
-        ("State.Health", "healthy", "shape"),
+        ("NetworkSettings.Networks", {"bridge": "172.17.0.2"}, "NetworkSettings.Networks.bridge is no mapping"),
+        ("State.Health", "healthy", "State.Health is no mapping"),
         ("Config", None, "shape"),
         ("State", {}, "Status"),
-        ("Name", None, "shape"),
+        ("State", None, "shape"),
+        ("State", "running", "shape"),
+        ("State.Status", 1, "State.Status is no text"),
+        ("State.ExitCode", "none", "none"),
+        ("Name", None, "Name is no name: 'None'"),
+        ("Name", "/", "Name is no name: \"'/'\""),
+        ("Id", None, "None"),
     ],
 )
 def test_a_malformed_answer_raises_an_error_that_names_the_culprit(path: str, value: object, culprit: str) -> None:
@@ -106,17 +169,139 @@ def test_a_malformed_answer_raises_an_error_that_names_the_culprit(path: str, va
         from_inspect(with_value(INSPECT, path, value))
 
 
+def test_a_container_that_does_not_run_needs_no_name() -> None:
+    """After a crash the engine may show a dead container without a name."""
+    for name in (None, "", 5):
+        assert from_inspect(with_value(with_value(INSPECT, "State.Status", "dead"), "Name", name)).name == ""
+
+
 def test_containers_sort_by_creation_time_and_then_by_id() -> None:
-    """The engine drops trailing zeros of the nanoseconds, so its own timestamps do not sort as text."""
-    times = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.09Z", "2026-01-01T00:00:00.1Z", "2026-01-01T00:00:00.123Z"]
+    """The engine drops trailing zeros of the nanoseconds, so its own timestamps do not sort as text. A time in another
+    form and with an offset sorts by its moment, and one that cannot be read sorts last."""
+    times = [
+        "2026-01-01T00:30:00.5+01:00",
+        "2025-12-31 18:45:00 -0500 EST",
+        "2026-01-01T00:00:00Z",
+        "2026-01-01T00:00:00.09Z",
+        "2026-01-01 00:00:00.1 +0000 UTC",
+        "2026-01-01 00:00:00.123456789 +0000 UTC m=+0.01",
+        "2026-01-01t00:00:00.1234567895z",
+        "2026-01-01T05:30:01+05:30",
+        "",
+    ]
     containers = [from_inspect(with_value(INSPECT, "Created", time)) for time in times]
     assert sorted(containers, key=lambda each: each.age) == containers
-    assert containers[0].age == ("2026-01-01T00:00:00.000000000Z", INSPECT["Id"])
+    assert containers[0].age == ("2025-12-31T23:30:00.500000000Z", INSPECT["Id"])
 
 
-def test_a_port_is_written_as_number_and_protocol() -> None:
+@pytest.mark.parametrize(
+    "time",
+    [
+        *(None, "", "yesterday", 1767225600, [], "2026-01-01", "2026-13-01T00:00:00Z", "2026-01-01T00:00:61Z"),
+        *("0001-01-01T00:00:00+01:00", "٢٠٢٦-01-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00+99:00"),
+    ],
+)
+def test_a_time_that_cannot_be_read_only_sorts(time: object) -> None:
+    """The container is read all the same."""
+    assert from_inspect(with_value(INSPECT, "Created", time)).created == UNKNOWN_TIME
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("53/udp", "53/udp"),
+        ("80", "80/tcp"),
+        ("80/", "80/tcp"),
+        ("80/TCP", "80/tcp"),
+        ("0080/tcp", "80/tcp"),
+        ("65535/sctp", "65535/sctp"),
+        ("8000-8002/udp", "8000/udp 8001/udp 8002/udp"),
+        ("8000-8001", "8000/tcp 8001/tcp"),
+        ("8000-8000/tcp", "8000/tcp"),
+        ("9000-9099/tcp", " ".join(f"{number}/tcp" for number in range(9000, 9100))),
+    ],
+)
+def test_a_port_is_written_as_number_and_protocol_and_a_range_stands_for_its_ports(text: str, read: str) -> None:
     """A number without a protocol is read as tcp."""
-    assert [str(PortId.parse(text)) for text in ("53/udp", "80/tcp", "80")] == ["53/udp", "80/tcp", "80/tcp"]
+    assert " ".join(map(str, ports_in(text))) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("0/tcp", "has '0' where a number from 1 to 65535 belongs"),
+        ("http/tcp", "has 'http' where"),
+        ("70000/tcp", "has '70000' where"),
+        ("", "has '' where"),
+        ("-80/tcp", "has '' where"),
+        ("8000-/tcp", "has '' where"),
+        ("0-10/tcp", "has '0' where"),
+        ("65530-65540/tcp", "has '65540' where"),
+        ("1-2-3/tcp", "has '2-3' where"),
+        (" 80/tcp", "has ' 80' where"),
+        ("٨٠/tcp", "has '٨٠' where"),
+        ("9" * 5000, "has '9999"),
+        ("80/dccp", "has the protocol 'dccp', which is none of tcp, udp, sctp"),
+        ("80/tcp/udp", "has the protocol 'tcp/udp'"),
+        ("9000-8000/tcp", "is a range that ends before it begins"),
+        ("8000-8100/tcp", "is a range of 101 ports, which is more than 100"),
+        ("1-65535/udp", "is a range of 65535 ports"),
+    ],
+)
+def test_what_is_no_port_is_a_bad_port_that_says_what_is_wrong(text: str, problem: str) -> None:
+    """The bad port keeps the text of the engine."""
+    (bad,) = ports_in(text)
+    assert isinstance(bad, BadPort)
+    assert bad.text == text
+    assert bad.problem.startswith(problem)
+    assert len(str(bad)) <= 101
+
+
+def test_a_text_that_is_no_port_is_malformed() -> None:
+    """A range is not one port."""
+    with pytest.raises(MalformedPort, match="8000-8010"):
+        PortId.parse("8000-8010/tcp")
+
+
+def with_ports(exposed: list[str], published: Mapping[str, object]) -> Container:
+    """Return the recorded container with these exposed ports, and these ports in its ``NetworkSettings``."""
+    document = with_value(INSPECT, "Config.ExposedPorts", {each: {} for each in exposed})
+    return from_inspect(with_value(document, "NetworkSettings.Ports", published))
+
+
+def test_a_port_that_is_exposed_alone_and_in_a_range_is_one_port() -> None:
+    """Ranges may overlap, and a protocol may be in capital letters. The bad ports come last."""
+    exposed = ["http/tcp", "8001-8003/tcp", "8000-8001/tcp", "8002/TCP", "53/udp"]
+    ports = with_ports(exposed, {}).exposed
+    assert list(map(str, ports)) == ["53/udp", "8000/tcp", "8001/tcp", "8002/tcp", "8003/tcp", "http/tcp"]
+
+
+def test_the_bindings_of_a_port_that_is_written_in_two_ways_are_added() -> None:
+    """The engine takes a protocol in capital letters."""
+    two = {"80/tcp": [{"HostPort": "1"}], "80/TCP": [{"HostPort": "2"}]}
+    assert with_ports([], two).published == {PortId(80, "tcp"): (Binding("", 1), Binding("", 2))}
+
+
+def test_an_exposed_port_that_the_engine_does_not_name_beside_others_is_not_published() -> None:
+    """The engine reads an exposed port that is no plain number as number 0, and an unknown protocol as protocol 0."""
+    exposed = ["3306/tcp", "8000-8001/tcp", "http/tcp", "81/dccp"]
+    container = with_ports(exposed, {"0/tcp": None, "81/0": None, "3306/tcp": [{"HostPort": "3306"}]})
+    assert {str(port): len(bindings) for port, bindings in container.published.items()} == {
+        "3306/tcp": 1,
+        "8000/tcp": 0,
+        "8001/tcp": 0,
+        "81/dccp": 0,
+        "http/tcp": 0,
+    }
+    assert with_ports(exposed, {}).published == {}
+
+
+@pytest.mark.parametrize("text", ["0/tcp", "8000-8001/tcp"])
+def test_a_published_port_that_is_no_single_port_is_bad(text: str) -> None:
+    """Nobody knows which port of the container the binding leads to."""
+    (port,) = with_ports([], {text: [{"HostPort": "32768"}]}).published
+    assert isinstance(port, BadPort)
+    assert str(port) == text
 
 
 def test_only_a_container_network_mode_joins_another_containers_network() -> None:
@@ -178,7 +363,7 @@ def test_the_ports_that_are_to_be_published_are_read(host_config: dict[str, obje
         ("0001-01-01T00:00:00Z", ""),
         ("0001-01-01T00:00:00+02:00", ""),
         ("2026-13-02T03:04:05Z", ""),
-        ("2026-01-02 03:04:05 +0000 UTC", ""),
+        ("2026-01-02 03:04:05 +0000 UTC", "2026-01-02T03:04:05.000000000Z"),
         ("", ""),
         (None, ""),
         (7, ""),

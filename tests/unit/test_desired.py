@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.container import Container, ContainerRef
-from model.desired import RECORD_ROOM, Desired, ExclusionReason, desired
+from model.desired import NO_HOLDINGS, RECORD_ROOM, Desired, ExclusionReason, desired
 from model.engine_network import Network
 from model.entry import DefaultId
 from model.family import Family
 from model.layout import Layout, PlainLayout, ValueFormat
+from model.ownership import Holding
 from model.record import claim_size
 from model.refusal import RefusalReason
 from model.rules import AddressRules, Deregister, HealthRule, Rules
@@ -43,12 +44,14 @@ def desired_state(
     unknown: tuple[str, ...] = (),
     selected: set[str] | None = None,
     layout: Layout = PLAIN,
+    holdings: Mapping[str, Holding] = NO_HOLDINGS,
 ) -> Desired:
     """Return the desired state of these containers under these rules. ``unknown`` names containers that the engine
-    would not describe, ``selected`` those that --filter selects; None: there is no filter."""
+    would not describe, ``selected`` those that --filter selects; None: there is no filter. ``holdings`` tells who has
+    which key now."""
     not_described = tuple(UnknownContainer(ref(name), "timed out") for name in unknown)
     ids = None if selected is None else frozenset(f"id-{name}" for name in selected)
-    return desired(Snapshot(containers, not_described, ids), under or rules(), layout)
+    return desired(Snapshot(containers, not_described, ids), under or rules(), layout, holdings)
 
 
 def ref(name: str) -> ContainerRef:
@@ -167,6 +170,46 @@ def test_a_selected_container_can_have_the_address_of_one_that_is_not_selected()
     assert addresses_by_id(desired_state(holder, side, selected={"side"})) == {"core-01:side:9000": "172.31.0.7:9000"}
 
 
+def one_off(name: str, **more: Any) -> Container:
+    """Make a container as ``docker compose run`` starts it."""
+    return container(name, publish=WEB, labels={"com.docker.compose.oneoff": "True"}, **more)
+
+
+@pytest.mark.parametrize(
+    ("value", "excluded"),
+    [("True", True), ("true", True), ("TRUE", True), (" true ", True), ("False", False), ("", False), ("1", False)],
+)
+def test_a_one_off_of_compose_has_entries_only_where_the_operator_asks(value: str, excluded: bool) -> None:
+    """Compose gives every container the label, with False where the container belongs to its service."""
+    web = evolve(one_off("web"), labels={"com.docker.compose.oneoff": value})
+    expected = {ref("web"): ExclusionReason.ONE_OFF} if excluded else {}
+    assert desired_state(web).excluded == expected
+    assert registered_containers(desired_state(web)) == (set() if excluded else {"web"})
+    assert registered_containers(desired_state(web, under=evolve(rules(), one_offs=True))) == {"web"}
+
+
+def test_a_one_off_takes_no_id_from_its_service_and_gives_others_its_network() -> None:
+    """This is so although it may be older than the container of the service that runs now."""
+    env = ("SERVICE_ID=x",)
+    service = container("service", publish={"80/tcp": "0.0.0.0:8001"}, env=env, created="2026-02-01")
+    side = container("side", expose=("80/tcp",), network_mode="container:id-once")
+    result = desired_state(one_off("once", env=env), service, side, under=rules(internal=True))
+    assert {each.container.name: each.address for each in result.entries} == {
+        "service": "172.17.0.2",
+        "side": "172.17.0.2",
+    }
+
+
+def test_a_one_off_that_failed_or_joins_an_unknown_network_is_not_held() -> None:
+    """A filter that does not select it is the reason that counts."""
+    under = evolve(rules(), deregister=Deregister.ON_SUCCESS)
+    failed = one_off("failed", status="exited", exit_code=3)
+    joined = one_off("joined", network_mode="container:id-net")
+    assert desired_state(failed, joined, under=under, unknown=("net",)).held == {ref("net")}
+    assert desired_state(failed, under=evolve(under, one_offs=True)).held == {ref("failed")}
+    assert desired_state(one_off("web"), selected=set()).excluded == {ref("web"): ExclusionReason.FILTERED}
+
+
 def test_an_unknown_container_and_those_that_join_its_network_are_held() -> None:
     """Nothing is refused or deleted for a container whose address is not known."""
     side = container("side", expose=("80/tcp",), network_mode="container:id-net")
@@ -253,6 +296,96 @@ def test_tcp_and_udp_on_one_port_number_can_have_different_names() -> None:
     result = desired_state(container(publish={"53/tcp": "0.0.0.0:53", "53/udp": "0.0.0.0:53"}, env=env))
     assert [each.identity for each in result.entries] == [("dns-tcp", "core-01:web:53"), ("dns-udp", "u")]
     assert all(not each.attributes for each in result.entries)
+
+
+@pytest.mark.parametrize("others", [(), ("80/tcp",), ("80/tcp", "80/udp")])
+def test_sctp_has_an_id_of_its_own_whatever_else_the_container_has(others: tuple[str, ...]) -> None:
+    """tcp keeps the id that registrator gives it. The other protocols do not change the ids of each other."""
+    ports = ("80/sctp", *others)
+    result = desired_state(container(publish={each: f"0.0.0.0:{8000 + at}" for at, each in enumerate(ports)}))
+    ids = {"80/tcp": "core-01:web:80", "80/udp": "core-01:web:80:udp", "80/sctp": "core-01:web:80:sctp"}
+    assert {str(each.container_port): each.id for each in result.entries} == {each: ids[each] for each in ports}
+    assert {each.id: each.port for each in result.entries}["core-01:web:80:sctp"] == 8000
+    assert result.refusals == ()
+
+
+def test_of_a_port_by_two_protocols_with_one_id_tcp_has_the_entry() -> None:
+    """sctp takes no key from tcp under a custom id either."""
+    ports = {"80/sctp": "0.0.0.0:1", "80/tcp": "0.0.0.0:2"}
+    result = desired_state(container(publish=ports, env=("SERVICE_ID=x",)))
+    assert addresses_by_id(result) == {"x": "172.17.8.101:2"}
+    assert refused_ports(result) == [("web", "80/sctp", "duplicate")]
+
+
+def test_a_further_binding_of_an_sctp_port_has_an_id_of_this_host() -> None:
+    """The suffix stands behind the protocol."""
+    web = container(publish={"80/sctp": "0.0.0.0:8080 0.0.0.0:8081"})
+    ids = [each.id for each in desired_state(web, under=ALL_BINDINGS).entries]
+    assert ids == ["core-01:web:80:sctp", "core-01:web:80:sctp:8081"]
+    assert all(DefaultId.parse(each) for each in ids)
+
+
+# Ports that are none.
+
+ODD_PORTS = ("http/tcp", "0/udp", "70000/tcp", "9000-8000/tcp", "8000-8100/tcp", "81/dccp")
+
+
+@pytest.mark.parametrize("odd", ODD_PORTS)
+def test_a_port_that_is_none_is_refused_and_the_others_are_registered(odd: str) -> None:
+    """The refusal names the port as the engine writes it. As with registrator, it counts for the names of the others,
+    whether it is hidden or not."""
+    host = container(expose=("80/tcp", odd), network_mode="host")
+    result = desired_state(host)
+    assert names_and_ids(result) == ["nginx-80/core-01:web:80"]
+    assert refused_ports(result) == [("web", odd, "bad-port")]
+    assert repr(odd) in result.refusals[0].detail
+    assert "ranges of at most 100" in result.refusals[0].detail
+    hidden = desired_state(evolve(host, env=("SERVICE_IGNORE=true", "SERVICE_80_IGNORE=")))
+    assert (names_and_ids(hidden), hidden.refusals) == (names_and_ids(result), ())
+
+
+def test_a_port_that_is_none_is_refused_with_explicit_only_if_the_container_has_a_name() -> None:
+    """A name for another port does not count."""
+    for name, refused in (("SERVICE_NAME=a", 1), ("SERVICE_80_NAME=a", 0)):
+        host = container(expose=("80/tcp", "http/tcp"), network_mode="host", env=(name,))
+        assert len(desired_state(host, under=evolve(rules(), explicit=True)).refusals) == refused
+
+
+def test_a_range_of_a_hundred_ports_is_registered() -> None:
+    """Each of its ports has an entry of its own."""
+    result = desired_state(container(expose=("8000-8099/tcp", "8050/tcp"), network_mode="host"))
+    assert len(result.entries) == 100
+    assert result.refusals == ()
+
+
+def test_an_exposed_range_does_not_count_where_its_ports_could_be_published_and_are_not() -> None:
+    """On the default bridge, only published ports count; with -internal, all exposed ports do."""
+    web = container(publish={**WEB, "8000-8001/tcp": "", "http/tcp": ""})
+    assert (names_and_ids(desired_state(web)), desired_state(web).refusals) == (["nginx/core-01:web:80"], ())
+    internal = desired_state(web, under=rules(internal=True))
+    assert [each.port for each in internal.entries] == [80, 8000, 8001]
+    assert refused_ports(internal) == [("web", "http/tcp", "bad-port")]
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("SERVICE_NAME=rtp", ["rtp-80", "rtp-8000", "rtp-8001"]),
+        ("SERVICE_8000-8001_NAME=rtp", ["nginx-80", "rtp", "rtp"]),
+        ("SERVICE_8001-8001_NAME=rtp", ["nginx-80", "nginx-8000", "rtp"]),
+    ],
+)
+def test_a_name_for_a_range_has_no_suffix(name: str, names: list[str]) -> None:
+    """The ports of the range are entries of one service, and their ids differ."""
+    result = desired_state(container(expose=("80/tcp", "8000-8001/tcp"), network_mode="host", env=(name,)))
+    assert [entry.name for entry in result.entries] == names
+
+
+def test_a_range_of_ports_can_be_hidden() -> None:
+    """The other ports are registered under the names that they have beside the hidden ones."""
+    ports = container(expose=("80/tcp", "10000-10050/udp", "10051-20000/udp"), network_mode="host")
+    result = desired_state(evolve(ports, labels={"SERVICE_10000-20000_IGNORE": "true"}))
+    assert (names_and_ids(result), result.refusals) == (["nginx-80/core-01:web:80"], ())
 
 
 def test_a_network_can_be_named_for_one_port() -> None:
@@ -647,6 +780,99 @@ def test_of_two_containers_with_one_id_the_older_one_has_the_entry() -> None:
         assert [entry.container.name for entry in result.entries] == ["old"]
         assert [(each.container.name, each.reason) for each in result.refusals] == [("young", RefusalReason.DUPLICATE)]
         assert "'old' already has nginx/x" in result.refusals[0].detail
+
+
+#: Two containers that want one key, and the values that they would give it. The newcomer's time of creation is the
+#: earlier one, as after a clock was set back.
+NEWCOMER = container_with_metadata("newcomer", 1, "NAME=db ID=x")
+HOLDER = evolve(
+    container_with_metadata("holder", 2, "NAME=db ID=x"),
+    published=container(publish={"80/tcp": "0.0.0.0:8001"}).published,
+)
+PUBLISHED = {"newcomer": "172.17.8.101:8000", "holder": "172.17.8.101:8001"}
+
+
+@pytest.mark.parametrize(
+    ("claimed_for", "value", "has_it"),
+    [
+        ("holder", PUBLISHED["holder"], "holder"),
+        ("holder", "", "holder"),
+        ("holder", "172.17.8.101:1", "holder"),
+        ("newcomer", PUBLISHED["newcomer"], "newcomer"),
+        ("newcomer", PUBLISHED["holder"], "holder"),
+        ("", PUBLISHED["holder"], "holder"),
+        ("gone", PUBLISHED["holder"], "holder"),
+        ("gone", "172.17.8.101:1", "newcomer"),
+        ("", "172.17.8.101:1", "newcomer"),
+    ],
+)
+def test_a_container_that_has_a_key_keeps_it_whatever_its_time_of_creation(
+    claimed_for: str, value: str, has_it: str
+) -> None:
+    """The value in the registry tells who has the key, and else the claim. Where neither is about one of the
+    containers, the older one gets it. The other one is refused."""
+    holdings = {"/services/db/x": Holding(f"id-{claimed_for}" if claimed_for else "", value)}
+    for containers in permutations((NEWCOMER, HOLDER)):
+        result = desired_state(*containers, holdings=holdings)
+        assert registered_containers(result) == {has_it}
+        (refusal,) = result.refusals
+        assert (refusal.reason, refusal.container.name != has_it) == (RefusalReason.DUPLICATE, True)
+
+
+@pytest.mark.parametrize(("claimed_for", "has_it"), [("holder", "holder"), ("gone", "newcomer"), ("", "newcomer")])
+def test_of_two_containers_with_the_value_in_the_registry_the_claimed_one_has_the_key(
+    claimed_for: str, has_it: str
+) -> None:
+    """This is so with a label of -useIpFromLabel. Without a claim for either, the older one has the key."""
+    twin = evolve(HOLDER, published=NEWCOMER.published)
+    result = desired_state(
+        NEWCOMER, twin, holdings={"/services/db/x": Holding(f"id-{claimed_for}", PUBLISHED["newcomer"])}
+    )
+    assert registered_containers(result) == {has_it}
+
+
+def test_a_newcomer_takes_neither_a_directory_nor_room_in_the_owner_record_from_a_holder() -> None:
+    """A key above or below the holder's is refused, too. Refusals keep their order, the older container's first."""
+    above = container_with_metadata("above", 0, "NAME=a ID=b")
+    below = container_with_metadata("below", 1, "NAME=a/b/c ID=d")
+    holder = container_with_metadata("holder", 2, "NAME=a/b ID=c")
+    result = desired_state(above, below, holder, holdings={"/services/a/b/c": Holding("id-holder", "")})
+    assert registered_containers(result) == {"holder"}
+    assert refused_ports(result) == [("above", "80/tcp", "duplicate"), ("below", "80/tcp", "duplicate")]
+    size = claim_size(f"/services/db/{'x' * 200}{0:04}")
+    crowd = [
+        container_with_metadata(f"c{number}", number % 60, f"NAME=db ID={'x' * 200}{number:04}")
+        for number in range(RECORD_ROOM // size + 1)
+    ]
+    last = max(crowd, key=lambda each: each.age)
+    key = f"/services/db/{last.env[1].removeprefix('SERVICE_ID=')}"
+    assert refused_ports(desired_state(*crowd)) == [(last.name, "80/tcp", "bad-id")]
+    assert last.name in registered_containers(desired_state(*crowd, holdings={key: Holding(last.id, "")}))
+
+
+def test_of_two_ports_of_a_holder_the_lower_one_has_the_entry() -> None:
+    """The value in the registry may be the other port's, as host ports change at a restart."""
+    ports = {"80/tcp": "0.0.0.0:8001", "81/tcp": "0.0.0.0:8000"}
+    web = container(publish=ports, env=("SERVICE_80_NAME=db", "SERVICE_81_NAME=db", "SERVICE_ID=x"))
+    result = desired_state(web, holdings={"/services/db/x": Holding("id-web", "172.17.8.101:8000")})
+    assert addresses_by_id(result) == {"x": "172.17.8.101:8001"}
+
+
+def test_a_key_that_is_held_is_not_for_others() -> None:
+    """This is so while the engine does not describe the container that has the key, or that one's network. The key of a
+    container that failed goes to another container that wants it."""
+    holdings = {"/services/db/x": Holding("id-held", "172.17.8.101:9")}
+    under = evolve(rules(), deregister=Deregister.ON_SUCCESS)
+    joined = evolve(container("held", network_mode="container:id-net"), env=NEWCOMER.env)
+    for result in (
+        desired_state(NEWCOMER, unknown=("held",), holdings=holdings),
+        desired_state(NEWCOMER, joined, unknown=("net",), holdings=holdings),
+    ):
+        assert result.entries == ()
+        assert [each.detail for each in result.refusals] == ["container 'held' has db/x, which is held"]
+    failed = container("held", status="exited", exit_code=3)
+    for others in ((), (failed,)):
+        assert registered_containers(desired_state(NEWCOMER, *others, under=under, holdings=holdings)) == {"newcomer"}
 
 
 def test_an_excluded_older_container_does_not_keep_an_id_from_a_younger_one() -> None:

@@ -523,7 +523,7 @@ def test_an_answer_that_is_not_a_list_of_containers_is_an_error(answer: object) 
 
 @pytest.mark.parametrize(
     "damage",
-    [{"Ports": [{"Type": "tcp", "PublicPort": 80}]}, {"Ports": [None]}, {"Status": 5}, {"NetworkSettings": "none"}],
+    [{"Ports": [{"Type": "tcp", "PublicPort": 80}]}, {"Ports": ["80"]}, {"Status": 5}, {"NetworkSettings": "none"}],
     ids=repr,
 )
 def test_a_line_of_the_list_that_cannot_be_understood_makes_its_container_unknown(damage: Json) -> None:
@@ -541,11 +541,26 @@ def test_a_line_of_the_list_that_cannot_be_understood_makes_its_container_unknow
 
 def test_an_inspect_answer_that_cannot_be_understood_makes_its_container_unknown() -> None:
     """The container is named, and other containers are read."""
-    fake = FakeDocker({**inspected("web"), "Created": "yesterday"}, inspected("db"))
-    fake.errors.clear()
+    web = inspected("web")
+    fake = FakeDocker({**web, "Config": {**web["Config"], "Env": 5}}, inspected("db"))
     snapshot = engine(fake).read(soon())
-    assert snapshot.unknown == (UnknownContainer(ContainerRef("web", "web"), "creation time 'yesterday'"),)
+    assert snapshot.unknown == (UnknownContainer(ContainerRef("web", "web"), "Config.Env is no list: '5'"),)
     assert names(snapshot) == ["db"]
+
+
+def test_a_container_that_the_list_shows_oddly_is_inspected_once() -> None:
+    """The list may have no names after a crash, ports with number 0, and null for what is empty."""
+
+    class Odd(FakeDocker):
+        """An engine whose list is not as usual."""
+
+        def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
+            odd = [{"PrivatePort": 0, "Type": "tcp"}, None, {"PrivatePort": 0, "Type": "tcp", "IP": None}]
+            return [{**line, "Names": None, "Ports": [*line["Ports"], *odd]} for line in super().containers(all=all)]
+
+    source = engine(fake := Odd(inspected("web")))
+    assert [names(source.read(soon())) for _ in range(3)] == [["web"]] * 3
+    assert fake.asked.count("inspect web") == 1
 
 
 class HangingDocker(FakeDocker):

@@ -113,6 +113,8 @@ def test_only_id_name_and_state_need_be_as_documented() -> None:
     asked = Asked()
     asked.docker.documents["web"] = {"Id": "web", "Name": "/web", "State": {"Status": "exited"}}
     assert asked.presence("web") == ["stopped"]
+    asked.docker.documents["cafe"] = {"Id": "cafe", "Name": None, "State": {"Status": "dead"}}
+    assert asked.presence("cafe") == ["stopped"]
 
 
 def test_a_container_whose_inspect_hangs_holds_up_no_other_and_is_known_later() -> None:

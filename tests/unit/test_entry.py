@@ -12,10 +12,10 @@ from tests.support.builders import binding
 
 
 @pytest.mark.parametrize(
-    ("protocol", "text"), [("tcp", "core-01:web:80"), ("udp", "core-01:web:80:udp"), ("sctp", "core-01:web:80")]
+    ("protocol", "text"), [("tcp", "core-01:web:80"), ("udp", "core-01:web:80:udp"), ("sctp", "core-01:web:80:sctp")]
 )
 def test_a_default_id_has_registrators_form(protocol: str, text: str) -> None:
-    """A default id is owner, container and port with colons between them; only udp adds a suffix."""
+    """A default id is owner, container and port with colons between them. Each protocol but tcp adds a suffix."""
     assert str(DefaultId.of("core-01", "web", PortId(80, protocol))) == text
 
 
@@ -24,6 +24,9 @@ def test_a_default_id_has_registrators_form(protocol: str, text: str) -> None:
     [
         ("core-01:web:80:8081", "80:8081"),
         ("core-01:web:53:udp:5354", "53:udp:5354"),
+        ("core-01:web:80:sctp", "80:sctp"),
+        ("core-01:web:80:sctp:8081", "80:sctp:8081"),
+        ("core-01:web:80:sctp:fd00--1-8080", "80:sctp:fd00--1-8080"),
         ("core-01:web:80:10.0.0.2-8080", "80:10.0.0.2-8080"),
         ("core-01:web:53:udp:10.0.0.2-8080", "53:udp:10.0.0.2-8080"),
         ("core-01:web:80:fd00--1-8080", "80:fd00--1-8080"),
@@ -54,7 +57,7 @@ def test_an_id_with_any_binding_suffix_is_read_as_it_was_written(
     assert (found.owner, found.container, str(found)) == ("core-01", "web", text)
 
 
-@given(st.from_regex(r"[^:]+:[^:]+:[0-9]+(:udp)?(:[0-9]{1,5})?", fullmatch=True))
+@given(st.from_regex(r"[^:]+:[^:]+:[0-9]+(:udp|:sctp)?(:[0-9]{1,5})?", fullmatch=True))
 def test_a_default_id_is_written_as_it_was_read(text: str) -> None:
     """Writing is the inverse of parsing."""
     assert str(DefaultId.parse(text)) == text
@@ -63,7 +66,20 @@ def test_a_default_id_is_written_as_it_was_read(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("redis-1", "", "a:b", "a:b:c", "a:b:80:tcp", ":b:80", "a::80", "a:b:80\n", "a:b:c:80"),
+        *(
+            "redis-1",
+            "",
+            "a:b",
+            "a:b:c",
+            "a:b:80:tcp",
+            "a:b:80:dccp",
+            "a:b:80:SCTP",
+            "a:b:80:udp:sctp",
+            ":b:80",
+            "a::80",
+            "a:b:80\n",
+            "a:b:c:80",
+        ),
         *("a:b:80:", "a:b:80:x", "a:b:80:123456", "a:b:80:-8080", "a:b:80:1-8080", "a:b:80:10.0.0-8080"),
         *("a:b:80:10.0.0.2-", "a:b:80:10.0.0.2", "a:b:80:8081:8082", "a:b:80:tcp:8081", "a:b:80:fe80--1%eth0-8080"),
     ],

@@ -25,7 +25,7 @@ from controller.effects.log_writer import LogWriter
 from controller.errors import plain
 from controller.registry.uri import parse_uri
 from model.address import address_problem
-from model.container import MalformedContainer, PortId, from_inspect
+from model.container import MAX_RANGE, MalformedContainer, PortId, from_inspect, ports_in
 from model.desired import desired
 from model.entry import DefaultId
 from model.family import Family
@@ -243,11 +243,14 @@ def test_any_default_id_is_written_as_it_was_read(text: str) -> None:
     assert found is None or str(found) == text
 
 
-@given(st.text(max_size=30))
-def test_any_text_is_a_port_in_range_or_malformed(text: str) -> None:
-    """Reading any text as a port raises no other error than MalformedContainer."""
-    with suppress(MalformedContainer):
-        assert 0 < PortId.parse(text).number < 65536
+@given(st.text(max_size=30) | st.from_regex(r"[0-9]{1,6}(-[0-9]{1,6})?(/[a-z]+)?", fullmatch=True))
+def test_any_text_is_a_few_ports_in_range_or_one_bad_port(text: str) -> None:
+    """Reading any text as ports raises no error."""
+    ports = ports_in(text)
+    assert 0 < len(ports) <= MAX_RANGE
+    assert len(ports) == 1 or all(isinstance(port, PortId) for port in ports)
+    assert all(0 < port.number < 65536 for port in ports if isinstance(port, PortId))
+    assert all(len(str(port)) < 110 for port in ports)
 
 
 # What operators say.

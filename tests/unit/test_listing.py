@@ -68,6 +68,38 @@ def test_the_health_of_a_paused_container_never_disagrees() -> None:
     assert agrees_with_list(from_inspect(paused), {**LISTED, "State": "paused", "Status": "Up 3 minutes (Paused)"})
 
 
+@pytest.mark.parametrize("names", [None, [], ["/nginx"], ["/other/alias", "/nginx"]])
+def test_a_list_without_names_agrees_with_every_name(names: list[str] | None) -> None:
+    """After a crash of the engine its list may lack the names. The answer is kept all the same."""
+    assert agrees_with_list(from_inspect(INSPECT), {**LISTED, "Names": names})
+
+
+def test_a_list_with_null_for_lists_and_mappings_agrees() -> None:
+    """A container without published ports and without networks may have null for them."""
+    document = with_value(with_value(INSPECT, "NetworkSettings.Ports", None), "NetworkSettings.Networks", None)
+    for section in ({"NetworkSettings": None}, {"NetworkSettings": {"Networks": None}}):
+        line = {**LISTED, "Ports": None, **section}
+        assert agrees_with_list(from_inspect(document), line)
+        assert shown_in_list(line) == shown_in_list(line)
+    off = with_value(INSPECT, "NetworkSettings.Networks", {"front": None})
+    assert agrees_with_list(from_inspect(off), {**LISTED, "NetworkSettings": {"Networks": {"front": None}}})
+
+
+def test_the_number_0_of_a_port_that_the_engine_cannot_read_agrees() -> None:
+    """The list shows such a port as number 0, with the host's port if it was published."""
+    ports: dict[str, Any] = {"0/tcp": [{"HostPort": "32768"}], "80/tcp": [{"HostPort": "8000"}]}
+    container = from_inspect(with_value(INSPECT, "NetworkSettings.Ports", ports))
+    line = [
+        {"PrivatePort": 0, "PublicPort": 32768, "Type": "tcp"},
+        {"PrivatePort": 0, "Type": "udp"},
+        {"PrivatePort": 80, "PublicPort": 8000, "Type": "tcp", "IP": None},
+        {"PrivatePort": 80, "PublicPort": 8000, "Type": "tcp", "IP": "::"},
+        None,
+    ]
+    assert agrees_with_list(container, {**LISTED, "Ports": line})
+    assert shown_in_list({"Ports": line}) == shown_in_list({"Ports": line[::-1]})
+
+
 # Whether the list shows that an inspect answer may be outdated.
 
 

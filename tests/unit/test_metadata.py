@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.container import PortId
+from model.container import PortId, ports_in
 from model.metadata import Metadata, metadata_for, split_tags
 
 
@@ -63,6 +63,70 @@ def test_metadata_for_a_protocol_applies_to_that_protocol_only(
     for env, labels in ((lines, {}), ([], dict(line.split("=", 1) for line in lines))):
         assert metadata_for(PortId(53, "tcp"), env, labels).values == tcp
         assert metadata_for(PortId(53, "udp"), env, labels).values == udp
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param(["SERVICE_8000-8010_NAME=r"], {"name": "r"}, id="range"),
+        pytest.param(["SERVICE_8005-8010_NAME=r", "SERVICE_8000-8005_ID=s"], {"name": "r", "id": "s"}, id="its-ends"),
+        pytest.param(["SERVICE_8005-8005_NAME=r"], {"name": "r"}, id="one-port"),
+        pytest.param(["SERVICE_8006-8010_NAME=r", "SERVICE_80-90_NAME=r"], {}, id="another-range"),
+        pytest.param(["SERVICE_8010-8000_NAME=r"], {}, id="reverse"),
+        pytest.param(["SERVICE_0-99999_NAME=r", "SERVICE_NAME=g"], {"name": "r"}, id="every-port-beats-general"),
+        pytest.param(["SERVICE_8000-8010_NAME=r", "SERVICE_NAME=g"], {"name": "r"}, id="beats-a-later-general"),
+        pytest.param(["SERVICE_8005_NAME=p", "SERVICE_8000-8010_NAME=r"], {"name": "p"}, id="a-port-beats-it"),
+        pytest.param(
+            ["SERVICE_8005_NAME=p", "SERVICE_8000-8010_TCP_NAME=r"], {"name": "p"}, id="a-port-beats-its-protocol"
+        ),
+        pytest.param(["SERVICE_8004-8006_NAME=n", "SERVICE_8000-8010_NAME=w"], {"name": "n"}, id="narrower-wins"),
+        pytest.param(["SERVICE_8000-8005_NAME=a", "SERVICE_8005-8010_NAME=b"], {"name": "b"}, id="as-wide-last-wins"),
+        pytest.param(
+            ["SERVICE_8000-8005_TCP_NAME=a", "SERVICE_8005-8010_NAME=b"], {"name": "a"}, id="as-wide-protocol-wins"
+        ),
+        pytest.param(["SERVICE_8000-8010_UDP_NAME=u"], {}, id="another-protocol's"),
+        pytest.param(["SERVICE_8000-8010_Tcp_NaMe=t"], {"name": "t"}, id="any-case"),
+        pytest.param(["SERVICE_8000-8010=x"], {"8000-8010": "x"}, id="a-range-alone-is-a-key"),
+        pytest.param(["SERVICE_8000-8010_=x"], {"8000-8010_": "x"}, id="nothing-behind-it"),
+        pytest.param(["SERVICE_8000-8010_TCP=x"], {"tcp": "x"}, id="a-protocol-alone-is-a-key"),
+        pytest.param(["SERVICE_8-BIT_NAME=x"], {"8-bit_name": "x"}, id="no-range"),
+        pytest.param(["SERVICE_8000 - 8010_NAME=x"], {"8000 - 8010_name": "x"}, id="no-range-for-its-spaces"),
+        pytest.param(["SERVICE_٨٠٠٠-8010_NAME=x"], {"٨٠٠٠-8010_name": "x"}, id="no-range-for-its-digits"),
+        pytest.param([f"SERVICE_8000-{'9' * 5000}_X=x"], {f"8000-{'9' * 5000}_x": "x"}, id="no-range-for-its-length"),
+        pytest.param([f"SERVICE_{'9' * 5000}_X=x"], {}, id="a-number-that-is-no-port"),
+    ],
+)
+def test_metadata_for_a_range_applies_to_its_ports(lines: list[str], expected: dict[str, str]) -> None:
+    """For port 8005/tcp, the key that selects the fewest ports counts, in the environment and in labels."""
+    for env, labels in ((lines, {}), ([], dict(line.split("=", 1) for line in lines))):
+        found = metadata_for(PortId(8005, "tcp"), env, labels)
+        assert {key: found.values[key] for key in expected} == expected
+        assert found.values.keys() == expected.keys()
+
+
+def test_a_label_for_a_range_beats_a_variable_for_the_same_range() -> None:
+    """Of equally near keys the last counts, and labels come last."""
+    found = metadata_for(PortId(8005, "tcp"), ["SERVICE_8000-8010_NAME=e"], {"SERVICE_8000-8010_NAME": "l"})
+    assert found == Metadata({"name": "l"}, {"name": "label SERVICE_8000-8010_NAME"}, frozenset({"name"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "hidden"),
+    [
+        ("http/tcp", "SERVICE_IGNORE", True),
+        ("http/tcp", "SERVICE_0_IGNORE", False),
+        ("http/tcp", "SERVICE_0-65535_IGNORE", False),
+        ("10000-20000/udp", "SERVICE_10000-20000_IGNORE", True),
+        ("10000-20000/udp", "SERVICE_10000-20000_UDP_IGNORE", True),
+        ("10000-20000/udp", "SERVICE_10000-20000_TCP_IGNORE", False),
+        ("10000-20000/udp", "SERVICE_10000-19999_IGNORE", False),
+        ("10000-20000/udp", "SERVICE_10000_IGNORE", False),
+    ],
+)
+def test_metadata_applies_to_a_bad_port_if_it_is_about_all_of_it(text: str, key: str, hidden: bool) -> None:
+    """A range that is too long to be registered can be hidden as a range."""
+    (bad,) = ports_in(text)
+    assert bool(metadata_for(bad, [f"{key}=true"], {}).get("ignore")) is hidden
 
 
 def test_a_label_for_the_port_does_not_beat_a_variable_for_its_protocol() -> None:

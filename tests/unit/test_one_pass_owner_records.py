@@ -6,6 +6,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from model.container import Container, ContainerRef
 from model.memory import Memory
@@ -16,7 +17,7 @@ from model.report import PassReport, PassResult, Result
 from model.snapshot import UnknownContainer
 from tests.support.fakes import ENGINE
 from tests.support.memory_registry import Killed, RecordingRegistry
-from tests.support.pass_harness import Host, first_pass, owner_record, published_number, serving
+from tests.support.pass_harness import IP, Host, first_pass, owner_record, published_number, serving
 
 WEB = "/services/nginx/core-01:web:80"
 REDIS, MYSQL = "/services/nginx/redis-1", "/services/nginx/mysql-1"
@@ -39,6 +40,60 @@ def idle_pass(registry: RecordingRegistry, *containers: Container, **host: Any) 
     report = first_pass(registry, *containers, **host)
     assert (report.outcomes, registry.version) == ((), version)
     return report
+
+
+# Two containers of one host that want one key.
+
+
+def sharing(name: str, number: int, created: str) -> Container:
+    """Return a container with the SERVICE_ID redis-1."""
+    return evolve(serving(name, "SERVICE_ID=redis-1", number=number), created=created)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["one agent", "another agent for each pass"])
+def test_a_newcomer_that_seems_to_be_older_takes_no_key_from_a_container_that_runs(restarts: bool) -> None:
+    """The clock was set back when the newcomer was created. It gets the key when the other container ends, and then it
+    keeps the key, too. A container that has its key keeps it also if its own host port has changed."""
+    first, newcomer = sharing("first", 8000, "2026-02"), sharing("newcomer", 8001, "2026-01")
+    moved = sharing("first", 8002, "2026-02")
+    host = Host()
+    for containers, place in (
+        ([first], f"{IP}:8000"),
+        ([first, newcomer], f"{IP}:8000"),
+        ([moved, newcomer], f"{IP}:8002"),
+        ([newcomer], f"{IP}:8001"),
+        ([first, newcomer], f"{IP}:8001"),
+    ):
+        host.runs(*containers)
+        report = host.has_a_pass()
+        assert host.registry.keys() == {REDIS: place}
+        assert len(report.plan.refusals) == len(containers) - 1
+        assert host.has_a_pass().plan.visible == ()
+        if restarts:
+            host.restarts()
+
+
+def test_the_first_pass_of_a_host_adopts_the_key_of_the_container_that_has_it() -> None:
+    """registrator lets the last of two containers have the key. The other one is refused, though it is older."""
+    registry = RecordingRegistry()
+    registry.put(REDIS, f"{IP}:8000")
+    report = first_pass(registry, sharing("last", 8000, "2026-02"), sharing("older", 8001, "2026-01"))
+    assert registry.keys() == {REDIS: f"{IP}:8000"}
+    assert owner_record(registry).claims[REDIS].container_id == "id-last"
+    assert [each.container.name for each in report.plan.refusals] == ["older"]
+
+
+def test_a_container_that_is_not_described_keeps_its_key() -> None:
+    """Another container that wants the key is refused meanwhile."""
+    first, newcomer = sharing("first", 8000, "2026-02"), sharing("newcomer", 8001, "2026-01")
+    host = Host(first)
+    host.has_a_pass()
+    host.runs(newcomer)
+    host.source.unknown = (UnknownContainer(first.ref, "no answer in time"),)
+    host.restarts()
+    report = host.has_a_pass()
+    assert (report.outcomes, len(report.plan.held)) == ((), 1)
+    assert [each.reason for each in report.plan.refusals] == [RefusalReason.DUPLICATE]
 
 
 # When the record is written.

@@ -81,6 +81,8 @@ def test_the_table_decides_whether_a_key_is_ours(
     [
         (OURS, True),
         (f"{OURS}:udp", True),
+        (f"{OURS}:sctp", True),
+        (f"{OURS}:dccp", False),
         ("/services/a/b/core-01:web:80", True),
         (THEIRS, False),
         (CUSTOM, False),
@@ -115,6 +117,26 @@ def test_any_other_pass_adopts_no_key_that_the_record_does_not_claim(
 ) -> None:
     """Whoever wrote the key may rely on it, even if it has the right value."""
     assert ownership_with(claims, *contested).adopts(Stored(CUSTOM, VALUE, 7)) is adopted
+
+
+@pytest.mark.parametrize(
+    ("claims", "stored", "may_adopt", "expected"),
+    [
+        ({}, {CUSTOM: VALUE, OURS: VALUE}, False, {}),
+        ({}, {CUSTOM: VALUE, OURS: VALUE, THEIRS: VALUE}, True, {CUSTOM: ("", VALUE)}),
+        (our_claim(VALUE), {CUSTOM: VALUE, OURS: VALUE}, False, {CUSTOM: ("id-web", VALUE)}),
+        (our_claim(VALUE), {CUSTOM: "x:1"}, True, {CUSTOM: ("id-web", "x:1")}),
+        (our_claim(VALUE), {}, False, {CUSTOM: ("id-web", "")}),
+    ],
+    ids=["unclaimed", "unclaimed, and may adopt", "claimed", "overwritten", "absent"],
+)
+def test_the_claim_and_the_value_tell_which_container_has_a_key(
+    claims: Mapping[str, Claim], stored: Mapping[str, str], may_adopt: bool, expected: dict[str, tuple[str, str]]
+) -> None:
+    """A default id names its container itself."""
+    actual = Actual({key: Stored(key, value, 7) for key, value in stored.items()})
+    holdings = ownership_with(claims, may_adopt=may_adopt).holdings(actual)
+    assert {key: (each.container_id, each.value) for key, each in holdings.items()} == expected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.effects.clock import Clock, Deadline
-from model.container import ContainerRef, PortId
+from model.container import BadPort, ContainerRef, PortId
 from model.desired import Desired, ExclusionReason
 from model.ownership import Known, Ownership
 from model.plan import DRIFT, Action, Change, Plan, Reason, in_apply_order, plan, with_record
@@ -287,6 +287,7 @@ def test_the_reasons_are_a_closed_list() -> None:
         "orphan",
         "unhealthy",
         "filtered",
+        "one-off",
         "refused",
         "ttl-due",
         "ttl-unwanted",
@@ -348,8 +349,19 @@ REASON_AND_DETAIL = ("refused", REFUSED.detail)
         ([OTHER_PORT], None),
         ([OTHER_CONTAINER], None),
         ([evolve(REFUSED, port=PortId(80, "udp"))], None),
+        ([evolve(REFUSED, port=PortId(80, "sctp"))], None),
+        ([evolve(REFUSED, port=BadPort("80-9000/tcp", "is a range of 8921 ports"))], None),
     ],
-    ids=["the port", "among others", "a container of that name", "another port", "another container", "udp"],
+    ids=[
+        "the port",
+        "among others",
+        "a container of that name",
+        "another port",
+        "another container",
+        "udp",
+        "sctp",
+        "bad",
+    ],
 )
 def test_the_key_of_a_port_that_is_refused_is_deleted_for_that_reason(
     known: dict[str, Known], refusals: list[Refusal], expected: tuple[str, str] | None
@@ -361,7 +373,9 @@ def test_the_key_of_a_port_that_is_refused_is_deleted_for_that_reason(
 
 
 @pytest.mark.parametrize("serves", [False, True], ids=["no entries", "an entry"])
-@pytest.mark.parametrize(("key", "ours"), [("80:8081", True), ("80:10.0.0.2-8081", True), ("80:udp:8081", False)])
+@pytest.mark.parametrize(
+    ("key", "ours"), [("80:8081", True), ("80:10.0.0.2-8081", True), ("80:udp:8081", False), ("80:sctp", False)]
+)
 def test_each_key_of_a_port_with_several_bindings_is_deleted_for_that_reason(
     key: str, ours: bool, serves: bool
 ) -> None:
@@ -376,10 +390,11 @@ def test_each_key_of_a_port_with_several_bindings_is_deleted_for_that_reason(
     ("refusal", "others", "reason"),
     [
         (REFUSED, NOTHING_DESIRED, Reason.REFUSED),
+        (evolve(REFUSED, port=BadPort("http/tcp", "is none")), NOTHING_DESIRED, Reason.REFUSED),
         (OTHER_CONTAINER, NOTHING_DESIRED, Reason.ORPHAN),
         (REFUSED, wanting(entry()), Reason.ORPHAN),
     ],
-    ids=["its container", "another one", "its container has other entries"],
+    ids=["its container", "a bad port of its container", "another one", "its container has other entries"],
 )
 def test_a_custom_id_does_not_tell_the_port_so_its_container_must_have_no_entry(
     refusal: Refusal, others: Desired, reason: Reason
@@ -543,7 +558,7 @@ def test_a_record_is_created_only_while_there_is_none_that_it_would_hide() -> No
 # The laws, over arbitrary states of host and registry: keys of every owner, our owner record, and another host's.
 
 NAMES = st.sampled_from(["nginx", "db", "team/db"])
-IDS = st.sampled_from([f"core-01:{name}:{port}" for name in ("a", "b") for port in (80, "53:udp")])
+IDS = st.sampled_from([f"core-01:{name}:{port}" for name in ("a", "b") for port in (80, "53:udp", "80:sctp")])
 CUSTOM_IDS = st.sampled_from(["redis-1", "core-01:odd"])
 FOREIGN_IDS = st.sampled_from(["core-02:a:80", "core-011:a:80", "manual", "x"])
 VALUES = st.sampled_from([f"{HOST_IP}:1", f"{HOST_IP}:2", "10.0.0.1:80", "", "rubbish"])

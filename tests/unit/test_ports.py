@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.container import Container
-from model.ports import ServicePort, service_ports
+from model.ports import ServicePort, bad_ports, service_ports
 from tests.support.builders import binding, container, port
 
 #: A port that is exposed only, and two published ones.
@@ -16,6 +16,12 @@ MAPPED = {"443/tcp": "", "80/tcp": "0.0.0.0:8000", "53/udp": "0.0.0.0:53"}
     ("given", "internal", "expected"),
     [
         pytest.param(container(publish=MAPPED), False, ["53/udp", "80/tcp"], id="published"),
+        pytest.param(
+            container(publish=dict.fromkeys(("80/sctp", "80/udp", "80/tcp", "9/sctp"), "0.0.0.0:8000")),
+            False,
+            ["9/sctp", "80/tcp", "80/udp", "80/sctp"],
+            id="protocols",
+        ),
         pytest.param(container(publish=MAPPED), True, ["53/udp", "80/tcp", "443/tcp"], id="internal"),
         pytest.param(container(expose=("80/tcp",)), False, [], id="bridge-unmapped"),
         pytest.param(container(expose=("80/tcp",)), True, ["80/tcp"], id="bridge-unmapped-internal"),
@@ -72,3 +78,21 @@ def test_a_service_port_has_its_bindings() -> None:
     bindings = binding("0.0.0.0:8000"), binding(":::8000")
     assert service_ports(web, internal=False) == (ServicePort(port("80/tcp"), bindings), ServicePort(port("81/tcp")))
     assert service_ports(web, internal=True) == (ServicePort(port("80/tcp")), ServicePort(port("81/tcp")))
+
+
+@pytest.mark.parametrize(
+    ("given", "internal", "expected"),
+    [
+        pytest.param(container(expose=("http/tcp", "80/tcp")), False, [], id="bridge"),
+        pytest.param(container(expose=("http/tcp", "80/tcp")), True, ["http/tcp"], id="bridge-internal"),
+        pytest.param(container(expose=("0/tcp",), network_mode="host"), False, ["0/tcp"], id="host"),
+        pytest.param(container(publish={"0/tcp": "0.0.0.0:32768"}), False, ["0/tcp"], id="published"),
+        pytest.param(container(publish={"0/tcp": ""}, network_mode="front"), False, [], id="not-published"),
+    ],
+)
+def test_a_bad_port_counts_where_a_port_would_be_a_service_port(
+    given: Container, internal: bool, expected: list[str]
+) -> None:
+    """It is never among the service ports."""
+    assert [str(each) for each in bad_ports(given, internal=internal)] == expected
+    assert all(str(each.port) not in expected for each in service_ports(given, internal=internal))

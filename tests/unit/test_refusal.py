@@ -19,6 +19,7 @@ def test_the_refusal_reasons_are_a_closed_list() -> None:
     assert [reason.value for reason in RefusalReason] == [
         "bad-name",
         "bad-id",
+        "bad-port",
         "bad-address",
         "bad-attribute",
         "no-address",

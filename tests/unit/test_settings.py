@@ -59,6 +59,7 @@ OFF = {
     "adopt": "",
     "all-bindings": "",
     "strict-names": "",
+    "one-offs": "",
 }
 
 #: The texts of all options. The password is the one that no flag gives.
@@ -165,10 +166,20 @@ def test_every_flag_ends_up_in_its_setting() -> None:
         ip_family="ipv4",
         all_bindings="true",
         strict_names="true",
+        one_offs="true",
     )
     address = AddressRules("10.1.1.1", "", "addr", internal=True, network="backend", family=Family.IPV4)
-    expected = Rules("core-02", address, True, ("a", "b"), Deregister.ON_SUCCESS, HealthRule.HEALTHY, True, True)
-    assert settings.rules == expected
+    assert settings.rules == Rules(
+        "core-02",
+        address,
+        True,
+        ("a", "b"),
+        Deregister.ON_SUCCESS,
+        HealthRule.HEALTHY,
+        all_bindings=True,
+        strict_names=True,
+        one_offs=True,
+    )
     assert settings.filters == (("label", "a=b c"), ("name", "x"))
     assert (settings.lifetime, settings.interval, settings.pass_timeout) == (Lifetime(30, 10, 6.5), 2.5, 3.0)
     assert (settings.guard, settings.take_over, settings.adopt) == (GuardRule(percent=30), True, True)
@@ -190,6 +201,7 @@ SHAPING = {
     "ip-family": ("ipv4", "ipv4"),
     "all-bindings": ("true", "true"),
     "strict-names": ("true", "true"),
+    "one-offs": ("true", "true"),
 }
 
 #: The flags on which two agents of one host need not agree. --hostname is not in the note, because the note's key has

@@ -256,6 +256,8 @@ def test_an_id_that_is_a_label_stays_unchanged(entry_id: str) -> None:
     [
         ("core-01:web:80", "core-01--web--80"),
         ("core-01:web:53:udp", "core-01--web--53--udp"),
+        ("core-01:web:80:sctp", "core-01--web--80--sctp"),
+        ("core-01:web:80:sctp:8081", "core-01--web--80--sctp--8081"),
         ("core_01:my_web:80", "core_01--my_web--80"),
         (f"a:{'b' * 56}:80", f"a--{'b' * 56}--80"),
     ],
@@ -324,7 +326,9 @@ def test_a_label_that_was_not_made_from_a_default_id_is_read_as_itself(label: st
 #: Ids of all shapes: any text, near labels, near default ids, and near what labels are made of.
 PARTS = st.text("ab01-_:./AB", max_size=12) | st.sampled_from(["core-01", "web", "80", "udp", "xn", "--", "-", ":"])
 IDS = st.text(max_size=70) | st.lists(PARTS, max_size=6).map("".join) | st.lists(PARTS, max_size=6).map(":".join)
-DEFAULT_IDS = st.builds("{}:{}:{}{}".format, PARTS, PARTS, st.integers(0, 99999), st.sampled_from(["", ":udp"]))
+DEFAULT_IDS = st.builds(
+    "{}:{}:{}{}".format, PARTS, PARTS, st.integers(0, 99999), st.sampled_from(["", ":udp", ":sctp"])
+)
 
 #: Functions that make a similar text of an id.
 SIMILAR: tuple[Callable[[str], str], ...] = (
