@@ -10,13 +10,14 @@ import pytest
 from controller.commands.build import Effects, build_agent, engine_for, pass_settings
 from controller.config.settings import parse_settings
 from controller.effects.background import Task, Threads, Waker
-from controller.effects.clock import Clock
+from controller.effects.clock import Clock, Deadline
 from controller.effects.network import Network
 from controller.errors import EngineUnavailable
 from controller.registry.uri import parse_uri
 from controller.source.docker import EngineClient, EngineSettings
 from model.snapshot import Snapshot
 from tests.support.builders import container, rules
+from tests.support.fakes import FakeDocker, Inline, inspected
 from tests.unit.test_settings import DEFAULT_OPTIONS
 
 
@@ -75,3 +76,17 @@ def test_the_engine_is_connected_to_through_the_effects() -> None:
     with pytest.raises(EngineUnavailable, match=r"no engine here \(tcp://engine.example:2375\)"):
         engine.identity()
     assert ([each.url for each in asked], failures) == (["tcp://engine.example:2375"], [None])
+
+
+@pytest.mark.parametrize(("internal", "asked"), [(True, 0), (False, 1)])
+def test_with_internal_the_engine_is_not_asked_what_its_networks_are(internal: bool, asked: int) -> None:
+    """The containers' own addresses are registered then, whatever their networks are."""
+    document = inspected("web")
+    document["NetworkSettings"]["Networks"]["bridge"]["NetworkID"] = "id-bridge"
+    fake = FakeDocker(document)
+    options: dict[str, Any] = {**DEFAULT_OPTIONS, "internal": internal}
+    engine = engine_for(
+        parse_settings(options, (URI,)), Effects(background=Inline(), connect_engine=lambda _: fake.dial())
+    )
+    engine.read(Deadline.after(10, Clock()))
+    assert fake.asked.count("network id-bridge") == asked
