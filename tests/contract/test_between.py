@@ -174,6 +174,13 @@ def test_a_load_balancer_that_drops_etcds_headers_is_named(shared_server: EtcdSe
         Client(2, server.address).registry.read(OWNER, soon())
 
 
+@pytest.mark.parametrize("host", ["a" * 64, "*", "a..b", "ä" * 60], ids=repr)
+def test_a_host_that_the_libraries_refuse_is_an_error_of_the_endpoint(api: int, host: str) -> None:
+    """No request is sent, so there is no answer of which something could be said."""
+    with pytest.raises(RegistryUnavailable, match="http://"):
+        Client(api, (host, 1)).registry.read(OWNER, soon(2))
+
+
 def test_a_redirect_leads_nobody_astray(api: int) -> None:
     """A password would go there, too."""
     with fake(200, "") as elsewhere, fake(307, "", Location=f"http://127.0.0.1:{elsewhere.server_port}/") as server:

@@ -108,7 +108,8 @@ def pool_manager(context: ssl.SSLContext | None, names: Names = MACHINE) -> urll
 class _EtcdClient(etcd.Client):  # type: ignore[misc] # python-etcd has no types
     """python-etcd's client of one member, which keeps the last answer: python-etcd's errors do not have all of it."""
 
-    answer: urllib3.BaseHTTPResponse
+    #: The last answer; None if the last request had none.
+    answer: urllib3.BaseHTTPResponse | None = None
 
     def _handle_server_response(self, response: urllib3.BaseHTTPResponse) -> Any:
         self.answer = response
@@ -190,7 +191,7 @@ class _Member:
         self._use_current_credentials()
         # EndpointFailover decides whether the cluster id may change. python-etcd would raise an error at the first
         # change only.
-        self._client.expected_cluster_id = None
+        self._client.expected_cluster_id = self._client.answer = None
         try:
             # python-etcd does not encode keys: etcd would cut one with a question mark at that place.
             path = f"/v2/keys{quote(key, safe='/:')}"
@@ -204,7 +205,7 @@ class _Member:
         except etcd.EtcdException as error:
             raise self._translated(error) from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise NoUsableAnswer(self._strange_answer()) from error
+            raise NoUsableAnswer(self._strange_answer() or one_line(error)) from error
         except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
             raise NoUsableAnswer(one_line(error)) from error
 
@@ -232,8 +233,10 @@ class _Member:
         return EtcdV2ErrorCode.UNAUTHORIZED if payload.get("message") == NO_USER else None
 
     def _strange_answer(self) -> str:
-        """Return what is said of the last answer, which is none of etcd's."""
+        """Return what is said of the last answer, which is none of etcd's; empty if the last request had none."""
         answer = self._client.answer
+        if answer is None:
+            return ""
         return str(StrangeAnswer(answer.status, answer.headers, answer.data.decode(errors="replace")))
 
 

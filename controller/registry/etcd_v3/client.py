@@ -205,6 +205,8 @@ class _Member:
         protocol = "https" if self._context else "http"
         self._client = Etcd3Client(*endpoint, protocol, api_path=_API_PATH, session=self._session)
         self._signed_in = not credentials.user
+        #: The last answer; None if the last request had none.
+        self._answer: requests.Response | None = None
         self.cluster = ""
 
     def _connect(self) -> None:
@@ -274,15 +276,16 @@ class _Member:
 
     def _post(self, path: str, document: Document, deadline: Deadline) -> Any:
         self._use_current_credentials()
-        self.cluster = ""
+        self.cluster, self._answer = "", None
         self._client.timeout = time_limits(deadline)  # type: ignore[assignment] # requests gets it, and takes this, too
         try:
             answer = self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
         except Etcd3Exception as error:
             # etcd3gw gives such an error arguments if there was an answer, with a status that says that it failed.
-            raise (self._translated() if error.args else NoUsableAnswer(_connection_problem(error))) from error
+            problem = self._translated(error.detail_text or "") if error.args else None
+            raise problem or NoUsableAnswer(_connection_problem(error)) from error
         except (ValueError, RecursionError) as error:
-            raise NoUsableAnswer(self._strange_answer()) from error
+            raise NoUsableAnswer(self._strange_answer() or one_line(error)) from error
         except (requests.RequestException, OSError) as error:
             raise NoUsableAnswer(one_line(error)) from error
         self.cluster = cluster_in(answer)
@@ -296,10 +299,10 @@ class _Member:
         answer.encoding = "utf-8"
         self._answer = answer
 
-    def _translated(self) -> Exception:
-        """Return EtcdV3Error where the last answer says that etcd refused the request, as every member would. Return
-        NoUsableAnswer for a member in trouble and for what does not come from etcd."""
-        text = self._answer.text
+    def _translated(self, text: str) -> Exception:
+        """Return EtcdV3Error where etcd refused the request, as every member would. Return NoUsableAnswer for a member
+        in trouble and for what does not come from etcd. ``text`` is the content of the last answer: a JSON document, if
+        it comes from etcd."""
         try:
             document = json.loads(text)
             code, message = int(document["code"]), str(document.get("message") or document["error"])
@@ -313,7 +316,9 @@ class _Member:
         return error if of_the_store or error.stale_token else NoUsableAnswer(one_line(ValueError(error.detail)))
 
     def _strange_answer(self) -> str:
-        """Return what is said of the last answer, which is none of etcd's."""
+        """Return what is said of the last answer, which is none of etcd's; empty if the last request had none."""
+        if self._answer is None:
+            return ""
         return str(StrangeAnswer(self._answer.status_code, self._answer.headers, self._answer.text))
 
 
