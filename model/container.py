@@ -259,7 +259,7 @@ def _from_inspect(document: Mapping[str, Any]) -> Container:
         id=_text(document["Id"]),
         name=_name(document.get("Name"), status),
         image=_optional("Config.Image", config.get("Image")),
-        created=_sortable(document.get("Created")),
+        created=_moment(document.get("Created")) or UNKNOWN_TIME,
         status=status,
         exit_code=int(state["ExitCode"]),
         env=tuple(_string("a line of Config.Env", line) for line in _list("Config.Env", config.get("Env"))),
@@ -382,15 +382,15 @@ def _host_address(text: str) -> str:
     return text
 
 
-def _sortable(timestamp: Any) -> str:
-    """Return a timestamp that sorts as text, in UTC and with nanoseconds; UNKNOWN_TIME for a text that is none. The
-    engine cuts trailing zeros off its nanoseconds, so its own timestamps do not sort as text."""
+def _moment(timestamp: Any) -> str:
+    """Return a timestamp in UTC, with nanoseconds, so that it sorts as text. The engine cuts trailing zeros off its own
+    timestamps. Return an empty string for Go's zero time, which stands for no time, and for what is no timestamp."""
     match = _TIMESTAMP.fullmatch(timestamp) if isinstance(timestamp, str) else None
     if not match:
-        return UNKNOWN_TIME
+        return ""
     try:
-        moment = datetime.fromisoformat(f"{match['date']}T{match['time']}{match['zone'].upper()}").astimezone(UTC)
+        utc = datetime.fromisoformat(f"{match['date']}T{match['time']}{match['zone'].upper()}").astimezone(UTC)
     except (ValueError, OverflowError):
-        return UNKNOWN_TIME
-    seconds = moment.replace(tzinfo=None).isoformat(timespec="seconds")
-    return f"{seconds}.{(match['fraction'] or '')[:9]:0<9}Z"
+        return ""
+    seconds = utc.replace(tzinfo=None).isoformat(timespec="seconds")
+    return f"{seconds}.{(match['fraction'] or '')[:9]:0<9}Z" if utc.year > 1 else ""
