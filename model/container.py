@@ -434,14 +434,14 @@ def _host_address(text: str) -> str:
 
 
 def _moment(timestamp: Any) -> str:
-    """Return a timestamp that sorts as text, in UTC and with nanoseconds; an empty string for Go's zero time, and for a
-    text that is none. The engine cuts trailing zeros off its nanoseconds, so its own timestamps do not sort as text."""
+    """Return a timestamp in UTC, with nanoseconds, so that it sorts as text. The engine cuts trailing zeros off its own
+    timestamps. Return an empty string for Go's zero time, which stands for no time, and for what is no timestamp."""
     match = _TIMESTAMP.fullmatch(timestamp) if isinstance(timestamp, str) else None
     if not match:
         return ""
     try:
-        moment = datetime.fromisoformat(f"{match['date']}T{match['time']}{match['zone'].upper()}").astimezone(UTC)
+        utc = datetime.fromisoformat(f"{match['date']}T{match['time']}{match['zone'].upper()}").astimezone(UTC)
     except (ValueError, OverflowError):
         return ""
-    seconds = moment.replace(tzinfo=None).isoformat(timespec="seconds")
-    return f"{seconds}.{(match['fraction'] or '')[:9]:0<9}Z" if moment.year > 1 else ""
+    seconds = utc.replace(tzinfo=None).isoformat(timespec="seconds")
+    return f"{seconds}.{(match['fraction'] or '')[:9]:0<9}Z" if utc.year > 1 else ""
