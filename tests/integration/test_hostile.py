@@ -169,7 +169,7 @@ def test_a_hostile_name_or_id_is_refused_with_a_reason_or_registered_unchanged(
     refusals = aftermath.refusals(container, port)
     if case.reasons:
         assert {each["reason"] for each in refusals} == case.reasons
-        assert f"SERVICE_{case.field}" in refusals[0]["detail"]
+        assert f" SERVICE_{port}_{case.field} " in refusals[0]["detail"]
         assert key not in aftermath.keys
     else:
         assert refusals == []
