@@ -274,11 +274,8 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
 
 def _from_inspect(document: Mapping[str, Any]) -> Container:
     config, network, state = document["Config"], document["NetworkSettings"], document["State"]
-    host_config, status, networks = (
-        document["HostConfig"],
-        _string("State.Status", state["Status"]),
-        networks_in(network),
-    )
+    host_config, status = document["HostConfig"], _string("State.Status", state["Status"])
+    networks = networks_in(network)
     ids = {name: _text(each.get("NetworkID") or "") for name, each in networks.items()}
     exposed = _exposed(_mapping("Config.ExposedPorts", config.get("ExposedPorts")))
     ports = _mapping("NetworkSettings.Ports", network.get("Ports"))

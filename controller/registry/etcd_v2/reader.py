@@ -25,9 +25,14 @@ class EtcdV2Reader:
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader. A listing of the prefix does not show owner record, liveness query and agent note. One more
-        request reads all three."""
+        request reads all three. Both answers have to be of one cluster: a record that was restored from a backup says
+        nothing about keys that were read before."""
         stored, position = self._tree(self._prefix or "/", deadline, consistent=consistent)
-        about_owner, _ = self._tree(self._record_keys.folder(owner), deadline, consistent=consistent)
+        about_owner, later = self._tree(self._record_keys.folder(owner), deadline, consistent=consistent)
+        if later.cluster != position.cluster:
+            raise RegistryUnavailable(
+                f"etcd was replaced while it was read: cluster id changed from {position.cluster} to {later.cluster}"
+            )
         return Actual(
             stored,
             about_owner.get(self._record_keys.record(owner)),
