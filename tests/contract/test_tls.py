@@ -162,10 +162,10 @@ def test_one_file_that_only_another_user_may_read_is_one_error(tmp_path: Path, n
     flags = [f"--etcd-{flag}={value}" for flag, value in (given | {name: secret}).items()]
     done = run_once("", *DEREGISTER, *flags, "etcds://127.0.0.1:1/services", through=without_overrides)
     assert done.returncode == 1
-    problem, advice = done.stderr.splitlines()
+    advice, problem = done.stderr.splitlines()
     assert problem.startswith(f"wharfinger: --etcd-{name} {str(secret)!r}: it cannot be read by user 'root' (uid 0): ")
     assert "LoadCredential=" in problem
-    assert advice == "Try 'wharfinger --help'."
+    assert advice == "Try 'wharfinger deregister --help'."
 
 
 def test_the_service_reads_what_systemd_hands_to_it(tls: Setting, tmp_path: Path) -> None:
