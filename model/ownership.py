@@ -32,12 +32,14 @@ class Known:
 
 @frozen
 class Holding:
-    """Who has a key under a custom id now."""
+    """Who has a key now."""
 
     #: The id of the container that our owner record claims the key for; empty where the record does not claim it.
     container_id: str
     #: The key's value; empty where the key is absent.
     value: str
+    #: The name of the container in the key's id; empty for a custom id.
+    container_name: str = ""
 
 
 @frozen
@@ -144,9 +146,14 @@ class Ownership:
         return evolve(self, claims={**lost, **self.claims})
 
     def holdings(self, actual: Actual) -> Mapping[str, Holding]:
-        """Return who has each key that we claim. Where this pass may adopt, the keys under custom ids that we do not
-        claim are among them."""
-        held = {key: Holding(claim.container_id, _value_at(actual, key)) for key, claim in self.claims.items()}
+        """Return who has each key that we claim or whose id is ours. Where this pass may adopt, the keys under custom
+        ids that we do not claim are among them."""
+        held = {
+            each.key: Holding("", each.value, self.container_of(each.key)[1])
+            for each in actual.stored.values()
+            if self.id_is_ours(each.key)
+        }
+        held |= {key: Holding(claim.container_id, _value_at(actual, key)) for key, claim in self.claims.items()}
         if not self.may_adopt:
             return held
         custom = (each for each in actual.stored.values() if not DefaultId.parse(self.layout.id_of(each.key)))

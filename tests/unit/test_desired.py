@@ -850,6 +850,19 @@ def test_a_newcomer_takes_neither_a_directory_nor_room_in_the_owner_record_from_
     assert last.name in registered_containers(desired_state(*crowd, holdings={key: Holding(last.id, "")}))
 
 
+@pytest.mark.parametrize("value", [PUBLISHED["holder"], "172.17.8.101:1"], ids=["its value", "another value"])
+@pytest.mark.parametrize(("newcomer", "strict"), [("NAME=WEB", True), ("NAME=web/core-01:holder:80", False)])
+def test_a_newcomer_takes_no_name_and_no_directory_from_a_holder_with_a_default_id(
+    newcomer: str, strict: bool, value: str
+) -> None:
+    """The newcomer was created earlier by a clock that was set back. Its name, which differs from the holder's in case
+    alone, or its key, which lies below the holder's, is refused."""
+    containers = container_with_metadata("newcomer", 0, newcomer), container_with_metadata("holder", 1, "NAME=web")
+    holdings = {"/services/web/core-01:holder:80": Holding("", value, "holder")}
+    result = desired_state(*containers, under=evolve(rules(), strict_names=strict), holdings=holdings)
+    assert registered_containers(result) == {"holder"}
+
+
 def test_of_two_ports_of_a_holder_the_lower_one_has_the_entry() -> None:
     """The value in the registry may be the other port's, as host ports change at a restart."""
     ports = {"80/tcp": "0.0.0.0:8001", "81/tcp": "0.0.0.0:8000"}
