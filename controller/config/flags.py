@@ -253,8 +253,8 @@ SWITCHES = (
     Switch(
         "strict-names",
         "Refuse a SERVICE_NAME that has anything but ASCII letters, digits and '-', and a SERVICE_ID that has anything "
-        "but these, '_', '.' and ':'. Also refuse names, and ids of one name, that differ in case alone from those that "
-        "another container of this host already has.",
+        "but these, '_', '.' and ':'. Also refuse names, and ids of one name, that differ in case alone from those "
+        "that another container of this host already has.",
         new=True,
     ),
     Switch(
