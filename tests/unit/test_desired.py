@@ -431,6 +431,21 @@ def test_a_refusal_tells_what_was_set_and_what_was_not(web: Container, detail: s
 
 
 @pytest.mark.parametrize(
+    ("env", "cure"),
+    [
+        ("SERVICE_80_NAME=a.b", "environment variable SERVICE_80_NAME"),
+        ("SERVICE_80-90_tcp_Name=", "environment variable SERVICE_80-90_tcp_Name"),
+        ("SERVICE_ID=x", "SERVICE_NAME or SERVICE_<port>_NAME"),
+    ],
+)
+def test_the_cure_of_a_name_that_dns_cannot_have_names_the_variable_that_counts(env: str, cure: str) -> None:
+    """Another variable would change nothing, because the one for the port has precedence, also if it is empty."""
+    web = container(publish=WEB, env=(env,), image="a.b")
+    (refusal,) = desired_state(web, layout=DNS_LAYOUT).refusals
+    assert refusal.detail.endswith(f"; give the service another name with {cure}")
+
+
+@pytest.mark.parametrize(
     ("env", "reason", "part"),
     [
         ("SERVICE_NAME=../evil", RefusalReason.BAD_NAME, "SERVICE_NAME '../evil'"),
