@@ -77,8 +77,12 @@ class Ownership:
 
     def id_is_ours(self, key: str) -> bool:
         """Return whether the key's id itself names this host as its owner."""
+        return self._own_default_id(key) is not None
+
+    def _own_default_id(self, key: str) -> DefaultId | None:
+        """Return the key's id if it names this host as its owner."""
         key_id = self.layout.id_of(key)
-        return key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id) is not None and is_utf8(key)
+        return DefaultId.parse(key_id) if key_id.startswith(f"{self.owner}:") and is_utf8(key) else None
 
     def inner_prefix_of(self, key: str) -> InnerPrefix | None:
         """Return the inner prefix that a key lies below, or None."""
@@ -149,9 +153,9 @@ class Ownership:
         """Return who has each key that we claim or whose id is ours. Where this pass may adopt, the keys under custom
         ids that we do not claim are among them."""
         held = {
-            each.key: Holding("", each.value, self.container_of(each.key)[1])
+            each.key: Holding("", each.value, default.container)
             for each in actual.stored.values()
-            if self.id_is_ours(each.key)
+            if (default := self._own_default_id(each.key))
         }
         held |= {key: Holding(claim.container_id, _value_at(actual, key)) for key, claim in self.claims.items()}
         if not self.may_adopt:
