@@ -143,8 +143,8 @@ FLAGS = (
     Flag(
         "log-level",
         "LEVEL",
-        "Log from this level on: trace, debug, info, warning or error. With debug there is a line for each pass. With "
-        "trace, the client libraries also log each of their requests.",
+        "Log from this level on: trace, debug, info, warning or error. With debug there are lines about each pass. "
+        "With trace, the client libraries also log each of their requests.",
         "info",
         new=True,
     ),
