@@ -385,15 +385,16 @@ class _Candidate:
 def _holders_first(candidates: Iterable[_Candidate], holdings: Mapping[str, Holding]) -> list[_Candidate]:
     """Return the candidates in the order in which they are collected: those that have their key now, then the others.
 
-    The container whose value is in the registry has the key. If it is none of them, or several have that value, it is
-    the container that the owner record names.
+    The container that the key's id names has the key, and else the one whose value is in the registry. If it is none of
+    them, or several have that value, it is the container that the owner record names.
     """
     holders: dict[str, str] = {key: each.container_id for key, each in holdings.items()}
-    with_value: dict[str, list[str]] = {}
+    likely: dict[str, list[str]] = {}
     for each in candidates:
-        if each.key in holdings and each.value == holdings[each.key].value:
-            with_value.setdefault(each.key, []).append(each.entry.container.id)
-    holders |= {key: ids[0] for key, ids in with_value.items() if holders[key] not in ids}
+        holding, container = holdings.get(each.key), each.entry.container
+        if holding and (each.value == holding.value or container.name == holding.container_name):
+            likely.setdefault(each.key, []).append(container.id)
+    holders |= {key: ids[0] for key, ids in likely.items() if holders[key] not in ids}
     return sorted(candidates, key=lambda each: holders.get(each.key) != each.entry.container.id)
 
 

@@ -32,12 +32,14 @@ class Known:
 
 @frozen
 class Holding:
-    """Who has a key under a custom id now."""
+    """Who has a key now."""
 
     #: The id of the container that our owner record claims the key for; empty where the record does not claim it.
     container_id: str
     #: The key's value; empty where the key is absent.
     value: str
+    #: The name of the container in the key's id; empty for a custom id.
+    container_name: str = ""
 
 
 @frozen
@@ -75,8 +77,12 @@ class Ownership:
 
     def id_is_ours(self, key: str) -> bool:
         """Return whether the key's id itself names this host as its owner."""
+        return self._own_default_id(key) is not None
+
+    def _own_default_id(self, key: str) -> DefaultId | None:
+        """Return the key's id if it names this host as its owner."""
         key_id = self.layout.id_of(key)
-        return key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id) is not None and is_utf8(key)
+        return DefaultId.parse(key_id) if key_id.startswith(f"{self.owner}:") and is_utf8(key) else None
 
     def inner_prefix_of(self, key: str) -> InnerPrefix | None:
         """Return the inner prefix that a key lies below, or None."""
@@ -144,9 +150,14 @@ class Ownership:
         return evolve(self, claims={**lost, **self.claims})
 
     def holdings(self, actual: Actual) -> Mapping[str, Holding]:
-        """Return who has each key that we claim. Where this pass may adopt, the keys under custom ids that we do not
-        claim are among them."""
-        held = {key: Holding(claim.container_id, _value_at(actual, key)) for key, claim in self.claims.items()}
+        """Return who has each key that we claim or whose id is ours. Where this pass may adopt, the keys under custom
+        ids that we do not claim are among them."""
+        held = {
+            each.key: Holding("", each.value, default.container)
+            for each in actual.stored.values()
+            if (default := self._own_default_id(each.key))
+        }
+        held |= {key: Holding(claim.container_id, _value_at(actual, key)) for key, claim in self.claims.items()}
         if not self.may_adopt:
             return held
         custom = (each for each in actual.stored.values() if not DefaultId.parse(self.layout.id_of(each.key)))

@@ -57,8 +57,8 @@ class SkyDnsLayout:
         """Raise RefusedPort for a name that DNS cannot have, for a place that DNS servers read in order to serve the
         zone itself, and for an attribute that CoreDNS cannot read."""
         if problem := self._name_problem(entry):
-            cure = "give the service another name with SERVICE_NAME or SERVICE_<port>_NAME"
-            detail = f"{entry.name_shown} {problem}; {cure}"
+            variable = entry.variables.get("name", "SERVICE_NAME or SERVICE_<port>_NAME")
+            detail = f"{entry.name_shown} {problem}; give the service another name with {variable}"
             raise RefusedPort(RefusalReason.BAD_NAME, detail)
         self._check_place(entry)
         try:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from ipaddress import ip_address
 
+from attrs import evolve
+
 from controller import logs
 from controller.commands.build import Effects, engine_for
 from controller.config.registry_settings import RegistrySettings
@@ -13,6 +15,7 @@ from controller.config.settings import Settings
 from controller.errors import masked
 from controller.source.docker import EngineSettings
 from controller.source.local_address import LocalAddress
+from model.address import AddressBook
 from model.host_port import HostPort
 from model.stored import Lifetime
 
@@ -64,13 +67,18 @@ def _owner(settings: Settings, effects: Effects) -> str:
 
 
 def _address(settings: Settings, registry: RegistrySettings, effects: Effects) -> str:
-    """Return the address that entries get if their containers say nothing else. A pass may find that it cannot be
-    used, and says so."""
+    """Return the address that entries get if their containers say nothing else, or why there is none. A pass may find
+    that the address is a container's, and says so."""
     rules = settings.rules.address
     if rules.internal:
         return "each container's own"
-    facing = LocalAddress(registry.uri.endpoints, effects.names, effects.network)
-    return rules.ip or facing() or _UNKNOWN
+    if rules.ip:
+        return rules.ip
+    guessed = LocalAddress(registry.uri.endpoints, effects.names, effects.network)()
+    if not guessed:
+        return _UNKNOWN
+    problem = AddressBook.of(evolve(rules, guessed=guessed), {}, {}).host_address_problem
+    return f"none: {problem}" if problem else guessed
 
 
 def _lifetime(lifetime: Lifetime) -> str:

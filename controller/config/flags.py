@@ -143,8 +143,8 @@ FLAGS = (
     Flag(
         "log-level",
         "LEVEL",
-        "Log from this level on: trace, debug, info, warning or error. With debug there is a line for each pass. With "
-        "trace, the client libraries also log each of their requests.",
+        "Log from this level on: trace, debug, info, warning or error. With debug there are lines about each pass. "
+        "With trace, the client libraries also log each of their requests.",
         "info",
         new=True,
     ),
@@ -253,8 +253,8 @@ SWITCHES = (
     Switch(
         "strict-names",
         "Refuse a SERVICE_NAME that has anything but ASCII letters, digits and '-', and a SERVICE_ID that has anything "
-        "but these, '_', '.' and ':'. Also refuse names, and ids of one name, that differ from those of an older "
-        "container of this host in case alone.",
+        "but these, '_', '.' and ':'. Also refuse names, and ids of one name, that differ in case alone from those "
+        "that another container of this host already has.",
         new=True,
     ),
     Switch(

@@ -103,6 +103,26 @@ def test_a_newcomer_that_seems_to_be_older_takes_no_key_from_a_running_container
         assert refused(done.stdout) == refusals
 
 
+@pytest.mark.parametrize("scheme", ["etcd", "etcd3", "skydns3"])
+def test_a_newcomer_that_seems_to_be_older_takes_no_name_from_a_container_with_a_default_id(
+    scheme: str, good: EtcdServer, tmp_path: Path
+) -> None:
+    """A newcomer whose name differs in case alone, or whose key lies below that of a running container, is refused, as
+    a newcomer that wants the same key is. A change of the host's port does not matter."""
+    label = "core-01--first--80" if scheme == "skydns3" else "core-01:first:80"
+    spelled = answers("spelled", 10, ports={"80/tcp": 8002}, inspect={"Config.Env": ["SERVICE_NAME=DB"]})
+    below = answers("below", 5, ports={"80/tcp": 8003}, inspect={"Config.Env": [f"SERVICE_NAME=db/{label}"]})
+    uri = f"{scheme}://{good.endpoint}/{'local' if scheme == 'skydns3' else 'services'}"
+    for port, strict, newcomer in ((8001, (), below), (8004, (), below), (8004, ("--strict-names",), spelled)):
+        first = answers("first", 30, ports={"80/tcp": port}, inspect={"Config.Env": ["SERVICE_NAME=db"]})
+        for running in ([first], [first, newcomer]):
+            with serving(engine_of(*running), tmp_path) as url:
+                done = run_once(url, "reconcile", *FLAGS, *strict, uri)
+        reason = "bad-name" if strict else "duplicate"
+        assert refused(done.stdout) == {f"{newcomer[0]['Names'][0].lstrip('/')} 80/tcp {reason}"}
+        assert "0 to create, 0 to update, 0 to delete, 1 in sync, 1 refused" in done.stdout
+
+
 @pytest.mark.parametrize("scheme", ["etcd", "etcd3", "skydns2"])
 def test_sctp_leaves_the_key_of_tcp_alone(scheme: str, good: EtcdServer, tmp_path: Path) -> None:
     """A key that an sctp port had under the id of tcp is removed, and one pass is enough. The agent of another host

@@ -431,6 +431,21 @@ def test_a_refusal_tells_what_was_set_and_what_was_not(web: Container, detail: s
 
 
 @pytest.mark.parametrize(
+    ("env", "cure"),
+    [
+        ("SERVICE_80_NAME=a.b", "environment variable SERVICE_80_NAME"),
+        ("SERVICE_80-90_tcp_Name=", "environment variable SERVICE_80-90_tcp_Name"),
+        ("SERVICE_ID=x", "SERVICE_NAME or SERVICE_<port>_NAME"),
+    ],
+)
+def test_the_cure_of_a_name_that_dns_cannot_have_names_the_variable_that_counts(env: str, cure: str) -> None:
+    """Another variable would change nothing, because the one for the port has precedence, also if it is empty."""
+    web = container(publish=WEB, env=(env,), image="a.b")
+    (refusal,) = desired_state(web, layout=DNS_LAYOUT).refusals
+    assert refusal.detail.endswith(f"; give the service another name with {cure}")
+
+
+@pytest.mark.parametrize(
     ("env", "reason", "part"),
     [
         ("SERVICE_NAME=../evil", RefusalReason.BAD_NAME, "SERVICE_NAME '../evil'"),
@@ -848,6 +863,19 @@ def test_a_newcomer_takes_neither_a_directory_nor_room_in_the_owner_record_from_
     key = f"/services/db/{last.env[1].removeprefix('SERVICE_ID=')}"
     assert refused_ports(desired_state(*crowd)) == [(last.name, "80/tcp", "bad-id")]
     assert last.name in registered_containers(desired_state(*crowd, holdings={key: Holding(last.id, "")}))
+
+
+@pytest.mark.parametrize("value", [PUBLISHED["holder"], "172.17.8.101:1"], ids=["its value", "another value"])
+@pytest.mark.parametrize(("newcomer", "strict"), [("NAME=WEB", True), ("NAME=web/core-01:holder:80", False)])
+def test_a_newcomer_takes_no_name_and_no_directory_from_a_holder_with_a_default_id(
+    newcomer: str, strict: bool, value: str
+) -> None:
+    """The newcomer was created earlier by a clock that was set back. Its name, which differs from the holder's in case
+    alone, or its key, which lies below the holder's, is refused."""
+    containers = container_with_metadata("newcomer", 0, newcomer), container_with_metadata("holder", 1, "NAME=web")
+    holdings = {"/services/web/core-01:holder:80": Holding("", value, "holder")}
+    result = desired_state(*containers, under=evolve(rules(), strict_names=strict), holdings=holdings)
+    assert registered_containers(result) == {"holder"}
 
 
 def test_of_two_ports_of_a_holder_the_lower_one_has_the_entry() -> None:
