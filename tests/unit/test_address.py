@@ -546,6 +546,23 @@ def test_a_container_that_joined_a_network_before_the_last_start_of_its_holder_i
         assert (refused.value.reason, refused.value.detail) == (RefusalReason.NO_ADDRESS, detail)
 
 
+@pytest.mark.parametrize(
+    ("more", "rules"),
+    [
+        pytest.param({"labels": {"my.ip": "10.9.8.7"}}, {**WITH_IP, "label": "my.ip"}, id="label"),
+        pytest.param({"published": {PortId(80, "tcp"): (Binding("0.0.0.0", 8000),)}}, WITH_IP, id="binding"),
+    ],
+)
+@pytest.mark.parametrize("others", [[started(2, "net")], []], ids=["started-later", "not-running"])
+def test_neither_a_label_nor_a_binding_leads_into_a_network_that_its_holder_left(
+    more: Mapping[str, Any], rules: Mapping[str, Any], others: list[Container]
+) -> None:
+    """Some engines show the holder's bindings as those of the container that joined its network."""
+    with pytest.raises(RefusedPort) as refused:
+        address(evolve(started(1, "side", "net"), **more), *others, **rules)
+    assert refused.value.reason is RefusalReason.NO_ADDRESS
+
+
 # SERVICE_NETWORK and --network.
 
 
