@@ -385,16 +385,22 @@ class _Candidate:
 def _holders_first(candidates: Iterable[_Candidate], holdings: Mapping[str, Holding]) -> list[_Candidate]:
     """Return the candidates in the order in which they are collected: those that have their key now, then the others.
 
-    The container whose value is in the registry has the key. If it is none of them, or several have that value, it is
-    the container that the owner record names.
+    A container has a key whose own id names it. Of other keys, the container whose value is in the registry has the
+    key. If it is none of them, or several have that value, it is the container that the owner record names.
     """
+    names = {key: each.container_name for key, each in holdings.items()}
     holders: dict[str, str] = {key: each.container_id for key, each in holdings.items()}
     with_value: dict[str, list[str]] = {}
     for each in candidates:
         if each.key in holdings and each.value == holdings[each.key].value:
             with_value.setdefault(each.key, []).append(each.entry.container.id)
     holders |= {key: ids[0] for key, ids in with_value.items() if holders[key] not in ids}
-    return sorted(candidates, key=lambda each: holders.get(each.key) != each.entry.container.id)
+
+    def has_key(each: _Candidate) -> bool:
+        container = each.entry.container
+        return container.name == names.get(each.key) or container.id == holders.get(each.key)
+
+    return sorted(candidates, key=has_key, reverse=True)
 
 
 def _held_keys(

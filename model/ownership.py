@@ -32,12 +32,14 @@ class Known:
 
 @frozen
 class Holding:
-    """Who has a key under a custom id now."""
+    """Who has a key now."""
 
     #: The id of the container that our owner record claims the key for; empty where the record does not claim it.
     container_id: str
     #: The key's value; empty where the key is absent.
     value: str
+    #: The name of the container that the key's own id names; empty for a custom id.
+    container_name: str = ""
 
 
 @frozen
@@ -144,13 +146,21 @@ class Ownership:
         return evolve(self, claims={**lost, **self.claims})
 
     def holdings(self, actual: Actual) -> Mapping[str, Holding]:
-        """Return who has each key that we claim. Where this pass may adopt, the keys under custom ids that we do not
-        claim are among them."""
-        held = {key: Holding(claim.container_id, _value_at(actual, key)) for key, claim in self.claims.items()}
-        if not self.may_adopt:
-            return held
-        custom = (each for each in actual.stored.values() if not DefaultId.parse(self.layout.id_of(each.key)))
-        return {each.key: Holding("", each.value) for each in custom} | held
+        """Return who has each key that is ours by its id, and each that we claim. Where this pass may adopt, the keys
+        under custom ids that we do not claim are among them."""
+        stored = actual.stored.values()
+        named = {
+            each.key: Holding("", each.value, self.container_of(each.key)[1])
+            for each in stored
+            if self.id_is_ours(each.key)
+        }
+        custom = {
+            each.key: Holding("", each.value)
+            for each in (stored if self.may_adopt else ())
+            if not DefaultId.parse(self.layout.id_of(each.key))
+        }
+        claimed = {key: Holding(claim.container_id, _value_at(actual, key)) for key, claim in self.claims.items()}
+        return named | custom | claimed
 
     def next_claims(self, wanted: Mapping[str, Entry], actual: Actual) -> dict[str, Claim]:
         """Return what the record has to claim before the changes are made.

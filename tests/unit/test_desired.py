@@ -850,6 +850,17 @@ def test_a_newcomer_takes_neither_a_directory_nor_room_in_the_owner_record_from_
     assert last.name in registered_containers(desired_state(*crowd, holdings={key: Holding(last.id, "")}))
 
 
+@pytest.mark.parametrize(
+    ("metadata", "strict"), [("NAME=DB", True), ("NAME=db/core-01:holder:80", False)], ids=["spelling", "directory"]
+)
+def test_a_newcomer_excludes_no_container_that_has_its_key_under_a_default_id(metadata: str, strict: bool) -> None:
+    """The newcomer seems to be older, and wants the name in another spelling, or the key as a directory."""
+    newcomer, holder = container_with_metadata("newcomer", 0, metadata), container_with_metadata("holder", 1, "NAME=db")
+    holdings = {"/services/db/core-01:holder:80": Holding("", "172.17.8.101:1", "holder")}
+    result = desired_state(newcomer, holder, under=evolve(rules(), strict_names=strict), holdings=holdings)
+    assert registered_containers(result) == {"holder"}
+
+
 def test_of_two_ports_of_a_holder_the_lower_one_has_the_entry() -> None:
     """The value in the registry may be the other port's, as host ports change at a restart."""
     ports = {"80/tcp": "0.0.0.0:8001", "81/tcp": "0.0.0.0:8000"}
