@@ -408,6 +408,22 @@ def test_both_starts_are_looked_at_in_the_pass_that_sees_one_of_them() -> None:
     assert starts(source.read(soon())) == {"side": "10", "net": "09"}
 
 
+@pytest.mark.parametrize("names_in_list", [5, [None], "web"])
+def test_a_line_with_odd_names_that_cannot_be_understood_is_an_unknown_container(names_in_list: object) -> None:
+    """It is held by its id, and the containers beside it are read."""
+
+    class Odd(FakeDocker):
+        """An engine whose list has such a line for the container web."""
+
+        def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
+            odd = {"Names": names_in_list, "Ports": 5}
+            return [{**line, **(odd if line["Id"] == "web" else {})} for line in super().containers(all=all)]
+
+    snapshot = engine(Odd(inspected("web"), inspected("db"))).read(soon())
+    assert names(snapshot) == ["db"]
+    assert [each.ref for each in snapshot.unknown] == [ContainerRef("web", "")]
+
+
 class Timed(FakeDocker):
     """An engine whose list shows the same status text for all containers."""
 
