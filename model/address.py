@@ -190,7 +190,7 @@ class AddressBook:
         say what it is                                  port, as the mapping failed; else its address
         ==============================================  ==================================================
         """
-        reasons = []
+        reasons, reachable = [], False
         for name in networks_in_order(container):
             problem = _network_problem(self._told(container, name), asked_for=port in container.to_publish)
             if problem:
@@ -198,8 +198,11 @@ class AddressBook:
             elif address := own_address(container, self.rules.family, name):
                 return address
             else:
-                raise _no_own_address(container, self.rules.family)
-        why = " and ".join(reasons) or "the container is on no network"
+                reachable = True
+        if reachable:
+            raise _no_own_address(container, self.rules.family)
+        nowhere = "no network but swarm's own" if INGRESS in container.networks else "no network"
+        why = " and ".join(reasons) or f"the container is on {nowhere}"
         raise RefusedPort(RefusalReason.NOT_PUBLISHED, f"no port of the host leads to it, and {why}")
 
     def _told(self, container: Container, network: str) -> Network | None:

@@ -389,7 +389,7 @@ def test_a_port_that_is_not_mapped_has_the_containers_own_address_if_others_reac
             id="closed-lan",
         ),
         pytest.param(unmapped(), {}, "the container is on no network", id="no-network"),
-        pytest.param(unmapped("ingress"), {}, "the container is on no network", id="swarms-network"),
+        pytest.param(unmapped("ingress"), {}, "the container is on no network but swarm's own", id="swarms-network"),
         pytest.param(
             unmapped("odd", asked_for=True),
             {"id-odd": WEAVE},
@@ -440,6 +440,14 @@ def test_an_address_on_the_lan_is_of_the_chosen_family() -> None:
     assert book_of(both, networks=networks, **IPV6).places_of(both, port)[0].address == "fd00:77::0"
     with pytest.raises(RefusedPort, match="has no IPv6 address of its own"):
         book_of(ipv4, networks=networks, **IPV6).places_of(ipv4, port)
+
+
+def test_a_lan_without_an_address_of_the_family_does_not_hide_another_one() -> None:
+    """The container is reached on the network that gave it such an address."""
+    given = evolve(unmapped("lan", "wlan"), networks_ipv6={"wlan": "fd00:78::1"})
+    networks = {"id-lan": MACVLAN_TOLD, "id-wlan": MACVLAN_TOLD}
+    (port,) = service_ports(given, internal=False)
+    assert book_of(given, networks=networks, **IPV6).places_of(given, port)[0].address == "fd00:78::1"
 
 
 def test_only_the_networks_that_decide_about_a_port_are_in_question() -> None:
