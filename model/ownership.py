@@ -77,8 +77,12 @@ class Ownership:
 
     def id_is_ours(self, key: str) -> bool:
         """Return whether the key's id itself names this host as its owner."""
+        return self._own_id(key) is not None
+
+    def _own_id(self, key: str) -> DefaultId | None:
+        """Return the key's id if it names this host as its owner; None if it does not."""
         key_id = self.layout.id_of(key)
-        return key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id) is not None and is_utf8(key)
+        return DefaultId.parse(key_id) if key_id.startswith(f"{self.owner}:") and is_utf8(key) else None
 
     def inner_prefix_of(self, key: str) -> InnerPrefix | None:
         """Return the inner prefix that a key lies below, or None."""
@@ -149,11 +153,7 @@ class Ownership:
         """Return who has each key that is ours by its id, and each that we claim. Where this pass may adopt, the keys
         under custom ids that we do not claim are among them."""
         stored = actual.stored.values()
-        named = {
-            each.key: Holding("", each.value, self.container_of(each.key)[1])
-            for each in stored
-            if self.id_is_ours(each.key)
-        }
+        named = {each.key: Holding("", each.value, own.container) for each in stored if (own := self._own_id(each.key))}
         custom = {
             each.key: Holding("", each.value)
             for each in (stored if self.may_adopt else ())
