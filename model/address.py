@@ -86,12 +86,13 @@ class AddressBook:
         ========================================  ===================================================================
         the port, or its container                address
         ========================================  ===================================================================
+        joins the network of a container that     refused
+        does not run, or was started later
         published, but on no address of the       refused
         family
         has the label of ``-useIpFromLabel``      the label's, without a mask; on a published port see below
         has no network (``--network none``)       refused
-        joins another container's network         the other container's own, or refused if the other one was started
-                                                  later; with host networking the host's, as below
+        joins another container's network         the other container's own; with host networking the host's, as below
         ``-internal``                             the container's own: on ``network`` or ``rules.network`` where one of
                                                   them is given; with host networking the host's, as below, unless
                                                   another network was asked for
@@ -118,7 +119,7 @@ class AddressBook:
         with the lower port                       so that there is an order
         ========================================  ========================================================
         """
-        rules = self.rules
+        rules, holder = self.rules, self._network_holder(container)
         bindings = [each for each in port.bindings if rules.family.has(each.address)]
         if port.bindings and not bindings:
             detail = f"it is not published on an {rules.family.name_for_people} address"
@@ -127,7 +128,8 @@ class AddressBook:
             address = _address_in_label(rules, label)
             return _places_at(address, bindings) if bindings else (Place(address, port.port.number),)
         if not bindings or self._maps_no_port(container):
-            return (Place(self._address_in_container(container, port, network, network_variable), port.port.number),)
+            address = self._address_in_container(container, holder, port, network, network_variable)
+            return (Place(address, port.port.number),)
         return _places_at(rules.ip, bindings) if rules.ip else self._places_without_ip(bindings)
 
     def _maps_no_port(self, container: Container) -> bool:
@@ -137,14 +139,14 @@ class AddressBook:
         return bool(told) and all(each and each.maps_no_port for each in told)
 
     def _address_in_container(
-        self, container: Container, port: ServicePort, network: str, network_variable: str
+        self, container: Container, holder: Container, port: ServicePort, network: str, network_variable: str
     ) -> str:
-        """Return the address of a port that is not reached through a binding. Raises RefusedPort and NetworkNotTold."""
+        """Return the address of a port that is not reached through a binding. ``holder`` is the container whose network
+        it uses. Raises RefusedPort and NetworkNotTold."""
         rules = self.rules
         if container.network_mode == "none":
             reason = RefusalReason.NO_ADDRESS if rules.internal else RefusalReason.NOT_PUBLISHED
             raise RefusedPort(reason, "the container has no network")
-        holder = self._network_holder(container)
         asked_for = (network or rules.network) if rules.internal else ""
         if holder.network_mode == "host" and asked_for in {"", "host"}:
             return self._host_address
@@ -188,7 +190,7 @@ class AddressBook:
         say what it is                                  port, as the mapping failed; else its address
         ==============================================  ==================================================
         """
-        reasons = []
+        reasons, reachable = [], False
         for name in networks_in_order(container):
             problem = _network_problem(self._told(container, name), asked_for=port in container.to_publish)
             if problem:
@@ -196,8 +198,11 @@ class AddressBook:
             elif address := own_address(container, self.rules.family, name):
                 return address
             else:
-                raise _no_own_address(container, self.rules.family)
-        why = " and ".join(reasons) or "the container is on no network"
+                reachable = True
+        if reachable:
+            raise _no_own_address(container, self.rules.family)
+        nowhere = "no network but swarm's own" if INGRESS in container.networks else "no network"
+        why = " and ".join(reasons) or f"the container is on {nowhere}"
         raise RefusedPort(RefusalReason.NOT_PUBLISHED, f"no port of the host leads to it, and {why}")
 
     def _told(self, container: Container, network: str) -> Network | None:

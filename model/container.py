@@ -317,9 +317,10 @@ def _to_publish(
     host_config: Mapping[str, Any], exposed: Iterable[ContainerPort], managed: Collection[str]
 ) -> frozenset[ContainerPort]:
     """Return the ports that ``-p`` asks for, or with ``-P`` the exposed ports: those that the engine names, if it
-    manages ports of the container (``managed``), because it cannot publish others, such as the ports of a range."""
-    texts = _mapping("HostConfig.PortBindings", host_config.get("PortBindings"))
-    asked = [port for text in texts for port in ports_in(text)]
+    manages ports of the container (``managed``), because it cannot publish others, such as the ports of a range. A port
+    without a binding is not asked for: some engines list the exposed ports so."""
+    bindings = _mapping("HostConfig.PortBindings", host_config.get("PortBindings"))
+    asked = [port for text, listed in bindings.items() if listed for port in ports_in(text)]
     named = {port for text in managed for port in ports_in(text)}
     if host_config.get("PublishAllPorts"):
         asked += [port for port in exposed if not named or port in named]

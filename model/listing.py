@@ -15,7 +15,9 @@ from model.container import NO_HEALTHCHECK, Container, ipv6_addresses, networks_
 #: What the list shows and what can change in a container's life.
 _SHOWN = ("Names", "State", "Ports", "NetworkSettings")
 
-_UPTIME = re.compile(r"Up (?:About )?(?P<number>\d+|an?) (?P<unit>second|minute|hour|day|week|month|year)")
+_UPTIME = re.compile(
+    r"Up (?:Less than a second|(?:About )?(?P<number>\d+|an?) (?P<unit>second|minute|hour|day|week|month|year))"
+)
 _SECONDS = {
     "second": 1,
     "minute": 60,
@@ -43,19 +45,26 @@ def shown_in_list(listed: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "exit": ended, "health": _health_in(status)}
 
 
-def started_again(status: str, later: str) -> bool:
-    """Return whether two status texts of a running container show that it was started between them. Its uptime is then
-    shorter than before, but nothing else in the list has to change: it may get the same address and ports."""
-    return _uptime(later) < _uptime(status)
+def may_have_started(before: str, now: str, seconds: float) -> bool:
+    """Return whether a running container may have been started between two lists, of which these are its status texts,
+    and between which at most ``seconds`` passed.
+
+    Then its uptime is no longer than that, or shorter than before, but nothing else in the list has to change: it may
+    get the same address and ports.
+    """
+    uptime = _uptime(now)
+    return uptime is not None and (uptime <= seconds or uptime < (_uptime(before) or 0))
 
 
-def _uptime(status: str) -> int:
-    """Return the seconds in a status text as ``Up About a minute``; 0 where there are none. The engine's unit is the
-    largest that fits, so the number is never more than the uptime."""
+def _uptime(status: str) -> int | None:
+    """Return the seconds in a status text as ``Up About a minute``; None where there are none. The engine rounds hours
+    to the nearest one and cuts the other units off, so only from an hour on may this be more than the uptime, by half
+    an hour at most."""
     match = _UPTIME.match(status)
     if not match:
-        return 0
-    return int(match["number"] if match["number"].isdigit() else 1) * _SECONDS[match["unit"]]
+        return None
+    number, unit = match["number"], match["unit"]
+    return (int(number) if number.isdigit() else 1) * _SECONDS[unit] if unit else 0
 
 
 def joiners_to_inspect(kept: Mapping[str, Container], due: Collection[str]) -> frozenset[str]:

@@ -164,7 +164,8 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
 
     "Known" means that this agent found the key in order in an earlier pass. "Unaddressed" is an entry for which only
     this host's address is missing; in the other rows, "an entry" means an entry with an address. A key that is held
-    stays as it is, except for ``renew`` or ``update`` for its ttl.
+    stays as it is, except for ``renew`` or ``update`` for its ttl. A key whose container is known by its name alone is
+    held, too, while a container is held whose name the engine does not tell, as nobody knows whether that is the one.
 
     The laws of the plan, each of them a property test: after the changes were applied, the next plan is empty; it is
     also empty if only a part of them was applied, and then all of the plan that followed; no change is about a foreign
@@ -231,6 +232,12 @@ class _Planner:
         self.wanted = wanted
         self.serving = {each.container.id for each in wanted.by_key.values()}
         self.excluded = {each: why for ref, why in wanted.excluded.items() for each in (ref.id, ref.name)}
+        #: The names of the containers about which something is decided.
+        self.named = {
+            *(each.container.name for each in wanted.by_key.values()),
+            *(each.container.name for each in wanted.refusals),
+            *(each.name for each in wanted.excluded),
+        }
         self.changes: list[Change] = []
         self.held: list[Stored] = []
         self.conflicts: list[Refusal] = []
@@ -279,11 +286,15 @@ class _Planner:
         self.changes.append(delete)
 
     def _is_held(self, stored: Stored, container_id: str, name: str) -> bool:
-        """Return whether an own key that no entry wants stays as it is."""
+        """Return whether an own key that no entry wants stays as it is. It does while it may be that of a held
+        container whose name the engine does not tell."""
         if entry := self.wanted.unaddressed.get(stored.key):
             found = self.ownership.layout.decode(stored.key, stored.value)
             return isinstance(found, Decoded) and found.port == entry.port
-        return any(each.id == container_id or (name and each.name == name) for each in self.wanted.held)
+        held = self.wanted.held
+        if any(each.id == container_id or (name and each.name == name) for each in held):
+            return True
+        return not container_id and name not in self.named and any(not each.name for each in held)
 
     def _refusal_of(self, key: str) -> Refusal | None:
         """Return the refusal of the port that an own key was written for; None if that port is not refused.

@@ -37,7 +37,7 @@ from controller.source.questions import Answer, Inquiry, Questions, Silence
 from model.address import networks_in_question
 from model.container import SERVING, Container, ContainerRef, from_inspect
 from model.engine_network import Network
-from model.listing import agrees_with_list, joiners_to_inspect, shown_in_list, started_again
+from model.listing import agrees_with_list, joiners_to_inspect, may_have_started, shown_in_list
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
 #: Seconds that a request may take. After many containers had died at once, the engine was seen to hold an inspect back
@@ -205,8 +205,9 @@ class _CachedInspect:
 
     shown: Mapping[str, Any]
     container: Container
-    #: The status text of the latest list.
+    #: The status text of the latest list, and when that list was asked for, in seconds of the monotonic clock.
     status: str
+    listed_at: float
 
 
 @frozen
@@ -253,6 +254,8 @@ class Engine:
         self._clock = clock = asking.clock
         self._client: EngineClient | None = None
         self._inspected: dict[str, _CachedInspect] = {}
+        #: When the latest list was asked for, in seconds of the monotonic clock.
+        self._listed_at = clock.monotonic()
         self._inspects = Questions[EngineClient, Container | None](
             dial, asking.background, clock, asking.patience, on_error
         )
@@ -304,6 +307,7 @@ class Engine:
             # Each answer may take what is left of the pass at most; the client uses the timeout that it has.
             self._client.timeout = max(1, min(TIMEOUT, round(deadline.left)))
         selected = self._ask(self._list_selected) if self._filters else None
+        self._listed_at = self._clock.monotonic()
         lines = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
         looks = {container_id: self._look(line) for container_id, line in lines.items()}
         kept = {container_id: look for container_id, look in looks.items() if isinstance(look, Container)}
@@ -344,11 +348,15 @@ class Engine:
             before, shown = self._inspected.get(line["Id"]), shown_in_list(line)
         except _ERRORS as error:
             return self._unknown(line, error)
-        status = line.get("Status") or ""
-        if before and before.shown == shown and not started_again(before.status, status):
-            before.status = status
+        if before and before.shown == shown and not self._may_have_started(before, line):
+            before.status, before.listed_at = line.get("Status") or "", self._listed_at
             return before.container
         return _inquiry(line, shown)
+
+    def _may_have_started(self, before: _CachedInspect, line: Mapping[str, Any]) -> bool:
+        """Return whether the container in a line of the list may have been started since an earlier list."""
+        seconds = self._clock.monotonic() - before.listed_at
+        return may_have_started(before.status, line.get("Status") or "", seconds)
 
     def _described(
         self, line: Mapping[str, Any], reply: Answer[Container | None] | Silence
@@ -360,7 +368,8 @@ class Engine:
         container = reply.value
         try:
             if container and agrees_with_list(container, line):
-                self._inspected[container.id] = _CachedInspect(shown_in_list(line), container, line.get("Status") or "")
+                status = line.get("Status") or ""
+                self._inspected[container.id] = _CachedInspect(shown_in_list(line), container, status, self._listed_at)
         except _ERRORS as error:
             return self._unknown(line, error)
         return container
@@ -478,10 +487,11 @@ def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:
 
 
 def _ref(line: Mapping[str, Any]) -> ContainerRef:
-    """Return id and name of the container of a line of the list."""
-    names: Sequence[str] = line.get("Names") or ()
+    """Return id and name of the container of a line of the list. The name is empty if the line does not tell it."""
+    names = line.get("Names")
+    texts = [each for each in (names if isinstance(names, list) else ()) if isinstance(each, str)]
     # A link gives a container a second name, as in /other/alias. Its own name has one slash.
-    own = [name[1:] for name in names if name.count("/") == 1]
+    own = [name[1:] for name in texts if name.count("/") == 1]
     return ContainerRef(line["Id"], own[0] if own else "")
 
 

@@ -212,3 +212,16 @@ def test_a_container_that_is_not_understood_keeps_its_keys_and_the_others_are_re
             *(f"app/core-01:{name}:80=192.0.2.10:8300" for name in (*understood, "no-list")),
         ]
     )
+
+
+def test_a_container_without_a_name_that_is_not_understood_keeps_what_may_be_its_key(
+    good: EtcdServer, tmp_path: Path
+) -> None:
+    """A new agent knows the container of a key by its name alone, and the engine tells none after a crash."""
+    odd = answers("odd", 10, ports=WEB, inspect={"Config.Env": 5}, listed={"Names": None})
+    for name in ("odd", "web"):
+        good.put(f"/services/app/core-01:{name}:81", "192.0.2.10:1")
+    with serving(engine_of(odd, answers("web", 11, ports=WEB)), tmp_path) as url:
+        done = run_once(url, "reconcile", *FLAGS, f"etcd://{good.endpoint}/services")
+    assert done.returncode == 0, done.stderr
+    assert good.keys("/services") == services(["app/core-01:odd:81=192.0.2.10:1", "app/core-01:web:80=192.0.2.10:8300"])

@@ -389,7 +389,7 @@ def test_a_port_that_is_not_mapped_has_the_containers_own_address_if_others_reac
             id="closed-lan",
         ),
         pytest.param(unmapped(), {}, "the container is on no network", id="no-network"),
-        pytest.param(unmapped("ingress"), {}, "the container is on no network", id="swarms-network"),
+        pytest.param(unmapped("ingress"), {}, "the container is on no network but swarm's own", id="swarms-network"),
         pytest.param(
             unmapped("odd", asked_for=True),
             {"id-odd": WEAVE},
@@ -440,6 +440,14 @@ def test_an_address_on_the_lan_is_of_the_chosen_family() -> None:
     assert book_of(both, networks=networks, **IPV6).places_of(both, port)[0].address == "fd00:77::0"
     with pytest.raises(RefusedPort, match="has no IPv6 address of its own"):
         book_of(ipv4, networks=networks, **IPV6).places_of(ipv4, port)
+
+
+def test_a_lan_without_an_address_of_the_family_does_not_hide_another_one() -> None:
+    """The container is reached on the network that gave it such an address."""
+    given = evolve(unmapped("lan", "wlan"), networks_ipv6={"wlan": "fd00:78::1"})
+    networks = {"id-lan": MACVLAN_TOLD, "id-wlan": MACVLAN_TOLD}
+    (port,) = service_ports(given, internal=False)
+    assert book_of(given, networks=networks, **IPV6).places_of(given, port)[0].address == "fd00:78::1"
 
 
 def test_only_the_networks_that_decide_about_a_port_are_in_question() -> None:
@@ -544,6 +552,23 @@ def test_a_container_that_joined_a_network_before_the_last_start_of_its_holder_i
         with pytest.raises(RefusedPort) as refused:
             address(chain[0], *chain[1:], **rules)
         assert (refused.value.reason, refused.value.detail) == (RefusalReason.NO_ADDRESS, detail)
+
+
+@pytest.mark.parametrize(
+    ("more", "rules"),
+    [
+        pytest.param({"labels": {"my.ip": "10.9.8.7"}}, {**WITH_IP, "label": "my.ip"}, id="label"),
+        pytest.param({"published": {PortId(80, "tcp"): (Binding("0.0.0.0", 8000),)}}, WITH_IP, id="binding"),
+    ],
+)
+@pytest.mark.parametrize("others", [[started(2, "net")], []], ids=["started-later", "not-running"])
+def test_neither_a_label_nor_a_binding_leads_into_a_network_that_its_holder_left(
+    more: Mapping[str, Any], rules: Mapping[str, Any], others: list[Container]
+) -> None:
+    """Some engines show the holder's bindings as those of the container that joined its network."""
+    with pytest.raises(RefusedPort) as refused:
+        address(evolve(started(1, "side", "net"), **more), *others, **rules)
+    assert refused.value.reason is RefusalReason.NO_ADDRESS
 
 
 # SERVICE_NETWORK and --network.

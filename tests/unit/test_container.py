@@ -348,10 +348,11 @@ def test_the_network_that_it_was_started_on_is_known_by_its_name(given: str, nam
     [
         ({"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8000"}]}}, {80}),
         ({"PortBindings": {}, "PublishAllPorts": False}, set()),
+        ({"PortBindings": {"80/tcp": None, "443/tcp": []}}, set()),
         ({"PortBindings": None, "PublishAllPorts": True}, {80, 443}),
         ({}, set()),
     ],
-    ids=["-p", "neither", "-P", "no word of it"],
+    ids=["-p", "neither", "without a binding", "-P", "no word of it"],
 )
 def test_the_ports_that_are_to_be_published_are_read(host_config: dict[str, object], ports: set[int]) -> None:
     """``-p`` names them, and ``-P`` stands for all exposed ones."""

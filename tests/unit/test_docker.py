@@ -408,17 +408,33 @@ def test_both_starts_are_looked_at_in_the_pass_that_sees_one_of_them() -> None:
     assert starts(source.read(soon())) == {"side": "10", "net": "09"}
 
 
-def test_a_container_whose_uptime_got_shorter_is_inspected_again() -> None:
-    """It was started again, even if it has the same address and ports as before."""
+@pytest.mark.parametrize("names_in_list", [5, [None], "web"])
+def test_a_line_with_odd_names_that_cannot_be_understood_is_an_unknown_container(names_in_list: object) -> None:
+    """It is held by its id, and the containers beside it are read."""
 
-    class Timed(FakeDocker):
-        """An engine whose list shows the same status text for all containers."""
-
-        status = "Up 3 minutes"
+    class Odd(FakeDocker):
+        """An engine whose list has such a line for the container web."""
 
         def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
-            return [{**line, "Status": self.status} for line in super().containers(all=all)]
+            odd = {"Names": names_in_list, "Ports": 5}
+            return [{**line, **(odd if line["Id"] == "web" else {})} for line in super().containers(all=all)]
 
+    snapshot = engine(Odd(inspected("web"), inspected("db"))).read(soon())
+    assert names(snapshot) == ["db"]
+    assert [each.ref for each in snapshot.unknown] == [ContainerRef("web", "")]
+
+
+class Timed(FakeDocker):
+    """An engine whose list shows the same status text for all containers."""
+
+    status = "Up 3 minutes"
+
+    def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
+        return [{**line, "Status": self.status} for line in super().containers(all=all)]
+
+
+def test_a_container_whose_uptime_got_shorter_is_inspected_again() -> None:
+    """It was started again, even if it has the same address and ports as before."""
     fake = Timed(started_at(inspected("net"), 3))
     source = engine(fake)
     source.read(soon())
@@ -427,6 +443,21 @@ def test_a_container_whose_uptime_got_shorter_is_inspected_again() -> None:
     fake.status = "Up Less than a second"
     assert starts(source.read(soon())) == {"net": "09"}
     fake.status = "Up 1 second"
+    source.read(soon())
+    assert fake.inspects() == ["net"] * 2
+
+
+def test_a_container_that_may_have_been_started_since_the_list_before_is_inspected_again() -> None:
+    """If the lists are far apart, its uptime is longer than before, although it was started again."""
+    virtual, fake = FakeTime(), Timed(started_at(inspected("net"), 3))
+    source = engine(fake, clock=virtual.clock)
+    fake.status = "Up 2 seconds"
+    source.read(soon())
+    fake.status, fake.documents["net"] = "Up 7 seconds", started_at(inspected("net"), 9)
+    virtual.advance(10)
+    assert starts(source.read(soon())) == {"net": "09"}
+    fake.status = "Up 17 seconds"
+    virtual.advance(10)
     source.read(soon())
     assert fake.inspects() == ["net"] * 2
 

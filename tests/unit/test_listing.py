@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from model.container import Container, from_inspect
-from model.listing import agrees_with_list, joiners_to_inspect, shown_in_list, started_again
+from model.listing import agrees_with_list, joiners_to_inspect, may_have_started, shown_in_list
 from tests.support.builders import container, with_value
 from tests.support.parity import load_case, load_cases
 
@@ -162,10 +162,28 @@ UPTIMES = (
 def test_an_uptime_that_gets_shorter_shows_another_start() -> None:
     """A container that is started again may look the same in all other respects."""
     for number, earlier in enumerate(UPTIMES):
-        assert not any(started_again(earlier, later) for later in UPTIMES[number:])
-        assert all(started_again(earlier, later) for later in UPTIMES[:number])
-    assert not started_again("", "Up 1 second")
-    assert not started_again("Exited (0) 3 minutes ago", "Exited (0) 2 minutes ago")
+        assert not any(may_have_started(earlier, later, -1) for later in UPTIMES[number:])
+        assert all(may_have_started(earlier, later, -1) for later in UPTIMES[:number])
+    assert not may_have_started("", "Up 1 second", 0.9)
+    assert not may_have_started("Exited (0) 3 minutes ago", "Exited (0) 2 minutes ago", 1e9)
+    assert not may_have_started("", "Created", 1e9)
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds", "expected"),
+    [
+        ("Up Less than a second", 0.05, True),
+        ("Up 2 seconds", 1.9, False),
+        ("Up 7 seconds", 10.2, True),
+        ("Up About a minute (healthy)", 59.9, False),
+        ("Up About a minute (healthy)", 60.0, True),
+    ],
+)
+def test_an_uptime_that_is_no_longer_than_the_time_since_the_list_before_may_be_that_of_another_start(
+    now: str, seconds: float, expected: bool
+) -> None:
+    """It may be longer than the one before all the same, if the lists are far apart."""
+    assert may_have_started("Up Less than a second", now, seconds) is expected
 
 
 def joiner(name: str, joins: str, second: int = 5) -> Container:

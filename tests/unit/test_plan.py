@@ -268,6 +268,35 @@ def test_the_keys_of_a_held_container_are_among_the_held_ones() -> None:
     assert [each.key for each in result.held] == keys
 
 
+NAMELESS = Desired(held=frozenset({ContainerRef("id-nameless", "")}))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "held"),
+    [
+        pytest.param(NAMELESS, {}, True, id="it-may-be-the-one"),
+        pytest.param(NAMELESS, {OURS: Known(VALUE, "id-nameless")}, True, id="it-is"),
+        pytest.param(NAMELESS, {OURS: Known(VALUE, "id-web")}, False, id="another-id"),
+        pytest.param(
+            evolve(NAMELESS, excluded={ContainerRef("id-web", "web"): ExclusionReason.ONE_OFF}),
+            {},
+            False,
+            id="excluded",
+        ),
+        pytest.param(
+            evolve(NAMELESS, by_key={"/services/nginx/x": entry(entry_id="x")}), {}, False, id="another-port-of-it"
+        ),
+    ],
+)
+def test_a_key_that_may_be_that_of_a_held_container_without_a_name_is_held(
+    wanted: Desired, known: Mapping[str, Known], held: bool
+) -> None:
+    """After a crash, the engine may list containers without names, and a new agent knows them by their names alone."""
+    result = plan_of(wanted, registry_with({OURS: VALUE}), known)
+    assert [each.key for each in result.held] == [OURS] * held
+    assert [each.key for each in result.changes if each.action is Action.DELETE] == [OURS] * (not held)
+
+
 def test_the_changes_are_sorted_by_key_with_2_before_10() -> None:
     """They are applied in this order, too."""
     entries = [entry("app", f"core-01:app-{number}:80") for number in (10, 9, 2)]
