@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
+from http.client import BadStatusLine, RemoteDisconnected
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ from controller.errors import one_line
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.etcd_v3.documents import Document, cluster_in, store_position_in
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
-from controller.registry.strange_answer import StrangeAnswer
+from controller.registry.strange_answer import StrangeAnswer, not_in_http
 from model.host_port import HostPort
 
 #: Makes the adapter through which one member is reached; called with the TLS context, None without TLS.
@@ -329,4 +330,6 @@ def _connection_problem(error: BaseException) -> str:
         return "no answer in time"
     while inner := error.__cause__ or error.__context__:
         error = inner
+    if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
+        return not_in_http(error)
     return "no answer in time" if isinstance(error, TimeoutError) else one_line(error)
