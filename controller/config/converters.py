@@ -148,7 +148,7 @@ def one_of(choices: list[str] | tuple[str, ...]) -> Callable[[str], str]:
 
 def listen(text: str) -> HostPort:
     """Convert to the address to listen at. A text without a host means every interface."""
-    if ":" not in text:
+    if ":" not in text or {"/", "@"} & set(text):
         raise ValueError("it should be HOST:PORT or :PORT")
     host, port = HostPort.parse(text, "")
     if host not in UNSPECIFIED and (problem := address_problem(host)):

@@ -38,7 +38,7 @@ def _check_path(path: str) -> None:
     """Raise ValueError if the path of a socket is relative: it would depend on the working directory. No path means
     Docker's own socket."""
     if path and not path.startswith("/"):
-        raise ValueError(f"its path is not absolute; give unix:///{path}")
+        raise ValueError(f"its path is not absolute; give unix:///{path if '@' not in path else 'PATH'}")
 
 
 def _check_endpoint(text: str) -> None:
