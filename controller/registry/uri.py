@@ -19,10 +19,7 @@ from model.skydns import prefix_of
 #: The port of an endpoint that is given without one: etcd's own default.
 DEFAULT_PORT = 2379
 
-_NO_USER = (
-    "it must not contain a user, a query or a fragment; give the user with --etcd-user, and write an '@' in the prefix "
-    "as %40"
-)
+_NO_USER = "it must not contain a user, a query or a fragment; give the user with --etcd-user"
 
 #: What may be meant by the schemes of URLs that etcd's own programs take.
 _MEANT = MappingProxyType({"http": ("etcd", "etcd3"), "https": ("etcds", "etcd3s")})
@@ -68,10 +65,11 @@ def parse_uri(text: str) -> RegistryUri:
         raise ValueError("it has no scheme; it should look like etcd://HOST:PORT/PREFIX")
     if scheme not in SCHEMES:
         raise ValueError(_unsupported(scheme))
-    # Behind a password with a slash in it, the host looks like a part of the path.
-    if {"?", "#", "@"} & set(rest):
-        raise ValueError(_NO_USER)
     hosts, _, path = rest.partition("/")
+    if {"?", "#"} & set(rest) or "@" in hosts:
+        raise ValueError(_NO_USER)
+    if "@" in path:  # Behind a password with a slash in it, the host looks like a part of the path.
+        raise ValueError(f"{_NO_USER}, and write an '@' that belongs to the prefix as %40")
     prefix = _PREFIX_READERS[SCHEMES[scheme].layout](unquote(path).strip("/"))
     return RegistryUri(scheme, _endpoints(hosts), prefix)
 

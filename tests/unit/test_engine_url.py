@@ -46,6 +46,7 @@ def test_what_the_docker_sdk_can_use_is_accepted(url: str) -> None:
         ("tcp://[::1]", "it has no port; "),
         ("https://core-01/", "it has no port; "),
         ("tcp://:2375", "it has no host; give tcp://HOST:PORT"),
+        ("tcp:core-01:2375", "it is no URL; give unix:///PATH or tcp://HOST:PORT"),
         ("tcp://core-01:http", "'http' is not a port number"),
         ("tcp://core-01:70000", "'70000' is not a port number"),
         ("tcp://::1:2375", "the IPv6 address in '::1:2375' needs brackets"),
