@@ -172,8 +172,8 @@ def _all_commands(ctx: click.Context) -> Mapping[str, click.Command]:
 
 
 def _word_problem(ctx: click.Context, word: str, switch: str) -> str:
-    """Return a message about a word that is no registry URI, and is like a command or the value of the ``switch`` before
-    it; empty for any other word. ``switch`` is empty if none is there."""
+    """Return a message about a word that is no registry URI, and is like a command or the value of a switch; empty for
+    any other word. ``switch`` is the one before the word, empty if there is none."""
     root = ctx.find_root()
     if switch and word.lower() in _TRUTH_VALUES:
         return f"registry URI {word!r}: the value of a switch is joined to it by '=', as in {switch}={word.lower()}"

@@ -105,8 +105,9 @@ class StrangeAnswer:
 
 
 def not_in_http(error: BadStatusLine) -> str:
-    """Return what is said of an answer that is not in HTTP at all, such as the greeting of an SSH server."""
-    return f'it does not answer in HTTP, but with "{_short(error.line)}": {_CURE}'
+    """Return what is said of an answer that is not in HTTP at all, such as the greeting of an SSH server. ``error`` has
+    its first line."""
+    return f'it does not answer in HTTP, but with "{_short(str(error))}": {_CURE}'
 
 
 def _short(text: str) -> str:
