@@ -196,6 +196,19 @@ def test_what_the_server_says_of_itself_cannot_disturb_the_terminal(api: int) ->
         assert len(str(unavailable.value)) < 300
 
 
+def test_a_refusal_cannot_disturb_the_terminal(api: int) -> None:
+    """Whoever looks like etcd may send anything."""
+    said = "\x1b[31mno\n"
+    refusals = {
+        2: {"errorCode": 203, "message": said, "cause": said, "index": 1},
+        3: {"code": 3, "message": said},
+    }
+    with fake(400, refusals[api], Content_Type="application/json") as server:
+        with pytest.raises(RegistryUnavailable, match="no") as unavailable:
+            Client(api, server.address).registry.read(OWNER, soon())
+        assert str(unavailable.value).isprintable()
+
+
 @pytest.mark.parametrize(
     ("greeting", "said"),
     [

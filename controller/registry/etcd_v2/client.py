@@ -22,7 +22,7 @@ from attrs import frozen
 from controller.effects.clock import Deadline
 from controller.effects.connections import bounded_manager
 from controller.effects.names import MACHINE, Names
-from controller.errors import one_line
+from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
 from controller.registry.strange_answer import StrangeAnswer, not_in_http
@@ -218,7 +218,7 @@ class _Member:
             return NoUsableAnswer(NOT_SERVED if "404 page not found" in str(error) else self._strange_answer())
         if code >= EtcdV2ErrorCode.RAFT_INTERNAL:
             return NoUsableAnswer(one_line(error))
-        said = ": ".join(str(payload[part]) for part in ("message", "cause") if part in payload)
+        said = plain(": ".join(str(payload[part]) for part in ("message", "cause") if part in payload))
         position = StorePosition(self.cluster, _whole(payload.get("index")))
         return EtcdV2Error(code, f"{said} (etcd error {int(code)})", position)
 

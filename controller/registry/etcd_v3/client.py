@@ -25,7 +25,7 @@ from requests.adapters import HTTPAdapter
 from controller.effects.clock import Deadline
 from controller.effects.connections import BoundedAdapter, TlsAdapter
 from controller.effects.names import MACHINE, Names
-from controller.errors import one_line
+from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.etcd_v3.documents import Document, cluster_in, store_position_in
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
@@ -306,7 +306,7 @@ class _Member:
         it comes from etcd."""
         try:
             document = json.loads(text)
-            code, message = int(document["code"]), str(document.get("message") or document["error"])
+            code, message = int(document["code"]), plain(str(document.get("message") or document["error"]))
             if code not in _GRPC_CODES:
                 raise ValueError("it is no status of gRPC")
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
