@@ -41,9 +41,10 @@ class WrongUsage(Stop):
 def one_line(error: BaseException) -> str:
     """Return the error's message on one line, or its type if it has no message.
 
-    It is cut after 300 characters, because messages of libraries can hold whole web pages.
+    It is cut after 300 characters, because messages of libraries can hold whole web pages. Control characters are
+    escaped, because it can hold what another program has sent.
     """
-    text = " ".join(str(error).split())
+    text = plain(" ".join(str(error).split()))
     return text[:300] or type(error).__name__
 
 

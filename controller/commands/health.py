@@ -39,7 +39,7 @@ def ask_agent(listen: str | None) -> Answer:
     try:
         answer = fetch_health(health_url(DEFAULT_LISTEN if listen is None else listen))
     except ValueError as error:
-        return Answer(False, f"WHARFINGER_LISTEN {listen!r} is no address to ask: {error}")
+        return Answer(False, f"WHARFINGER_LISTEN {masked(str(listen))!r} is no address to ask: {error}")
     if listen is None and not answer.good:
         hint = "If the agent was started with --listen, set WHARFINGER_LISTEN instead, or give its URL to this command."
         return Answer(False, f"{answer.text}\n{hint}")
@@ -51,6 +51,8 @@ def health_url(listen: str) -> str:
 
     An agent that listens at every address of a family is asked at the loopback address of this family.
     """
+    if {"/", "@"} & set(listen):
+        raise ValueError("it should be HOST:PORT or :PORT")
     address = HostPort.parse(listen)
     return f"http://{address._replace(host=_to_dial(address.host))}/healthz"
 
@@ -95,9 +97,13 @@ def _get(url: str) -> Answer:
     although the agent runs on this host.
     """
     parts = urlsplit(url)
-    if parts.scheme not in _CONNECTIONS or not parts.hostname:
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:  # What follows the colon may be a part of a password, and must not be shown.
+        host = port = None
+    if parts.scheme not in _CONNECTIONS or not host:
         raise ValueError("it is no URL as in http://127.0.0.1:9119/healthz")
-    with closing(_CONNECTIONS[parts.scheme](parts.hostname, parts.port, timeout=TIMEOUT)) as connection:
+    with closing(_CONNECTIONS[parts.scheme](host, port, timeout=TIMEOUT)) as connection:
         connection.request("GET", parts._replace(scheme="", netloc="", fragment="").geturl() or "/")
         response = connection.getresponse()
         text = _printable(response.read(MAX_ANSWER))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from controller.errors import reading_problem
+from controller.effects.files import UnusableFile, check_readable, password_in
 from model.address import address_problem
 from model.family import UNSPECIFIED, Family
 from model.host_port import HostPort
@@ -66,26 +66,21 @@ def percent(text: str) -> int:
     return int(text)
 
 
-def readable_file(text: str) -> str:
-    """Return the path if it is that of a text file that can be read."""
-    first_line(text)
-    return text
-
-
-def first_line(path: str) -> str:
-    """Return the first line of the file at this path, without the end of the line."""
+def readable_file(path: str) -> str:
+    """Return the path if it is that of a file that can be read."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"it {reading_problem(error)}") from None
+        check_readable(path)
+    except UnusableFile as error:
+        raise ValueError(f"it {error.problem}") from None
+    return path
 
 
 def password(path: str) -> str:
     """Return the password in the first line of the file at this path."""
-    if not (line := first_line(path)).strip():
-        raise ValueError("its first line is empty, and has to be the password")
-    return line
+    try:
+        return password_in(path)
+    except UnusableFile as error:
+        raise ValueError(f"it {error.problem}") from None
 
 
 def address(text: str) -> str:
@@ -153,7 +148,7 @@ def one_of(choices: list[str] | tuple[str, ...]) -> Callable[[str], str]:
 
 def listen(text: str) -> HostPort:
     """Convert to the address to listen at. A text without a host means every interface."""
-    if ":" not in text:
+    if ":" not in text or {"/", "@"} & set(text):
         raise ValueError("it should be HOST:PORT or :PORT")
     host, port = HostPort.parse(text, "")
     if host not in UNSPECIFIED and (problem := address_problem(host)):

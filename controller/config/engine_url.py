@@ -38,7 +38,7 @@ def _check_path(path: str) -> None:
     """Raise ValueError if the path of a socket is relative: it would depend on the working directory. No path means
     Docker's own socket."""
     if path and not path.startswith("/"):
-        raise ValueError(f"its path is not absolute; give unix:///{path}")
+        raise ValueError(f"its path is not absolute; give unix:///{path if '@' not in path else 'PATH'}")
 
 
 def _check_endpoint(text: str) -> None:
@@ -63,6 +63,7 @@ def _check_without_scheme(text: str) -> None:
     name, colon, path = text.rpartition(":")
     if text.startswith("/") or (name.lower() == "unix" and path.startswith("/")):
         raise ValueError(f"a socket is written unix:///PATH; give unix://{path if name else text}")
-    if not colon and "@" not in text:
+    scheme, *rest = text.split(":")
+    if (not colon and "@" not in text) or (rest[1:] and scheme.lower() in {"tcp", "http", "https"}):
         raise ValueError(f"it is no URL; give {_FORMS}")
     _check_endpoint(text)

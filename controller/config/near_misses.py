@@ -16,6 +16,13 @@ _OTHER_DASHES = ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}", "\N{NON-BREAKIN
 URIS = "uris"
 
 
+#: How the value of a switch may be written.
+_TRUTH_VALUES = frozenset({"true", "false"})
+
+#: What is meant by words that are like another command, or like none.
+_OTHER_NAMES = {"dry-run": "reconcile --dry-run", "dryrun": "reconcile --dry-run", "registrator": "run", "start": "run"}
+
+
 class Command(click.Command):
     """A command that names each argument it does not understand as it was typed, and says what may have been meant.
 
@@ -69,12 +76,12 @@ def _mistyped(ctx: click.Context, command: click.Command, arguments: Sequence[st
     given = [*_with_values(arguments, options)]
     before = ["", *(each for each, _ in given)]
     words = [
-        each
+        (each, left if _is_switch(left, options) else "")
         for (each, _), left in zip(given, before, strict=False)
         if not (_is_option(each) or _unknown(left, options))
     ]
     takes_uris = any(each.name == URIS for each in command.params)
-    problems = [_word_problem(ctx, each) for each in words if takes_uris]
+    problems = [_word_problem(ctx, each, switch) for each, switch in words if takes_uris]
     if not any(problems):
         problems = [_option_problem(ctx, each, value, options) for each, value in given if _is_option(each)]
     return [each for each in problems if each]
@@ -94,6 +101,12 @@ def _with_values(arguments: Sequence[str], options: Mapping[str, click.Option]) 
 def _unknown(argument: str, options: Mapping[str, click.Option]) -> bool:
     """Return whether the argument is an option that does not exist, and that has no value attached."""
     return _is_option(argument) and "=" not in argument and argument not in options
+
+
+def _is_switch(argument: str, options: Mapping[str, click.Option]) -> bool:
+    """Return whether the argument turns a switch on that can be turned off, too, and so may have a value."""
+    option = options.get(argument)
+    return option is not None and argument in option.opts and bool(option.secondary_opts)
 
 
 def _is_option(argument: str) -> bool:
@@ -158,9 +171,12 @@ def _all_commands(ctx: click.Context) -> Mapping[str, click.Command]:
     return commands
 
 
-def _word_problem(ctx: click.Context, word: str) -> str:
-    """Return a message about a word that is no registry URI and is like a command; empty for any other word."""
+def _word_problem(ctx: click.Context, word: str, switch: str) -> str:
+    """Return a message about a word that is no registry URI, and is like a command or the value of a switch; empty for
+    any other word. ``switch`` is the one before the word, empty if there is none."""
     root = ctx.find_root()
+    if switch and word.lower() in _TRUTH_VALUES:
+        return f"registry URI {word!r}: the value of a switch is joined to it by '=', as in {switch}={word.lower()}"
     if word.startswith(_OTHER_DASHES):
         return f"registry URI {word!r}: it begins with a dash that is no hyphen; type '-' in its place"
     if "://" in word or not isinstance(root.command, click.Group):
@@ -168,5 +184,5 @@ def _word_problem(ctx: click.Context, word: str) -> str:
     commands = root.command.list_commands(root)
     if word in commands:
         return f"registry URI {word!r}: it is a command, which has to come first, as in '{root.info_name} {word}'"
-    near = closest(word, (*commands, "--help", "--version"))
-    return f"registry URI {word!r}: it has no scheme; did you mean '{root.info_name} {near}'?" if near else ""
+    meant = _OTHER_NAMES.get(word.lower()) or closest(word, (*commands, "--help", "--version"))
+    return f"registry URI {word!r}: it has no scheme; did you mean '{root.info_name} {meant}'?" if meant else ""

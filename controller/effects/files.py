@@ -31,6 +31,15 @@ class UnusableFiles(ValueError):
     """Files cannot be read, or do not hold what they should. The message is written for the operator."""
 
 
+class UnusableFile(UnusableFiles):
+    """One file cannot be read, or does not hold what it should."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path} {problem}")
+        #: What is wrong, as the end of a sentence that begins with the file.
+        self.problem = problem
+
+
 class Renewed(Generic[T]):
     """A value that is made of files, and made again when one of them has changed. While the files cannot be used, the
     value that was made before stays: in the midst of a renewal, a key may be missing or belong to another certificate.
@@ -100,7 +109,7 @@ class TlsFiles:
     def context(self) -> ssl.SSLContext:
         """Return the TLS context. Raises UnusableFiles when a file cannot be read or does not hold what it should."""
         for path in filter(os.path.isfile, (self.ca, self.cert, self.key)):
-            _check_readable(path)
+            check_readable(path)
         try:
             context = ssl.create_default_context(cafile=self.ca or None)
             if self.cert:
@@ -119,22 +128,23 @@ class TlsFiles:
         return Renewed(self.context, (ca, self.cert, self.key), report)
 
 
-def _check_readable(path: str) -> None:
-    """Raise UnusableFiles if a file may not be read. OpenSSL would not say which of several files that is."""
+def check_readable(path: str) -> None:
+    """Raise UnusableFile if a file may not be read. OpenSSL would not say which of several files that is."""
     try:
         with open(path, "rb"):
             pass
     except OSError as error:
-        raise UnusableFiles(f"{path} {reading_problem(error)}") from error
+        raise UnusableFile(path, reading_problem(error)) from error
 
 
-def first_line(path: str) -> str:
-    """Return the first line of a file, without the end of the line. Raises UnusableFiles, also if it is empty."""
+def password_in(path: str) -> str:
+    """Return the password in the first line of a file, without the end of the line. Raises UnusableFile, also if there
+    is none."""
     try:
         with open(path, encoding="utf-8") as file:
             line = file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UnusableFiles(f"{path} {reading_problem(error)}") from error
-    if not line:
-        raise UnusableFiles(f"the first line of {path} is empty")
+        raise UnusableFile(path, reading_problem(error)) from error
+    if not line.strip():
+        raise UnusableFile(path, "has nothing in its first line, which has to be the password")
     return line

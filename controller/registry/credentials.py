@@ -8,7 +8,7 @@ import ssl
 from attrs import field, frozen
 
 from controller import logs
-from controller.effects.files import Renewed, TlsFiles, UnusableFiles, first_line
+from controller.effects.files import Renewed, TlsFiles, UnusableFiles, password_in
 from controller.errors import Stop
 
 
@@ -64,4 +64,4 @@ class CurrentCredentials:
     def _read_password(self) -> str:
         """Return the password in the file. A pipe cannot be read twice, so what was read of it at the start counts."""
         path = self._credentials.password_file
-        return first_line(path) if os.path.isfile(path) else self._credentials.password
+        return password_in(path) if os.path.isfile(path) else self._credentials.password

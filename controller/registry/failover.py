@@ -14,7 +14,7 @@ from controller.effects.clock import Deadline
 from controller.effects.connections import TimeLimits
 from controller.effects.one_sided_tls import shows_no_tls, shows_tls, was_closed
 from controller.errors import RegistryUnavailable
-from controller.registry.schemes import SCHEMES
+from controller.registry.schemes import schemes_for
 from model.membership import Membership
 
 log = logs.logger("wharfinger.registry")
@@ -182,11 +182,13 @@ class _Cluster:
 
 def _tls_hint(url: str, problem: str) -> str:
     """Return which schemes to use if an endpoint gave no usable answer because only one of both ends uses TLS, or may
-    have done so for that reason; an empty string otherwise. ``url`` is the endpoint's."""
+    have done so for that reason; an empty string otherwise, and if the problem names them itself. ``url`` is the
+    endpoint's."""
     encrypted = url.startswith("https:")
-    if not (was_closed(problem) or (shows_no_tls(problem) if encrypted else shows_tls(problem))):
+    schemes = schemes_for(tls=not encrypted)
+    one_sided = was_closed(problem) or (shows_no_tls(problem) if encrypted else shows_tls(problem))
+    if schemes in problem or not one_sided:
         return ""
-    schemes = ", ".join(f"{each.name}://" for each in SCHEMES.values() if each.tls is not encrypted)
     if encrypted:
         return f" (if it does not use TLS, give one of {schemes}, without --etcd-ca, --etcd-cert and --etcd-key)"
     return f" (if it uses TLS, give one of {schemes})"

@@ -56,3 +56,8 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
         )
     }
 )
+
+
+def schemes_for(*, tls: bool) -> str:
+    """Return the schemes with TLS, or those without, as a list for people: ``etcd://, etcd3://``."""
+    return ", ".join(f"{each.name}://" for each in SCHEMES.values() if each.tls is tls)

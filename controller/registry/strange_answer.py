@@ -7,11 +7,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from http.client import BadStatusLine
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from controller.effects.one_sided_tls import shows_tls
 from controller.errors import plain
+from controller.registry.schemes import schemes_for
 
 #: The most characters that are shown of a text that came with the answer.
 _SHOWN = 80
@@ -22,9 +25,6 @@ _MESSAGES = ("error", "message", "cause")
 #: What to do where no more is known.
 _CURE = "something other than etcd answers there; give the endpoints of etcd itself"
 
-#: What servers that speak TLS answer to a request without it: those in Go, such as etcd, and nginx.
-_OF_TLS = ("Client sent an HTTP request to an HTTPS server", "plain HTTP request was sent to HTTPS port")
-
 _NOT_LET_THROUGH = "whatever stands before etcd does not let the agent through; allow it, or give the endpoints of etcd"
 
 _NOT_REACHED = "a proxy or load balancer before etcd does not reach it; mend it, or give the endpoints of etcd itself"
@@ -34,6 +34,7 @@ _CURES: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: _NOT_LET_THROUGH,
     HTTPStatus.FORBIDDEN: _NOT_LET_THROUGH,
     HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: _NOT_LET_THROUGH,
+    HTTPStatus.TOO_MANY_REQUESTS: _NOT_LET_THROUGH,
     HTTPStatus.BAD_GATEWAY: _NOT_REACHED,
     HTTPStatus.SERVICE_UNAVAILABLE: _NOT_REACHED,
     HTTPStatus.GATEWAY_TIMEOUT: _NOT_REACHED,
@@ -74,8 +75,8 @@ class StrangeAnswer:
     def _cure(self) -> str:
         if 300 <= self.status < 400:
             return f"it points to {self._target}, and redirects are not followed; give the endpoints of etcd itself"
-        if any(text in self.body for text in _OF_TLS):
-            return "the endpoint speaks TLS; use a scheme with an s at its end, as in etcds://"
+        if self.status == HTTPStatus.BAD_REQUEST and shows_tls(self.body):
+            return f"it uses TLS; give one of {schemes_for(tls=True)}"
         return _CURES.get(self.status, _CURE)
 
     @property
@@ -101,6 +102,12 @@ class StrangeAnswer:
 
     def _header(self, name: str) -> str:
         return next((value for each, value in self.headers.items() if each.lower() == name.lower()), "")
+
+
+def not_in_http(error: BadStatusLine) -> str:
+    """Return what is said of an answer that is not in HTTP at all, such as the greeting of an SSH server. ``error`` has
+    its first line."""
+    return f'it does not answer in HTTP, but with "{_short(str(error))}": {_CURE}'
 
 
 def _short(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
 from urllib.parse import unquote
 
@@ -19,6 +20,9 @@ from model.skydns import prefix_of
 DEFAULT_PORT = 2379
 
 _NO_USER = "it must not contain a user, a query or a fragment; give the user with --etcd-user"
+
+#: What may be meant by the schemes of URLs that etcd's own programs take.
+_MEANT = MappingProxyType({"http": ("etcd", "etcd3"), "https": ("etcds", "etcd3s")})
 
 
 @frozen
@@ -60,27 +64,29 @@ def parse_uri(text: str) -> RegistryUri:
     if not separator:
         raise ValueError("it has no scheme; it should look like etcd://HOST:PORT/PREFIX")
     if scheme not in SCHEMES:
-        names = ", ".join(each.name for each in SCHEMES.values() if not each.tls)
-        raise ValueError(f"the scheme {scheme!r} is not supported; {names} are, each also with an s at its end for TLS")
+        raise ValueError(_unsupported(scheme))
     hosts, _, path = rest.partition("/")
     if {"?", "#"} & set(rest) or "@" in hosts:
         raise ValueError(_NO_USER)
-    path = unquote(path).strip("/")
-    prefix = _PREFIX_READERS[SCHEMES[scheme].layout](path)
-    return RegistryUri(scheme, _endpoints(hosts, path), prefix)
+    if "@" in path:  # Behind a password with a slash in it, the host looks like a part of the path.
+        raise ValueError(f"{_NO_USER}, and write an '@' that belongs to the prefix as %40")
+    prefix = _PREFIX_READERS[SCHEMES[scheme].layout](unquote(path).strip("/"))
+    return RegistryUri(scheme, _endpoints(hosts), prefix)
 
 
-def _endpoints(hosts: str, path: str) -> tuple[HostPort, ...]:
+def _unsupported(scheme: str) -> str:
+    """Return the message about a scheme that does not exist, with those that may be meant."""
+    names = ", ".join(each.name for each in SCHEMES.values() if not each.tls)
+    meant = _MEANT.get(scheme.lower()) or get_close_matches(scheme.lower(), SCHEMES, n=1)
+    hint = f"; did you mean {' or '.join(f'{each}://' for each in meant)}?" if meant else ""
+    return f"the scheme {scheme!r} is not supported; {names} are, each also with an s at its end for TLS{hint}"
+
+
+def _endpoints(hosts: str) -> tuple[HostPort, ...]:
     """Return the endpoints before the path of a URI. Raises ValueError with a message for the operator."""
     if not hosts:
         return (HostPort("127.0.0.1", DEFAULT_PORT),)
-    try:
-        return tuple(_endpoint(each) for each in hosts.split(","))
-    except ValueError:
-        if "@" not in path:
-            raise
-    # Part of a password with a slash in it looks like a host, and must not be shown.
-    raise ValueError(_NO_USER)
+    return tuple(_endpoint(each) for each in hosts.split(","))
 
 
 def _plain_prefix(path: str) -> str:

@@ -22,6 +22,7 @@ import docker
 import docker.constants
 import docker.errors
 import docker.utils
+import docker.utils.config
 import requests
 from attrs import Factory, define, field, frozen
 
@@ -70,6 +71,17 @@ _ERRORS = (
 
 #: What a container's id or name looks like. The engine takes no other name.
 _ID_OR_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+
+
+def _no_config_file(config_path: object = None) -> None:
+    """Stands for the SDK's search for Docker's config.json, and finds none.
+
+    The SDK reads that file whenever it makes a client, fails if an entry in it is malformed, and sends the HttpHeaders
+    that are in it. The agent needs nothing of it, and the SDK has no other way to leave it out.
+    """
+
+
+docker.utils.config.find_config_file = _no_config_file
 
 
 class EngineClient(Protocol):

@@ -6,8 +6,11 @@ registry, and nothing is written or deleted because of one.
 
 from __future__ import annotations
 
+import socketserver
+import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from attrs import field, frozen
@@ -127,11 +130,38 @@ STRANGE = {
     "nginx with TLS": Strange(
         400,
         "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>",
-        "400 Bad Request (text/html, from test): the endpoint speaks TLS; use a scheme with an s at its end, as in etcds://",
+        "400 Bad Request (text/html, from test): it uses TLS; give one of etcds://, etcd3s://, skydns2s://, skydns3s://",
         HTML,
     ),
+    "etcd with TLS": Strange(
+        400,
+        "Client sent an HTTP request to an HTTPS server.\n",
+        '400 Bad Request (text/plain, from test, saying "Client sent an HTTP request to an HTTPS server."): '
+        "it uses TLS; give one of etcds://, etcd3s://, skydns2s://, skydns3s://",
+        TEXT,
+    ),
+    "too many requests": Strange(429, PAGE, f"429 Too Many Requests (text/html, from test): {NOT_LET_THROUGH}", HTML),
     "a status of its own": Strange(599, PAGE, f"599 (text/html, from test): {ELSE}", HTML),
 }
+
+
+@contextmanager
+def greeting_server(greeting: bytes) -> Iterator[Address]:
+    """Run a server that answers each connection with these bytes, and yield its address."""
+
+    class Greeting(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(greeting)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeting) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield ("127.0.0.1", server.server_address[1])
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture(params=[2, 3], ids=["v2", "v3"])
@@ -164,6 +194,41 @@ def test_what_the_server_says_of_itself_cannot_disturb_the_terminal(api: int) ->
             Client(api, server.address).registry.read(OWNER, soon())
         assert str(unavailable.value).isprintable()
         assert len(str(unavailable.value)) < 300
+
+
+def test_a_refusal_cannot_disturb_the_terminal(api: int) -> None:
+    """Whoever looks like etcd may send anything."""
+    said = "\x1b[31mno\n"
+    refusals = {
+        2: {"errorCode": 203, "message": said, "cause": said, "index": 1},
+        3: {"code": 3, "message": said},
+    }
+    with fake(400, refusals[api], Content_Type="application/json") as server:
+        with pytest.raises(RegistryUnavailable, match="no") as unavailable:
+            Client(api, server.address).registry.read(OWNER, soon())
+        assert str(unavailable.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("greeting", "said"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", f'"SSH-2.0-OpenSSH_9.2": {ELSE}'),
+        (b"-ERR unknown command\r\n", f'"-ERR unknown command": {ELSE}'),
+        (b"\x1b[31m" + b"x" * 1000, f'"\\x1b[31m{"x" * 72}": {ELSE}'),
+        (
+            b"\x15\x03\x01\x00\x02\x02\x46",
+            f'"\\x15\\x03\\x01\\x00\\x02\\x02F": {ELSE} '
+            "(if it uses TLS, give one of etcds://, etcd3s://, skydns2s://, skydns3s://)",
+        ),
+    ],
+    ids=["SSH", "Redis", "control characters", "an alert of TLS"],
+)
+def test_what_does_not_speak_http_is_named(api: int, greeting: bytes, said: str) -> None:
+    """The error has the first line of what it says, without control characters."""
+    with greeting_server(greeting) as address:
+        with pytest.raises(RegistryUnavailable) as unavailable:
+            Client(api, address).registry.read(OWNER, soon())
+        assert str(unavailable.value).partition(": ")[2] == f"it does not answer in HTTP, but with {said}"
 
 
 def test_a_load_balancer_that_drops_etcds_headers_is_named(shared_server: EtcdServer) -> None:

@@ -257,7 +257,7 @@ WRONG = {
     "--docker-host /var/run/docker.sock etcd://h/x": ["give unix:///var/run/docker.sock"],
     "--docker-host ssh://me@core-01 etcd://h/x": ["ssh:// is not supported; forward the engine's socket"],
     "--etcd-user me --etcd-password-file /dev/null etcd://h/x": [
-        "--etcd-password-file '/dev/null': its first line is empty"
+        "--etcd-password-file '/dev/null': it has nothing in its first line"
     ],
 }
 

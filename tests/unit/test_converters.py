@@ -78,6 +78,9 @@ def test_a_file_that_this_user_may_not_read_is_named_with_the_user(tmp_path: Pat
         (converters.docker_filter, "", "it should be NAME=VALUE"),
         (converters.docker_filter, " =x", "it should be NAME=VALUE"),
         (converters.listen, "80", "it should be HOST:PORT or :PORT"),
+        (converters.listen, "http://10.0.0.1:80", "^it should be HOST:PORT or :PORT$"),
+        (converters.listen, "agent:secret@10.0.0.1:80", "^it should be HOST:PORT or :PORT$"),
+        (converters.listen, "10.0.0.1:80@secret", "^it should be HOST:PORT or :PORT$"),
         (converters.listen, "a b:80", "its host is neither"),
         (converters.readable_file, "/nowhere/file", "it cannot be read"),
         (converters.readable_file, "/", "it cannot be read"),
@@ -88,24 +91,3 @@ def test_a_text_that_makes_no_sense_is_refused(convert: Callable[[str], object],
     """The message says what is wrong with it."""
     with pytest.raises(ValueError, match=problem):
         convert(text)
-
-
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [(b"secret", "secret"), (b"secret\n", "secret"), (b"secret\r\nmore\n", "secret"), (b" a b \n", " a b "), (b"", "")],
-    ids=str,
-)
-def test_the_first_line_of_a_file_is_returned_without_its_end(tmp_path: Path, content: bytes, line: str) -> None:
-    """Spaces at either end of the line are kept."""
-    file = tmp_path / "file"
-    file.write_bytes(content)
-    assert converters.first_line(str(file)) == line
-
-
-def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    """The message does not show its content, which may be secret."""
-    file = tmp_path / "file"
-    file.write_bytes(b"\xff\xfesecret")
-    with pytest.raises(ValueError, match="it cannot be read") as wrong:
-        converters.first_line(str(file))
-    assert "secret" not in str(wrong.value)

@@ -203,6 +203,31 @@ def test_the_environment_leads_no_request_to_a_socket_elsewhere(
     assert trap.connections == 0
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"auths": {"registry.example": {"auth": "%%%"}}}',
+        '{"auths": {"registry.example": "agent"}}',
+        '{"proxies": null}',
+        '{"HttpHeaders": {"X-Secret": "secret"}}',
+        '{"HttpHeaders": {"X-Secret": 1}}',
+        "[]",
+        "rubbish",
+    ],
+)
+@pytest.mark.parametrize("variable", ["HOME", "DOCKER_CONFIG"])
+def test_nothing_in_dockers_own_configuration_counts(
+    proxy: EngineProxy, engine_at: EngineAt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, variable: str
+) -> None:
+    """It is for the docker command. The agent reads the engine whatever is in it, and sends none of its headers."""
+    folder = tmp_path / (".docker" if variable == "HOME" else "")
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(config)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert names(engine_at(proxy.url)) == ["web"]
+    assert not [headers for headers in proxy.headers if "X-Secret" in headers]
+
+
 def test_without_tls_files_an_https_url_is_verified_by_the_systems_authorities(
     proxy: EngineProxy, engine_at: EngineAt, ours: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def test_what_the_docker_sdk_can_use_is_accepted(url: str) -> None:
         ("tcp://[::1]", "it has no port; "),
         ("https://core-01/", "it has no port; "),
         ("tcp://:2375", "it has no host; give tcp://HOST:PORT"),
+        ("tcp:core-01:2375", "it is no URL; give unix:///PATH or tcp://HOST:PORT"),
         ("tcp://core-01:http", "'http' is not a port number"),
         ("tcp://core-01:70000", "'70000' is not a port number"),
         ("tcp://::1:2375", "the IPv6 address in '::1:2375' needs brackets"),
@@ -67,10 +68,11 @@ def test_what_cannot_be_an_engine_is_refused_with_what_would_be_right(url: str, 
         "banana@core-01",
         "https://me:sec/secret@core-01:2376",
         "me:secret@ftp://core-01",
+        "unix://me:secret@core-01",
     ],
 )
 def test_a_url_with_a_user_is_refused_and_its_password_not_shown(url: str) -> None:
     """An engine asks for none, but some people write one into its URL."""
-    with pytest.raises(ValueError, match=r"must not contain a user|is not supported") as wrong:
+    with pytest.raises(ValueError, match=r"must not contain a user|is not supported|not absolute") as wrong:
         engine_url(url)
     assert "sec" not in str(wrong.value)

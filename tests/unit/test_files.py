@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from controller.effects.files import Renewed, TlsFiles, UnusableFiles, first_line
+from controller.effects.files import Renewed, TlsFiles, UnusableFile, UnusableFiles, check_readable, password_in
 from tests.support.secure_etcd import authority
 
 
@@ -39,14 +39,14 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def line(file: Path, reports: Reports) -> Renewed[str]:
-    """Return the first line of the file."""
-    return Renewed(lambda: first_line(str(file)), [str(file)], reports)
+    """Return the password in the file."""
+    return Renewed(lambda: password_in(str(file)), [str(file)], reports)
 
 
 def test_files_that_do_not_change_are_read_once(file: Path, reports: Reports) -> None:
     """Looking at them asks the file system alone."""
     made: list[str] = []
-    renewed = Renewed(lambda: made.append(first_line(str(file))), [str(file)], reports)
+    renewed = Renewed(lambda: made.append(password_in(str(file))), [str(file)], reports)
     for _ in range(3):
         renewed.value()
     assert (made, reports.problems) == (["one"], [])
@@ -78,12 +78,12 @@ def test_a_change_is_noticed(file: Path, line: Renewed[str], reports: Reports, c
 def test_a_value_stays_while_its_file_cannot_be_used(file: Path, line: Renewed[str], reports: Reports) -> None:
     """This is reported once, and once more each time that it begins again."""
     assert line.value() == "one"
-    for content in ("", "\n"):
+    for content in ("", "\n", " \t\n"):
         file.write_text(content)
         assert line.value() == line.value() == "one"
     file.unlink()
     assert line.value() == "one"
-    assert reports.problems == [f"the first line of {file} is empty"]
+    assert reports.problems == [f"{file} has nothing in its first line, which has to be the password"]
     file.write_text("two")
     assert line.value() == "two"
     file.unlink()
@@ -110,3 +110,24 @@ def test_an_encrypted_key_is_an_error(tmp_path: Path) -> None:
     Path(pair.key).write_bytes(key.private_bytes(serialization.Encoding.PEM, form, secret))
     with pytest.raises(UnusableFiles, match="agent"):
         TlsFiles(ours.path, pair.cert, pair.key).context()
+
+
+@pytest.mark.parametrize(
+    ("content", "password"),
+    [(b"secret", "secret"), (b"secret\n", "secret"), (b"secret\r\nmore\n", "secret"), (b" a b \n", " a b ")],
+    ids=str,
+)
+def test_a_password_is_the_first_line_without_its_end(file: Path, content: bytes, password: str) -> None:
+    """Spaces at either end of the line are kept."""
+    file.write_bytes(content)
+    assert password_in(str(file)) == password
+
+
+def test_a_password_file_that_is_not_text_is_refused(file: Path) -> None:
+    """The message does not show its content, which may be secret. A file of another kind may have any bytes, such as
+    the comments of a bundle of CAs."""
+    file.write_bytes(b"\xff\xfesecret")
+    with pytest.raises(UnusableFile, match="cannot be read") as wrong:
+        password_in(str(file))
+    assert "secret" not in str(wrong.value)
+    check_readable(str(file))

@@ -143,3 +143,15 @@ def test_a_server_that_does_not_speak_http_is_a_bad_answer() -> None:
         thread.start()
         assert not fetch_health(f"http://127.0.0.1:{odd.getsockname()[1]}/healthz").good
         thread.join()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://agent:hunt/er2@127.0.0.1:1/healthz", "http://agent:hunter2@127.0.0.1:1/", "agent:hunter2@127.0.0.1:1"],
+)
+def test_no_answer_has_a_password(url: str) -> None:
+    """It does not matter where the URL comes from, and which characters the password has."""
+    for answer in (fetch_health(url), ask_agent(url)):
+        assert not answer.good
+        assert "***@127.0.0.1:1" in answer.text
+        assert "hunt" not in answer.text

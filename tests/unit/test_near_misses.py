@@ -64,6 +64,12 @@ MISTYPED = {
     "-ip 10.0.0.1 reconcile --dry-run URI": [
         "registry URI 'reconcile': it is a command, which has to come first, as in 'wharfinger reconcile'"
     ],
+    "-internal true URI": ["registry URI 'true': the value of a switch is joined to it by '=', as in -internal=true"],
+    "reconcile --explicit False URI": [
+        "registry URI 'False': the value of a switch is joined to it by '=', as in --explicit=false"
+    ],
+    "registrator -ip 10.0.0.1 URI": ["registry URI 'registrator': it has no scheme; did you mean 'wharfinger run'?"],
+    "dry-run URI": ["registry URI 'dry-run': it has no scheme; did you mean 'wharfinger reconcile --dry-run'?"],
     "version": ["registry URI 'version': it has no scheme; did you mean 'wharfinger --version'?"],
 }
 
@@ -76,7 +82,9 @@ def test_a_mistyped_argument_is_named_as_it_was_typed_with_what_may_be_meant(ran
     assert err.splitlines()[1:] == [f"wharfinger: {each}" for each in MISTYPED[line]]
 
 
-@pytest.mark.parametrize("line", ["-ip -1", "reconcile -ojson", "-tags reconcil", "-- -ipp"])
+@pytest.mark.parametrize(
+    "line", ["-ip -1", "reconcile -ojson", "-tags reconcil", "-- -ipp", "-ip=10.0.0.1 true", "--no-internal true"]
+)
 def test_what_is_not_mistyped_is_left_to_the_checks_of_its_value(ran: Ran, line: str) -> None:
     """The value of an option, a short option with its value, and what follows two hyphens are not looked at."""
     _, _, err = ran(*shlex.split(line), "consul://x")

@@ -582,7 +582,7 @@ def test_an_empty_password_file_is_refused(tmp_path: Path, user: str, content: s
     path = tmp_path / "password"
     path.write_text(content)
     for more in ({}, {"etcd_password": SECRET}):
-        expected = f"--etcd-password-file '{path}': its first line is empty, and has to be the password"
+        expected = f"--etcd-password-file '{path}': it has nothing in its first line, which has to be the password"
         assert problems(etcd_user=user, etcd_password_file=str(path), **more) == [expected]
 
 

@@ -50,7 +50,13 @@ def test_a_registry_uri_is_read(text: str, endpoints: tuple[HostPort, ...], pref
         ("etcd:/a/services", "it has no scheme"),
         ("consul://a:1/services", "the scheme 'consul' is not supported; etcd, "),
         ("http://a:1/services", "the scheme 'http' is not supported; etcd, "),
-        ("ETCD://a:1/services", "the scheme 'ETCD' is not supported; etcd, "),
+        ("ETCD://a:1/services", "each also with an s at its end for TLS; did you mean etcd://?"),
+        ("ectd://a:1/services", "did you mean etcd://?"),
+        ("etcd2://a:1/services", "did you mean etcd://?"),
+        ("etcdv3://a:1/services", "did you mean etcd3://?"),
+        ("skydns2ss://a:1/local", "did you mean skydns2s://?"),
+        ("http://a:1/services", "did you mean etcd:// or etcd3://?"),
+        ("HTTPS://a:1/services", "did you mean etcds:// or etcd3s://?"),
         (
             "etcd://user:secret@a:1/services",
             "it must not contain a user, a query or a fragment",
@@ -147,12 +153,26 @@ def test_a_domain_is_read(domain: str) -> None:
     assert parse_uri(f"skydns2://a,b:1/{domain}") == expected
 
 
-@pytest.mark.parametrize("text", ["etcd://user:sec/ret@a:1/x", "etcd://user:secret@a/x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "etcd://user:sec/ret@a:1/x",
+        "etcd://user:secret@a/x",
+        "etcd://user:1/sec/ret@a/x",
+        "etcd3s://user/sec@ret@a:1,b/x",
+        "skydns3://user:1/sec@a/cluster.local",
+    ],
+)
 def test_no_message_has_a_password(text: str) -> None:
     """Not even a part of one, whatever characters it has."""
     with pytest.raises(ValueError, match="it must not contain a user") as wrong:
         parse_uri(text)
     assert "sec" not in str(wrong.value)
+
+
+def test_a_prefix_may_have_an_at_sign() -> None:
+    """It has to be escaped, because without that it is the end of a user and a password."""
+    assert parse_uri("etcd://a:1/services%40dc1").prefix == "/services@dc1"
 
 
 def test_the_documentation_shows_every_scheme() -> None:

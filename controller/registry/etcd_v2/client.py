@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 from typing import Any
 from urllib.parse import quote
 
@@ -22,10 +22,10 @@ from attrs import frozen
 from controller.effects.clock import Deadline
 from controller.effects.connections import bounded_manager
 from controller.effects.names import MACHINE, Names
-from controller.errors import one_line
+from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
-from controller.registry.strange_answer import StrangeAnswer
+from controller.registry.strange_answer import StrangeAnswer, not_in_http
 from model.host_port import HostPort
 from model.record import ROOT
 from model.stored import StorePosition
@@ -218,7 +218,7 @@ class _Member:
             return NoUsableAnswer(NOT_SERVED if "404 page not found" in str(error) else self._strange_answer())
         if code >= EtcdV2ErrorCode.RAFT_INTERNAL:
             return NoUsableAnswer(one_line(error))
-        said = ": ".join(str(payload[part]) for part in ("message", "cause") if part in payload)
+        said = plain(": ".join(str(payload[part]) for part in ("message", "cause") if part in payload))
         position = StorePosition(self.cluster, _whole(payload.get("index")))
         return EtcdV2Error(code, f"{said} (etcd error {int(code)})", position)
 
@@ -255,4 +255,9 @@ def _connection_problem(error: etcd.EtcdConnectionFailed) -> str:
         return f"cannot connect: {one_line(cause).rpartition(': ')[2]}"
     if isinstance(cause, urllib3.exceptions.TimeoutError):
         return "no answer in time"
+    match cause:
+        case urllib3.exceptions.ProtocolError(args=(_, BadStatusLine() as line)) if not isinstance(
+            line, RemoteDisconnected
+        ):
+            return not_in_http(line)
     return one_line(cause or error)

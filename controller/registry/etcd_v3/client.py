@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
+from http.client import BadStatusLine, RemoteDisconnected
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -24,11 +25,11 @@ from requests.adapters import HTTPAdapter
 from controller.effects.clock import Deadline
 from controller.effects.connections import BoundedAdapter, TlsAdapter
 from controller.effects.names import MACHINE, Names
-from controller.errors import one_line
+from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.etcd_v3.documents import Document, cluster_in, store_position_in
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
-from controller.registry.strange_answer import StrangeAnswer
+from controller.registry.strange_answer import StrangeAnswer, not_in_http
 from model.host_port import HostPort
 
 #: Makes the adapter through which one member is reached; called with the TLS context, None without TLS.
@@ -305,7 +306,7 @@ class _Member:
         it comes from etcd."""
         try:
             document = json.loads(text)
-            code, message = int(document["code"]), str(document.get("message") or document["error"])
+            code, message = int(document["code"]), plain(str(document.get("message") or document["error"]))
             if code not in _GRPC_CODES:
                 raise ValueError("it is no status of gRPC")
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
@@ -329,4 +330,6 @@ def _connection_problem(error: BaseException) -> str:
         return "no answer in time"
     while inner := error.__cause__ or error.__context__:
         error = inner
+    if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
+        return not_in_http(error)
     return "no answer in time" if isinstance(error, TimeoutError) else one_line(error)
