@@ -167,6 +167,10 @@ class _Server(TcpWSGIServer):
             self.accepting = False
             raise
 
+    def handle_close(self) -> None:
+        """Raise RuntimeError. waitress would close its socket after a failure, and serve on without it."""
+        raise RuntimeError("the socket at which the HTTP server listens has failed")
+
     def maintenance(self, now: float) -> None:
         """Close the connections that have taken too long."""
         self.accepting = True

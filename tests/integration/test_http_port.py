@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import socket
@@ -30,6 +31,9 @@ MEMORY = 20_000_000
 
 #: Bytes that a client sends of its body: what a server may keep in memory before it writes to a file.
 BODY = b"x" * 500_000
+
+#: The number of Linux' system call that copies a descriptor of another process. Python has no function for it.
+PIDFD_GETFD = 438
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000000\r\n\r\n"
 
@@ -91,6 +95,17 @@ class Port:
             with contextlib.suppress(OSError):
                 found.append(str(each.readlink()))
         return found
+
+    def shut_listeners(self) -> None:
+        """Shut the sockets at which the program listens, as a failure of the network's stack does."""
+        program = os.pidfd_open(self.agent.pid)
+        for name in os.listdir(f"/proc/{self.agent.pid}/fd"):
+            if os.readlink(f"/proc/{self.agent.pid}/fd/{name}").startswith("socket:"):
+                copied = ctypes.CDLL(None).syscall(PIDFD_GETFD, program, int(name), 0)
+                with socket.socket(fileno=copied) as copy:
+                    if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        copy.shutdown(socket.SHUT_RDWR)
+        os.close(program)
 
     def sockets(self) -> int:
         """Return the number of sockets that the program has open."""
@@ -166,6 +181,14 @@ def test_clients_leave_descriptors_for_the_engine_and_etcd(start: Callable[..., 
     assert port.sockets() <= files // 4 + 10
     port.agent.wait_for_passes(2, "engine-error")
     assert "Too many open files" not in port.agent.log() + port.agent.get("/readyz")[1]
+
+
+def test_a_listening_socket_that_fails_ends_the_program(start: Callable[..., Port]) -> None:
+    """An agent that nobody can ask for its health is started again. The log has the error."""
+    port = start()
+    port.shut_listeners()
+    assert port.agent.wait() == 1
+    assert "the socket at which the HTTP server listens has failed" in port.agent.log()
 
 
 def test_the_health_command_finds_the_agent_wherever_it_listens(tmp_path: Path) -> None:

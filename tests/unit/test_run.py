@@ -126,11 +126,14 @@ def test_one_loop_that_breaks_ends_the_program(log: Path) -> None:
     assert "RuntimeError: this observer breaks" in program.child.log()
 
 
-def test_a_server_that_breaks_ends_the_program(log: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "error"), [("server", "this server breaks"), ("ended-server", "the server has ended by itself")]
+)
+def test_a_server_that_breaks_or_returns_ends_the_program(log: Path, mode: str, error: str) -> None:
     """An agent that nobody can ask for its health is started again. The log has the error."""
-    program = Program(log, "calm", "server")
+    program = Program(log, "calm", mode)
     assert program.exit_code() == 1
-    assert "RuntimeError: this server breaks" in program.child.log()
+    assert f"RuntimeError: {error}" in program.child.log()
 
 
 @pytest.mark.parametrize(
