@@ -61,18 +61,23 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def apt_of_its_own(folder: Path) -> str:
-    """Return a configuration with which apt-get has its lists, its archives and no sources in a folder."""
-    for name in ("lists/partial", "cache/archives/partial"):
+    """Return a configuration with which apt-get has its lists, its archives and dpkg's state in a folder, and no
+    sources."""
+    for name in ("lists/partial", "cache/archives/partial", "dpkg"):
         (folder / name).mkdir(parents=True)
+    (folder / "dpkg/status").touch()
     configuration = folder / "apt.conf"
     configuration.write_text(
-        f'Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache"; '
+        f'Dir::State::lists "{folder}/lists"; Dir::State::status "{folder}/dpkg/status"; Dir::Cache "{folder}/cache"; '
         f'Dir::Etc::sourcelist "{os.devnull}"; Dir::Etc::sourceparts "{os.devnull}";'
     )
     return str(configuration)
 
 
-@pytest.mark.parametrize(("command", "lock"), [("update", "lists/lock"), ("clean", "cache/archives/lock")])
+@pytest.mark.parametrize(
+    ("command", "lock"),
+    [("update", "lists/lock"), ("clean", "cache/archives/lock"), ("install", "dpkg/lock-frontend")],
+)
 def test_scripts_wait_for_another_program_that_installs_packages(command: str, lock: str, tmp_path: Path) -> None:
     """While another program holds a lock of apt, the scripts say so and wait. Then they go on."""
     configuration = apt_of_its_own(tmp_path)
@@ -82,6 +87,15 @@ def test_scripts_wait_for_another_program_that_installs_packages(command: str, l
         assert child.running
     wait_until(lambda: not child.running, what="the script to go on")
     assert (child.exit_code, child.log().splitlines()[-1]) == (0, "gone on")
+
+
+def test_scripts_do_not_wait_for_a_lock_that_is_free_again(tmp_path: Path) -> None:
+    """If apt-get got its lock after a while and then failed, the scripts neither wait nor run it again."""
+    apt = 'as_root() { echo "Waiting for cache lock: Could not get lock x"; echo "E: no such package"; return 100; }'
+    child = shell(f"{apt}; apt_get install no-such-package", tmp_path)
+    wait_until(lambda: not child.running, what="the script to fail")
+    assert child.exit_code == 100
+    assert "another program" not in child.log()
 
 
 def test_scripts_do_not_wait_for_ever_to_install_packages(tmp_path: Path) -> None:
