@@ -32,6 +32,13 @@ MEMORY = 20_000_000
 #: Bytes that a client sends of its body: what a server may keep in memory before it writes to a file.
 BODY = b"x" * 500_000
 
+#: What Python runs at its start, to have a clock that goes an hour back when a file is there.
+CLOCK = """
+import os, time
+right = time.time
+time.time = lambda: right() - 3600 * os.path.exists({path!r})
+"""
+
 #: The number of Linux' system call that copies a descriptor of another process. Python has no function for it.
 PIDFD_GETFD = 438
 
@@ -117,9 +124,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Port]]:
     """Return a function that starts the program."""
     ports: list[Port] = []
 
-    def started(files: int = 1024) -> Port:
+    def started(files: int = 1024, **environment: str) -> Port:
         uri = f"etcd://127.0.0.1:{free_ports(1)[0]}/services"
-        agent = Agent(f"unix://{tmp_path}/nowhere.sock", uri, log_path=tmp_path / "log")
+        agent = Agent(f"unix://{tmp_path}/nowhere.sock", uri, log_path=tmp_path / "log", env=environment)
         with open_files(files):
             agent.start()
         ports.append(Port(agent))
@@ -169,6 +176,18 @@ def test_clients_that_send_a_byte_now_and_then_do_not_keep_a_health_check_out(st
                     client.send(b"a")
             port.assert_serves()
         port.close_clients()
+
+
+def test_a_clock_that_is_set_back_keeps_no_health_check_out(start: Callable[..., Port], tmp_path: Path) -> None:
+    """Clients that were there before do not count as those who sent something last, and do not stay for longer."""
+    set_back = tmp_path / "set-back"
+    (tmp_path / "sitecustomize.py").write_text(CLOCK.format(path=str(set_back)))
+    port = start(PYTHONPATH=str(tmp_path))
+    port.connect(MAX_CONNECTIONS)
+    set_back.touch()
+    port.assert_serves()
+    port.clients[-1].settimeout(15)
+    assert port.clients[-1].recv(1) == b""
 
 
 @pytest.mark.parametrize("files", [64, 256])
