@@ -99,7 +99,7 @@ class TlsFiles:
 
     def context(self) -> ssl.SSLContext:
         """Return the TLS context. Raises UnusableFiles when a file cannot be read or does not hold what it should."""
-        for path in filter(os.path.isfile, (self.ca, self.cert, self.key)):
+        for path in filter(None, (self.ca, self.cert, self.key)):
             _check_readable(path)
         try:
             context = ssl.create_default_context(cafile=self.ca or None)
@@ -120,10 +120,15 @@ class TlsFiles:
 
 
 def _check_readable(path: str) -> None:
-    """Raise UnusableFiles if a file may not be read. OpenSSL would not say which of several files that is."""
+    """Raise UnusableFiles if this process may not read a file, or not enter its folders. OpenSSL would not say which of
+    several files that is."""
     try:
-        with open(path, "rb"):
-            pass
+        # Opening what is no regular file might wait for ever.
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb"):
+                pass
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise UnusableFiles(f"{path} {reading_problem(error)}") from error
 
