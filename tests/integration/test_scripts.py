@@ -123,6 +123,20 @@ def test_a_signal_to_a_script_ends_all_that_it_runs(number: signal.Signals, tmp_
     assert child.exit_code == 128 + number
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_a_signal_ends_has_cleaned_up_when_it_ends(number: signal.Signals, tmp_path: Path) -> None:
+    """So does one that would go on in the background: it plays in a child process."""
+    argv = [sys.executable, "-m", "scripts.demo", "--engine", "recorded", "--keep"]
+    demo = Child(argv, tmp_path / "log", cwd=REPOSITORY)
+    demo.start()
+    wait_until(lambda: "Its first pass ended" in demo.log() or not demo.running, 30, "the agent of the demo")
+    (player,) = map(int, Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split())
+    demo.signal(number)
+    wait_until(lambda: not demo.running, 30, "the demo to end")
+    assert demo.exit_code == 128 + number
+    assert not is_alive(player)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_test_run_that_a_signal_ends_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
     """Engine, container, etcd, their folders, mounts and network are gone, also if the run could clean up nothing."""
