@@ -478,10 +478,11 @@ def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:
 
 
 def _ref(line: Mapping[str, Any]) -> ContainerRef:
-    """Return id and name of the container of a line of the list."""
-    names: Sequence[str] = line.get("Names") or ()
+    """Return id and name of the container of a line of the list. The name is empty if the line does not tell it."""
+    names = line.get("Names")
     # A link gives a container a second name, as in /other/alias. Its own name has one slash.
-    own = [name[1:] for name in names if name.count("/") == 1]
+    texts = [each for each in (names if isinstance(names, list) else ()) if isinstance(each, str)]
+    own = [name[1:] for name in texts if name.count("/") == 1]
     return ContainerRef(line["Id"], own[0] if own else "")
 
 
