@@ -123,6 +123,21 @@ def test_a_signal_to_a_script_ends_all_that_it_runs(number: signal.Signals, tmp_
     assert child.exit_code == 128 + number
 
 
+def test_a_test_run_ends_with_the_tox_that_started_it(tmp_path: Path) -> None:
+    """tox ends at once when a signal ends it, and passes nothing on. The run then ends in order."""
+    (tmp_path / "test_run.py").write_text(
+        "import os, signal\ndef test_run():\n    open('begun', 'w').write(str(os.getpid()))\n    signal.pause()\n"
+    )
+    argv = ["sh", "-c", '"$@"; true', "sh", sys.executable, "-m", "pytest", "-p", "tests.conftest", "test_run.py"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TOX_ENV_NAME": "integration"}
+    tox = Child(argv, tmp_path / "log", cwd=tmp_path, env=environment)
+    tox.start()
+    wait_until(lambda: (tmp_path / "begun").exists() and (tmp_path / "begun").read_text(), 30, "the run to begin")
+    tox.kill()
+    wait_until(lambda: not is_alive(int((tmp_path / "begun").read_text())), what="the run to end")
+    assert "KeyboardInterrupt" in tox.log()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_demo_that_a_signal_ends_has_cleaned_up_when_it_ends(number: signal.Signals, tmp_path: Path) -> None:
     """So does one that would go on in the background: it plays in a child process."""
