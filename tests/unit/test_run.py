@@ -351,9 +351,9 @@ def test_a_lifetime_with_the_etcd_of_this_host_alone_is_warned_of(tmp_path: Path
         f"{LIFETIME} etcd://localhost:1/a": True,
         f"{LIFETIME} etcd://127.0.0.1:1,127.0.0.1:2/a": True,
         f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.1:1/a": True,
-        f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.2:1/a": False,
-        f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.1:1,192.0.2.2:1/a": False,
-        f"{LIFETIME} etcd://127.0.0.1:1,192.0.2.2:1/a": False,
+        f"{LIFETIME} -ip 192.0.2.1 etcd://203.0.113.2:1/a": False,
+        f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.1:1,203.0.113.2:1/a": False,
+        f"{LIFETIME} etcd://127.0.0.1:1,203.0.113.2:1/a": False,
         "etcd://127.0.0.1:1/a": False,
     }
     environment = clean_environment(DOCKER_HOST=f"unix://{tmp_path}/nowhere.sock")
