@@ -51,7 +51,8 @@ def run_in_background(story: Callable[[Hold], int]) -> int:
     os.close(childs)
     # Ctrl-C reaches the child as well. Only the child has something to clean up, so the parent waits for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: os.kill(child, received))
     with os.fdopen(ours, "rb") as pipe:
         if pipe.read() == READY:
             return 0

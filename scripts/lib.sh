@@ -37,19 +37,22 @@ note_failure() {
 # Seconds to wait for another program that installs packages, such as unattended-upgrades.
 APT_PATIENCE=${APT_PATIENCE:-600}
 
+# The last words of apt-get when another program holds one of its locks or a lock of dpkg.
+APT_IS_LOCKED='^E: (Could not get lock|Unable to acquire the dpkg frontend lock)'
+
 # apt_get ARGUMENT...: run apt-get as root, and print the end of its output only if it fails. Wait for apt's locks.
 apt_get() {
   local log status deadline=$((SECONDS + APT_PATIENCE)) waiting=
   log=$(mktemp)
   while true; do
     status=0
-    # apt-get itself waits for dpkg's lock, but not for those of its lists and its archives.
-    as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -o "DPkg::Lock::Timeout=$APT_PATIENCE" "$@" \
+    # apt-get itself waits for dpkg's lock only. It waits for some seconds here, so that a longer wait can be told.
+    as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -o DPkg::Lock::Timeout=3 "$@" \
       >"$log" 2>&1 </dev/null || status=$?
-    if [ "$status" -eq 0 ] || [ "$SECONDS" -ge "$deadline" ] || ! grep -q "Could not get lock" "$log"; then
+    if [ "$status" -eq 0 ] || [ "$SECONDS" -ge "$deadline" ] || ! grep -Eq "$APT_IS_LOCKED" "$log"; then
       break
     fi
-    [ -n "$waiting" ] || note "Waiting for another program that installs packages: $(grep "Could not get lock" "$log")"
+    [ -n "$waiting" ] || note "Waiting for another program that installs packages: $(grep -m 1 "Could not get lock" "$log")"
     waiting=yes
     sleep 1
   done

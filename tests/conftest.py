@@ -1,12 +1,14 @@
-"""What every run of the tests does: it ends in order on SIGTERM, and lists the skipped tests at its end.
+"""What every run of the tests does: it ends in order on SIGTERM and with tox, and lists the skipped tests at its end.
 
 With WHARFINGER_NO_SKIPS=1, a skipped test fails the run.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 from collections import Counter
 from typing import NoReturn
 
@@ -15,7 +17,11 @@ import pytest
 NO_SKIPS = "WHARFINGER_NO_SKIPS"
 
 
-def pytest_configure() -> None:
+#: The number of Linux' request to send a process a signal when its parent ends.
+PR_SET_PDEATHSIG = 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Treat SIGTERM as Ctrl-C, so that fixtures end what they started, and do not ignore SIGINT.
 
     A process that a script starts in the background, with or without nohup, ignores SIGINT. The programs that the tests
@@ -23,6 +29,9 @@ def pytest_configure() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
+    if "TOX_ENV_NAME" in os.environ and sys.platform == "linux" and not hasattr(config, "workerinput"):
+        # A signal to tox alone ends it at once, and it passes nothing on. A worker of xdist ends with its parent.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _interrupt(*_: object) -> NoReturn:

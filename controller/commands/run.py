@@ -62,7 +62,7 @@ def run_until_signalled(
     block_signals()
     broken: list[str] = []
     for name, serve in servers.items():
-        effects.background.start(partial(_run_to_the_end, name, serve, broken), name=name)
+        effects.background.start(partial(_run_to_the_end, name, partial(_serve, serve), broken), name=name)
     tasks = [
         effects.background.start(
             partial(_run_to_the_end, label, partial(_run_loop, label, loop, name_in_log=len(loops) > 1), broken),
@@ -98,6 +98,12 @@ def _run_loop(label: str, loop: Loop, *, name_in_log: bool) -> None:
     if name_in_log:
         logs.add_to_each_line(registry=label)
     loop.run()
+
+
+def _serve(serve: Callable[[], object]) -> None:
+    """Run the server. Raises RuntimeError if it returns, because a server runs until the program ends."""
+    serve()
+    raise RuntimeError("the server has ended by itself")
 
 
 def _run_to_the_end(name: str, work: Callable[[], object], broken: list[str]) -> None:

@@ -14,7 +14,7 @@ from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.errors import masked
 from controller.source.docker import EngineSettings
-from controller.source.local_address import LocalAddress
+from controller.source.local_address import LOOK_UP_TIMEOUT, LocalAddress
 from model.address import AddressBook
 from model.host_port import HostPort
 from model.stored import Lifetime
@@ -43,7 +43,7 @@ def log_start(settings: Settings, effects: Effects) -> None:
             interval=settings.interval,
             listen=str(settings.listen) if settings.listen else "none",
         )
-        if settings.lifetime.ttl and _all_on_this_host(each.uri.endpoints, settings.rules.address.ip):
+        if settings.lifetime.ttl and _all_on_this_host(each.uri.endpoints, settings.rules.address.ip, effects):
             log.warning(
                 "every etcd endpoint is this host's own: with -ttl, the keys expire while it is stopped; give the "
                 "endpoints of other members, too",
@@ -85,14 +85,18 @@ def _lifetime(lifetime: Lifetime) -> str:
     return f"{lifetime.ttl} s, renewed every {lifetime.refresh} s" if lifetime.ttl else "unlimited"
 
 
-def _all_on_this_host(endpoints: Sequence[HostPort], ip: str) -> bool:
+def _all_on_this_host(endpoints: Sequence[HostPort], ip: str, effects: Effects) -> bool:
     """Return whether all endpoints are on this host, as far as their addresses show. ``ip`` is the address that this
     host registers; empty if it is not given."""
-    return all(each.host in {"localhost", ip} or _is_loopback(each.host) for each in endpoints)
+    return all(each.host == ip or _is_on_this_host(each, effects) for each in endpoints)
 
 
-def _is_loopback(host: str) -> bool:
+def _is_on_this_host(endpoint: HostPort, effects: Effects) -> bool:
+    """Return whether every address of an endpoint is one of this host's: those are reached from themselves."""
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
+        return all(
+            ip_address(address[0]).is_loopback or effects.network.source_address(family, address) == address[0]
+            for family, address in effects.names.addresses(endpoint.host, endpoint.port, LOOK_UP_TIMEOUT)
+        )
+    except OSError:
         return False

@@ -7,10 +7,11 @@ as in "--interval '0': it must be from 0.05 to 86400 seconds".
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from controller.effects.files import UnusableFile, check_readable, password_in
 from model.address import address_problem
-from model.family import UNSPECIFIED, Family
+from model.family import Family
 from model.host_port import HostPort
 from model.keys import key_part_problem
 from model.layout import ValueFormat
@@ -147,10 +148,14 @@ def one_of(choices: list[str] | tuple[str, ...]) -> Callable[[str], str]:
 
 
 def listen(text: str) -> HostPort:
-    """Convert to the address to listen at. A text without a host means every interface."""
+    """Convert to the address to listen at, with an IP address in its shortest form. A text without a host means every
+    interface. The address may have a zone, because this host alone has to understand it."""
     if ":" not in text or {"/", "@"} & set(text):
         raise ValueError("it should be HOST:PORT or :PORT")
     host, port = HostPort.parse(text, "")
-    if host not in UNSPECIFIED and (problem := address_problem(host)):
-        raise ValueError(f"its host {problem}")
-    return HostPort(host or ALL_INTERFACES, port)
+    try:
+        return HostPort(str(ip_address(host or ALL_INTERFACES)), port)
+    except ValueError:
+        if problem := address_problem(host):
+            raise ValueError(f"its host {problem}") from None
+        return HostPort(host, port)

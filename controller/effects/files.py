@@ -108,7 +108,7 @@ class TlsFiles:
 
     def context(self) -> ssl.SSLContext:
         """Return the TLS context. Raises UnusableFiles when a file cannot be read or does not hold what it should."""
-        for path in filter(os.path.isfile, (self.ca, self.cert, self.key)):
+        for path in filter(_is_there, filter(None, (self.ca, self.cert, self.key))):
             check_readable(path)
         try:
             context = ssl.create_default_context(cafile=self.ca or None)
@@ -128,11 +128,25 @@ class TlsFiles:
         return Renewed(self.context, (ca, self.cert, self.key), report)
 
 
-def check_readable(path: str) -> None:
-    """Raise UnusableFile if a file may not be read. OpenSSL would not say which of several files that is."""
+def _is_there(path: str) -> bool:
+    """Return whether there is a file, as far as this process may see."""
     try:
-        with open(path, "rb"):
-            pass
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def check_readable(path: str) -> None:
+    """Raise UnusableFile if this process may not read a file, or not enter its folders. OpenSSL would not say which of
+    several files that is."""
+    try:
+        # Opening a FIFO might wait for ever.
+        if not stat.S_ISFIFO(os.stat(path).st_mode):
+            with open(path, "rb"):
+                pass
     except OSError as error:
         raise UnusableFile(path, reading_problem(error)) from error
 

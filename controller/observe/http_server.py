@@ -43,6 +43,9 @@ _SHARE = 4
 #: Seconds from the start of a connection until the client must have sent its request and received the answer.
 _CONNECTION_SECONDS = 10
 
+#: Seconds without accepting connections after one could not be accepted.
+_PAUSE = 1.0
+
 #: Seconds between two log lines about connections that give way, so that clients cannot fill the log.
 _QUIET = 60.0
 
@@ -119,9 +122,23 @@ class _Request(HTTPRequestParser):
 
 
 class _Channel(HTTPChannel):
-    """The connection to a client. waitress would poll one that the server has closed since the last poll."""
+    """The connection to a client. waitress would poll one that the server has closed since the last poll, and its own
+    times of a connection are wrong after the machine's clock was set."""
 
     parser_class = _Request
+    server: _Server
+
+    def __init__(self, server: _Server, *accepted: Any, **settings: Any) -> None:
+        """Begin. The other arguments are those of HTTPChannel."""
+        super().__init__(server, *accepted, **settings)
+        self.end = Deadline.after(_CONNECTION_SECONDS, server.clock)
+        #: When the client last sent something, in seconds of the monotonic clock.
+        self.last_heard = server.clock.monotonic()
+
+    def received(self, data: bytes) -> bool:
+        """See HTTPChannel."""
+        self.last_heard = self.server.clock.monotonic()
+        return bool(super().received(data))
 
     def readable(self) -> bool:
         """See HTTPChannel."""
@@ -133,7 +150,7 @@ class _Channel(HTTPChannel):
 
 
 class _Server(TcpWSGIServer):
-    """Listens at one address. waitress calls ``readable`` before each poll, and ``maintenance`` once a second.
+    """Listens at one address. waitress calls ``readable`` before each poll, which lasts a second at most.
 
     At its own limit of connections, waitress would let new ones wait. Its own limit of time counts from the last byte
     of a client, so a client that sends a byte now and then would stay for ever.
@@ -143,43 +160,48 @@ class _Server(TcpWSGIServer):
 
     def __init__(self, clock: Clock, limit: int, shared: dict[int, Any], app: App, **settings: Any) -> None:
         """Listen. ``limit`` is the number of connections of all servers that share this mapping of descriptors."""
-        self._clock = clock
+        self.clock = clock
         self._limit = limit
         self._shared = shared
         self._quiet = Deadline.after(0.0, clock)
+        self._pause = Deadline.after(0.0, clock)
         super().__init__(app, shared, **settings)
 
     def readable(self) -> bool:
-        """Return whether connections are accepted, after making room for another one."""
+        """Return whether connections are accepted, after closing those that have taken too long, and making room for
+        another one."""
+        for channel in self._channels():
+            if channel.end.passed:
+                channel.handle_close()
         # One whose request is being answered is not idle.
-        channels = sorted(self._channels(), key=lambda each: (bool(each.requests), each.last_activity))
+        channels = sorted(self._channels(), key=lambda each: (bool(each.requests), each.last_heard))
         for channel in channels[: max(0, len(channels) - self._limit + 1)]:
             self._tell("as many are open as there may be, so those give way that have been idle for the longest time")
             channel.handle_close()
-        return super().readable()
+        return self._pause.passed and bool(super().readable())
 
     def accept(self) -> Any:
-        """Accept a connection. If that fails, as without a free descriptor, accept none until the next maintenance."""
+        """Accept a connection. If that fails, as without a free descriptor, accept none for a second."""
         try:
             return super().accept()
         except OSError as error:
             self._tell(f"a new one cannot be accepted: {one_line(error)}")
-            self.accepting = False
+            self._pause = Deadline.after(_PAUSE, self.clock)
             raise
 
+    def handle_close(self) -> None:
+        """Raise RuntimeError. waitress would close its socket after a failure, and serve on without it."""
+        raise RuntimeError("the socket at which the HTTP server listens has failed")
+
     def maintenance(self, now: float) -> None:
-        """Close the connections that have taken too long."""
-        self.accepting = True
-        for channel in self._channels():
-            if channel.creation_time < now - _CONNECTION_SECONDS:
-                channel.handle_close()
+        """Do nothing. waitress would close connections by the machine's clock, which may have been set."""
 
     def _channels(self) -> list[_Channel]:
         return [each for each in self._shared.values() if isinstance(each, _Channel)]
 
     def _tell(self, trouble: str) -> None:
         if self._quiet.passed:
-            self._quiet = Deadline.after(_QUIET, self._clock)
+            self._quiet = Deadline.after(_QUIET, self.clock)
             log.warning("too many HTTP connections", problem=trouble)
 
 
@@ -194,7 +216,6 @@ def http_server(app: App, address: str, clock: Clock) -> Callable[[], None]:
             listen=address,
             threads=4,
             connection_limit=sys.maxsize,
-            cleanup_interval=1,
             asyncore_use_poll=True,  # select() cannot serve descriptors from 1024 on.
             max_request_header_size=MAX_HEAD,
             max_request_body_size=1,  # The least that can be set. It refuses every body.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import socket
@@ -30,6 +31,16 @@ MEMORY = 20_000_000
 
 #: Bytes that a client sends of its body: what a server may keep in memory before it writes to a file.
 BODY = b"x" * 500_000
+
+#: What Python runs at its start, to have a clock that goes an hour back when a file is there.
+CLOCK = """
+import os, time
+right = time.time
+time.time = lambda: right() - 3600 * os.path.exists({path!r})
+"""
+
+#: The number of Linux' system call that copies a descriptor of another process. Python has no function for it.
+PIDFD_GETFD = 438
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000000\r\n\r\n"
 
@@ -92,6 +103,17 @@ class Port:
                 found.append(str(each.readlink()))
         return found
 
+    def shut_listeners(self) -> None:
+        """Shut the sockets at which the program listens, as a failure of the network's stack does."""
+        program = os.pidfd_open(self.agent.pid)
+        for name in os.listdir(f"/proc/{self.agent.pid}/fd"):
+            if os.readlink(f"/proc/{self.agent.pid}/fd/{name}").startswith("socket:"):
+                copied = ctypes.CDLL(None).syscall(PIDFD_GETFD, program, int(name), 0)
+                with socket.socket(fileno=copied) as copy:
+                    if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        copy.shutdown(socket.SHUT_RDWR)
+        os.close(program)
+
     def sockets(self) -> int:
         """Return the number of sockets that the program has open."""
         return sum(name.startswith("socket:") for name in self.open_files())
@@ -102,9 +124,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Port]]:
     """Return a function that starts the program."""
     ports: list[Port] = []
 
-    def started(files: int = 1024) -> Port:
+    def started(files: int = 1024, **environment: str) -> Port:
         uri = f"etcd://127.0.0.1:{free_ports(1)[0]}/services"
-        agent = Agent(f"unix://{tmp_path}/nowhere.sock", uri, log_path=tmp_path / "log")
+        agent = Agent(f"unix://{tmp_path}/nowhere.sock", uri, log_path=tmp_path / "log", env=environment)
         with open_files(files):
             agent.start()
         ports.append(Port(agent))
@@ -156,6 +178,18 @@ def test_clients_that_send_a_byte_now_and_then_do_not_keep_a_health_check_out(st
         port.close_clients()
 
 
+def test_a_clock_that_is_set_back_keeps_no_health_check_out(start: Callable[..., Port], tmp_path: Path) -> None:
+    """Clients that were there before do not count as those who sent something last, and do not stay for longer."""
+    set_back = tmp_path / "set-back"
+    (tmp_path / "sitecustomize.py").write_text(CLOCK.format(path=str(set_back)))
+    port = start(PYTHONPATH=str(tmp_path))
+    port.connect(MAX_CONNECTIONS)
+    set_back.touch()
+    port.assert_serves()
+    port.clients[-1].settimeout(15)
+    assert port.clients[-1].recv(1) == b""
+
+
 @pytest.mark.parametrize("files", [64, 256])
 def test_clients_leave_descriptors_for_the_engine_and_etcd(start: Callable[..., Port], files: int) -> None:
     """Clients use a quarter of the files that the program may open, so its passes go on as before: they fail because
@@ -166,6 +200,14 @@ def test_clients_leave_descriptors_for_the_engine_and_etcd(start: Callable[..., 
     assert port.sockets() <= files // 4 + 10
     port.agent.wait_for_passes(2, "engine-error")
     assert "Too many open files" not in port.agent.log() + port.agent.get("/readyz")[1]
+
+
+def test_a_listening_socket_that_fails_ends_the_program(start: Callable[..., Port]) -> None:
+    """An agent that nobody can ask for its health is started again. The log has the error."""
+    port = start()
+    port.shut_listeners()
+    assert port.agent.wait() == 1
+    assert "the socket at which the HTTP server listens has failed" in port.agent.log()
 
 
 def test_the_health_command_finds_the_agent_wherever_it_listens(tmp_path: Path) -> None:

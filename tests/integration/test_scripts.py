@@ -61,18 +61,23 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def apt_of_its_own(folder: Path) -> str:
-    """Return a configuration with which apt-get has its lists, its archives and no sources in a folder."""
-    for name in ("lists/partial", "cache/archives/partial"):
+    """Return a configuration with which apt-get has its lists, its archives and dpkg's state in a folder, and no
+    sources."""
+    for name in ("lists/partial", "cache/archives/partial", "dpkg"):
         (folder / name).mkdir(parents=True)
+    (folder / "dpkg/status").touch()
     configuration = folder / "apt.conf"
     configuration.write_text(
-        f'Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache"; '
+        f'Dir::State::lists "{folder}/lists"; Dir::State::status "{folder}/dpkg/status"; Dir::Cache "{folder}/cache"; '
         f'Dir::Etc::sourcelist "{os.devnull}"; Dir::Etc::sourceparts "{os.devnull}";'
     )
     return str(configuration)
 
 
-@pytest.mark.parametrize(("command", "lock"), [("update", "lists/lock"), ("clean", "cache/archives/lock")])
+@pytest.mark.parametrize(
+    ("command", "lock"),
+    [("update", "lists/lock"), ("clean", "cache/archives/lock"), ("install", "dpkg/lock-frontend")],
+)
 def test_scripts_wait_for_another_program_that_installs_packages(command: str, lock: str, tmp_path: Path) -> None:
     """While another program holds a lock of apt, the scripts say so and wait. Then they go on."""
     configuration = apt_of_its_own(tmp_path)
@@ -82,6 +87,15 @@ def test_scripts_wait_for_another_program_that_installs_packages(command: str, l
         assert child.running
     wait_until(lambda: not child.running, what="the script to go on")
     assert (child.exit_code, child.log().splitlines()[-1]) == (0, "gone on")
+
+
+def test_scripts_do_not_wait_for_a_lock_that_is_free_again(tmp_path: Path) -> None:
+    """If apt-get got its lock after a while and then failed, the scripts neither wait nor run it again."""
+    apt = 'as_root() { echo "Waiting for cache lock: Could not get lock x"; echo "E: no such package"; return 100; }'
+    child = shell(f"{apt}; apt_get install no-such-package", tmp_path)
+    wait_until(lambda: not child.running, what="the script to fail")
+    assert child.exit_code == 100
+    assert "another program" not in child.log()
 
 
 def test_scripts_do_not_wait_for_ever_to_install_packages(tmp_path: Path) -> None:
@@ -107,6 +121,35 @@ def test_a_signal_to_a_script_ends_all_that_it_runs(number: signal.Signals, tmp_
     assert not is_alive(pid)
     assert "cleaned up" in child.log()
     assert child.exit_code == 128 + number
+
+
+def test_a_test_run_ends_with_the_tox_that_started_it(tmp_path: Path) -> None:
+    """tox ends at once when a signal ends it, and passes nothing on. The run then ends in order."""
+    (tmp_path / "test_run.py").write_text(
+        "import os, signal\ndef test_run():\n    open('begun', 'w').write(str(os.getpid()))\n    signal.pause()\n"
+    )
+    argv = ["sh", "-c", '"$@"; true', "sh", sys.executable, "-m", "pytest", "-p", "tests.conftest", "test_run.py"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TOX_ENV_NAME": "integration"}
+    tox = Child(argv, tmp_path / "log", cwd=tmp_path, env=environment)
+    tox.start()
+    wait_until(lambda: (tmp_path / "begun").exists() and (tmp_path / "begun").read_text(), 30, "the run to begin")
+    tox.kill()
+    wait_until(lambda: not is_alive(int((tmp_path / "begun").read_text())), what="the run to end")
+    assert "KeyboardInterrupt" in tox.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_a_signal_ends_has_cleaned_up_when_it_ends(number: signal.Signals, tmp_path: Path) -> None:
+    """So does one that would go on in the background: it plays in a child process."""
+    argv = [sys.executable, "-m", "scripts.demo", "--engine", "recorded", "--keep"]
+    demo = Child(argv, tmp_path / "log", cwd=REPOSITORY)
+    demo.start()
+    wait_until(lambda: "Its first pass ended" in demo.log() or not demo.running, 30, "the agent of the demo")
+    (player,) = map(int, Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split())
+    demo.signal(number)
+    wait_until(lambda: not demo.running, 30, "the demo to end")
+    assert demo.exit_code == 128 + number
+    assert not is_alive(player)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

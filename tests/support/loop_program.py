@@ -2,8 +2,8 @@
 
 It runs a loop for each MODE through `controller.commands.run`, and prints a line for each pass. Passes are an hour
 apart. MODE is calm, stuck (a pass never ends), broken (an observer raises an error), mistaken (the pass raises one) or
-chatty (the pass logs more than the queue of the log holds). The mode server is no loop, but a server that prints such a
-line, too, and then raises an error.
+chatty (the pass logs more than the queue of the log holds). The modes server and ended-server are no loops, but servers
+that print such a line, too. Then the first one raises an error, and the second one returns.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ def failing_server() -> None:
     raise RuntimeError("this server breaks")
 
 
+def ended_server() -> None:
+    """A server that returns, which no server should do."""
+    os.write(1, b"pass\n")
+
+
 PASSES: dict[str, Callable[[Memory], PassReport]] = {
     "calm": calm,
     "stuck": stuck,
@@ -82,6 +87,8 @@ PASSES: dict[str, Callable[[Memory], PassReport]] = {
     "chatty": chatty,
 }
 
+SERVERS: dict[str, Callable[[], None]] = {"server": failing_server, "ended-server": ended_server}
+
 
 def main() -> int:
     """Run until signalled."""
@@ -89,9 +96,9 @@ def main() -> int:
     logs.configure("json", "info", LogWriter(Threads()), colour=False)
     modes = sys.argv[1:]
     return run_until_signalled(
-        {f"{mode}-{number}": loop(mode) for number, mode in enumerate(modes, 1) if mode != "server"},
+        {f"{mode}-{number}": loop(mode) for number, mode in enumerate(modes, 1) if mode in PASSES},
         Effects(),
-        servers={"http": failing_server} if "server" in modes else {},
+        servers={mode: SERVERS[mode] for mode in modes if mode in SERVERS},
     )
 
 

@@ -918,6 +918,19 @@ def test_a_tls_file_that_this_user_may_not_read_is_named_with_the_user(name: str
                 read_through(EngineSettings("", environment))
 
 
+def test_a_folder_of_tls_files_that_this_user_may_not_enter_is_named_with_the_user(tmp_path: Path) -> None:
+    """A folder of mode 700, as ``~/.docker`` of another user often is, hides whether the files are there."""
+    for each in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / each).touch()
+    tmp_path.chmod(0)
+    environment = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+    with as_nobody():
+        who = rf"user '\w+' \(uid {os.geteuid()}\)"
+        with pytest.raises(EngineUnavailable, match=rf"{tmp_path}/ca\.pem cannot be read by {who}: Permission"):
+            read_through(EngineSettings("", environment))
+    tmp_path.chmod(0o700)
+
+
 def test_a_socket_that_this_user_may_not_use_is_named_with_the_user(socket_path: Path) -> None:
     """The user is usually not in the socket's group."""
     socket_path.chmod(0)

@@ -126,11 +126,14 @@ def test_one_loop_that_breaks_ends_the_program(log: Path) -> None:
     assert "RuntimeError: this observer breaks" in program.child.log()
 
 
-def test_a_server_that_breaks_ends_the_program(log: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "error"), [("server", "this server breaks"), ("ended-server", "the server has ended by itself")]
+)
+def test_a_server_that_breaks_or_returns_ends_the_program(log: Path, mode: str, error: str) -> None:
     """An agent that nobody can ask for its health is started again. The log has the error."""
-    program = Program(log, "calm", "server")
+    program = Program(log, "calm", mode)
     assert program.exit_code() == 1
-    assert "RuntimeError: this server breaks" in program.child.log()
+    assert f"RuntimeError: {error}" in program.child.log()
 
 
 @pytest.mark.parametrize(
@@ -352,9 +355,9 @@ def test_a_lifetime_with_the_etcd_of_this_host_alone_is_warned_of(tmp_path: Path
         f"{LIFETIME} etcd://localhost:1/a": True,
         f"{LIFETIME} etcd://127.0.0.1:1,127.0.0.1:2/a": True,
         f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.1:1/a": True,
-        f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.2:1/a": False,
-        f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.1:1,192.0.2.2:1/a": False,
-        f"{LIFETIME} etcd://127.0.0.1:1,192.0.2.2:1/a": False,
+        f"{LIFETIME} -ip 192.0.2.1 etcd://203.0.113.2:1/a": False,
+        f"{LIFETIME} -ip 192.0.2.1 etcd://192.0.2.1:1,203.0.113.2:1/a": False,
+        f"{LIFETIME} etcd://127.0.0.1:1,203.0.113.2:1/a": False,
         "etcd://127.0.0.1:1/a": False,
     }
     environment = clean_environment(DOCKER_HOST=f"unix://{tmp_path}/nowhere.sock")

@@ -294,10 +294,13 @@ def test_a_registry_uri_that_makes_no_sense_is_refused(uri: str) -> None:
         ("localhost:80", HostPort("localhost", 80), "localhost:80"),
         ("[::]:9119", HostPort("::", 9119), "[::]:9119"),
         ("[::1]:9119", HostPort("::1", 9119), "[::1]:9119"),
+        ("[0::0]:9119", HostPort("::", 9119), "[::]:9119"),
+        ("[0:0:0:0:0:0:0:0]:9119", HostPort("::", 9119), "[::]:9119"),
+        ("[fe80::1%eth0]:9119", HostPort("fe80::1%eth0", 9119), "[fe80::1%eth0]:9119"),
     ],
 )
 def test_the_address_to_listen_at_is_parsed(text: str, address: HostPort | None, shown: str) -> None:
-    """An empty text means no server, and a port alone every interface. IPv6 addresses are in brackets."""
+    """An empty text means no server, and a port alone every interface. IPv6 addresses are in brackets, in any form."""
     assert parsed(listen=text).listen == address
     assert str(address) == shown
 

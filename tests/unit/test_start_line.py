@@ -1,0 +1,61 @@
+"""What the agent logs when it starts."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from structlog.testing import capture_logs
+
+from controller.commands.build import Effects
+from controller.commands.start_line import log_start
+from controller.effects.network import Network, Resolved, numeric
+from tests.unit.test_settings import parsed
+
+#: The addresses of this host, those of names, and the address from which this host reaches others.
+OWN = {"10.0.0.1", "fd00::1", "127.0.0.1", "::1"}
+NAMES = {
+    "core-1": ["10.0.0.1", "fd00::1"],
+    "core-2": ["10.0.0.2"],
+    "core": ["10.0.0.1", "10.0.0.2"],
+    "me": ["127.0.1.1"],
+}
+OUTWARD = "10.0.0.1"
+
+
+def resolve(host: str, port: int) -> list[Resolved]:
+    """Return the addresses of a name."""
+    if host not in NAMES:
+        raise socket.gaierror("no such name")
+    return [found for address in NAMES[host] for found in numeric(address, port)]
+
+
+def warned(endpoints: str, **given: str) -> bool:
+    """Return whether the agent warns that all endpoints of etcd are this host's."""
+    network = Network(resolve, lambda _, address: address[0] if address[0] in OWN else OUTWARD)
+    effects = Effects(network=network, environment={"DOCKER_HOST": "unix:///nowhere.sock"})
+    options = {"hostname": "core-1", "ttl": "60", "ttl_refresh": "20"} | given
+    with capture_logs() as lines:
+        log_start(parsed(f"etcd://{endpoints}/services", **options), effects)
+    return any("every etcd endpoint is this host's own" in line["event"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    "endpoints", ["127.0.0.1:2379", "[::1]:2379", "127.0.0.1:2379,127.0.0.1:2380", "10.0.0.1:2379", "core-1:2379", "me"]
+)
+def test_an_etcd_of_this_host_alone_is_warned_of(endpoints: str) -> None:
+    """With -ttl, the keys expire while it is stopped. Without, nothing happens to them."""
+    assert warned(endpoints)
+    assert warned(endpoints, ip="10.0.0.9")
+    assert not warned(endpoints, ttl="0", ttl_refresh="0")
+
+
+def test_an_etcd_at_the_address_that_is_registered_is_warned_of() -> None:
+    """That address may be the outer one of a NAT, which no interface has."""
+    assert warned("203.0.113.1:2379", ip="203.0.113.1")
+
+
+@pytest.mark.parametrize("endpoints", ["10.0.0.2", "127.0.0.1:2379,10.0.0.2:2379", "core-1,core-2", "core", "unknown"])
+def test_an_etcd_with_an_endpoint_elsewhere_is_not_warned_of(endpoints: str) -> None:
+    """An endpoint whose name cannot be looked up may be elsewhere."""
+    assert not warned(endpoints)
