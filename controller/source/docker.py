@@ -180,6 +180,8 @@ def _version_of(client: docker.APIClient) -> str:
     try:
         return str(client.version(api_version=False)["ApiVersion"])
     except (docker.errors.APIError, *_UNEXPECTED_ANSWER, ValueError) as error:
+        if shows_tls(str(error)):
+            raise  # No other request would get through either.
         refusal = error
     for version in ("", f"/v{client.api_version}"):
         url = f"{client.base_url}{version}/containers/json"
