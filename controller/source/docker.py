@@ -268,6 +268,8 @@ class Engine:
         self._clock = clock = asking.clock
         self._client: EngineClient | None = None
         self._inspected: dict[str, _CachedInspect] = {}
+        #: The ids of the containers whose networks others join, as far as these were inspected before.
+        self._joined: frozenset[str] = frozenset()
         #: When the latest list was asked for, in seconds of the monotonic clock.
         self._listed_at = clock.monotonic()
         self._inspects = Questions[EngineClient, Container | None](
@@ -323,6 +325,7 @@ class Engine:
         selected = self._ask(self._list_selected) if self._filters else None
         self._listed_at = self._clock.monotonic()
         lines = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
+        self._joined = frozenset(each.container.joined for each in self._inspected.values())
         looks = {container_id: self._look(line) for container_id, line in lines.items()}
         kept = {container_id: look for container_id, look in looks.items() if isinstance(look, Container)}
         for each in joiners_to_inspect(kept, looks.keys() - kept.keys()):
@@ -368,9 +371,11 @@ class Engine:
         return _inquiry(line, shown)
 
     def _may_have_started(self, before: _CachedInspect, line: Mapping[str, Any]) -> bool:
-        """Return whether the container in a line of the list may have been started since an earlier list."""
+        """Return whether the container in a line of the list may have been started since an earlier list, and another
+        one joins its network. When any other container was started does not matter."""
         seconds = self._clock.monotonic() - before.listed_at
-        return may_have_started(before.status, line.get("Status") or "", seconds)
+        joined = before.container.id in self._joined
+        return joined and may_have_started(before.status, line.get("Status") or "", seconds)
 
     def _described(
         self, line: Mapping[str, Any], reply: Answer[Container | None] | Silence
