@@ -45,8 +45,8 @@ def test_run():
 
 
 def shell(script: str, folder: Path, **environment: str) -> Child:
-    """Start a script that has read scripts/lib.sh."""
-    argv = ["bash", "-c", f"set -euo pipefail; . scripts/lib.sh; {script}"]
+    """Start a script that has read scripts/lib.sh. It obeys SIGHUP, which nohup would have it ignore."""
+    argv = ["env", "--default-signal=HUP", "bash", "-c", f"set -euo pipefail; . scripts/lib.sh; {script}"]
     child = Child(argv, folder / "shell.log", cwd=REPOSITORY, env=os.environ | environment)
     child.start()
     return child
