@@ -26,6 +26,7 @@ from tests.simulation.scheduler import Scheduler
 EXCEPTIONS = {
     "By v2, a late create under a custom id.": "custom keys that a v2 store got by a late create are not judged",
     "A create under a custom id that etcd carries out after its data were replaced.": "as the first",
+    "By v2, a delete that etcd carries out after its data were replaced.": "late deletes across it are not judged",
     "By v3, an etcd that was restored from a backup": "a host is judged again thirty passes after a restore",
     "By v2, a member of etcd that is cut off from its quorum.": "a host is judged again when the member is back",
     "A host that gets another name while it has keys under custom ids.": "those keys are not judged from then on",
@@ -238,7 +239,8 @@ class Oracle:
         ledger = self.ledgers[host.name]
         if self._is_late(actor):
             ended = ledger.ended.get((actor.agent, actor.number))
-            if ended is not None and self.written_at.get(key, 0.0) > ended:
+            of_this_store = ledger.begun.get((actor.agent, actor.number), -inf) > self.replaced_at
+            if ended is not None and of_this_store and self.written_at.get(key, 0.0) > ended:
                 raise Violation(f"a late request of {host.name} deleted {key}, which was written after its pass")
             return
         if actor.owner != host.engine.name:
