@@ -175,7 +175,7 @@ class AddressBook:
         return container
 
     def _address_on_lan(self, container: Container, port: PortId) -> str:
-        """Return the container's own address that other hosts reach, for a port that the engine does not map.
+        """Return the container's own address at which other hosts reach a port that the engine does not map.
 
         Raises RefusedPort if it has none, and NetworkNotTold if a network may have one. The networks are looked at in
         their order. Each gives an address or not:

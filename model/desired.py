@@ -365,7 +365,7 @@ def _check_characters(name: _Made, entry_id: _Made) -> None:
 
 @frozen
 class _Candidate:
-    """An entry that the layout can hold, and that is refused only for the sake of other entries."""
+    """An entry that the layout can write. It can still be refused because another entry excludes it."""
 
     #: Its place among all service ports, those of the older container first.
     place: int
@@ -375,7 +375,8 @@ class _Candidate:
 
     @classmethod
     def of(cls, place: int, decision: Entry | RefusedPort, layout: Layout) -> Self:
-        """Make the candidate. Raises RefusedPort for a port that was refused, or that the layout cannot hold."""
+        """Make a candidate of an entry. Raises RefusedPort if the port was refused, or if the layout cannot write the
+        entry."""
         if isinstance(decision, RefusedPort):
             raise decision
         layout.check(decision)

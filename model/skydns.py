@@ -205,9 +205,9 @@ _FIELDS: Mapping[str, Callable[[str], object]] = {
 
 
 def _fields(entry: Entry, ttl: int) -> dict[str, object]:
-    """Return the attributes that CoreDNS knows, in its types. An empty attribute counts as not given. ``ttl`` counts if
-    the entry has none of its own; 0 stands for none. Raises ValueError, which names the first variable that is
-    wrong."""
+    """Return the attributes that CoreDNS knows, converted to the types of a record. An empty attribute counts as not
+    given. ``ttl`` is the TTL for an entry without one, in seconds; 0 means none. Raises ValueError with the name of the
+    first variable that is wrong."""
     fields: dict[str, object] = {}
     for name, read in _FIELDS.items():
         if word := entry.attributes.get(name, ""):

@@ -79,8 +79,8 @@ class Loop:
         return backoff(failures, self._pace.interval, self._pace.jitter(), self._pace.longest_wait)
 
     def wake(self) -> None:
-        """Have the next pass begin at once, or right after the pass that is running. It tries every change, also the
-        changes that wait because the registry did not make them."""
+        """Start the next pass at once, or right after the pass that is running. That pass also tries the changes that
+        wait because the registry did not make them before."""
         self._pace.waker.set()
 
     def stop(self) -> None:

@@ -45,7 +45,7 @@ from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 #: for 1.6 s.
 TIMEOUT = 5
 
-#: Seconds that a pass waits for an inspect or for ``info``. The next pass uses an answer that comes later.
+#: Seconds that a pass waits for an inspect or for ``info``. If the answer comes later, the next pass uses it.
 PATIENCE = 0.5
 
 #: What is said of an engine that did not answer within a time-out.

@@ -48,7 +48,7 @@ def test_a_list_that_is_empty_for_a_second_deletes_nothing(host: Host, names: tu
         index = host.etcd.index()
         host.docker.list_is_empty = True
         wait_until(lambda: agent.metrics()[HELD_FOR] == len(names), what="the guard to hold the deletes back")
-        time.sleep(1.0)
+        time.sleep(1.0)  # less than the two seconds for which the guard holds deletes back
         host.docker.list_is_empty = False
         wait_until(lambda: agent.metrics()[HELD_FOR] == 0, what="the guard to let go")
         assert (host.registered, host.etcd.index()) == (ids(*names), index)
@@ -94,7 +94,7 @@ def test_sighups_do_not_shorten_the_wait(host: Host) -> None:
         passes = 'wharfinger_passes_total{registry="etcd",result="success"}'
         while time.monotonic() < until:
             agent.signal(signal.SIGHUP)
-            time.sleep(0.01)
+            time.sleep(0.01)  # a hundred passes in a second are enough
         assert agent.metrics()[passes] > 5
         host.docker.list_is_empty = False
         agent.signal(signal.SIGHUP)

@@ -18,7 +18,7 @@ WEB = {"80/tcp": 8300}
 
 
 def refused(output: str) -> set[str]:
-    """Return container, port and reason of each refusal that a run printed."""
+    """Return the refusals in the output of a run: the container, the port and the reason of each."""
     lines = (line for line in output.splitlines() if line.endswith(")") and line.startswith("!"))
     return {" ".join((*line.split()[1:3], line.rpartition("(")[2].rstrip(")"))) for line in lines}
 

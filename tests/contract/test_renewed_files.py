@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from attrs import evolve
-from requests.adapters import HTTPAdapter
 from structlog.testing import capture_logs
-from urllib3 import PoolManager
 
 from controller.errors import RegistryUnavailable
 from controller.registry.credentials import Credentials
-from controller.registry.etcd_v2.client import pool_manager
-from controller.registry.etcd_v3.client import http_adapter
-from controller.registry.factory import Transports
 from tests.support.builders import OWNER
 from tests.support.etcd_server import EtcdServer
 from tests.support.renewed_files import WAYS, Contents, Way, by_rename, in_place, issued
@@ -31,6 +25,7 @@ from tests.support.secure_etcd import (
     authority,
     change_v2_password,
     soon,
+    transports_that_note_contexts,
     works,
 )
 
@@ -131,17 +126,8 @@ def test_no_connection_under_the_old_certificate_is_used_on(etcd: RenewingEtcd, 
     """The server may have been told that the old certificate is good no more. Unchanged files cause no connection."""
     in_place(tmp_path, issued(etcd.authority))
     setting = Setting(etcd.server, credentials_in(tmp_path), etcd.authority, api)
-    contexts: list[ssl.SSLContext | None] = []
-
-    def pool(context: ssl.SSLContext | None) -> PoolManager:
-        contexts.append(context)
-        return pool_manager(context)
-
-    def adapter(context: ssl.SSLContext | None) -> HTTPAdapter:
-        contexts.append(context)
-        return http_adapter(context)
-
-    registry = setting.registry(setting.good, transports=Transports(pool, adapter))
+    transports, contexts = transports_that_note_contexts()
+    registry = setting.registry(setting.good, transports=transports)
     assert works(registry)
     assert works(registry)
     assert len(contexts) == 1

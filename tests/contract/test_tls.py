@@ -5,26 +5,29 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from attrs import evolve
-from requests.adapters import HTTPAdapter
-from urllib3 import PoolManager
 
 from controller.errors import RegistryUnavailable, Stop
 from controller.registry.credentials import Credentials
-from controller.registry.etcd_v2.client import pool_manager
-from controller.registry.etcd_v3.client import http_adapter
-from controller.registry.factory import Transports
 from model.report import Result
 from tests.support.agent import run_once
 from tests.support.builders import OWNER, create
 from tests.support.etcd_server import EtcdServer
 from tests.support.processes import REPOSITORY
-from tests.support.secure_etcd import KEY, Setting, TlsEtcd, authority, problem, soon, works
+from tests.support.secure_etcd import (
+    KEY,
+    Setting,
+    TlsEtcd,
+    authority,
+    problem,
+    soon,
+    transports_that_note_contexts,
+    works,
+)
 from tests.support.unprivileged import NOBODY, without_overrides
 
 
@@ -125,17 +128,7 @@ def test_files_that_are_no_certificates_stop_the_program(tls: Setting, tmp_path:
 
 def test_a_request_adds_no_ca_to_those_that_are_trusted(tls: Setting) -> None:
     """The client libraries have CA bundles of their own, and may add them to a context."""
-    contexts: list[ssl.SSLContext | None] = []
-
-    def pool(context: ssl.SSLContext | None) -> PoolManager:
-        contexts.append(context)
-        return pool_manager(context)
-
-    def adapter(context: ssl.SSLContext | None) -> HTTPAdapter:
-        contexts.append(context)
-        return http_adapter(context)
-
-    transports = Transports(pool, adapter)
+    transports, contexts = transports_that_note_contexts()
     assert works(tls.registry(tls.good, transports=transports))
     (context,) = contexts
     assert context is not None

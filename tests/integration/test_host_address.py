@@ -65,8 +65,8 @@ def test_an_agent_that_lost_its_ip_flag_holds_the_entries_of_running_containers(
 
 @on_both("host")
 def test_a_container_that_was_replaced_keeps_its_entry_only_with_the_same_port(host: Host) -> None:
-    """If a container is replaced while the address is unknown, its entry is held only if the port is the same. A key
-    with another port is wrong whatever the host's address is, so it is deleted."""
+    """A container may be replaced while the host's address is unknown. Its key is held if the new container has the
+    same port, and deleted if it has another one."""
     host.engine.run("--name same -p 18011:9000 worker:1")
     host.engine.run("--name moved -p 18012:9000 worker:1")
     assert host.reconcile().returncode == 0
@@ -113,7 +113,7 @@ def test_held_entries_do_not_expire(host: Host) -> None:
     until = time.monotonic() + 6
     while time.monotonic() < until:
         assert host.keys() == before
-        time.sleep(0.2)
+        time.sleep(0.2)  # between two looks at keys that must stay as they are
     assert agent.running
 
 

@@ -102,7 +102,7 @@ def test_the_entries_of_a_container_whose_inspect_hangs_stay(host: Host, proxy: 
     proxy.hang(inspect_path(host, "hung"))
     agent = agent_through(proxy, host, "-ttl", "6", "-ttl-refresh", "2").wait_ready()
     for _ in range(8):
-        time.sleep(1.0)
+        time.sleep(1.0)  # between two looks at keys that must not expire
         assert host.keys() == right
     assert_others_come_and_go(host, right)
     assert agent.total("containers_unknown") == 1

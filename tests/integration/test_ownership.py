@@ -451,7 +451,7 @@ def test_a_mass_delete_waits_until_three_passes_have_seen_it(host: Host) -> None
     make_pass(agent)
     assert (agent.metrics()[HELD], agent.metrics()[GUARDED]) == (6, 2)
     assert host.keys() == before | {host.key("new"): value_of(host, "new")}
-    time.sleep(GUARD_SECONDS)
+    time.sleep(GUARD_SECONDS)  # until the guard has waited for long enough
     make_pass(agent)
     assert (agent.metrics()[HELD], host.keys()) == (0, host.expected())
     assert agent.log().count("deletes held back until seen again") == 1
@@ -486,7 +486,7 @@ def test_the_entries_of_an_emptied_engine_are_deleted_after_three_passes_and_two
     make_pass(agent)
     make_pass(agent)
     assert len(host.keys()) == 6
-    time.sleep(GUARD_SECONDS)
+    time.sleep(GUARD_SECONDS)  # until the guard has waited for long enough
     make_pass(agent)
     assert host.keys() == {}
 

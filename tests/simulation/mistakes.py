@@ -327,8 +327,8 @@ def simulate(tree: Path, seed: int, api: int) -> Finding:
 
 
 def search(mistake: Mistake, copies: Copies, seconds: float, first_seed: int) -> tuple[str, bool]:
-    """Put a mistake back, and look for a seed whose run fails because of it. Return a line of output about the search,
-    and whether such a seed was found."""
+    """Put a mistake back into a copy of the program, and run seeds until one fails because of it. Return a line that
+    says which seed that was, and whether there was one."""
     tree = copies.make(mistake.name)
     mistake.put_back(tree)
     began, cpu, runs = time.monotonic(), 0.0, 0

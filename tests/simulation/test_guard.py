@@ -57,7 +57,7 @@ class Scene:
 
 @pytest.fixture
 def scenes() -> Iterator[list[Scene]]:
-    """Yield a list for the scenes of a test, which are closed when the test ends."""
+    """Yield an empty list. The test adds its scenes to it, and they are closed when the test ends."""
     played: list[Scene] = []
     yield played
     for each in played:

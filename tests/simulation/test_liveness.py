@@ -77,7 +77,7 @@ class World:
 
     @property
     def holder(self) -> str:
-        """The id of the engine whose host has the owner name core-1."""
+        """The engine id in the owner record of core-1."""
         return str(json.loads(self.keys(BESIDE)[f"{BESIDE}/record"])["engine"])
 
     def deregistered(self, seconds: float) -> list[int | None]:

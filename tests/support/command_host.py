@@ -38,7 +38,7 @@ class Docker(RecordedEngine):
 
     def inspected(self, name: str) -> Json | None:
         """See RecordedEngine."""
-        time.sleep(self.slow.get(name, 0.0))
+        time.sleep(self.slow.get(name, 0.0))  # the engine is slow about this container
         return next((each for each in self.documents if each["Id"] == name), None)
 
 

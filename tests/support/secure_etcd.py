@@ -18,14 +18,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager
 
 from controller.effects.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Registry
 from controller.registry.credentials import Credentials
-from controller.registry.etcd_v2.client import EtcdV2Client
+from controller.registry.etcd_v2.client import EtcdV2Client, pool_manager
 from controller.registry.etcd_v2.registry import etcd_v2_registry
-from controller.registry.etcd_v3.client import EtcdV3Client, GrpcStatus
+from controller.registry.etcd_v3.client import EtcdV3Client, GrpcStatus, http_adapter
 from controller.registry.etcd_v3.registry import etcd_v3_registry
 from controller.registry.factory import Transports
 from model.report import Result
@@ -127,6 +129,22 @@ class Setting:
             return etcd_v3_registry(v3, "/services", lifetime)
         v2 = EtcdV2Client(endpoints, credentials=credentials, transport=transports.etcd_v2)
         return etcd_v2_registry(v2, "/services", lifetime)
+
+
+def transports_that_note_contexts() -> tuple[Transports, list[ssl.SSLContext | None]]:
+    """Return transports as the program has them, and a list of the TLS contexts for which they made a pool or an
+    adapter."""
+    contexts: list[ssl.SSLContext | None] = []
+
+    def pool(context: ssl.SSLContext | None) -> PoolManager:
+        contexts.append(context)
+        return pool_manager(context)
+
+    def adapter(context: ssl.SSLContext | None) -> HTTPAdapter:
+        contexts.append(context)
+        return http_adapter(context)
+
+    return Transports(pool, adapter), contexts
 
 
 def soon() -> Deadline:

@@ -796,7 +796,7 @@ def test_an_identity_may_lack_its_name_or_its_id(info: Json) -> None:
     """What the engine leaves out is an empty text."""
 
     class Odd(FakeDocker):
-        """An engine that answers the question who it is with ``info``."""
+        """An engine whose answer to ``GET /info`` is ``info``."""
 
         def info(self) -> Any:
             return info

@@ -124,7 +124,7 @@ def test_a_label_for_a_range_beats_a_variable_for_the_same_range() -> None:
     ],
 )
 def test_metadata_applies_to_a_bad_port_if_it_is_about_all_of_it(text: str, key: str, hidden: bool) -> None:
-    """A range that is too long to be registered can be hidden as a range."""
+    """A range of too many ports is refused as a whole. SERVICE_IGNORE for that range hides the refusal."""
     (bad,) = ports_in(text)
     assert bool(metadata_for(bad, [f"{key}=true"], {}).get("ignore")) is hidden
 

@@ -1,7 +1,7 @@
 """The client of etcd's v2 API, and the only module that imports python-etcd.
 
-python-etcd makes a request to one member and reads its answer. Its reconnecting and its retries are switched off; see
-``controller.registry.failover``.
+python-etcd is used for a single request to a single member. It could reconnect and retry by itself, but that is
+switched off, because ``controller.registry.failover`` chooses the member and retries.
 """
 
 from __future__ import annotations
