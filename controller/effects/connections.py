@@ -25,15 +25,18 @@ from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from controller.effects.clock import Clock, Deadline
+from controller.effects.clock import Clock
 from controller.effects.names import MACHINE, Names
 from controller.effects.network import connect
-
-#: The time limits of one request, in seconds.
-TimeLimits = urllib3.Timeout
+from controller.effects.request_time import RequestTime, TimeLimits
 
 #: The most bytes that are sent before the time that is left is looked at again.
 _PIECE = 16 * 1024
+
+
+def for_urllib3(limits: TimeLimits) -> urllib3.Timeout:
+    """Return the time limits of a request as urllib3 takes them."""
+    return urllib3.Timeout(total=limits.total, connect=limits.connect, read=limits.read)
 
 
 def bounded_manager(names: Names, **options: Any) -> urllib3.PoolManager:
@@ -93,50 +96,10 @@ def _bound(manager: urllib3.PoolManager, names: Names) -> None:
     manager.pool_classes_by_scheme = pools
 
 
-class _RequestTime:
-    """The time limits of the request that a pool is making. A pool makes one request at a time, because each pool
-    belongs to one client, and each client to one thread."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._silence = self._connecting = 0.0
-        self._whole = Deadline.after(0, clock)
-
-    def begin(self, timeout: urllib3.Timeout) -> None:
-        """Start the time of a request with these limits."""
-        silence, total, connecting = timeout.read_timeout, timeout.total, timeout.connect_timeout
-        assert isinstance(silence, (int, float))
-        self._silence = silence
-        self._connecting = connecting if isinstance(connecting, (int, float)) else silence
-        self._whole = Deadline.after(total if isinstance(total, (int, float)) else silence, self._clock)
-
-    @property
-    def left(self) -> float:
-        """The seconds that are left of the request."""
-        return self._whole.left
-
-    def to_connect(self, addresses: int = 1) -> float:
-        """Return the seconds that connecting to the next address may take, where ``addresses`` is the number of those
-        that are still to be tried. Raises TimeoutError if no time is left."""
-        return _some(min(self._connecting, self._whole.left / addresses))
-
-    def to_go_on(self) -> float:
-        """Return the seconds that sending or receiving the next piece may take. Raises TimeoutError if no time is
-        left."""
-        return _some(min(self._silence, self._whole.left))
-
-
-def _some(seconds: float) -> float:
-    """Return ``seconds``. Raises TimeoutError if they are 0, which would tell a socket not to wait at all."""
-    if not seconds:
-        raise TimeoutError("timed out")
-    return seconds
-
-
 class _Connection(HTTPConnection):
     """A connection that keeps to the time of its pool's request."""
 
-    def __init__(self, names: Names, time: _RequestTime, *args: Any, **more: Any) -> None:
+    def __init__(self, names: Names, time: RequestTime, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._names, self._time = names, time
         self.response_class = partial(_Response, time)  # type: ignore[assignment] # called as the class is
@@ -178,7 +141,7 @@ class _TlsConnection(_Connection, HTTPSConnection):
 class _Response(HTTPResponse):
     """A response of http.client that arrives within the time of its request."""
 
-    def __init__(self, time: _RequestTime, sock: socket.socket, *args: Any, **more: Any) -> None:
+    def __init__(self, time: RequestTime, sock: socket.socket, *args: Any, **more: Any) -> None:
         super().__init__(sock, *args, **more)
         self.fp = io.BufferedReader(_Incoming(time, sock, self.fp.detach()))
 
@@ -186,7 +149,7 @@ class _Response(HTTPResponse):
 class _Incoming(io.RawIOBase):
     """The bytes that come in through a socket."""
 
-    def __init__(self, time: _RequestTime, sock: socket.socket, raw: io.RawIOBase) -> None:
+    def __init__(self, time: RequestTime, sock: socket.socket, raw: io.RawIOBase) -> None:
         """``raw`` is the file that the socket was made into."""
         self._time, self._sock, self._raw = time, sock, raw
 
@@ -212,13 +175,24 @@ class _Pool(urllib3.HTTPConnectionPool):
 
     def __init__(self, names: Names, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._time = _RequestTime(Clock())
+        self._time = RequestTime(Clock())
         self.ConnectionCls = partial(self.ConnectionCls, names, self._time)
 
     def urlopen(self, method: str, url: str, *args: Any, **more: Any) -> Any:
         """Make a request, and start its time."""
-        self._time.begin(more["timeout"])
+        self._time.begin(_limits(more["timeout"]))
         return super().urlopen(method, url, *args, **more)
+
+
+def _limits(timeout: urllib3.Timeout) -> TimeLimits:
+    """Return the time limits of a request to which urllib3 was given this time-out."""
+    silence, total, connecting = timeout.read_timeout, timeout.total, timeout.connect_timeout
+    assert isinstance(silence, (int, float))
+    return TimeLimits(
+        total=total if isinstance(total, (int, float)) else silence,
+        connect=connecting if isinstance(connecting, (int, float)) else silence,
+        read=silence,
+    )
 
 
 class _TlsPool(_Pool, urllib3.HTTPSConnectionPool):
@@ -230,7 +204,7 @@ class _TlsPool(_Pool, urllib3.HTTPSConnectionPool):
 class _UnixConnection(_Connection):
     """A connection to a Unix socket."""
 
-    def __init__(self, names: Names, time: _RequestTime, path: str, *args: Any, **more: Any) -> None:
+    def __init__(self, names: Names, time: RequestTime, path: str, *args: Any, **more: Any) -> None:
         super().__init__(names, time, *args, **more)
         self._path = path
 

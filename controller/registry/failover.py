@@ -11,8 +11,8 @@ from typing import Generic, Protocol, TypeVar
 
 from controller import logs
 from controller.effects.clock import Deadline
-from controller.effects.connections import TimeLimits
 from controller.effects.one_sided_tls import shows_no_tls, shows_tls, was_closed
+from controller.effects.request_time import TimeLimits
 from controller.errors import RegistryUnavailable
 from controller.registry.schemes import schemes_for
 from model.membership import Membership

@@ -130,7 +130,7 @@ def test_any_other_error_is_an_answer() -> None:
 def test_time_limits_keep_to_the_deadline(left: float, expected: tuple[float, float, float]) -> None:
     """But a request always gets a little time."""
     limits = time_limits(Deadline.after(left, FakeTime().clock))
-    assert (limits.connect_timeout, limits.read_timeout, limits.total) == pytest.approx(expected)
+    assert (limits.connect, limits.read, limits.total) == pytest.approx(expected)
 
 
 def two_clusters() -> Cluster:

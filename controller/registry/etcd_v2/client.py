@@ -20,7 +20,7 @@ import urllib3
 from attrs import frozen
 
 from controller.effects.clock import Deadline
-from controller.effects.connections import bounded_manager
+from controller.effects.connections import bounded_manager, for_urllib3
 from controller.effects.names import MACHINE, Names
 from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
@@ -195,7 +195,8 @@ class _Member:
         try:
             # python-etcd does not encode keys: etcd would cut one with a question mark at that place.
             path = f"/v2/keys{quote(key, safe='/:')}"
-            response = self._client.api_execute(path, method, dict(params), timeout=time_limits(deadline))
+            limits = for_urllib3(time_limits(deadline))
+            response = self._client.api_execute(path, method, dict(params), timeout=limits)
             node = json.loads(response.data)["node"]
             if "X-Etcd-Index" not in response.headers:
                 raise NoUsableAnswer(NO_INDEX)

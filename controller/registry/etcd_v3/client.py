@@ -23,7 +23,7 @@ from etcd3gw.exceptions import ConnectionTimeoutError, Etcd3Exception
 from requests.adapters import HTTPAdapter
 
 from controller.effects.clock import Deadline
-from controller.effects.connections import BoundedAdapter, TlsAdapter
+from controller.effects.connections import BoundedAdapter, TlsAdapter, for_urllib3
 from controller.effects.names import MACHINE, Names
 from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
@@ -278,7 +278,7 @@ class _Member:
     def _post(self, path: str, document: Document, deadline: Deadline) -> Any:
         self._use_current_credentials()
         self.cluster, self._answer = "", None
-        self._client.timeout = time_limits(deadline)  # type: ignore[assignment] # requests gets it, and takes this, too
+        self._client.timeout = for_urllib3(time_limits(deadline))  # type: ignore[assignment] # requests gets it, and takes this, too
         try:
             answer = self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
         except Etcd3Exception as error:
