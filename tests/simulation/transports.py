@@ -78,7 +78,7 @@ class SimulatedHttpClient:
         return _answer(response)
 
     def lines(self, path: str, limits: TimeLimits, silence: float) -> Iterator[bytes]:
-        """See HttpClient. The server ends the answer after the body of its response."""
+        """See HttpClient. The server ends the answer after the body of its response, unless the response goes on."""
         response, cut = self._carried(_request("GET", path, b"", _NO_HEADERS), limits)
         if response.status != 200:
             raise UnwantedAnswer(_answer(response))
@@ -86,6 +86,8 @@ class SimulatedHttpClient:
         yield from io.BytesIO(arrived)
         if missing:
             raise IncompleteRead(b"", missing)
+        if response.lines:
+            yield from response.lines(silence)
 
     def close(self) -> None:
         """See HttpClient. There is no connection."""
