@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -287,9 +288,8 @@ def test_each_fate_of_an_event(world: World, fate: LineFate, heard: int) -> None
 
 def test_an_event_that_is_told_while_the_answer_begins_is_not_lost(world: World) -> None:
     """The engine listens for the client from the moment at which the request arrives."""
-    world.engine.on_event.append(lambda event: None)
     for number in range(100):
-        world.scheduler.call_at(number * 0.0002, lambda number=number: world.engine.create(f"c{number}", "nginx"))
+        world.scheduler.call_at(number * 0.0002, partial(world.engine.create, f"c{number}", "nginx"))
     world.listen(f"/events?since={EPOCH}")
     assert len(world.heard) == 100
 

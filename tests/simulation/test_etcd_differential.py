@@ -276,7 +276,7 @@ class V3Sequence:
     def _page(self) -> dict[str, Any]:
         """A page of the keys, which begins behind a key that an earlier answer has."""
         begins = self._chance.choice((self._root.encode(), self._last_key + b"\0"))
-        page = {
+        page: dict[str, Any] = {
             "key": base64.b64encode(begins).decode(),
             "range_end": code(f"{self._root[:-1]}0"),
             "limit": str(self._chance.choice((1, 2, 3))),
