@@ -42,6 +42,8 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
         app = router(agent.health, agent.metrics.app())
         servers["http"] = http_server(app, str(settings.listen), effects.clock)
     log_start(settings, effects)
+    if agent.events:
+        agent.events.start()
     return run_until_signalled(agent.loops, effects, agent.notifier.stopping, servers, settings.lifetime)
 
 

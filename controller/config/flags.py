@@ -260,6 +260,12 @@ SWITCHES = (
     Switch(
         "one-offs", "Register the containers of docker compose run, too. By default they have no entries.", new=True
     ),
+    Switch(
+        "no-hints",
+        "Do not follow the engine's events, by which the agent learns at once of containers that start, end or change. "
+        "Without them it reads the engine's list once in each interval, and does the same a little later.",
+        new=True,
+    ),
 )
 
 #: The environment variables that may hold the password for etcd. The first one that is set is used.
@@ -444,7 +450,8 @@ def _flag_option(flag: Flag) -> Callable[..., Any]:
 
 
 def _switch_option(switch: Switch) -> Callable[..., Any]:
-    spellings = [f"--{switch.name}/--no-{switch.name}"]
+    opposite = switch.name.removeprefix("no-") if switch.name.startswith("no-") else f"no-{switch.name}"
+    spellings = [f"--{switch.name}/--{opposite}"]
     if not switch.new:
         spellings.insert(0, f"-{switch.name}/-no-{switch.name}")
     return click.option(

@@ -23,6 +23,8 @@ from prometheus_client import (
     make_wsgi_app,
 )
 
+from controller.source.events import Origin
+from model.described import DescribedEnum
 from model.desired import ExclusionReason
 from model.plan import DRIFT, Action
 from model.refusal import RefusalReason
@@ -33,6 +35,14 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 #: The results that are counted. ``waiting`` is missing because such a change was not tried, and ``pending`` because
 #: only a dry run has it.
 _RESULTS = (Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.REJECTED, Result.SKIPPED)
+
+
+class HintOutcome(DescribedEnum):
+    """What came of the engine's events."""
+
+    HURRIED_PASS = "hurried-pass", "A container changed, and a pass was made at once."
+    NO_CHANGE = "no-change", "The container turned out to be unchanged."
+    REOPENED = "reopened", "The event stream ended, or was silent for a minute, and was opened again."
 
 
 class Metrics:
@@ -87,6 +97,10 @@ class Metrics:
         self.registry_errors = self._counter(
             "registry_request_errors", "Requests to the registry that failed.", "registry"
         )
+        self.hints_flow = self._gauge("hints_flowing", "1 while the engine's events arrive, else 0.")
+        self.hints = self._counter("hints", "What came of the engine's events.", "outcome")
+        for outcome in HintOutcome:
+            self.hints.labels(outcome.value)
         self._build_info()
         self.lost_lines = self._counter("log_lines_lost", "Lines of the log that could not be written.")
         self._of = {label: PassMetrics(self, label) for label in labels}
@@ -111,6 +125,14 @@ class Metrics:
     def engine_failed(self) -> None:
         """Count a request to the engine that got no usable answer."""
         self.engine_errors.inc()
+
+    def hints_come_from(self, origin: Origin) -> None:
+        """Note where the engine's events come from now."""
+        self.hints_flow.set(origin is not Origin.NOWHERE)
+
+    def hinted(self, outcome: HintOutcome, number: int = 1) -> None:
+        """Count what came of events."""
+        self.hints.labels(outcome.value).inc(number)
 
     def log_lines_lost(self, lines: int) -> None:
         """Count lines of the log that could not be written."""

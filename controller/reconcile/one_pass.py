@@ -52,8 +52,12 @@ class Source(Protocol):
     def identity(self) -> EngineIdentity:
         """Return the host's name and the engine's id. Raises EngineUnavailable."""
 
-    def read(self, deadline: Deadline) -> Snapshot:
-        """Return the containers; an empty snapshot means that none runs. Raises EngineUnavailable."""
+    def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
+        """Return the containers; an empty snapshot means that none runs. Raises EngineUnavailable.
+
+        A ``hurried`` read takes what was last observed, brought up to date for what hints named. A ``full`` one
+        observes everything anew.
+        """
 
     def presence(self, containers: Collection[str], deadline: Deadline) -> Mapping[str, Presence]:
         """Ask the engine about each of these containers, which are given by id or name, and return what it says.
@@ -90,14 +94,17 @@ class PassSettings:
     desired: Callable[[Snapshot, Rules, Layout, Mapping[str, Holding]], Desired] = desired
 
 
-def reconcile(settings: PassSettings, source: Source, registry: Registry, memory: Memory) -> PassReport:
-    """Make one pass, and return what it saw and did. ``memory`` is what the last pass left.
+def reconcile(
+    settings: PassSettings, source: Source, registry: Registry, memory: Memory, *, hurried: bool = False
+) -> PassReport:
+    """Make one pass, and return what it saw and did. ``memory`` is what the last pass left. A ``hurried`` pass takes
+    from the source what was last observed, brought up to date for what hints named.
 
     It never raises for what engine or registry do: the report's result says it. If the engine or the registry cannot be
     read, no entry and no owner record is written; only a liveness query may be removed, or written by --take-over. If
     one change fails, the others are made all the same.
     """
-    one_pass = _Pass(settings, source, registry, memory)
+    one_pass = _Pass(settings, source, registry, memory, hurried=hurried)
     try:
         return one_pass.run()
     except RegistryUnavailable as error:
@@ -152,8 +159,11 @@ class _Decision:
 class _Pass:
     """One pass."""
 
-    def __init__(self, settings: PassSettings, source: Source, registry: Registry, memory: Memory) -> None:
+    def __init__(
+        self, settings: PassSettings, source: Source, registry: Registry, memory: Memory, *, hurried: bool
+    ) -> None:
         self.settings, self.source, self.registry, self.memory = settings, source, registry, memory
+        self.hurried = hurried
         self.deadline = Deadline.after(settings.seconds, settings.clock)
         self.seconds: dict[Stage, float] = {}
         self.owner = settings.rules.owner or memory.owner
@@ -213,7 +223,7 @@ class _Pass:
         self._answer_liveness_query(actual)
         identity = identity or self._identity()
         with self._timed(Stage.DOCKER):
-            snapshot = self.source.read(self.deadline)
+            snapshot = self.source.read(self.deadline, hurried=self.hurried and not consistent, full=consistent)
         new_name = "" if self.settings.rules.owner else identity.new_name
         return _View(identity.id, new_name, actual, snapshot, consistent)
 
@@ -297,7 +307,7 @@ class _Pass:
             with self._timed(Stage.DOCKER):
                 presences |= self.source.presence(sorted(unlisted), self.deadline)
         now = settings.clock.monotonic()
-        guard = Guard(settings.guard, presences, now, settings.lifetime)
+        guard = Guard(settings.guard, presences, now, settings.lifetime, counts=not self.hurried)
         held_before = {} if decision.replaced else self.memory.held_deletes
         planned, held_deletes = guard.hold_back(decision.plan, held_before)
         waits = waiting(planned.changes, decision.setbacks, now)

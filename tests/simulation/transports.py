@@ -82,12 +82,7 @@ class SimulatedHttpClient:
         response, cut = self._carried(_request("GET", path, b"", _NO_HEADERS), limits)
         if response.status != 200:
             raise UnwantedAnswer(_answer(response))
-        arrived, missing = _halves(response.body) if cut else (response.body, 0)
-        yield from io.BytesIO(arrived)
-        if missing:
-            raise IncompleteRead(b"", missing)
-        if response.lines:
-            yield from response.lines(silence)
+        return _lines_of(response, silence, *(_halves(response.body) if cut else (response.body, 0)))
 
     def close(self) -> None:
         """See HttpClient. There is no connection."""
@@ -105,6 +100,16 @@ class SimulatedHttpClient:
         except TimedOut:
             error = TimeoutError("timed out")
         raise error
+
+
+def _lines_of(response: Response, silence: float, arrived: bytes, missing: int) -> Iterator[bytes]:
+    """Yield the lines of a body that arrived, and of a response that goes on. Raises IncompleteRead after the body if
+    bytes of it are missing."""
+    yield from io.BytesIO(arrived)
+    if missing:
+        raise IncompleteRead(b"", missing)
+    if response.lines:
+        yield from response.lines(silence)
 
 
 def _answer(response: Response) -> HttpAnswer:

@@ -58,7 +58,7 @@ class ScriptedLoop:
     def _wake(self) -> None:
         self.loop.wake()
 
-    def _pass(self, memory: Memory) -> PassReport:
+    def _pass(self, memory: Memory, hurried: bool) -> PassReport:
         self.memories.append(memory)
         self.time.advance(5)
         self._left -= 1
@@ -86,7 +86,7 @@ class RunningLoop:
         """Wait until the next pass begins."""
         return self.passes.get(timeout=PATIENCE)
 
-    def _pass(self, memory: Memory) -> PassReport:
+    def _pass(self, memory: Memory, hurried: bool) -> PassReport:
         self.passes.put("begun")
         assert self.may_end.wait(PATIENCE)
         return GOOD
