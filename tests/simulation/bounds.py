@@ -58,6 +58,8 @@ class Bounds:
 
     #: From a change of a container, of etcd or of the flags until all is right, while nothing fails.
     steady: float
+    #: From the event of a container until its keys are right, while nothing fails and events arrive.
+    hinted: float
     #: From the end of the last fault until all is right.
     recovery: float
     #: From the death of a host until its keys are gone, with -ttl.
@@ -69,6 +71,7 @@ class Bounds:
         rows = promises()
         return cls(
             seconds(rows["all is right after a change, while nothing fails"], times),
+            seconds(rows["the keys of a container are right after its event, while nothing fails"], times),
             seconds(rows["all is right after the last fault has ended"], times),
             seconds(rows["with `-ttl`, the keys of a host that died are gone"], times),
         )

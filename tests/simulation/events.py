@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from tests.simulation.engine import EventAccess, OperationRefused
 from tests.simulation.etcd_cluster import Backup
-from tests.simulation.fleet import MEMBERS, PREFIX, Fleet, Host
+from tests.simulation.fleet import LIST_LAG, MEMBERS, PREFIX, Fleet, Host
 from tests.simulation.network import Fate, LineFate, Weather
 from tests.simulation.oracle import Custom, Oracle
 from tests.simulation.scheduler import Scheduler
@@ -479,7 +479,7 @@ class Happenings:
 
     def _engine_lags(self, host: Host, numbers: tuple[float, ...]) -> None:
         host.engine.list_lag(1.6 * numbers[0])
-        self._later(20.0, lambda: host.engine.list_lag(0.0), f"the engine of {host.name} lags no more")
+        self._later(20.0, lambda: host.engine.list_lag(LIST_LAG), f"the engine of {host.name} lags less")
 
     def _inspect_hangs(self, host: Host, numbers: tuple[float, ...]) -> str | None:
         """Let the inspects of a container hang for a while. The agent needs an inspect then, because the event also
@@ -514,6 +514,7 @@ class Happenings:
         """Let events be lost, doubled or late, or end the stream. Half of the times have one fate, the others a
         mixture."""
         fates = [fate for fate in LineFate if fate is not LineFate.ARRIVES]
+        chances: dict[LineFate, float]
         if numbers[0] < 0.5:
             chances = {fates[int(numbers[1] * len(fates))]: 0.1 + 0.9 * numbers[2]}
         else:
@@ -601,7 +602,8 @@ class Happenings:
         self._fleet.stop_agent(host)
         ttl, refresh = ((0, 0), (30, 10), (20, 5))[int(numbers[0] * 3)]
         health = pick(("any", "healthy"), numbers[1])
-        host.flags = evolve(host.flags, ttl=ttl, refresh=refresh, health=health, interval=(1.0, 2.0)[numbers[2] < 0.3])
+        interval, hints = (1.0, 2.0)[numbers[2] < 0.3], self._fleet.draw_hints()
+        host.flags = evolve(host.flags, ttl=ttl, refresh=refresh, health=health, interval=interval, hints=hints)
         self._later(5 * numbers[3], lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
         return str(host.flags)
 

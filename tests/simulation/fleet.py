@@ -14,6 +14,7 @@ from controller.commands.deregister import DeregisterOptions, deregister
 from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES
 from controller.config.settings import Settings, parse_owner_settings, parse_settings
 from controller.effects.network import Network
+from controller.observe.metrics import HintOutcome
 from controller.reconcile.loop import Observer
 from controller.registry.factory import Transports
 from controller.source.engine_connection import EngineSettings
@@ -34,6 +35,15 @@ PREFIX = "/services"
 MEMBERS = ("etcd-1", "etcd-2", "etcd-3")
 ENDPOINTS = {HostPort(name, 2379): name for name in MEMBERS}
 
+#: The metric that counts the passes that hints made.
+HURRIED_PASSES = ("wharfinger_hints_total", {"outcome": HintOutcome.HURRIED_PASS.value})
+
+#: How likely an agent follows its engine's events, where chance decides.
+HINTED = 0.75
+
+#: Seconds for which the engine's list still shows a container after its end, as was measured on an idle engine.
+LIST_LAG = 0.12
+
 #: Every flag as nobody gives it.
 UNSET = {
     **{each.name: each.default for each in (*FLAGS, *CONNECTION_FLAGS)},
@@ -51,6 +61,7 @@ class Flags:
     ttl: int = 0
     refresh: int = 0
     health: str = "any"
+    hints: bool = True
 
     @property
     def times(self) -> AgentTimes:
@@ -66,6 +77,7 @@ class Flags:
             "ttl": str(self.ttl),
             "ttl-refresh": str(self.refresh),
             "health": self.health,
+            "no-hints": "" if self.hints else "true",
             "listen": "",
         }
         return parse_settings({**UNSET, **given}, (uri,))
@@ -114,6 +126,8 @@ class Host:
     process: Process | None = None
     agents: int = 0
     passes: int = 0
+    #: Whether a hint made the present pass, or the last one.
+    hurried: bool = False
     #: The agent is killed when etcd has carried out this many more of its writes, before it gets the answer to the last
     #: of them; None: never.
     writes_to_live: int | None = None
@@ -129,7 +143,11 @@ class Host:
 class Fleet:
     """Hosts, engines and one etcd cluster."""
 
-    def __init__(self, scheduler: Scheduler, chance: random.Random, api: int, hosts: int) -> None:
+    def __init__(
+        self, scheduler: Scheduler, chance: random.Random, api: int, hosts: int, hints: bool | None = None
+    ) -> None:
+        """``hints`` says whether the agents follow their engines' events; None: chance decides for each."""
+        self.hints = hints
         self.scheduler = scheduler
         self.chance = chance
         self.api = f"v{api}"
@@ -158,9 +176,14 @@ class Fleet:
     def _host(self, number: int) -> Host:
         name, address = f"core-{number}", f"10.0.0.{number}"
         engine = SimulatedEngine(name, f"ENGINE:{number}", lambda: self.scheduler.now, address)
+        engine.list_lag(LIST_LAG)
         links = {member: self._link() for member in MEMBERS}
-        flags = Flags(health=self.chance.choice(["any", "healthy"]))
+        flags = Flags(health=self.chance.choice(["any", "healthy"]), hints=self.draw_hints())
         return Host(name, address, engine, self._link(), links, flags)
+
+    def draw_hints(self) -> bool:
+        """Return whether the next agent of a host follows its engine's events."""
+        return self.hints if self.hints is not None else self.chance.random() < HINTED
 
     def _link(self) -> Link:
         return Link(self.scheduler, self.chance, self.counts)
@@ -173,12 +196,21 @@ class Fleet:
         host.agents += 1
         process = Process(self.scheduler, f"agent {host.agents} of {host.name}")
         settings = host.flags.settings(host.address, self.uri)
-        watch = PassWatch(lambda: self._pass_begun(host), lambda report: self._pass_ended(host, report))
+        hurried_passes = 0.0
+
+        def begun() -> None:
+            nonlocal hurried_passes
+            before, hurried_passes = hurried_passes, agent.metrics.registry.get_sample_value(*HURRIED_PASSES) or 0.0
+            self._pass_begun(host, hurried=hurried_passes > before)
+
+        watch = PassWatch(begun, lambda report: self._pass_ended(host, report))
         observers: Sequence[Observer] = (watch,)
         agent = build_agent(settings, self._effects(host, process), lambda label: observers)
         host.process = process
         for label, loop in agent.loops.items():
             process.start(loop.run, label)
+        if agent.events:
+            agent.events.start()
 
     def _count_down(self, change: Change) -> None:
         """Count a write of an agent, and kill the agent if this was the last write that it lives to make."""
@@ -213,8 +245,9 @@ class Fleet:
 
         process.start(work, "deregister")
 
-    def _pass_begun(self, host: Host) -> None:
+    def _pass_begun(self, host: Host, *, hurried: bool) -> None:
         host.passes += 1
+        host.hurried = hurried
         self.on_pass_begun(host)
 
     def _pass_ended(self, host: Host, report: PassReport) -> None:

@@ -142,6 +142,12 @@ class Link:
             raise
         return evolve(received, lines=channel.arrivals) if channel else received
 
+    @property
+    def undisturbed_since(self) -> float:
+        """The virtual time since which a long answer has been received of which every line arrived once and in time;
+        infinite if none is being received."""
+        return min((channel.undisturbed_since for channel in self._channels), default=inf)
+
     def cut(self) -> None:
         """Close the connections of all long answers."""
         for channel in self._channels:
@@ -155,6 +161,7 @@ class Link:
     def inject(self, line: bytes) -> None:
         """Let a line that the server did not send arrive in every long answer."""
         for channel in self._channels:
+            channel.undisturbed_since = max(channel.undisturbed_since, self._scheduler.now)
             channel.line(self._scheduler.now, line)
 
     def _channel(self, feed: Feed) -> _Channel:
@@ -223,6 +230,8 @@ class _Channel:
         self._fate = fate
         self._on_close = on_close
         self._stop: Callable[[], None] = lambda: None
+        #: See Link.
+        self.undisturbed_since = scheduler.now
         #: The lines under way, with the virtual times of their arrivals, sorted.
         self._coming: list[tuple[float, int, bytes]] = []
         self._sent = 0
@@ -245,6 +254,8 @@ class _Channel:
     def line(self, moment: float, line: bytes) -> None:
         """See Listener."""
         fate, late = self._fate()
+        if fate is not LineFate.ARRIVES:
+            self.undisturbed_since = max(self.undisturbed_since, moment + late)
         if self._silent or fate is LineFate.LOST:
             return
         if fate is LineFate.CUT:
@@ -264,6 +275,7 @@ class _Channel:
     def hush(self) -> None:
         """Let nothing more arrive, neither lines nor the end."""
         self._silent = True
+        self.undisturbed_since = inf
         self._coming.clear()
         self._ends_at = inf
 

@@ -101,6 +101,14 @@ class Ledger:
     unreadable_until: dict[str, float] = field(factory=dict)
     #: When the last event of each container was, by its id.
     event_at: dict[str, float] = field(factory=dict)
+    #: When the end of each container was last told although it ran, by its id.
+    end_made_up_at: dict[str, float] = field(factory=dict)
+    #: Since when the host has not wanted a key that it wanted before.
+    unwanted_at: dict[str, float] = field(factory=dict)
+    #: Since when the agent has made successful passes alone, without a hindrance.
+    well_since: float = inf
+    #: The ids of the containers whose end the engine told while the agent ran.
+    told_ended: set[str] = field(factory=set)
     #: When the engine's list last became empty although containers ran.
     list_emptied_at: float = -inf
     #: The id of the container for which each key was wanted last.
@@ -250,6 +258,8 @@ class Oracle:
         for wanted, since in ledger.wanted_since.items():
             if since.moment >= ledger.begun_at or since.value != change.previous_value:
                 continue
+            if self._end_was_made_up(host, wanted):
+                continue
             if wanted == key:
                 raise Violation(f"{host.name} deleted {key}, wanted for {self._scheduler.now - since.moment:.0f} s")
             if self._is_unreadable(host, wanted):
@@ -333,6 +343,8 @@ class Oracle:
             # A new agent may have other flags. Its host is back, even if the agent is killed before the next tick.
             ledger.agent = host.agents
             ledger.died_at, ledger.mortal = None, frozenset()
+            ledger.well_since = inf
+            ledger.told_ended.clear()
             self._note_wanted(host)
         ledger.begun_at = ledger.begun[host.agents, host.passes] = self._scheduler.now
         ledger.own_at_begin = frozenset(self._own(host, keys))
@@ -366,23 +378,33 @@ class Oracle:
         undisturbed = ledger.changed_at < ledger.begun_at and ledger.hindered_at < ledger.begun_at
         if writes and ledger.right_at_begin and undisturbed and not host.flags.ttl:
             raise Violation(f"{host.name} wrote {writes} keys although nothing differed")
-        wanted = self.wanted(host)
-        if report.planned:
+        self._note_end(host, report, deleted)
+        self._judge_mass_delete(host, deleted)
+
+    def _note_end(self, host: Host, report: PassReport, deleted: set[str]) -> None:
+        """Note how things stand when a pass has ended. A hurried pass does not count for the guard."""
+        ledger, wanted = self.ledgers[host.name], self.wanted(host)
+        if not report.succeeded or ledger.hindered_at >= ledger.begun_at:
+            ledger.well_since = inf
+        elif ledger.well_since == inf:
+            ledger.well_since = self._scheduler.now
+        if report.planned and not host.hurried:
             # A key may have come back while the pass ran, before it read etcd.
             seen = ledger.own_at_begin | self._own(host, self._keys()).keys() | deleted
             counts = {key: ledger.unwanted_passes.get(key, 0) + 1 for key in seen if key not in wanted}
             ledger.unwanted_passes = counts
             ledger.unwanted_since = {key: ledger.unwanted_since.get(key, ledger.begun_at) for key in counts}
-        self._judge_mass_delete(host, deleted)
 
     def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
         """Raise Violation if many keys were deleted in a pass although their containers were not stopped ones that
-        still exist, and three passes and two seconds had not called for the deletes."""
+        still exist, nor ones whose end the engine had told an agent that follows its events, and three passes and two
+        seconds had not called for the deletes."""
         ledger, now = self.ledgers[host.name], self._scheduler.now
         if now - ledger.list_emptied_at < 2 * self._bounds(host).steady:
             # While the list was empty, passes called for these deletes too, before the containers really ended.
             return
-        suspicious = [key for key in deleted if ledger.containers.get(key) not in ledger.stopped]
+        ended = ledger.stopped | (ledger.told_ended if host.flags.hints else set())
+        suspicious = [key for key in deleted if ledger.containers.get(key) not in ended]
         many = len(suspicious) > SPARED and len(suspicious) * 2 > len(ledger.own_at_begin)
         early = [
             key
@@ -433,7 +455,7 @@ class Oracle:
             ledger = self.ledgers[host.name]
             self._judge_death(host, keys)
             if self._is_hindered(host):
-                ledger.hindered_at = now
+                ledger.hindered_at, ledger.well_since = now, inf
             wrong = {key: what for key, what in self._wrong(host, keys) if not self._is_unreadable(host, key)}
             ledger.wrong_since = {key: ledger.wrong_since.get(key, now) for key in wrong}
             if not host.alive or host.passes < ledger.excused_until_pass:
@@ -513,17 +535,48 @@ class Oracle:
         # It is free. Of several hosts that want it, one will have it.
         return any(key in self.wanted(other) for other in self._fleet.hosts if other is not host)
 
+    def end_was_made_up(self, host: Host, container_id: str) -> None:
+        """Note that an event told an agent of the end of a container that runs."""
+        self.ledgers[host.name].end_made_up_at[container_id] = self._scheduler.now
+
+    def _end_was_made_up(self, host: Host, key: str) -> bool:
+        """Whether the end of a key's container was just told although it runs, so that the key may be gone until the
+        engine has said that it runs."""
+        ledger = self.ledgers[host.name]
+        told_at = ledger.end_made_up_at.get(ledger.containers.get(key, ""), -inf)
+        return self._scheduler.now <= told_at + self._bounds(host).hinted
+
     def _on_engine_event(self, host: Host, event: EngineEvent) -> None:
+        ledger, now = self.ledgers[host.name], self._scheduler.now
         self._note_change(host)
         self._note_wanted(host)
         if event.action == "die":
-            self.ledgers[host.name].stopped.add(event.id)
-        self.ledgers[host.name].event_at[event.id] = self._scheduler.now
+            ledger.stopped.add(event.id)
+            ledger.told_ended.add(event.id)
+        ledger.event_at[event.id] = now
+        self._scheduler.call_at(now + self._bounds(host).hinted, lambda: self._judge_haste(host, now))
+
+    def _judge_haste(self, host: Host, moment: float) -> None:
+        """Raise Violation if what changed at a moment is not right by now, although nothing has hindered the agent, and
+        all events have reached it since well before."""
+        ledger = self.ledgers[host.name]
+        settled_at = max(ledger.well_since, host.socket.undisturbed_since + self._bounds(host).steady)
+        if not host.flags.hints or settled_at >= moment or self._is_hindered(host):
+            return
+        for key, what in self._wrong(host, self._keys()):
+            changed_at = ledger.wanted_since[key].moment if key in ledger.wanted_since else ledger.unwanted_at.get(key)
+            touched_at, toucher = self.touched.get(key, (-inf, None))
+            by_hand = toucher is None and touched_at >= moment
+            unread = _owner_in(key) is None or self._is_unreadable(host, key) or self._end_was_made_up(host, key)
+            if changed_at == moment and not by_hand and not unread:
+                raise Violation(f"{host.name}: {what}, {self._scheduler.now - moment:.1f} s after its event")
 
     def _note_wanted(self, host: Host) -> None:
         ledger = self.ledgers[host.name]
         self._wanted.pop(host.name, None)
         before, now = ledger.wanted_since, Since("", self._scheduler.now)
+        unwanted = before.keys() - self.wanted(host).keys()
+        ledger.unwanted_at |= dict.fromkeys(unwanted, now.moment)
         ledger.wanted_since = {
             key: before[key] if before.get(key, now).value == wanted.value else evolve(now, value=wanted.value)
             for key, wanted in self.wanted(host).items()
@@ -547,7 +600,7 @@ class Oracle:
         for host in self._fleet.hosts:
             ledger = self.ledgers[host.name]
             ledger.changed_at = ledger.hindered_at = self._scheduler.now
-            ledger.store_is_new = True
+            ledger.store_is_new, ledger.well_since = True, inf
 
     def host_was_renamed(self, host: Host) -> None:
         """Note that a host has another name. What it has in etcd under the old name stays there, as documented."""

@@ -30,6 +30,8 @@ class Plan:
     seconds: float
     #: The version of etcd's API.
     api: int
+    #: Whether the agents follow their engines' events; None: chance decides for each.
+    hints: bool | None = None
 
 
 @frozen
@@ -51,10 +53,10 @@ class Outcome:
     @property
     def command(self) -> str:
         """The command that repeats the run."""
-        hours = self.plan.seconds / 3600
+        hours, hints = self.plan.seconds / 3600, {None: "", True: "--hints on ", False: "--hints off "}[self.plan.hints]
         return (
             f"python -m tests.simulation --seed {self.plan.seed} --hosts {self.plan.hosts} "
-            f"--hours {hours:g} --api v{self.plan.api} --trace"
+            f"--hours {hours:g} --api v{self.plan.api} {hints}--trace"
         )
 
 
@@ -67,7 +69,7 @@ def run(
     chance = random.Random(plan.seed)
     drawn = draw_events(random.Random(plan.seed + 1), plan.seconds) if events is None else events
     scheduler = Scheduler(random.Random(plan.seed + 2))
-    fleet = Fleet(scheduler, chance, plan.api, plan.hosts)
+    fleet = Fleet(scheduler, chance, plan.api, plan.hosts, plan.hints)
     oracle = Oracle(scheduler, fleet)
     trace: list[str] = []
 
