@@ -84,8 +84,9 @@ class UnwantedAnswer(HTTPException):
 class Route(Protocol):
     """How a server is reached."""
 
-    #: The Host header.
-    host: str
+    @property
+    def host(self) -> str:
+        """The Host header."""
 
     def connect(self, time: RequestTime) -> socket.socket:
         """Return a new connection. Raises OSError, also if there is none in time."""

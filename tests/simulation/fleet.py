@@ -16,7 +16,7 @@ from controller.config.settings import Settings, parse_owner_settings, parse_set
 from controller.effects.network import Network
 from controller.reconcile.loop import Observer
 from controller.registry.factory import Transports
-from controller.source.docker import EngineSettings
+from controller.source.engine_connection import EngineSettings
 from model.host_port import HostPort
 from model.report import PassReport
 from tests.simulation.bounds import AgentTimes
