@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from http.client import IncompleteRead, RemoteDisconnected
 
-import docker
 import pytest
 import requests
 import urllib3
@@ -16,6 +15,8 @@ from controller.effects.request_time import TimeLimits
 from controller.errors import RegistryUnavailable
 from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v3.client import EtcdV3Client
+from controller.source.engine_client import HttpEngineClient
+from controller.source.engine_errors import EngineError, problem_of
 from model.host_port import HostPort
 from tests.simulation.messages import Request, Response
 from tests.simulation.transports import (
@@ -93,15 +94,34 @@ def test_a_request_of_etcd3gw_arrives_with_its_document() -> None:
     assert request.json() == {"key": "YQ=="}
 
 
-def test_a_request_of_the_docker_sdk_arrives() -> None:
-    """With an endpoint given, all requests go there, whatever their URL says."""
+def engine_client(server: Server) -> HttpEngineClient:
+    """The program's client of the engine over the simulated transport."""
+    return HttpEngineClient(SimulatedHttpClient(server.deliver, HostPort("engine", 1)), 5, "/v1.41")
+
+
+def test_a_request_to_the_engine_arrives() -> None:
+    """Its parameters are decoded, and its time limits are told."""
     server = Server(Response.of_json([{"Id": "1"}]))
-    client = docker.APIClient("tcp://127.0.0.1:1", version="1.41")
-    client.mount("http://", SimulatedAdapter(server.deliver, HostPort("engine", 1)))
-    assert client.containers(all=True) == [{"Id": "1"}]
-    [(endpoint, request, _)] = server.seen
-    assert (endpoint.host, request.path, request.params["all"]) == ("engine", "/v1.41/containers/json", "1")
-    client.close()
+    assert engine_client(server).containers(all=True) == [{"Id": "1"}]
+    path, whole = "/v1.41/containers/json", (5, 5, 5)
+    assert server.seen == [(HostPort("engine", 1), Request("GET", path, {"all": "1"}), whole)]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (Refused(), "Connection refused"),
+        (TimedOut(connect=True), "no answer in time"),
+        (TimedOut(), "no answer in time"),
+        (CutShort(), "Remote end closed connection without response"),
+        (CutShort(ANSWER), "IncompleteRead"),
+    ],
+)
+def test_the_client_of_the_engine_reports_network_errors_as_with_sockets(error: Exception, says: str) -> None:
+    """Each network error becomes the message that the operator reads of the real one."""
+    with pytest.raises(EngineError) as caught:
+        engine_client(Server(error)).info()
+    assert says in problem_of(caught.value)
 
 
 @pytest.mark.parametrize("api", ["v2", "v3"])
