@@ -57,6 +57,11 @@ class Switch:
     #: Whether registrator does not have this flag, as in ``Flag``.
     new: bool = False
 
+    @property
+    def opposite(self) -> str:
+        """The name by which it is switched off: ``no-internal``, and ``hints`` for ``no-hints``."""
+        return self.name.removeprefix("no-") if self.name.startswith("no-") else f"no-{self.name}"
+
 
 #: The environment variables in which etcdctl has the same, first those of its v3 and then those of its v2.
 ETCDCTL_VARIABLES = {
@@ -450,10 +455,9 @@ def _flag_option(flag: Flag) -> Callable[..., Any]:
 
 
 def _switch_option(switch: Switch) -> Callable[..., Any]:
-    opposite = switch.name.removeprefix("no-") if switch.name.startswith("no-") else f"no-{switch.name}"
-    spellings = [f"--{switch.name}/--{opposite}"]
+    spellings = [f"--{switch.name}/--{switch.opposite}"]
     if not switch.new:
-        spellings.insert(0, f"-{switch.name}/-no-{switch.name}")
+        spellings.insert(0, f"-{switch.name}/-{switch.opposite}")
     return click.option(
         *spellings,
         _parameter(switch.name),
@@ -477,11 +481,11 @@ def rewrite(arguments: list[str], commands: Container[str]) -> list[str]:
 
 def _rewrite_go_switch(argument: str) -> str:
     name, equals, value = argument.partition("=")
-    switch = name.lstrip("-")
-    if not equals or not name.startswith("-") or switch not in {each.name for each in SWITCHES}:
+    found = next((each for each in SWITCHES if each.name == name.lstrip("-")), None)
+    if not equals or not name.startswith("-") or found is None:
         return argument
     if value in _TRUE:
-        return f"--{switch}"
+        return f"--{found.name}"
     if value in _FALSE:
-        return f"--no-{switch}"
-    raise WrongUsage([f"-{switch} {value!r}: it must be true or false"])
+        return f"--{found.opposite}"
+    raise WrongUsage([f"-{found.name} {value!r}: it must be true or false"])

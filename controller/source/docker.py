@@ -293,7 +293,7 @@ class Engine:
         }
         gone = {each for each in self._confirmed if not found.get(each)}
         self._confirmed, self._gone = gone - self._gone, gone
-        self._hinted.forget(lines, self._listed_at)
+        self._hinted.forget(lines, {each for each, known in found.items() if known is None}, self._listed_at)
         ordered = {each: found[each] for each in self._found if each in found} | found
         self._found = {container_id: each for container_id, each in ordered.items() if each}
 
@@ -334,7 +334,8 @@ class Engine:
         list shows it unchanged; an unknown container, if the line cannot be understood; None, if a hint ended it and
         its inspect has not answered; otherwise the inquiry by which to inspect it."""
         container_id = line["Id"]
-        if self._has_ended(container_id) and self._hinted.is_asked(container_id):
+        ended = self._has_ended(container_id)
+        if ended and self._hinted.is_asked(container_id):
             return None
         try:
             shown = shown_in_list(line)
@@ -342,7 +343,7 @@ class Engine:
         except ENGINE_ERRORS as error:
             return self._unknown(line, error)
         before = self._inspected.get(container_id)
-        if before and before.shown == shown and not self._may_have_started(before, line):
+        if before and before.shown == shown and not ended and not self._may_have_started(before, line):
             before.status, before.listed_at = line.get("Status") or "", self._listed_at
             return before.container
         return _inquiry(line, shown)

@@ -192,14 +192,17 @@ class HintedContainers:
             return told.answer.value, told.asked_at
         return None
 
-    def forget(self, listed: Collection[str], listed_at: float) -> None:
-        """Forget what a list is newer than. ``listed`` are the ids in it, and ``listed_at`` is when it was asked
-        for. The end of a container that the list still shows is remembered."""
+    def forget(self, listed: Collection[str], ended: Collection[str], listed_at: float) -> None:
+        """Forget what a list is newer than. ``listed`` are the ids in it, ``ended`` those of the containers of which
+        it shows nothing but what they were before their end, and ``listed_at`` is when it was asked for."""
         for container_id, told in [*self._told.items()]:
+            if container_id in listed and container_id not in ended:
+                told.died = None
             if told.is_open or (told.died and container_id in listed):
                 told.answer = None
             elif told.asked_at < listed_at:
                 del self._told[container_id]
+                self._new.discard(container_id)
         for container_id, life in [*self._lives.items()]:
             if container_id not in listed and life.hinted_at < listed_at - MEMORY:
                 del self._lives[container_id]
