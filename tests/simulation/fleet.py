@@ -20,6 +20,7 @@ from controller.registry.factory import Transports
 from controller.source.engine_connection import EngineSettings
 from model.host_port import HostPort
 from model.report import PassReport
+from tests.simulation.asked import asked_of_engine, asked_of_etcd
 from tests.simulation.bounds import AgentTimes
 from tests.simulation.engine import SimulatedEngine, connect_simulated
 from tests.simulation.etcd_change import Change
@@ -153,6 +154,8 @@ class Fleet:
         self.api = f"v{api}"
         #: How often each fault happened, by its name.
         self.counts: Counter[str] = Counter()
+        #: The requests that engines and etcd carried out, by what they ask for.
+        self.requests: Counter[str] = Counter()
         self.cluster = EtcdCluster(lambda: scheduler.now, MEMBERS)
         self.cluster.on_change.append(self._count_down)
         self.frozen_members: set[str] = set()
@@ -269,8 +272,12 @@ class Fleet:
             member, sender = ENDPOINTS[endpoint], who()
             return host.links[member].deliver(request, timeouts, lambda asked: self._serve(member, asked, sender))
 
+        def serve(request: Request) -> tuple[Response, float] | None:
+            self.requests[asked_of_engine(request)] += 1
+            return host.engine.serve(request)
+
         def to_engine(endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
-            return host.socket.deliver(request, timeouts, host.engine.serve)
+            return host.socket.deliver(request, timeouts, serve)
 
         def connect(settings: EngineSettings) -> Any:
             return connect_simulated(to_engine)
@@ -295,6 +302,7 @@ class Fleet:
             raise Refused
         if member in self.frozen_members:
             return None
+        self.requests[asked_of_etcd(request)] += 1
         self.actor = sender
         try:
             response = self.cluster.handle(member, request)
