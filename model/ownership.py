@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Self
 
 from attrs import evolve, field, frozen
@@ -81,12 +82,11 @@ class Ownership:
 
     def _own_default_id(self, key: str) -> DefaultId | None:
         """Return the key's id if it names this host as its owner."""
-        key_id = self.layout.id_of(key)
-        return DefaultId.parse(key_id) if key_id.startswith(f"{self.owner}:") and is_utf8(key) else None
+        return _default_id_of(self.owner, self.layout, key)
 
     def inner_prefix_of(self, key: str) -> InnerPrefix | None:
         """Return the inner prefix that a key lies below, or None."""
-        return next((each for each in self.inner if each.contains(key)), None)
+        return next((each for each in self.inner if each.contains(key)), None) if self.inner else None
 
     def owns(self, stored: Stored) -> bool:
         """Return whether the key can be shown to be this host's."""
@@ -143,11 +143,10 @@ class Ownership:
     def with_remembered_claims(self, actual: Actual) -> Self:
         """Return a copy that also claims the keys under custom ids that this agent found in order before and that still
         hold that value. A second agent on this host may have taken such a claim out of the record."""
-        seen = {key: Claim.of(known.container_id, [known.value]) for key, known in self.known.items()}
-        lost = {
-            key: claim for key, claim in seen.items() if not self.id_is_ours(key) and _is_covered(actual, key, claim)
-        }
-        return evolve(self, claims={**lost, **self.claims})
+        custom = ((key, each) for key, each in self.known.items() if not self.id_is_ours(key))
+        seen = {key: Claim.of(known.container_id, [known.value]) for key, known in custom if key not in self.claims}
+        lost = {key: claim for key, claim in seen.items() if _is_covered(actual, key, claim)}
+        return evolve(self, claims={**lost, **self.claims}) if lost else self
 
     def holdings(self, actual: Actual) -> Mapping[str, Holding]:
         """Return who has each key that we claim or whose id is ours. Where this pass may adopt, the keys under custom
@@ -190,6 +189,17 @@ class Ownership:
         before = self.claims.get(key)
         kept = [stored.value] if stored and before and before.covers(stored.value) else []
         return Claim.of(entry.container.id, [value, *kept])
+
+
+#: How many keys are remembered with the ids that were read from them. A host with more keys reads ids more than once.
+_REMEMBERED_IDS = 8192
+
+
+@lru_cache(maxsize=_REMEMBERED_IDS)
+def _default_id_of(owner: str, layout: Layout, key: str) -> DefaultId | None:
+    """Return the key's id if it names this owner. Each pass asks several times for the id of each key."""
+    key_id = layout.id_of(key)
+    return DefaultId.parse(key_id) if key_id.startswith(f"{owner}:") and is_utf8(key) else None
 
 
 def _value_at(actual: Actual, key: str) -> str:
