@@ -136,7 +136,7 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names: list[str] = []
-        decide = candidates._decided  # noqa: SLF001 - there is no other way to see what is not done
+        decide = candidates._decided
 
         def counted(each: Container, *arguments: Any) -> candidates.Decided:
             self.names.append(each.name)
