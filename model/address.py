@@ -81,7 +81,7 @@ class AddressBook:
         """Return all that ``places_of`` reads for this container besides ``rules`` and ``host_address_problem``: the
         container, those whose network it uses, and what the engine said of its own networks."""
         told = tuple([self.networks.get(each, _NOT_TOLD) for each in container.network_ids.values()])
-        return (*self._joiners(container), told)
+        return (*self._joiners(container), told) if container.joined else (container, told)
 
     def places_of(
         self, container: Container, port: ServicePort, network: str = "", network_variable: str = ""

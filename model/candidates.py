@@ -64,7 +64,7 @@ class Decided:
 
     #: A candidate or a refusal for each of its service ports, sorted by port; several for a port with several entries.
     ports: tuple[Candidate | Refusal, ...] = ()
-    #: Which network the engine has to describe before anything can be decided; empty if nothing is missing.
+    #: What the engine has to say before anything can be decided, for people; empty if nothing is missing.
     untold: str = ""
 
 
@@ -77,16 +77,28 @@ class Decisions:
     #: By the container's id, what its part depends on, and that part.
     by_id: Mapping[str, tuple[tuple[object, ...], Decided]] = field(factory=dict, converter=frozen_dict)
 
+    @property
+    def untold(self) -> Mapping[str, str]:
+        """The containers about which nothing can be decided yet, by id, each with what the engine has to say first."""
+        return {container_id: each.untold for container_id, (_, each) in self.by_id.items() if each.untold}
+
+    @property
+    def ports(self) -> Iterator[Candidate | Refusal]:
+        """What was decided about all ports, in the order of the containers."""
+        return (port for _, each in self.by_id.values() for port in each.ports)
+
     def followed_by(self, containers: Iterable[Container], rules: Rules, layout: Layout, book: AddressBook) -> Self:
-        """Return what is decided about these containers now. Only a container for which something has changed is
-        decided about again. The result is the same whatever this object holds."""
+        """Return what is decided about these containers now, in their order. Only a container for which something has
+        changed is decided about again. The result is the same whatever this object holds."""
         common = (rules, layout, book.host_address_problem)
         before = self.by_id if self.common == common else {}
         by_id = {}
         for container in containers:
-            basis, known = book.basis_of(container), before.get(container.id)
-            same = known is not None and known[0] == basis
-            by_id[container.id] = basis, known[1] if known and same else _decided(container, rules, layout, book)
+            basis = book.basis_of(container)
+            known_basis, known = before.get(container.id, (None, None))
+            if known is None or known_basis != basis:
+                known = _decided(container, rules, layout, book)
+            by_id[container.id] = basis, known
         return type(self)(common, by_id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import TypeVar
 
 from attrs import field, frozen
@@ -119,35 +120,19 @@ def desired(
     excluded = {each.ref: why for each in running.values() if (why := _exclusion(each, snapshot, rules))}
     book = AddressBook.of(rules.address, running, snapshot.networks)
     apart = {each.id for each in (*held, *excluded)}
-    oldest_first = sorted(_in_order_of(earlier.decisions.by_id, running), key=lambda each: each.age)
-    decisions = earlier.decisions.followed_by(
-        (each for each in oldest_first if each.id not in apart), rules, layout, book
-    )
-    undecided = [
-        UnknownContainer(running[container_id].ref, decided.untold)
-        for container_id, (_, decided) in decisions.by_id.items()
-        if decided.untold
-    ]
-    candidates: list[tuple[int, Candidate]] = []
-    refusals: dict[int, Refusal] = {}
-    for place, port in enumerate(port for _, decided in decisions.by_id.values() for port in decided.ports):
-        if isinstance(port, Candidate):
-            candidates.append((place, port))
-        else:
-            refusals[place] = port
+    oldest_first = sorted(_in_order_of(earlier.decisions.by_id, running), key=attrgetter("age"))
+    admitted = (each for each in oldest_first if each.id not in apart)
+    decisions = earlier.decisions.followed_by(admitted, rules, layout, book)
+    undecided = tuple(UnknownContainer(running[each].ref, network) for each, network in decisions.untold.items())
     held = held.union(each.ref for each in undecided)
     entries = _Entries(layout, rules, book.host_address_problem, _held_keys(held, snapshot, holdings))
-    for place, candidate in _holders_first(candidates, holdings):
-        try:
-            entries.add(candidate)
-        except RefusedPort as refused:
-            refusals[place] = refused.of(candidate.entry.container, candidate.entry.container_port)
+    refusals = _collect(entries, decisions.ports, holdings)
     addressed, unaddressed = entries.addressed(earlier.by_key), entries.unaddressed()
     return Desired(
         by_key={each.key: each.entry for each in addressed},
-        refusals=tuple(dict.fromkeys(refusals[place] for place in sorted(refusals))),
+        refusals=refusals,
         held=held,
-        undecided=tuple(undecided),
+        undecided=undecided,
         loopback=tuple(each.entry for each in addressed if each.loopback_by_chance),
         excluded=excluded,
         unaddressed=unaddressed,
@@ -217,6 +202,26 @@ def _failed(container: Container) -> bool:
 # Deciding which entries can be had together.
 
 
+def _collect(
+    entries: _Entries, ports: Iterable[Candidate | Refusal], holdings: Mapping[str, Holding]
+) -> tuple[Refusal, ...]:
+    """Add the candidates that can be registered together to ``entries``. Return all refusals, in the order of
+    ``ports``."""
+    candidates: list[tuple[int, Candidate]] = []
+    refusals: dict[int, Refusal] = {}
+    for place, port in enumerate(ports):
+        if isinstance(port, Candidate):
+            candidates.append((place, port))
+        else:
+            refusals[place] = port
+    for place, candidate in _holders_first(candidates, holdings):
+        try:
+            entries.add(candidate)
+        except RefusedPort as refused:
+            refusals[place] = refused.of(candidate.entry.container, candidate.entry.container_port)
+    return tuple(dict.fromkeys(refusals[place] for place in sorted(refusals)))
+
+
 def _holders_first(
     candidates: Sequence[tuple[int, Candidate]], holdings: Mapping[str, Holding]
 ) -> list[tuple[int, Candidate]]:
@@ -273,7 +278,7 @@ class _Entries:
         """Return those that have an address, sorted by name and id. ``before`` are the keys of an earlier answer, which
         is sorted likewise."""
         found = [each for each in _in_order_of(before, self._by_key) if each.entry.address]
-        return sorted(found, key=lambda each: each.order)
+        return sorted(found, key=attrgetter("order"))
 
     def unaddressed(self) -> Mapping[str, Entry]:
         """Return the entries that have no address by their keys."""
@@ -317,7 +322,7 @@ class _Entries:
         if holder := self._held.get(key):
             detail = f"container {holder.name!r} has {key.removeprefix(f'{self._layout.prefix}/')}, which is held"
             raise RefusedPort(RefusalReason.DUPLICATE, detail)
-        above = (each for each in (key, *candidate.directories) if each in self._by_key)
+        above = filter(self._by_key.__contains__, (key, *candidate.directories))
         taken = next(above, self._directories.get(key))
         if taken is None:
             return

@@ -99,8 +99,9 @@ class Ownership:
 
     def adopts(self, stored: Stored) -> bool:
         """Return whether a wanted key that already holds the right value may be taken for this host's."""
-        unclaimed = stored.key not in self.contested and not self.inner_prefix_of(stored.key)
-        return self.owns(stored) or (self.may_adopt and unclaimed)
+        if self.owns(stored):
+            return True
+        return self.may_adopt and stored.key not in self.contested and not self.inner_prefix_of(stored.key)
 
     def container_of(self, key: str) -> tuple[str, str]:
         """Return id and name of the container that an own key was written for; empty where not known."""

@@ -128,6 +128,7 @@ def test_an_earlier_answer_changes_nothing(
         earlier, from_scratch = desired(*arguments, earlier=earlier), desired(*arguments)
         assert earlier == from_scratch
         assert [*earlier.by_key] == [*from_scratch.by_key]
+        assert earlier.values == {key: now["layout"].value(each) for key, each in earlier.by_key.items()}
         event(f"{len(from_scratch.by_key)} entries")
 
 
