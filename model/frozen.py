@@ -7,8 +7,14 @@ from types import MappingProxyType
 from typing import Any
 
 
+#: The only empty one. Most values have several empty mappings.
+_EMPTY: Mapping[Any, Any] = MappingProxyType({})
+
+
 def frozen_dict(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return a read-only copy of ``mapping``, or a mapping that this function has made itself as it is: nobody can
-    change it, and it need not be copied or compared in full by each value that takes it over. It is an attrs converter
-    that leaves the field's declared type as it is."""
-    return mapping if isinstance(mapping, MappingProxyType) else MappingProxyType(dict(mapping))
+    """Return a read-only copy of ``mapping``. A read-only mapping is returned as it is, because nobody can change it:
+    so values share it, and need not compare it in full. It is an attrs converter that leaves the field's declared type
+    as it is."""
+    if isinstance(mapping, MappingProxyType):
+        return mapping
+    return MappingProxyType(dict(mapping)) if mapping else _EMPTY

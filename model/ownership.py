@@ -171,11 +171,11 @@ class Ownership:
         """
         claims = {key: claim for key, claim in self.claims.items() if self._still_owned(key, actual)}
         for key, entry in wanted.items():
-            stored = actual.stored.get(key)
             if self.id_is_ours(key) or self.inner_prefix_of(key):
                 continue
-            if stored is None or self._may_write(stored, self.layout.value(entry)):
-                claims[key] = self._claim(entry, stored)
+            stored, value = actual.stored.get(key), self.layout.value(entry)
+            if stored is None or self._may_write(stored, value):
+                claims[key] = self._claim(entry, value, stored)
         return claims
 
     def _still_owned(self, key: str, actual: Actual) -> bool:
@@ -185,9 +185,8 @@ class Ownership:
     def _may_write(self, stored: Stored, value: str) -> bool:
         return self.owns(stored) or (stored.value == value and self.adopts(stored))
 
-    def _claim(self, entry: Entry, stored: Stored | None) -> Claim:
-        key, value = self.layout.key(entry), self.layout.value(entry)
-        before = self.claims.get(key)
+    def _claim(self, entry: Entry, value: str, stored: Stored | None) -> Claim:
+        before = self.claims.get(self.layout.key(entry))
         kept = [stored.value] if stored and before and before.covers(stored.value) else []
         return Claim.of(entry.container.id, [value, *kept])
 
