@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-
 #: The only empty one. Most values have several empty mappings.
 _EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
