@@ -71,7 +71,7 @@ class Effects:
         lambda self: partial(connect, names=self.names, clock=self.clock), takes_self=True
     )
     #: Carry the requests to etcd.
-    transports: Transports = Factory(lambda self: Transports.through(self.names), takes_self=True)
+    transports: Transports = Factory(lambda self: Transports(names=self.names), takes_self=True)
     #: The environment variables that other programs define: DOCKER_HOST and those that belong to it, NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 

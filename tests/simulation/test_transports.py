@@ -64,7 +64,7 @@ def v2_client(server: Server) -> EtcdV2Client:
 
 def v3_client(server: Server) -> EtcdV3Client:
     """The program's client of the v3 API over the simulated transport."""
-    return EtcdV3Client([ENDPOINT], transport=lambda context: SimulatedAdapter(server.deliver))
+    return EtcdV3Client([ENDPOINT], transport=lambda endpoint, context: SimulatedHttpClient(server.deliver, endpoint))
 
 
 def test_a_request_of_python_etcd_arrives_with_its_path_and_parameters() -> None:
@@ -79,7 +79,7 @@ def test_a_request_of_python_etcd_arrives_with_its_path_and_parameters() -> None
     ]
 
 
-def test_a_request_of_etcd3gw_arrives_with_its_document() -> None:
+def test_a_request_of_the_v3_client_arrives_with_its_document() -> None:
     """The document is the body."""
     document = {"header": {"cluster_id": "1"}}
     server = Server(Response.of_json(document))

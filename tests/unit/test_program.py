@@ -17,7 +17,6 @@ HEAVY = {
     "controller.cli",
     "docker",
     "etcd",
-    "etcd3gw",
     "logging",
     "model.report",
     "prometheus_client",
