@@ -440,6 +440,7 @@ class Happenings:
 
     def _etcd_wiped(self, host: Host, numbers: tuple[float, ...]) -> None:
         self._fleet.cluster.wipe()
+        self._fleet.put_neighbours()
         self._oracle.store_was_replaced(Custom())
 
     def _etcd_restored(self, host: Host, numbers: tuple[float, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,6 +32,9 @@ from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.transports import Refused, SimulatedHttpClient, SimulatedPool, Timeouts
 
 PREFIX = "/services"
+
+#: The records of all owners, outside the prefix.
+RECORDS = "/_wharfinger/%2Fservices/"
 
 #: The members of the etcd cluster, and the endpoints under which agents know them.
 MEMBERS = ("etcd-1", "etcd-2", "etcd-3")
@@ -63,6 +67,8 @@ class Flags:
     refresh: int = 0
     health: str = "any"
     hints: bool = True
+    #: Between two sweeps of a registry with few hosts.
+    resync: int = 20
 
     @property
     def times(self) -> AgentTimes:
@@ -78,6 +84,7 @@ class Flags:
             "ttl": str(self.ttl),
             "ttl-refresh": str(self.refresh),
             "health": self.health,
+            "resync": str(self.resync),
             "no-hints": "" if self.hints else "true",
             "listen": "",
         }
@@ -145,10 +152,18 @@ class Fleet:
     """Hosts, engines and one etcd cluster."""
 
     def __init__(
-        self, scheduler: Scheduler, chance: random.Random, api: int, hosts: int, hints: bool | None = None
+        self,
+        scheduler: Scheduler,
+        chance: random.Random,
+        api: int,
+        hosts: int,
+        hints: bool | None = None,
+        neighbours: int = 0,
     ) -> None:
-        """``hints`` says whether the agents follow their engines' events; None: chance decides for each."""
+        """``hints`` says whether the agents follow their engines' events; None: chance decides for each.
+        ``neighbours`` is how many more hosts have owner records. Nothing else of them is simulated."""
         self.hints = hints
+        self.neighbours = neighbours
         self.scheduler = scheduler
         self.chance = chance
         self.api = f"v{api}"
@@ -173,8 +188,16 @@ class Fleet:
         self.passes = 0
         self._next_expiry: float | None = None
         self.hosts = [self._host(number) for number in range(1, hosts + 1)]
+        self.put_neighbours()
         scheme = "etcd" if api == 2 else "etcd3"
         self.uri = f"{scheme}://{','.join(f'{name}:2379' for name in MEMBERS)}{PREFIX}"
+
+    def put_neighbours(self) -> None:
+        """Write the owner records and the agent notes of the hosts that are not simulated."""
+        for number in range(self.neighbours):
+            record = {"engine": f"NEIGHBOUR:{number}", "claims": {}}
+            self.cluster.put(self.api, f"{RECORDS}neighbour-{number}/record", json.dumps(record))
+            self.cluster.put(self.api, f"{RECORDS}neighbour-{number}/agent", "{}")
 
     def _host(self, number: int) -> Host:
         name, address = f"core-{number}", f"10.0.0.{number}"

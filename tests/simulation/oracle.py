@@ -19,7 +19,7 @@ from tests.simulation.bounds import Bounds
 from tests.simulation.engine import Event as EngineEvent
 from tests.simulation.engine_documents import ContainerTruth
 from tests.simulation.etcd_change import Change, ChangeKind
-from tests.simulation.fleet import PREFIX, Actor, Fleet, Host
+from tests.simulation.fleet import PREFIX, RECORDS, Actor, Fleet, Host
 from tests.simulation.scheduler import Scheduler
 
 #: What docs/reliability.md lists as not covered, and how the oracle leaves it out.
@@ -33,15 +33,16 @@ EXCEPTIONS = {
     "A container that is renamed while its inspect hangs": "its keys are not judged until its inspect answers",
 }
 
-#: The records of all owners, outside the prefix.
-RECORDS = "/_wharfinger/%2Fservices/"
-
 #: Seconds by which a lifetime can be longer than etcd says, because etcd gives it in whole seconds.
 ROUNDING = 1.0
 
 #: The number of deletes that the guard never counts as many, and the passes and seconds for which it holds larger
 #: numbers back, as docs/reliability.md and README say.
 SPARED, GUARD_PASSES, GUARD_SECONDS = 3, 3, 2.0
+
+
+#: Seconds after which an agent has heard of an event, if its stream is undisturbed.
+HEARD = 0.1
 
 
 class Violation(AssertionError):
@@ -107,8 +108,8 @@ class Ledger:
     unwanted_at: dict[str, float] = field(factory=dict)
     #: Since when the agent has made successful passes alone, without a hindrance.
     well_since: float = inf
-    #: The ids of the containers whose end the engine told while the agent ran.
-    told_ended: set[str] = field(factory=set)
+    #: When the engine told the end of each container that has not been started since, while the agent ran, by its id.
+    told_ended: dict[str, float] = field(factory=dict)
     #: When the engine's list last became empty although containers ran.
     list_emptied_at: float = -inf
     #: The id of the container for which each key was wanted last.
@@ -226,6 +227,8 @@ class Oracle:
         self._count_write(actor, change)
         if change.kind is ChangeKind.DELETE:
             self._judge_delete(actor, change)
+        elif change.value != change.previous_value:
+            self._judge_revival(actor, change)
         named = _owner_in(key)
         if named is None:
             self._judge_taking(actor, change)
@@ -266,6 +269,18 @@ class Oracle:
                 continue
             if undisturbed and wanted not in keys and not self._is_anothers(host, wanted, keys):
                 raise Violation(f"{host.name} deleted {key} before {wanted} was there")
+
+    def _judge_revival(self, actor: Actor, change: Change) -> None:
+        """Raise Violation if an agent that hears all events writes a key for a container whose end it was told well
+        before the pass began, as it would if it believed the engine's list."""
+        host = self._host(actor.host)
+        ledger = self.ledgers[host.name]
+        if self._is_late(actor) or not host.flags.hints or change.key in self.wanted(host):
+            return
+        ended_at = ledger.told_ended.get(ledger.containers.get(change.key, ""), inf)
+        heard = host.socket.undisturbed_since < ended_at and ended_at + HEARD < ledger.begun_at
+        if heard and actor.owner == host.engine.name:
+            raise Violation(f"{host.name} wrote {change.key}, whose container had ended")
 
     def _judge_taking(self, actor: Actor, change: Change) -> None:
         """Raise Violation if an agent gives a key to another container than the one that has it and that has been in
@@ -403,7 +418,7 @@ class Oracle:
         if now - ledger.list_emptied_at < 2 * self._bounds(host).steady:
             # While the list was empty, passes called for these deletes too, before the containers really ended.
             return
-        ended = ledger.stopped | (ledger.told_ended if host.flags.hints else set())
+        ended = {*ledger.stopped, *(ledger.told_ended if host.flags.hints else ())}
         suspicious = [key for key in deleted if ledger.containers.get(key) not in ended]
         many = len(suspicious) > SPARED and len(suspicious) * 2 > len(ledger.own_at_begin)
         early = [
@@ -552,7 +567,9 @@ class Oracle:
         self._note_wanted(host)
         if event.action == "die":
             ledger.stopped.add(event.id)
-            ledger.told_ended.add(event.id)
+            ledger.told_ended[event.id] = now
+        elif event.action == "start":
+            ledger.told_ended.pop(event.id, None)
         ledger.event_at[event.id] = now
         self._scheduler.call_at(now + self._bounds(host).hinted, lambda: self._judge_haste(host, now))
 
@@ -562,6 +579,8 @@ class Oracle:
         ledger = self.ledgers[host.name]
         settled_at = max(ledger.well_since, host.socket.undisturbed_since + self._bounds(host).steady)
         if not host.flags.hints or settled_at >= moment or self._is_hindered(host):
+            return
+        if host.passes < ledger.excused_until_pass:
             return
         for key, what in self._wrong(host, self._keys()):
             changed_at = ledger.wanted_since[key].moment if key in ledger.wanted_since else ledger.unwanted_at.get(key)

@@ -21,6 +21,10 @@ from tests.simulation.scheduler import Scheduler
 QUIET = 150.0
 
 
+#: As many hosts besides the simulated ones as make an agent read only the keys that matter to it.
+NEIGHBOURS = 22
+
+
 @frozen
 class Plan:
     """What determines a run. Two runs of one plan are the same."""
@@ -32,6 +36,8 @@ class Plan:
     api: int
     #: Whether the agents follow their engines' events; None: chance decides for each.
     hints: bool | None = None
+    #: How many more hosts have owner records; None: chance decides between none and NEIGHBOURS.
+    neighbours: int | None = None
 
 
 @frozen
@@ -69,7 +75,8 @@ def run(
     chance = random.Random(plan.seed)
     drawn = draw_events(random.Random(plan.seed + 1), plan.seconds) if events is None else events
     scheduler = Scheduler(random.Random(plan.seed + 2))
-    fleet = Fleet(scheduler, chance, plan.api, plan.hosts, plan.hints)
+    neighbours = chance.choice([0, NEIGHBOURS]) if plan.neighbours is None else plan.neighbours
+    fleet = Fleet(scheduler, chance, plan.api, plan.hosts, plan.hints, neighbours)
     oracle = Oracle(scheduler, fleet)
     trace: list[str] = []
 
