@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument(
         "--hints", choices=[*HINTS], default="mixed", help="whether agents follow the events of their engines"
     )
+    parser.add_argument("--neighbours", type=int, help="how many more hosts have owner records; by default, by seed")
     parser.add_argument("--trace", action="store_true", help="print what happens")
     parser.add_argument("--no-shrink", action="store_true", help="do not look for a smaller run that fails, too")
     options = parser.parse_args()
@@ -32,7 +33,14 @@ def main() -> int:
     faults: dict[str, int] = {}
     cpu = 0.0
     for number in range(options.runs):
-        plan = Plan(seed + number, options.hosts, options.hours * 3600, int(options.api[1]), HINTS[options.hints])
+        plan = Plan(
+            seed + number,
+            options.hosts,
+            options.hours * 3600,
+            int(options.api[1]),
+            HINTS[options.hints],
+            options.neighbours,
+        )
         show = print if options.trace else lambda line: None
         outcome = run(
             plan, on_line=lambda line: print(line, file=sys.__stdout__, flush=True) if options.trace else None

@@ -71,7 +71,9 @@ class Bounds:
         rows = promises()
         return cls(
             seconds(rows["all is right after a change, while nothing fails"], times),
-            seconds(rows["the keys of a container are right after its event, while nothing fails"], times),
+            seconds(
+                rows["the keys of a container are right after its event, while nothing fails and events arrive"], times
+            ),
             seconds(rows["all is right after the last fault has ended"], times),
             seconds(rows["with `-ttl`, the keys of a host that died are gone"], times),
         )

@@ -279,6 +279,38 @@ MISTAKES = (
         "        return _PrefixCache.of(moment, stored.values())",
         apis=(3,),
     ),
+    Mistake(
+        "the-list-revives-the-dead",
+        "A container that an event had ended was taken for running again, because the engine's list still showed it.",
+        "1e570d5",
+        "controller/source/hinted.py",
+        "        return told is not None and told.died is not None and told.state(known) is None",
+        "        return False",
+    ),
+    Mistake(
+        "an-earlier-end-ends-the-present-run",
+        "The event of a container's end was taken to end a later run of the container, too.",
+        "1e570d5",
+        "model/hint.py",
+        "        return self.kind is HintKind.DIE and container.started < self.moment",
+        "        return self.kind is HintKind.DIE",
+    ),
+    Mistake(
+        "hurried-passes-count-for-the-guard",
+        "Hurried passes counted among the three passes that must call for a mass delete.",
+        "1e570d5",
+        "controller/reconcile/one_pass.py",
+        "counts=not self.hurried)",
+        "counts=True)",
+    ),
+    Mistake(
+        "no-list-while-events-arrive",
+        "While the event stream was open, the engine's list was not read, so that a lost event was never made up for.",
+        "1e570d5",
+        "controller/source/docker.py",
+        "LIST_INTERVAL = 5.0",
+        "LIST_INTERVAL = 1e9",
+    ),
 )
 
 

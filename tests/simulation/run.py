@@ -59,10 +59,12 @@ class Outcome:
     @property
     def command(self) -> str:
         """The command that repeats the run."""
-        hours, hints = self.plan.seconds / 3600, {None: "", True: "--hints on ", False: "--hints off "}[self.plan.hints]
+        plan = self.plan
+        hints = {None: "", True: "--hints on ", False: "--hints off "}[plan.hints]
+        neighbours = "" if plan.neighbours is None else f"--neighbours {plan.neighbours} "
         return (
-            f"python -m tests.simulation --seed {self.plan.seed} --hosts {self.plan.hosts} "
-            f"--hours {hours:g} --api v{self.plan.api} {hints}--trace"
+            f"python -m tests.simulation --seed {plan.seed} --hosts {plan.hosts} --hours {plan.seconds / 3600:g} "
+            f"--api v{plan.api} {hints}{neighbours}--trace"
         )
 
 
