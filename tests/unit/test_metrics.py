@@ -14,7 +14,7 @@ from prometheus_client import parser as prometheus
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 
-from controller.observe.metrics import Metrics
+from controller.observe.metrics import HintOutcome, Metrics
 from model.container import ContainerRef
 from model.described import DescribedEnum
 from model.desired import ExclusionReason
@@ -81,6 +81,7 @@ LABEL_VALUES: dict[tuple[str, str], Iterable[DescribedEnum]] = {
     ("wharfinger_operations_total", "result"): COUNTED_RESULTS,
     ("wharfinger_drift_repaired_total", "kind"): DRIFT,
     ("wharfinger_containers_excluded", "reason"): ExclusionReason,
+    ("wharfinger_hints_total", "outcome"): HintOutcome,
     ("wharfinger_entries_refused", "reason"): RefusalReason,
 }
 
