@@ -26,8 +26,8 @@ from controller.observe.health import AllRegistries, Health
 from controller.observe.metrics import HintOutcome, Metrics
 from controller.observe.pass_log import PassLog, log_hints
 from controller.observe.systemd import SystemdNotifier
+from controller.reconcile.deciding import Deciding
 from controller.reconcile.loop import Loop, Observer, Pace, Pass
-from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.base import Registry
 from controller.registry.factory import Transports, layout_for, open_registry
@@ -40,7 +40,6 @@ from controller.source.events import Events, Origin
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
-from model.desired import desired
 from model.rules import Deregister
 
 log = logs.logger("wharfinger")
@@ -71,7 +70,7 @@ class Effects:
         lambda self: partial(connect, names=self.names, clock=self.clock), takes_self=True
     )
     #: Carry the requests to etcd.
-    transports: Transports = Factory(lambda self: Transports.through(self.names), takes_self=True)
+    transports: Transports = Factory(lambda self: Transports(names=self.names), takes_self=True)
     #: The environment variables that other programs define: DOCKER_HOST and those that belong to it, NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 
@@ -139,7 +138,7 @@ def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> Pas
         local_address=LocalAddress(uri.endpoints, effects.names, effects.network),
         seconds=settings.pass_timeout,
         clock=effects.clock,
-        desired=Memo(desired),
+        deciding=Deciding.remembering(),
     )
 
 

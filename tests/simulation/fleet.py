@@ -26,7 +26,7 @@ from tests.simulation.etcd_cluster import EtcdCluster
 from tests.simulation.messages import Request, Response
 from tests.simulation.network import Link
 from tests.simulation.scheduler import Process, Scheduler
-from tests.simulation.transports import Refused, SimulatedAdapter, SimulatedPool, Timeouts
+from tests.simulation.transports import Refused, SimulatedHttpClient, SimulatedPool, Timeouts
 
 PREFIX = "/services"
 
@@ -249,7 +249,10 @@ class Fleet:
             jitter=self.chance.random,
             run_id=lambda: f"{host.name} {number}",
             connect_engine=connect,
-            transports=Transports(lambda context: SimulatedPool(to_etcd), lambda context: SimulatedAdapter(to_etcd)),
+            transports=Transports(
+                lambda context: SimulatedPool(to_etcd),
+                lambda endpoint, context: SimulatedHttpClient(to_etcd, endpoint),
+            ),
             environment={},
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import ssl
 import threading
@@ -14,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import frozen
 
 from controller.effects.background import Threads
 from controller.effects.clock import Clock
 from controller.effects.http_client import HTTP_ERRORS, HttpAnswer, KeptConnection, TcpRoute, UnixRoute, UnwantedAnswer
 from controller.effects.names import MACHINE, Names
 from controller.effects.network import Network
-from controller.effects.request_time import TimeLimits
+from controller.effects.request_time import RequestTime, TimeLimits
 from tests.support.scripted_server import Connection, Script, ScriptedServer
 from tests.support.secure_etcd import Authority, authority
 from tests.support.waiting import wait_until
@@ -59,6 +61,22 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
             return client, server
 
         yield open_at
+
+
+@frozen
+class Connected:
+    """The way to a server to which there is a connection."""
+
+    sock: socket.socket
+    host: str = "server.test"
+
+    def connect(self, time: RequestTime) -> socket.socket:
+        """See Route."""
+        return self.sock
+
+    def has_changed(self) -> bool:
+        """See Route."""
+        return False
 
 
 def answering(*answers: bytes) -> Script:
@@ -167,6 +185,35 @@ def test_a_server_that_closes_the_connection_at_once_is_an_error(opened: Opened)
     with pytest.raises(RemoteDisconnected):
         client.request("GET", "/", ENOUGH)
     assert server.connections == 1
+
+
+def test_an_answer_before_the_end_of_the_request_is_received() -> None:
+    """A server that refuses a request reads no more of it, and closes the connection."""
+    client_end, server_end = socket.socketpair()
+    server_end.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+    server_end.close()
+    answer = KeptConnection(Connected(client_end), Clock()).request("POST", "/", ENOUGH, LARGE)
+    assert (answer.status, answer.body) == (413, b"no")
+
+
+def test_a_client_that_nobody_refers_to_has_closed_its_connection() -> None:
+    """The server sees the end of the connection."""
+    client_end, server_end = socket.socketpair()
+    server_end.sendall(ANSWER)
+    client = KeptConnection(Connected(client_end), Clock())
+    client.request("GET", "/", ENOUGH)
+    del client
+    assert client_end.fileno() == -1
+    server_end.close()
+
+
+def test_each_request_is_logged_without_its_body(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    """``--log-level trace`` shows it. A body may hold a password."""
+    caplog.set_level(logging.DEBUG)
+    client, server = opened(answering(ANSWER))
+    client.request("POST", "/sign-in", ENOUGH, b"secret")
+    host = f"127.0.0.1:{server.port}" if server.port else "localhost"
+    assert caplog.messages == [f'{host} "POST /sign-in" 200']
 
 
 def test_nobody_who_listens_is_an_error(tmp_path: Path) -> None:
@@ -325,6 +372,16 @@ def test_a_name_without_an_address_is_an_error() -> None:
 def test_an_ipv6_address_is_in_brackets_in_the_host_header() -> None:
     """Its colons would otherwise be taken for that of the port."""
     assert TcpRoute("::1", 2379, MACHINE).host == "[::1]:2379"
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [("bücher.test", "xn--bcher-kva.test:2379"), ("ä" * 60, f"{'ä' * 60}:2379")],
+    ids=["a host name", "too long"],
+)
+def test_a_name_is_in_ascii_in_the_host_header(name: str, host: str) -> None:
+    """A name that is no host name stays as it is. It has no address, so no request is made."""
+    assert TcpRoute(name, 2379, MACHINE).host == host
 
 
 # TLS.
