@@ -15,6 +15,7 @@ from controller.source.questions import (
     BACKOFF,
     LIMIT,
     MAX_IDLE,
+    MAX_PROMPT_WORKERS,
     MAX_WORKERS,
     MAX_WORKERS_FOR_REPEATS,
     Answer,
@@ -459,17 +460,20 @@ def test_a_question_that_was_begun_and_failed_has_no_back_off(engine: Engine) ->
     assert engine.failures == 2
 
 
-def test_questions_that_were_begun_hold_up_no_other(engine: Engine) -> None:
-    """Each has a worker of its own, up to the limit. Those that are too many wait for a worker."""
-    subjects = [f"s{number}" for number in range(MAX_WORKERS + 2)]
-    engine.takes = dict.fromkeys(subjects[:MAX_WORKERS], 1.0)
+def test_questions_that_were_begun_and_hang_hold_up_no_other(engine: Engine) -> None:
+    """While some are slow, others get workers. An engine that answers is not asked by too many at once."""
+    hanging = [f"hangs-{number}" for number in range(3 * MAX_PROMPT_WORKERS)]
+    prompt = [f"prompt-{number}" for number in range(100)]
+    engine.takes = dict.fromkeys(hanging, 3.0)
 
-    def work() -> tuple[int, int]:
-        for each in subjects:
+    def work() -> int:
+        for each in (*hanging, *prompt):
             engine.questions.begin(each, engine.inquiry(each))
-        engine.scheduler.wait(0.5)
-        early = len(engine.questions.results())
-        engine.scheduler.wait(1.0)
-        return early, len(engine.questions.results())
+        told = 0
+        for _ in range(5):
+            engine.scheduler.wait(0.11)
+            told += len(engine.questions.results())
+        return told
 
-    assert engine.run(work) == (0, MAX_WORKERS + 2)
+    assert engine.run(work) == len(prompt)
+    assert engine.most_in_flight == 4 * MAX_PROMPT_WORKERS
