@@ -56,8 +56,8 @@ class Source(Protocol):
     def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
         """Return the containers; an empty snapshot means that none runs. Raises EngineUnavailable.
 
-        A ``hurried`` read takes what was last observed, brought up to date for what hints named. A ``full`` one
-        observes everything anew.
+        A ``hurried`` read asks nothing: it returns what was last observed, brought up to date for what hints named. A
+        ``full`` one asks for all containers.
         """
 
     def presence(self, containers: Collection[str], deadline: Deadline) -> Mapping[str, Presence]:
@@ -98,8 +98,10 @@ class PassSettings:
 def reconcile(
     settings: PassSettings, source: Source, registry: Registry, memory: Memory, *, hurried: bool = False
 ) -> PassReport:
-    """Make one pass, and return what it saw and did. ``memory`` is what the last pass left. A ``hurried`` pass takes
-    from the source what was last observed, brought up to date for what hints named.
+    """Make one pass, and return what it saw and did. ``memory`` is what the last pass left.
+
+    A ``hurried`` pass is one that a hint made sooner. It takes what was last observed of engine and registry, brought
+    up to date for what hints named and for what this agent wrote. All writes are guarded by what was observed.
 
     It never raises for what engine or registry do: the report's result says it. If the engine or the registry cannot be
     read, no entry and no owner record is written; only a liveness query may be removed, or written by --take-over. If
@@ -164,7 +166,8 @@ class _Pass:
         self, settings: PassSettings, source: Source, registry: Registry, memory: Memory, *, hurried: bool
     ) -> None:
         self.settings, self.source, self.registry, self.memory = settings, source, registry, memory
-        self.hurried = hurried
+        # An answer to a liveness query shows in the registry alone.
+        self.hurried = hurried and memory.take_over is None
         self.deadline = Deadline.after(settings.seconds, settings.clock)
         self.seconds: dict[Stage, float] = {}
         self.owner = settings.rules.owner or memory.owner

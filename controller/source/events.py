@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from enum import Enum
+from math import inf
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -33,6 +34,9 @@ SHORT_STREAM = 5.0
 
 #: After so many attempts in a row that gave no stream, or a short one, the history is asked for.
 ATTEMPTS = 3
+
+#: The most seconds between two attempts. The engine is near, and asked by nobody else on this account.
+LONGEST_WAIT = 8.0
 
 #: The most seconds between two requests for the history.
 HISTORY_INTERVAL = 0.25
@@ -154,6 +158,8 @@ class Events:
         self._history_interval = min(interval, HISTORY_INTERVAL)
         self._observer = observer
         self._subscriptions: list[Subscription] = []
+        #: When the present stream was opened, in seconds of the monotonic clock; infinity while it is not open.
+        self._opened_at = inf
         self._opened_before = False
         self._told_change = False
         #: Where hints come from at present.
@@ -176,15 +182,16 @@ class Events:
     def _run(self) -> None:
         failures = 0
         while True:
-            began = self._clock.monotonic()
+            self._opened_at = inf
             problem = self._follow()
             if not problem:
                 continue
-            failures = failures + 1 if self._clock.monotonic() - began < SHORT_STREAM else 1
+            lasted = self._clock.monotonic() - self._opened_at >= SHORT_STREAM
+            failures = 1 if lasted else failures + 1
             if failures >= ATTEMPTS:
                 problem = self._poll_history() or problem
             self._change(Origin.NOWHERE, problem)
-            self._clock.sleep(backoff(failures, 0.0, self._jitter()))
+            self._clock.sleep(backoff(failures, 0.0, self._jitter(), LONGEST_WAIT))
 
     # The stream.
 
@@ -219,6 +226,7 @@ class Events:
                 each.note_gap()
         if self._opened_before:
             self._observer.reopened()
+        self._opened_at = self._clock.monotonic()
         self._opened_before, self._seamless = True, False
         self._change(Origin.STREAM, "")
 

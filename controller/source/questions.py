@@ -30,6 +30,10 @@ MORE_WORKERS = (4, 16, 32)
 #: question.
 MAX_WORKERS = 256
 
+#: How many workers ask questions that were begun and are not slow. An inspect blocks while its container ends, so one
+#: worker would hold up the others.
+MAX_PROMPT_WORKERS = 16
+
 #: Maximum number of connections that are kept while no worker uses them.
 MAX_IDLE = 16
 
@@ -115,6 +119,8 @@ class _Worker(Generic[C, A]):
 
     #: The question that it asks first; None: it begins with the first question that waits.
     first: _Question[C, A] | None
+    #: When it began with the question that it asks, in seconds of the monotonic clock.
+    busy_since: float
     ended: bool = False
 
 
@@ -204,22 +210,23 @@ class Questions(Generic[C, A]):
         return {subject: replies.get(subject) or self._silence(subject, each) for subject, each in inquiries.items()}
 
     def begin(self, subject: str, inquiry: Inquiry[C, A]) -> None:
-        """Have a question asked at once, by a worker of its own, and return without waiting. ``results`` returns its
-        answer. No question about this subject may be open.
+        """Have a question asked in the background, and return without waiting. ``results`` returns its answer. No
+        question about this subject may be open.
+
+        The question is asked at once, unless MAX_PROMPT_WORKERS ask others and none of those is slow.
 
         Use this or ``ask`` of one object, not both.
         """
         question = _Question(subject, inquiry, self._clock.monotonic(), backs_off=False)
         self._open[subject] = question
-        if self._count_workers() < MAX_WORKERS:
-            self._start_worker(question)
-        else:
-            self._waiting.append(question)
+        self._waiting.append(question)
+        self._start_prompt_workers()
 
     def results(self) -> Mapping[str, Answer[A] | Silence]:
         """Return the answers to the questions that were begun and have ended since the last call, without waiting. A
         question that ended without an answer is a silence, whose subject has no back-off."""
         self._note_ends()
+        self._start_prompt_workers()
         untold, self._untold = self._untold, {}
         return {subject: question.answer or self._failed(question) for subject, question in untold.items()}
 
@@ -268,13 +275,20 @@ class Questions(Generic[C, A]):
         for _ in range(min(number, len(self._waiting), MAX_WORKERS - self._count_workers())):
             self._start_worker(None)
 
+    def _start_prompt_workers(self) -> None:
+        """Start workers for the questions that wait, so that at most MAX_PROMPT_WORKERS ask one that is not slow."""
+        if self._waiting:
+            now = self._clock.monotonic()
+            prompt = sum(not each.ended and now - each.busy_since < SLOW for each in self._workers)
+            self._start_workers(MAX_PROMPT_WORKERS - prompt)
+
     def _count_workers(self) -> int:
         self._workers = [each for each in self._workers if not each.ended]
         return len(self._workers)
 
     def _start_worker(self, first: _Question[C, A] | None) -> None:
         """Start a worker. It begins with the question ``first``; if that is None, with the first one that waits."""
-        worker = _Worker[C, A](first)
+        worker = _Worker[C, A](first, self._clock.monotonic())
         self._workers.append(worker)
         self._background.start(lambda: self._work(worker), name="questions to the engine")
 
@@ -283,7 +297,7 @@ class Questions(Generic[C, A]):
         client = _taken(self._idle)
         question = worker.first or _taken(self._waiting)
         while question:
-            question.begun_at = self._clock.monotonic()
+            question.begun_at = worker.busy_since = self._clock.monotonic()
             try:
                 client = client or self._dial()
                 question.answer = Answer(question.inquiry.ask(client))

@@ -131,7 +131,8 @@ def test_a_silent_stream_is_opened_again_at_the_last_event(engine: Engine) -> No
     engine.run(1)
     engine.hints.take_gap()
     engine.run(SILENCE + 1)
-    assert engine.opened[1] == (SILENCE, pytest.approx(7))
+    assert engine.opened[1][0] == SILENCE
+    assert engine.opened[1][1] == pytest.approx(7)
     assert not engine.hints.take_gap()
     assert engine.reopened_at == [SILENCE]
     assert [origin for _, origin, _ in engine.said] == [Origin.STREAM]
@@ -166,7 +167,7 @@ def test_an_engine_that_is_not_there_is_tried_less_and_less_often(engine: Engine
     engine.run(100)
     assert engine.said == [(0, Origin.NOWHERE, "refused")]
     tries = engine.asked.count("dial")
-    assert tries < 15
+    assert tries < 30
     engine.errors.clear()
     engine.run(200)
     assert engine.said[-1][1] is Origin.STREAM
@@ -180,7 +181,7 @@ def test_where_streams_are_blocked_the_history_is_polled(engine: Engine, blocked
     else:
         engine.ends_after(0.1)
     engine.run(20)
-    assert engine.said[-1] == (pytest.approx(engine.polled[0][0]), Origin.HISTORY, "the event stream is blocked")
+    assert engine.said[-1] == (engine.polled[0][0], Origin.HISTORY, "the event stream is blocked")
     assert not engine.hints.flows
     engine.happened = [started("a", 20)]
     engine.run(20 + HISTORY_INTERVAL)
@@ -202,7 +203,7 @@ def test_where_the_history_is_refused_as_well_nothing_is_polled(engine: Engine) 
     engine.errors |= {"events": ErrorAnswer(403, "Forbidden"), "event history": ErrorAnswer(403, "Forbidden")}
     engine.run(120)
     assert [origin for _, origin, _ in engine.said] == [Origin.NOWHERE]
-    assert len(engine.polled) < 10
+    assert len(engine.polled) < 20
     assert engine.asked.count("events") > ATTEMPTS
 
 

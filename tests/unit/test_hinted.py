@@ -172,7 +172,7 @@ def test_a_container_that_starts_is_read_by_its_inspect_alone() -> None:
     assert hinted.notice() == Notice(changed_at=1)
     assert hinted.woken == 1
     snapshot = hinted.read(hurried=True)
-    assert ([each.name for each in snapshot.containers], snapshot.confirmed) == (["web", "new"], {"new"})
+    assert ([each.name for each in snapshot.containers], {*snapshot.confirmed}) == (["web", "new"], {"new"})
     assert hinted.notice() == Notice()
     hinted.time.advance(LIST_INTERVAL)
     assert hinted.read() is snapshot
@@ -271,11 +271,11 @@ def ending(*documents: Json) -> Hinted:
 def test_an_end_counts_at_once_and_whatever_the_list_shows() -> None:
     """It waits 1.5 ms for an inspect that says that the container runs."""
     hinted = ending(up("db"))
-    assert hinted.notice() == Notice(None, pytest.approx(DOUBT))
+    assert hinted.notice() == Notice(None, DOUBT)
     hinted.time.advance(DOUBT)
     assert hinted.notice().changed_at == pytest.approx(DOUBT)
     snapshot = hinted.read(hurried=True)
-    assert ([each.name for each in snapshot.containers], snapshot.confirmed) == (["db"], {"web"})
+    assert ([each.name for each in snapshot.containers], {*snapshot.confirmed}) == (["db"], {"web"})
     assert hinted.states(hurried=False, full=True) == {"db": "running"}
     hinted.background.go()
     assert hinted.states(hurried=False) == {"db": "running"}
@@ -412,7 +412,7 @@ def test_a_container_in_a_crash_loop_acts_once_a_second() -> None:
     hinted.hints.give("web", HintKind.START, 33.0)
     hinted.time.advance(0.25)
     hinted.notice()
-    assert hinted.notice() == Notice(None, pytest.approx(CRASH_LOOP_INTERVAL))
+    assert hinted.notice() == Notice(None, CRASH_LOOP_INTERVAL)
     hinted.set(up("other"))
     hinted.hints.give("other", HintKind.START)
     hinted.notice()
