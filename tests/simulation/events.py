@@ -449,8 +449,7 @@ class Happenings:
             backup, custom = self._backup
             self._fleet.cluster.restore(backup)
             self._oracle.store_was_replaced(custom)
-        for each in self._fleet.hosts:
-            self._oracle.excuse(each, 35)
+        self._oracle.excuse_until_sweep()
         restored = self._backup is not None
         self._backup = self._fleet.cluster.backup(), self._oracle.custom()
         return "from a backup" if restored else "backed up"

@@ -74,7 +74,7 @@ class Flags:
     def times(self) -> AgentTimes:
         """The flags that the promises about time depend on."""
         interval = min(self.interval, self.refresh) if self.ttl else self.interval
-        return AgentTimes(interval, 10.0, float(self.ttl))
+        return AgentTimes(interval, 10.0, float(self.ttl), float(self.resync))
 
     def settings(self, address: str, uri: str) -> Settings:
         """Return the settings of the program with these flags."""
@@ -191,6 +191,11 @@ class Fleet:
         self.put_neighbours()
         scheme = "etcd" if api == 2 else "etcd3"
         self.uri = f"{scheme}://{','.join(f'{name}:2379' for name in MEMBERS)}{PREFIX}"
+
+    @property
+    def is_large(self) -> bool:
+        """Whether agents read only the keys that matter to them, so that they find orphans by sweeps."""
+        return self.api == "v3" and self.neighbours > 0
 
     def put_neighbours(self) -> None:
         """Write the owner records and the agent notes of the hosts that are not simulated."""

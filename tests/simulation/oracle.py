@@ -27,7 +27,7 @@ EXCEPTIONS = {
     "By v2, a late create under a custom id.": "custom keys that a v2 store got by a late create are not judged",
     "A create under a custom id that etcd carries out after its data were replaced.": "as the first",
     "By v2, a delete that etcd carries out after its data were replaced.": "late deletes across it are not judged",
-    "By v3, an etcd that was restored from a backup": "a host is judged again thirty passes after a restore",
+    "By v3, an etcd that was restored from a backup": "hosts are judged again after their next sweeps",
     "By v2, a member of etcd that is cut off from its quorum.": "a host is judged again when the member is back",
     "A host that gets another name while it has keys under custom ids.": "those keys are not judged from then on",
     "A container that is renamed while its inspect hangs": "its keys are not judged until its inspect answers",
@@ -40,6 +40,9 @@ ROUNDING = 1.0
 #: numbers back, as docs/reliability.md and README say.
 SPARED, GUARD_PASSES, GUARD_SECONDS = 3, 3, 2.0
 
+
+#: The names that a host has had, at most.
+MOST_NAMES = 2
 
 #: Seconds after which an agent has heard of an event, if its stream is undisturbed.
 HEARD = 0.1
@@ -125,8 +128,8 @@ class Ledger:
     #: When anything last changed that a pass of this host may react to.
     changed_at: float = 0.0
     begun_at: float = 0.0
-    #: Until which pass the host is not judged, as an exception of the page applies.
-    excused_until_pass: int = 0
+    #: Until when the host is not judged, as an exception of the page applies.
+    excused_until: float = 0.0
     #: When the agent died, and its keys that must go then.
     died_at: float | None = None
     mortal: frozenset[str] = frozenset()
@@ -473,15 +476,29 @@ class Oracle:
                 ledger.hindered_at, ledger.well_since = now, inf
             wrong = {key: what for key, what in self._wrong(host, keys) if not self._is_unreadable(host, key)}
             ledger.wrong_since = {key: ledger.wrong_since.get(key, now) for key in wrong}
-            if not host.alive or host.passes < ledger.excused_until_pass:
+            if not host.alive or now < ledger.excused_until:
                 continue
             bounds = self._bounds(host)
             settled_at = ledger.hindered_at + bounds.recovery
             for key, since in ledger.wrong_since.items():
-                if now - max(since, ledger.hindered_at) > bounds.recovery:
+                more = self._until_sweep(host) if self._may_be_unseen(host, key) else 0.0
+                if now - max(since, ledger.hindered_at) > bounds.recovery + more:
                     raise Violation(f"{host.name}: {wrong[key]}, {now - since:.0f} s and long after the last fault")
-                if since > settled_at and now - since > bounds.steady:
+                if since > settled_at and now - since > bounds.steady + more:
                     raise Violation(f"{host.name}: {wrong[key]}, {now - since:.0f} s with nothing broken")
+
+    def _may_be_unseen(self, host: Host, key: str) -> bool:
+        """Whether a key may be an orphan that the agent never saw: somebody else wrote it, or an earlier agent."""
+        _, toucher = self.touched.get(key, (-inf, None))
+        seen = toucher is not None and (toucher.owner, toucher.agent) == (host.engine.name, host.agents)
+        return key not in self.wanted(host) and not seen
+
+    def _until_sweep(self, host: Host) -> float:
+        """Return the seconds until the next sweep of a host, at most."""
+        if not self._fleet.is_large:
+            return 0.0
+        hosts = self._fleet.neighbours + MOST_NAMES * len(self._fleet.hosts)
+        return self._bounds(host).sweep * hosts / 20
 
     def _judge_death(self, host: Host, keys: Mapping[str, str]) -> None:
         """The keys of a host whose agent died go within their lifetime. Judged are those of an agent that had all in
@@ -580,7 +597,7 @@ class Oracle:
         settled_at = max(ledger.well_since, host.socket.undisturbed_since + self._bounds(host).steady)
         if not host.flags.hints or settled_at >= moment or self._is_hindered(host):
             return
-        if host.passes < ledger.excused_until_pass:
+        if self._scheduler.now < ledger.excused_until:
             return
         for key, what in self._wrong(host, self._keys()):
             changed_at = ledger.wanted_since[key].moment if key in ledger.wanted_since else ledger.unwanted_at.get(key)
@@ -629,9 +646,11 @@ class Oracle:
         self._note_wanted(host)
         ledger.unwanted_since.clear()
 
-    def excuse(self, host: Host, passes: int) -> None:
-        """Do not judge a host for this many passes: an exception of the page applies."""
-        self.ledgers[host.name].excused_until_pass = host.passes + passes
+    def excuse_until_sweep(self) -> None:
+        """Do not judge the hosts until their next sweeps are over: an exception of the page applies."""
+        for host in self._fleet.hosts:
+            period = max(self._until_sweep(host), self._bounds(host).sweep)
+            self.ledgers[host.name].excused_until = self._scheduler.now + period + self._bounds(host).steady
 
 
 def _owner_in(key: str) -> str | None:
