@@ -23,7 +23,7 @@ class AgentTimes:
     interval: float
     pass_timeout: float
     ttl: float
-    resync: float
+    resync: float = 60.0
 
 
 @cache

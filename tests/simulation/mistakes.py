@@ -50,6 +50,8 @@ class Mistake:
     then: str
     #: The versions of etcd's API with which the mistake shows.
     apis: tuple[int, ...] = (3, 2)
+    #: The scripted test that shows the mistake, if a run is unlikely to; empty: runs show it.
+    test: str = ""
 
     def put_back(self, tree: Path) -> None:
         """Put the mistake into a copy of the tree. Raises ValueError if the file does not have the text to replace
@@ -358,11 +360,20 @@ def simulate(tree: Path, seed: int, api: int) -> Finding:
     return Finding(violation, float(last_line.split()[0]) if last_line else 0.0, cpu)
 
 
+def fails(tree: Path, test: str) -> bool:
+    """Return whether a test fails in a copy of the tree."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", test]
+    return subprocess.run(command, cwd=tree, capture_output=True, check=False).returncode == 1
+
+
 def search(mistake: Mistake, copies: Copies, seconds: float, first_seed: int) -> tuple[str, bool]:
-    """Put a mistake back into a copy of the program, and run seeds until one fails because of it. Return a line that
-    says which seed that was, and whether there was one."""
+    """Put a mistake back into a copy of the program, and run seeds until one fails because of it, or run its test.
+    Return a line that says which seed or test failed, and whether there was one."""
     tree = copies.make(mistake.name)
     mistake.put_back(tree)
+    if mistake.test:
+        found = fails(tree, mistake.test) and not fails(copies.folder / "unchanged", mistake.test)
+        return f"{'found     ' if found else 'NOT FOUND '} {mistake.name}: by {mistake.test}", found
     began, cpu, runs = time.monotonic(), 0.0, 0
     for seed, api in _attempts(mistake.apis, first_seed):
         if time.monotonic() - began > seconds:
