@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -27,6 +28,11 @@ MAX_ANSWER = 10_000
 _ALIVE = re.compile(r"(\S+: )?ok(\n\S+: ok)*")
 
 _CONNECTIONS = {"http": HTTPConnection, "https": HTTPSConnection}
+
+
+def ask(url: str = "") -> Answer:
+    """Return what is answered at this URL, or if it is empty, what the agent at WHARFINGER_LISTEN answers."""
+    return fetch_health(url) if url else ask_agent(os.environ.get("WHARFINGER_LISTEN"))
 
 
 def ask_agent(listen: str | None) -> Answer:
