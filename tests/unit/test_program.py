@@ -24,7 +24,6 @@ HEAVY = {
     "logging",
     "model.report",
     "requests",
-    "structlog",
     "urllib.request",
     "urllib3",
 }
