@@ -26,8 +26,8 @@ from controller.observe.health import AllRegistries, Health
 from controller.observe.metrics_feed import MetricsFeed
 from controller.observe.pass_log import PassLog
 from controller.observe.systemd import SystemdNotifier
+from controller.reconcile.deciding import Deciding
 from controller.reconcile.loop import Loop, Observer, Pace
-from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.factory import Transports, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
@@ -38,7 +38,6 @@ from controller.source.engine_connection import EngineSettings, connect
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
-from model.desired import desired
 from model.memory import Memory
 from model.report import PassReport
 from model.rules import Deregister
@@ -132,7 +131,7 @@ def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> Pas
         local_address=LocalAddress(uri.endpoints, effects.names, effects.network),
         seconds=settings.pass_timeout,
         clock=effects.clock,
-        desired=Memo(desired),
+        deciding=Deciding.remembering(),
     )
 
 
