@@ -44,9 +44,10 @@ def main(arguments: Sequence[str] | None = None, effects: Effects | None = None)
 
 def _answer(good: bool, text: str) -> ExitCode:
     """Print an answer, to standard error if it is a bad one, and return the exit code that belongs to it."""
+    code = ExitCode.IN_SYNC if good else ExitCode.FAILED
     stream: TextIO | None = sys.stdout if good else sys.stderr
     if stream is None:  # It was closed when the program started.
-        return ExitCode.IN_SYNC if good else ExitCode.FAILED
+        return code
     try:
         stream.write(f"{text}\n")
         stream.flush()
@@ -54,4 +55,4 @@ def _answer(good: bool, text: str) -> ExitCode:
         # Nobody reads it. Python tries to write it once more when the program ends, and that must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return ExitCode.FAILED
-    return ExitCode.IN_SYNC if good else ExitCode.FAILED
+    return code
