@@ -15,6 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from model.container import Container
+from model.described import DescribedEnum
 from model.frozen import frozen_dict
 
 
@@ -27,6 +28,14 @@ class HintKind(Enum):
     KILL = "kill"
     #: Anything else by which its entries may change.
     OTHER = ""
+
+
+class HintOutcome(DescribedEnum):
+    """What came of the engine's events."""
+
+    HURRIED_PASS = "hurried-pass", "A container changed, and a pass was made at once."
+    NO_CHANGE = "no-change", "The container turned out to be unchanged."
+    REOPENED = "reopened", "The event stream ended, or was silent for a minute, and was opened again."
 
 
 #: The events of a container that are hints. ``health_status`` stands for ``health_status: healthy`` and its like.

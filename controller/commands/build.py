@@ -9,11 +9,10 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 
 from attrs import Factory, evolve, field, frozen
 
-from controller import logs
+from controller import __version__, logs
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.effects.background import Background, Threads, Waker
@@ -22,8 +21,9 @@ from controller.effects.log_writer import LogWriter
 from controller.effects.names import Names
 from controller.effects.network import Network
 from controller.errors import masked
+from controller.observe.first_pass import FirstPass
 from controller.observe.health import AllRegistries, Health
-from controller.observe.metrics import HintOutcome, Metrics
+from controller.observe.metrics_feed import MetricsFeed
 from controller.observe.pass_log import PassLog, log_hints
 from controller.observe.systemd import SystemdNotifier
 from controller.reconcile.deciding import Deciding
@@ -40,6 +40,7 @@ from controller.source.events import Events, Origin
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
+from model.hint import HintOutcome
 from model.rules import Deregister
 
 log = logs.logger("wharfinger")
@@ -153,12 +154,14 @@ class Agent:
 
     #: A loop for each registry, by the registry's label.
     loops: Mapping[str, Loop]
-    #: The metrics of all loops.
-    metrics: Metrics
+    #: What is observed for the metrics of all loops.
+    metrics: MetricsFeed
     #: Whether all loops are alive, and whether their last passes succeeded.
     health: AllRegistries
     #: Tells systemd about the passes.
     notifier: SystemdNotifier
+    #: Ends a wait for the first pass of each loop.
+    first_passes: Sequence[FirstPass]
     #: Follows the engine's events; None with --no-hints.
     events: Events | None = None
 
@@ -173,9 +176,10 @@ def build_agent(
     """
     labels = [each.label for each in settings.registries]
     note = agent_note(settings, effects)
-    metrics = Metrics(*labels)
+    metrics = MetricsFeed(*labels, wanted=settings.listen is not None)
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
+    first_passes = {label: FirstPass(effects.background.waker()) for label in labels}
     loops = {}
     events = _events(settings, effects, metrics) if settings.hints else None
     check = one_place_check(settings)
@@ -186,7 +190,7 @@ def build_agent(
             PassLog(),
             notifier.of(each.label),
         )
-        observers += tuple(more_observers(each.label))
+        observers += (*more_observers(each.label), first_passes[each.label])
         waker = effects.background.waker()
         hinting = _hinting(events, waker, metrics) if events else NO_HINTING
         engine = engine_for(settings, effects, metrics.engine_failed, hinting=hinting)
@@ -202,10 +206,10 @@ def build_agent(
         registry = _open_registry(each, settings, effects, metrics, check)
         of_pass = evolve(pass_settings(settings, each.uri, effects), note=note)
         loops[each.label] = Loop(_pass_over(registry, engine, of_pass), pace, observers)
-    return Agent(loops, metrics, AllRegistries(health), notifier, events)
+    return Agent(loops, metrics, AllRegistries(health), notifier, [*first_passes.values()], events)
 
 
-def _events(settings: Settings, effects: Effects, metrics: Metrics) -> Events:
+def _events(settings: Settings, effects: Effects, metrics: MetricsFeed) -> Events:
     """Return what follows the engine's events for all registries."""
     return Events(
         partial(effects.connect_engine, engine_settings_for(settings, effects)),
@@ -221,7 +225,7 @@ def _events(settings: Settings, effects: Effects, metrics: Metrics) -> Events:
 class _ShownEvents:
     """Shows in the metrics and in the log what happens to the event stream."""
 
-    metrics: Metrics
+    metrics: MetricsFeed
 
     def changed(self, origin: Origin, why: str) -> None:
         """See EventsObserver."""
@@ -233,7 +237,7 @@ class _ShownEvents:
         self.metrics.hinted(HintOutcome.REOPENED)
 
 
-def _hinting(events: Events, waker: Waker, metrics: Metrics) -> Hinting:
+def _hinting(events: Events, waker: Waker, metrics: MetricsFeed) -> Hinting:
     """Return how the engine of one registry learns of changes. Each event wakes the loop of the registry."""
     return Hinting(events.subscribe(waker.set), waker.set, partial(metrics.hinted, HintOutcome.NO_CHANGE))
 
@@ -241,7 +245,7 @@ def _hinting(events: Events, waker: Waker, metrics: Metrics) -> Hinting:
 def agent_note(settings: Settings, effects: Effects) -> AgentNote:
     """Return what an agent with these settings notes about itself in every registry."""
     return AgentNote(
-        version=version("wharfinger"),
+        version=__version__,
         interval=settings.interval,
         pass_timeout=settings.pass_timeout,
         max_backoff=SEQUENCE[-1],
@@ -251,7 +255,7 @@ def agent_note(settings: Settings, effects: Effects) -> AgentNote:
 
 
 def _open_registry(
-    each: RegistrySettings, settings: Settings, effects: Effects, metrics: Metrics, check: OnePlaceCheck
+    each: RegistrySettings, settings: Settings, effects: Effects, metrics: MetricsFeed, check: OnePlaceCheck
 ) -> Registry:
     """Return a registry, whose failed requests are counted and which is checked to be a place of its own."""
     registry = open_registry(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from enum import Enum
-from importlib.metadata import version
 from typing import Any
 
 from prometheus_client import (
@@ -23,9 +22,10 @@ from prometheus_client import (
     make_wsgi_app,
 )
 
+from controller import __version__
 from controller.source.events import Origin
-from model.described import DescribedEnum
 from model.desired import ExclusionReason
+from model.hint import HintOutcome
 from model.plan import DRIFT, Action
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result, Stage
@@ -35,14 +35,6 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 #: The results that are counted. ``waiting`` is missing because such a change was not tried, and ``pending`` because
 #: only a dry run has it.
 _RESULTS = (Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.REJECTED, Result.SKIPPED)
-
-
-class HintOutcome(DescribedEnum):
-    """What came of the engine's events."""
-
-    HURRIED_PASS = "hurried-pass", "A container changed, and a pass was made at once."
-    NO_CHANGE = "no-change", "The container turned out to be unchanged."
-    REOPENED = "reopened", "The event stream ended, or was silent for a minute, and was opened again."
 
 
 class Metrics:
@@ -108,7 +100,7 @@ class Metrics:
     def _build_info(self) -> None:
         """Add the metrics about the program as a whole."""
         build = self._gauge("build_info", "Version of this program and of Python.", "version", "python")
-        build.labels(version("wharfinger"), platform.python_version()).set(1)
+        build.labels(__version__, platform.python_version()).set(1)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 

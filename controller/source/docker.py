@@ -199,13 +199,14 @@ class Engine:
     def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
         """Return this host's containers, the same object as before if nothing changed. Raises EngineUnavailable.
 
-        A hurried read takes the last list, brought up to date for what hints named since. While all events arrive as
-        they happen, the other reads do so, too, unless the list is due. A ``full`` read always asks for the list. With
-        filters, a hurried read asks for it, too, because nothing else tells what they select.
+        A hurried read takes the last list, brought up to date for what ``notice`` has taken in since. While all events
+        arrive as they happen, the other reads do so, too, unless the list is due. A ``full`` read always asks for the
+        list. With filters, a hurried read asks for it, too, because nothing else tells what they select.
 
         A container that cannot be read while others can is among the ``unknown`` ones.
         """
-        self._take_in(crash_loops_too=not hurried)
+        if not hurried:
+            self._take_in(crash_loops_too=True)
         if full or self._snapshot is None or (bool(self._filters) if hurried else self._list_is_due()):
             self._list(deadline)
         elif self._changed_at is None and not self._open_networks:
@@ -250,7 +251,7 @@ class Engine:
             return
         for each in self._found.values():
             if isinstance(each, Container) and each.joined == container.id:
-                self._hinted.ask(each.id)
+                self._hinted.ask_later(each.id)
 
     def _list_is_due(self) -> bool:
         """Return whether an ordinary read has to ask for the list: events may have been missed, a container could not

@@ -47,6 +47,9 @@ HISTORY_TIME = 300.0
 #: Seconds before the last event from which on the history is asked for, because events may be recorded out of order.
 OVERLAP = 1.0
 
+#: How many events the engine remembers.
+HISTORY = 256
+
 #: The most hints that wait for a subscriber. If there are more, the oldest are dropped.
 MOST_WAITING = 4096
 
@@ -164,6 +167,8 @@ class Events:
         self._told_change = False
         #: Where hints come from at present.
         self.origin = Origin.NOWHERE
+        #: The last hints that were handed on, the oldest first. The values mean nothing.
+        self._recent: dict[Hint, None] = {}
         #: When the last event happened, in seconds of the engine's clock; None before the first one.
         self._last: float | None = None
         #: Whether no event can be missed if the next stream begins with the last event.
@@ -231,12 +236,20 @@ class Events:
         self._change(Origin.STREAM, "")
 
     def _hand_on(self, *hints: Hint | None) -> None:
-        """Hand hints to all subscribers."""
-        found = [each for each in hints if each]
+        """Hand hints to all subscribers, except those that were handed on before: a stream that goes on where another
+        one was, and a history, begin with some of them."""
+        found = [each for each in hints if each and each not in self._recent]
         if found:
+            self._remember(found)
             self._last = max(self._last or 0.0, *(each.seconds for each in found))
             for each in self._subscriptions:
                 each.put(found)
+
+    def _remember(self, hints: Iterable[Hint]) -> None:
+        """Remember these hints, and forget the oldest ones if the engine does not remember them either."""
+        self._recent |= dict.fromkeys(hints)
+        while len(self._recent) > HISTORY:
+            del self._recent[next(iter(self._recent))]
 
     # The history.
 
@@ -252,13 +265,10 @@ class Events:
 
     def _poll(self, client: EngineClient) -> None:
         again_at = self._clock.monotonic() + HISTORY_TIME
-        seen: set[Hint] = set()
         while self._clock.monotonic() < again_at:
             events = client.event_history(self._since() - OVERLAP, self._clock.wall(), _FILTERS)
-            hints = [hint for hint in map(hint_in, events) if hint]
             self._change(Origin.HISTORY, "the event stream is blocked")
-            self._hand_on(*(hint for hint in hints if hint not in seen))
-            seen = set(hints)
+            self._hand_on(*map(hint_in, events))
             self._clock.sleep(self._history_interval)
 
     def _change(self, origin: Origin, why: str) -> None:

@@ -24,7 +24,10 @@ from model.hint_pace import CRASH_LOOP_INTERVAL, Run
 from model.snapshot import UnknownContainer
 
 #: Seconds for which the end of a container waits for an inspect that says that it runs.
-DOUBT = 0.0015
+DOUBT = 0.001
+
+#: Seconds by which a wait may end too early.
+EARLY = 0.0002
 
 #: Seconds after its last hint for which the runs of a container that is not listed are remembered.
 MEMORY = 60.0
@@ -95,6 +98,9 @@ class HintedContainers:
         self._lives: dict[str, _Life] = {}
         #: The ids of the containers of which something was told that ``take_in`` has not returned yet.
         self._new: set[str] = set()
+        #: The ids of the containers to inspect again. That is left to the next call of ``take_in``, because the pass
+        #: that uses the answer at hand need not wait for the start of the inspect.
+        self._again: set[str] = set()
         #: When ``take_in`` may return more although nothing more is told; None if that cannot be.
         self.look_at: float | None = None
         #: Whether an inspect failed since ``take_gap`` was called.
@@ -115,17 +121,25 @@ class HintedContainers:
         """Return the states of the containers of which something new was told, by id. ``known`` has what was known
         before. The changes of a container in a crash loop wait, unless ``crash_loops_too``."""
         now = self._clock.monotonic()
+        for container_id in self._taken_again():
+            self._ask(container_id)
         for hint in self._subscription.take():
             self._note_hint(hint, now)
         for container_id, reply in self._questions.results().items():
             self._note_reply(container_id, reply, now)
         due = {each: self._due(each, crash_loops_too=crash_loops_too) for each in self._new}
-        ready = [each for each, moment in due.items() if moment <= now]
-        self.look_at = min((moment for moment in due.values() if moment > now), default=None)
+        ready = [each for each, moment in due.items() if moment <= now + EARLY]
         self._new.difference_update(ready)
+        later = [due[each] for each in self._new] + [now] * bool(self._again)
+        self.look_at = min(later, default=None)
         for each in ready:
             self._life(each).changed_at = now
         return {each: self._told[each].state(known.get(each)) for each in ready}
+
+    def _taken_again(self) -> set[str]:
+        """Return the containers to inspect again, and forget that they are to be."""
+        again, self._again = self._again, set()
+        return again
 
     def _due(self, container_id: str, *, crash_loops_too: bool) -> float:
         """Return when what was told of a container may act, in seconds of the monotonic clock."""
@@ -145,9 +159,13 @@ class HintedContainers:
         elif hint.kind is HintKind.DIE and is_newer and self._ends_at_once:
             told.died, told.died_at = hint, now
             self._new.add(hint.container)
-        self.ask(hint.container)
+        self._ask(hint.container)
 
-    def ask(self, container_id: str) -> None:
+    def ask_later(self, container_id: str) -> None:
+        """Have a container inspected when ``take_in`` is called next."""
+        self._again.add(container_id)
+
+    def _ask(self, container_id: str) -> None:
         """Have a container inspected at once, in the background. If it is being inspected, it is inspected again."""
         told = self._told.setdefault(container_id, _Told())
         if told.is_open:
@@ -166,7 +184,7 @@ class HintedContainers:
             self._failed = True
         if told.again:
             told.again = False
-            self.ask(container_id)
+            self.ask_later(container_id)
 
     def _life(self, container_id: str) -> _Life:
         return self._lives.setdefault(container_id, _Life())

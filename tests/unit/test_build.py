@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from controller.commands.build import Effects, build_agent, engine_for, pass_settings
 from controller.config.settings import parse_settings
@@ -19,6 +18,7 @@ from controller.source.engine_client import EngineClient
 from controller.source.engine_connection import EngineSettings
 from model.snapshot import Snapshot
 from tests.support.builders import container, rules
+from tests.support.captured_logs import capture_logs
 from tests.support.fakes import FakeDocker, Inline, inspected
 from tests.unit.test_settings import DEFAULT_OPTIONS
 

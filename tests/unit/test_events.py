@@ -138,6 +138,15 @@ def test_a_silent_stream_is_opened_again_at_the_last_event(engine: Engine) -> No
     assert [origin for _, origin, _ in engine.said] == [Origin.STREAM]
 
 
+def test_an_event_with_which_the_next_stream_begins_is_handed_on_once(engine: Engine) -> None:
+    """The engine tells it twice, because the stream goes on at its time."""
+    engine.happened = [started("a", 7)]
+    engine.run(1)
+    engine.happened = [started("a", 7), started("b", 8)]
+    engine.run(SILENCE + 1)
+    assert engine.taken() == ["a", "b"]
+
+
 def test_a_stream_in_which_nothing_ever_happened_is_opened_again_after_a_gap(engine: Engine) -> None:
     """Nothing tells the time of the engine's clock, so events may have been missed."""
     engine.run(1)

@@ -14,11 +14,12 @@ from prometheus_client import parser as prometheus
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 
-from controller.observe.metrics import HintOutcome, Metrics
+from controller.observe.metrics import Metrics
 from controller.source.events import Origin
 from model.container import ContainerRef
 from model.described import DescribedEnum
 from model.desired import ExclusionReason
+from model.hint import HintOutcome
 from model.plan import DRIFT, Action, Reason
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result, Stage
