@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 from attrs import define, frozen
@@ -15,7 +16,6 @@ from controller.commands.deregister import DeregisterOptions, deregister
 from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES
 from controller.config.settings import Settings, parse_owner_settings, parse_settings
 from controller.effects.network import Network
-from controller.observe.metrics import HintOutcome
 from controller.reconcile.loop import Observer
 from controller.registry.factory import Transports
 from controller.source.engine_connection import EngineSettings
@@ -40,8 +40,8 @@ RECORDS = "/_wharfinger/%2Fservices/"
 MEMBERS = ("etcd-1", "etcd-2", "etcd-3")
 ENDPOINTS = {HostPort(name, 2379): name for name in MEMBERS}
 
-#: The metric that counts the passes that hints made.
-HURRIED_PASSES = ("wharfinger_hints_total", {"outcome": HintOutcome.HURRIED_PASS.value})
+#: Seconds by which sums of times may differ.
+ROUNDING = 1e-6
 
 #: How likely an agent follows its engine's events, where chance decides.
 HINTED = 0.75
@@ -107,16 +107,23 @@ class Actor:
 class PassWatch:
     """Observes the loop of one agent for the oracle."""
 
-    def __init__(self, on_begun: Callable[[], None], on_ended: Callable[[PassReport], None]) -> None:
+    def __init__(
+        self, now: Callable[[], float], on_begun: Callable[[bool], None], on_ended: Callable[[PassReport], None]
+    ) -> None:
+        """``now`` returns the virtual time. ``on_begun`` is told whether the pass is a hurried one."""
+        self._now = now
         self._on_begun = on_begun
         self._on_ended = on_ended
+        #: When the next ordinary pass is due.
+        self._due_at = -inf
 
     def begun(self, now: float) -> None:
-        """See Observer."""
-        self._on_begun()
+        """See Observer. A pass that begins before an ordinary one is due is a hurried one."""
+        self._on_begun(self._now() < self._due_at - ROUNDING)
 
     def ended(self, report: PassReport, now: float, wait: float) -> None:
         """See Observer."""
+        self._due_at = self._now() + wait
         self._on_ended(report)
 
 
@@ -227,14 +234,11 @@ class Fleet:
         host.agents += 1
         process = Process(self.scheduler, f"agent {host.agents} of {host.name}")
         settings = host.flags.settings(host.address, self.uri)
-        hurried_passes = 0.0
-
-        def begun() -> None:
-            nonlocal hurried_passes
-            before, hurried_passes = hurried_passes, agent.metrics.registry.get_sample_value(*HURRIED_PASSES) or 0.0
-            self._pass_begun(host, hurried=hurried_passes > before)
-
-        watch = PassWatch(begun, lambda report: self._pass_ended(host, report))
+        watch = PassWatch(
+            lambda: self.scheduler.now,
+            lambda hurried: self._pass_begun(host, hurried=hurried),
+            lambda report: self._pass_ended(host, report),
+        )
         observers: Sequence[Observer] = (watch,)
         agent = build_agent(settings, self._effects(host, process), lambda label: observers)
         host.process = process

@@ -173,9 +173,13 @@ def live(host: QuietHost, chance: random.Random) -> None:
             engine.rename(name, f"c{number}")
         elif step == "remove":
             engine.remove(name, force=True)
-        elif step == "pause" and engine.running()[0].status == "running":
-            engine.pause(engine.running()[0].name)
-            engine.unpause(engine.running()[0].name)
+        elif step == "pause":
+            engine.pause(name)
+            engine.unpause(name)
+        elif step == "restart":
+            engine.restart(name)
+        elif step == "stop":
+            engine.stop(name)
         else:
-            {"kill": engine.kill, "stop": engine.stop}.get(step, engine.restart)(name)
+            engine.kill(name)
         host.after(chance.choice([0.0, 0.02, 0.3, 3.0]))
