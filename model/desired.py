@@ -51,6 +51,8 @@ class Desired:
     #: The entries for which only this host's address is missing, by their keys. Their ``address`` is empty. They are
     #: refused, and the keys that they already have in the registry are held.
     unaddressed: Mapping[str, Entry] = field(factory=dict, converter=frozen_dict)
+    #: The keys of all entries that were weighed, those of refused ones included.
+    considered: frozenset[str] = frozenset()
     #: Why this host's address is not known, and what the operator can do about it; empty if no entry needs it.
     host_address_problem: str = ""
 
@@ -138,6 +140,7 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout, holdings: Mapping[
         loopback=tuple(each for each in by_key.values() if _is_loopback_by_chance(each, running, rules.address)),
         excluded=excluded,
         unaddressed=unaddressed,
+        considered=frozenset(each.key for each in candidates),
         host_address_problem=book.host_address_problem if unaddressed else "",
     )
 

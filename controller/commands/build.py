@@ -29,7 +29,8 @@ from controller.observe.systemd import SystemdNotifier
 from controller.reconcile.loop import Loop, Observer, Pace
 from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import PassSettings, reconcile
-from controller.registry.factory import Transports, layout_for, open_registry
+from controller.registry.etcd_v3.reader import Sweeping
+from controller.registry.factory import Transports, Use, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
 from controller.source.docker import PATIENCE, Asking, Engine, EngineClient, EngineSettings, connect
@@ -40,6 +41,7 @@ from model.desired import desired
 from model.memory import Memory
 from model.report import PassReport
 from model.rules import Deregister
+from model.sweep import SweepRule
 
 log = logs.logger("wharfinger")
 
@@ -58,7 +60,8 @@ class Effects:
     background: Background = field(factory=Threads)
     #: Resolves names, and finds the address of this host that faces another one.
     network: Network = field(factory=Network)
-    #: Returns a random number from 0 to 1. It spreads the waits after failures, so that not all hosts return at once.
+    #: Returns a random number from 0 to 1. It spreads the waits after failures, and sweeps, so that not all hosts make
+    #: their requests at once.
     jitter: Callable[[], float] = random.random
     #: Remembers the addresses of the hosts that are connected to.
     names: Names = Factory(lambda self: Names(self.network, self.background, self.clock), takes_self=True)
@@ -210,6 +213,7 @@ def _pass_over(
         settings.lifetime,
         metrics.of(each.label).registry_failed,
         transports=effects.transports,
+        use=Use(sweeping=Sweeping(SweepRule(settings.sweep_period), effects.jitter)),
     )
     registry = checked(registry, each.given, check)
     of_pass = evolve(pass_settings(settings, each.uri, effects), note=note)

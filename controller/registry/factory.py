@@ -15,6 +15,7 @@ from controller.registry.credentials import Credentials
 from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Transport, pool_manager
 from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Transport, http_adapter
+from controller.registry.etcd_v3.reader import Sweeping
 from controller.registry.etcd_v3.registry import etcd_v3_registry
 from controller.registry.schemes import Api, LayoutKind
 from controller.registry.uri import RegistryUri
@@ -38,6 +39,16 @@ class Transports:
 
 
 @frozen
+class Use:
+    """What a registry is opened for."""
+
+    #: Whether nothing is to be written.
+    dry_run: bool = False
+    #: When a large v3 prefix is read as a whole.
+    sweeping: Sweeping = Sweeping()
+
+
+@frozen
 class _Connection:
     """What it takes to make the client of a registry."""
 
@@ -47,18 +58,18 @@ class _Connection:
     transports: Transports
 
 
-def _open_etcd_v2(to: _Connection, lifetime: Lifetime, dry_run: bool) -> Registry:
+def _open_etcd_v2(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
     client = EtcdV2Client(to.uri.endpoints, to.on_error, to.credentials, to.transports.etcd_v2)
-    return etcd_v2_registry(client, to.uri.prefix, lifetime, dry_run=dry_run)
+    return etcd_v2_registry(client, to.uri.prefix, lifetime, dry_run=use.dry_run)
 
 
-def _open_etcd_v3(to: _Connection, lifetime: Lifetime, dry_run: bool) -> Registry:
+def _open_etcd_v3(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
     client = EtcdV3Client(to.uri.endpoints, to.on_error, to.credentials, to.transports.etcd_v3)
-    return etcd_v3_registry(client, to.uri.prefix, lifetime, dry_run=dry_run)
+    return etcd_v3_registry(client, to.uri.prefix, lifetime, dry_run=use.dry_run, sweeping=use.sweeping)
 
 
 #: How a registry of each API is made.
-_CONSTRUCTORS: Mapping[Api, Callable[[_Connection, Lifetime, bool], Registry]] = MappingProxyType(
+_CONSTRUCTORS: Mapping[Api, Callable[[_Connection, Lifetime, Use], Registry]] = MappingProxyType(
     {Api.ETCD_V2: _open_etcd_v2, Api.ETCD_V3: _open_etcd_v3}
 )
 
@@ -69,15 +80,15 @@ def open_registry(
     lifetime: Lifetime,
     on_error: Callable[[], None] = lambda: None,
     *,
-    dry_run: bool = False,
+    use: Use = Use(),
     transports: Transports = Transports(),
 ) -> Registry:
     """Return the registry of a URI. No connection is made before its first use.
 
     Keys are written with ``lifetime``. ``on_error`` is called for each request to a member of the cluster that got no
-    usable answer. With ``dry_run`` nothing is written. Raises Stop for credentials that cannot be used.
+    usable answer. Raises Stop for credentials that cannot be used.
     """
-    return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_error, transports), lifetime, dry_run)
+    return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_error, transports), lifetime, use)
 
 
 #: How a layout of each kind is made of a prefix, the format of plain values and the TTL of DNS records.

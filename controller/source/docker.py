@@ -308,7 +308,7 @@ class Engine:
         if isinstance(reply, Answer) or reply.error:
             self._identity_due = self._clock.monotonic() + IDENTITY_INTERVAL
 
-    def read(self, deadline: Deadline) -> Snapshot:
+    def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
         """Return this host's containers. Raises EngineUnavailable.
 
         A container that cannot be read while others can is among the ``unknown`` ones.

@@ -88,7 +88,7 @@ class FakeSource:
         self._request("engine")
         return self._identity
 
-    def read(self, deadline: Deadline) -> Snapshot:
+    def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
         """See Source."""
         self._request("containers")
         return Snapshot(tuple(self.containers), self.unknown)
