@@ -29,11 +29,13 @@ from controller.observe.systemd import SystemdNotifier
 from controller.reconcile.loop import Loop, Observer, Pace
 from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import PassSettings, reconcile
-from controller.registry.etcd_v3.reader import Sweeping
+from controller.registry.base import Sweeping
 from controller.registry.factory import Transports, Use, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
-from controller.source.docker import PATIENCE, Asking, Engine, EngineClient, EngineSettings, connect
+from controller.source.docker import PATIENCE, Asking, Engine
+from controller.source.engine_client import EngineClient
+from controller.source.engine_connection import EngineSettings, connect
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
@@ -69,10 +71,10 @@ class Effects:
     run_id: Callable[[], str] = lambda: f"{random.getrandbits(64):016x}"
     #: Opens a connection to the Docker engine.
     connect_engine: Callable[[EngineSettings], EngineClient] = Factory(
-        lambda self: partial(connect, names=self.names), takes_self=True
+        lambda self: partial(connect, names=self.names, clock=self.clock), takes_self=True
     )
     #: Carry the requests to etcd.
-    transports: Transports = Factory(lambda self: Transports.through(self.names), takes_self=True)
+    transports: Transports = Factory(lambda self: Transports(names=self.names), takes_self=True)
     #: The environment variables that other programs define: DOCKER_HOST and those that belong to it, NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 

@@ -18,7 +18,7 @@ from controller.config.settings import Settings
 from controller.effects.clock import Clock, Deadline
 from controller.reconcile.deregister import MAX_WAIT
 from controller.reconcile.one_pass import reconcile
-from controller.registry.etcd_v3.reader import Sweeping
+from controller.registry.base import Sweeping
 from controller.registry.factory import Use, open_registry
 from model.guard import OFF
 from model.memory import Memory, memory_after

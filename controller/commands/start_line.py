@@ -13,7 +13,7 @@ from controller.commands.build import Effects, engine_for
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.errors import masked
-from controller.source.docker import EngineSettings
+from controller.source.engine_connection import EngineSettings
 from controller.source.local_address import LOOK_UP_TIMEOUT, LocalAddress
 from model.address import AddressBook
 from model.host_port import HostPort

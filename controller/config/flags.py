@@ -98,7 +98,11 @@ FLAGS = (
         "0",
     ),
     Flag("ttl-refresh", "SECONDS", "Renew keys that expire this often. It must be less than -ttl.", "0"),
-    Flag("resync", "SECONDS", "Run a pass at least this often. By v3, also look for unknown keys of this host this often."),
+    Flag(
+        "resync",
+        "SECONDS",
+        "Run a pass at least this often. By v3, look for forgotten keys of this host as often.",
+    ),
     Flag("retry-attempts", "N", "Accepted for compatibility and ignored: the agent never gives up."),
     Flag("retry-interval", "MS", "Accepted for compatibility and ignored: the wait grows with each failed pass."),
     Flag(
@@ -144,7 +148,7 @@ FLAGS = (
         "log-level",
         "LEVEL",
         "Log from this level on: trace, debug, info, warning or error. With debug there are lines about each pass. "
-        "With trace, the client libraries also log each of their requests.",
+        "With trace, each request to etcd and to the engine is logged, too.",
         "info",
         new=True,
     ),

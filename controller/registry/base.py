@@ -7,7 +7,7 @@ and a writer that writes nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from attrs import frozen
@@ -18,6 +18,7 @@ from model.plan import Action, Change
 from model.record import InnerPrefix
 from model.report import Outcome, Result
 from model.stored import Actual, Stored, StorePosition
+from model.sweep import SweepRule
 
 
 @frozen
@@ -31,6 +32,15 @@ class Reading:
     store_position: StorePosition | None
     #: Whether it shows every write that was made before the registry was asked.
     consistent: bool
+
+
+@frozen
+class Sweeping:
+    """When a reader reads all of a large prefix."""
+
+    rule: SweepRule = SweepRule()
+    #: Returns random numbers from 0 to 1, so that not all hosts sweep at one moment.
+    jitter: Callable[[], float] = lambda: 0.0
 
 
 class Reader(Protocol):

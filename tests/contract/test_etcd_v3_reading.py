@@ -10,11 +10,10 @@ from attrs import evolve
 
 from controller.effects.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.base import Reading, Registry
+from controller.registry.base import Reading, Registry, Sweeping
 from controller.registry.etcd_v3 import prefix_requests
 from controller.registry.etcd_v3.client import EtcdV3Client
 from controller.registry.etcd_v3.documents import Document
-from controller.registry.etcd_v3.reader import Sweeping
 from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.interest import Interest
 from model.layout import PlainLayout

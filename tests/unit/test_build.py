@@ -14,7 +14,8 @@ from controller.effects.clock import Clock, Deadline
 from controller.effects.network import Network
 from controller.errors import EngineUnavailable
 from controller.registry.uri import parse_uri
-from controller.source.docker import EngineClient, EngineSettings
+from controller.source.engine_client import EngineClient
+from controller.source.engine_connection import EngineSettings
 from model.snapshot import Snapshot
 from tests.support.builders import container, rules
 from tests.support.fakes import FakeDocker, Inline, inspected

@@ -5,7 +5,7 @@ Source of what etcd does: https://etcd.io/docs/v3.5/learning/api/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 
@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.base import Reading
+from controller.registry.base import Reading, Sweeping
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error, GrpcStatus
 from controller.registry.etcd_v3.documents import Page, keys_below, keys_that_begin_with
 from controller.registry.etcd_v3.lease import Lease
@@ -27,20 +27,11 @@ from model.own_writes import OwnWrites
 from model.record import ROOT, InnerPrefix, RecordKeys, inner_prefixes
 from model.report import Outcome, Result
 from model.stored import Actual, Stored, StorePosition
-from model.sweep import KEYS_FOR_EACH_OWN, SweepRule, is_small
+from model.sweep import KEYS_FOR_EACH_OWN, is_small
 
 #: How many own keys a host is taken to have before they were counted, when it is decided whether the prefix is small:
 #: as many as make it small if all its keys fit into one answer.
 PRESUMED_OWN = PAGE // KEYS_FOR_EACH_OWN
-
-
-@frozen
-class Sweeping:
-    """When a reader sweeps."""
-
-    rule: SweepRule = SweepRule()
-    #: Returns random numbers from 0 to 1.
-    jitter: Callable[[], float] = lambda: 0.0
 
 
 @frozen

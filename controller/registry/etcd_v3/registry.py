@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from controller.registry.base import PendingWriter, ReadWriteRegistry
+from controller.registry.base import PendingWriter, ReadWriteRegistry, Sweeping
 from controller.registry.etcd_v3.client import EtcdV3Client
 from controller.registry.etcd_v3.lease import Lease
-from controller.registry.etcd_v3.reader import EtcdV3Reader, Sweeping
+from controller.registry.etcd_v3.reader import EtcdV3Reader
 from controller.registry.etcd_v3.record_guard import RecordGuard
 from controller.registry.etcd_v3.writer import EtcdV3Writer
 from model.record import RecordKeys
