@@ -110,15 +110,10 @@ class RangesAnswer:
         return cls(bool(answer.get("succeeded", False)), tuple(Page.at(position, each, lease) for each in ranges))
 
 
-def reading_transaction(
-    compare: Iterable[Document], success: Iterable[Document], failure: Iterable[Document] = ()
-) -> Document:
-    """Return a transaction that reads some ranges if everything is as compared, and others if not."""
-    return {
-        "compare": list(compare),
-        "success": [{"request_range": each} for each in success],
-        "failure": [{"request_range": each} for each in failure],
-    }
+def reading_transaction(ranges: Iterable[Document], compare: Iterable[Document] = ()) -> Document:
+    """Return a transaction that reads some ranges, and tells whether everything is as compared."""
+    reads = [{"request_range": each} for each in ranges]
+    return {"compare": list(compare), "success": reads, "failure": reads}
 
 
 def _stored(pair: Document, lease: int) -> Stored:
