@@ -30,11 +30,14 @@ RUN set -e; \
 
 # Compile the environment, and what it imports from the standard library, to bytecode. The official images come without
 # bytecode, and a read-only container could never store it, so each start (also of the health check) would compile 500
-# modules again. The bytecode is below /opt/wharfinger, so the COPY below includes it. The run of --help compiles the
-# imported modules of the standard library, and checks that everything can be imported.
+# modules again. The bytecode is below /opt/wharfinger, so the COPY below includes it. Importing every module of the
+# program, of which an agent loads some only when it needs them, compiles the imported modules of the standard library,
+# and checks that everything can be imported.
 ENV PYTHONPYCACHEPREFIX=/opt/wharfinger/bytecode
 RUN set -e; \
     python -m compileall -q /opt/wharfinger/lib; \
+    /opt/wharfinger/bin/python -c 'import controller, pkgutil; \
+        [__import__(each.name) for each in pkgutil.walk_packages(controller.__path__, "controller.")]'; \
     /opt/wharfinger/bin/wharfinger run --help >/dev/null
 
 

@@ -15,17 +15,18 @@ from attrs import evolve, field, frozen
 
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
+from controller.reconcile.deciding import Deciding
 from controller.reconcile.take_over import TakeOver
 from controller.registry.base import Reading, Registry
 from controller.registry.owner_records import has_record, record_in
 from model.agent_note import AgentNote, disagreement
-from model.desired import Desired, desired
+from model.desired import Desired
 from model.guard import Guard, GuardRule, HeldDelete
 from model.interest import Interest
 from model.layout import Layout
 from model.memory import Memory
-from model.ownership import Holding, Ownership
-from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_note, with_record
+from model.ownership import Ownership
+from model.plan import Action, Change, Plan, Reason, in_apply_order, with_note
 from model.record import InnerPrefix, OwnerRecord, decode_all
 from model.report import (
     Outcome,
@@ -92,8 +93,8 @@ class PassSettings:
     #: How long a pass may take, in seconds.
     seconds: float = 10.0
     clock: Clock = field(factory=Clock)
-    #: The model's ``desired``, or one that remembers its last answer.
-    desired: Callable[[Snapshot, Rules, Layout, Mapping[str, Holding]], Desired] = desired
+    #: The functions of the model, or ones that remember their last answers.
+    deciding: Deciding = field(factory=Deciding)
 
 
 def reconcile(
@@ -308,17 +309,18 @@ class _Pass:
         memory = Memory() if replaced else self.memory
         wish = self._wish(view, record, memory)
         with self._timed(Stage.PLAN):
-            settings, view, wanted, actual = self.settings, wish.view, wish.desired, wish.view.actual
+            settings, deciding, view = self.settings, self.settings.deciding, wish.view
+            wanted, actual = wish.desired, wish.view.actual
             ownership = self._with_other_records(wish.ownership, wanted, actual)
             engine_id = view.engine_id or record.engine
-            planned, next_record = self._plan(wanted, actual, ownership, engine_id)
+            planned, next_record = deciding.plan(wanted, actual, ownership, settings.lifetime, engine_id)
             moment = settings.clock.monotonic()
             inner = None
             if len(waiting(planned.changes, memory.setbacks, moment)) < len(planned.changes):
                 inner = self._inner_prefixes()
             if inner:
                 ownership = evolve(ownership, inner=inner)
-                planned, next_record = self._plan(wanted, actual, ownership, engine_id)
+                planned, next_record = deciding.plan(wanted, actual, ownership, settings.lifetime, engine_id)
             if note := settings.note:
                 planned = with_note(planned, note, actual, ownership, noted=memory.replaced_note is not None)
             decision = _Decision(
@@ -337,11 +339,12 @@ class _Pass:
     def _wish(self, view: _View, record: OwnerRecord, memory: Memory) -> _Wish:
         """Return what this host should have. Keys that matter to it and were not looked at yet are looked up, and then
         it is decided again, because what they hold decides which of two containers gets a key."""
-        rules, layout = self._rules(), self.settings.layout
+        rules, layout, deciding = self._rules(), self.settings.layout, self.settings.deciding
         while True:
             with self._timed(Stage.PLAN):
                 ownership = self._own_ownership(record, memory, view.actual)
-                wanted = self.settings.desired(view.snapshot, rules, layout, ownership.holdings(view.actual))
+                holdings = deciding.holdings(ownership, view.actual)
+                wanted = deciding.desired(view.snapshot, rules, layout, holdings)
                 held = frozenset((*ownership.claims, *ownership.known))
                 interest = Interest(self.owner, layout, held, wanted.considered)
             with self._timed(Stage.REGISTRY_READ):
@@ -355,12 +358,6 @@ class _Pass:
         if self.inner_will_do and self.memory.inner is not None:
             return self.memory.inner
         return self.registry.inner_prefixes(self.deadline)
-
-    def _plan(self, wanted: Desired, actual: Actual, ownership: Ownership, engine_id: str) -> tuple[Plan, OwnerRecord]:
-        """Return the plan, and the owner record that has to be written before its other changes are made."""
-        record = OwnerRecord(engine_id, ownership.next_claims(wanted.by_key, actual))
-        planned = plan(wanted, actual, ownership, self.settings.lifetime)
-        return with_record(planned, record, actual, ownership), record
 
     def _guard(self, view: _View, decision: _Decision) -> _Decision:
         """Return the decision without the deletes that have to wait. If the engine's list lacks the container of a
@@ -425,13 +422,13 @@ class _Pass:
         """
         may_adopt = not has_record(actual.record) or (self.settings.adopt and self._unrecorded)
         ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known, may_adopt=may_adopt)
-        return ownership.with_remembered_claims(actual)
+        return self.settings.deciding.ownership(ownership, actual)
 
     def _with_other_records(self, ownership: Ownership, wanted: Desired, actual: Actual) -> Ownership:
         """Return which keys are ours, with the other hosts' records, which are read only where a key depends on
         them."""
         held = {each.id for each in wanted.held}
-        if not ownership.keys_needing_other_records(wanted.placed, actual, held):
+        if not self.settings.deciding.keys_needing_other_records(ownership, wanted.placed, actual, held):
             return ownership
         others = decode_all(each.value for each in self.registry.other_records(self.owner, self.deadline))
         return ownership.with_other_records(others, wanted.placed, actual)

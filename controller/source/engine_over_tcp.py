@@ -2,8 +2,8 @@
 
 The SDK knows the forms of DOCKER_HOST. It finds out the version of the API, and asks for lists, networks and who the
 engine is. Inspects, of which there are many, and events, which need a time limit of their own, go over this program's
-own HTTP client, under the same TLS context. Loading the SDK takes longer than a pass, so only those who connect to an
-engine over TCP import this module.
+own HTTP client, under the same TLS context. Loading the SDK takes 45 ms of CPU, so only those who connect to an engine
+over TCP import this module.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from http.client import IncompleteRead, RemoteDisconnected
 
 import pytest
-import requests
 import urllib3
 
 from controller.effects.clock import Clock, Deadline
@@ -22,7 +21,6 @@ from tests.simulation.messages import Request, Response
 from tests.simulation.transports import (
     CutShort,
     Refused,
-    SimulatedAdapter,
     SimulatedHttpClient,
     SimulatedPool,
     TimedOut,
@@ -145,25 +143,6 @@ def test_the_programs_clients_report_network_errors_as_with_sockets(api: str, er
     )
     with pytest.raises(RegistryUnavailable, match=says):
         ask()
-
-
-@pytest.mark.parametrize(
-    ("error", "raised"),
-    [
-        (Refused(), requests.exceptions.ConnectionError),
-        (TimedOut(connect=True), requests.exceptions.ConnectTimeout),
-        (TimedOut(), requests.exceptions.ReadTimeout),
-        (CutShort(), requests.exceptions.ConnectionError),
-        (CutShort(ANSWER), requests.exceptions.ChunkedEncodingError),
-    ],
-)
-def test_requests_raises_what_it_raises_of_sockets(error: Exception, raised: type[Exception]) -> None:
-    """The type of each error is exactly the one of requests."""
-    with requests.Session() as session:
-        session.mount("http://", SimulatedAdapter(Server(error).deliver))
-        with pytest.raises(raised) as caught:
-            session.post("http://etcd-1/", json={})
-    assert caught.type is raised
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """Transports that hand each request to a function instead of a socket.
 
-``SimulatedHttpClient`` stands in for the program's own HTTP client. The client libraries run unchanged above one class,
-a connection pool of urllib3: python-etcd above ``SimulatedPool``, and the docker SDK, through requests, above
-``SimulatedAdapter``. So the errors of the simulated network become the libraries' errors in the libraries' own code.
+``SimulatedHttpClient`` stands in for the program's own HTTP client. python-etcd runs unchanged above a connection pool
+of urllib3, ``SimulatedPool``. So the errors of the simulated network become the library's errors in its own code.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from http.client import IncompleteRead, RemoteDisconnected, responses
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import urllib3
 from attrs import frozen
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 
@@ -131,30 +129,6 @@ class SimulatedPool(urllib3.PoolManager):
         if endpoint not in self._pools:
             self._pools[endpoint] = _Pool(endpoint, self._deliver)
         return self._pools[endpoint]
-
-
-class SimulatedAdapter(HTTPAdapter):
-    """The adapter for a session of requests: that of the docker SDK's client."""
-
-    def __init__(self, deliver: Deliver, endpoint: HostPort | None = None) -> None:
-        """``deliver`` carries each request. ``endpoint`` is where all requests go; None: the one in their URL."""
-        super().__init__()
-        self._deliver = deliver
-        self._endpoint = endpoint
-        self._pools: dict[HostPort, _Pool] = {}
-
-    def get_connection_with_tls_context(
-        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> _Pool:
-        """Return the pool for the endpoint of a request. TLS is not simulated."""
-        parts = urlsplit(request.url)
-        endpoint = self._endpoint or HostPort(parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 80))
-        if endpoint not in self._pools:
-            self._pools[endpoint] = _Pool(endpoint, self._deliver)
-        return self._pools[endpoint]
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Do nothing: TLS is not simulated."""
 
 
 class _Pool(urllib3.HTTPConnectionPool):

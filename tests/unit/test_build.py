@@ -27,7 +27,9 @@ def test_unchanged_containers_are_not_decided_about_again() -> None:
     uri = "skydns2://a/cluster.local"
     settings = pass_settings(parse_settings(DEFAULT_OPTIONS, (uri,)), parse_uri(uri), Effects())
     before, after = (
-        settings.desired(Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules(), settings.layout, {})
+        settings.deciding.desired(
+            Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules(), settings.layout, {}
+        )
         for _ in range(2)
     )
     assert before is after

@@ -46,7 +46,7 @@ print(*[each for each in ("docker", "requests", "urllib3") if each in sys.module
 
 
 def test_an_engine_at_a_unix_socket_is_read_without_the_libraries_for_others(tmp_path: Path) -> None:
-    """Loading the docker SDK takes longer than reading the engine."""
+    """Loading the docker SDK would put off the first pass."""
     document = inspected("web")
     state = RecordedEngine([FakeDocker(document).containers(all=True)[0]], {"web": document}, name="core-07")
     with serving(state, tmp_path / "engine.sock") as path:
