@@ -9,7 +9,6 @@ from contextlib import suppress
 
 from attrs import evolve, frozen
 
-from model.sweep import PERIOD
 from tests.simulation.engine import OperationRefused
 from tests.simulation.etcd_cluster import Backup
 from tests.simulation.fleet import MEMBERS, PREFIX, Fleet, Host
@@ -445,7 +444,7 @@ class Happenings:
             self._fleet.cluster.restore(backup)
             self._oracle.store_was_replaced(custom)
         for each in self._fleet.hosts:
-            self._oracle.excuse(each, PERIOD + 15)
+            self._oracle.excuse(each, 35)
         restored = self._backup is not None
         self._backup = self._fleet.cluster.backup(), self._oracle.custom()
         return "from a backup" if restored else "backed up"

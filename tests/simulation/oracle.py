@@ -27,7 +27,7 @@ EXCEPTIONS = {
     "By v2, a late create under a custom id.": "custom keys that a v2 store got by a late create are not judged",
     "A create under a custom id that etcd carries out after its data were replaced.": "as the first",
     "By v2, a delete that etcd carries out after its data were replaced.": "late deletes across it are not judged",
-    "By v3, an etcd that was restored from a backup": "a host is judged again after the next sweep",
+    "By v3, an etcd that was restored from a backup": "a host is judged again thirty passes after a restore",
     "By v2, a member of etcd that is cut off from its quorum.": "a host is judged again when the member is back",
     "A host that gets another name while it has keys under custom ids.": "those keys are not judged from then on",
     "A container that is renamed while its inspect hangs": "its keys are not judged until its inspect answers",
@@ -116,8 +116,8 @@ class Ledger:
     #: When anything last changed that a pass of this host may react to.
     changed_at: float = 0.0
     begun_at: float = 0.0
-    #: Until when the host is not judged, as an exception of the page applies.
-    excused_until: float = 0.0
+    #: Until which pass the host is not judged, as an exception of the page applies.
+    excused_until_pass: int = 0
     #: When the agent died, and its keys that must go then.
     died_at: float | None = None
     mortal: frozenset[str] = frozenset()
@@ -436,7 +436,7 @@ class Oracle:
                 ledger.hindered_at = now
             wrong = {key: what for key, what in self._wrong(host, keys) if not self._is_unreadable(host, key)}
             ledger.wrong_since = {key: ledger.wrong_since.get(key, now) for key in wrong}
-            if not host.alive or now < ledger.excused_until:
+            if not host.alive or host.passes < ledger.excused_until_pass:
                 continue
             bounds = self._bounds(host)
             settled_at = ledger.hindered_at + bounds.recovery
@@ -557,9 +557,9 @@ class Oracle:
         self._note_wanted(host)
         ledger.unwanted_since.clear()
 
-    def excuse(self, host: Host, seconds: float) -> None:
-        """Do not judge a host for this many seconds: an exception of the page applies."""
-        self.ledgers[host.name].excused_until = self._scheduler.now + seconds
+    def excuse(self, host: Host, passes: int) -> None:
+        """Do not judge a host for this many passes: an exception of the page applies."""
+        self.ledgers[host.name].excused_until_pass = host.passes + passes
 
 
 def _owner_in(key: str) -> str | None:
