@@ -374,7 +374,7 @@ class _Pass:
             with self._timed(Stage.DOCKER):
                 presences |= self.source.presence(sorted(unlisted), self.deadline)
         now = settings.clock.monotonic()
-        guard = Guard(settings.guard, presences, now, settings.lifetime, confirmed)
+        guard = Guard(settings.guard, presences, now, settings.lifetime, confirmed, counts=not self.hurried)
         held_before = {} if decision.replaced else self.memory.held_deletes
         planned, held_deletes = guard.hold_back(decision.plan, held_before)
         waits = waiting(planned.changes, decision.setbacks, now)

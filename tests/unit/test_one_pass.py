@@ -386,7 +386,7 @@ def test_a_pass_removes_the_liveness_query_even_if_the_containers_cannot_be_read
 
         def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
             self.problem = "no answer in time"
-            return super().read(deadline)
+            return super().read(deadline, hurried=hurried, full=full)
 
     registry = RecordingRegistry()
     registry.put(LIVENESS_QUERY, "?")
