@@ -17,6 +17,8 @@ from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client
 from controller.registry.etcd_v3.registry import etcd_v3_registry
+from model.interest import Interest
+from model.layout import PlainLayout
 from model.plan import Action, Change, Reason
 from model.report import Result
 from model.stored import Lifetime
@@ -70,9 +72,13 @@ def fill(server: EtcdServer, number: int) -> None:
 def readings(server: EtcdServer) -> dict[str, tuple[Work, Work]]:
     """Return, for each way to read, a function to call before it and the function that reads."""
     both, others = registries(server), EtcdV3(server.endpoint)
+    interest = Interest(OWNER, PlainLayout(PREFIX))
 
     def read(api: str, consistent: bool) -> Work:
         return lambda: both[api].read(OWNER, soon(), consistent=consistent)
+
+    def observe(api: str) -> Work:
+        return lambda: both[api].observe(interest, soon())
 
     def nothing() -> None:
         """Do nothing before the read: nobody writes."""
@@ -80,8 +86,8 @@ def readings(server: EtcdServer) -> dict[str, tuple[Work, Work]]:
     return {
         "v2": (nothing, read("v2", False)),
         "v2, through the quorum": (nothing, read("v2", True)),
-        "v3, nobody wrote": (nothing, read("v3", False)),
-        "v3, somebody wrote elsewhere": (lambda: others.put("/elsewhere", "x"), read("v3", False)),
+        "v3, nobody wrote": (nothing, observe("v3")),
+        "v3, somebody wrote elsewhere": (lambda: others.put("/elsewhere", "x"), observe("v3")),
         "v3, everything": (nothing, read("v3", True)),
     }
 

@@ -248,6 +248,18 @@ def test_the_first_pass_over_a_large_prefix_reads_only_what_it_wants(good: EtcdS
     assert (reading.others, reading.others_unreadable) == (1, 0)
 
 
+def test_the_first_pass_sweeps_if_unknown_keys_may_have_to_be_renewed(good: EtcdServer, large: EtcdV3) -> None:
+    """As after a start while an inspect hangs: nothing but a sweep leads to the keys of that container. Later passes
+    know them."""
+    large.put(ORPHAN, "x:1")
+    client = recording_client(good)
+    host = Host(client, evolve(INTEREST, renews_unknown_keys=True))
+    assert host.values() == {ORPHAN: "x:1"}
+    client.calls()
+    assert host.values() == {ORPHAN: "x:1"}
+    assert client.calls() == ["kv/range"]
+
+
 def test_a_single_pass_over_a_large_prefix_reads_everything(good: EtcdServer, large: EtcdV3) -> None:
     """As there is no later pass, nothing is left to one."""
     large.put(ORPHAN, "x:1")

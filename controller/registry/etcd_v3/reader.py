@@ -103,6 +103,8 @@ class EtcdV3Reader:
         self._hosts = 0
         #: When the next sweep is due, in seconds of the monotonic clock.
         self._sweep_due = 0.0
+        #: Whether all own keys have been found once.
+        self._found_all = False
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader. It reads everything."""
@@ -135,12 +137,15 @@ class EtcdV3Reader:
 
     def look_up(self, interest: Interest, deadline: Deadline, again: frozenset[str] = frozenset()) -> Reading:
         """See Reader. If keys are looked at again, so is what is kept about the owner, as of the same moment. In a pass
-        that is not hurried, the places that no longer matter are forgotten."""
+        that is not hurried, the places that no longer matter are forgotten. The first sweep is made at once if keys may
+        have to be renewed that only it finds."""
         reading = self._observed.reading() or self.observe(interest, deadline)
         actual = reading.actual
-        places = interest.unobserved(actual) | again
-        if places:
-            with self._refusals():
+        with self._refusals():
+            if interest.renews_unknown_keys and not self._found_all and self._moment:
+                swept = self._swept(interest, actual, self._moment, deadline)
+                actual = self._timed(swept, interest.owner, deadline)
+            if places := interest.unobserved(actual) | again:
                 actual = self._looked_up(actual, places, interest.owner, deadline, owner_too=bool(again))
         if not self._record_guard.hurried:
             actual = _only(interest.without_others(actual), actual)
@@ -302,6 +307,7 @@ class EtcdV3Reader:
         if not small and not though_large:
             return last
         stored = self._visible(chain([page], pages))
+        self._found_all = True
         self._sweep_due = self._sweeping.rule.next(deadline.clock.monotonic(), self._hosts, self._sweeping.jitter())
         if small:
             everything = {each.key: each for each in stored}
