@@ -13,13 +13,13 @@ from pathlib import Path
 from attrs import frozen
 
 from benchmarks.figures import MEDIAN, OURS, Figure, Row, percentile, spread
+from benchmarks.fleet_etcd import fill, of_other_hosts, other_key
 from benchmarks.programs import Wharfinger, forget, watch
 from benchmarks.simulated_engines import EngineServer, simulated_engine
 from benchmarks.stage import Stage
 from benchmarks.usage import cpu_seconds, peak_mb, resident_mb
-from model.record import OwnerRecord, RecordKeys
 from tests.support.etcd_server import EtcdServer
-from tests.support.etcd_v3 import EtcdV3, encoded
+from tests.support.etcd_v3 import EtcdV3
 
 #: The containers of a large host, and of one among others.
 MANY, FEW = 1000, 50
@@ -35,9 +35,6 @@ WRITTEN = 2
 
 #: Seconds for which an agent runs before it is measured.
 SETTLING = 6.0
-
-#: The most puts in one transaction of etcd's.
-_PUTS = 120
 
 
 def large(stage: Stage) -> list[Row]:
@@ -79,7 +76,7 @@ def others(stage: Stage) -> list[Row]:
         for number in OTHERS:
             etcd = stage.another_etcd()
             agent = _agent(stage, engine.socket, etcd, "--interval", str(INTERVAL))
-            fill(etcd, agent.prefix, number)
+            fill(etcd.endpoint, of_other_hosts(agent.prefix, number // FEW, FEW), 3)
             with _writes(etcd, agent.prefix):
                 alone = cpu_seconds(etcd.pid)
                 time.sleep(stage.extent.passes)  # this is what is measured: nobody but the writers
@@ -141,30 +138,6 @@ def _agent(stage: Stage, docker_socket: Path, etcd: EtcdServer | None = None, *f
     return Wharfinger(f"unix://{docker_socket}", "10.0.0.1", etcd or stage.etcd, *flags)
 
 
-def fill(etcd: EtcdServer, prefix: str, number: int) -> None:
-    """Write the keys and owner records of other hosts, until there are ``number`` keys."""
-    records = RecordKeys(prefix)
-    pairs = [(other_key(prefix, each), f"10.1.0.1:{20000 + each % 1000}") for each in range(number)]
-    record = OwnerRecord(engine="ENGINE:OTHER").encode()
-    pairs += [(records.record(_host(each)), record) for each in range(-(-number // FEW))]
-    client = EtcdV3(etcd.endpoint)
-    for start in range(0, len(pairs), _PUTS):
-        puts = [
-            {"requestPut": {"key": encoded(key), "value": encoded(value)}}
-            for key, value in pairs[start : start + _PUTS]
-        ]
-        client.call("kv/txn", {"success": puts})
-
-
-def other_key(prefix: str, number: int) -> str:
-    """Return the key of a container on another host."""
-    return f"{prefix}/app/{_host(number // FEW)}:c{number % FEW:04}:9000"
-
-
-def _host(number: int) -> str:
-    return f"other-{number:04}"
-
-
 @contextmanager
 def _writes(etcd: EtcdServer, prefix: str) -> Iterator[None]:
     """Write the keys of others as often as a host makes passes, until the context ends."""
@@ -176,7 +149,9 @@ def _writes(etcd: EtcdServer, prefix: str) -> Iterator[None]:
         while not ended.wait(INTERVAL):
             for _ in range(WRITTEN):
                 number += 1
-                client.put(other_key(prefix, number * 7 % OTHERS[0]), f"10.1.0.1:{30000 + number % 1000}")
+                client.put(
+                    other_key(prefix, number % (OTHERS[0] // FEW), number % FEW), f"10.1.0.1:{30000 + number % 1000}"
+                )
 
     writer = threading.Thread(target=write, name="writes of others")
     writer.start()

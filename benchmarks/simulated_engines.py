@@ -32,12 +32,15 @@ _TOLD = frozenset({"start", "die", "kill", "pause", "unpause", "rename", "destro
 
 def simulated_engine(name: str, number: int, containers: int) -> SimulatedEngine:
     """Return an engine with this many containers, which run. Each publishes one port. ``number`` makes the address."""
-    engine = SimulatedEngine(
-        name, f"ENGINE:{name}", lambda: time.time() - EPOCH, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
-    )
+    engine = SimulatedEngine(name, f"ENGINE:{name}", lambda: time.time() - EPOCH, address_of(number))
     for index in range(containers):
         engine.run(f"c{index:04}", "app:1", ports={PORT: FIRST_PORT + index})
     return engine
+
+
+def address_of(number: int) -> str:
+    """Return the address of a simulated host."""
+    return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
 def entries(engine: SimulatedEngine, prefix: str) -> dict[str, str]:
