@@ -18,25 +18,26 @@ FROM ${PYTHON_IMAGE} AS build
 COPY . /source
 WORKDIR /source
 
-# The image's environment has no pip; the pip of a second environment fills it. pbr, a dependency of etcd3gw, requires
-# setuptools, but needs it only for builds of its own. setuptools is uninstalled again, so that nothing in the
-# environment can install packages.
+# The image's environment has no pip, so that nothing in it can install packages. The pip of a second environment fills
+# it.
 RUN set -e; \
     python -m venv --without-pip /opt/wharfinger; \
     python -m venv /tmp/tools; \
     only=''; \
     if ls wheels/*.whl >/dev/null 2>&1; then only='--no-index --find-links=wheels'; fi; \
     /tmp/tools/bin/pip --python /opt/wharfinger/bin/python --disable-pip-version-check \
-        install --no-cache-dir --no-compile $only .; \
-    /tmp/tools/bin/pip --python /opt/wharfinger/bin/python --disable-pip-version-check uninstall --yes setuptools
+        install --no-cache-dir --no-compile $only .
 
 # Compile the environment, and what it imports from the standard library, to bytecode. The official images come without
 # bytecode, and a read-only container could never store it, so each start (also of the health check) would compile 500
-# modules again. The bytecode is below /opt/wharfinger, so the COPY below includes it. The run of --help compiles the
-# imported modules of the standard library, and checks that everything can be imported.
+# modules again. The bytecode is below /opt/wharfinger, so the COPY below includes it. Importing every module of the
+# program, of which an agent loads some only when it needs them, compiles the imported modules of the standard library,
+# and checks that everything can be imported.
 ENV PYTHONPYCACHEPREFIX=/opt/wharfinger/bytecode
 RUN set -e; \
     python -m compileall -q /opt/wharfinger/lib; \
+    /opt/wharfinger/bin/python -c 'import controller, pkgutil; \
+        [__import__(each.name) for each in pkgutil.walk_packages(controller.__path__, "controller.")]'; \
     /opt/wharfinger/bin/wharfinger run --help >/dev/null
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,14 +22,6 @@ def _cpu_of(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS
     return 0.0
-
-
-def cpu_of_command(argv: Sequence[str]) -> float:
-    """Run a command to its end, and return the seconds of CPU that it took."""
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, used = os.wait4(process.pid, 0)
-    process.returncode = 0  # It is reaped already.
-    return used.ru_utime + used.ru_stime
 
 
 def resident_mb(pid: int) -> float:

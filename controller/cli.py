@@ -1,34 +1,101 @@
-"""The commands that work on registries. Each of them reads its options, sets up the log, and runs.
+"""The command line: the commands, the help, and how an error ends the program. Each command that works on registries
+reads its options, sets up the log, and runs.
 
-``controller.program`` loads this module, and all libraries with it, only when one of these commands is asked for.
+``controller.program`` loads this module, and all libraries with it, for everything that it does not answer by itself.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 import click
 
-from controller.commands import deregister, reconcile, run
+from controller import __version__
+from controller.commands import deregister, health, reconcile, run
 from controller.commands.build import Effects, start_log, warn_of_variables
+from controller.commands.exit_codes import ExitCode
 from controller.config.flags import (
     all_options,
     connection_options,
     empty_variables,
     naming_unknown_variables,
+    rewrite,
     unknown_variables,
     variables_in_use,
 )
 from controller.config.near_misses import Command
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
+from controller.errors import RegistryUnavailable, Stop, WrongUsage
+from controller.signals import unblock_signals
+
+#: How help is asked for. Go's flag package, and with it registrator, takes one hyphen as well as two.
+_HELP = ("-h", "-help", "--help")
 
 #: Passes to a command the effects that ``controller.program.main`` was given; without any, those of the real program.
 _pass_effects = click.make_pass_decorator(Effects, ensure=True)
 
 
-@click.command("run", cls=Command)
+def run_command_line(arguments: Sequence[str], effects: Effects | None = None) -> int:
+    """Run the command that these arguments ask for, and return the program's exit code, one of ``ExitCode``.
+
+    A wrong command line has the exit code 1, as every other failure. click's own exit code for it, 2, means here that
+    changes are pending.
+    """
+    given: list[str] = []
+    try:
+        given = _for_click(list(arguments))
+        code = cli.main(given, prog_name="wharfinger", standalone_mode=False, obj=effects)
+    except (click.ClickException, Stop, RegistryUnavailable) as error:
+        unblock_signals()  # A signal must end the program even if it waits because nobody reads standard error.
+        _print_error(error, given[:1])
+        return ExitCode.FAILED
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.FAILED
+    return code if isinstance(code, int) else ExitCode.IN_SYNC
+
+
+def _print_error(error: Exception, command: list[str]) -> None:
+    """Print why the program ends. The last line says why, because logs are read from their end. ``command`` holds the
+    name of the command, if there is one."""
+    match error:
+        case click.ClickException():
+            problems = [error.format_message()]
+        case WrongUsage():
+            problems = error.problems
+        case _:
+            problems = [str(error)]
+    if isinstance(error, click.UsageError | WrongUsage):
+        click.echo(f"Try '{' '.join(['wharfinger', *command, '--help'])}'.", err=True)
+    for problem in problems:
+        click.echo(f"wharfinger: {problem}", err=True)
+
+
+def _for_click(arguments: list[str]) -> list[str]:
+    """Return the arguments as click understands them. Raises WrongUsage."""
+    first = arguments[0] if arguments else ""
+    if first in _HELP:
+        return [first]
+    return arguments if first == "health" else rewrite(arguments, cli.commands)
+
+
+@click.group(context_settings={"help_option_names": [*_HELP], "max_content_width": 100})
+@click.version_option(__version__, "-version", "--version")  # For the help: controller.program answers it.
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Keep a part of etcd in step with the containers of this Docker host.
+
+    'wharfinger [OPTIONS] URI' does the same as 'wharfinger run [OPTIONS] URI'. 'wharfinger run --help' shows the
+    options: those of registrator, and some more.
+    """
+    # 'run' waits for the signals itself. A signal has to end every other command.
+    if context.invoked_subcommand != "run":
+        unblock_signals()
+
+
+@cli.command("run", cls=Command)
 @all_options
 @_pass_effects
 def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> int:
@@ -43,7 +110,7 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
     return run.run(_begin(raw, uris, effects), effects)
 
 
-@click.command("reconcile", cls=Command)
+@cli.command("reconcile", cls=Command)
 @click.option("--dry-run", is_flag=True, help="Print what a pass would change, and change nothing.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
 @click.option(
@@ -70,7 +137,7 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
     )
 
 
-@click.command("deregister", cls=Command)
+@cli.command("deregister", cls=Command)
 @click.option("--hostname", metavar="NAME", default="", help="Remove the entries of this host; required.")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove the entries without asking for confirmation.")
@@ -101,10 +168,18 @@ def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ..
     return deregister.deregister(settings, deregister.DeregisterOptions(**given), effects)
 
 
-#: The commands by their names.
-COMMANDS: dict[str, click.Command] = {
-    each.name: each for each in (run_command, reconcile_command, deregister_command) if each.name
-}
+@cli.command("health", cls=Command)
+@click.argument("url", default="")
+def health_command(url: str) -> int:
+    """Ask the agent on this host whether it is alive. The exit code is 0 if it is, and 1 if not.
+
+    URL is the agent's /healthz. By default it is derived from WHARFINGER_LISTEN, where the agent listens. If that is
+    empty, the agent has no HTTP server and cannot be asked, and the exit code is 0. A flag --listen of the agent is not
+    seen here.
+    """
+    answer = health.ask(url)
+    click.echo(answer.text, err=not answer.good)
+    return ExitCode.IN_SYNC if answer.good else ExitCode.FAILED
 
 
 def _begin(raw: RawOptions, uris: tuple[str, ...], effects: Effects) -> Settings:

@@ -52,6 +52,10 @@ class Place:
     id_suffix: str = ""
 
 
+#: Stands for what the engine has not said yet of a network. None stands for its refusal to say it.
+_NOT_TOLD = "not told"
+
+
 @frozen
 class AddressBook:
     """Finds the addresses of one pass."""
@@ -72,6 +76,12 @@ class AddressBook:
         """Make the book of one pass. The guessed address is judged here, once, and not once for each port."""
         problem = None if rules.ip else _guess_problem(rules, containers.values())
         return cls(rules, containers, networks, f"{problem}; give the host's address with -ip" if problem else "")
+
+    def basis_of(self, container: Container) -> tuple[object, ...]:
+        """Return all that ``places_of`` reads for this container besides ``rules`` and ``host_address_problem``: the
+        container, those whose network it uses, and what the engine said of its own networks."""
+        told = tuple([self.networks.get(each, _NOT_TOLD) for each in container.network_ids.values()])
+        return (*self._joiners(container), told) if container.joined else (container, told)
 
     def places_of(
         self, container: Container, port: ServicePort, network: str = "", network_variable: str = ""
@@ -162,17 +172,21 @@ class AddressBook:
         joins: then it sits in the network that the other one had before, where nobody reaches it. The host's network is
         always the same.
         """
-        joiners = [container]
-        while target := container.joined:
-            holder = self.containers.get(target)
-            if holder is None or holder in joiners:
-                detail = f"it joins the network of container {target[:12]}, which is not running"
-                raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
-            joiners.append(holder)
-            container = holder
-        if container.network_mode != "host":
+        joiners = self._joiners(container)
+        holder = joiners[-1]
+        if target := holder.joined:
+            detail = f"it joins the network of container {target[:12]}, which is not running"
+            raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
+        if holder.network_mode != "host":
             _check_order_of_starts(joiners)
-        return container
+        return holder
+
+    def _joiners(self, container: Container) -> list[Container]:
+        """Return the container and the ones that its ``container:`` links lead to, as far as they run, each once."""
+        joiners = [container]
+        while (holder := self.containers.get(joiners[-1].joined)) and holder not in joiners:
+            joiners.append(holder)
+        return joiners
 
     def _address_on_lan(self, container: Container, port: PortId) -> str:
         """Return the container's own address at which other hosts reach a port that the engine does not map.
@@ -361,13 +375,13 @@ def _guess_problem(rules: AddressRules, containers: Iterable[Container]) -> str 
         return "no address of this host is known"
     if ip_address(guess).is_loopback or ip_address(guess).is_unspecified:
         return f"this host reaches etcd from {guess}, which nobody else can dial"
-    if any(guess in _every_address(each) for each in containers):
+    if any(_has_address(each, guess) for each in containers):
         return f"this host reaches etcd from {guess}, which is a container's address"
     if not rules.family.has(guess):
         return f"this host reaches etcd from {guess}, which is not an {rules.family.name_for_people} address"
     return None
 
 
-def _every_address(container: Container) -> frozenset[str]:
-    on_networks = (*container.networks.values(), *container.networks_ipv6.values())
-    return frozenset({container.address, container.address_ipv6, *on_networks})
+def _has_address(container: Container, address: str) -> bool:
+    own = address in {container.address, container.address_ipv6}
+    return own or address in container.networks.values() or address in container.networks_ipv6.values()

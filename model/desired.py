@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Self
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import TypeVar
 
 from attrs import field, frozen
 
-from model.address import AddressBook, NetworkNotTold, Place
-from model.container import MAX_RANGE, BadPort, Container, ContainerPort, ContainerRef, PortId
+from model.address import AddressBook
+from model.candidates import NOTHING_DECIDED, Candidate, Decisions
+from model.container import Container, ContainerRef
 from model.described import DescribedEnum
 from model.entry import DefaultId, Entry
-from model.family import is_loopback
 from model.frozen import frozen_dict
-from model.keys import ancestors, by_number, key_part_problem, quoted, strict_id_problem, strict_name_problem
+from model.keys import quoted
 from model.layout import Layout
-from model.metadata import Metadata, metadata_for, split_tags
 from model.ownership import Holding
-from model.ports import bad_ports, service_ports
-from model.record import claim_size
 from model.refusal import Refusal, RefusalReason, RefusedPort
-from model.rules import AddressRules, Deregister, Rules
+from model.rules import Deregister, Rules
 from model.snapshot import Snapshot, UnknownContainer
 
 
@@ -53,6 +51,10 @@ class Desired:
     unaddressed: Mapping[str, Entry] = field(factory=dict, converter=frozen_dict)
     #: Why this host's address is not known, and what the operator can do about it; empty if no entry needs it.
     host_address_problem: str = ""
+    #: The values of the entries' keys, by key.
+    values: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
+    #: What was decided about each container by itself, for the next pass.
+    decisions: Decisions = field(default=NOTHING_DECIDED, eq=False, repr=False)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -74,8 +76,19 @@ class Desired:
 NO_HOLDINGS: Mapping[str, Holding] = frozen_dict({})
 
 
-def desired(snapshot: Snapshot, rules: Rules, layout: Layout, holdings: Mapping[str, Holding] = NO_HOLDINGS) -> Desired:
-    """Return what this host should have registered. The order of the snapshot does not matter.
+#: The state before anything was decided.
+NOTHING_DESIRED = Desired()
+
+
+def desired(
+    snapshot: Snapshot,
+    rules: Rules,
+    layout: Layout,
+    holdings: Mapping[str, Holding] = NO_HOLDINGS,
+    earlier: Desired = NOTHING_DESIRED,
+) -> Desired:
+    """Return what this host should have registered. The order of the snapshot does not matter. ``earlier`` is an
+    earlier answer. It saves work where little has changed, and the result does not depend on it.
 
     The first row that is true of a container decides:
 
@@ -102,50 +115,40 @@ def desired(snapshot: Snapshot, rules: Rules, layout: Layout, holdings: Mapping[
     now, as ``holdings`` tells. So a container that runs and has a key keeps it, whatever its time of creation, which
     depends on the host's clock. The others follow, those of the older container first.
     """
-    held, undecided = _held(snapshot, rules), []
+    held = _held(snapshot, rules)
     running = {each.id: each for each in snapshot.containers if each.serving}
     excluded = {each.ref: why for each in running.values() if (why := _exclusion(each, snapshot, rules))}
     book = AddressBook.of(rules.address, running, snapshot.networks)
-    candidates: list[_Candidate] = []
-    refusals: dict[int, Refusal] = {}
-    for container in sorted(running.values(), key=lambda each: each.age):
-        if container.ref in held or container.ref in excluded:
-            continue
-        try:
-            decisions = tuple(_decisions(container, rules, book))
-        except NetworkNotTold as untold:
-            undecided.append(UnknownContainer(container.ref, str(untold)))
-            continue
-        for port, decision in decisions:
-            place = len(candidates) + len(refusals)
-            try:
-                candidates.append(_Candidate.of(place, decision, layout))
-            except RefusedPort as refused:
-                refusals[place] = refused.of(container.ref, port)
+    apart = {each.id for each in (*held, *excluded)}
+    oldest_first = sorted(_in_order_of(earlier.decisions.by_id, running), key=attrgetter("age"))
+    admitted = (each for each in oldest_first if each.id not in apart)
+    decisions = earlier.decisions.followed_by(admitted, rules, layout, book)
+    undecided = tuple(UnknownContainer(running[each].ref, network) for each, network in decisions.untold.items())
     held = held.union(each.ref for each in undecided)
     entries = _Entries(layout, rules, book.host_address_problem, _held_keys(held, snapshot, holdings))
-    for each in _holders_first(candidates, holdings):
-        try:
-            entries.add(each)
-        except RefusedPort as refused:
-            refusals[each.place] = refused.of(each.entry.container, each.entry.container_port)
-    by_key, unaddressed = entries.by_key(), entries.unaddressed()
+    refusals = _collect(entries, decisions.ports, holdings)
+    addressed, unaddressed = entries.addressed(earlier.by_key), entries.unaddressed()
     return Desired(
-        by_key=by_key,
-        refusals=tuple(dict.fromkeys(refusals[place] for place in sorted(refusals))),
+        by_key={each.key: each.entry for each in addressed},
+        refusals=refusals,
         held=held,
-        undecided=tuple(undecided),
-        loopback=tuple(each for each in by_key.values() if _is_loopback_by_chance(each, running, rules.address)),
+        undecided=undecided,
+        loopback=tuple(each.entry for each in addressed if each.loopback_by_chance),
         excluded=excluded,
         unaddressed=unaddressed,
         host_address_problem=book.host_address_problem if unaddressed else "",
+        values={each.key: each.value for each in addressed},
+        decisions=decisions,
     )
 
 
-def _is_loopback_by_chance(entry: Entry, running: Mapping[str, Container], rules: AddressRules) -> bool:
-    """Return whether an entry has a loopback address that nobody gave for it."""
-    given = rules.ip or running[entry.container.id].labels.get(rules.label, "")
-    return not given and is_loopback(entry.address)
+_Value = TypeVar("_Value")
+
+
+def _in_order_of(before: Iterable[str], now: Mapping[str, _Value]) -> Iterable[_Value]:
+    """Return the values of a mapping, first those whose keys were there before, in that order. What is almost sorted is
+    sorted in little time."""
+    return {**{key: now[key] for key in before if key in now}, **now}.values()
 
 
 def _exclusion(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
@@ -163,10 +166,12 @@ def _lasting_exclusion(container: Container, snapshot: Snapshot, rules: Rules) -
 
 def _held(snapshot: Snapshot, rules: Rules) -> frozenset[ContainerRef]:
     unknown = {each.ref.id for each in snapshot.unknown}
-    joined = {each.id: each.joined for each in snapshot.containers if each.joined}
-    admitted = (each for each in snapshot.containers if not _lasting_exclusion(each, snapshot, rules))
+    joined = {each.id: each.joined for each in snapshot.containers if each.joined} if unknown else {}
     held = (
-        each.ref for each in admitted if _is_held(each, not unknown.isdisjoint(_all_joined(each.id, joined)), rules)
+        each.ref
+        for each in snapshot.containers
+        if _is_held(each, not unknown.isdisjoint(_all_joined(each.id, joined)), rules)
+        and not _lasting_exclusion(each, snapshot, rules)
     )
     return frozenset([*(each.ref for each in snapshot.unknown), *held])
 
@@ -194,209 +199,46 @@ def _failed(container: Container) -> bool:
     return stopped and container.exit_code != 0 and not container.exit_code & 128
 
 
-# Deciding each port by itself.
-
-
-@frozen
-class _Made:
-    """A service's name or an entry's id, and what it is made of."""
-
-    #: What says the first part, for messages: a label, an environment variable, or something else.
-    source: str
-    #: Whether it is a label or an environment variable of the container.
-    chosen: bool
-    given: str
-    #: What is added to the given part.
-    suffix: str
-
-    @property
-    def text(self) -> str:
-        """The whole of it."""
-        return f"{self.given}{self.suffix}"
-
-    def __str__(self) -> str:
-        """Return how a message begins that goes on with what is wrong: ``label SERVICE_80_NAME 'a//b'``."""
-        makes = f", which makes {quoted(self.text)}," if self.suffix else ""
-        return f"{self.source} {quoted(self.given)}{makes}"
-
-
-@frozen
-class _Service:
-    """A service port with what its container says about it."""
-
-    container: Container
-    port: PortId
-    metadata: Metadata
-    #: Whether the container has several service ports.
-    grouped: bool
-
-    @property
-    def name(self) -> _Made:
-        """The service's name: the given one, else the last part of the image's name without its tag. With several
-        service ports the port's number is added, unless the name was given for that port."""
-        image = self.container.image.rstrip("/").rpartition("/")[2].partition(":")[0]
-        suffix = f"-{self.port.number}" if self.grouped and "name" not in self.metadata.from_port else ""
-        given = self.metadata.get("name")
-        source = self.metadata.variables["name"] if given else "the image's name"
-        return _Made(source, bool(given), given or image, suffix)
-
-    def id(self, owner: str, suffix: str = "") -> _Made:
-        """Return the entry's id: the given one, else registrator's; with a suffix for a further binding."""
-        given = self.metadata.get("id")
-        default = str(DefaultId.of(owner, self.container.name, self.port))
-        source = self.metadata.variables["id"] if given else "the default id"
-        return _Made(source, bool(given), given or default, f":{suffix}" if suffix else "")
-
-    def tags(self, forced: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the entry's tags: its own, then those of every entry, then ``udp`` where it is."""
-        udp = ("udp",) if self.port.protocol == "udp" else ()
-        return split_tags(self.metadata.get("tags")) + forced + udp
-
-
-def _decisions(
-    container: Container, rules: Rules, book: AddressBook
-) -> Iterator[tuple[ContainerPort, Entry | RefusedPort]]:
-    """Yield what is decided about each service port of a container, each port by itself. A bad port is refused where it
-    would be a service port; as with registrator it counts for the names of the others. Raises NetworkNotTold."""
-    ports = service_ports(container, internal=rules.address.internal)
-    bad = bad_ports(container, internal=rules.address.internal)
-    for port in ports:
-        metadata = metadata_for(port.port, container.env, container.labels)
-        if _is_hidden(metadata, rules):
-            continue
-        service = _Service(container, port.port, metadata, grouped=len(ports) + len(bad) > 1)
-        try:
-            _check_name_and_id(service, service.id(rules.owner), rules)
-            network_variable = metadata.variables.get("network", "")
-            places = book.places_of(container, port, metadata.get("network"), network_variable)
-        except RefusedPort as refused:
-            yield port.port, refused
-            continue
-        yield from ((port.port, each) for each in _at_each_place(service, places, rules))
-    for bad_port in bad:
-        if not _is_hidden(metadata_for(bad_port, container.env, container.labels), rules):
-            yield bad_port, _refused(bad_port)
-
-
-def _is_hidden(metadata: Metadata, rules: Rules) -> bool:
-    """Return whether a service port is to have neither an entry nor a refusal."""
-    return bool(metadata.get("ignore")) or (rules.explicit and not metadata.get("name"))
-
-
-def _refused(port: BadPort) -> RefusedPort:
-    detail = (
-        f"the port {quoted(port.text)} {port.problem}; expose single ports, or ranges of at most {MAX_RANGE}, "
-        "or hide it with SERVICE_IGNORE"
-    )
-    return RefusedPort(RefusalReason.BAD_PORT, detail)
-
-
-def _at_each_place(service: _Service, places: Sequence[Place], rules: Rules) -> Iterator[Entry | RefusedPort]:
-    """Yield the entry of a port at its first place, and with ``--all-bindings`` one at each further place. The id of a
-    further one has the suffix of the place."""
-    first, *further = places
-    yield _entry(service, service.id(rules.owner), first, rules)
-    for place in further if rules.all_bindings else ():
-        entry_id = service.id(rules.owner, place.id_suffix)
-        try:
-            _check_name_and_id(service, entry_id, rules)
-        except RefusedPort as refused:
-            yield refused
-        else:
-            yield _entry(service, entry_id, place, rules)
-
-
-def _entry(service: _Service, entry_id: _Made, place: Place, rules: Rules) -> Entry:
-    return Entry(
-        name=service.name.text,
-        id=entry_id.text,
-        address=place.address,
-        port=place.port,
-        container=service.container.ref,
-        container_port=service.port,
-        tags=service.tags(rules.tags),
-        attributes=service.metadata.attributes,
-        variables=service.metadata.variables,
-        name_shown=str(service.name),
-        id_shown=str(entry_id),
-        image=service.container.image,
-    )
-
-
-def _check_name_and_id(service: _Service, entry_id: _Made, rules: Rules) -> None:
-    """Raise RefusedPort for a name or id that the container may not have."""
-    name = service.name
-    if problem := key_part_problem(name.text):
-        raise RefusedPort(RefusalReason.BAD_NAME, f"{name} {problem}")
-    if problem := key_part_problem(entry_id.text):
-        raise RefusedPort(RefusalReason.BAD_ID, f"{entry_id} {problem}")
-    _check_claimed_id(entry_id, service.container, rules.owner)
-    if rules.strict_names:
-        _check_characters(name, entry_id)
-
-
-def _check_claimed_id(entry_id: _Made, container: Container, owner: str) -> None:
-    """Raise RefusedPort for an id that looks like one of another host or of another container."""
-    claimed = DefaultId.parse(entry_id.text.rpartition("/")[2])
-    if not claimed:
-        return
-    if claimed.owner != owner:
-        detail = f"{entry_id} has the form of an id of host {claimed.owner!r}, which would remove it"
-        raise RefusedPort(RefusalReason.BAD_ID, detail)
-    if claimed.container != container.name:
-        detail = (
-            f"{entry_id} has the form of an id of container {quoted(claimed.container)}, and this is {container.name!r}"
-        )
-        raise RefusedPort(RefusalReason.BAD_ID, detail)
-
-
-def _check_characters(name: _Made, entry_id: _Made) -> None:
-    """Raise RefusedPort for a name or id of the container's own choice that has a character which --strict-names does
-    not allow. The engine allows only harmless characters in the name of an image: small letters, digits, ``-``, ``_``,
-    ``.`` and ``@``."""
-    if name.chosen and (problem := strict_name_problem(name.given)):
-        raise RefusedPort(RefusalReason.BAD_NAME, f"{name} {problem}")
-    if entry_id.chosen and (problem := strict_id_problem(entry_id.given)):
-        raise RefusedPort(RefusalReason.BAD_ID, f"{entry_id} {problem}")
-
-
 # Deciding which entries can be had together.
 
 
-@frozen
-class _Candidate:
-    """An entry that the layout can write. It can still be refused because another entry excludes it."""
+def _collect(
+    entries: _Entries, ports: Iterable[Candidate | Refusal], holdings: Mapping[str, Holding]
+) -> tuple[Refusal, ...]:
+    """Add the candidates that can be registered together to ``entries``. Return all refusals, in the order of
+    ``ports``."""
+    candidates: list[tuple[int, Candidate]] = []
+    refusals: dict[int, Refusal] = {}
+    for place, port in enumerate(ports):
+        if isinstance(port, Candidate):
+            candidates.append((place, port))
+        else:
+            refusals[place] = port
+    for place, candidate in _holders_first(candidates, holdings):
+        try:
+            entries.add(candidate)
+        except RefusedPort as refused:
+            refusals[place] = refused.of(candidate.entry.container, candidate.entry.container_port)
+    return tuple(dict.fromkeys(refusals[place] for place in sorted(refusals)))
 
-    #: Its place among all service ports, those of the older container first.
-    place: int
-    entry: Entry
-    key: str
-    value: str
 
-    @classmethod
-    def of(cls, place: int, decision: Entry | RefusedPort, layout: Layout) -> Self:
-        """Make a candidate of an entry. Raises RefusedPort if the port was refused, or if the layout cannot write the
-        entry."""
-        if isinstance(decision, RefusedPort):
-            raise decision
-        layout.check(decision)
-        return cls(place, decision, layout.key(decision), layout.value(decision))
-
-
-def _holders_first(candidates: Iterable[_Candidate], holdings: Mapping[str, Holding]) -> list[_Candidate]:
-    """Return the candidates in the order in which they are collected: those that have their key now, then the others.
+def _holders_first(
+    candidates: Sequence[tuple[int, Candidate]], holdings: Mapping[str, Holding]
+) -> list[tuple[int, Candidate]]:
+    """Return the candidates, each with its place, in the order in which they are collected: those that have their key
+    now, then the others.
 
     The container that the key's id names has the key, and else the one whose value is in the registry. If it is none of
     them, or several have that value, it is the container that the owner record names.
     """
     holders: dict[str, str] = {key: each.container_id for key, each in holdings.items()}
     likely: dict[str, list[str]] = {}
-    for each in candidates:
+    for _, each in candidates:
         holding, container = holdings.get(each.key), each.entry.container
         if holding and (each.value == holding.value or container.name == holding.container_name):
             likely.setdefault(each.key, []).append(container.id)
     holders |= {key: ids[0] for key, ids in likely.items() if holders[key] not in ids}
-    return sorted(candidates, key=lambda each: holders.get(each.key) != each.entry.container.id)
+    return sorted(candidates, key=lambda placed: holders.get(placed[1].key) != placed[1].entry.container.id)
 
 
 def _held_keys(
@@ -424,7 +266,7 @@ class _Entries:
         self._host_address_problem = host_address_problem
         #: The held containers by the keys that they have.
         self._held = held
-        self._by_key: dict[str, Entry] = {}
+        self._by_key: dict[str, Candidate] = {}
         #: Each directory that an entry lies in, with one such entry's key.
         self._directories: dict[str, str] = {}
         self._record_room = RECORD_ROOM
@@ -432,32 +274,34 @@ class _Entries:
         self._names: dict[str, Entry] = {}
         self._identities: dict[tuple[str, str], Entry] = {}
 
-    def by_key(self) -> Mapping[str, Entry]:
-        """Return the entries that have an address by their keys, sorted by name and id."""
-        addressed = ((key, entry) for key, entry in self._by_key.items() if entry.address)
-        return dict(sorted(addressed, key=lambda item: tuple(map(by_number, item[1].identity))))
+    def addressed(self, before: Iterable[str]) -> Sequence[Candidate]:
+        """Return those that have an address, sorted by name and id. ``before`` are the keys of an earlier answer, which
+        is sorted likewise."""
+        found = [each for each in _in_order_of(before, self._by_key) if each.entry.address]
+        return sorted(found, key=attrgetter("order"))
 
     def unaddressed(self) -> Mapping[str, Entry]:
         """Return the entries that have no address by their keys."""
-        return {key: entry for key, entry in self._by_key.items() if not entry.address}
+        return {key: each.entry for key, each in self._by_key.items() if not each.entry.address}
 
-    def add(self, candidate: _Candidate) -> None:
+    def add(self, candidate: Candidate) -> None:
         """Add an entry. Raises RefusedPort for one that an earlier entry excludes, or for which the owner record has no
         room. An entry without an address is added, so that no later one gets its key, and RefusedPort is raised for it
         all the same."""
-        key, entry = candidate.key, candidate.entry
-        self._check_place(key)
+        entry = candidate.entry
+        self._check_place(candidate)
         if self._strict_names:
             self._check_spelling(entry)
-        size = 0 if DefaultId.parse(self._layout.id_of(key)) else claim_size(key)
-        if size > self._record_room:
+        if candidate.claim_size > self._record_room:
             detail = f"the owner record has no room for {entry.id_shown}; use fewer SERVICE_IDs on this host"
             raise RefusedPort(RefusalReason.BAD_ID, detail)
-        self._by_key[key] = entry
-        self._directories |= dict.fromkeys(ancestors(key), key)
-        self._record_room -= size
-        self._names.setdefault(entry.name.lower(), entry)
-        self._identities.setdefault(_in_small_letters(entry), entry)
+        self._by_key[candidate.key] = candidate
+        for directory in candidate.directories:
+            self._directories[directory] = candidate.key
+        self._record_room -= candidate.claim_size
+        if self._strict_names:
+            self._names.setdefault(entry.name.lower(), entry)
+            self._identities.setdefault(_in_small_letters(entry), entry)
         if not entry.address:
             raise RefusedPort(RefusalReason.NO_ADDRESS, self._host_address_problem)
 
@@ -471,18 +315,20 @@ class _Entries:
         if twin.id != entry.id and not DefaultId.parse(entry.id):
             raise RefusedPort(RefusalReason.BAD_ID, _differs_in_case(entry.id_shown, twin.id, twin))
 
-    def _check_place(self, key: str) -> None:
+    def _check_place(self, candidate: Candidate) -> None:
         """Raise RefusedPort if an earlier entry has this key, or if the key of one is a directory of the other, or if
         the key is held."""
+        key = candidate.key
         if holder := self._held.get(key):
             detail = f"container {holder.name!r} has {key.removeprefix(f'{self._layout.prefix}/')}, which is held"
             raise RefusedPort(RefusalReason.DUPLICATE, detail)
-        taken = next((each for each in (key, *ancestors(key)) if each in self._by_key), self._directories.get(key))
+        above = filter(self._by_key.__contains__, (key, *candidate.directories))
+        taken = next(above, self._directories.get(key))
         if taken is None:
             return
         path, taken_path = (each.removeprefix(f"{self._layout.prefix}/") for each in (key, taken))
         instead = "" if taken == key else f", which leaves no room for {path}"
-        detail = f"container {self._by_key[taken].container.name!r} already has {taken_path}{instead}"
+        detail = f"container {self._by_key[taken].entry.container.name!r} already has {taken_path}{instead}"
         raise RefusedPort(RefusalReason.DUPLICATE, detail)
 
 

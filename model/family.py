@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 #: All IPv4 addresses, which is also what an empty address of a binding means.
@@ -61,6 +62,11 @@ def is_loopback(address: str) -> bool:
     return parsed is not None and parsed.is_loopback
 
 
+#: How many addresses are remembered. Most ports of a host have the same few.
+_REMEMBERED = 256
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     """Return the IP address; None for another text. An IPv4 address in IPv6 form (``::ffff:192.0.2.1``) is the IPv4
     address, as connections to it are IPv4 connections."""

@@ -46,6 +46,9 @@ class Layout(Protocol):
     def nesting_hides(self) -> bool:
         """Whether readers no longer see a key once there is another key below it."""
 
+    def __hash__(self) -> int:
+        """Return a hash. A layout is a value, under which answers about keys can be remembered."""
+
     def check(self, entry: Entry) -> None:
         """Raise RefusedPort if the entry cannot be written in this layout. Call ``key`` and ``value`` only after this
         raised nothing."""
@@ -76,7 +79,7 @@ class ValueFormat(Enum):
 VALUE_LIMIT = 65536
 
 
-@frozen
+@frozen(cache_hash=True)
 class PlainLayout:
     """registrator's own layout: ``<prefix>/<name>/<id>`` = ``address:port`` with an IPv6 address in brackets; or the
     same keys with JSON values."""

@@ -100,4 +100,4 @@ def _known_after(report: PassReport, known: Mapping[str, Known]) -> Mapping[str,
     }
     unmade = [outcome.change for outcome in report.outcomes if outcome.result is not Result.APPLIED]
     still = {each.key: known[each.key] for each in (*unmade, *report.plan.held_back) if each.key in known}
-    return {**still, **report.plan.settled, **written}
+    return {**still, **report.plan.settled, **written} if still or written else report.plan.settled

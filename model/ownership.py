@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Self
 
 from attrs import evolve, field, frozen
@@ -81,12 +82,11 @@ class Ownership:
 
     def _own_default_id(self, key: str) -> DefaultId | None:
         """Return the key's id if it names this host as its owner."""
-        key_id = self.layout.id_of(key)
-        return DefaultId.parse(key_id) if key_id.startswith(f"{self.owner}:") and is_utf8(key) else None
+        return _default_id_of(self.owner, self.layout, key)
 
     def inner_prefix_of(self, key: str) -> InnerPrefix | None:
         """Return the inner prefix that a key lies below, or None."""
-        return next((each for each in self.inner if each.contains(key)), None)
+        return next((each for each in self.inner if each.contains(key)), None) if self.inner else None
 
     def owns(self, stored: Stored) -> bool:
         """Return whether the key can be shown to be this host's."""
@@ -99,8 +99,9 @@ class Ownership:
 
     def adopts(self, stored: Stored) -> bool:
         """Return whether a wanted key that already holds the right value may be taken for this host's."""
-        unclaimed = stored.key not in self.contested and not self.inner_prefix_of(stored.key)
-        return self.owns(stored) or (self.may_adopt and unclaimed)
+        if self.owns(stored):
+            return True
+        return self.may_adopt and stored.key not in self.contested and not self.inner_prefix_of(stored.key)
 
     def container_of(self, key: str) -> tuple[str, str]:
         """Return id and name of the container that an own key was written for; empty where not known."""
@@ -143,11 +144,10 @@ class Ownership:
     def with_remembered_claims(self, actual: Actual) -> Self:
         """Return a copy that also claims the keys under custom ids that this agent found in order before and that still
         hold that value. A second agent on this host may have taken such a claim out of the record."""
-        seen = {key: Claim.of(known.container_id, [known.value]) for key, known in self.known.items()}
-        lost = {
-            key: claim for key, claim in seen.items() if not self.id_is_ours(key) and _is_covered(actual, key, claim)
-        }
-        return evolve(self, claims={**lost, **self.claims})
+        custom = ((key, each) for key, each in self.known.items() if not self.id_is_ours(key))
+        seen = {key: Claim.of(known.container_id, [known.value]) for key, known in custom if key not in self.claims}
+        lost = {key: claim for key, claim in seen.items() if _is_covered(actual, key, claim)}
+        return evolve(self, claims={**lost, **self.claims}) if lost else self
 
     def holdings(self, actual: Actual) -> Mapping[str, Holding]:
         """Return who has each key that we claim or whose id is ours. Where this pass may adopt, the keys under custom
@@ -171,11 +171,11 @@ class Ownership:
         """
         claims = {key: claim for key, claim in self.claims.items() if self._still_owned(key, actual)}
         for key, entry in wanted.items():
-            stored = actual.stored.get(key)
             if self.id_is_ours(key) or self.inner_prefix_of(key):
                 continue
-            if stored is None or self._may_write(stored, self.layout.value(entry)):
-                claims[key] = self._claim(entry, stored)
+            stored, value = actual.stored.get(key), self.layout.value(entry)
+            if stored is None or self._may_write(stored, value):
+                claims[key] = self._claim(entry, value, stored)
         return claims
 
     def _still_owned(self, key: str, actual: Actual) -> bool:
@@ -185,11 +185,21 @@ class Ownership:
     def _may_write(self, stored: Stored, value: str) -> bool:
         return self.owns(stored) or (stored.value == value and self.adopts(stored))
 
-    def _claim(self, entry: Entry, stored: Stored | None) -> Claim:
-        key, value = self.layout.key(entry), self.layout.value(entry)
-        before = self.claims.get(key)
+    def _claim(self, entry: Entry, value: str, stored: Stored | None) -> Claim:
+        before = self.claims.get(self.layout.key(entry))
         kept = [stored.value] if stored and before and before.covers(stored.value) else []
         return Claim.of(entry.container.id, [value, *kept])
+
+
+#: How many keys are remembered with the ids that were read from them. A host with more keys reads ids more than once.
+_REMEMBERED_IDS = 8192
+
+
+@lru_cache(maxsize=_REMEMBERED_IDS)
+def _default_id_of(owner: str, layout: Layout, key: str) -> DefaultId | None:
+    """Return the key's id if it names this owner. Each pass asks several times for the id of each key."""
+    key_id = layout.id_of(key)
+    return DefaultId.parse(key_id) if key_id.startswith(f"{owner}:") and is_utf8(key) else None
 
 
 def _value_at(actual: Actual, key: str) -> str:

@@ -171,14 +171,14 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
     also empty if only a part of them was applied, and then all of the plan that followed; no change is about a foreign
     key, unless the key held the wanted value and was adopted; the order of the inputs does not matter.
     """
-    own = {key: stored for key, stored in actual.stored.items() if ownership.owns(stored)}
     planner = _Planner(ownership, lifetime, actual, wanted)
-    for key, stored in own.items():
-        if key not in wanted.by_key:
+    for key, stored in actual.stored.items():
+        if key not in wanted.by_key and ownership.owns(stored):
             planner.plan_unwanted(stored)
     for key, entry in wanted.by_key.items():
         planner.plan_entry(key, entry)
-    others = [stored for key, stored in actual.stored.items() if key not in own and key not in planner.settled]
+    unsettled = [stored for key, stored in actual.stored.items() if key not in planner.settled]
+    others = [stored for stored in unsettled if not ownership.owns(stored)]
     return Plan(
         changes=tuple(sorted(planner.changes, key=lambda change: by_number(change.key))),
         held=tuple(sorted(planner.held, key=lambda stored: by_number(stored.key))),
@@ -190,6 +190,15 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
         unreadable=sum(isinstance(ownership.layout.decode(each.key, each.value), Unreadable) for each in others),
         settled=planner.settled,
     )
+
+
+def plan_with_record(
+    wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifetime, engine: str
+) -> tuple[Plan, OwnerRecord]:
+    """Return the plan, and the owner record of the engine with this id that has to be written before its other changes
+    are made."""
+    record = OwnerRecord(engine, ownership.next_claims(wanted.by_key, actual))
+    return with_record(plan(wanted, actual, ownership, lifetime), record, actual, ownership), record
 
 
 def with_record(planned: Plan, record: OwnerRecord, actual: Actual, ownership: Ownership) -> Plan:
@@ -247,7 +256,7 @@ class _Planner:
     def plan_entry(self, key: str, entry: Entry) -> None:
         """Plan for a wanted entry."""
         stored = self.actual.stored.get(key)
-        value, known = self.ownership.layout.value(entry), self.ownership.known.get(key)
+        value, known = self.wanted.values[key], self.ownership.known.get(key)
         try:
             if inner := self.ownership.inner_prefix_of(key):
                 raise RefusedPort(RefusalReason.CONFLICT, _within(key, inner))
@@ -255,7 +264,7 @@ class _Planner:
                 self._check_room(key)
                 self._write(Action.CREATE, entry, None, Reason.MISSING if known else Reason.NEW)
             elif stored.value == value and self.ownership.adopts(stored):
-                self.settled[key] = Known(value, entry.container.id, entry.container.name)
+                self.settled[key] = _as_known(value, entry.container, known)
                 self.in_sync += self._keep(stored, entry.container)
             elif self.ownership.owns(stored):
                 overwritten = known and known.value == value
@@ -343,11 +352,21 @@ class _Planner:
         return {directory: key for key in sorted(self._staying) for directory in ancestors(key)}
 
     def _write(self, action: Action, entry: Entry, stored: Stored | None, reason: Reason) -> None:
-        key, value = self.ownership.layout.key(entry), self.ownership.layout.value(entry)
+        key = self.ownership.layout.key(entry)
         claimed = not self.ownership.id_is_ours(key)
         absent = self._absent_above(key) if action is Action.CREATE else ()
         container = entry.container
-        change = Change(action, key, value, stored, reason, container.id, claimed, container.name, absent=absent)
+        change = Change(
+            action,
+            key,
+            self.wanted.values[key],
+            stored,
+            reason,
+            container.id,
+            claimed,
+            container.name,
+            absent=absent,
+        )
         self.changes.append(change)
 
     def _keep(self, stored: Stored, container: ContainerRef) -> bool:
@@ -362,6 +381,13 @@ class _Planner:
         change = Change(action, stored.key, stored.value, stored, reason, container.id, claimed, container.name)
         self.changes.append(change)
         return action is Action.RENEW
+
+
+def _as_known(value: str, container: ContainerRef, before: Known | None) -> Known:
+    """Return what is remembered of a key that was found in order: the same object as before, if it says the same."""
+    if before and (before.value, before.container_id, before.container_name) == (value, container.id, container.name):
+        return before
+    return Known(value, container.id, container.name)
 
 
 def _not_ours(stored: Stored, wanted: str) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Self
 from urllib.parse import quote, unquote
 
 from attrs import field, frozen
@@ -105,6 +106,9 @@ class Claim:
         return _inline_or_digest(value) in self.values
 
 
+#: Writes text as JSON, as json.dumps does, which makes an encoder first.
+_encoded: Callable[[str], str] = json.JSONEncoder().encode
+
 #: A value whose JSON is longer than this stands in the record as its digest, which is shorter. An address with a port
 #: is shorter than this.
 _MAX_INLINE = 80
@@ -115,14 +119,14 @@ _CLAIM_OVERHEAD = 64 + 2 * _MAX_INLINE + 50
 
 def _inline_or_digest(value: str) -> str:
     """Return the value itself where it is short, else its digest. A digest is short, so it is returned as it is."""
-    if len(json.dumps(value)) <= _MAX_INLINE:
+    if len(_encoded(value)) <= _MAX_INLINE:
         return value
     return f"sha256:{hashlib.sha256(value.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def claim_size(key: str) -> int:
     """Return how many bytes of an owner record a claim of this key takes at most."""
-    return len(json.dumps(key)) + _CLAIM_OVERHEAD
+    return len(_encoded(key)) + _CLAIM_OVERHEAD
 
 
 @frozen
@@ -140,24 +144,31 @@ class OwnerRecord:
         return json.dumps({"engine": self.engine, "claims": claims}, sort_keys=True, separators=(",", ":"))
 
     @classmethod
-    def decode(cls, text: str) -> Self | None:
+    def decode(cls, text: str) -> OwnerRecord | None:
         """Read a record; None for a text that is none."""
-        try:
-            return cls._decode(json.loads(text))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return None
-
-    @classmethod
-    def _decode(cls, document: Mapping[str, Any]) -> Self:
-        claims = {
-            str(key): Claim.of(str(each["container"]), map(str, each["values"]))
-            for key, each in document["claims"].items()
-        }
-        return cls(str(document["engine"]), claims)
+        return _decoded(text)
 
     def belongs_to(self, engine: str) -> bool:
         """Return whether the engine with this id wrote it. Also true if one of the two ids is unknown."""
         return not self.engine or not engine or self.engine == engine
+
+
+#: How many records are remembered with the text that they were read from: an agent reads its own in each pass, from
+#: each of its registries.
+_REMEMBERED = 8
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _decoded(text: str) -> OwnerRecord | None:
+    try:
+        document = json.loads(text)
+        claims = {
+            str(key): Claim.of(str(each["container"]), map(str, each["values"]))
+            for key, each in document["claims"].items()
+        }
+        return OwnerRecord(str(document["engine"]), claims)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def decode_all(texts: Iterable[str]) -> tuple[OwnerRecord, ...]:

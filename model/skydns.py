@@ -40,7 +40,7 @@ def prefix_of(domain: str) -> str:
     return "/".join([SKYDNS, *reversed(domain.split("."))])
 
 
-@frozen
+@frozen(cache_hash=True)
 class SkyDnsLayout:
     """``<prefix>/<name>/<id>`` = ``{"host":"192.0.2.1","port":80}``, as registrator writes it. Behind the port come the
     other fields that CoreDNS knows, from ``SERVICE_PRIORITY`` and so on. The name is in small letters, as DNS servers

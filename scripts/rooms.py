@@ -26,7 +26,7 @@ def _imported_rooms(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         match node:
             case ast.ImportFrom(module="controller"):
-                yield from (alias.name for alias in node.names)
+                yield from (alias.name for alias in node.names if alias.name != "__version__")
             case ast.ImportFrom(module=str(name)) if name.startswith("controller."):
                 yield name.split(".")[1]
             case ast.Import():

@@ -9,11 +9,10 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 
 from attrs import Factory, evolve, field, frozen
 
-from controller import logs
+from controller import __version__, logs
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.effects.background import Background, Threads
@@ -22,21 +21,23 @@ from controller.effects.log_writer import LogWriter
 from controller.effects.names import Names
 from controller.effects.network import Network
 from controller.errors import masked
+from controller.observe.first_pass import FirstPass
 from controller.observe.health import AllRegistries, Health
-from controller.observe.metrics import Metrics
+from controller.observe.metrics_feed import MetricsFeed
 from controller.observe.pass_log import PassLog
 from controller.observe.systemd import SystemdNotifier
+from controller.reconcile.deciding import Deciding
 from controller.reconcile.loop import Loop, Observer, Pace
-from controller.reconcile.memo import Memo
 from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.factory import Transports, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
-from controller.source.docker import PATIENCE, Asking, Engine, EngineClient, EngineSettings, connect
+from controller.source.docker import PATIENCE, Asking, Engine
+from controller.source.engine_client import EngineClient
+from controller.source.engine_connection import EngineSettings, connect
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
-from model.desired import desired
 from model.memory import Memory
 from model.report import PassReport
 from model.rules import Deregister
@@ -66,10 +67,10 @@ class Effects:
     run_id: Callable[[], str] = lambda: f"{random.getrandbits(64):016x}"
     #: Opens a connection to the Docker engine.
     connect_engine: Callable[[EngineSettings], EngineClient] = Factory(
-        lambda self: partial(connect, names=self.names), takes_self=True
+        lambda self: partial(connect, names=self.names, clock=self.clock), takes_self=True
     )
     #: Carry the requests to etcd.
-    transports: Transports = Factory(lambda self: Transports.through(self.names), takes_self=True)
+    transports: Transports = Factory(lambda self: Transports(names=self.names), takes_self=True)
     #: The environment variables that other programs define: DOCKER_HOST and those that belong to it, NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 
@@ -130,7 +131,7 @@ def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> Pas
         local_address=LocalAddress(uri.endpoints, effects.names, effects.network),
         seconds=settings.pass_timeout,
         clock=effects.clock,
-        desired=Memo(desired),
+        deciding=Deciding.remembering(),
     )
 
 
@@ -145,12 +146,14 @@ class Agent:
 
     #: A loop for each registry, by the registry's label.
     loops: Mapping[str, Loop]
-    #: The metrics of all loops.
-    metrics: Metrics
+    #: What is observed for the metrics of all loops.
+    metrics: MetricsFeed
     #: Whether all loops are alive, and whether their last passes succeeded.
     health: AllRegistries
     #: Tells systemd about the passes.
     notifier: SystemdNotifier
+    #: Ends a wait for the first pass of each loop.
+    first_passes: Sequence[FirstPass]
 
 
 def build_agent(
@@ -163,9 +166,10 @@ def build_agent(
     """
     labels = [each.label for each in settings.registries]
     note = agent_note(settings, effects)
-    metrics = Metrics(*labels)
+    metrics = MetricsFeed(*labels, wanted=settings.listen is not None)
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
+    first_passes = {label: FirstPass(effects.background.waker()) for label in labels}
     loops = {}
     check = one_place_check(settings)
     for each in settings.registries:
@@ -175,17 +179,17 @@ def build_agent(
             PassLog(),
             notifier.of(each.label),
         )
-        observers += tuple(more_observers(each.label))
+        observers += (*more_observers(each.label), first_passes[each.label])
         waker = effects.background.waker()
         pace = Pace(settings.interval, effects.clock, effects.jitter, waker, settings.longest_wait)
         loops[each.label] = Loop(_pass_over(each, settings, note, effects, metrics, check), pace, observers)
-    return Agent(loops, metrics, AllRegistries(health), notifier)
+    return Agent(loops, metrics, AllRegistries(health), notifier, [*first_passes.values()])
 
 
 def agent_note(settings: Settings, effects: Effects) -> AgentNote:
     """Return what an agent with these settings notes about itself in every registry."""
     return AgentNote(
-        version=version("wharfinger"),
+        version=__version__,
         interval=settings.interval,
         pass_timeout=settings.pass_timeout,
         max_backoff=SEQUENCE[-1],
@@ -199,7 +203,7 @@ def _pass_over(
     settings: Settings,
     note: AgentNote,
     effects: Effects,
-    metrics: Metrics,
+    metrics: MetricsFeed,
     check: OnePlaceCheck,
 ) -> Callable[[Memory], PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no loop waits for another."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from contextlib import closing
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+import socket
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -26,7 +26,16 @@ MAX_ANSWER = 10_000
 #: What an agent says if it is alive: a line for each registry.
 _ALIVE = re.compile(r"(\S+: )?ok(\n\S+: ok)*")
 
-_CONNECTIONS = {"http": HTTPConnection, "https": HTTPSConnection}
+#: The ports of the schemes, for a URL that gives none.
+_PORTS = {"http": 80, "https": 443}
+
+#: How an answer begins.
+_STATUS = re.compile(rb"HTTP/1\.\d (\d{3})\b")
+
+
+def ask(url: str = "") -> Answer:
+    """Return what is answered at this URL, or if it is empty, what the agent at WHARFINGER_LISTEN answers."""
+    return fetch_health(url) if url else ask_agent(os.environ.get("WHARFINGER_LISTEN"))
 
 
 def ask_agent(listen: str | None) -> Answer:
@@ -86,30 +95,51 @@ def fetch_health(url: str, seconds: float = TIMEOUT) -> Answer:
 def _fetch(url: str) -> Answer:
     try:
         return _get(url)
-    except (OSError, ValueError, HTTPException) as error:
+    except (OSError, ValueError) as error:
         return Answer(False, f"cannot ask {masked(url)}: {one_line(error)}")
 
 
 def _get(url: str) -> Answer:
-    """Return what is answered at this URL. Raises OSError, ValueError or HTTPException.
-
-    ``urllib.request`` is not used. It takes longer to load, and it would use a proxy that the environment names,
-    although the agent runs on this host.
-    """
+    """Return what is answered at this URL. Raises OSError or ValueError."""
     parts = urlsplit(url)
     try:
         host, port = parts.hostname, parts.port
     except ValueError:  # What follows the colon may be a part of a password, and must not be shown.
         host = port = None
-    if parts.scheme not in _CONNECTIONS or not host:
+    if parts.scheme not in _PORTS or not host:
         raise ValueError("it is no URL as in http://127.0.0.1:9119/healthz")
-    with closing(_CONNECTIONS[parts.scheme](host, port, timeout=TIMEOUT)) as connection:
-        connection.request("GET", parts._replace(scheme="", netloc="", fragment="").geturl() or "/")
-        response = connection.getresponse()
-        text = _printable(response.read(MAX_ANSWER))
-    if response.status == 200 and not _ALIVE.fullmatch(text):
+    path = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
+    request = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n\r\n".encode()
+    status, body = _ask(request, host, port or _PORTS[parts.scheme], encrypted=parts.scheme == "https")
+    text = _printable(body)
+    if status == 200 and not _ALIVE.fullmatch(text):
         return Answer(False, f"what answers at {masked(url)} is no agent, or not its /healthz: {text[:300]}")
-    return Answer(response.status == 200, text or f"{masked(url)} answered with status {response.status}")
+    return Answer(status == 200, text or f"{masked(url)} answered with status {status}")
+
+
+def _ask(request: bytes, host: str, port: int, *, encrypted: bool) -> tuple[int, bytes]:
+    """Send one HTTP request, and return the status and the body of the answer. Raises OSError or ValueError.
+
+    The answer to a request of HTTP/1.0 ends with the connection, so no library is needed to read it. ``http.client``
+    takes longer to load than everything else here, and ``urllib.request`` would use a proxy that the environment names,
+    although the agent runs on this host.
+    """
+    with _connect(host, port, encrypted=encrypted) as connection, connection.makefile("rb") as answer:
+        connection.sendall(request)
+        head, _, body = answer.read(MAX_ANSWER).partition(b"\r\n\r\n")
+    status = _STATUS.match(head)
+    if status is None:
+        raise ValueError("what answers there does not speak HTTP")
+    return int(status[1]), body
+
+
+def _connect(host: str, port: int, *, encrypted: bool) -> socket.socket:
+    connection = socket.create_connection((host, port), TIMEOUT)
+    if not encrypted:
+        return connection
+    import ssl  # noqa: PLC0415 - it takes as long to load as the rest of the command
+
+    return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
 
 
 def _printable(body: bytes) -> str:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from controller import logs
-from controller.commands.build import Effects, build_agent
+from controller.commands.build import Agent, Effects, build_agent
 from controller.commands.exit_codes import ExitCode
 from controller.commands.one_place import refuse_one_place_given_twice
 from controller.commands.start_line import log_start
 from controller.config.settings import Settings
 from controller.effects.clock import Deadline
-from controller.observe.http_server import http_server, router
+from controller.effects.network import listen
+from controller.errors import Stop, one_line
 from controller.reconcile.loop import Loop
 from controller.signals import SIGNALS, block_signals
+from model.host_port import HostPort
 from model.stored import FOREVER, Lifetime
 
 log = logs.logger("wharfinger")
@@ -25,6 +28,9 @@ log = logs.logger("wharfinger")
 #: Seconds that the passes which run when the stop signal comes may go on, all of them together. A pass can be cut off
 #: anywhere: the first pass of the next agent finds what it left.
 GRACE = 0.8
+
+#: The most seconds that the HTTP server waits for the end of the first passes.
+HEAD_START = 1.0
 
 
 def run(settings: Settings, effects: Effects) -> ExitCode:
@@ -39,10 +45,31 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     block_signals()
     servers = {}
     if settings.listen:
-        app = router(agent.health, agent.metrics.app())
-        servers["http"] = http_server(app, str(settings.listen), effects.clock)
+        servers["http"] = partial(_serve_http, _listen(settings.listen), agent, effects)
     log_start(settings, effects)
     return run_until_signalled(agent.loops, effects, agent.notifier.stopping, servers, settings.lifetime)
+
+
+def _listen(address: HostPort) -> Sequence[Any]:
+    """Return sockets that listen at the address. Clients wait there until the HTTP server answers them.
+
+    Raises Stop when the program cannot listen there, for example because the port is in use.
+    """
+    try:
+        return listen(*address)
+    except (OSError, UnicodeError) as error:
+        raise Stop(f"cannot listen on {address}: {one_line(error)}; choose another address with --listen") from error
+
+
+def _serve_http(sockets: Sequence[Any], agent: Agent, effects: Effects) -> None:
+    """Serve health and metrics for ever. The libraries for that are loaded when the first passes have ended, because
+    loading them delays what runs beside it, or after HEAD_START, because a pass may hang."""
+    deadline = Deadline.after(HEAD_START, effects.clock)
+    for each in agent.first_passes:
+        each.wait_for_end(deadline.left)
+    from controller.observe.http_server import http_server, router  # noqa: PLC0415 - it loads waitress
+
+    http_server(router(agent.health, agent.metrics.metrics().app()), sockets, effects.clock)()
 
 
 def run_until_signalled(

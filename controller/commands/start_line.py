@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from ipaddress import ip_address
 
 from attrs import evolve
 
-from controller import logs
+from controller import __version__, logs
 from controller.commands.build import Effects, engine_for
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.errors import masked
-from controller.source.docker import EngineSettings
+from controller.source.engine_connection import EngineSettings
 from controller.source.local_address import LOOK_UP_TIMEOUT, LocalAddress
 from model.address import AddressBook
 from model.host_port import HostPort
@@ -32,7 +31,7 @@ def log_start(settings: Settings, effects: Effects) -> None:
     for each in settings.registries:
         log.info(
             "started",
-            version=version("wharfinger"),
+            version=__version__,
             registry=each.label,
             endpoints=[*map(str, each.uri.endpoints)],
             prefix=each.uri.prefix or "/",

@@ -144,7 +144,7 @@ FLAGS = (
         "log-level",
         "LEVEL",
         "Log from this level on: trace, debug, info, warning or error. With debug there are lines about each pass. "
-        "With trace, the client libraries also log each of their requests.",
+        "With trace, each request to etcd and to the engine is logged, too.",
         "info",
         new=True,
     ),

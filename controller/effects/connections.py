@@ -26,7 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from controller.effects.clock import Clock
-from controller.effects.names import MACHINE, Names
+from controller.effects.names import Names
 from controller.effects.network import connect
 from controller.effects.request_time import RequestTime, TimeLimits
 
@@ -199,47 +199,3 @@ class _TlsPool(_Pool, urllib3.HTTPSConnectionPool):
     """Connections over TLS to one host and port, each of which keeps to the time of the pool's request."""
 
     ConnectionCls = _TlsConnection
-
-
-class _UnixConnection(_Connection):
-    """A connection to a Unix socket."""
-
-    def __init__(self, names: Names, time: RequestTime, path: str, *args: Any, **more: Any) -> None:
-        super().__init__(names, time, *args, **more)
-        self._path = path
-
-    def _connected(self) -> socket.socket:
-        return connect(socket.AF_UNIX, self._path, self._time.to_connect())
-
-
-class _UnixPool(_Pool):
-    """Connections to one Unix socket."""
-
-    ConnectionCls: Any = _UnixConnection
-
-    def __init__(self, path: str) -> None:
-        super().__init__(MACHINE, "localhost", retries=urllib3.Retry(0))
-        self.ConnectionCls = partial(self.ConnectionCls, path)
-
-
-class UnixAdapter(HTTPAdapter):
-    """An adapter of requests for one Unix socket, whose requests keep to their time limits."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._pool = _UnixPool(path)
-
-    def get_connection_with_tls_context(
-        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> urllib3.HTTPConnectionPool:
-        """Return the connections to the socket."""
-        return self._pool
-
-    def request_url(self, request: Any, proxies: Any) -> str:
-        """Return the path and query of a request. Only a proxy would need the whole URL."""
-        return str(request.path_url)
-
-    def close(self) -> None:
-        """Close the connections."""
-        super().close()
-        self._pool.close()

@@ -9,10 +9,13 @@ no retries, and takes neither proxies, nor CAs, nor passwords from the environme
 from __future__ import annotations
 
 import io
+import logging
 import select
 import socket
 import ssl
+import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from types import MappingProxyType
@@ -24,6 +27,9 @@ from controller.effects.clock import Clock
 from controller.effects.names import Names
 from controller.effects.network import connect
 from controller.effects.request_time import RequestTime, TimeLimits
+
+#: Tells of each request, as the client libraries do. See ``--log-level trace``.
+_log = logging.getLogger(__name__)
 
 #: The most bytes that are sent before the time that is left is looked at again.
 _PIECE = 16 * 1024
@@ -78,8 +84,9 @@ class UnwantedAnswer(HTTPException):
 class Route(Protocol):
     """How a server is reached."""
 
-    #: The Host header.
-    host: str
+    @property
+    def host(self) -> str:
+        """The Host header."""
 
     def connect(self, time: RequestTime) -> socket.socket:
         """Return a new connection. Raises OSError, also if there is none in time."""
@@ -115,7 +122,7 @@ class TcpRoute:
         valid for ``name``."""
         self._name, self._port, self._names, self._current = name, port, names, context
         self._used: ssl.SSLContext | None = None
-        self.host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+        self.host = f"[{name}]:{port}" if ":" in name else f"{_ascii(name)}:{port}"
 
     def connect(self, time: RequestTime) -> socket.socket:
         """See Route. The addresses of the name are tried in turn."""
@@ -147,14 +154,23 @@ class TcpRoute:
         return self._current() is not self._used
 
 
+def _ascii(name: str) -> str:
+    """Return a host name as headers have it. One that is no host name stays as it is: it has no address."""
+    with suppress(UnicodeError):
+        return name if name.isascii() else name.encode("idna").decode()
+    return name
+
+
 class KeptConnection:
-    """An HttpClient over one connection that is kept between requests."""
+    """An HttpClient over one connection that is kept between requests. It is closed when nothing refers to it."""
 
     def __init__(self, route: Route, clock: Clock) -> None:
         """Nothing is connected yet."""
         self._route = route
         self._time = RequestTime(clock)
-        self._connection: HTTPConnection | None = None
+        self._connection: _Connection | None = None
+        #: Closes the connection, once.
+        self._end: Callable[[], object] = lambda: None
 
     def request(
         self, method: str, path: str, limits: TimeLimits, body: bytes = b"", headers: Mapping[str, str] = _NO_HEADERS
@@ -183,8 +199,7 @@ class KeptConnection:
 
     def close(self) -> None:
         """See HttpClient."""
-        if self._connection:
-            self._connection.close()
+        self._end()
         self._connection = None
 
     def _sent(
@@ -194,9 +209,14 @@ class KeptConnection:
         self._time.begin(limits)
         connection = self._kept() or self._new()
         connection.request(method, path, body or None, {"Host": self._route.host, **headers})
-        return connection.getresponse()
+        # A server that refuses a request may answer before it has read all of it, and close the connection.
+        with suppress(BrokenPipeError):
+            connection.flush()
+        response = connection.getresponse()
+        _log.debug('%s "%s %s" %s', self._route.host, method, path, response.status)
+        return response
 
-    def _kept(self) -> HTTPConnection | None:
+    def _kept(self) -> _Connection | None:
         """Return the connection that was kept; None if there is none that can be used. The other end may have closed
         it, which makes its socket readable."""
         connection = self._connection
@@ -204,8 +224,9 @@ class KeptConnection:
             self.close()
         return self._connection
 
-    def _new(self) -> HTTPConnection:
+    def _new(self) -> _Connection:
         self._connection = _Connection(self._route.connect(self._time), self._time)
+        self._end = weakref.finalize(self, self._connection.close)
         return self._connection
 
 
@@ -227,11 +248,17 @@ class _Connection(HTTPConnection):
         """``sock`` is connected."""
         super().__init__("unused")
         self.sock, self._time = sock, time
+        self._outgoing = b""
         self.auto_open = 0
         self.response_class = partial(_Response, time)  # type: ignore[assignment] # called as the class is
 
     def send(self, data: Any) -> None:
-        """Send data, piece by piece."""
+        """Keep a part of the request until ``flush``. The server is woken up once then, and not for each part."""
+        self._outgoing += data
+
+    def flush(self) -> None:
+        """Send the request, piece by piece."""
+        data, self._outgoing = self._outgoing, b""
         for start in range(0, len(data), _PIECE):
             self.sock.settimeout(self._time.to_go_on())
             self.sock.sendall(data[start : start + _PIECE])

@@ -43,6 +43,27 @@ def connect(family: int, address: Any, seconds: float) -> socket.socket:
     return sock
 
 
+def listen(host: str, port: int, backlog: int = 1024) -> Sequence[socket.socket]:
+    """Return a socket that listens for each address of a host. ``backlog`` is the number of clients that can wait to be
+    accepted. Raises OSError, for example if the port is in use, or UnicodeError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(backlog)
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
 def source_address(family: int, address: tuple[Any, ...]) -> str:
     """Return the address of the interface through which this host reaches another address.
 

@@ -20,7 +20,7 @@ from waitress.utilities import RequestEntityTooLarge
 
 from controller import logs
 from controller.effects.clock import Clock, Deadline
-from controller.errors import Stop, one_line
+from controller.errors import one_line
 from controller.observe.answer import Answer
 from controller.observe.health import Condition
 
@@ -150,7 +150,7 @@ class _Channel(HTTPChannel):
 
 
 class _Server(TcpWSGIServer):
-    """Listens at one address. waitress calls ``readable`` before each poll, which lasts a second at most.
+    """Serves at one address. waitress calls ``readable`` before each poll, which lasts a second at most.
 
     At its own limit of connections, waitress would let new ones wait. Its own limit of time counts from the last byte
     of a client, so a client that sends a byte now and then would stay for ever.
@@ -159,7 +159,7 @@ class _Server(TcpWSGIServer):
     channel_class = _Channel
 
     def __init__(self, clock: Clock, limit: int, shared: dict[int, Any], app: App, **settings: Any) -> None:
-        """Listen. ``limit`` is the number of connections of all servers that share this mapping of descriptors."""
+        """Serve. ``limit`` is the number of connections of all servers that share this mapping of descriptors."""
         self.clock = clock
         self._limit = limit
         self._shared = shared
@@ -205,32 +205,36 @@ class _Server(TcpWSGIServer):
             log.warning("too many HTTP connections", problem=trouble)
 
 
-def http_server(app: App, address: str, clock: Clock) -> Callable[[], None]:
-    """Listen at the address, which is HOST:PORT, and return a function that serves the application there for ever.
-
-    Raises Stop when the program cannot listen there, for example because the port is in use.
-    """
+def http_server(app: App, sockets: Sequence[Any], clock: Clock) -> Callable[[], None]:
+    """Return a function that serves the application for ever at these sockets, which listen already."""
     limit = allowed_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    try:
-        settings = Adjustments(
-            listen=address,
-            threads=4,
-            connection_limit=sys.maxsize,
-            asyncore_use_poll=True,  # select() cannot serve descriptors from 1024 on.
-            max_request_header_size=MAX_HEAD,
-            max_request_body_size=1,  # The least that can be set. It refuses every body.
-            log_socket_errors=False,
-            ident=None,
+    settings = Adjustments(
+        sockets=sockets,
+        threads=4,
+        connection_limit=sys.maxsize,
+        asyncore_use_poll=True,  # select() cannot serve descriptors from 1024 on.
+        max_request_header_size=MAX_HEAD,
+        max_request_body_size=1,  # The least that can be set. It refuses every body.
+        log_socket_errors=False,
+        ident=None,
+    )
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.set_thread_count(settings.threads)
+    shared: dict[int, Any] = {}
+    servers = [
+        _Server(
+            clock,
+            limit,
+            shared,
+            app,
+            dispatcher=dispatcher,
+            adj=settings,
+            _sock=each,
+            bind_socket=False,
+            sockinfo=(each.family, each.type, each.proto, each.getsockname()),
         )
-        dispatcher = ThreadedTaskDispatcher()
-        dispatcher.set_thread_count(settings.threads)
-        shared: dict[int, Any] = {}
-        servers = [
-            _Server(clock, limit, shared, app, dispatcher=dispatcher, adj=settings, sockinfo=each)
-            for each in settings.listen
-        ]
-    except (OSError, ValueError) as error:
-        raise Stop(f"cannot listen on {address}: {one_line(error)}; choose another address with --listen") from error
+        for each in sockets
+    ]
     return servers[0].run  # It serves all of them, because they share their connections.
 
 

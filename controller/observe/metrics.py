@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from enum import Enum
-from importlib.metadata import version
 from typing import Any
 
 from prometheus_client import (
@@ -23,6 +22,7 @@ from prometheus_client import (
     make_wsgi_app,
 )
 
+from controller import __version__
 from model.desired import ExclusionReason
 from model.plan import DRIFT, Action
 from model.refusal import RefusalReason
@@ -94,7 +94,7 @@ class Metrics:
     def _build_info(self) -> None:
         """Add the metrics about the program as a whole."""
         build = self._gauge("build_info", "Version of this program and of Python.", "version", "python")
-        build.labels(version("wharfinger"), platform.python_version()).set(1)
+        build.labels(__version__, platform.python_version()).set(1)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 

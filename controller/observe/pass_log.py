@@ -37,7 +37,7 @@ class PassLog:
     """Observes one loop and writes to the log."""
 
     def __init__(self) -> None:
-        self._refusals: dict[tuple[str, ...], Refusal] = {}
+        self._refusals: tuple[Refusal, ...] = ()
         self._unknown: dict[ContainerRef, UnknownContainer] = {}
         self._loopback: tuple[Entry, ...] = ()
         self._failures = 0
@@ -64,7 +64,7 @@ class PassLog:
                 _log_outcome(outcome)
         _log_not_made([outcome for outcome in report.outcomes if _is_told(outcome, report.setbacks)])
         if report.planned:
-            self._log_refusals({_port_of(each): each for each in report.plan.refusals})
+            self._log_refusals(report.plan.refusals)
             self._log_unknown({each.ref: each for each in report.unknown})
             self._log_loopback(report.loopback)
             self._log_held_back(report)
@@ -76,8 +76,11 @@ class PassLog:
         self._log_state(report, now, wait)
         _log_pass(report, wait)
 
-    def _log_refusals(self, now: dict[tuple[str, ...], Refusal]) -> None:
-        before, self._refusals = self._refusals, now
+    def _log_refusals(self, refusals: tuple[Refusal, ...]) -> None:
+        if refusals == self._refusals:
+            return
+        before, now = ({_port_of(each): each for each in some} for some in (self._refusals, refusals))
+        self._refusals = refusals
         for port in sorted(now):
             if now[port] != before.get(port):
                 refusal = now[port]

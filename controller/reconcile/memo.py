@@ -1,4 +1,4 @@
-"""A cache of one result. On an idle host each pass computes the same desired state again."""
+"""Functions that remember their last answer. On an idle host each pass decides the same again."""
 
 from __future__ import annotations
 
@@ -17,6 +17,20 @@ class Memo(Generic[R]):
         self._last: tuple[tuple[Any, ...], R] | None = None
 
     def __call__(self, *arguments: Any) -> R:
-        if self._last is None or self._last[0] != arguments:
-            self._last = arguments, self._function(*arguments)
-        return self._last[1]
+        same = self._last is not None and self._last[0] == arguments
+        answer = self._last[1] if self._last and same else self._ask(arguments)
+        # These arguments are kept also if they only equal those before: the next ones may be the same objects, which
+        # are compared in no time.
+        self._last = arguments, answer
+        return answer
+
+    def _ask(self, arguments: tuple[Any, ...]) -> R:
+        return self._function(*arguments)
+
+
+class Continued(Memo[R]):
+    """A memo that hands its last answer to ``function`` as ``earlier``, from which the next answer takes over what has
+    not changed."""
+
+    def _ask(self, arguments: tuple[Any, ...]) -> R:
+        return self._function(*arguments, earlier=self._last[1]) if self._last else self._function(*arguments)

@@ -15,16 +15,17 @@ from attrs import evolve, field, frozen
 
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
+from controller.reconcile.deciding import Deciding
 from controller.reconcile.take_over import TakeOver
 from controller.registry.base import Registry
 from controller.registry.owner_records import has_record, record_in
 from model.agent_note import AgentNote, disagreement
-from model.desired import Desired, desired
+from model.desired import Desired
 from model.guard import Guard, GuardRule, HeldDelete
 from model.layout import Layout
 from model.memory import Memory
-from model.ownership import Holding, Ownership
-from model.plan import Action, Change, Plan, Reason, in_apply_order, plan, with_note, with_record
+from model.ownership import Ownership
+from model.plan import Action, Change, Plan, Reason, in_apply_order, with_note
 from model.record import InnerPrefix, OwnerRecord, decode_all
 from model.report import (
     Outcome,
@@ -86,8 +87,8 @@ class PassSettings:
     #: How long a pass may take, in seconds.
     seconds: float = 10.0
     clock: Clock = field(factory=Clock)
-    #: The model's ``desired``, or one that remembers its last answer.
-    desired: Callable[[Snapshot, Rules, Layout, Mapping[str, Holding]], Desired] = desired
+    #: The functions of the model, or ones that remember their last answers.
+    deciding: Deciding = field(factory=Deciding)
 
 
 def reconcile(settings: PassSettings, source: Source, registry: Registry, memory: Memory) -> PassReport:
@@ -251,21 +252,24 @@ class _Pass:
         The inner prefixes matter only to a pass that would write something, so an idle pass does not ask for them.
         """
         with self._timed(Stage.PLAN):
-            settings, actual = self.settings, view.actual
+            settings, deciding = self.settings, self.settings.deciding
+            # The position decides nothing more, and every write to the store changes it.
+            actual = evolve(view.actual, store_position=None)
             record = self._owner_record(view)
-            now, before = actual.store_position, self.memory.store_position
+            now, before = view.actual.store_position, self.memory.store_position
             replaced = bool(now and before and not now.succeeds(before))
             memory = Memory() if replaced else self.memory
             ownership = self._own_ownership(record, memory, actual)
-            wanted = settings.desired(view.snapshot, self._rules(), settings.layout, ownership.holdings(actual))
+            holdings = deciding.holdings(ownership, actual)
+            wanted = deciding.desired(view.snapshot, self._rules(), settings.layout, holdings)
             ownership = self._with_other_records(ownership, wanted, actual)
             engine_id = view.engine_id or record.engine
-            planned, next_record = self._plan(wanted, actual, ownership, engine_id)
+            planned, next_record = deciding.plan(wanted, actual, ownership, settings.lifetime, engine_id)
             moment = settings.clock.monotonic()
             if len(waiting(planned.changes, memory.setbacks, moment)) < len(planned.changes):
                 ownership = evolve(ownership, inner=self.registry.inner_prefixes(self.deadline))
             if ownership.inner:
-                planned, next_record = self._plan(wanted, actual, ownership, engine_id)
+                planned, next_record = deciding.plan(wanted, actual, ownership, settings.lifetime, engine_id)
             if note := settings.note:
                 planned = with_note(planned, note, actual, ownership, noted=memory.replaced_note is not None)
             return _Decision(
@@ -278,12 +282,6 @@ class _Pass:
                 waiting(planned.changes, memory.setbacks, moment),
                 disagreement=disagreement(note, actual.agent_note, memory.replaced_note) if note else "",
             )
-
-    def _plan(self, wanted: Desired, actual: Actual, ownership: Ownership, engine_id: str) -> tuple[Plan, OwnerRecord]:
-        """Return the plan, and the owner record that has to be written before its other changes are made."""
-        record = OwnerRecord(engine_id, ownership.next_claims(wanted.by_key, actual))
-        planned = plan(wanted, actual, ownership, self.settings.lifetime)
-        return with_record(planned, record, actual, ownership), record
 
     def _guard(self, view: _View, decision: _Decision) -> _Decision:
         """Return the decision without the deletes that have to wait. If the engine's list lacks the container of a
@@ -346,13 +344,13 @@ class _Pass:
         """
         may_adopt = not has_record(actual.record) or (self.settings.adopt and self._unrecorded)
         ownership = Ownership(self.owner, self.settings.layout, record.claims, memory.known, may_adopt=may_adopt)
-        return ownership.with_remembered_claims(actual)
+        return self.settings.deciding.ownership(ownership, actual)
 
     def _with_other_records(self, ownership: Ownership, wanted: Desired, actual: Actual) -> Ownership:
         """Return which keys are ours, with the other hosts' records, which are read only where a key depends on
         them."""
         held = {each.id for each in wanted.held}
-        if not ownership.keys_needing_other_records(wanted.placed, actual, held):
+        if not self.settings.deciding.keys_needing_other_records(ownership, wanted.placed, actual, held):
             return ownership
         others = decode_all(each.value for each in self.registry.other_records(self.owner, self.deadline))
         return ownership.with_other_records(others, wanted.placed, actual)

@@ -1,40 +1,43 @@
-"""From a registry URI to the registry and layout that its scheme stands for; CONTRIBUTING.md says how to add one."""
+"""From a registry URI to the registry and layout that its scheme stands for; CONTRIBUTING.md says how to add one.
+
+The client of an API is imported when a registry of that API is opened. The library of the v2 API takes longer to load
+than a first pass by the v3 API takes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Self
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from controller.effects.names import Names
+from controller.effects.names import MACHINE, Names
 from controller.registry.base import Registry
 from controller.registry.credentials import Credentials
-from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Transport, pool_manager
-from controller.registry.etcd_v2.registry import etcd_v2_registry
-from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Transport, http_adapter
-from controller.registry.etcd_v3.registry import etcd_v3_registry
 from controller.registry.schemes import Api, LayoutKind
 from controller.registry.uri import RegistryUri
 from model.layout import Layout, PlainLayout, ValueFormat
 from model.skydns import SkyDnsLayout
 from model.stored import Lifetime
 
+if TYPE_CHECKING:
+    from controller.registry.etcd_v2.client import EtcdV2Transport
+    from controller.registry.etcd_v3.client import EtcdV3Transport
+
 
 @frozen
 class Transports:
-    """How each client library reaches one member of a cluster. The defaults open sockets; a test or a simulation passes
-    functions of its own."""
+    """How each client reaches one member of a cluster. Without functions of a test or a simulation, the clients open
+    sockets."""
 
-    etcd_v2: EtcdV2Transport = pool_manager
-    etcd_v3: EtcdV3Transport = http_adapter
-
-    @classmethod
-    def through(cls, names: Names) -> Self:
-        """Return transports that open sockets to the addresses that ``names`` remembers."""
-        return cls(partial(pool_manager, names=names), partial(http_adapter, names=names))
+    #: Makes the pool through which one member is reached by the v2 API; None: one that opens sockets.
+    etcd_v2: EtcdV2Transport | None = None
+    #: Makes the HTTP client through which one member is reached by the v3 API; None: one that opens sockets.
+    etcd_v3: EtcdV3Transport | None = None
+    #: Remembers the addresses that sockets are opened to.
+    names: Names = MACHINE
 
 
 @frozen
@@ -48,12 +51,20 @@ class _Connection:
 
 
 def _open_etcd_v2(to: _Connection, lifetime: Lifetime, dry_run: bool) -> Registry:
-    client = EtcdV2Client(to.uri.endpoints, to.on_error, to.credentials, to.transports.etcd_v2)
+    from controller.registry.etcd_v2.client import EtcdV2Client, pool_manager  # noqa: PLC0415 - see above
+    from controller.registry.etcd_v2.registry import etcd_v2_registry  # noqa: PLC0415
+
+    transport = to.transports.etcd_v2 or partial(pool_manager, names=to.transports.names)
+    client = EtcdV2Client(to.uri.endpoints, to.on_error, to.credentials, transport)
     return etcd_v2_registry(client, to.uri.prefix, lifetime, dry_run=dry_run)
 
 
 def _open_etcd_v3(to: _Connection, lifetime: Lifetime, dry_run: bool) -> Registry:
-    client = EtcdV3Client(to.uri.endpoints, to.on_error, to.credentials, to.transports.etcd_v3)
+    from controller.registry.etcd_v3.client import EtcdV3Client, kept_connection  # noqa: PLC0415 - see above
+    from controller.registry.etcd_v3.registry import etcd_v3_registry  # noqa: PLC0415
+
+    transport = to.transports.etcd_v3 or partial(kept_connection, names=to.transports.names)
+    client = EtcdV3Client(to.uri.endpoints, to.on_error, to.credentials, transport)
     return etcd_v3_registry(client, to.uri.prefix, lifetime, dry_run=dry_run)
 
 

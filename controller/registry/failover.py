@@ -1,7 +1,7 @@
 """Failover among the members of one etcd cluster, and the time limits of one request. Before anything is written to an
 endpoint, it has to show that it belongs to the cluster.
 
-The failover of the client libraries is not used: it stays with dead members and multiplies timeouts.
+The failover of python-etcd is not used: it stays with dead members and multiplies timeouts.
 """
 
 from __future__ import annotations

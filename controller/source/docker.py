@@ -1,4 +1,4 @@
-"""The containers of this host, and the only module that imports the docker SDK.
+"""The containers of this host, as the Docker engine shows them.
 
 ``GET /containers/json`` shows neither environment nor exposed ports. So each container that is new in this list, or
 that looks changed there, is inspected once. The answer is kept for as long as the list shows the container unchanged.
@@ -9,30 +9,20 @@ the background; see questions.py.
 
 from __future__ import annotations
 
-import os
 import re
-import ssl
-import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
-import docker
-import docker.constants
-import docker.errors
-import docker.utils
-import docker.utils.config
-import requests
-from attrs import Factory, define, field, frozen
+from attrs import define, frozen
 
 from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
-from controller.effects.connections import BoundedAdapter, TlsAdapter, UnixAdapter
-from controller.effects.files import Renewed, Report, TlsFiles, UnusableFiles
-from controller.effects.names import MACHINE, Names
-from controller.effects.one_sided_tls import shows_no_tls, shows_tls
-from controller.errors import EngineUnavailable, one_line, running_user
+from controller.errors import EngineUnavailable
+from controller.source.engine_client import EngineClient
+from controller.source.engine_connection import TIMEOUT
+from controller.source.engine_errors import ENGINE_ERRORS, NO_ANSWER, EngineError, ErrorAnswer, NotFound, problem_of
 from controller.source.networks import Networks
 from controller.source.questions import Answer, Inquiry, Questions, Silence
 from model.address import networks_in_question
@@ -41,176 +31,14 @@ from model.engine_network import Network
 from model.listing import agrees_with_list, joiners_to_inspect, may_have_started, shown_in_list
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
-#: Seconds that a request may take. After many containers had died at once, the engine was seen to hold an inspect back
-#: for 1.6 s.
-TIMEOUT = 5
-
 #: Seconds that a pass waits for an inspect or for ``info``. If the answer comes later, the next pass uses it.
 PATIENCE = 0.5
-
-#: What is said of an engine that did not answer within a time-out.
-NO_ANSWER = "no answer in time"
 
 #: Seconds between two requests for the engine's name and id. They are also asked for after each reconnect.
 IDENTITY_INTERVAL = 60.0
 
-#: The sockets to try when nothing says where the engine is: Docker's own, and the one that registrator's users mount.
-SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # noqa: S108 - a place to look, not one to write
-
-#: The errors of reading an answer that is JSON, but not as the API documents it.
-_UNEXPECTED_ANSWER = (KeyError, TypeError, AttributeError)
-
-_ERRORS = (
-    docker.errors.DockerException,
-    requests.exceptions.RequestException,
-    OSError,
-    ValueError,
-    *_UNEXPECTED_ANSWER,
-)
-
-
 #: What a container's id or name looks like. The engine takes no other name.
 _ID_OR_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-
-
-def _no_config_file(config_path: object = None) -> None:
-    """Stands for the SDK's search for Docker's config.json, and finds none.
-
-    The SDK reads that file whenever it makes a client, fails if an entry in it is malformed, and sends the HttpHeaders
-    that are in it. The agent needs nothing of it, and the SDK has no other way to leave it out.
-    """
-
-
-docker.utils.config.find_config_file = _no_config_file
-
-
-class EngineClient(Protocol):
-    """The methods of ``docker.APIClient`` that are used."""
-
-    timeout: int
-
-    def info(self) -> Any: ...
-
-    def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any: ...
-
-    def inspect_container(self, container: str) -> Any: ...
-
-    def inspect_network(self, net_id: str) -> Any: ...
-
-    def close(self) -> None: ...
-
-
-@frozen
-class EngineSettings:
-    """Where the engine is."""
-
-    #: The engine's URL, in the form of DOCKER_HOST. Empty by default: ``environment`` and ``sockets`` decide.
-    host: str = ""
-    #: The environment variables, of which Docker's own are used: DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.
-    #: Empty by default, so that nothing depends on the environment unless the caller says so.
-    environment: Mapping[str, str] = field(factory=dict)
-    #: The sockets to try if neither of the above names the engine. The first one that exists is used.
-    sockets: Sequence[str] = SOCKETS
-
-    #: Told when the files in DOCKER_CERT_PATH have changed.
-    report_renewal: Report = lambda files, problem: None
-    #: The TLS context for an engine over TCP, made again when the files in DOCKER_CERT_PATH have changed. All
-    #: connections to the engine share it.
-    tls_context: Renewed[ssl.SSLContext] = field(
-        init=False,
-        eq=False,
-        repr=False,
-        default=Factory(lambda self: self.tls_files.renewed(self.report_renewal), takes_self=True),
-    )
-
-    @property
-    def asks_for_tls(self) -> bool:
-        """Whether the environment asks for TLS to an engine over TCP."""
-        return bool(self.environment.get("DOCKER_CERT_PATH") or self.environment.get("DOCKER_TLS_VERIFY"))
-
-    @property
-    def tls_files(self) -> TlsFiles:
-        """The files for TLS, as the docker command and its SDK find them. Without DOCKER_TLS_VERIFY, they do not verify
-        the engine."""
-        if not self.asks_for_tls:
-            return TlsFiles()
-        folder = self.environment.get("DOCKER_CERT_PATH") or os.path.join(os.path.expanduser("~"), ".docker")
-        ca, cert, key = (os.path.join(folder, name) for name in ("ca.pem", "cert.pem", "key.pem"))
-        verify = bool(self.environment.get("DOCKER_TLS_VERIFY"))
-        return TlsFiles(ca if verify else "", cert, key, verify)
-
-    @property
-    def url(self) -> str:
-        """The URL of the engine. If none of the sockets exists it is that of the first one."""
-        if given := self.host or self.environment.get("DOCKER_HOST"):
-            return given
-        existing = [path for path in self.sockets if _is_socket(path)]
-        return f"unix://{existing[0] if existing else self.sockets[0]}"
-
-
-def _is_socket(path: str) -> bool:
-    try:
-        return stat.S_ISSOCK(os.stat(path).st_mode)
-    except OSError:
-        return False
-
-
-def connect(settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MACHINE) -> docker.APIClient:
-    """Return a client that is connected to the engine. Raises an error of the docker SDK or of requests, and
-    UnusableFiles while the TLS files cannot be used.
-
-    The API version is negotiated, because newer engines refuse old versions. ``timeout`` is the seconds that a request
-    may take as a whole, even if its answer comes byte by byte. ``names`` looks up the host of an engine over TCP.
-    """
-    client = _client(settings, timeout, names, docker.constants.DEFAULT_DOCKER_API_VERSION)
-    try:
-        version = _version_of(client)
-    finally:
-        client.close()
-    return _client(settings, timeout, names, version)
-
-
-def _version_of(client: docker.APIClient) -> str:
-    """Return the version of the API that the engine speaks.
-
-    The engine tells it at ``/version``, and in a header of each answer. A socket proxy may refuse ``/version``, and may
-    let requests through only with a version in their path, or only without one. The list of containers is asked for
-    here because the agent cannot do without it.
-    """
-    try:
-        return str(client.version(api_version=False)["ApiVersion"])
-    except (docker.errors.APIError, *_UNEXPECTED_ANSWER, ValueError) as error:
-        if shows_tls(str(error)):
-            raise  # No other request would get through either.
-        refusal = error
-    for version in ("", f"/v{client.api_version}"):
-        url = f"{client.base_url}{version}/containers/json"
-        answer = client.get(url, params={"limit": "1"}, timeout=client.timeout)
-        if told := answer.headers.get("Api-Version"):
-            return str(told)
-    raise docker.errors.DockerException(
-        "it tells the version of its API neither at /version nor in the header Api-Version of its list of containers; "
-        "have the proxy before it let /version or this header through"
-    ) from refusal
-
-
-def _client(settings: EngineSettings, timeout: int, names: Names, version: str) -> docker.APIClient:
-    """Return a client that speaks this version of the API, and connects at its first request.
-
-    The SDK makes no request before it gets here, because the version is given. So no request goes through a proxy that
-    the environment names, or uses a CA or a password from there.
-    """
-    url = str(docker.utils.parse_host(settings.url, tls=settings.asks_for_tls))
-    client = docker.APIClient(base_url=url, version=version, timeout=timeout)
-    client.trust_env = False
-    client.max_redirects = 0
-    if url.startswith("http+unix://"):
-        client.mount("http+docker://", UnixAdapter(url.removeprefix("http+unix://")))
-    elif url.startswith("https://"):
-        client.mount(url, TlsAdapter(settings.tls_context.value, names))
-    elif url.startswith("http://"):
-        client.mount(url, BoundedAdapter(names))
-    return client
 
 
 @define
@@ -351,11 +179,10 @@ class Engine:
         """Return the ids of the containers that the filters let through."""
         try:
             return frozenset(line["Id"] for line in client.containers(all=self._stopped_too, filters=self._filters))
-        except docker.errors.APIError as error:
-            if not error.is_client_error():
+        except ErrorAnswer as error:
+            if not error.is_client_error:
                 raise
-            # The message of the error begins with a long URL. The engine's explanation is what helps.
-            raise docker.errors.DockerException(f"it refuses --filter: {error.explanation}") from error
+            raise EngineError(f"it refuses --filter: {error.explanation}") from error
 
     def _look(self, line: Mapping[str, Any]) -> Container | UnknownContainer | Inquiry[EngineClient, Container | None]:
         """Return what is known of the container in a line of the list: the container as it was inspected before, if the
@@ -363,7 +190,7 @@ class Engine:
         to inspect it."""
         try:
             before, shown = self._inspected.get(line["Id"]), shown_in_list(line)
-        except _ERRORS as error:
+        except ENGINE_ERRORS as error:
             return self._unknown(line, error)
         if before and before.shown == shown and not self._may_have_started(before, line):
             before.status, before.listed_at = line.get("Status") or "", self._listed_at
@@ -389,7 +216,7 @@ class Engine:
             if container and agrees_with_list(container, line):
                 status = line.get("Status") or ""
                 self._inspected[container.id] = _CachedInspect(shown_in_list(line), container, status, self._listed_at)
-        except _ERRORS as error:
+        except ENGINE_ERRORS as error:
             return self._unknown(line, error)
         return container
 
@@ -408,7 +235,7 @@ class Engine:
     def _unknown(self, line: Mapping[str, Any], error: Exception) -> UnknownContainer:
         """Return the unknown container for a line of the list that cannot be understood."""
         self._on_error()
-        return UnknownContainer(_ref(line), _message(error))
+        return UnknownContainer(_ref(line), problem_of(error))
 
     def _ask(self, request: Callable[[EngineClient], Any], advice: str = "") -> Any:
         """Return what ``request`` returns, over a connection that is opened if there is none. An error closes it.
@@ -418,11 +245,11 @@ class Engine:
         try:
             self._client = self._client or self._dial()
             return request(self._client)
-        except _ERRORS as error:
+        except ENGINE_ERRORS as error:
             self._on_error()
             more = advice if self._client else ""
             self.close()
-            raise EngineUnavailable(f"cannot read the Docker engine: {_message(error)}{self._where}{more}") from error
+            raise EngineUnavailable(f"cannot read the Docker engine: {problem_of(error)}{self._where}{more}") from error
 
     def close(self) -> None:
         """Close the connections. The next request opens another one, and another engine may answer it."""
@@ -438,7 +265,7 @@ class Engine:
 def _ask_presence(id_or_name: str, client: EngineClient) -> Presence:
     try:
         return _presence_in(client.inspect_container(id_or_name), id_or_name)
-    except docker.errors.NotFound:
+    except NotFound:
         return Presence.ABSENT
 
 
@@ -472,9 +299,9 @@ def _ask_network(network_id: str, client: EngineClient) -> Network | None:
     """
     try:
         document = client.inspect_network(network_id)
-    except docker.errors.APIError as error:
-        refused = error.is_client_error() or error.status_code == HTTPStatus.NOT_IMPLEMENTED
-        if refused and error.status_code not in _TRY_AGAIN:
+    except ErrorAnswer as error:
+        refused = error.is_client_error or error.status == HTTPStatus.NOT_IMPLEMENTED
+        if refused and error.status not in _TRY_AGAIN:
             return None
         raise
     driver = document["Driver"]
@@ -487,7 +314,7 @@ def _inspect(container_id: str, client: EngineClient) -> Container | None:
     """Return a container, or None if there is none with this id."""
     try:
         return from_inspect(client.inspect_container(container_id))
-    except docker.errors.NotFound:
+    except NotFound:
         return None
 
 
@@ -501,7 +328,7 @@ def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:
     understood."""
     try:
         return container is not None and agrees_with_list(container, line)
-    except _ERRORS:
+    except ENGINE_ERRORS:
         return False
 
 
@@ -516,51 +343,5 @@ def _ref(line: Mapping[str, Any]) -> ContainerRef:
 
 def _silence_message(silence: Silence) -> str:
     """Return why a container is unknown, for the operator."""
-    message = _message(silence.error) if silence.error else NO_ANSWER
+    message = problem_of(silence.error) if silence.error else NO_ANSWER
     return f"its inspect has not answered for {silence.seconds:.1f} s" if message == NO_ANSWER else message
-
-
-def _message(error: BaseException) -> str:
-    """Return what is wrong, for the operator, and what to do if only one of both ends uses TLS. The libraries wrap the
-    error of the socket several times, and one of the inner errors has the best message."""
-    if told := next(filter(None, map(_told_by, _causes(error))), ""):
-        return told
-    if isinstance(error, _UNEXPECTED_ANSWER):
-        return f"unexpected answer: {error!r}"
-    return one_line(error) + _advice_on_tls(one_line(error))
-
-
-def _told_by(cause: BaseException) -> str:
-    """Return what an error tells, whatever wraps it; empty if it tells nothing by itself."""
-    match cause:
-        case UnusableFiles():
-            return str(cause)
-        case requests.exceptions.TooManyRedirects():
-            return "it redirects to another place, which is not followed"
-        case requests.exceptions.Timeout() | TimeoutError():
-            return NO_ANSWER
-        case FileNotFoundError() | ConnectionRefusedError():
-            return one_line(cause)
-        case PermissionError():
-            return f"{one_line(cause)}, as {running_user()}"
-    return ""
-
-
-def _advice_on_tls(message: str) -> str:
-    """Return what to do if this message shows that only one end of the connection uses TLS; else an empty text."""
-    if shows_tls(message):
-        return "; the engine uses TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"
-    if shows_no_tls(message):
-        return "; the engine does not use TLS: give tcp://, and unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
-    return ""
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    """Return the error and the errors that it wraps, the innermost last."""
-    causes: list[BaseException] = []
-    while error and error not in causes:
-        causes.append(error)
-        error = (
-            error.__cause__ or error.__context__ or next((a for a in error.args if isinstance(a, BaseException)), None)
-        )
-    return causes

@@ -21,7 +21,7 @@ from model.record import ROOT
 from model.stored import Lifetime
 from tests.simulation.etcd_cluster import EtcdCluster
 from tests.simulation.messages import Request, Response
-from tests.simulation.transports import Refused, SimulatedAdapter, SimulatedPool, Timeouts
+from tests.simulation.transports import Refused, SimulatedHttpClient, SimulatedPool, Timeouts
 from tests.support.command_host import Host
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v3 import EtcdV3, encoded
@@ -140,7 +140,9 @@ class SimulatedStore:
         if self._api == "v2":
             v2 = EtcdV2Client([_SIMULATED], transport=lambda context: SimulatedPool(self._deliver))
             return etcd_v2_registry(v2, prefix, lifetime)
-        v3 = EtcdV3Client([_SIMULATED], transport=lambda context: SimulatedAdapter(self._deliver))
+        v3 = EtcdV3Client(
+            [_SIMULATED], transport=lambda endpoint, context: SimulatedHttpClient(self._deliver, endpoint)
+        )
         return etcd_v3_registry(v3, prefix, lifetime)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:

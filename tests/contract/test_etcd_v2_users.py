@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from structlog.testing import capture_logs
 
 from controller.registry.credentials import Credentials
 from tests.support.builders import OWNER, create
+from tests.support.captured_logs import capture_logs
 from tests.support.etcd_server import EtcdServer
 from tests.support.secure_etcd import Setting, WithoutV2, add_user, authority, problem, soon, works
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve, frozen
-from structlog.testing import capture_logs
 
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Registry
@@ -18,6 +17,7 @@ from model.record import ROOT, RecordKeys
 from model.report import Result
 from model.stored import Lifetime
 from tests.support.builders import OWNER, change, create
+from tests.support.captured_logs import capture_logs
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v3 import EtcdV3, EtcdV3Error
 from tests.support.secure_etcd import KEY, Flagged, Setting, TlsEtcd, V3Users, authority, problem, soon, works

@@ -21,7 +21,7 @@ from controller.registry.base import Registry
 from controller.registry.credentials import Credentials
 from controller.registry.etcd_v2.client import EtcdV2Client, pool_manager
 from controller.registry.etcd_v2.registry import etcd_v2_registry
-from controller.registry.etcd_v3.client import EtcdV3Client, http_adapter
+from controller.registry.etcd_v3.client import EtcdV3Client, kept_connection
 from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.report import Result
 from model.stored import Lifetime
@@ -48,8 +48,9 @@ def registry(api: int, resolve: Resolve, *endpoints: Address, credentials: Crede
     shortened: a second takes 20 milliseconds."""
     names = Names(Network(resolve), Threads(), Clock(sleep=lambda seconds: time.sleep(seconds / 50)))
     if api == 3:
-        adapter = partial(http_adapter, names=names)
-        return etcd_v3_registry(EtcdV3Client(endpoints, credentials=credentials, transport=adapter), PREFIX, Lifetime())
+        transport = partial(kept_connection, names=names)
+        client = EtcdV3Client(endpoints, credentials=credentials, transport=transport)
+        return etcd_v3_registry(client, PREFIX, Lifetime())
     pool = partial(pool_manager, names=names)
     return etcd_v2_registry(EtcdV2Client(endpoints, credentials=credentials, transport=pool), PREFIX, Lifetime())
 

@@ -14,7 +14,7 @@ from model.report import Result
 from model.stored import Lifetime
 from tests.contract.clients import PREFIX, Client, address, soon
 from tests.simulation.messages import Request, Response
-from tests.simulation.transports import SimulatedAdapter, Timeouts
+from tests.simulation.transports import SimulatedHttpClient, Timeouts
 from tests.support.answering import fake
 from tests.support.builders import OWNER, create
 from tests.support.etcd_cluster import EtcdCluster, EtcdMember
@@ -210,7 +210,11 @@ def test_a_member_that_does_not_know_the_token_that_it_gave_out_is_left_for_the_
 
     credentials = Credentials(user="agent", password="secret")
     endpoints = [("forgetful", 1), ("other", 1)]
-    client = EtcdV3Client(endpoints, credentials=credentials, transport=lambda context: SimulatedAdapter(deliver))
+    client = EtcdV3Client(
+        endpoints,
+        credentials=credentials,
+        transport=lambda endpoint, context: SimulatedHttpClient(deliver, endpoint),
+    )
     assert client.call("kv/range", {}, dict, soon()) == good
     both = ["auth/authenticate", "kv/range"]
     assert asked == [*(("forgetful", call) for call in both * 2), *(("other", call) for call in both)]

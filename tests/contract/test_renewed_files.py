@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from structlog.testing import capture_logs
 
 from controller.errors import RegistryUnavailable
 from controller.registry.credentials import Credentials
 from tests.support.builders import OWNER
+from tests.support.captured_logs import capture_logs
 from tests.support.etcd_server import EtcdServer
 from tests.support.renewed_files import WAYS, Contents, Way, by_rename, in_place, issued
 from tests.support.secure_etcd import (

@@ -9,7 +9,6 @@ from functools import partial
 
 import pytest
 from attrs import evolve
-from structlog.testing import capture_logs
 
 from controller.effects.background import Threads
 from controller.effects.clock import Clock
@@ -25,6 +24,7 @@ from model.container import Container
 from model.report import PassReport, PassResult
 from model.stored import FOREVER, Lifetime
 from tests.contract.clients import PREFIX
+from tests.support.captured_logs import capture_logs
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v3 import EtcdV3
 from tests.support.fakes import FakeSource, RecordingObserver

@@ -198,13 +198,21 @@ def test_the_image_adds_one_layer_of_less_than_100_megabytes_to_its_base(image_e
     assert not {"pip", "setuptools", "wheel"} & set(installed)
 
 
+#: The source of a program that imports every module of the program. An agent loads some only when it needs them.
+IMPORT_EVERYTHING = """
+import controller, pkgutil
+for each in pkgutil.walk_packages(controller.__path__, "controller."):
+    __import__(each.name)
+"""
+
+
 def test_the_image_has_bytecode_for_everything_that_is_imported(image_engine: PrivateEngine) -> None:
     """Everything that is imported has bytecode. A container with a read-only file system would compile the rest at each
     start."""
-    told = inside(image_engine, "python -v -c 'import controller.cli, controller.program' 2>&1").splitlines()
+    told = inside(image_engine, f"python -v -c '{IMPORT_EVERYTHING}' 2>&1").splitlines()
     sources = [line.split()[-1].strip("'") for line in told if line.startswith("# code object from")]
     assert [source for source in sources if not source.endswith(".pyc")] == []
-    assert any("/docker/" in source for source in sources)
+    assert all(any(f"/{name}/" in source for source in sources) for name in ("docker", "etcd", "waitress"))
 
 
 def inside(engine: PrivateEngine, line: str) -> str:

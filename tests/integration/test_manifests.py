@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.cli import COMMANDS
+from controller.cli import cli
 from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES, environment_variable, rewrite
 from controller.registry.uri import parse_uri
 from model.backoff import SEQUENCE
@@ -314,8 +314,8 @@ def in_unit(unit: Path) -> list[str]:
 @pytest.mark.parametrize("words", [in_compose(), *(in_unit(unit) for unit in AGENTS_ON_FLEET)])
 def test_the_program_accepts_the_arguments_in_the_manifests(words: Sequence[str]) -> None:
     """The program accepts the arguments in the compose file and in the fleet units."""
-    command, *rest = rewrite(list(words), commands=COMMANDS)
-    parsed = COMMANDS[command].make_context(command, rest).params
+    command, *rest = rewrite(list(words), commands=cli.commands)
+    parsed = cli.commands[command].make_context(command, rest).params
     assert parse_uri(*parsed["uris"]).prefix
     assert parsed["option_ip"]
 
@@ -357,7 +357,7 @@ def test_wharfingers_commands_in_the_documents_exist(doc: Path) -> None:
     """Every wharfinger command in the documents exists, with its flags, and its URI is valid."""
     assert own_commands(doc)
     for name, *rest in own_commands(doc):
-        assert COMMANDS[name].make_context(name, list(rest))
+        assert cli.commands[name].make_context(name, list(rest))
         assert parse_uri(rest[-1])
 
 
@@ -368,7 +368,7 @@ def own_commands(doc: Path) -> list[list[str]]:
     found = [shlex.split(line, comments=True) for line in lines if "etcd://" in line]
     starts = [max(at for at, word in enumerate(words) if word == IMAGE or is_program(word)) for words in found]
     commands = [words[start + 1 :] for words, start in zip(found, starts, strict=True)]
-    return [rewrite(words, commands=COMMANDS) for words in commands]
+    return [rewrite(words, commands=cli.commands) for words in commands]
 
 
 def is_program(word: str) -> bool:

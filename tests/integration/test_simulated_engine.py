@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import docker
 import pytest
 
+from controller.source.engine_client import EngineClient
+from controller.source.engine_connection import EngineSettings, connect
 from model.container import from_inspect
 from model.host_port import HostPort
 from model.listing import agrees_with_list
@@ -93,17 +94,17 @@ LIFE: list[Step] = [
 
 
 @pytest.fixture
-def client(engine: DockerEngine) -> Iterator[docker.APIClient]:
-    """The docker SDK, connected to a real engine that has a network for the test."""
+def client(engine: DockerEngine) -> Iterator[EngineClient]:
+    """The program's client, connected to a real engine that has a network for the test."""
     engine.remove_all()
     engine.docker("network", "create", "simulated")
-    client = docker.APIClient(engine.socket_url, version="auto")
+    client = connect(EngineSettings(engine.socket_url))
     yield client
     client.close()
     engine.remove_all()
 
 
-def test_containers_that_live_the_same_life_are_read_alike(engine: DockerEngine, client: docker.APIClient) -> None:
+def test_containers_that_live_the_same_life_are_read_alike(engine: DockerEngine, client: EngineClient) -> None:
     """After each step the program reads the same from a real and from a simulated engine, and both refuse the same
     steps. The events of the containers are the same, too."""
     now = [0.0]
@@ -146,7 +147,7 @@ def refused(error: type[Exception], operation: Callable[..., object], *args: obj
     return False
 
 
-def shown(client: docker.APIClient) -> dict[str, Any]:
+def shown(client: EngineClient) -> dict[str, Any]:
     """Return what the program reads of each container, by name, without what depends on the moment and on chance.
 
     List and inspect have to agree about all that were started.
@@ -178,7 +179,7 @@ def shown(client: docker.APIClient) -> dict[str, Any]:
     return found
 
 
-def told(client: docker.APIClient, network_id: str) -> tuple[str, bool]:
+def told(client: EngineClient, network_id: str) -> tuple[str, bool]:
     """Return what the engine says of a network: its driver, and whether it is internal."""
     document = client.inspect_network(network_id)
     return document["Driver"], document["Internal"]

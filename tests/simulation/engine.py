@@ -15,10 +15,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import docker
 from attrs import define, evolve, field, frozen
 
-from controller.source.docker import TIMEOUT
+from controller.source.engine_client import EngineClient, negotiated
+from controller.source.engine_connection import TIMEOUT
 from model.host_port import HostPort
 from tests.simulation.engine_documents import (
     CONNECTED,
@@ -33,7 +33,7 @@ from tests.simulation.engine_documents import (
     SimulatedContainer,
 )
 from tests.simulation.messages import Request, Response
-from tests.simulation.transports import Deliver, Refused, SimulatedAdapter
+from tests.simulation.transports import Deliver, Refused, SimulatedHttpClient
 
 API_VERSION = "1.41"
 VERSION = "20.10.24"
@@ -748,24 +748,9 @@ def _collide(one: Binding, other: Binding) -> bool:
     return one.host_ip == other.host_ip or not {one.host_ip, other.host_ip}.isdisjoint({"0.0.0.0", "::"})
 
 
-def connect_simulated(deliver: Deliver, timeout: int = TIMEOUT) -> docker.APIClient:
-    """Return the docker SDK's client, connected to a simulated engine as the program connects to a real one.
+def connect_simulated(deliver: Deliver, timeout: int = TIMEOUT) -> EngineClient:
+    """Return the program's client of the engine, connected to a simulated engine as the program connects to a real one.
 
-    ``deliver`` carries each request, beginning with the one for the API version. Raises as the SDK's constructor does.
+    ``deliver`` carries each request, beginning with the one for the API version.
     """
-    return _SimulatedClient(SimulatedAdapter(deliver, ENDPOINT), timeout)
-
-
-class _SimulatedClient(docker.APIClient):
-    """The SDK's client, which takes its adapter before it asks for the engine's version."""
-
-    def __init__(self, adapter: SimulatedAdapter, timeout: int) -> None:
-        self._simulated = adapter
-        super().__init__(base_url="unix:///var/run/docker.sock", version="auto", timeout=timeout)
-
-    def _retrieve_server_version(self) -> Any:
-        self.mount("http+docker://", self._simulated)
-        # Neither proxies nor passwords of the machine that runs the simulation concern it, and looking for them at
-        # each request costs more than the request.
-        self.trust_env = False
-        return super()._retrieve_server_version()  # type: ignore[misc] # the stubs leave it out
+    return negotiated(SimulatedHttpClient(deliver, ENDPOINT), timeout)

@@ -16,7 +16,7 @@ from controller.config.settings import Settings, parse_owner_settings, parse_set
 from controller.effects.network import Network
 from controller.reconcile.loop import Observer
 from controller.registry.factory import Transports
-from controller.source.docker import EngineSettings
+from controller.source.engine_connection import EngineSettings
 from model.host_port import HostPort
 from model.report import PassReport
 from tests.simulation.bounds import AgentTimes
@@ -26,7 +26,7 @@ from tests.simulation.etcd_cluster import EtcdCluster
 from tests.simulation.messages import Request, Response
 from tests.simulation.network import Link
 from tests.simulation.scheduler import Process, Scheduler
-from tests.simulation.transports import Refused, SimulatedAdapter, SimulatedPool, Timeouts
+from tests.simulation.transports import Refused, SimulatedHttpClient, SimulatedPool, Timeouts
 
 PREFIX = "/services"
 
@@ -249,7 +249,10 @@ class Fleet:
             jitter=self.chance.random,
             run_id=lambda: f"{host.name} {number}",
             connect_engine=connect,
-            transports=Transports(lambda context: SimulatedPool(to_etcd), lambda context: SimulatedAdapter(to_etcd)),
+            transports=Transports(
+                lambda context: SimulatedPool(to_etcd),
+                lambda endpoint, context: SimulatedHttpClient(to_etcd, endpoint),
+            ),
             environment={},
         )
 

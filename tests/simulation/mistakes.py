@@ -208,8 +208,8 @@ MISTAKES = (
         "The keys of a host whose name begins with this host's name were taken for this host's.",
         "b5e01c9",
         "model/ownership.py",
-        '        return key_id.startswith(f"{self.owner}:") and DefaultId.parse(key_id) is not None',
-        "        return key_id.startswith(self.owner) and DefaultId.parse(key_id) is not None",
+        '    return DefaultId.parse(key_id) if key_id.startswith(f"{owner}:") and is_utf8(key) else None',
+        "    return DefaultId.parse(key_id) if key_id.startswith(owner) and is_utf8(key) else None",
     ),
     Mistake(
         "updates-without-a-lifetime",
@@ -250,8 +250,8 @@ MISTAKES = (
         "A renamed container's old key was deleted before its new key was there.",
         "c571ee9",
         "model/plan.py",
-        "    return iter(sorted(changes, key=lambda change: (change.action is Action.DELETE, change.key)))",
-        "    return iter(sorted(changes, key=lambda change: (change.action is not Action.DELETE, change.key)))",
+        "(change.action is Action.DELETE, by_number(change.key))",
+        "(change.action is not Action.DELETE, by_number(change.key))",
     ),
     Mistake(
         "record-not-needed",

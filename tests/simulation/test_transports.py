@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http.client import IncompleteRead, RemoteDisconnected
 
-import docker
 import pytest
-import requests
 import urllib3
 
 from controller.effects.clock import Clock, Deadline
+from controller.effects.http_client import UnwantedAnswer
+from controller.effects.request_time import TimeLimits
 from controller.errors import RegistryUnavailable
 from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v3.client import EtcdV3Client
+from controller.source.engine_client import HttpEngineClient
+from controller.source.engine_errors import EngineError, problem_of
 from model.host_port import HostPort
 from tests.simulation.messages import Request, Response
-from tests.simulation.transports import CutShort, Refused, SimulatedAdapter, SimulatedPool, TimedOut, Timeouts
+from tests.simulation.transports import (
+    CutShort,
+    Refused,
+    SimulatedHttpClient,
+    SimulatedPool,
+    TimedOut,
+    Timeouts,
+)
 
 ENDPOINT = HostPort("etcd-1", 2379)
 
@@ -52,7 +62,7 @@ def v2_client(server: Server) -> EtcdV2Client:
 
 def v3_client(server: Server) -> EtcdV3Client:
     """The program's client of the v3 API over the simulated transport."""
-    return EtcdV3Client([ENDPOINT], transport=lambda context: SimulatedAdapter(server.deliver))
+    return EtcdV3Client([ENDPOINT], transport=lambda endpoint, context: SimulatedHttpClient(server.deliver, endpoint))
 
 
 def test_a_request_of_python_etcd_arrives_with_its_path_and_parameters() -> None:
@@ -67,7 +77,7 @@ def test_a_request_of_python_etcd_arrives_with_its_path_and_parameters() -> None
     ]
 
 
-def test_a_request_of_etcd3gw_arrives_with_its_document() -> None:
+def test_a_request_of_the_v3_client_arrives_with_its_document() -> None:
     """The document is the body."""
     document = {"header": {"cluster_id": "1"}}
     server = Server(Response.of_json(document))
@@ -82,15 +92,34 @@ def test_a_request_of_etcd3gw_arrives_with_its_document() -> None:
     assert request.json() == {"key": "YQ=="}
 
 
-def test_a_request_of_the_docker_sdk_arrives() -> None:
-    """With an endpoint given, all requests go there, whatever their URL says."""
+def engine_client(server: Server) -> HttpEngineClient:
+    """The program's client of the engine over the simulated transport."""
+    return HttpEngineClient(SimulatedHttpClient(server.deliver, HostPort("engine", 1)), 5, "/v1.41")
+
+
+def test_a_request_to_the_engine_arrives() -> None:
+    """Its parameters are decoded, and its time limits are told."""
     server = Server(Response.of_json([{"Id": "1"}]))
-    client = docker.APIClient("tcp://127.0.0.1:1", version="1.41")
-    client.mount("http://", SimulatedAdapter(server.deliver, HostPort("engine", 1)))
-    assert client.containers(all=True) == [{"Id": "1"}]
-    [(endpoint, request, _)] = server.seen
-    assert (endpoint.host, request.path, request.params["all"]) == ("engine", "/v1.41/containers/json", "1")
-    client.close()
+    assert engine_client(server).containers(all=True) == [{"Id": "1"}]
+    path, whole = "/v1.41/containers/json", (5, 5, 5)
+    assert server.seen == [(HostPort("engine", 1), Request("GET", path, {"all": "1"}), whole)]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (Refused(), "Connection refused"),
+        (TimedOut(connect=True), "no answer in time"),
+        (TimedOut(), "no answer in time"),
+        (CutShort(), "Remote end closed connection without response"),
+        (CutShort(ANSWER), "IncompleteRead"),
+    ],
+)
+def test_the_client_of_the_engine_reports_network_errors_as_with_sockets(error: Exception, says: str) -> None:
+    """Each network error becomes the message that the operator reads of the real one."""
+    with pytest.raises(EngineError) as caught:
+        engine_client(Server(error)).info()
+    assert says in problem_of(caught.value)
 
 
 @pytest.mark.parametrize("api", ["v2", "v3"])
@@ -117,25 +146,6 @@ def test_the_programs_clients_report_network_errors_as_with_sockets(api: str, er
 
 
 @pytest.mark.parametrize(
-    ("error", "raised"),
-    [
-        (Refused(), requests.exceptions.ConnectionError),
-        (TimedOut(connect=True), requests.exceptions.ConnectTimeout),
-        (TimedOut(), requests.exceptions.ReadTimeout),
-        (CutShort(), requests.exceptions.ConnectionError),
-        (CutShort(ANSWER), requests.exceptions.ChunkedEncodingError),
-    ],
-)
-def test_requests_raises_what_it_raises_of_sockets(error: Exception, raised: type[Exception]) -> None:
-    """The type of each error is exactly the one of requests."""
-    with requests.Session() as session:
-        session.mount("http://", SimulatedAdapter(Server(error).deliver))
-        with pytest.raises(raised) as caught:
-            session.post("http://etcd-1/", json={})
-    assert caught.type is raised
-
-
-@pytest.mark.parametrize(
     ("error", "reason"),
     [
         (Refused(), urllib3.exceptions.NewConnectionError),
@@ -158,3 +168,57 @@ def test_a_response_may_be_anything() -> None:
         v2_client(server).request("GET", "/a", {}, soon())
     response = SimulatedPool(server.deliver).request("GET", "http://etcd-1:2379/")
     assert (response.status, response.data) == (503, b"<html>")
+
+
+#: The time limits of the tests' requests: not in the order in which a simulated server is told of them.
+LIMITS = TimeLimits(total=AS_A_WHOLE, connect=1.0, read=2.0)
+
+
+def http_client(server: Server) -> SimulatedHttpClient:
+    """The stand-in for the program's HTTP client."""
+    return SimulatedHttpClient(server.deliver, ENDPOINT)
+
+
+def test_a_request_of_the_http_client_arrives_and_is_answered() -> None:
+    """The query is decoded, the body is as it was sent, and the answer's headers have names in lower case."""
+    server = Server(ANSWER)
+    answer = http_client(server).request("POST", "/a%20b?all=1", LIMITS, b"{}")
+    assert server.seen == [
+        (ENDPOINT, Request("POST", "/a%20b", {"all": "1"}, b"{}"), (1.0, 2.0, AS_A_WHOLE)),
+    ]
+    assert (answer.status, answer.headers["x-etcd-index"], answer.body) == (200, "7", ANSWER.body)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "says"),
+    [
+        (Refused(), ConnectionRefusedError, "Connection refused"),
+        (TimedOut(connect=True), TimeoutError, "timed out"),
+        (TimedOut(), TimeoutError, "timed out"),
+        (CutShort(), RemoteDisconnected, "Remote end closed connection without response"),
+        (CutShort(ANSWER), IncompleteRead, "IncompleteRead"),
+    ],
+)
+def test_the_http_client_raises_what_it_raises_of_sockets(error: Exception, raised: type[Exception], says: str) -> None:
+    """The errors are those of the standard library."""
+    with pytest.raises(raised, match=says) as caught:
+        http_client(Server(error)).request("GET", "/", LIMITS)
+    assert caught.type is raised
+
+
+def test_the_lines_of_an_answer_arrive_one_by_one() -> None:
+    """They end with the body. Of an answer that is cut short, the first half arrives."""
+    server = Server(Response(200, b"one\ntwo\n"))
+    assert list(http_client(server).lines("/events?since=1", LIMITS, 60.0)) == [b"one\n", b"two\n"]
+    assert server.seen == [(ENDPOINT, Request("GET", "/events", {"since": "1"}), (1.0, 2.0, AS_A_WHOLE))]
+    cut = http_client(Server(CutShort(Response(200, b"one\ntwo\n")))).lines("/events", LIMITS, 60.0)
+    assert next(cut) == b"one\n"
+    with pytest.raises(IncompleteRead):
+        next(cut)
+
+
+def test_lines_are_those_of_a_success() -> None:
+    """Any other answer is raised, as a whole."""
+    with pytest.raises(UnwantedAnswer, match="status 403") as caught:
+        list(http_client(Server(Response(403, b"no"))).lines("/events", LIMITS, 60.0))
+    assert caught.value.answer.body == b"no"

@@ -1,25 +1,25 @@
-"""Transports under urllib3 and requests that hand each request to a function instead of a socket.
+"""Transports that hand each request to a function instead of a socket.
 
-The client libraries run unchanged above one class, a connection pool of urllib3: python-etcd above ``SimulatedPool``,
-and etcd3gw and the docker SDK, through requests, above ``SimulatedAdapter``. So the errors of the simulated network
-become the libraries' errors in the libraries' own code.
+``SimulatedHttpClient`` stands in for the program's own HTTP client. python-etcd runs unchanged above a connection pool
+of urllib3, ``SimulatedPool``. So the errors of the simulated network become the library's errors in its own code.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from http.client import IncompleteRead, RemoteDisconnected, responses
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import urllib3
 from attrs import frozen
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 
+from controller.effects.http_client import HttpAnswer, UnwantedAnswer
+from controller.effects.request_time import TimeLimits
 from model.host_port import HostPort
 from tests.simulation.messages import Request, Response
 
@@ -30,6 +30,9 @@ Timeouts: TypeAlias = tuple[float, float, float]
 #: Carries a request to a server and returns its response. Raises Refused, TimedOut and CutShort. It lets the virtual
 #: time pass that the request takes.
 Deliver: TypeAlias = Callable[[HostPort, Request, Timeouts], Response]
+
+#: The headers of a request that has none of its own.
+_NO_HEADERS: Mapping[str, str] = {}
 
 #: The ports of URLs that have none.
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -56,6 +59,59 @@ class CutShort(Exception):
     response: Response | None = None
 
 
+class SimulatedHttpClient:
+    """An HttpClient of one endpoint. It raises what the standard library raises of sockets."""
+
+    def __init__(self, deliver: Deliver, endpoint: HostPort) -> None:
+        """``deliver`` carries each request."""
+        self._deliver, self._endpoint = deliver, endpoint
+
+    def request(
+        self, method: str, path: str, limits: TimeLimits, body: bytes = b"", headers: Mapping[str, str] = _NO_HEADERS
+    ) -> HttpAnswer:
+        """See HttpClient."""
+        response, cut = self._carried(_request(method, path, body, headers), limits)
+        if cut:
+            raise IncompleteRead(*_halves(response.body))
+        return _answer(response)
+
+    def lines(self, path: str, limits: TimeLimits, silence: float) -> Iterator[bytes]:
+        """See HttpClient. The server ends the answer after the body of its response."""
+        response, cut = self._carried(_request("GET", path, b"", _NO_HEADERS), limits)
+        if response.status != 200:
+            raise UnwantedAnswer(_answer(response))
+        arrived, missing = _halves(response.body) if cut else (response.body, 0)
+        yield from io.BytesIO(arrived)
+        if missing:
+            raise IncompleteRead(b"", missing)
+
+    def close(self) -> None:
+        """See HttpClient. There is no connection."""
+
+    def _carried(self, request: Request, limits: TimeLimits) -> tuple[Response, bool]:
+        """Return the response, and whether only half of its body arrived. Raises HTTP_ERRORS if nothing arrived."""
+        try:
+            return self._deliver(self._endpoint, request, (limits.connect, limits.read, limits.total)), False
+        except CutShort as problem:
+            if problem.response:
+                return problem.response, True
+            error: Exception = RemoteDisconnected("Remote end closed connection without response")
+        except Refused:
+            error = ConnectionRefusedError(111, "Connection refused")
+        except TimedOut:
+            error = TimeoutError("timed out")
+        raise error
+
+
+def _answer(response: Response) -> HttpAnswer:
+    return HttpAnswer(response.status, {name.lower(): text for name, text in response.headers.items()}, response.body)
+
+
+def _halves(body: bytes) -> tuple[bytes, int]:
+    """Return the first half of a body, and how many bytes the other half has."""
+    return body[: len(body) // 2], len(body) - len(body) // 2
+
+
 class SimulatedPool(urllib3.PoolManager):
     """The pool for python-etcd's ``client.http``."""
 
@@ -73,30 +129,6 @@ class SimulatedPool(urllib3.PoolManager):
         if endpoint not in self._pools:
             self._pools[endpoint] = _Pool(endpoint, self._deliver)
         return self._pools[endpoint]
-
-
-class SimulatedAdapter(HTTPAdapter):
-    """The adapter for a session of requests: that of etcd3gw, or the docker SDK's client."""
-
-    def __init__(self, deliver: Deliver, endpoint: HostPort | None = None) -> None:
-        """``deliver`` carries each request. ``endpoint`` is where all requests go; None: the one in their URL."""
-        super().__init__()
-        self._deliver = deliver
-        self._endpoint = endpoint
-        self._pools: dict[HostPort, _Pool] = {}
-
-    def get_connection_with_tls_context(
-        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> _Pool:
-        """Return the pool for the endpoint of a request. TLS is not simulated."""
-        parts = urlsplit(request.url)
-        endpoint = self._endpoint or HostPort(parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 80))
-        if endpoint not in self._pools:
-            self._pools[endpoint] = _Pool(endpoint, self._deliver)
-        return self._pools[endpoint]
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Do nothing: TLS is not simulated."""
 
 
 class _Pool(urllib3.HTTPConnectionPool):
@@ -174,8 +206,8 @@ class _CutBody(io.BytesIO):
     """The body of a response whose connection closes after half of it."""
 
     def __init__(self, body: bytes) -> None:
-        super().__init__(body[: len(body) // 2])
-        self._missing = len(body) - len(body) // 2
+        arrived, self._missing = _halves(body)
+        super().__init__(arrived)
 
     def read(self, size: int | None = -1) -> bytes:
         """Return what arrived, if that is enough for ``size``; otherwise raise IncompleteRead, as http.client does."""

@@ -88,7 +88,9 @@ def entry(name: str = "nginx", entry_id: str = "core-01:web:80", address: str = 
 
 def wanting(*entries: Entry, layout: Layout = PLAIN) -> Desired:
     """Return a desired state with these entries and nothing else."""
-    return Desired({layout.key(each): each for each in entries})
+    return Desired(
+        {layout.key(each): each for each in entries}, values={layout.key(each): layout.value(each) for each in entries}
+    )
 
 
 def create(key: str, value: str = "10.0.0.1:80") -> Change:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import copy
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
-
-import docker.errors
-import requests
 
 from controller.effects.background import Waker
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
+from controller.source.engine_errors import ErrorAnswer, error_answer
 from model.container import Container
 from model.report import PassReport
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
@@ -105,7 +103,7 @@ class FakeSource:
 
 
 class FakeDocker:
-    """A Docker engine with the interface of docker.APIClient. Its lists are made from the inspect documents in
+    """A Docker engine with the interface of EngineClient. Its lists are made from the inspect documents in
     ``documents``.
 
     ``asked`` has every request in order. If ``errors`` has an exception for a request, the request raises it. ``then``
@@ -117,6 +115,8 @@ class FakeDocker:
         self.documents: dict[str, Json] = {each["Id"]: each for each in documents}
         #: The answers about networks, by id.
         self.networks: dict[str, Json] = {}
+        #: The events, the oldest first.
+        self.happened: list[Json] = []
         self.name = name
         self.engine = engine
         self.asked: list[str] = []
@@ -126,7 +126,7 @@ class FakeDocker:
         self.timeout = 60
 
     def dial(self) -> FakeDocker:
-        """Connect and return the client, as docker.APIClient does with ``version="auto"``."""
+        """Connect and return the client."""
         self._ask("dial")
         self.open += 1
         return self
@@ -154,15 +154,25 @@ class FakeDocker:
         """Answer ``GET /containers/<id>/json``."""
         self._ask(f"inspect {container}")
         if container not in self.documents:
-            raise docker.errors.NotFound(f"No such container: {container}")
+            raise refusal(404, f"No such container: {container}")
         return copy.deepcopy(self.documents[container])
 
     def inspect_network(self, net_id: str) -> Any:
         """Answer ``GET /networks/<id>``."""
         self._ask(f"network {net_id}")
         if net_id not in self.networks:
-            raise docker.errors.NotFound(f"network {net_id} not found", refusal(404, "").response)
+            raise refusal(404, f"network {net_id} not found")
         return copy.deepcopy(self.networks[net_id])
+
+    def events(self, since: float, filters: dict[str, list[str]], silence: float) -> Iterator[Any]:
+        """Answer ``GET /events``, and end the answer after what has happened."""
+        self._ask("events")
+        yield from copy.deepcopy(self.happened)
+
+    def event_history(self, since: float, until: float, filters: dict[str, list[str]]) -> list[Any]:
+        """Answer ``GET /events`` of a time that is over."""
+        self._ask("event history")
+        return copy.deepcopy(self.happened)
 
     def close(self) -> None:
         """Close the connection."""
@@ -265,12 +275,9 @@ def _has_label(labels: Mapping[str, str], key: str, value: str | None = None) ->
     return key in labels and value in {None, labels[key]}
 
 
-def refusal(code: int, words: str) -> docker.errors.APIError:
-    """Return an error answer of the engine as the client library raises it, with a long URL in its text."""
-    response = requests.Response()
-    response.status_code, response.reason = code, "Error"
-    response.url = f"http+docker://localhost/v1.41/containers/json?limit=-1&filters={'x' * 300}"
-    return docker.errors.APIError(f"{code} Error", response, words)
+def refusal(code: int, words: str) -> ErrorAnswer:
+    """Return an error answer of the engine as its client raises it."""
+    return error_answer(code, words)
 
 
 class RecordingObserver:

@@ -7,9 +7,11 @@ import json
 import socket
 import ssl
 import urllib.request
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 import trustme
@@ -18,18 +20,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
 
 from controller.effects.clock import Clock, Deadline
+from controller.effects.http_client import HttpClient, KeptConnection, TcpRoute
+from controller.effects.names import MACHINE
+from controller.effects.request_time import RequestTime
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Registry
 from controller.registry.credentials import Credentials
 from controller.registry.etcd_v2.client import EtcdV2Client, pool_manager
 from controller.registry.etcd_v2.registry import etcd_v2_registry
-from controller.registry.etcd_v3.client import EtcdV3Client, GrpcStatus, http_adapter
+from controller.registry.etcd_v3.client import EtcdV3Client, GrpcStatus, kept_connection
 from controller.registry.etcd_v3.registry import etcd_v3_registry
 from controller.registry.factory import Transports
+from model.host_port import HostPort
 from model.report import Result
 from model.stored import Lifetime
 from tests.support.builders import OWNER, create
@@ -38,6 +43,9 @@ from tests.support.etcd_v2 import EtcdV2
 from tests.support.etcd_v3 import EtcdV3, EtcdV3Error, encoded
 
 KEY = "/services/nginx/core-01:web:80"
+
+#: The TLS context of a connection; None without TLS.
+Context: TypeAlias = ssl.SSLContext | None
 
 
 @frozen
@@ -125,26 +133,38 @@ class Setting:
         address, _, port = self.server.endpoint.rpartition(":")
         endpoints = [(host or address, int(port))]
         if self.api == 3:
-            v3 = EtcdV3Client(endpoints, credentials=credentials, transport=transports.etcd_v3)
+            v3 = EtcdV3Client(endpoints, credentials=credentials, transport=transports.etcd_v3 or kept_connection)
             return etcd_v3_registry(v3, "/services", lifetime)
-        v2 = EtcdV2Client(endpoints, credentials=credentials, transport=transports.etcd_v2)
+        v2 = EtcdV2Client(endpoints, credentials=credentials, transport=transports.etcd_v2 or pool_manager)
         return etcd_v2_registry(v2, "/services", lifetime)
 
 
-def transports_that_note_contexts() -> tuple[Transports, list[ssl.SSLContext | None]]:
-    """Return transports as the program has them, and a list of the TLS contexts for which they made a pool or an
-    adapter."""
-    contexts: list[ssl.SSLContext | None] = []
+class _NotingRoute(TcpRoute):
+    """The way to a server, which notes the TLS context of each connection."""
 
-    def pool(context: ssl.SSLContext | None) -> PoolManager:
+    def __init__(self, endpoint: HostPort, context: Callable[[], Context], contexts: list[Context]) -> None:
+        super().__init__(endpoint.host, endpoint.port, MACHINE, context)
+        self._context, self._contexts = context, contexts
+
+    def connect(self, time: RequestTime) -> socket.socket:
+        """See Route."""
+        self._contexts.append(self._context())
+        return super().connect(time)
+
+
+def transports_that_note_contexts() -> tuple[Transports, list[Context]]:
+    """Return transports as the program has them, and a list of the TLS contexts for which they made a pool or a
+    connection."""
+    contexts: list[Context] = []
+
+    def pool(context: Context) -> PoolManager:
         contexts.append(context)
         return pool_manager(context)
 
-    def adapter(context: ssl.SSLContext | None) -> HTTPAdapter:
-        contexts.append(context)
-        return http_adapter(context)
+    def connection(endpoint: HostPort, context: Callable[[], Context]) -> HttpClient:
+        return KeptConnection(_NotingRoute(endpoint, context, contexts), Clock())
 
-    return Transports(pool, adapter), contexts
+    return Transports(pool, connection), contexts
 
 
 def soon() -> Deadline:

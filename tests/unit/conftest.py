@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
-import structlog
 from hypothesis import settings
 
 from controller.program import main
@@ -37,7 +36,6 @@ def logging_restored() -> Iterator[None]:
     root.handlers[:] = handlers
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
-    structlog.reset_defaults()
     logging.captureWarnings(False)
     sys.excepthook, sys.unraisablehook, threading.excepthook, warnings.showwarning = hooks
 

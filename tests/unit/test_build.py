@@ -14,7 +14,8 @@ from controller.effects.clock import Clock, Deadline
 from controller.effects.network import Network
 from controller.errors import EngineUnavailable
 from controller.registry.uri import parse_uri
-from controller.source.docker import EngineClient, EngineSettings
+from controller.source.engine_client import EngineClient
+from controller.source.engine_connection import EngineSettings
 from model.snapshot import Snapshot
 from tests.support.builders import container, rules
 from tests.support.fakes import FakeDocker, Inline, inspected
@@ -26,7 +27,9 @@ def test_unchanged_containers_are_not_decided_about_again() -> None:
     uri = "skydns2://a/cluster.local"
     settings = pass_settings(parse_settings(DEFAULT_OPTIONS, (uri,)), parse_uri(uri), Effects())
     before, after = (
-        settings.desired(Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules(), settings.layout, {})
+        settings.deciding.desired(
+            Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules(), settings.layout, {}
+        )
         for _ in range(2)
     )
     assert before is after

@@ -1,4 +1,4 @@
-"""The Docker engine, behind a fake client and behind the real client library."""
+"""The Docker engine, behind a fake client and behind the real one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import docker.errors
 import pytest
-import requests
 
 from controller.effects.background import Threads
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
-from controller.source.docker import PATIENCE, Asking, Engine, EngineSettings, connect
+from controller.source.docker import PATIENCE, Asking, Engine
+from controller.source.engine_connection import EngineSettings, connect
+from controller.source.engine_errors import NO_ANSWER, EngineError
 from model.container import Container, ContainerRef
 from model.engine_network import Network
 from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
@@ -235,7 +235,7 @@ def test_a_container_that_starts_between_the_two_lists_is_selected_in_the_next_p
 
 
 def test_a_filter_that_the_engine_refuses_is_reported_in_the_words_of_the_engine() -> None:
-    """The long URL before them is left out. The failed request is counted."""
+    """The failed request is counted."""
     errors = list[None]()
     source = engine(FakeDocker(inspected("web")), on_error=lambda: errors.append(None), filters=(("bogus", "x"),))
     with pytest.raises(EngineUnavailable) as unavailable:
@@ -336,7 +336,7 @@ def test_an_engine_that_refuses_to_say_what_a_network_is_is_asked_again_once_a_m
 NO_ANSWERS: Mapping[str, Exception] = {
     "500": refusal(500, "out of disk"),
     "429": refusal(429, "too many"),
-    "time-out": requests.ReadTimeout("Read timed out."),
+    "time-out": TimeoutError("timed out"),
     "no document": TypeError("not a document"),
 }
 
@@ -488,22 +488,19 @@ def test_a_container_whose_start_cannot_be_looked_at_is_unknown() -> None:
     assert [each.ref.name for each in source.read(soon()).unknown] == ["side"]
 
 
-#: One of each kind of error that the client library raises, and errors of reading an unexpected answer.
+#: One of each kind of error that the client raises, and errors of reading an unexpected answer.
 ERRORS: Mapping[str, tuple[Exception, str]] = {
-    "docker": (docker.errors.DockerException("no such host"), "no such host"),
-    "docker API": (docker.errors.APIError("500 Server Error"), "500 Server Error"),
-    "connection": (requests.ConnectionError("('Connection aborted.', BrokenPipeError())"), "Connection aborted."),
-    "refused": (requests.ConnectionError(ConnectionRefusedError(111, "Connection refused")), "Connection refused"),
-    "time-out": (requests.ReadTimeout("UnixHTTPConnectionPool(...): Read timed out."), "no answer in time"),
-    "cut short": (requests.exceptions.ChunkedEncodingError("IncompleteRead(5 bytes read)"), "IncompleteRead"),
+    "engine": (EngineError("no such host"), "no such host"),
+    "error answer": (refusal(500, "out of disk"), "500 Server Error: out of disk"),
+    "time-out": (EngineError(NO_ANSWER), "no answer in time"),
     "socket": (FileNotFoundError(2, "No such file or directory"), "No such file or directory"),
     "system": (OSError("odd"), "odd"),
     "TLS at the engine alone": (
-        docker.errors.APIError('400: Bad Request ("Client sent an HTTP request to an HTTPS server.")'),
+        refusal(400, "Client sent an HTTP request to an HTTPS server."),
         "the engine uses TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH",
     ),
     "TLS at the agent alone": (
-        requests.exceptions.SSLError("SSLError(1, '[SSL: WRONG_VERSION_NUMBER] wrong version number')"),
+        EngineError("SSLError(1, '[SSL: WRONG_VERSION_NUMBER] wrong version number')"),
         "the engine does not use TLS: give tcp://, and unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH",
     ),
     "no JSON": (json.JSONDecodeError("Expecting value", "<html>", 0), "Expecting value"),
@@ -750,7 +747,7 @@ REFUSALS: Mapping[str, Exception] = {
     "404": refusal(404, "page not found"),
     "501": refusal(501, "not implemented"),
     "no document": AttributeError("'list' object has no attribute 'get'"),
-    "no answer": requests.ReadTimeout("Read timed out."),
+    "no answer": TimeoutError("timed out"),
 }
 
 
@@ -856,7 +853,7 @@ def socket_path(tmp_path: Path) -> Iterator[Path]:
 
 
 def read_through(settings: EngineSettings) -> tuple[str, list[Container]]:
-    """Return the engine's name and its containers, read through the real client library."""
+    """Return the engine's name and its containers, read through the real client."""
     source = Engine(lambda: connect(settings), Asking(Threads(), Clock()), stopped_too=False)
     try:
         return source.identity().name, list(source.read(soon()).containers)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import pytest
-import requests
 
 from controller.effects.background import Background, Threads
 from controller.effects.clock import Clock, Deadline
@@ -90,7 +89,7 @@ def test_no_such_container_is_absent_and_no_error() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [requests.exceptions.ReadTimeout(), refusal(500, "it is locked"), refusal(403, "forbidden"), OSError("broken")],
+    [TimeoutError(), refusal(500, "it is locked"), refusal(403, "forbidden"), OSError("broken")],
     ids=repr,
 )
 def test_a_container_without_an_answer_is_unknown(error: Exception) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from controller import logs
 from controller.effects.background import Threads
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
-from controller.source.docker import Asking, Engine, EngineSettings, connect
+from controller.source.docker import Asking, Engine
+from controller.source.engine_connection import EngineSettings, connect
+from tests.support.captured_logs import capture_logs
 from tests.support.engine_proxy import EngineProxy
 from tests.support.fakes import FakeDocker, inspected
 from tests.support.recorded_engine import RecordedEngine, serving

@@ -1,10 +1,17 @@
-"""The errors of etcd's v3 API. What the client does with a real etcd: contract/test_etcd_v3 and test_failover."""
+"""The client of etcd's v3 API: its errors, and what it asks. With a real etcd: contract/test_etcd_v3, test_failover."""
 
 from __future__ import annotations
 
 import pytest
 
-from controller.registry.etcd_v3.client import EtcdV3Error, GrpcStatus
+from controller.effects.clock import Clock, Deadline
+from controller.errors import RegistryUnavailable
+from controller.registry.credentials import Credentials
+from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error, GrpcStatus
+from model.host_port import HostPort
+from tests.simulation.messages import Request, Response
+from tests.simulation.transports import SimulatedHttpClient, Timeouts
+from tests.support.answering import fake
 
 
 def test_the_message_of_an_error_is_what_etcd_said() -> None:
@@ -33,3 +40,70 @@ def test_an_error_says_what_may_help(
     """Deletes may still be possible, the request may succeed in parts, or after signing in again."""
     error = EtcdV3Error(code, message)
     assert (error.full, error.divisible, error.stale_token) == (full, divisible, stale_token)
+
+
+class Etcd:
+    """A server that gives every request the same answer; ``asked`` are the calls that it got."""
+
+    def __init__(self, answer: Response) -> None:
+        self.asked: list[str] = []
+        self._answer = answer
+        self._client = EtcdV3Client(
+            [("a", 1)], transport=lambda endpoint, context: SimulatedHttpClient(self._deliver, endpoint)
+        )
+
+    def call(self, path: str) -> object:
+        """Make a call."""
+        return self._client.call(path, {}, dict, Deadline.after(10, Clock()))
+
+    def _deliver(self, endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
+        self.asked.append(request.path.removeprefix("/v3/"))
+        return self._answer
+
+
+GOOD = Response.of_json({"header": {"cluster_id": "1", "revision": "7"}})
+
+
+def test_a_read_identifies_the_member_for_the_writes_after_it() -> None:
+    """Its answer has the cluster id, so no further request is needed."""
+    etcd = Etcd(GOOD)
+    for path in ("kv/range", "kv/txn", "kv/txn"):
+        etcd.call(path)
+    assert etcd.asked == ["kv/range", "kv/txn", "kv/txn"]
+
+
+def test_a_write_that_nothing_came_before_is_preceded_by_a_request_for_the_cluster_id() -> None:
+    """The endpoint may belong to another cluster."""
+    etcd = Etcd(GOOD)
+    for path in ("kv/txn", "kv/txn"):
+        etcd.call(path)
+    assert etcd.asked == ["maintenance/status", "kv/txn", "kv/txn"]
+
+
+#: Bodies that are not those of etcd's answers.
+STRANGE = {
+    "no UTF-8": b'{"header": {"cluster_id": "1"}, "kvs": "\xff"}',
+    "giant nesting": b"[" * 100_000,
+    "no JSON": b"{" * 10,
+    "no header": b'{"header": 1e999999}',
+    "a mark of another encoding": b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("body", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("status", [200, 500])
+def test_what_etcd_never_sends_is_no_usable_answer(status: int, body: bytes) -> None:
+    """The error says what came instead."""
+    with pytest.raises(RegistryUnavailable, match=f"it does not answer as etcd does, but with {status} "):
+        Etcd(Response(status, body)).call("kv/range")
+
+
+@pytest.mark.parametrize("token", ["a\r\nb: c", "\ud800", "☃"], ids=ascii)
+def test_a_token_that_cannot_be_a_header_is_no_usable_answer(token: str) -> None:
+    """Nothing is sent with it."""
+    document = {"header": {"cluster_id": "1"}, "token": token}
+    with fake(200, document) as server:
+        client = EtcdV3Client([server.address], credentials=Credentials(user="agent", password="secret"))
+        with pytest.raises(RegistryUnavailable):
+            client.call("kv/range", {}, dict, Deadline.after(10, Clock()))
+        assert server.asked == ["POST /v3/auth/authenticate"]

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from controller.effects.clock import Clock, Deadline
+from controller.effects.http_client import HttpAnswer
 from controller.errors import RegistryUnavailable
 from controller.registry.credentials import Credentials
 from controller.registry.factory import Transports, layout_for, open_registry
 from controller.registry.schemes import SCHEMES
 from controller.registry.uri import parse_uri
+from model.host_port import HostPort
 from model.layout import Layout, PlainLayout, ValueFormat
 from model.report import Result
 from model.skydns import SkyDnsLayout
 from model.stored import FOREVER, StorePosition
+from tests.simulation.messages import Request, Response
+from tests.simulation.transports import SimulatedHttpClient, Timeouts
 from tests.support.builders import OWNER, create
+from tests.support.processes import REPOSITORY, clean_environment
 
 #: What an empty etcd answers to a read by the v2 API.
 V2_EMPTY = {"node": {"dir": True}}
@@ -45,19 +50,15 @@ class Pool(urllib3.PoolManager):
         return urllib3.HTTPResponse(json.dumps(V2_EMPTY).encode(), headers, status=200)
 
 
-class Adapter(HTTPAdapter):
-    """Answers requests for etcd3gw without a socket, and keeps their URLs."""
+class Http(SimulatedHttpClient):
+    """Answers requests of the v3 API without a socket, and keeps their URLs."""
 
-    def __init__(self, asked: list[str]) -> None:
-        super().__init__()
-        self._asked = asked
+    def __init__(self, endpoint: HostPort, context: ssl.SSLContext | None, asked: list[str]) -> None:
+        def deliver(endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
+            asked.append(f"{request.method} {'https' if context else 'http'}://{endpoint}{request.path}")
+            return Response.of_json(V3_EMPTY)
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kw: Any) -> requests.Response:
-        """See HTTPAdapter."""
-        self._asked.append(f"{request.method} {request.url}")
-        response = requests.Response()
-        response.status_code, response._content = 200, json.dumps(V3_EMPTY).encode()
-        return response
+        super().__init__(deliver, endpoint)
 
 
 class Network:
@@ -66,14 +67,15 @@ class Network:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.contexts: list[ssl.SSLContext | None] = []
-        self.transports = Transports(self._made(Pool), self._made(Adapter))
+        self.transports = Transports(self._pool, self._http)
 
-    def _made(self, kind: Callable[[list[str]], Any]) -> Callable[[ssl.SSLContext | None], Any]:
-        def make(context: ssl.SSLContext | None) -> Any:
-            self.contexts.append(context)
-            return kind(self.asked)
+    def _pool(self, context: ssl.SSLContext | None) -> Pool:
+        self.contexts.append(context)
+        return Pool(self.asked)
 
-        return make
+    def _http(self, endpoint: HostPort, context: Callable[[], ssl.SSLContext | None]) -> Http:
+        self.contexts.append(context())
+        return Http(endpoint, context(), self.asked)
 
 
 @pytest.mark.parametrize(
@@ -119,11 +121,11 @@ def test_failed_requests_are_reported_member_by_member(scheme: str) -> None:
         def urlopen(self, *args: Any, **kw: Any) -> Any:
             raise urllib3.exceptions.ProtocolError("down")
 
-    class DownToo(Adapter):
-        def send(self, *args: Any, **kw: Any) -> requests.Response:
-            raise requests.ConnectionError("down")
+    class DownToo(Http):
+        def request(self, *args: Any, **kw: Any) -> HttpAnswer:
+            raise ConnectionError("down")
 
-    transports = Transports(lambda context: Down([]), lambda context: DownToo([]))
+    transports = Transports(lambda context: Down([]), lambda endpoint, context: DownToo(endpoint, context(), []))
     uri = parse_uri(f"{scheme}://a:1,b:2/services")
     registry = open_registry(uri, Credentials(), FOREVER, lambda: errors.append(None), transports=transports)
     with pytest.raises(RegistryUnavailable, match=r"^http://a:1: .*down; http://b:2: .*down$"):
@@ -159,3 +161,44 @@ def test_every_scheme_has_a_registry_and_a_layout(scheme: str) -> None:
     uri = parse_uri(f"{scheme}://a:1/cluster.local")
     assert layout_for(uri).prefix == uri.prefix
     assert open_registry(uri, Credentials(), FOREVER) is not None
+
+
+#: The source of a program that opens a registry and prints the names of the loaded modules.
+OPENS = """
+import json, sys
+from controller.registry.credentials import Credentials
+from controller.registry.factory import open_registry
+from controller.registry.uri import parse_uri
+from model.stored import FOREVER
+open_registry(parse_uri(sys.argv[1]), Credentials(), FOREVER)
+print(json.dumps(sorted(sys.modules)))
+"""
+
+#: What only registries of the v2 API need.
+ONLY_V2 = {"controller.effects.connections", "controller.registry.etcd_v2.client", "etcd", "urllib3"}
+
+#: What only registries of the v3 API need.
+ONLY_V3 = {"controller.registry.etcd_v3.client"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "needed", "not_needed"),
+    [
+        ("etcd://a:1/services", ONLY_V2, ONLY_V3),
+        ("skydns2://a:1/local", ONLY_V2, ONLY_V3),
+        ("etcd3://a:1/services", ONLY_V3, ONLY_V2 | {"requests"}),
+        ("skydns3s://a:1/local", ONLY_V3, ONLY_V2 | {"requests"}),
+    ],
+)
+def test_a_registry_loads_what_its_api_needs_and_no_more(uri: str, needed: set[str], not_needed: set[str]) -> None:
+    """The library of the v2 API takes longer to load than a first pass by the v3 API takes."""
+    done = subprocess.run(
+        [sys.executable, "-c", OPENS, uri],
+        cwd=REPOSITORY,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(json.loads(done.stdout))
+    assert (needed - loaded, not_needed & loaded) == (set(), set())

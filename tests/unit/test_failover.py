@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from attrs import define
-from structlog.testing import capture_logs
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
@@ -17,6 +16,7 @@ from controller.registry.failover import (
     NoUsableAnswer,
     time_limits,
 )
+from tests.support.captured_logs import capture_logs
 from tests.support.fakes import FakeTime
 
 

@@ -22,3 +22,14 @@ def test_a_frozen_dict_cannot_be_changed() -> None:
     frozen: Any = frozen_dict({"a": 1})
     with pytest.raises(TypeError):
         frozen["a"] = 2
+
+
+def test_a_frozen_dict_of_a_frozen_dict_is_the_same_one() -> None:
+    """Nobody can change it, so values can share it."""
+    frozen = frozen_dict({"a": 1})
+    assert frozen_dict(frozen) is frozen
+
+
+def test_there_is_one_empty_frozen_dict() -> None:
+    """A host with a thousand containers has many thousands of empty mappings."""
+    assert frozen_dict({}) is frozen_dict({})

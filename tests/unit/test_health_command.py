@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 
 from controller.commands.health import TIMEOUT, ask_agent, fetch_health, health_url
 from controller.observe.answer import Answer
@@ -18,8 +21,8 @@ from tests.support.trickling import Trickler
 
 
 @contextmanager
-def agent(status: int, text: bytes) -> Iterator[str]:
-    """Serve this answer at /healthz, and yield the URL."""
+def agent(status: int, text: bytes, encrypt: Callable[[socket.socket], socket.socket] | None = None) -> Iterator[str]:
+    """Serve this answer at /healthz, and yield the URL. ``encrypt`` wraps the server's socket."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -31,9 +34,11 @@ def agent(status: int, text: bytes) -> Iterator[str]:
             """Say nothing of each request."""
 
     with HTTPServer(("127.0.0.1", 0), Page) as server:
+        if encrypt:
+            server.socket = encrypt(server.socket)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/healthz"
+        yield f"http{'s' * bool(encrypt)}://127.0.0.1:{server.server_port}/healthz"
         server.shutdown()
         thread.join()
 
@@ -104,6 +109,23 @@ def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_ports(1)[0]}")
     with agent(200, b"ok") as url:
         assert fetch_health(url).good
+
+
+def test_an_agent_behind_tls_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its certificate has to be of a CA that the system trusts."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with agent(200, b"ok\n", lambda sock: context.wrap_socket(sock, server_side=True)) as url:
+        assert "certificate verify failed" in fetch_health(url).text
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert fetch_health(url) == Answer(True, "ok")
+
+
+def test_an_agent_without_tls_is_no_agent_at_an_https_url() -> None:
+    """Nothing is raised."""
+    with agent(200, b"ok\n") as url:
+        assert not fetch_health(url.replace("http:", "https:")).good
 
 
 @pytest.mark.parametrize("url", ["rubbish", "http://[::1/healthz", "ftp://127.0.0.1:1/x", "http://127.0.0.1:1/healthz"])

@@ -74,10 +74,73 @@ def test_a_line_of_text_has_time_level_message_logger_and_fields(written: Callab
     assert re.fullmatch(pattern, written())
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("", ""),
+        ("it's", '"it\'s"'),
+        ("a=b", "'a=b'"),
+        ('"', "'\"'"),
+        ("ä", "ä"),
+        (None, "None"),
+        (2.5, "2.5"),
+        (("a",), "('a',)"),
+    ],
+)
+def test_a_field_that_can_be_misread_is_quoted(written: Callable[[], str], value: object, shown: str) -> None:
+    """What is no text is shown as Python shows it."""
+    configured("text").info("said", value=value, last=1)
+    assert written().endswith(f" said [wharfinger.test] value={shown} last=1\n")
+
+
+def test_a_line_of_text_without_a_message_has_no_gap(written: Callable[[], str]) -> None:
+    """A library may log an empty message."""
+    configured("text")
+    logging.getLogger("docker").warning("")
+    assert written().endswith("Z [warning  ] [docker]\n")
+
+
+@pytest.mark.parametrize(("level", "style"), [("debug", 32), ("info", 32), ("warning", 33), ("error", 31)])
+def test_a_coloured_line_has_a_style_for_each_part(written: Callable[[], str], level: str, style: int) -> None:
+    """The level tells how severe the line is."""
+    getattr(configured("text", "debug", colour=True), level)("said", key="/a b")
+    stamp, rest = written().split(" ", 1)
+    assert re.fullmatch(r"\x1b\[2m[-\dT:.]+Z\x1b\[0m", stamp)
+    assert rest == (
+        f"[\x1b[{style}m\x1b[1m{level:<9}\x1b[0m] \x1b[1msaid\x1b[0m "
+        "[\x1b[0m\x1b[1m\x1b[34mwharfinger.test\x1b[0m]\x1b[0m \x1b[36mkey\x1b[0m=\x1b[35m'/a b'\x1b[0m\n"
+    )
+
+
+@pytest.mark.parametrize("form", logs.FORMATS)
+def test_a_field_of_each_line_is_on_the_lines_of_one_thread(written: Callable[[], str], form: str) -> None:
+    """What a library logs in this thread has the field, too. A line's own field of the same name counts."""
+    log = configured(form)
+
+    def in_thread() -> None:
+        logs.add_to_each_line(registry="etcd")
+        log.info("one")
+        logging.getLogger("docker").warning("two")
+        log.info("three", registry="own")
+
+    Threads().start(in_thread, name="loop").join(PATIENCE)
+    log.info("four")
+    found = [re.search(r"registry\W+(\w+)", line) for line in written().splitlines()]
+    assert [match and match[1] for match in found] == ["etcd", "etcd", "own", None]
+
+
+def test_an_error_that_is_no_longer_handled_has_no_traceback(written: Callable[[], str]) -> None:
+    """A library may ask for one nevertheless."""
+    configured("text")
+    logging.getLogger("docker").exception("it failed")
+    assert written().endswith("Z [error    ] it failed [docker]\n")
+
+
 def test_a_line_of_json_has_the_same(written: Callable[[], str]) -> None:
     """Each line is a JSON document."""
     configured("json").warning("port refused", port="80/tcp")
     line = json.loads(written())
+    assert [*line] == ["port", "event", "level", "logger", "timestamp"]
     assert line.pop("timestamp").endswith("Z")
     assert line == {"event": "port refused", "level": "warning", "logger": "wharfinger.test", "port": "80/tcp"}
 

@@ -8,7 +8,6 @@ from queue import SimpleQueue
 
 import pytest
 from attrs import evolve
-from structlog.testing import capture_logs
 
 from controller.effects.background import Threads
 from controller.effects.clock import Clock
@@ -21,6 +20,7 @@ from model.report import PassReport, PassResult, Result
 from model.snapshot import Presence
 from model.stored import StorePosition
 from model.take_over import LivenessWait
+from tests.support.captured_logs import capture_logs
 from tests.support.fakes import EPOCH, FakeTime, RecordingObserver
 from tests.support.reports import added, failed, planned
 

@@ -61,6 +61,12 @@ def test_keys_in_order_and_keys_whose_delete_failed_stay_known() -> None:
     assert set(after) == {in_order, new, stuck}
 
 
+def test_the_keys_of_a_pass_without_changes_are_remembered_as_its_plan_has_them() -> None:
+    """They are the same object, by which the next pass sees that they have not changed."""
+    planned = Plan(settled={"/services/a": Known("x", "id")})
+    assert memory_after(PassReport(PassResult.SUCCESS, plan=planned), Memory()).known is planned.settled
+
+
 def test_held_deletes_and_store_position_come_from_the_latest_pass() -> None:
     """They replace those that the pass before remembered."""
     report = PassReport(PassResult.SUCCESS, held_deletes={"/services/x": HELD}, store_position=StorePosition("c1", 9))

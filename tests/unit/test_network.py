@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.effects.network import Network, connect, numeric
+from controller.effects.network import Network, connect, listen, numeric
+from tests.support.processes import free_ports
 
 
 def test_loopback_is_faced_by_loopback() -> None:
@@ -43,3 +44,20 @@ def test_a_connection_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
     """A socket that stays open causes a warning, and warnings are errors in these tests."""
     with pytest.raises(OSError, match="No such file"):
         connect(socket.AF_UNIX, str(tmp_path / "nowhere"), 1.0)
+
+
+def test_every_address_of_a_host_is_listened_at() -> None:
+    """A client is accepted by the kernel at once, and waits for its answer."""
+    [port] = free_ports(1)
+    sockets = listen("localhost", port)
+    addresses = {sock.getsockname()[0] for sock in sockets}
+    assert addresses == {address[0] for _, address in Network().resolve("localhost", port)}
+    for sock in sockets:
+        with socket.create_connection(sock.getsockname()[:2], timeout=5):
+            sock.close()
+
+
+def test_listening_at_a_port_that_is_in_use_leaves_no_socket_open() -> None:
+    """A socket that stays open causes a warning, and warnings are errors in these tests."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        listen("127.0.0.1", taken.getsockname()[1])

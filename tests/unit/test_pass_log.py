@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from structlog.testing import capture_logs
 
 from controller.observe.pass_log import PassLog
 from model.guard import HeldDelete
@@ -17,6 +16,7 @@ from model.report import Outcome, PassReport, PassResult, Result, Stage
 from model.snapshot import Presence
 from model.take_over import LivenessWait
 from tests.support.builders import entry
+from tests.support.captured_logs import capture_logs
 from tests.support.reports import (
     DETAIL,
     added,

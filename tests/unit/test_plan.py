@@ -255,7 +255,7 @@ def test_a_custom_key_without_an_address_is_held_only_where_it_is_ours(
 
 def test_a_held_key_is_renewed_and_excludes_others_from_its_place() -> None:
     """A held key stays, so it must not expire, and no other key can lie below it."""
-    below = evolve(UNADDRESSED, by_key={f"{OURS}/x": entry("nginx/core-01:web:80", "x")})
+    below = evolve(wanting(entry("nginx/core-01:web:80", "x")), unaddressed=UNADDRESSED.unaddressed)
     result = plan_of(below, registry_with({OURS: VALUE}, 1), lifetime=Lifetime(30, 10))
     assert [(each.action, each.value) for each in result.changes] == [(Action.RENEW, VALUE)]
     assert [each.reason for each in result.refusals] == [RefusalReason.CONFLICT]
@@ -283,9 +283,7 @@ NAMELESS = Desired(held=frozenset({ContainerRef("id-nameless", "")}))
             False,
             id="excluded",
         ),
-        pytest.param(
-            evolve(NAMELESS, by_key={"/services/nginx/x": entry(entry_id="x")}), {}, False, id="another-port-of-it"
-        ),
+        pytest.param(evolve(wanting(entry(entry_id="x")), held=NAMELESS.held), {}, False, id="another-port-of-it"),
     ],
 )
 def test_a_key_that_may_be_that_of_a_held_container_without_a_name_is_held(

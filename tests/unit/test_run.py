@@ -260,6 +260,20 @@ def test_an_agent_that_reaches_nothing_stays_alive_and_tells_why_it_is_not_ready
     assert agent.metrics()['wharfinger_last_success_timestamp_seconds{registry="etcd"}'] == 0
 
 
+def test_an_agent_whose_first_pass_hangs_is_asked_for_its_health(log: Path, tmp_path: Path) -> None:
+    """Its HTTP server waits for the first pass, but not longer than HEAD_START. The engine takes the connection here,
+    and does not answer."""
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(tmp_path / "engine.sock"))
+        engine.listen()
+        agent = Agent(f"unix://{tmp_path}/engine.sock", f"etcd3://127.0.0.1:{free_ports(1)[0]}/a", log_path=log).start()
+        wait_until(lambda: agent.get("/healthz") == (200, "ok\n"), what="the answer")
+        assert agent.get("/readyz") == (503, "no pass has ended yet\n")
+        assert agent.metrics()['wharfinger_last_attempt_timestamp_seconds{registry="etcd3"}'] > 0
+        assert "pass failed" not in agent.log()
+        agent.terminate()
+
+
 def test_signals_reach_a_program_with_other_threads(agent: Agent) -> None:
     """They are handled however fast they come. A thread that did not block them would let them end the program."""
     for _ in range(30):

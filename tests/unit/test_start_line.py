@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 
 import pytest
-from structlog.testing import capture_logs
 
 from controller.commands.build import Effects
 from controller.commands.start_line import log_start
 from controller.effects.network import Network, Resolved, numeric
+from tests.support.captured_logs import capture_logs
 from tests.unit.test_settings import parsed
 
 #: The addresses of this host, those of names, and the address from which this host reaches others.

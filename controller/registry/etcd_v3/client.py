@@ -1,8 +1,7 @@
-"""The client of etcd's v3 API, and the only module of this room that imports etcd3gw and requests. It makes one call of
-etcd's JSON gateway at a time.
+"""The client of etcd's v3 API. It makes one call of etcd's JSON gateway at a time.
 
-etcd3gw makes the request and reads the answer. What it lacks is added here: several endpoints, time limits that end
-with the pass, users, verification by the given CA alone, and errors in words that an operator can act on.
+It has what a pass needs: several endpoints, time limits that end with the pass, users, and errors in words that an
+operator can act on. docs/architecture.md says why no library is used.
 """
 
 from __future__ import annotations
@@ -12,18 +11,15 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
+from http import HTTPStatus
 from http.client import BadStatusLine, RemoteDisconnected
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-import requests
 from attrs import frozen
-from etcd3gw import Etcd3Client
-from etcd3gw.exceptions import ConnectionTimeoutError, Etcd3Exception
-from requests.adapters import HTTPAdapter
 
-from controller.effects.clock import Deadline
-from controller.effects.connections import BoundedAdapter, TlsAdapter, for_urllib3
+from controller.effects.clock import Clock, Deadline
+from controller.effects.http_client import HTTP_ERRORS, HttpAnswer, HttpClient, KeptConnection, TcpRoute
 from controller.effects.names import MACHINE, Names
 from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
@@ -32,11 +28,15 @@ from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_
 from controller.registry.strange_answer import StrangeAnswer, not_in_http
 from model.host_port import HostPort
 
-#: Makes the adapter through which one member is reached; called with the TLS context, None without TLS.
-EtcdV3Transport = Callable[[ssl.SSLContext | None], HTTPAdapter]
+#: Makes the client through which one member is reached; called with its endpoint, and with what returns the present TLS
+#: context, None without TLS.
+EtcdV3Transport = Callable[[HostPort, Callable[[], ssl.SSLContext | None]], HttpClient]
 
 #: Where etcd serves the API, since 3.4.
 _API_PATH = "/v3/"
+
+#: The headers of each request.
+_HEADERS: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 
 
 class GrpcStatus(IntEnum):
@@ -147,10 +147,12 @@ class EtcdV3Error(Exception):
         return any(text in self.detail for text in _STALE_TOKEN)
 
 
-def http_adapter(context: ssl.SSLContext | None, names: Names = MACHINE) -> HTTPAdapter:
-    """Return an adapter of requests that opens sockets to the addresses that ``names`` remembers. With a TLS context it
-    verifies by that context alone."""
-    return TlsAdapter(lambda: context, names) if context else BoundedAdapter(names)
+def kept_connection(
+    endpoint: HostPort, context: Callable[[], ssl.SSLContext | None], names: Names = MACHINE
+) -> HttpClient:
+    """Return a client that opens sockets to the addresses that ``names`` remembers. With a TLS context it verifies by
+    that context alone."""
+    return KeptConnection(TcpRoute(endpoint.host, endpoint.port, names, context), Clock())
 
 
 class EtcdV3Client:
@@ -162,7 +164,7 @@ class EtcdV3Client:
         endpoints: Sequence[tuple[str, int]],
         on_error: Callable[[], None] = lambda: None,
         credentials: Credentials = Credentials(),
-        transport: EtcdV3Transport = http_adapter,
+        transport: EtcdV3Transport = kept_connection,
     ) -> None:
         """``endpoints`` are the hosts and ports of the cluster's members; ``on_error`` is called for each request to a
         member that got no usable answer. Raises Stop for credentials that cannot be used."""
@@ -195,39 +197,20 @@ class _Member:
     """One member of the cluster, which gives out tokens of its own where it asks for a user."""
 
     def __init__(self, endpoint: HostPort, credentials: CurrentCredentials, transport: EtcdV3Transport) -> None:
-        """It is connected to when it is first asked. Neither a proxy nor CAs nor a password are taken from the
-        environment."""
-        self._credentials, self._transport = credentials, transport
-        self._context = credentials.context()
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.hooks["response"] = [self._keep]
-        self._connect()
-        protocol = "https" if self._context else "http"
-        self._client = Etcd3Client(*endpoint, protocol, api_path=_API_PATH, session=self._session)
+        """It is connected to when it is first asked.
+
+        If the TLS context changes, the connection under the old one is closed. The token stays: it belongs to the user.
+        If the user's password changes, etcd no longer knows the token, and the member signs in anew.
+        """
+        self._credentials = credentials
+        self._http = transport(endpoint, credentials.context)
+        self._headers = _HEADERS
         self._signed_in = not credentials.user
         #: The last answer; None if the last request had none.
-        self._answer: requests.Response | None = None
+        self._answer: HttpAnswer | None = None
+        #: See Member.
+        self.url = f"{'https' if credentials.context() else 'http'}://{endpoint}"
         self.cluster = ""
-
-    def _connect(self) -> None:
-        adapter = self._transport(self._context)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
-
-    def _use_current_credentials(self) -> None:
-        """If the TLS context has changed, close the connections under the old one. The token stays: it belongs to the
-        user. If the user's password changes, etcd no longer knows the token, and the member signs in anew."""
-        context = self._credentials.context()
-        if context is not self._context:
-            self._session.close()
-            self._context = context
-            self._connect()
-
-    @property
-    def url(self) -> str:
-        """See Member."""
-        return self._client.base_url
 
     def identify(self, deadline: Deadline) -> None:
         """See Member. etcd answers this call whoever makes it."""
@@ -262,12 +245,11 @@ class _Member:
             raise NoUsableAnswer(self._strange_answer()) from error
 
     def _sign_in(self, deadline: Deadline) -> None:
-        headers = self._session.headers
-        headers.pop("Authorization", None)
+        self._headers = _HEADERS
         user = {"name": self._credentials.user, "password": self._credentials.password()}
         try:
             answer = self._post("auth/authenticate", user, deadline)
-            headers["Authorization"] = self.usable(lambda answer: str(answer["token"]), answer)
+            self._headers = {**_HEADERS, "Authorization": self.usable(lambda answer: str(answer["token"]), answer)}
         except EtcdV3Error as error:
             # etcd does not ask for users. Requests work without a token then; if it begins to ask, they fail as with a
             # stale token.
@@ -276,29 +258,23 @@ class _Member:
         self._signed_in = True
 
     def _post(self, path: str, document: Document, deadline: Deadline) -> Any:
-        self._use_current_credentials()
         self.cluster, self._answer = "", None
-        self._client.timeout = for_urllib3(time_limits(deadline))  # type: ignore[assignment] # requests gets it, and takes this, too
+        body = json.dumps(document).encode()
         try:
-            answer = self._client.post(self._client.get_url(path), json=document, allow_redirects=False)
-        except Etcd3Exception as error:
-            # etcd3gw gives such an error arguments if there was an answer, with a status that says that it failed.
-            problem = self._translated(error.detail_text or "") if error.args else None
-            raise problem or NoUsableAnswer(_connection_problem(error)) from error
+            answer = self._http.request("POST", f"{_API_PATH}{path}", time_limits(deadline), body, self._headers)
+        except (*HTTP_ERRORS, ValueError) as error:  # What cannot be a header or a host name is a ValueError.
+            raise NoUsableAnswer(_connection_problem(error)) from error
+        self._answer = answer
+        if answer.status != HTTPStatus.OK:
+            raise self._translated(answer.body.decode(errors="replace"))
+        try:
+            content = json.loads(answer.body)
         except (ValueError, RecursionError) as error:
-            raise NoUsableAnswer(self._strange_answer() or one_line(error)) from error
-        except (requests.RequestException, OSError) as error:
-            raise NoUsableAnswer(one_line(error)) from error
-        self.cluster = cluster_in(answer)
+            raise NoUsableAnswer(self._strange_answer()) from error
+        self.cluster = cluster_in(content)
         if not self.cluster:
             raise NoUsableAnswer(self._strange_answer())
-        return answer
-
-    def _keep(self, answer: requests.Response, **options: Any) -> None:
-        """Keep an answer, because etcd3gw passes on its content alone. Set its encoding, because requests may take long
-        to find out that of a page."""
-        answer.encoding = "utf-8"
-        self._answer = answer
+        return content
 
     def _translated(self, text: str) -> Exception:
         """Return EtcdV3Error where etcd refused the request, as every member would. Return NoUsableAnswer for a member
@@ -318,18 +294,12 @@ class _Member:
 
     def _strange_answer(self) -> str:
         """Return what is said of the last answer, which is none of etcd's; empty if the last request had none."""
-        if self._answer is None:
-            return ""
-        return str(StrangeAnswer(self._answer.status_code, self._answer.headers, self._answer.text))
+        answer = self._answer
+        return str(StrangeAnswer(answer.status, answer.headers, answer.body.decode(errors="replace"))) if answer else ""
 
 
-def _connection_problem(error: BaseException) -> str:
-    """Return in a few words why there was no answer. The libraries wrap the socket's error several times over, and the
-    innermost error says it best."""
-    if isinstance(error, ConnectionTimeoutError):
-        return "no answer in time"
-    while inner := error.__cause__ or error.__context__:
-        error = inner
+def _connection_problem(error: Exception) -> str:
+    """Return in a few words why there was no answer."""
     if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
         return not_in_http(error)
     return "no answer in time" if isinstance(error, TimeoutError) else one_line(error)

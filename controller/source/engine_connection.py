@@ -1,0 +1,104 @@
+"""Where the engine is, and how to connect to it."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import stat
+from collections.abc import Mapping, Sequence
+
+from attrs import Factory, field, frozen
+
+from controller.effects.clock import Clock
+from controller.effects.files import Renewed, Report, TlsFiles
+from controller.effects.http_client import KeptConnection, UnixRoute
+from controller.effects.names import MACHINE, Names
+from controller.source.engine_client import EngineClient, negotiated
+
+#: Seconds that a request may take. After many containers had died at once, the engine was seen to hold an inspect back
+#: for 1.6 s.
+TIMEOUT = 5
+
+#: The sockets to try when nothing says where the engine is: Docker's own, and the one that registrator's users mount.
+SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # noqa: S108 - a place to look, not one to write
+
+#: The machine's clock.
+CLOCK = Clock()
+
+
+@frozen
+class EngineSettings:
+    """Where the engine is."""
+
+    #: The engine's URL, in the form of DOCKER_HOST. Empty by default: ``environment`` and ``sockets`` decide.
+    host: str = ""
+    #: The environment variables, of which Docker's own are used: DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.
+    #: Empty by default, so that nothing depends on the environment unless the caller says so.
+    environment: Mapping[str, str] = field(factory=dict)
+    #: The sockets to try if neither of the above names the engine. The first one that exists is used.
+    sockets: Sequence[str] = SOCKETS
+
+    #: Told when the files in DOCKER_CERT_PATH have changed.
+    report_renewal: Report = lambda files, problem: None
+    #: The TLS context for an engine over TCP, made again when the files in DOCKER_CERT_PATH have changed. All
+    #: connections to the engine share it.
+    tls_context: Renewed[ssl.SSLContext] = field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=Factory(lambda self: self.tls_files.renewed(self.report_renewal), takes_self=True),
+    )
+
+    @property
+    def asks_for_tls(self) -> bool:
+        """Whether the environment asks for TLS to an engine over TCP."""
+        return bool(self.environment.get("DOCKER_CERT_PATH") or self.environment.get("DOCKER_TLS_VERIFY"))
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """The files for TLS, as the docker command and its SDK find them. Without DOCKER_TLS_VERIFY, they do not verify
+        the engine."""
+        if not self.asks_for_tls:
+            return TlsFiles()
+        folder = self.environment.get("DOCKER_CERT_PATH") or os.path.join(os.path.expanduser("~"), ".docker")
+        ca, cert, key = (os.path.join(folder, name) for name in ("ca.pem", "cert.pem", "key.pem"))
+        verify = bool(self.environment.get("DOCKER_TLS_VERIFY"))
+        return TlsFiles(ca if verify else "", cert, key, verify)
+
+    @property
+    def url(self) -> str:
+        """The URL of the engine. If none of the sockets exists it is that of the first one."""
+        if given := self.host or self.environment.get("DOCKER_HOST"):
+            return given
+        existing = [path for path in self.sockets if _is_socket(path)]
+        return f"unix://{existing[0] if existing else self.sockets[0]}"
+
+    @property
+    def socket(self) -> str:
+        """The path of the Unix socket that the URL names; empty if it names a host. A URL without a path means Docker's
+        own socket."""
+        scheme, _, path = self.url.strip().partition("://")
+        return (path or SOCKETS[0]) if scheme.lower() in {"unix", "http+unix"} else ""
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def connect(
+    settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MACHINE, clock: Clock = CLOCK
+) -> EngineClient:
+    """Return a client that is connected to the engine. Raises EngineError, and UnusableFiles while the TLS files cannot
+    be used.
+
+    The API version is negotiated, because newer engines refuse old versions. ``timeout`` is the seconds that a request
+    may take as a whole, even if its answer comes byte by byte. ``names`` looks up the host of an engine over TCP.
+    """
+    if settings.socket:
+        return negotiated(KeptConnection(UnixRoute(settings.socket), clock), timeout)
+    from controller.source.engine_over_tcp import connect_over_tcp  # noqa: PLC0415 - it loads the docker SDK
+
+    return connect_over_tcp(settings.url, settings.asks_for_tls, settings.tls_context.value, timeout, names, clock)
