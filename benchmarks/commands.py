@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from statistics import median
 
 from benchmarks.figures import OURS, Figure, Row
 from benchmarks.stage import Stage
-from benchmarks.startup import STARTED, cpu, install, interpreter
+from benchmarks.startup import STARTED, cpu
 
 #: The commands, by their names in benchmarks/startup.py.
 COMMANDS = ("wharfinger --version", "wharfinger health")
@@ -16,14 +14,12 @@ COMMANDS = ("wharfinger --version", "wharfinger health")
 
 def commands(stage: Stage) -> list[Row]:
     """Measure the CPU of commands beside that of an interpreter that does nothing."""
-    with tempfile.TemporaryDirectory(prefix="wharfinger-installed-") as folder:
-        command = install(Path(folder))
-        python = interpreter(command)
-        seconds: dict[str, list[float]] = {name: [] for name in ("", *COMMANDS)}
-        for _ in range(stage.extent.commands):
-            seconds[""].append(cpu([python, "-c", "pass"]))
-            for name in COMMANDS:
-                seconds[name].append(cpu([python, command, *STARTED[name]]))
+    python, command = stage.command
+    seconds: dict[str, list[float]] = {name: [] for name in ("", *COMMANDS)}
+    for _ in range(stage.extent.commands):
+        seconds[""].append(cpu([python, "-c", "pass"]))
+        for name in COMMANDS:
+            seconds[name].append(cpu([python, command, *STARTED[name]]))
     bare = median(seconds[""])
     return [
         Row(

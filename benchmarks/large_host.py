@@ -14,7 +14,7 @@ from attrs import frozen
 
 from benchmarks.figures import MEDIAN, OURS, Figure, Row, percentile, spread
 from benchmarks.fleet_etcd import fill, of_other_hosts, other_key
-from benchmarks.programs import Wharfinger, forget, watch
+from benchmarks.programs import Place, Wharfinger, forget, watch
 from benchmarks.simulated_engines import EngineServer, simulated_engine
 from benchmarks.stage import Stage
 from benchmarks.usage import cpu_seconds, peak_mb, resident_mb
@@ -135,7 +135,7 @@ def _use(agent: Wharfinger, seconds: float, etcd: EtcdServer | None = None, alon
 
 
 def _agent(stage: Stage, docker_socket: Path, etcd: EtcdServer | None = None, *flags: str) -> Wharfinger:
-    return Wharfinger(f"unix://{docker_socket}", "10.0.0.1", etcd or stage.etcd, *flags)
+    return Wharfinger(stage.command, Place(f"unix://{docker_socket}", "10.0.0.1", etcd or stage.etcd), *flags)
 
 
 @contextmanager

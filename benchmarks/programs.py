@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from attrs import frozen
+
 from benchmarks.figures import OURS
 from benchmarks.key_watch import KeyWatch
 from tests.support.agent import Agent
@@ -40,17 +42,38 @@ class Program(Protocol):
         """End it. Its keys stay."""
 
 
+@frozen
+class Place:
+    """Where an agent works."""
+
+    #: The engine's URL.
+    docker_host: str
+    #: The address of the entries.
+    address: str
+    etcd: EtcdServer
+
+
 class Wharfinger:
     """The agent of this tree."""
 
     name = OURS
 
-    def __init__(self, docker_host: str, address: str, etcd: EtcdServer, *flags: str, api: int = 3) -> None:
-        """``docker_host`` is the engine's URL. ``address`` is that of the entries. ``flags`` are added to ``-ip``."""
+    def __init__(self, program: Sequence[str], place: Place, *flags: str, api: int = 3) -> None:
+        """``program`` is the command that starts it. ``flags`` are added to ``-ip``."""
+        etcd = place.etcd
         self.etcd, self.api = etcd, api
         self.prefix = f"/{self.name}-{next(_numbers)}"
         uri = f"{_SCHEMES[api]}://{etcd.endpoint}{self.prefix}"
-        self.agent = Agent(docker_host, "-ip", address, *flags, uri, log_path=etcd.folder / "wharfinger.log")
+        self.agent = Agent(
+            place.docker_host,
+            "-ip",
+            place.address,
+            *flags,
+            uri,
+            log_path=etcd.folder / "wharfinger.log",
+            env={"PYTHONPATH": ""},
+            program=program,
+        )
 
     def start(self) -> float:
         """See Program."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,8 @@ from attrs import frozen
 
 from benchmarks.engine_api import EngineApi
 from benchmarks.figures import FLOOR, THEIRS
-from benchmarks.programs import Program, Registrator, Wharfinger
+from benchmarks.programs import Place, Program, Registrator, Wharfinger
+from benchmarks.startup import install, interpreter
 from tests.support.engine import Unavailable
 from tests.support.etcd_server import EtcdServer
 from tests.support.images import build_test_images
@@ -105,6 +107,13 @@ class Stage:
         api.close()
 
     @cached_property
+    def command(self) -> Sequence[str]:
+        """The command that starts wharfinger. It is installed as an operator does it, because an editable installation
+        takes longer to start."""
+        installed = install(self.folder)
+        return interpreter(installed), installed
+
+    @cached_property
     def etcd(self) -> EtcdServer:
         """An etcd that the programs share, each with its own prefix."""
         return self.another_etcd()
@@ -116,7 +125,8 @@ class Stage:
 
     def wharfinger(self, *flags: str, api: int = 3, etcd: EtcdServer | None = None) -> Wharfinger:
         """Return wharfinger for the engine."""
-        return Wharfinger(self.engine.socket_url, self.engine.address, etcd or self.etcd, *flags, api=api)
+        place = Place(self.engine.socket_url, self.engine.address, etcd or self.etcd)
+        return Wharfinger(self.command, place, *flags, api=api)
 
     def registrator_with(self, *flags: str, etcd: EtcdServer | None = None) -> list[Program]:
         """Return registrator for the engine; nothing if it is not measured."""
