@@ -67,6 +67,8 @@ class Guard:
     #: The moment of the decision, in seconds of the monotonic clock.
     now: float
     lifetime: Lifetime = FOREVER
+    #: Whether the pass counts as one of those in a row. A hurried one does not.
+    counts: bool = True
 
     def hold_back(self, planned: Plan, held_before: Mapping[str, HeldDelete]) -> tuple[Plan, Mapping[str, HeldDelete]]:
         """Return the plan without the deletes that have to wait, and, by key, for how long each of these has waited.
@@ -117,8 +119,8 @@ class Guard:
 
     def _counted(self, presence: Presence, before: HeldDelete | None) -> HeldDelete:
         if before is None:
-            return HeldDelete(presence, 1, self.now)
-        return HeldDelete(presence, before.passes + 1, before.since)
+            return HeldDelete(presence, int(self.counts), self.now)
+        return HeldDelete(presence, before.passes + self.counts, before.since)
 
 
 def _is_mass_delete(deletes: int, own: int, rule: GuardRule) -> bool:

@@ -50,8 +50,10 @@ class Memory:
         return evolve(self, setbacks=due_at_once(self.setbacks))
 
 
-def memory_after(report: PassReport, memory: Memory) -> Memory:
-    """Return what the next pass shall remember; ``memory`` is what the reported pass remembered.
+def memory_after(report: PassReport, memory: Memory, *, hurried: bool = False) -> Memory:
+    """Return what the next pass shall remember; ``memory`` is what the reported pass remembered, and ``hurried`` says
+    whether that was a hurried one. A hurried pass does not count as one that read what may have lagged behind, because
+    it may come within milliseconds of another one.
 
     After a pass that made no plan, only what it learned of the engine and of a take-over is new, and the deletes that
     the guard held back are forgotten, so that the guard counts anew: only passes in a row show that a container is
@@ -73,7 +75,7 @@ def memory_after(report: PassReport, memory: Memory) -> Memory:
         known=_known_after(report, {} if report.replaced else memory.known),
         held_deletes=report.held_deletes,
         store_position=report.store_position if recorded else memory.store_position,
-        passes_since_consistent_read=0 if report.consistent else memory.passes_since_consistent_read + 1,
+        passes_since_consistent_read=0 if report.consistent else memory.passes_since_consistent_read + (not hurried),
         replaced_note=_replaced_note_after(report, memory.replaced_note),
         setbacks=report.setbacks,
     )

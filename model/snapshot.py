@@ -46,6 +46,9 @@ class Snapshot:
     #: What the engine said of the networks that decide about a port, by the ids of the networks. None: it refuses to
     #: say. It has not said yet what a network is that is missing here.
     networks: Mapping[str, Network | None] = field(factory=dict, converter=frozen_dict)
+    #: The ids of the containers whose present state, ended or running as described, the engine told of each by itself,
+    #: by an event or an inspect, since the last list.
+    confirmed: frozenset[str] = frozenset()
 
     @property
     def presences(self) -> Mapping[str, Presence]:

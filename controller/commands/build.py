@@ -15,7 +15,7 @@ from attrs import Factory, evolve, field, frozen
 from controller import __version__, logs
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
-from controller.effects.background import Background, Threads
+from controller.effects.background import Background, Threads, Waker
 from controller.effects.clock import Clock
 from controller.effects.log_writer import LogWriter
 from controller.effects.names import Names
@@ -24,22 +24,23 @@ from controller.errors import masked
 from controller.observe.first_pass import FirstPass
 from controller.observe.health import AllRegistries, Health
 from controller.observe.metrics_feed import MetricsFeed
-from controller.observe.pass_log import PassLog
+from controller.observe.pass_log import PassLog, log_hints
 from controller.observe.systemd import SystemdNotifier
 from controller.reconcile.deciding import Deciding
-from controller.reconcile.loop import Loop, Observer, Pace
+from controller.reconcile.loop import Loop, Observer, Pace, Pass
 from controller.reconcile.one_pass import PassSettings, reconcile
+from controller.registry.base import Registry
 from controller.registry.factory import Transports, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
-from controller.source.docker import PATIENCE, Asking, Engine
+from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
 from controller.source.engine_client import EngineClient
 from controller.source.engine_connection import EngineSettings, connect
+from controller.source.events import Events, Origin
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
-from model.memory import Memory
-from model.report import PassReport
+from model.hint import HintOutcome
 from model.rules import Deregister
 
 log = logs.logger("wharfinger")
@@ -91,6 +92,11 @@ def warn_of_variables(*, empty: Sequence[str] = (), unknown: Mapping[str, str]) 
         log.warning("environment variable is not known and has no effect", variable=variable, **hint)
 
 
+def engine_settings_for(settings: Settings, effects: Effects) -> EngineSettings:
+    """Return where this host's engine is."""
+    return EngineSettings(settings.docker_host, effects.environment, report_renewal=logs.report_renewal)
+
+
 def engine_for(
     settings: Settings,
     effects: Effects,
@@ -98,11 +104,12 @@ def engine_for(
     patience: float = PATIENCE,
     *,
     name_needed: bool = True,
+    hinting: Hinting = NO_HINTING,
 ) -> Engine:
     """Return this host's engine. It connects at the first request, and calls ``on_error`` for each failed one. A pass
     waits ``patience`` seconds for an inspect. ``name_needed`` says whether nothing goes on without the engine's name,
-    if --hostname does not give one."""
-    engine_settings = EngineSettings(settings.docker_host, effects.environment, report_renewal=logs.report_renewal)
+    if --hostname does not give one. ``hinting`` is how it learns of changes before it is asked."""
+    engine_settings = engine_settings_for(settings, effects)
     return Engine(
         partial(effects.connect_engine, engine_settings),
         Asking(
@@ -111,6 +118,7 @@ def engine_for(
             patience,
             name_needed=name_needed and not settings.rules.owner,
             networks_needed=not settings.rules.address.internal,
+            hinting=hinting,
         ),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,
@@ -154,6 +162,8 @@ class Agent:
     notifier: SystemdNotifier
     #: Ends a wait for the first pass of each loop.
     first_passes: Sequence[FirstPass]
+    #: Follows the engine's events; None with --no-hints.
+    events: Events | None = None
 
 
 def build_agent(
@@ -171,6 +181,7 @@ def build_agent(
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
     first_passes = {label: FirstPass(effects.background.waker()) for label in labels}
     loops = {}
+    events = _events(settings, effects, metrics) if settings.hints else None
     check = one_place_check(settings)
     for each in settings.registries:
         observers: tuple[Observer, ...] = (
@@ -181,9 +192,54 @@ def build_agent(
         )
         observers += (*more_observers(each.label), first_passes[each.label])
         waker = effects.background.waker()
-        pace = Pace(settings.interval, effects.clock, effects.jitter, waker, settings.longest_wait)
-        loops[each.label] = Loop(_pass_over(each, settings, note, effects, metrics, check), pace, observers)
-    return Agent(loops, metrics, AllRegistries(health), notifier, [*first_passes.values()])
+        hinting = _hinting(events, waker, metrics) if events else NO_HINTING
+        engine = engine_for(settings, effects, metrics.engine_failed, hinting=hinting)
+        pace = Pace(
+            settings.interval,
+            effects.clock,
+            effects.jitter,
+            waker,
+            settings.longest_wait,
+            engine.notice,
+            partial(metrics.hinted, HintOutcome.HURRIED_PASS),
+        )
+        registry = _open_registry(each, settings, effects, metrics, check)
+        of_pass = evolve(pass_settings(settings, each.uri, effects), note=note)
+        loops[each.label] = Loop(_pass_over(registry, engine, of_pass), pace, observers)
+    return Agent(loops, metrics, AllRegistries(health), notifier, [*first_passes.values()], events)
+
+
+def _events(settings: Settings, effects: Effects, metrics: MetricsFeed) -> Events:
+    """Return what follows the engine's events for all registries."""
+    return Events(
+        partial(effects.connect_engine, engine_settings_for(settings, effects)),
+        effects.background,
+        effects.clock,
+        effects.jitter,
+        settings.interval,
+        _ShownEvents(metrics),
+    )
+
+
+@frozen
+class _ShownEvents:
+    """Shows in the metrics and in the log what happens to the event stream."""
+
+    metrics: MetricsFeed
+
+    def changed(self, origin: Origin, why: str) -> None:
+        """See EventsObserver."""
+        self.metrics.hints_come_from(origin)
+        log_hints(origin, why)
+
+    def reopened(self) -> None:
+        """See EventsObserver."""
+        self.metrics.hinted(HintOutcome.REOPENED)
+
+
+def _hinting(events: Events, waker: Waker, metrics: MetricsFeed) -> Hinting:
+    """Return how the engine of one registry learns of changes. Each event wakes the loop of the registry."""
+    return Hinting(events.subscribe(waker.set), waker.set, partial(metrics.hinted, HintOutcome.NO_CHANGE))
 
 
 def agent_note(settings: Settings, effects: Effects) -> AgentNote:
@@ -198,16 +254,10 @@ def agent_note(settings: Settings, effects: Effects) -> AgentNote:
     )
 
 
-def _pass_over(
-    each: RegistrySettings,
-    settings: Settings,
-    note: AgentNote,
-    effects: Effects,
-    metrics: MetricsFeed,
-    check: OnePlaceCheck,
-) -> Callable[[Memory], PassReport]:
-    """Return the pass over one registry. It has an engine client of its own, so that no loop waits for another."""
-    engine = engine_for(settings, effects, metrics.engine_failed)
+def _open_registry(
+    each: RegistrySettings, settings: Settings, effects: Effects, metrics: MetricsFeed, check: OnePlaceCheck
+) -> Registry:
+    """Return a registry, whose failed requests are counted and which is checked to be a place of its own."""
     registry = open_registry(
         each.uri,
         each.credentials,
@@ -215,6 +265,9 @@ def _pass_over(
         metrics.of(each.label).registry_failed,
         transports=effects.transports,
     )
-    registry = checked(registry, each.given, check)
-    of_pass = evolve(pass_settings(settings, each.uri, effects), note=note)
-    return partial(reconcile, of_pass, engine, registry)
+    return checked(registry, each.given, check)
+
+
+def _pass_over(registry: Registry, engine: Engine, of_pass: PassSettings) -> Pass:
+    """Return the pass over one registry. ``engine`` is for this registry alone, so that no loop waits for another."""
+    return lambda memory, hurried: reconcile(of_pass, engine, registry, memory, hurried=hurried)

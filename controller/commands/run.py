@@ -47,6 +47,8 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     if settings.listen:
         servers["http"] = partial(_serve_http, _listen(settings.listen), agent, effects)
     log_start(settings, effects)
+    if agent.events:
+        agent.events.start()
     return run_until_signalled(agent.loops, effects, agent.notifier.stopping, servers, settings.lifetime)
 
 

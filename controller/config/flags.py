@@ -57,6 +57,11 @@ class Switch:
     #: Whether registrator does not have this flag, as in ``Flag``.
     new: bool = False
 
+    @property
+    def opposite(self) -> str:
+        """The name by which it is switched off: ``no-internal``, and ``hints`` for ``no-hints``."""
+        return self.name.removeprefix("no-") if self.name.startswith("no-") else f"no-{self.name}"
+
 
 #: The environment variables in which etcdctl has the same, first those of its v3 and then those of its v2.
 ETCDCTL_VARIABLES = {
@@ -260,6 +265,12 @@ SWITCHES = (
     Switch(
         "one-offs", "Register the containers of docker compose run, too. By default they have no entries.", new=True
     ),
+    Switch(
+        "no-hints",
+        "Do not follow the engine's events, by which the agent learns at once of containers that start, end or change. "
+        "Without them it reads the engine's list once in each interval, and does the same a little later.",
+        new=True,
+    ),
 )
 
 #: The environment variables that may hold the password for etcd. The first one that is set is used.
@@ -444,9 +455,9 @@ def _flag_option(flag: Flag) -> Callable[..., Any]:
 
 
 def _switch_option(switch: Switch) -> Callable[..., Any]:
-    spellings = [f"--{switch.name}/--no-{switch.name}"]
+    spellings = [f"--{switch.name}/--{switch.opposite}"]
     if not switch.new:
-        spellings.insert(0, f"-{switch.name}/-no-{switch.name}")
+        spellings.insert(0, f"-{switch.name}/-{switch.opposite}")
     return click.option(
         *spellings,
         _parameter(switch.name),
@@ -470,11 +481,11 @@ def rewrite(arguments: list[str], commands: Container[str]) -> list[str]:
 
 def _rewrite_go_switch(argument: str) -> str:
     name, equals, value = argument.partition("=")
-    switch = name.lstrip("-")
-    if not equals or not name.startswith("-") or switch not in {each.name for each in SWITCHES}:
+    found = next((each for each in SWITCHES if each.name == name.lstrip("-")), None)
+    if not equals or not name.startswith("-") or found is None:
         return argument
     if value in _TRUE:
-        return f"--{switch}"
+        return f"--{found.name}"
     if value in _FALSE:
-        return f"--no-{switch}"
-    raise WrongUsage([f"-{switch} {value!r}: it must be true or false"])
+        return f"--{found.opposite}"
+    raise WrongUsage([f"-{found.name} {value!r}: it must be true or false"])

@@ -90,6 +90,8 @@ class Settings:
     #: The TTL in seconds of DNS records whose containers set none (--record-ttl); 0 for none. None by default, which
     #: means 30 for skydns3:// and 0 for skydns2://.
     record_ttl: int | None = None
+    #: Whether the agent follows the engine's events (--no-hints).
+    hints: bool = True
 
     @property
     def longest_wait(self) -> float:
@@ -172,6 +174,7 @@ def parse_settings(
         value_format=parser.value_format(registries),
         record_ttl=parser.record_ttl(registries),
         filters=parser.get_all("filter", converters.docker_filter),
+        hints=not raw["no-hints"],
     )
     if parser.problems:
         raise WrongUsage(parser.problems)

@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -60,11 +61,12 @@ class HttpClient(Protocol):
         """Make a request and return the answer, whatever its status. Raises HTTP_ERRORS."""
 
     def lines(self, path: str, limits: TimeLimits, silence: float) -> Iterator[bytes]:
-        """Get an answer that goes on for as long as the server likes, and yield its lines as they arrive.
+        """Get an answer that goes on for as long as the server likes. Return an iterator of its lines, as they arrive,
+        when its headers have arrived.
 
-        ``limits`` are for everything up to the headers of the answer. ``silence`` is for how many seconds nothing may
-        arrive after that. The connection is closed when the iterator is. Raises HTTP_ERRORS; UnwantedAnswer if the
-        status is not 200; TimeoutError after the silence.
+        ``limits`` are for everything up to the headers. ``silence`` is for how many seconds nothing may arrive after
+        that. The connection is closed when the iterator ends, or the client is closed. Raises HTTP_ERRORS, and
+        UnwantedAnswer if the status is not 200. The iterator raises HTTP_ERRORS, and TimeoutError after the silence.
         """
 
     def close(self) -> None:
@@ -186,8 +188,16 @@ class KeptConnection:
         """See HttpClient."""
         try:
             response = self._sent("GET", path, limits, b"", _NO_HEADERS)
-            if response.status != 200:
+            if response.status != HTTPStatus.OK:
                 raise UnwantedAnswer(_whole(response))
+        except BaseException:
+            self.close()
+            raise
+        return self._lines_of(response, silence)
+
+    def _lines_of(self, response: HTTPResponse, silence: float) -> Iterator[bytes]:
+        """Yield the lines of a response as they arrive, and close the connection at the end."""
+        try:
             while True:
                 self._time.begin(TimeLimits(silence, silence, silence))
                 line = response.readline()

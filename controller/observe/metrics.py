@@ -23,7 +23,9 @@ from prometheus_client import (
 )
 
 from controller import __version__
+from controller.source.events import Origin
 from model.desired import ExclusionReason
+from model.hint import HintOutcome
 from model.plan import DRIFT, Action
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result, Stage
@@ -87,6 +89,10 @@ class Metrics:
         self.registry_errors = self._counter(
             "registry_request_errors", "Requests to the registry that failed.", "registry"
         )
+        self.hints_flow = self._gauge("hints_flowing", "1 while the engine's events arrive, else 0.")
+        self.hints = self._counter("hints", "What came of the engine's events.", "outcome")
+        for outcome in HintOutcome:
+            self.hints.labels(outcome.value)
         self._build_info()
         self.lost_lines = self._counter("log_lines_lost", "Lines of the log that could not be written.")
         self._of = {label: PassMetrics(self, label) for label in labels}
@@ -111,6 +117,14 @@ class Metrics:
     def engine_failed(self) -> None:
         """Count a request to the engine that got no usable answer."""
         self.engine_errors.inc()
+
+    def hints_come_from(self, origin: Origin) -> None:
+        """Note where the engine's events come from now."""
+        self.hints_flow.set(origin is not Origin.NOWHERE)
+
+    def hinted(self, outcome: HintOutcome, number: int = 1) -> None:
+        """Count what came of events."""
+        self.hints.labels(outcome.value).inc(number)
 
     def log_lines_lost(self, lines: int) -> None:
         """Count lines of the log that could not be written."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from controller.source.events import Origin
+from model.hint import HintOutcome
 from model.report import PassReport
 
 if TYPE_CHECKING:
@@ -58,6 +60,14 @@ class MetricsFeed:
     def engine_failed(self) -> None:
         """Count a request to the engine that got no usable answer."""
         self.tell(lambda metrics: metrics.engine_failed())
+
+    def hints_come_from(self, origin: Origin) -> None:
+        """Note where the engine's events come from now."""
+        self.tell(lambda metrics: metrics.hints_come_from(origin))
+
+    def hinted(self, outcome: HintOutcome, number: int = 1) -> None:
+        """Count what came of events."""
+        self.tell(lambda metrics: metrics.hinted(outcome, number))
 
     def log_lines_lost(self, lines: int) -> None:
         """Count lines of the log that could not be written."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from controller import logs
+from controller.source.events import Origin
 from model.container import ContainerRef
 from model.entry import Entry
 from model.plan import Action, Change
@@ -31,6 +32,18 @@ _DOCUMENTS = frozenset({Action.RECORD, Action.NOTE})
 
 #: The most owners of an inner prefix that are logged.
 OWNER_LIMIT = 10
+
+
+def log_hints(origin: Origin, why: str) -> None:
+    """Log where the engine's events come from, after this changed. ``why`` is why they do not come from a stream."""
+    match origin:
+        case Origin.STREAM:
+            log.info("events of the engine arrive, containers are looked at as soon as they change")
+        case Origin.HISTORY:
+            log.warning("events of the engine are polled, containers are looked at a little later", problem=why)
+        case Origin.NOWHERE:
+            message = "no events of the engine arrive, containers are looked at once in each interval"
+            log.warning(message, problem=why)
 
 
 class PassLog:

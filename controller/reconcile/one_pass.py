@@ -53,8 +53,12 @@ class Source(Protocol):
     def identity(self) -> EngineIdentity:
         """Return the host's name and the engine's id. Raises EngineUnavailable."""
 
-    def read(self, deadline: Deadline) -> Snapshot:
-        """Return the containers; an empty snapshot means that none runs. Raises EngineUnavailable."""
+    def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
+        """Return the containers; an empty snapshot means that none runs. Raises EngineUnavailable.
+
+        A ``hurried`` read asks nothing: it returns what was last observed, brought up to date for what hints named. A
+        ``full`` one asks for all containers.
+        """
 
     def presence(self, containers: Collection[str], deadline: Deadline) -> Mapping[str, Presence]:
         """Ask the engine about each of these containers, which are given by id or name, and return what it says.
@@ -91,14 +95,19 @@ class PassSettings:
     deciding: Deciding = field(factory=Deciding)
 
 
-def reconcile(settings: PassSettings, source: Source, registry: Registry, memory: Memory) -> PassReport:
+def reconcile(
+    settings: PassSettings, source: Source, registry: Registry, memory: Memory, *, hurried: bool = False
+) -> PassReport:
     """Make one pass, and return what it saw and did. ``memory`` is what the last pass left.
+
+    A ``hurried`` pass is one that a hint made sooner. It takes what was last observed of engine and registry, brought
+    up to date for what hints named and for what this agent wrote. All writes are guarded by what was observed.
 
     It never raises for what engine or registry do: the report's result says it. If the engine or the registry cannot be
     read, no entry and no owner record is written; only a liveness query may be removed, or written by --take-over. If
     one change fails, the others are made all the same.
     """
-    one_pass = _Pass(settings, source, registry, memory)
+    one_pass = _Pass(settings, source, registry, memory, hurried=hurried)
     try:
         return one_pass.run()
     except RegistryUnavailable as error:
@@ -153,8 +162,12 @@ class _Decision:
 class _Pass:
     """One pass."""
 
-    def __init__(self, settings: PassSettings, source: Source, registry: Registry, memory: Memory) -> None:
+    def __init__(
+        self, settings: PassSettings, source: Source, registry: Registry, memory: Memory, *, hurried: bool
+    ) -> None:
         self.settings, self.source, self.registry, self.memory = settings, source, registry, memory
+        # An answer to a liveness query shows in the registry alone.
+        self.hurried = hurried and memory.take_over is None
         self.deadline = Deadline.after(settings.seconds, settings.clock)
         self.seconds: dict[Stage, float] = {}
         self.owner = settings.rules.owner or memory.owner
@@ -214,7 +227,7 @@ class _Pass:
         self._answer_liveness_query(actual)
         identity = identity or self._identity()
         with self._timed(Stage.DOCKER):
-            snapshot = self.source.read(self.deadline)
+            snapshot = self.source.read(self.deadline, hurried=self.hurried and not consistent, full=consistent)
         new_name = "" if self.settings.rules.owner else identity.new_name
         return _View(identity.id, new_name, actual, snapshot, consistent)
 
@@ -295,7 +308,7 @@ class _Pass:
             with self._timed(Stage.DOCKER):
                 presences |= self.source.presence(sorted(unlisted), self.deadline)
         now = settings.clock.monotonic()
-        guard = Guard(settings.guard, presences, now, settings.lifetime)
+        guard = Guard(settings.guard, presences, now, settings.lifetime, counts=not self.hurried)
         held_before = {} if decision.replaced else self.memory.held_deletes
         planned, held_deletes = guard.hold_back(decision.plan, held_before)
         waits = waiting(planned.changes, decision.setbacks, now)

@@ -3,6 +3,10 @@
 ``GET /containers/json`` shows neither environment nor exposed ports. So each container that is new in this list, or
 that looks changed there, is inspected once. The answer is kept for as long as the list shows the container unchanged.
 
+Events name containers that may have changed; see events.py. While they arrive as they happen, most reads do without a
+list: each container that an event names is inspected at once (hinted.py), and takes its place in what the last list
+showed.
+
 The pass itself asks for the lists, and for the host's name if it cannot go on without it. Everything else is asked in
 the background; see questions.py.
 """
@@ -13,9 +17,10 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
+from math import inf
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
@@ -23,11 +28,14 @@ from controller.errors import EngineUnavailable
 from controller.source.engine_client import EngineClient
 from controller.source.engine_connection import TIMEOUT
 from controller.source.engine_errors import ENGINE_ERRORS, NO_ANSWER, EngineError, ErrorAnswer, NotFound, problem_of
+from controller.source.events import NO_HINTS, Hints
+from controller.source.hinted import HintedContainers, State
 from controller.source.networks import Networks
 from controller.source.questions import Answer, Inquiry, Questions, Silence
 from model.address import networks_in_question
 from model.container import SERVING, Container, ContainerRef, from_inspect
 from model.engine_network import Network
+from model.hint_pace import Notice
 from model.listing import agrees_with_list, joiners_to_inspect, may_have_started, shown_in_list
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
@@ -36,6 +44,12 @@ PATIENCE = 0.5
 
 #: Seconds between two requests for the engine's name and id. They are also asked for after each reconnect.
 IDENTITY_INTERVAL = 60.0
+
+#: Seconds between two lists while all events arrive. Without events, each pass asks for the list.
+LIST_INTERVAL = 5.0
+
+#: The largest share of the time that lists may take while all events arrive.
+LIST_SHARE = 0.02
 
 #: What a container's id or name looks like. The engine takes no other name.
 _ID_OR_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
@@ -53,6 +67,21 @@ class _CachedInspect:
 
 
 @frozen
+class Hinting:
+    """How the engine learns of changes before it is asked."""
+
+    hints: Hints = NO_HINTS
+    #: Called in the background when an inspect that a hint called for has ended.
+    wake: Callable[[], None] = lambda: None
+    #: Called with the number of hinted containers that turned out to be unchanged.
+    on_unchanged: Callable[[int], None] = lambda number: None
+
+
+#: Changes are seen only when the engine is asked.
+NO_HINTING = Hinting()
+
+
+@frozen
 class Asking:
     """How the engine is asked in the background, beside the pass."""
 
@@ -65,6 +94,8 @@ class Asking:
     name_needed: bool = True
     #: Whether a port that the engine does not map depends on what the container's networks are.
     networks_needed: bool = True
+    #: How the engine learns of changes before it is asked. By default it does not.
+    hinting: Hinting = NO_HINTING
 
 
 class Engine:
@@ -95,6 +126,30 @@ class Engine:
         self._networks_needed = asking.networks_needed
         self._clock = clock = asking.clock
         self._client: EngineClient | None = None
+        #: What the last list showed, brought up to date for what hints named since.
+        self._found: dict[str, Container | UnknownContainer] = {}
+        #: What the last read returned; None before the first read, and after an error.
+        self._snapshot: Snapshot | None = None
+        self._selected: frozenset[str] | None = None
+        #: The ids of the containers whose state was told by a hint since the last list, and of those that ended in the
+        #: time before it.
+        self._confirmed: set[str] = set()
+        #: The ids of the containers that were confirmed and gone when the last list was read.
+        self._gone: set[str] = set()
+        #: The ids of the networks that decide about a port and of which the engine has not said what they are.
+        self._open_networks: set[str] = set()
+        #: When it was first noticed that what was found differs from the snapshot; None if it does not.
+        self._changed_at: float | None = None
+        #: When the next list is due while all events arrive, in seconds of the monotonic clock.
+        self._list_due = clock.monotonic()
+        self._hinted = HintedContainers(
+            asking.hinting.hints,
+            Questions(dial, asking.background, clock, asking.patience, on_error, asking.hinting.wake),
+            _inquiry_of,
+            clock,
+            ends_at_once=not stopped_too,
+        )
+        self._on_unchanged = asking.hinting.on_unchanged
         self._inspected: dict[str, _CachedInspect] = {}
         #: The ids of the containers whose networks others join, as far as these were inspected before.
         self._joined: frozenset[str] = frozenset()
@@ -136,10 +191,77 @@ class Engine:
         if isinstance(reply, Answer) or reply.error:
             self._identity_due = self._clock.monotonic() + IDENTITY_INTERVAL
 
-    def read(self, deadline: Deadline) -> Snapshot:
-        """Return this host's containers. Raises EngineUnavailable.
+    def notice(self) -> Notice:
+        """Take in what hints have told, without waiting. Return whether anything differs from the last read now."""
+        self._take_in(crash_loops_too=False)
+        return Notice(self._changed_at, self._hinted.look_at)
+
+    def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
+        """Return this host's containers, the same object as before if nothing changed. Raises EngineUnavailable.
+
+        A hurried read takes the last list, brought up to date for what ``notice`` has taken in since. While all events
+        arrive as they happen, the other reads do so, too, unless the list is due. A ``full`` read always asks for the
+        list. With filters, a hurried read asks for it, too, because nothing else tells what they select.
 
         A container that cannot be read while others can is among the ``unknown`` ones.
+        """
+        if not hurried:
+            self._take_in(crash_loops_too=True)
+        if full or self._snapshot is None or (bool(self._filters) if hurried else self._list_is_due()):
+            self._list(deadline)
+        elif self._changed_at is None and not self._open_networks:
+            return self._snapshot
+        self._snapshot = self._composed(deadline)
+        self._changed_at = None
+        return self._snapshot
+
+    def _take_in(self, *, crash_loops_too: bool) -> None:
+        """Bring what was found up to date for what hints have told."""
+        states = self._hinted.take_in(self._found, crash_loops_too=crash_loops_too)
+        changed = [container_id for container_id, state in states.items() if self._put(container_id, state)]
+        if len(changed) < len(states):
+            self._on_unchanged(len(states) - len(changed))
+        if changed and self._changed_at is None:
+            self._changed_at = self._clock.monotonic()
+
+    def _put(self, container_id: str, told: State) -> bool:
+        """Put what was told of a container into what was found. Return whether that changed it."""
+        before = self._found.get(container_id)
+        state = told if isinstance(told, UnknownContainer) or (told and self._counts(told)) else None
+        if not isinstance(state, UnknownContainer):
+            self._confirmed.add(container_id)
+        if state == before:
+            return False
+        if state is None:
+            del self._found[container_id]
+        else:
+            self._found[container_id] = state
+        if isinstance(state, Container):
+            self._inspect_joiners(state, before)
+        return True
+
+    def _counts(self, container: Container) -> bool:
+        """Return whether a list would show the container."""
+        return self._stopped_too or container.serving or container.status == "restarting"
+
+    def _inspect_joiners(self, container: Container, before: State) -> None:
+        """Have the containers inspected that join the network of a container, if that was started: they may have been
+        started again, too."""
+        if isinstance(before, Container) and before.started == container.started:
+            return
+        for each in self._found.values():
+            if isinstance(each, Container) and each.joined == container.id:
+                self._hinted.ask_later(each.id)
+
+    def _list_is_due(self) -> bool:
+        """Return whether an ordinary read has to ask for the list: events may have been missed, a container could not
+        be read, or the last list is old."""
+        gap = self._hinted.take_gap()
+        unread = bool(self._snapshot and self._snapshot.unknown)
+        return gap or unread or not self._hinted.flow or self._clock.monotonic() >= self._list_due
+
+    def _list(self, deadline: Deadline) -> None:
+        """Ask for the list, and for an inspect of each container that is new or changed there.
 
         With filters the engine is asked for two lists, first for the filtered one. The full list and the inspects have
         to agree, so nothing comes between them. A container has entries only if both lists have it. So a container that
@@ -150,9 +272,12 @@ class Engine:
         if self._client:
             # Each answer may take what is left of the pass at most; the client uses the timeout that it has.
             self._client.timeout = max(1, min(TIMEOUT, round(deadline.left)))
-        selected = self._ask(self._list_selected) if self._filters else None
+        began = self._clock.monotonic()
+        self._selected = self._ask(self._list_selected) if self._filters else None
         self._listed_at = self._clock.monotonic()
         lines = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
+        now = self._clock.monotonic()
+        self._list_due = self._listed_at + max(LIST_INTERVAL, (now - began) / LIST_SHARE)
         self._joined = frozenset(each.container.joined for each in self._inspected.values())
         looks = {container_id: self._look(line) for container_id, line in lines.items()}
         kept = {container_id: look for container_id, look in looks.items() if isinstance(look, Container)}
@@ -161,19 +286,38 @@ class Engine:
         inquiries = {container_id: look for container_id, look in looks.items() if isinstance(look, Inquiry)}
         replies = self._inspects.ask(inquiries, deadline)
         self._inspected = {each: self._inspected[each] for each in lines if each in self._inspected}
-        found = [
-            self._described(lines[container_id], replies[container_id]) if isinstance(look, Inquiry) else look
+        found = {
+            container_id: self._described(lines[container_id], replies[container_id])
+            if isinstance(look, Inquiry)
+            else look
             for container_id, look in looks.items()
-        ]
+        }
+        gone = {each for each in self._confirmed if not found.get(each)}
+        self._confirmed, self._gone = gone - self._gone, gone
+        self._hinted.forget(lines, {each for each, known in found.items() if known is None}, self._listed_at)
+        ordered = {each: found[each] for each in self._found if each in found} | found
+        self._found = {container_id: each for container_id, each in ordered.items() if each}
+
+    def _composed(self, deadline: Deadline) -> Snapshot:
+        """Return a snapshot of what was found; the last one if it is the same."""
+        found = self._found.values()
         containers = tuple(each for each in found if isinstance(each, Container))
         unknown = tuple(each for each in found if isinstance(each, UnknownContainer))
-        return Snapshot(containers, unknown, selected, self._told_networks(containers, deadline))
+        networks = self._told_networks(containers, deadline)
+        snapshot = Snapshot(containers, unknown, self._selected, networks, frozenset(self._confirmed))
+        before = self._snapshot
+        if before and not unknown and before.confirmed >= snapshot.confirmed:
+            same = evolve(snapshot, confirmed=before.confirmed) == before
+            return before if same else snapshot
+        return snapshot
 
     def _told_networks(self, containers: Collection[Container], deadline: Deadline) -> Mapping[str, Network | None]:
         """Return what the engine says of the networks that decide about a port of these containers, by id."""
         wanted = networks_in_question(containers) if self._networks_needed else frozenset[str]()
         existing = frozenset(each for container in containers for each in container.network_ids.values())
-        return self._networks.told(sorted(wanted), existing, deadline)
+        told = self._networks.told(sorted(wanted), existing, deadline)
+        self._open_networks = {each for each in wanted if told.get(each) is None}
+        return told
 
     def _list_selected(self, client: EngineClient) -> frozenset[str]:
         """Return the ids of the containers that the filters let through."""
@@ -184,18 +328,37 @@ class Engine:
                 raise
             raise EngineError(f"it refuses --filter: {error.explanation}") from error
 
-    def _look(self, line: Mapping[str, Any]) -> Container | UnknownContainer | Inquiry[EngineClient, Container | None]:
+    def _look(
+        self, line: Mapping[str, Any]
+    ) -> Container | UnknownContainer | Inquiry[EngineClient, Container | None] | None:
         """Return what is known of the container in a line of the list: the container as it was inspected before, if the
-        list shows it unchanged; an unknown container, if the line cannot be understood; otherwise the inquiry by which
-        to inspect it."""
+        list shows it unchanged; an unknown container, if the line cannot be understood; None, if a hint ended it and
+        its inspect has not answered; otherwise the inquiry by which to inspect it."""
+        container_id = line["Id"]
+        ended = self._has_ended(container_id)
+        if ended and self._hinted.is_asked(container_id):
+            return None
         try:
-            before, shown = self._inspected.get(line["Id"]), shown_in_list(line)
+            shown = shown_in_list(line)
+            self._adopt_hinted(line, shown)
         except ENGINE_ERRORS as error:
             return self._unknown(line, error)
-        if before and before.shown == shown and not self._may_have_started(before, line):
+        before = self._inspected.get(container_id)
+        if before and before.shown == shown and not ended and not self._may_have_started(before, line):
             before.status, before.listed_at = line.get("Status") or "", self._listed_at
             return before.container
         return _inquiry(line, shown)
+
+    def _has_ended(self, container_id: str) -> bool:
+        """Return whether a hint ended the container, and no inspect has answered since. What the list shows does not
+        matter, because it shows a container for a while after its end."""
+        return self._hinted.ends(container_id, self._found.get(container_id))
+
+    def _adopt_hinted(self, line: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+        """Keep the answer of an inspect that a hint called for, if the list agrees with it."""
+        described = self._hinted.described(line["Id"])
+        if described and agrees_with_list(described[0], line):
+            self._inspected[line["Id"]] = _CachedInspect(shown, described[0], "", described[1])
 
     def _may_have_started(self, before: _CachedInspect, line: Mapping[str, Any]) -> bool:
         """Return whether the container in a line of the list may have been started since an earlier list, and another
@@ -210,7 +373,7 @@ class Engine:
         """Return the container in a line of the list as ``reply``, the answer of its inspect, describes it; None if the
         container is gone by now. An answer that agrees with the line is kept."""
         if isinstance(reply, Silence):
-            return UnknownContainer(_ref(line), _silence_message(reply))
+            return None if self._has_ended(line["Id"]) else UnknownContainer(_ref(line), _silence_message(reply))
         container = reply.value
         try:
             if container and agrees_with_list(container, line):
@@ -256,6 +419,7 @@ class Engine:
         if self._client:
             self._client.close()
         self._client, self._identity_due = None, self._clock.monotonic()
+        self._list_due = -inf
         self._inspects.reset()
         self._presences.reset()
         self._networks.reset()
@@ -316,6 +480,11 @@ def _inspect(container_id: str, client: EngineClient) -> Container | None:
         return from_inspect(client.inspect_container(container_id))
     except NotFound:
         return None
+
+
+def _inquiry_of(container_id: str) -> Inquiry[EngineClient, Container | None]:
+    """Return the inquiry by which to inspect a container that a hint names."""
+    return Inquiry(partial(_inspect, container_id))
 
 
 def _inquiry(line: Mapping[str, Any], shown: object) -> Inquiry[EngineClient, Container | None]:

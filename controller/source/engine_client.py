@@ -55,10 +55,10 @@ class EngineClient(Protocol):
         """Return what the engine says of the network with this id."""
 
     def events(self, since: float, filters: Filters, silence: float) -> Iterator[Any]:
-        """Yield the events since a moment, in seconds since 1970, and go on with those to come. The moment may lie in
-        the past: the engine remembers its last 256 events.
+        """Open the event stream, and return an iterator of the events since a moment, in seconds since 1970, and of
+        those to come. The moment may lie in the past: the engine remembers its last 256 events.
 
-        Raises EngineError if nothing arrives for ``silence`` seconds. The iterator ends when the engine closes the
+        The iterator raises TimeoutError if nothing arrives for ``silence`` seconds. It ends when the engine closes the
         connection. No other request may be made before the iterator is closed.
         """
 
@@ -99,8 +99,7 @@ class HttpEngineClient:
         """See EngineClient."""
         path = self._path("/events", since=_moment(since), filters=json.dumps(filters))
         try:
-            for line in self._http.lines(path, _limits(self.timeout), silence):
-                yield json.loads(line)
+            return _documents(self._http.lines(path, _limits(self.timeout), silence))
         except UnwantedAnswer as error:
             raise _refusal(error.answer) from error
         except HTTP_ERRORS as error:
@@ -160,6 +159,17 @@ def _asked(http: HttpClient, path: str, timeout: int) -> HttpAnswer:
     """Return the answer to a GET, whatever its status."""
     try:
         return http.request("GET", path, _limits(timeout))
+    except HTTP_ERRORS as error:
+        raise EngineError(one_line(error)) from error
+
+
+def _documents(lines: Iterator[bytes]) -> Iterator[Any]:
+    """Yield the JSON document in each line."""
+    try:
+        for line in lines:
+            yield json.loads(line)
+    except TimeoutError:
+        raise
     except HTTP_ERRORS as error:
         raise EngineError(one_line(error)) from error
 

@@ -4,7 +4,7 @@ One worker asks one question after the other, because more threads make a health
 answered for a moment, more workers start and take the questions that wait. So no question waits for long behind one
 that hangs, and an engine that is only slow is not flooded.
 
-``Questions.ask`` is always called from the same thread, and that thread owns all state here. Workers share with it only
+``Questions`` is always called from the same thread, and that thread owns all state here. Workers share with it only
 the queues, whose operations are atomic, and the questions that they are asking.
 """
 
@@ -29,6 +29,10 @@ MORE_WORKERS = (4, 16, 32)
 #: Maximum number of workers. A worker whose question hangs counts until the time-out of its connection ends the
 #: question.
 MAX_WORKERS = 256
+
+#: How many workers ask questions that were begun and are not slow. An inspect blocks while its container ends, so one
+#: worker would hold up the others.
+MAX_PROMPT_WORKERS = 16
 
 #: Maximum number of connections that are kept while no worker uses them.
 MAX_IDLE = 16
@@ -101,6 +105,8 @@ class _Question(Generic[C, A]):
     #: The answer; None while the question is open, and after an error.
     answer: Answer[A] | None = None
     error: Exception | None = None
+    #: Whether its subject gets a back-off if it was slow and ended without an answer.
+    backs_off: bool = True
 
     def lasts(self, seconds: float, now: float) -> bool:
         """Return whether asking it has taken at least ``seconds``, until its end or until now."""
@@ -113,6 +119,8 @@ class _Worker(Generic[C, A]):
 
     #: The question that it asks first; None: it begins with the first question that waits.
     first: _Question[C, A] | None
+    #: When it began with the question that it asks, in seconds of the monotonic clock.
+    busy_since: float
     ended: bool = False
 
 
@@ -151,14 +159,17 @@ class Questions(Generic[C, A]):
         clock: Clock,
         patience: float,
         on_error: Callable[[], None] = lambda: None,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         """``dial`` connects to the engine, for one worker. ``patience`` is how many seconds ``ask`` waits for the
-        answer to a first question. ``on_error`` is called for each question that ended without an answer."""
+        answer to a first question. ``on_error`` is called for each question that ended without an answer, and
+        ``on_end`` for each that ended, as soon as it has, in the background."""
         self._dial = dial
         self._background = background
         self._clock = clock
         self._patience = patience
         self._on_error = on_error
+        self._on_end = on_end
         #: Set when a worker ends.
         self._waker = background.waker()
         #: The questions that no worker has begun with, and those that workers have ended.
@@ -197,6 +208,27 @@ class Questions(Generic[C, A]):
         self._wait_for(first, Deadline.after(deadline.left / 2, self._clock))
         replies |= self._tell(inquiries, began)
         return {subject: replies.get(subject) or self._silence(subject, each) for subject, each in inquiries.items()}
+
+    def begin(self, subject: str, inquiry: Inquiry[C, A]) -> None:
+        """Have a question asked in the background, and return without waiting. ``results`` returns its answer. No
+        question about this subject may be open.
+
+        The question is asked at once, unless MAX_PROMPT_WORKERS ask others and none of those is slow.
+
+        Use this or ``ask`` of one object, not both.
+        """
+        question = _Question(subject, inquiry, self._clock.monotonic(), backs_off=False)
+        self._open[subject] = question
+        self._waiting.append(question)
+        self._start_prompt_workers()
+
+    def results(self) -> Mapping[str, Answer[A] | Silence]:
+        """Return the answers to the questions that were begun and have ended since the last call, without waiting. A
+        question that ended without an answer is a silence, whose subject has no back-off."""
+        self._note_ends()
+        self._start_prompt_workers()
+        untold, self._untold = self._untold, {}
+        return {subject: question.answer or self._failed(question) for subject, question in untold.items()}
 
     def reset(self) -> None:
         """Forget everything except open questions, and close the connections that no worker uses. This is for a lost
@@ -243,13 +275,20 @@ class Questions(Generic[C, A]):
         for _ in range(min(number, len(self._waiting), MAX_WORKERS - self._count_workers())):
             self._start_worker(None)
 
+    def _start_prompt_workers(self) -> None:
+        """Start workers for the questions that wait, so that at most MAX_PROMPT_WORKERS ask one that is not slow."""
+        if self._waiting:
+            now = self._clock.monotonic()
+            prompt = sum(not each.ended and now - each.busy_since < SLOW for each in self._workers)
+            self._start_workers(MAX_PROMPT_WORKERS - prompt)
+
     def _count_workers(self) -> int:
         self._workers = [each for each in self._workers if not each.ended]
         return len(self._workers)
 
     def _start_worker(self, first: _Question[C, A] | None) -> None:
         """Start a worker. It begins with the question ``first``; if that is None, with the first one that waits."""
-        worker = _Worker[C, A](first)
+        worker = _Worker[C, A](first, self._clock.monotonic())
         self._workers.append(worker)
         self._background.start(lambda: self._work(worker), name="questions to the engine")
 
@@ -258,7 +297,7 @@ class Questions(Generic[C, A]):
         client = _taken(self._idle)
         question = worker.first or _taken(self._waiting)
         while question:
-            question.begun_at = self._clock.monotonic()
+            question.begun_at = worker.busy_since = self._clock.monotonic()
             try:
                 client = client or self._dial()
                 question.answer = Answer(question.inquiry.ask(client))
@@ -266,6 +305,7 @@ class Questions(Generic[C, A]):
                 question.error = error
             question.ended_at = self._clock.monotonic()
             self._ended.append(question)
+            self._on_end()
             question = _taken(self._waiting)
         self._leave(client)
         worker.ended = True
@@ -299,7 +339,7 @@ class Questions(Generic[C, A]):
             self._untold[subject] = question
             return
         self._on_error()
-        if question.lasts(SLOW, now) or subject in self._slow:
+        if question.backs_off and (question.lasts(SLOW, now) or subject in self._slow):
             slow = self._slow.setdefault(subject, _SlowSubject(question.asked_at, question.inquiry.seen))
             slow.failed(question.error, now)
         else:
@@ -315,11 +355,14 @@ class Questions(Generic[C, A]):
             if inquiry is None:
                 continue
             if answer is None:
-                told[subject] = Silence(self._clock.monotonic() - question.asked_at, question.error)
+                told[subject] = self._failed(question)
             elif question.asked_at >= began or inquiry.holds(answer.value):
                 told[subject] = answer
                 self._slow.pop(subject, None)
         return told
+
+    def _failed(self, question: _Question[C, A]) -> Silence:
+        return Silence(self._clock.monotonic() - question.asked_at, question.error)
 
     def _silence(self, subject: str, inquiry: Inquiry[C, A]) -> Silence:
         """Return for how long the engine has not answered about a subject. From now on, the subject counts as slow."""

@@ -21,6 +21,7 @@ from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client
 from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.container import Container
+from model.memory import Memory
 from model.report import PassReport, PassResult
 from model.stored import FOREVER, Lifetime
 from tests.contract.clients import PREFIX
@@ -41,7 +42,11 @@ class RunningLoop:
     def __init__(self, registry: Registry, source: FakeSource, settings: PassSettings) -> None:
         self.observer = RecordingObserver()
         pace = Pace(INTERVAL, Clock(), lambda: 0.0, Threads().waker())
-        self._loop = Loop(partial(reconcile, settings, source, registry), pace, (self.observer, PassLog()))
+
+        def run_pass(memory: Memory, hurried: bool) -> PassReport:
+            return reconcile(settings, source, registry, memory, hurried=hurried)
+
+        self._loop = Loop(run_pass, pace, (self.observer, PassLog()))
         self._thread = threading.Thread(target=self._loop.run, daemon=True)
 
     @property

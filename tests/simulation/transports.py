@@ -80,10 +80,7 @@ class SimulatedHttpClient:
         response, cut = self._carried(_request("GET", path, b"", _NO_HEADERS), limits)
         if response.status != 200:
             raise UnwantedAnswer(_answer(response))
-        arrived, missing = _halves(response.body) if cut else (response.body, 0)
-        yield from io.BytesIO(arrived)
-        if missing:
-            raise IncompleteRead(b"", missing)
+        return _lines_of(*(_halves(response.body) if cut else (response.body, 0)))
 
     def close(self) -> None:
         """See HttpClient. There is no connection."""
@@ -101,6 +98,13 @@ class SimulatedHttpClient:
         except TimedOut:
             error = TimeoutError("timed out")
         raise error
+
+
+def _lines_of(arrived: bytes, missing: int) -> Iterator[bytes]:
+    """Yield the lines that arrived. Raises IncompleteRead at their end if bytes are missing."""
+    yield from io.BytesIO(arrived)
+    if missing:
+        raise IncompleteRead(b"", missing)
 
 
 def _answer(response: Response) -> HttpAnswer:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import re
+import select
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 from tests.support.loopback_server import LoopbackServer, PassingHandler
@@ -30,6 +32,8 @@ class EngineProxy(LoopbackServer):
         self.delays: dict[str, float] = {}
         #: The paths that are let through, as a regular expression; empty: all of them. Any other request is refused.
         self.only = ""
+        #: Whether streams of events are refused. If not, they are passed on as they come.
+        self.refuses_streams = False
         #: The paths whose answers do not come until `release`, and the paths whose answers come a byte a second.
         self.hanging: set[str] = set()
         self.trickling: set[str] = set()
@@ -67,7 +71,7 @@ class EngineProxy(LoopbackServer):
         if path in self.hanging:
             self._released.wait()
         self._released.wait(self.delays.get(path, 0.0))
-        if self.only and not re.fullmatch(self.only, path_and_query.partition("?")[0]):
+        if self._is_refused(path_and_query):
             return 403, {"Content-Type": "text/html"}, b"<html><body><h1>403 Forbidden</h1></body></html>"
         if path in self.answers:
             status, body = self.answers[path]
@@ -85,6 +89,25 @@ class EngineProxy(LoopbackServer):
         finally:
             connection.close()
 
+    def passes_on(self, path_and_query: str) -> bool:
+        """Return whether the answer to this request is passed on as it comes."""
+        return _is_stream(path_and_query) and not self._is_refused(path_and_query)
+
+    def _is_refused(self, path_and_query: str) -> bool:
+        if self.only and not re.fullmatch(self.only, path_and_query.partition("?")[0]):
+            return True
+        return self.refuses_streams and _is_stream(path_and_query)
+
+    def relay(self, path_and_query: str, sock: socket.socket) -> None:
+        """Pass a request on to the engine, and its answer on as it comes, until either end closes the connection."""
+        self.asked.append(_without_version(path_and_query))
+        self.requests.append(path_and_query.partition("?")[0])
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.connect(self._socket_path)
+            engine.sendall(f"GET {path_and_query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            while select.select([engine, sock], [], [])[0] == [engine] and (data := engine.recv(65536)):
+                sock.sendall(data)
+
     def write_body(self, path_and_query: str, body: bytes, write: Callable[[bytes], object]) -> None:
         """Write the body of an answer, a byte a second while its path is among the trickling ones."""
         path, sent = _without_version(path_and_query), 0
@@ -100,11 +123,21 @@ def _without_version(path_and_query: str) -> str:
     return re.sub(r"^/v1\.\d+(?=/)", "", path_and_query.partition("?")[0])
 
 
+def _is_stream(path_and_query: str) -> bool:
+    """Return whether the answer to a request goes on for as long as the engine likes."""
+    return _without_version(path_and_query) == "/events" and "until=" not in path_and_query
+
+
 def _handler(proxy: EngineProxy) -> type[PassingHandler]:
     class Handler(PassingHandler):
         def do_GET(self) -> None:
             """Answer a request."""
             proxy.headers.append(list(self.headers))
+            if proxy.passes_on(self.path):
+                self.close_connection = True
+                with suppress(OSError):
+                    proxy.relay(self.path, self.connection)
+                return
             status, headers, body = proxy.answer_to(self.command, self.path)
             try:
                 self.begin_answer(status, headers, len(body))

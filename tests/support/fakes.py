@@ -6,6 +6,7 @@ import copy
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from controller.effects.background import Waker
@@ -13,6 +14,7 @@ from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from controller.source.engine_errors import ErrorAnswer, error_answer
 from model.container import Container
+from model.hint import Hint, HintKind
 from model.report import PassReport
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
@@ -86,7 +88,7 @@ class FakeSource:
         self._request("engine")
         return self._identity
 
-    def read(self, deadline: Deadline) -> Snapshot:
+    def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
         """See Source."""
         self._request("containers")
         return Snapshot(tuple(self.containers), self.unknown)
@@ -298,3 +300,50 @@ class RecordingObserver:
         self.reports.append(report)
         self.waits.append(wait)
         self._then()
+
+
+class FakeHints:
+    """The hints that a test gives, as a subscriber takes them."""
+
+    def __init__(self) -> None:
+        self.flows = True
+        self.gap = False
+        self.waiting: list[Hint] = []
+
+    def give(self, container: str, kind: HintKind = HintKind.OTHER, second: float = 30.0) -> None:
+        """Give a hint of something that happened at this second of the year 2026."""
+        nanoseconds = round((datetime(2026, 1, 1, tzinfo=UTC).timestamp() + second) * 1e9)
+        self.waiting.append(Hint(container, kind, nanoseconds))
+
+    def take(self) -> list[Hint]:
+        """See Hints."""
+        taken, self.waiting = self.waiting, []
+        return taken
+
+    def take_gap(self) -> bool:
+        """See Hints."""
+        gap, self.gap = self.gap, False
+        return gap
+
+
+class Postponed(Inline):
+    """A background that does each piece of work at once, or while ``postpones`` is set, when ``go`` is called."""
+
+    def __init__(self) -> None:
+        self.postpones = False
+        self._works: list[Callable[[], object]] = []
+
+    def start(self, work: Callable[[], object], name: str) -> Inline:
+        """See Background."""
+        if self.postpones:
+            self._works.append(work)
+        else:
+            work()
+        return self
+
+    def go(self) -> None:
+        """Do the work that waits, and postpone no further work."""
+        self.postpones = False
+        works, self._works = self._works, []
+        for work in works:
+            work()

@@ -19,7 +19,7 @@ from controller.commands.run import run_until_signalled
 from controller.effects.background import Threads
 from controller.effects.clock import Clock
 from controller.effects.log_writer import LIMIT, LogWriter
-from controller.reconcile.loop import Loop, Pace
+from controller.reconcile.loop import Loop, Pace, Pass
 from controller.signals import block_signals
 from model.memory import Memory
 from model.report import PassReport, PassResult
@@ -41,26 +41,26 @@ class Breaking:
         raise RuntimeError("this observer breaks")
 
 
-def calm(memory: Memory) -> PassReport:
+def calm(memory: Memory, hurried: bool) -> PassReport:
     """A pass that ends at once."""
     os.write(1, b"pass\n")
     return PassReport(PassResult.SUCCESS)
 
 
-def stuck(memory: Memory) -> PassReport:
+def stuck(memory: Memory, hurried: bool) -> PassReport:
     """A pass that does not end."""
     os.write(1, b"pass\n")
     threading.Event().wait()
     raise AssertionError("this event is never set")
 
 
-def mistaken(memory: Memory) -> PassReport:
+def mistaken(memory: Memory, hurried: bool) -> PassReport:
     """A pass that raises an error."""
     os.write(1, b"pass\n")
     raise RuntimeError("this pass breaks")
 
 
-def chatty(memory: Memory) -> PassReport:
+def chatty(memory: Memory, hurried: bool) -> PassReport:
     """A pass that logs more than the queue of the log holds, and then ends."""
     for number in range(CHATTY_LINES):
         logs.logger("test").info("said", number=number, filling=FILLING)
@@ -79,7 +79,7 @@ def ended_server() -> None:
     os.write(1, b"pass\n")
 
 
-PASSES: dict[str, Callable[[Memory], PassReport]] = {
+PASSES: dict[str, Pass] = {
     "calm": calm,
     "stuck": stuck,
     "broken": calm,

@@ -18,6 +18,7 @@ from controller.source.engine_client import EngineClient
 from controller.source.engine_connection import EngineSettings
 from model.snapshot import Snapshot
 from tests.support.builders import container, rules
+from tests.support.captured_logs import capture_logs
 from tests.support.fakes import FakeDocker, Inline, inspected
 from tests.unit.test_settings import DEFAULT_OPTIONS
 
@@ -93,3 +94,29 @@ def test_with_internal_the_engine_is_not_asked_what_its_networks_are(internal: b
     )
     engine.read(Deadline.after(10, Clock()))
     assert fake.asked.count("network id-bridge") == asked
+
+
+class Stopped(BaseException):
+    """Ends work that would go on for ever."""
+
+
+def _stop(seconds: float) -> None:
+    raise Stopped
+
+
+def test_all_loops_share_one_stream_of_the_engines_events() -> None:
+    """What becomes of it is shown in the log."""
+    fake = FakeDocker(inspected("web"))
+    effects = Effects(background=Inline(), connect_engine=lambda settings: fake, clock=Clock(sleep=_stop))
+    agent = build_agent(parse_settings(DEFAULT_OPTIONS, (URI, "etcd3://127.0.0.1:1/services")), effects)
+    assert agent.events is not None
+    with capture_logs() as lines, pytest.raises(Stopped):
+        agent.events.start()
+    assert fake.asked == ["events"]
+    assert [line["log_level"] for line in lines] == ["info", "warning"]
+
+
+def test_with_no_hints_no_events_are_followed() -> None:
+    """The passes at the interval are enough."""
+    settings = parse_settings(DEFAULT_OPTIONS | {"no-hints": "true"}, (URI,))
+    assert build_agent(settings, Effects()).events is None

@@ -28,6 +28,8 @@ class FakeHttp:
         self.limits: list[TimeLimits] = []
         self.silences: list[float] = []
         self.closed = 0
+        #: What an answer of lines ends with; None if it just ends.
+        self.breaks: Exception | None = None
 
     def request(
         self, method: str, path: str, limits: TimeLimits, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -42,7 +44,12 @@ class FakeHttp:
         answer = self._answer(path, limits)
         if answer.status != 200:
             raise UnwantedAnswer(answer)
+        return self._lines_of(answer)
+
+    def _lines_of(self, answer: HttpAnswer) -> Iterator[bytes]:
         yield from answer.body.splitlines(keepends=True)
+        if self.breaks:
+            raise self.breaks
 
     def close(self) -> None:
         """See HttpClient."""
@@ -205,7 +212,7 @@ def test_events_are_told_one_by_one() -> None:
     """They are asked for since a moment, and may be silent for some seconds."""
     http = FakeHttp({"/v1.41/events": (200, BODY)})
     events: Iterator[Any] = HttpEngineClient(http, 5, "/v1.41").events(1_700_000_000.25, FILTERS, 60.0)
-    assert http.asked == []
+    assert len(http.asked) == 1, "the stream is open before its first event"
     assert list(events) == EVENTS
     params = {"since": "1700000000.250000000", "filters": json.dumps(FILTERS)}
     assert (http.asked, http.limits, http.silences) == (
@@ -220,6 +227,19 @@ def test_an_event_that_is_no_json_is_a_value_error() -> None:
     events = answering((200, BODY + b"<html>\n"), "/v1.41/events").events(1.0, FILTERS, 60.0)
     assert [next(events), next(events)] == EVENTS
     with pytest.raises(ValueError, match="Expecting value"):
+        next(events)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "raised"), [(TimeoutError("timed out"), TimeoutError), (RemoteDisconnected("gone"), EngineError)]
+)
+def test_a_silence_is_told_from_a_broken_stream(breaks: Exception, raised: type[Exception]) -> None:
+    """After a silence, the next stream can go on where this one was."""
+    http = FakeHttp({"/v1.41/events": (200, BODY)})
+    http.breaks = breaks
+    events = HttpEngineClient(http, 5, "/v1.41").events(1.0, FILTERS, 60.0)
+    assert [next(events), next(events)] == EVENTS
+    with pytest.raises(raised):
         next(events)
 
 

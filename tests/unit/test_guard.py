@@ -141,6 +141,15 @@ def test_the_engines_word_ends_the_wait() -> None:
     assert (deleted_keys(result), after) == (set(keys(2)), {})
 
 
+def test_a_hurried_pass_does_not_count() -> None:
+    """Many of them may come within a moment. The delete goes on waiting for ordinary passes."""
+    presences = dict.fromkeys((f"id-{key}" for key in keys(1)), UNKNOWN)
+    deletes = plan_with_deletes(*keys(1), own=10)
+    for before, passes in (({}, 0), ({keys(1)[0]: HeldDelete(UNKNOWN, 2, 90.0)}, 2)):
+        _, after = Guard(GuardRule(), presences, 100.0, counts=False).hold_back(deletes, before)
+        assert after[keys(1)[0]].passes == passes
+
+
 def test_each_key_is_counted_by_itself() -> None:
     """Keys whose delete was called for often enough are deleted; keys that are new among them wait."""
     old, new = keys(5), keys(5, first=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
@@ -13,6 +14,7 @@ from controller.effects.background import Threads
 from controller.effects.clock import Clock
 from controller.reconcile.loop import Loop, Pace
 from model.guard import HeldDelete
+from model.hint_pace import Notice
 from model.memory import Memory
 from model.ownership import Known
 from model.plan import Plan
@@ -20,6 +22,7 @@ from model.report import PassReport, PassResult, Result
 from model.snapshot import Presence
 from model.stored import StorePosition
 from model.take_over import LivenessWait
+from tests.simulation.scheduler import Process, Scheduler
 from tests.support.captured_logs import capture_logs
 from tests.support.fakes import EPOCH, FakeTime, RecordingObserver
 from tests.support.reports import added, failed, planned
@@ -58,7 +61,7 @@ class ScriptedLoop:
     def _wake(self) -> None:
         self.loop.wake()
 
-    def _pass(self, memory: Memory) -> PassReport:
+    def _pass(self, memory: Memory, hurried: bool) -> PassReport:
         self.memories.append(memory)
         self.time.advance(5)
         self._left -= 1
@@ -86,7 +89,7 @@ class RunningLoop:
         """Wait until the next pass begins."""
         return self.passes.get(timeout=PATIENCE)
 
-    def _pass(self, memory: Memory) -> PassReport:
+    def _pass(self, memory: Memory, hurried: bool) -> PassReport:
         self.passes.put("begun")
         assert self.may_end.wait(PATIENCE)
         return GOOD
@@ -270,3 +273,151 @@ def test_a_pass_that_waits_for_a_sign_of_life_does_not_slow_the_loop_down() -> N
     refused = PassReport(PassResult.OWNER_CONFLICT, take_over=LivenessWait("ENGINE", 0.0, answered=True))
     script = ScriptedLoop(waiting, waiting, refused, refused, GOOD, interval=0.5).run()
     assert script.observer.waits == [0.5, 0.5, 1.0, 2.0, 0.5]
+
+
+# Hints.
+
+
+class HintedLoop:
+    """A loop with hints, in virtual time. Each pass takes a millisecond, and its report is that of ``reports`` for an
+    ordinary one (False) or a hurried one (True)."""
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler(random.Random(1))
+        self.process = Process(self.scheduler, "agent")
+        self.reports = {False: GOOD, True: GOOD}
+        #: When each ordinary and each hurried pass began, and the memory that each pass was given.
+        self.began: dict[bool, list[float]] = {False: [], True: []}
+        self.memories: list[Memory] = []
+        self.observer = RecordingObserver()
+        self.hurried = 0
+        self._changed_at: float | None = None
+        self._look_at: float | None = None
+        self._waker = self.process.waker()
+        pace = Pace(
+            1.0, self.scheduler.clock(), lambda: 0.0, self._waker, notice=self._notice, on_hurried=self._count_hurried
+        )
+        self.loop = Loop(self._pass, pace, (self.observer,))
+        self.process.start(self.loop.run, "loop")
+
+    def _pass(self, memory: Memory, hurried: bool) -> PassReport:
+        self.began[hurried].append(round(self.scheduler.now, 6))
+        self.memories.append(memory)
+        self._changed_at = None
+        self.scheduler.wait(0.001)
+        return self.reports[hurried]
+
+    def _notice(self) -> Notice:
+        if self._look_at is not None and self.scheduler.now >= self._look_at:
+            self._look_at, self._changed_at = None, self.scheduler.now
+        return Notice(self._changed_at, self._look_at)
+
+    def _count_hurried(self) -> None:
+        self.hurried += 1
+
+    def change_at(self, *moments: float) -> None:
+        """Let hints tell of a change at each of these moments."""
+        for moment in moments:
+            self.scheduler.call_at(moment, self._change)
+
+    def _change(self) -> None:
+        self._changed_at = self.scheduler.now if self._changed_at is None else self._changed_at
+        self._waker.set()
+
+    def look_at(self, moment: float) -> None:
+        """Let the hints ask at once to be looked at again at this moment, when they tell of a change."""
+        self._look_at = moment
+        self._waker.set()
+
+    def run(self, until: float) -> None:
+        """Let time pass until this moment."""
+        self.scheduler.run_until(until)
+
+
+@pytest.fixture
+def hinted() -> Iterator[HintedLoop]:
+    """A loop with hints and an interval of a second."""
+    hinted = HintedLoop()
+    yield hinted
+    hinted.process.kill()
+    hinted.scheduler.close()
+
+
+def test_a_change_makes_a_hurried_pass_at_once(hinted: HintedLoop) -> None:
+    """A wake without a change makes none. The observers are told when the next ordinary pass begins."""
+    hinted.change_at(0.5)
+    hinted.scheduler.call_at(0.6, hinted._waker.set)
+    hinted.run(0.9)
+    assert (hinted.began, hinted.hurried) == ({False: [0.0], True: [0.5]}, 1)
+    assert hinted.observer.waits == [1.0, pytest.approx(0.5)]
+
+
+def test_changes_close_to_each_other_are_coalesced_for_fifty_milliseconds(hinted: HintedLoop) -> None:
+    """However many there are. The first one acts at once."""
+    hinted.change_at(*(0.5 + number * 0.01 for number in range(12)))
+    hinted.run(0.9)
+    assert hinted.began[True] == [0.5, 0.55, 0.6, 0.65]
+
+
+def test_hurried_passes_postpone_no_ordinary_one(hinted: HintedLoop) -> None:
+    """A change that was noticed when an ordinary pass is due waits for it."""
+    hinted.change_at(*(number * 0.05 for number in range(1, 80)))
+    hinted.run(3.5)
+    assert hinted.began[False] == pytest.approx([0.0, 1.001, 2.002, 3.003], abs=0.005)
+    assert len(hinted.began[True]) > 40
+
+
+def test_hints_that_wait_are_looked_at_again_in_time(hinted: HintedLoop) -> None:
+    """Nobody wakes the loop then."""
+    hinted.run(0.2)
+    hinted.look_at(0.3)
+    hinted.run(0.9)
+    assert hinted.began[True] == [0.3]
+
+
+def test_after_a_hurried_pass_that_failed_the_next_ordinary_one_comes_in_time(hinted: HintedLoop) -> None:
+    """There is no other hurried pass before one has succeeded."""
+    hinted.reports[True] = BAD
+    hinted.change_at(0.3, 0.5, 0.7)
+    hinted.run(1.5)
+    assert hinted.began == {False: [0.0, 1.001], True: [0.3]}
+
+
+def test_hints_do_not_hurry_a_loop_that_backs_off(hinted: HintedLoop) -> None:
+    """The registry or the engine is away, and many agents wait for it."""
+    hinted.reports[False] = BAD
+    hinted.change_at(*(number * 0.1 for number in range(1, 65)))
+    hinted.run(6.9)
+    assert hinted.began == {False: [0.0, 1.001, 3.002], True: []}
+
+
+def test_a_hurried_pass_that_ran_out_of_time_is_followed_by_an_ordinary_one_at_once(hinted: HintedLoop) -> None:
+    """It goes on with the changes."""
+    hinted.reports[True] = planned(added(), ended=Result.SKIPPED, result=PassResult.UNFINISHED)
+    hinted.change_at(0.5)
+    hinted.run(0.9)
+    assert hinted.began == {False: [0.0, 0.501], True: [0.5]}
+
+
+def test_a_loop_with_hints_that_is_woken_makes_an_ordinary_pass(hinted: HintedLoop) -> None:
+    """SIGHUP during a hurried pass is not forgotten."""
+    hinted.change_at(0.5)
+    hinted.scheduler.call_at(0.5005, hinted.loop.wake)
+    hinted.run(0.9)
+    assert hinted.began == {False: [0.0, 0.501], True: [0.5]}
+
+
+def test_a_loop_with_hints_stops(hinted: HintedLoop) -> None:
+    """A hurried pass that runs may end."""
+    hinted.change_at(0.5)
+    hinted.scheduler.call_at(0.5005, hinted.loop.stop)
+    hinted.run(5)
+    assert hinted.began == {False: [0.0], True: [0.5]}
+    assert not hinted.process.running
+
+
+def test_hurried_passes_do_not_count_as_passes_that_may_have_read_what_lags_behind(hinted: HintedLoop) -> None:
+    """There may be many of them in a moment."""
+    hinted.change_at(0.3, 0.5)
+    hinted.run(1.5)
+    assert [each.passes_since_consistent_read for each in hinted.memories] == [0, 1, 1, 1]

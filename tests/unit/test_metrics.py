@@ -15,9 +15,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 
 from controller.observe.metrics import Metrics
+from controller.source.events import Origin
 from model.container import ContainerRef
 from model.described import DescribedEnum
 from model.desired import ExclusionReason
+from model.hint import HintOutcome
 from model.plan import DRIFT, Action, Reason
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result, Stage
@@ -81,6 +83,7 @@ LABEL_VALUES: dict[tuple[str, str], Iterable[DescribedEnum]] = {
     ("wharfinger_operations_total", "result"): COUNTED_RESULTS,
     ("wharfinger_drift_repaired_total", "kind"): DRIFT,
     ("wharfinger_containers_excluded", "reason"): ExclusionReason,
+    ("wharfinger_hints_total", "outcome"): HintOutcome,
     ("wharfinger_entries_refused", "reason"): RefusalReason,
 }
 
@@ -317,6 +320,17 @@ def test_failed_requests_are_counted(metrics: Metrics) -> None:
     metrics.of("etcd").registry_failed()
     assert value(metrics, "engine_request_errors_total") == 1
     assert value(metrics, "registry_request_errors_total", **OF_ETCD) == 2
+
+
+def test_hints_are_counted_by_what_came_of_them(metrics: Metrics) -> None:
+    """They flow while they come from somewhere."""
+    metrics.hinted(HintOutcome.HURRIED_PASS)
+    metrics.hinted(HintOutcome.NO_CHANGE, 3)
+    assert value(metrics, "hints_total", outcome="hurried-pass") == 1
+    assert value(metrics, "hints_total", outcome="no-change") == 3
+    for origin in Origin:
+        metrics.hints_come_from(origin)
+        assert value(metrics, "hints_flowing") == (origin is not Origin.NOWHERE)
 
 
 def test_lost_lines_of_the_log_are_counted(metrics: Metrics) -> None:

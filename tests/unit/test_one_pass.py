@@ -384,9 +384,9 @@ def test_a_pass_removes_the_liveness_query_even_if_the_containers_cannot_be_read
     class Unreadable(FakeSource):
         """An engine that says who it is, and does not list its containers."""
 
-        def read(self, deadline: Deadline) -> Snapshot:
+        def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
             self.problem = "no answer in time"
-            return super().read(deadline)
+            return super().read(deadline, hurried=hurried, full=full)
 
     registry = RecordingRegistry()
     registry.put(LIVENESS_QUERY, "?")

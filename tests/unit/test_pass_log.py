@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from controller.observe.pass_log import PassLog
+from controller.observe.pass_log import PassLog, log_hints
+from controller.source.events import Origin
 from model.guard import HeldDelete
 from model.plan import Action, Change
 from model.record import InnerPrefix
@@ -489,3 +490,18 @@ def test_each_inner_prefix_is_logged_once_with_what_clears_an_abandoned_one(log:
     (line,) = log.lines(evolve(IDLE, inner=(one, other)))
     assert (line["inner_prefix"], len(line["owners"])) == ("/services/team", 10)
     assert log.lines(evolve(IDLE, inner=(one, other))) == []
+
+
+# Hints.
+
+
+@pytest.mark.parametrize(
+    ("origin", "level"), [(Origin.STREAM, "info"), (Origin.HISTORY, "warning"), (Origin.NOWHERE, "warning")]
+)
+def test_the_log_says_where_hints_come_from_and_why_not_from_a_stream(origin: Origin, level: str) -> None:
+    """It says so when that changes."""
+    with capture_logs() as lines:
+        log_hints(origin, "" if origin is Origin.STREAM else "403 Client Error")
+    (line,) = lines
+    assert "events of the engine" in line["event"]
+    assert (line["log_level"], line.get("problem")) == (level, None if origin is Origin.STREAM else "403 Client Error")

@@ -15,6 +15,7 @@ from controller.source.questions import (
     BACKOFF,
     LIMIT,
     MAX_IDLE,
+    MAX_PROMPT_WORKERS,
     MAX_WORKERS,
     MAX_WORKERS_FOR_REPEATS,
     Answer,
@@ -71,9 +72,9 @@ class Engine:
         self.asked: list[tuple[str, float]] = []
         self.in_flight: Counter[str] = Counter()
         self.most_in_flight = 0
-        self.open = self.dials = self.failures = 0
+        self.open = self.dials = self.failures = self.ends = 0
         self.questions = Questions[Client, str](
-            self._dial, self.process, self.scheduler.clock(), PATIENCE, self._on_error
+            self._dial, self.process, self.scheduler.clock(), PATIENCE, self._on_error, self._on_end
         )
 
     def _dial(self) -> Client:
@@ -83,6 +84,9 @@ class Engine:
 
     def _on_error(self) -> None:
         self.failures += 1
+
+    def _on_end(self) -> None:
+        self.ends += 1
 
     def inquiry(self, subject: str, *, holds: bool = True, seen: object = None) -> Inquiry[Client, str]:
         """Return the inquiry about a subject."""
@@ -411,3 +415,65 @@ def test_few_connections_are_kept_and_a_reset_closes_them(engine: Engine) -> Non
         return engine.ask("c-1")[1]
 
     assert engine.run(work) == ABOUT_PATIENCE
+
+
+# Questions that nobody waits for.
+
+
+def test_a_question_that_was_begun_is_answered_beside_its_asker(engine: Engine) -> None:
+    """The asker is told when there is an answer, and gets each answer once."""
+
+    def work() -> list[Mapping[str, Answer[str] | Silence]]:
+        began = engine.scheduler.now
+        engine.questions.begin("a", engine.inquiry("a"))
+        engine.takes["b"] = 1.0
+        engine.questions.begin("b", engine.inquiry("b"))
+        assert engine.scheduler.now == began
+        told = [engine.questions.results()]
+        engine.scheduler.wait(0.5)
+        told += [engine.questions.results(), engine.questions.results()]
+        engine.scheduler.wait(1.0)
+        return [*told, engine.questions.results()]
+
+    first, second, third, last = engine.run(work)
+    assert (first, [*second], third, [*last]) == ({}, ["a"], {}, ["b"])
+    assert engine.ends == 2
+
+
+def test_a_question_that_was_begun_and_failed_has_no_back_off(engine: Engine) -> None:
+    """However long it took, it may be begun again at once."""
+    engine.takes["a"] = 2.0
+    engine.errors["a"] = ValueError("broken")
+
+    def work() -> list[Mapping[str, Answer[str] | Silence]]:
+        told = []
+        for _ in range(2):
+            engine.questions.begin("a", engine.inquiry("a"))
+            engine.scheduler.wait(2.5)
+            told.append(engine.questions.results())
+        return told
+
+    for told in engine.run(work):
+        silence = told["a"]
+        assert isinstance(silence, Silence)
+        assert str(silence.error) == "broken"
+    assert engine.failures == 2
+
+
+def test_questions_that_were_begun_and_hang_hold_up_no_other(engine: Engine) -> None:
+    """While some are slow, others get workers. An engine that answers is not asked by too many at once."""
+    hanging = [f"hangs-{number}" for number in range(3 * MAX_PROMPT_WORKERS)]
+    prompt = [f"prompt-{number}" for number in range(100)]
+    engine.takes = dict.fromkeys(hanging, 3.0)
+
+    def work() -> int:
+        for each in (*hanging, *prompt):
+            engine.questions.begin(each, engine.inquiry(each))
+        told = 0
+        for _ in range(5):
+            engine.scheduler.wait(0.11)
+            told += len(engine.questions.results())
+        return told
+
+    assert engine.run(work) == len(prompt)
+    assert engine.most_in_flight == 4 * MAX_PROMPT_WORKERS

@@ -60,6 +60,7 @@ OFF = {
     "all-bindings": "",
     "strict-names": "",
     "one-offs": "",
+    "no-hints": "",
 }
 
 #: The texts of all options. The password is the one that no flag gives.
@@ -167,6 +168,7 @@ def test_every_flag_ends_up_in_its_setting() -> None:
         all_bindings="true",
         strict_names="true",
         one_offs="true",
+        no_hints="true",
     )
     address = AddressRules("10.1.1.1", "", "addr", internal=True, network="backend", family=Family.IPV4)
     assert settings.rules == Rules(
@@ -185,6 +187,7 @@ def test_every_flag_ends_up_in_its_setting() -> None:
     assert (settings.guard, settings.take_over, settings.adopt) == (GuardRule(percent=30), True, True)
     assert (settings.docker_host, settings.log_format, settings.log_level) == ("tcp://10.0.0.9:2375", "json", "debug")
     assert settings.value_format is ValueFormat.JSON
+    assert not settings.hints
 
 
 #: The flags that decide which keys and values are written, each with a text for it and what the agent note has then.
@@ -212,6 +215,7 @@ NOT_SHAPING = {
     "delete-guard",
     "docker-host",
     "hostname",
+    "no-hints",
     "interval",
     "listen",
     "log-format",
