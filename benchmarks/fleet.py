@@ -43,7 +43,7 @@ SERVICES = 50
 CHURN = 0.01 / 60
 INTERVAL = 5.0
 #: The most agents in one process.
-IN_A_PROCESS = 50
+IN_A_PROCESS = 25
 P99 = 99
 
 _spawning = multiprocessing.get_context("forkserver")

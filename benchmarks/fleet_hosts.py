@@ -209,6 +209,8 @@ def _start(host: HostName, uri: str, interval: float, delay: float, effects: Eff
     settings = parse_settings({**UNSET, **given}, (uri,))
     passes = _Passes()
     agent = build_agent(settings, effects, lambda label: (passes,))
+    if agent.events:
+        agent.events.start()
     for loop in agent.loops.values():
         effects.background.start(partial(_run_later, loop, delay), host.name)
     return passes
