@@ -138,8 +138,8 @@ MISTAKES = (
         "A delete was decided by the first read of etcd, which may be stale; nothing was read again.",
         "b5e01c9",
         "controller/reconcile/one_pass.py",
-        "        return self.replaced or any(each.key not in self.waiting for each in self.plan.deletes)",
-        "        return self.replaced",
+        "        return frozenset(each.key for each in deletes if each.key not in self.waiting)",
+        "        return frozenset()",
     ),
     Mistake(
         "unreadable-is-gone",
@@ -277,8 +277,8 @@ MISTAKES = (
         "The cache of earlier reads went on showing keys that had been deleted since.",
         "d2b387c",
         "controller/registry/etcd_v3/reader.py",
-        "        return _PrefixCache.of(moment, stored.values()) if len(stored) == changed.count else None",
-        "        return _PrefixCache.of(moment, stored.values())",
+        "        if self._prefix and len(stored) == newer.count:",
+        "        if self._prefix:",
         apis=(3,),
     ),
     Mistake(
