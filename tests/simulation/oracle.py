@@ -105,8 +105,9 @@ class Ledger:
     unreadable_until: dict[str, float] = field(factory=dict)
     #: When the last event of each container was, by its id.
     event_at: dict[str, float] = field(factory=dict)
-    #: When the end of each container was last told although it ran, by its id.
-    end_made_up_at: dict[str, float] = field(factory=dict)
+    #: Until when the agent may believe that a container has ended because it was told so although the container ran, by
+    #: the container's id.
+    end_believed_until: dict[str, float] = field(factory=dict)
     #: Since when the host has not wanted a key that it wanted before.
     unwanted_at: dict[str, float] = field(factory=dict)
     #: Since when the agent has made successful passes alone, without a hindrance.
@@ -474,6 +475,7 @@ class Oracle:
             self._judge_death(host, keys)
             if self._is_hindered(host):
                 ledger.hindered_at, ledger.well_since = now, inf
+                self._note_delay(host)
             wrong = {key: what for key, what in self._wrong(host, keys) if not self._is_unreadable(host, key)}
             ledger.wrong_since = {key: ledger.wrong_since.get(key, now) for key in wrong}
             if not host.alive or now < ledger.excused_until:
@@ -486,6 +488,12 @@ class Oracle:
                     raise Violation(f"{host.name}: {wrong[key]}, {now - since:.0f} s and long after the last fault")
                 if since > settled_at and now - since > bounds.steady + more:
                     raise Violation(f"{host.name}: {wrong[key]}, {now - since:.0f} s with nothing broken")
+
+    def _note_delay(self, host: Host) -> None:
+        """Note that something keeps the agent from finding out now that a container has not ended, as it was told."""
+        ledger, now = self.ledgers[host.name], self._scheduler.now
+        later = now + self._bounds(host).hinted
+        ledger.end_believed_until = {each: later for each, until in ledger.end_believed_until.items() if until >= now}
 
     def _may_be_unseen(self, host: Host, key: str) -> bool:
         """Whether a key may be an orphan that the agent never saw: somebody else wrote it, or an earlier agent."""
@@ -569,14 +577,13 @@ class Oracle:
 
     def end_was_made_up(self, host: Host, container_id: str) -> None:
         """Note that an event told an agent of the end of a container that runs."""
-        self.ledgers[host.name].end_made_up_at[container_id] = self._scheduler.now
+        self.ledgers[host.name].end_believed_until[container_id] = self._scheduler.now + self._bounds(host).hinted
 
     def _end_was_made_up(self, host: Host, key: str) -> bool:
         """Whether the end of a key's container was just told although it runs, so that the key may be gone until the
         engine has said that it runs."""
         ledger = self.ledgers[host.name]
-        told_at = ledger.end_made_up_at.get(ledger.containers.get(key, ""), -inf)
-        return self._scheduler.now <= told_at + self._bounds(host).hinted
+        return self._scheduler.now <= ledger.end_believed_until.get(ledger.containers.get(key, ""), -inf)
 
     def _on_engine_event(self, host: Host, event: EngineEvent) -> None:
         ledger, now = self.ledgers[host.name], self._scheduler.now
