@@ -1,93 +1,97 @@
-"""Measure the CPU for each pass and the memory on a host with many containers where nothing changes.
-
-    .venv/bin/python -m benchmarks.idle [CONTAINERS]
-
-It starts a real engine (as root) with CONTAINERS containers (default: 100), a real etcd and the real agent, lets the
-agent run for half a minute at the default interval, and prints the agent's own counters. It reads them only twice,
-because answering costs the agent CPU, too. Then it does the same for the other ways to use etcd: the v3 API, the v3 API
-with a lease, and both APIs at once.
-"""
+"""The rows about a host on which nothing changes, with a real engine: CPU, memory, and writes to etcd."""
 
 from __future__ import annotations
 
-import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import ExitStack
 
-from tests.support.engine import Unavailable
-from tests.support.etcd_server import EtcdServer
-from tests.support.etcd_v3 import EtcdV3
-from tests.support.finding import find_engine
-from tests.support.host import Host
-from tests.support.images import build_test_images
+from benchmarks.figures import OURS, THEIRS, Figure, Row
+from benchmarks.programs import Program, index, wait_for_names, watch
+from benchmarks.stage import Stage
+from benchmarks.usage import cpu_seconds, engine_pids, resident_mb
 
-#: How long each way is measured.
-SECONDS = 30
-STAGES = ("registry-read", "docker", "plan", "apply")
+#: Seconds for which a program runs before it is measured.
+SETTLING = 6.0
 
-#: Name of each way to use etcd -> the agent's flags and the schemes of its URIs.
-WAYS = {
-    "etcd v2": ((), ("etcd",)),
-    "etcd v3": ((), ("etcd3",)),
-    "etcd v3, -ttl 30": (("-ttl", "30", "-ttl-refresh", "10"), ("etcd3",)),
-    "both": ((), ("etcd", "etcd3")),
-}
+#: The flags under which keys have a lifetime.
+LIFETIME = ("-ttl", "30", "-ttl-refresh", "10")
 
 
-def main() -> int:
-    """Run the benchmark. Returns the exit code."""
-    containers = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    engine = find_engine()
-    if isinstance(engine, Unavailable):
-        print(f"No Docker engine can be used: {engine.reason}")
-        return 1
-    etcd = EtcdServer().start()
-    host = Host(engine, etcd, Path(tempfile.mkdtemp(prefix="wharfinger-benchmark-")))
-    try:
-        build_test_images(engine)
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(host.start, [f"c{number:03}" for number in range(containers)]))
-        print(f"containers                 {containers}")
-        for way in WAYS:
-            report(host, way)
-    finally:
-        host.close()
-        etcd.close()
-        engine.close()
-    return 0
+def idle(stage: Stage) -> list[Row]:
+    """Measure the CPU of each program and of the engine, one program at a time."""
+    cpu: dict[str, list[Figure]] = {}
+    resident: dict[str, list[Figure]] = {}
+    notes: list[str] = []
+    for program in stage.programs():
+        program.start()
+        try:
+            wait_for_names(program, stage.running)
+            agent, engine = _idle_cpu(stage, program)
+            cpu[program.name] = [Figure(agent + engine, 2)]
+            resident[program.name] = [Figure(resident_mb(program.pid))]
+            notes.append(f"{program.name}: agent {agent:.2f} s, engine {engine:.2f} s")
+        finally:
+            program.stop()
+    number = len(stage.running)
+    return [
+        Row(
+            f"CPU of agent + engine a minute, idle, {number} containers",
+            "s",
+            cpu,
+            most=[0.3],
+            notes=notes,
+        ),
+        Row(
+            f"resident, {number} containers",
+            "MB",
+            resident,
+            most=[42],
+        ),
+    ]
 
 
-def report(host: Host, way: str) -> None:
-    """Measure an agent that has nothing to do, and print the result."""
-    flags, schemes = WAYS[way]
-    uris = [f"{scheme}://{host.etcd.endpoint}{host.prefix}" for scheme in schemes]
-    agent = host.run("-ip", host.engine.address, *flags, *uris).wait_ready(60)
-    agent.wait_for_passes(2 * len(uris))
-    before, written = agent.metrics(), _writes(host)
-    time.sleep(SECONDS)  # reading metrics meanwhile would cost the agent CPU, which is measured
-    after = agent.metrics()
-    done = sum(after[name] - before[name] for name in after if _is_success(name))
-    cpu = after["process_cpu_seconds_total"] - before["process_cpu_seconds_total"]
-    print(f"{way}, {done:.0f} passes")
-    print(f"  CPU a pass               {1000 * cpu / done:.2f} ms")
-    for stage in STAGES:
-        names = [name for name in after if name.startswith("wharfinger_pass_duration_seconds_sum") and stage in name]
-        print(f"    {stage:<22} {1000 * sum(after[name] - before[name] for name in names) / done:.2f} ms (wall)")
-    print(f"  resident                 {after['process_resident_memory_bytes'] / 2**20:.1f} MiB")
-    print(f"  writes to etcd           {_writes(host) - written}")
-    agent.terminate()
+def _idle_cpu(stage: Stage, program: Program) -> tuple[float, float]:
+    """Return the seconds of CPU a minute of a program, and of the engine."""
+    engine = engine_pids(stage.engine.daemon.pid)
+    time.sleep(SETTLING)  # what follows the first pass is not what is measured
+    before = cpu_seconds(program.pid), cpu_seconds(*engine)
+    time.sleep(stage.extent.idle)  # this is what is measured
+    after = cpu_seconds(program.pid), cpu_seconds(*engine)
+    a_minute = 60 / stage.extent.idle
+    return a_minute * (after[0] - before[0]), a_minute * (after[1] - before[1])
 
 
-def _is_success(name: str) -> bool:
-    return name.startswith("wharfinger_passes_total") and 'result="success"' in name
-
-
-def _writes(host: Host) -> int:
-    """Return the sum of the indexes of etcd's v2 and v3 stores, which grows with each write."""
-    return host.etcd.index() + EtcdV3(host.etcd.endpoint).index()
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def writes(stage: Stage) -> list[Row]:
+    """Count what is written to etcd while nothing changes, by each program to an etcd of its own."""
+    programs: dict[str, Program] = {
+        f"v{api}": stage.wharfinger(*LIFETIME, api=api, etcd=stage.another_etcd()) for api in (3, 2)
+    }
+    for program in stage.registrator_with(*LIFETIME, etcd=stage.another_etcd()):
+        programs[THEIRS] = program
+    with ExitStack() as stack:
+        for program in programs.values():
+            program.start()
+            stack.callback(program.stop)
+        for program in programs.values():
+            wait_for_names(program, stage.running)
+        time.sleep(SETTLING)  # what follows the first pass is not what is measured
+        seen = {name: watch(program) for name, program in programs.items()}
+        before = {name: index(program) for name, program in programs.items()}
+        time.sleep(stage.extent.idle)  # this is what is measured
+        a_minute = 60 / stage.extent.idle
+        written = {name: a_minute * (index(program) - before[name]) for name, program in programs.items()}
+        woken = {name: a_minute * len(each.seen) for name, each in seen.items()}
+        for each in seen.values():
+            each.close()
+    figures = {OURS: [Figure(written["v3"], 0), Figure(written["v2"], 0), Figure(woken["v2"], 0)]}
+    if THEIRS in written:
+        figures[THEIRS] = [Figure(0, 0), Figure(written[THEIRS], 0), Figure(woken[THEIRS], 0)]
+    return [
+        Row(
+            "etcd writes a minute, idle, TTL 30/10: v3 / v2 / v2 that wake a watcher",
+            "",
+            figures,
+            most=[0, 600, 0],
+            target="0 / as few as the TTL needs / 0",
+        )
+    ]

@@ -23,8 +23,8 @@ from model.hint import Hint, HintKind
 from model.hint_pace import CRASH_LOOP_INTERVAL, Run
 from model.snapshot import UnknownContainer
 
-#: Seconds for which the end of a container waits for an inspect that says that it runs. An end is expected after a
-#: signal, and does not wait then.
+#: Seconds for which the end of a container waits for an inspect that says that it runs. An end does not wait if it is
+#: expected, because somebody sent the container a signal.
 DOUBT = 0.001
 
 #: Seconds by which a wait may end too early.

@@ -33,12 +33,13 @@ class Agent:
         env: Mapping[str, str] | None = None,
         stderr: int = subprocess.STDOUT,
         tree: Path = REPOSITORY,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         """`stderr` is the open file to which the process writes its standard error; by default the log file. `tree` is
-        the folder with the program's source."""
+        the folder with the program's source. `program` is the command that starts it, without arguments."""
         self.listen = f"127.0.0.1:{free_ports(1)[0]}"
         self._child = Child(
-            [*PROGRAM, *args],
+            [*program, *args],
             log_path,
             env=_environment(docker_host, env) | {"WHARFINGER_LISTEN": self.listen},
             cwd=tree,
