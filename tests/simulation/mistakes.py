@@ -146,8 +146,8 @@ MISTAKES = (
         "A container whose inspect failed counted as gone, and its keys were deleted.",
         "1b6e90d",
         "controller/source/docker.py",
-        '            return None if self._has_ended(line["Id"]) else UnknownContainer(_ref(line), _silence_message(reply))',
-        "            return None",
+        ' if self._has_ended(line["Id"]) else UnknownContainer(_ref(line), _silence_message(reply))',
+        "",
     ),
     Mistake(
         "inspect-that-disagrees-is-kept",
@@ -298,20 +298,13 @@ MISTAKES = (
         "        return self.kind is HintKind.DIE",
     ),
     Mistake(
-        "hurried-passes-count-for-the-guard",
-        "Hurried passes counted among the three passes that must call for a mass delete.",
-        "1e570d5",
-        "controller/reconcile/one_pass.py",
-        "counts=not self.hurried)",
-        "counts=True)",
-    ),
-    Mistake(
         "no-list-while-events-arrive",
         "While the event stream was open, the engine's list was not read, so that a lost event was never made up for.",
         "1e570d5",
         "controller/source/docker.py",
         "LIST_INTERVAL = 5.0",
         "LIST_INTERVAL = 1e9",
+        test="tests/simulation/test_hints.py::test_without_events_all_is_right_in_time",
     ),
     Mistake(
         "what-the-engine-told-is-suspicious",
