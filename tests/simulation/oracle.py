@@ -131,9 +131,10 @@ class Ledger:
     begun_at: float = 0.0
     #: Until when the host is not judged, as an exception of the page applies.
     excused_until: float = 0.0
-    #: When the agent died, and its keys that must go then.
+    #: When the agent died, its keys that must go then, and within how many seconds by the flags that it had.
     died_at: float | None = None
     mortal: frozenset[str] = frozenset()
+    mortal_for: float = 0.0
 
 
 class Oracle:
@@ -388,9 +389,7 @@ class Oracle:
             raise Violation(f"{host.name} failed with nothing broken: {report.problem}")
         if report.result is not PassResult.ENGINE_ERROR and self.replaced_at < ledger.begun_at:
             ledger.store_is_new = False
-        etcd_is_sound = self.etcd_broken_at + 1 < ledger.begun_at and not self._fleet.etcd_is_broken()
-        applied = report.planned and all(outcome.result is Result.APPLIED for outcome in report.outcomes)
-        if applied and etcd_is_sound and self.replaced_at < ledger.begun_at:
+        if self._has_made_all_changes(host, report) and not host.hurried:
             self._judge_lifetimes(host)
         if writes and report.result in {PassResult.ENGINE_ERROR, PassResult.REGISTRY_ERROR, PassResult.OWNER_CONFLICT}:
             raise Violation(f"{host.name} wrote {writes} keys in a pass that ended in {report.result.value}")
@@ -399,6 +398,13 @@ class Oracle:
             raise Violation(f"{host.name} wrote {writes} keys although nothing differed")
         self._note_end(host, report, deleted)
         self._judge_mass_delete(host, deleted)
+
+    def _has_made_all_changes(self, host: Host, report: PassReport) -> bool:
+        """Whether a pass that has just ended made every change that it planned, in a store that was sound all along."""
+        begun_at = self.ledgers[host.name].begun_at
+        etcd_is_sound = self.etcd_broken_at + 1 < begun_at and not self._fleet.etcd_is_broken()
+        applied = report.planned and all(outcome.result is Result.APPLIED for outcome in report.outcomes)
+        return applied and etcd_is_sound and self.replaced_at < begun_at
 
     def _note_end(self, host: Host, report: PassReport, deleted: set[str]) -> None:
         """Note how things stand when a pass has ended. A hurried pass does not count for the guard."""
@@ -436,7 +442,7 @@ class Oracle:
             raise Violation(f"{host.name} deleted {len(suspicious)} of {own} keys before the guard's time was over")
 
     def _judge_lifetimes(self, host: Host) -> None:
-        """Raise Violation if a key has a wrong lifetime after a pass that made every change. Each key that was wanted
+        """Raise Violation if a key has a wrong lifetime after an ordinary pass that made every change. Each key that was wanted
         when the pass began must have the lifetime that the flags give, and none without -ttl."""
         ledger, flags, keys = self.ledgers[host.name], host.flags, self._keys()
         expiries = self._fleet.cluster.expiries(self._fleet.api, PREFIX)
@@ -518,10 +524,10 @@ class Oracle:
         bounds = self._bounds(host)
         if ledger.died_at is None:
             settled = host.flags.ttl and now - ledger.hindered_at > bounds.recovery
-            ledger.died_at = now
+            ledger.died_at, ledger.mortal_for = now, bounds.dead_host
             ledger.mortal = frozenset(self._own(host, keys)) if settled else frozenset()
         left = sorted(ledger.mortal & self._own(host, keys).keys())
-        if left and now - max(ledger.died_at, self.etcd_broken_at) > bounds.dead_host:
+        if left and now - max(ledger.died_at, self.etcd_broken_at) > ledger.mortal_for:
             raise Violation(f"{left[0]} is there {now - ledger.died_at:.0f} s after its host died")
 
     def _bounds(self, host: Host) -> Bounds:
