@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl
 from attrs import define, field
 
 from tests.simulation.engine import API_VERSION, Event, SimulatedEngine
-from tests.simulation.engine_documents import EPOCH
 from tests.simulation.messages import Request
+from tests.simulation.scheduler import EPOCH
 
 #: The port of each container, as it publishes it.
 PORT = "9000/tcp"

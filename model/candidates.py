@@ -87,6 +87,11 @@ class Decisions:
         """What was decided about all ports, in the order of the containers."""
         return (port for _, each in self.by_id.values() for port in each.ports)
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all candidates."""
+        return frozenset(each.key for each in self.ports if isinstance(each, Candidate))
+
     def followed_by(self, containers: Iterable[Container], rules: Rules, layout: Layout, book: AddressBook) -> Self:
         """Return what is decided about these containers now, in their order. Only a container for which something has
         changed is decided about again. The result is the same whatever this object holds."""

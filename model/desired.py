@@ -49,6 +49,8 @@ class Desired:
     #: The entries for which only this host's address is missing, by their keys. Their ``address`` is empty. They are
     #: refused, and the keys that they already have in the registry are held.
     unaddressed: Mapping[str, Entry] = field(factory=dict, converter=frozen_dict)
+    #: The keys of all entries that were weighed, those of refused ones included.
+    considered: frozenset[str] = frozenset()
     #: Why this host's address is not known, and what the operator can do about it; empty if no entry needs it.
     host_address_problem: str = ""
     #: The values of the entries' keys, by key.
@@ -136,6 +138,7 @@ def desired(
         loopback=tuple(each.entry for each in addressed if each.loopback_by_chance),
         excluded=excluded,
         unaddressed=unaddressed,
+        considered=decisions.keys,
         host_address_problem=book.host_address_problem if unaddressed else "",
         values={each.key: each.value for each in addressed},
         decisions=decisions,

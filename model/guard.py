@@ -1,6 +1,7 @@
 """The guard: holds a suspicious delete back until enough passes in a row, and enough time, have called for it.
 
-A delete is not suspicious if the engine says that its container has stopped.
+A delete is not suspicious if the engine says that its container has stopped, or if it is supported: the engine itself
+told what the container does. The guard is there against an engine that shows nothing.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Guard:
     #: The moment of the decision, in seconds of the monotonic clock.
     now: float
     lifetime: Lifetime = FOREVER
+    #: The ids of the containers whose deletes are supported; see ``Snapshot.confirmed``.
+    confirmed: frozenset[str] = frozenset()
     #: Whether the pass counts as one of those in a row. A hurried one does not.
     counts: bool = True
 
@@ -80,10 +83,11 @@ class Guard:
 
         ====================  ===========================  =====================================================
         the container is      deletes that are not for     the delete
-                              stopped containers
+                              stopped or confirmed
+                              containers
         ====================  ===========================  =====================================================
         any                   any, and the guard is off    is made
-        stopped               any                          is made
+        stopped, confirmed    any                          is made
         listed, absent        few                          is made
         listed, absent        many                         waits until three passes in a row have called for it,
                                                            and two seconds are over since the first of them
@@ -108,7 +112,8 @@ class Guard:
 
     def _held(self, planned: Plan, before: Mapping[str, HeldDelete]) -> dict[str, HeldDelete]:
         """Return the deletes that are suspicious, each with this pass counted."""
-        presences = {each.key: self.presences.get(each.container, Presence.UNKNOWN) for each in planned.deletes}
+        unsupported = (each for each in planned.deletes if each.container_id not in self.confirmed)
+        presences = {each.key: self.presences.get(each.container, Presence.UNKNOWN) for each in unsupported}
         suspects = {key: each for key, each in presences.items() if each is not Presence.STOPPED}
         many = _is_mass_delete(len(suspects), planned.own, self.rule)
         return {

@@ -24,7 +24,7 @@ class HintKind(Enum):
 
     START = "start"
     DIE = "die"
-    #: Somebody sent it a signal, so that its end is no crash.
+    #: Somebody sent it a signal that ends a process, so that its end is expected and no crash.
     KILL = "kill"
     #: Anything else by which its entries may change.
     OTHER = ""
@@ -43,6 +43,10 @@ _CONTAINER_EVENTS = ("start", "die", "kill", "pause", "unpause", "rename", "heal
 
 #: The events of a network that are hints for the container that they name.
 _NETWORK_EVENTS = ("connect", "disconnect")
+
+#: The signals that end a process: INT, QUIT, ABRT, KILL and TERM. Others, such as HUP, are often sent to one that goes
+#: on.
+_ENDING_SIGNALS = frozenset({"2", "3", "6", "9", "15"})
 
 #: The filters by which the engine is asked for the events that are hints.
 FILTERS: Mapping[str, tuple[str, ...]] = frozen_dict(
@@ -98,12 +102,16 @@ def _hint_in(event: Mapping[str, Any]) -> Hint | None:
             container = actor["Attributes"]["container"]
         case _:
             return None
-    hint = Hint(container, _kind_of(action), event["timeNano"] + 0)
+    hint = Hint(container, _kind_of(action, actor["Attributes"]), event["timeNano"] + 0)
     return hint if _ID.fullmatch(container) and hint.moment else None
 
 
-def _kind_of(action: str) -> HintKind:
-    try:
-        return HintKind(action)
-    except ValueError:
-        return HintKind.OTHER
+def _kind_of(action: str, attributes: Mapping[str, str]) -> HintKind:
+    match action:
+        case "start":
+            return HintKind.START
+        case "die":
+            return HintKind.DIE
+        case "kill" if attributes["signal"] in _ENDING_SIGNALS:
+            return HintKind.KILL
+    return HintKind.OTHER

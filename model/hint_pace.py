@@ -46,7 +46,7 @@ class Run:
 
     #: When the run began, in seconds of the engine's clock; None if the container does not run or that is not known.
     began: float | None = None
-    #: Whether somebody sent a signal in this run.
+    #: Whether somebody sent a signal in this run that ends a process.
     signalled: bool = False
     #: How many runs in a row crashed.
     crashes: int = 0

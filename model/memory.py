@@ -15,6 +15,7 @@ from model.frozen import frozen_dict
 from model.guard import HeldDelete
 from model.ownership import Known
 from model.plan import Action
+from model.record import InnerPrefix
 from model.report import PassReport, Result, Setback
 from model.setbacks import due_at_once
 from model.stored import StorePosition
@@ -44,6 +45,8 @@ class Memory:
     take_over: LivenessWait | None = None
     #: The changes that were not made when they were last tried, by their keys.
     setbacks: Mapping[str, Setback] = field(factory=dict, converter=frozen_dict)
+    #: The inner prefixes as they were read last; None before that. Hurried passes use them.
+    inner: tuple[InnerPrefix, ...] | None = None
 
     def trying_everything(self) -> Memory:
         """Return a copy in which no change waits for its next try, so that the next pass tries all of them."""
@@ -78,6 +81,7 @@ def memory_after(report: PassReport, memory: Memory, *, hurried: bool = False) -
         passes_since_consistent_read=0 if report.consistent else memory.passes_since_consistent_read + (not hurried),
         replaced_note=_replaced_note_after(report, memory.replaced_note),
         setbacks=report.setbacks,
+        inner=memory.inner if report.inner is None else report.inner,
     )
 
 

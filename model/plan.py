@@ -186,8 +186,9 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
         wanted=len(wanted.by_key),
         in_sync=planner.in_sync,
         own=len(actual.stored) - len(others),
-        foreign=len(others),
-        unreadable=sum(isinstance(ownership.layout.decode(each.key, each.value), Unreadable) for each in others),
+        foreign=len(others) + actual.others,
+        unreadable=actual.others_unreadable
+        + sum(isinstance(ownership.layout.decode(each.key, each.value), Unreadable) for each in others),
         settled=planner.settled,
     )
 

@@ -143,8 +143,8 @@ class PassReport:
     store_position: StorePosition | None = None
     #: Whether the store is not the one of the pass before: another cluster, or one that was wiped or restored.
     replaced: bool = False
-    #: The inner prefixes of this one; empty where the pass did not ask for them.
-    inner: tuple[InnerPrefix, ...] = ()
+    #: The inner prefixes of this one; None where the pass did not need them.
+    inner: tuple[InnerPrefix, ...] | None = None
     #: Whether what was read cannot have lagged behind.
     consistent: bool = False
     #: The id of the engine; empty where the engine has none, or where no pass of this run has learned it.

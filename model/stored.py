@@ -43,7 +43,7 @@ class StorePosition:
 class Actual:
     """What a registry held at one moment."""
 
-    #: All keys under the prefix, of every owner.
+    #: The keys under the prefix, of every owner. Where ``observed`` is given, those in the observed places.
     stored: Mapping[str, Stored] = field(factory=dict, converter=frozen_dict)
     #: This owner's record, or None where there is none.
     record: Stored | None = None
@@ -51,10 +51,17 @@ class Actual:
     liveness_query: Stored | None = None
     #: The note of this owner's agent, or None where there is none.
     agent_note: Stored | None = None
-    #: None where the registry cannot tell.
+    #: The store position at the time of reading; None where the registry cannot tell.
     store_position: StorePosition | None = None
     #: Whether keys lie in directories, so that no key can lie below another one. True of etcd v2, false of v3.
     has_directories: bool = True
+    #: The places that were looked at: keys, and, if the text ends in a slash, everything below a key. None: everything
+    #: under the prefix was looked at.
+    observed: frozenset[str] | None = None
+    #: How many more keys are under the prefix, as the last sweep counted them.
+    others: int = 0
+    #: How many of those cannot be read by the layout.
+    others_unreadable: int = 0
 
 
 @frozen

@@ -29,8 +29,8 @@ from controller.observe.systemd import SystemdNotifier
 from controller.reconcile.deciding import Deciding
 from controller.reconcile.loop import Loop, Observer, Pace, Pass
 from controller.reconcile.one_pass import PassSettings, reconcile
-from controller.registry.base import Registry
-from controller.registry.factory import Transports, layout_for, open_registry
+from controller.registry.base import Registry, Sweeping
+from controller.registry.factory import Transports, Use, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
 from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
@@ -42,6 +42,7 @@ from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
 from model.hint import HintOutcome
 from model.rules import Deregister
+from model.sweep import SweepRule
 
 log = logs.logger("wharfinger")
 
@@ -60,7 +61,8 @@ class Effects:
     background: Background = field(factory=Threads)
     #: Resolves names, and finds the address of this host that faces another one.
     network: Network = field(factory=Network)
-    #: Returns a random number from 0 to 1. It spreads the waits after failures, so that not all hosts return at once.
+    #: Returns a random number from 0 to 1. It spreads the waits after failures, and sweeps, so that not all hosts make
+    #: their requests at once.
     jitter: Callable[[], float] = random.random
     #: Remembers the addresses of the hosts that are connected to.
     names: Names = Factory(lambda self: Names(self.network, self.background, self.clock), takes_self=True)
@@ -264,6 +266,7 @@ def _open_registry(
         settings.lifetime,
         metrics.of(each.label).registry_failed,
         transports=effects.transports,
+        use=Use(sweeping=Sweeping(SweepRule(settings.sweep_period), effects.jitter)),
     )
     return checked(registry, each.given, check)
 

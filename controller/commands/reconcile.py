@@ -18,10 +18,12 @@ from controller.config.settings import Settings
 from controller.effects.clock import Clock, Deadline
 from controller.reconcile.deregister import MAX_WAIT
 from controller.reconcile.one_pass import reconcile
-from controller.registry.factory import open_registry
+from controller.registry.base import Sweeping
+from controller.registry.factory import Use, open_registry
 from model.guard import OFF
 from model.memory import Memory, memory_after
 from model.report import PassReport
+from model.sweep import SweepRule
 
 #: Seconds to wait for an inspect. They are more than in the agent, because no next pass would use a later answer.
 PATIENCE = 5.0
@@ -81,7 +83,11 @@ def _pass_over(
 ) -> Callable[[], PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no pass waits for another."""
     registry = open_registry(
-        each.uri, each.credentials, settings.lifetime, dry_run=options.dry_run, transports=effects.transports
+        each.uri,
+        each.credentials,
+        settings.lifetime,
+        use=Use(options.dry_run, Sweeping(SweepRule(at_once=True))),
+        transports=effects.transports,
     )
     of_pass = pass_settings(settings, each.uri, effects)
     if options.force:

@@ -103,7 +103,11 @@ FLAGS = (
         "0",
     ),
     Flag("ttl-refresh", "SECONDS", "Renew keys that expire this often. It must be less than -ttl.", "0"),
-    Flag("resync", "SECONDS", "Run a pass at least this often. Every pass compares and repairs everything."),
+    Flag(
+        "resync",
+        "SECONDS",
+        "Run a pass at least this often. By v3, look for forgotten keys of this host as often.",
+    ),
     Flag("retry-attempts", "N", "Accepted for compatibility and ignored: the agent never gives up."),
     Flag("retry-interval", "MS", "Accepted for compatibility and ignored: the wait grows with each failed pass."),
     Flag(

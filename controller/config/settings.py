@@ -16,7 +16,7 @@ from controller.config.registry_settings import RegistrySettings, labels, overla
 from controller.errors import WrongUsage, masked
 from controller.logs import FORMATS, LEVELS
 from controller.registry.credentials import Credentials
-from controller.registry.schemes import LayoutKind
+from controller.registry.schemes import Api, LayoutKind
 from controller.registry.uri import parse_uri
 from model.backoff import SEQUENCE
 from model.family import Family
@@ -25,6 +25,7 @@ from model.host_port import HostPort
 from model.layout import ValueFormat
 from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.stored import Lifetime
+from model.sweep import PERIOD
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -34,8 +35,8 @@ D = TypeVar("D")
 RawOptions = Mapping[str, str]
 
 #: registrator's flags that are not needed here, since every pass compares and repairs everything. They are accepted, so
-#: that nobody has to change a unit file. Only -resync has an effect, if it asks for passes more often than the other
-#: flags do: see ``Settings.interval``.
+#: that nobody has to change a unit file. Only -resync has an effect, by v3, and if it asks for passes more often than
+#: the other flags do: see ``Settings.interval`` and ``Settings.sweep_period``.
 UNNEEDED_FLAGS = ("cleanup", "resync", "retry-attempts", "retry-interval")
 
 
@@ -70,6 +71,8 @@ class Settings:
     #: Seconds between two passes: the least of --interval (1 by default), -resync and -ttl-refresh, since each of them
     #: asks for a pass at least that often.
     interval: float
+    #: Seconds between two sweeps of a v3 registry in a cluster of few hosts: -resync, or 60 if it is 0 or not given.
+    sweep_period: float
     #: Seconds that a pass may take (--pass-timeout), 10 by default. What there is no time for is left to the next pass.
     pass_timeout: float
     #: Where to serve metrics and health (--listen), by default port 9119 on every interface, so that Prometheus can
@@ -154,6 +157,7 @@ def parse_settings(
     rules = _rules(parser)
     without_resync = min(filter(None, (parser.seconds("interval", 1.0), lifetime.refresh)))
     interval = min(without_resync, resync or inf)
+    resync_matters = interval < without_resync or any(each.uri.api is Api.ETCD_V3 for each in registries)
     pass_timeout = parser.seconds("pass-timeout", 10.0)
     settings = Settings(
         registries=registries,
@@ -163,13 +167,14 @@ def parse_settings(
         take_over=bool(raw["take-over"]),
         adopt=bool(raw["adopt"]),
         interval=interval,
+        sweep_period=resync or PERIOD,
         pass_timeout=pass_timeout,
         listen=parser.get("listen", converters.listen, None),
         docker_host=parser.docker_host(environment.get("DOCKER_HOST", "")),
         log_format=parser.get("log-format", converters.one_of(FORMATS), "text"),
         log_level=parser.get("log-level", converters.one_of(LEVELS), "info"),
         unneeded_flags=tuple(
-            name for name in UNNEEDED_FLAGS if raw[name] and not (name == "resync" and interval < without_resync)
+            name for name in UNNEEDED_FLAGS if raw[name] and not (name == "resync" and resync_matters)
         ),
         value_format=parser.value_format(registries),
         record_ttl=parser.record_ttl(registries),

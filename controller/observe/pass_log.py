@@ -83,7 +83,7 @@ class PassLog:
             self._log_held_back(report)
             self._log_disagreement(report.disagreement)
             self._log_new_name(report)
-            self._log_inner_prefixes(report.inner)
+            self._log_inner_prefixes(report.inner or ())
         if report.replaced:
             log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
         self._log_state(report, now, wait)

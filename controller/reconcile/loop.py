@@ -93,10 +93,10 @@ class Loop:
             if self._woken:
                 self._memory = self._memory.trying_everything()
                 return
+            notice = self._pace.notice() if may_hurry else Notice()
             now = self._pace.clock.monotonic()
             if now >= self._next_at:
                 return
-            notice = self._pace.notice() if may_hurry else Notice()
             due = notice.pass_due(self._hurried_at)
             if due is not None and due <= now:
                 may_hurry = self._hurry()

@@ -17,11 +17,12 @@ from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
 from controller.reconcile.deciding import Deciding
 from controller.reconcile.take_over import TakeOver
-from controller.registry.base import Registry
+from controller.registry.base import Reading, Registry
 from controller.registry.owner_records import has_record, record_in
 from model.agent_note import AgentNote, disagreement
 from model.desired import Desired
 from model.guard import Guard, GuardRule, HeldDelete
+from model.interest import Interest
 from model.layout import Layout
 from model.memory import Memory
 from model.ownership import Ownership
@@ -41,9 +42,10 @@ from model.report import (
 from model.rules import Rules
 from model.setbacks import in_parts, setbacks_after, waiting
 from model.snapshot import EngineIdentity, Presence, Snapshot
-from model.stored import FOREVER, Actual, Lifetime, Stored
+from model.stored import FOREVER, Actual, Lifetime, Stored, StorePosition
 
-#: Maximum consecutive passes with possibly stale reads. A consistent read costs etcd a round of its quorum.
+#: Maximum consecutive passes with possibly stale reads, by v2. A consistent read costs etcd a round of its quorum. By
+#: v3 every read is consistent.
 MAX_PASSES_WITHOUT_CONSISTENT_READ = 29
 
 
@@ -127,8 +129,23 @@ class _View:
     new_name: str
     actual: Actual
     snapshot: Snapshot
+    #: The store position when the registry was last asked; None where it cannot tell.
+    store_position: StorePosition | None
     #: Whether the registry was read consistently, so that what was read cannot be stale.
     consistent: bool
+
+
+@frozen
+class _Wish:
+    """What this host should have."""
+
+    #: What the pass read, with all keys that the other fields depend on.
+    view: _View
+    #: Which keys are ours, as far as this host's record and memory tell.
+    ownership: Ownership
+    desired: Desired
+    #: The keys that matter to this host.
+    interest: Interest
 
 
 @frozen
@@ -139,8 +156,10 @@ class _Decision:
     #: The owner record that the registry has to hold before the changes that need it are made.
     record: OwnerRecord
     wanted: Desired
-    #: The inner prefixes of this one; empty if the pass did not need to ask for them.
-    inner: tuple[InnerPrefix, ...]
+    #: The keys that matter to this host.
+    interest: Interest
+    #: The inner prefixes of this one; None if the pass did not need them.
+    inner: tuple[InnerPrefix, ...] | None
     #: Whether the store is not the one of the pass before.
     replaced: bool
     #: The changes that were not made when they were last tried, by their keys.
@@ -152,11 +171,11 @@ class _Decision:
     #: How the flags of another agent of this host differ; see PassReport.
     disagreement: str = ""
 
-    @property
-    def needs_consistent_read(self) -> bool:
-        """Whether the plan may be carried out only after a consistent read: it has a delete that does not wait, or the
-        store was replaced."""
-        return self.replaced or any(each.key not in self.waiting for each in self.plan.deletes)
+    def unsupported(self, confirmed: frozenset[str]) -> frozenset[str]:
+        """Return the keys that may be deleted only after engine and registry were read again. These are the deletes
+        that do not wait, except those of ``confirmed`` containers."""
+        deletes = (each for each in self.plan.deletes if each.container_id not in confirmed)
+        return frozenset(each.key for each in deletes if each.key not in self.waiting)
 
 
 class _Pass:
@@ -168,6 +187,8 @@ class _Pass:
         self.settings, self.source, self.registry, self.memory = settings, source, registry, memory
         # An answer to a liveness query shows in the registry alone.
         self.hurried = hurried and memory.take_over is None
+        #: Whether the inner prefixes that were read last will do.
+        self.inner_will_do = self.hurried
         self.deadline = Deadline.after(settings.seconds, settings.clock)
         self.seconds: dict[Stage, float] = {}
         self.owner = settings.rules.owner or memory.owner
@@ -177,17 +198,18 @@ class _Pass:
     def run(self) -> PassReport:
         """Read, decide, apply, report.
 
-        Before a delete, registry and containers are read again, the registry consistently, and the guard decides which
-        deletes wait. Every thirtieth pass reads consistently in any case, because a member that is cut off from the
-        others goes on to answer with old data. A pass that looks for the answer to a liveness query also reads
-        consistently.
+        Before a delete that the engine has not confirmed, its key and then the containers are read again, the registry
+        consistently, and the guard decides which deletes wait. By v2, every thirtieth pass reads consistently in any
+        case, because a member that is cut off from the others goes on to answer with old data. A pass that looks for
+        the answer to a liveness query also reads consistently.
         """
         due = self.memory.passes_since_consistent_read >= MAX_PASSES_WITHOUT_CONSISTENT_READ
         view = self._read(consistent=due or self.memory.take_over is not None)
-        decision = self._decide(view)
-        if decision.needs_consistent_read and not view.consistent:
-            view = self._read(consistent=True)
-            decision = self._decide(view)
+        decision, view = self._decide(view)
+        unsupported = decision.unsupported(view.snapshot.confirmed)
+        if unsupported or (decision.replaced and not view.consistent):
+            view = self._read_again(decision.interest, unsupported)
+            decision, view = self._decide(view)
         decision = self._guard(view, decision)
         outcomes = self._apply(view, decision)
         return self._report(view, decision, outcomes)
@@ -222,14 +244,30 @@ class _Pass:
         self.owner = identity.name if identity else self.owner
         if not self.owner:
             raise EngineUnavailable("the Docker engine does not know the host's name; give one with --hostname")
+        interest = Interest(self.owner, self.settings.layout, frozenset(self.memory.known))
         with self._timed(Stage.REGISTRY_READ):
-            actual = self.registry.read(self.owner, self.deadline, consistent=consistent)
-        self._answer_liveness_query(actual)
+            reading = self.registry.observe(interest, self.deadline, consistent=consistent, hurried=self.hurried)
+        return self._view(reading, identity)
+
+    def _read_again(self, interest: Interest, keys: frozenset[str]) -> _View:
+        """Read these keys again, consistently, and then all containers; without keys, everything. From now on the pass
+        asks for the inner prefixes, too, although it is hurried."""
+        with self._timed(Stage.REGISTRY_READ):
+            if keys:
+                reading = self.registry.look_up(interest, self.deadline, keys)
+            else:
+                reading = self.registry.observe(interest, self.deadline, consistent=True)
+        self.inner_will_do = False
+        return self._view(reading, full=True)
+
+    def _view(self, reading: Reading, identity: EngineIdentity | None = None, *, full: bool = False) -> _View:
+        """Return the view of a registry that was just read, and of the containers, which are read now."""
+        self._answer_liveness_query(reading.actual)
         identity = identity or self._identity()
         with self._timed(Stage.DOCKER):
-            snapshot = self.source.read(self.deadline, hurried=self.hurried and not consistent, full=consistent)
+            snapshot = self.source.read(self.deadline, hurried=self.hurried and not full, full=full)
         new_name = "" if self.settings.rules.owner else identity.new_name
-        return _View(identity.id, new_name, actual, snapshot, consistent)
+        return _View(identity.id, new_name, reading.actual, snapshot, reading.store_position, reading.consistent)
 
     def _identity(self) -> EngineIdentity:
         """Return what the engine says about itself. Raises EngineUnavailable."""
@@ -258,43 +296,69 @@ class _Pass:
                 self._identity()
         return self.engine_id
 
-    def _decide(self, view: _View) -> _Decision:
-        """Decide what to change. Raises OwnerConflict, and RegistryUnavailable where the other hosts' records or the
-        inner prefixes are needed and cannot be read.
+    def _decide(self, view: _View) -> tuple[_Decision, _View]:
+        """Decide what to change. Return also the view with all keys that this depends on.
 
-        The inner prefixes matter only to a pass that would write something, so an idle pass does not ask for them.
+        Raises OwnerConflict, and RegistryUnavailable where keys, the other hosts' records or the inner prefixes are
+        needed and cannot be read. The inner prefixes matter only to a pass that would write something, so an idle pass
+        does not ask for them.
         """
+        record = self._owner_record(view)
+        now, before = view.store_position, self.memory.store_position
+        replaced = bool(now and before and not now.succeeds(before))
+        memory = Memory() if replaced else self.memory
+        wish = self._wish(view, record, memory)
         with self._timed(Stage.PLAN):
-            settings, deciding = self.settings, self.settings.deciding
-            # The position decides nothing more, and every write to the store changes it.
-            actual = evolve(view.actual, store_position=None)
-            record = self._owner_record(view)
-            now, before = view.actual.store_position, self.memory.store_position
-            replaced = bool(now and before and not now.succeeds(before))
-            memory = Memory() if replaced else self.memory
-            ownership = self._own_ownership(record, memory, actual)
-            holdings = deciding.holdings(ownership, actual)
-            wanted = deciding.desired(view.snapshot, self._rules(), settings.layout, holdings)
-            ownership = self._with_other_records(ownership, wanted, actual)
+            settings, deciding, view = self.settings, self.settings.deciding, wish.view
+            wanted, actual = wish.desired, wish.view.actual
+            ownership = self._with_other_records(wish.ownership, wanted, actual)
             engine_id = view.engine_id or record.engine
             planned, next_record = deciding.plan(wanted, actual, ownership, settings.lifetime, engine_id)
             moment = settings.clock.monotonic()
+            inner = None
             if len(waiting(planned.changes, memory.setbacks, moment)) < len(planned.changes):
-                ownership = evolve(ownership, inner=self.registry.inner_prefixes(self.deadline))
-            if ownership.inner:
+                inner = self._inner_prefixes()
+            if inner:
+                ownership = evolve(ownership, inner=inner)
                 planned, next_record = deciding.plan(wanted, actual, ownership, settings.lifetime, engine_id)
             if note := settings.note:
                 planned = with_note(planned, note, actual, ownership, noted=memory.replaced_note is not None)
-            return _Decision(
+            decision = _Decision(
                 planned,
                 next_record,
                 wanted,
-                ownership.inner,
+                wish.interest,
+                inner,
                 replaced,
                 memory.setbacks,
                 waiting(planned.changes, memory.setbacks, moment),
                 disagreement=disagreement(note, actual.agent_note, memory.replaced_note) if note else "",
             )
+        return decision, view
+
+    def _wish(self, view: _View, record: OwnerRecord, memory: Memory) -> _Wish:
+        """Return what this host should have. Keys that matter to it and were not looked at yet are looked up, and then
+        it is decided again, because what they hold decides which of two containers gets a key."""
+        rules, layout, deciding = self._rules(), self.settings.layout, self.settings.deciding
+        while True:
+            with self._timed(Stage.PLAN):
+                ownership = self._own_ownership(record, memory, view.actual)
+                holdings = deciding.holdings(ownership, view.actual)
+                wanted = deciding.desired(view.snapshot, rules, layout, holdings)
+                held = frozenset((*ownership.claims, *ownership.known))
+                renews_unknown_keys = bool(wanted.held) and self.settings.lifetime.ttl > 0
+                interest = Interest(self.owner, layout, held, wanted.considered, renews_unknown_keys)
+            with self._timed(Stage.REGISTRY_READ):
+                reading = self.registry.look_up(interest, self.deadline)
+            if reading.actual is view.actual:
+                return _Wish(view, ownership, wanted, interest)
+            view = evolve(view, actual=reading.actual)
+
+    def _inner_prefixes(self) -> tuple[InnerPrefix, ...]:
+        """Return the inner prefixes; in a hurried pass those that were read last, if it need not read again."""
+        if self.inner_will_do and self.memory.inner is not None:
+            return self.memory.inner
+        return self.registry.inner_prefixes(self.deadline)
 
     def _guard(self, view: _View, decision: _Decision) -> _Decision:
         """Return the decision without the deletes that have to wait. If the engine's list lacks the container of a
@@ -303,12 +367,14 @@ class _Pass:
         if not (deletes and settings.guard.on):
             return decision
         presences = dict(view.snapshot.presences)
-        unlisted = {each.container for each in deletes if each.container} - presences.keys()
+        confirmed = view.snapshot.confirmed
+        unsupported = (each for each in deletes if each.container_id not in confirmed)
+        unlisted = {each.container for each in unsupported if each.container} - presences.keys()
         if unlisted:
             with self._timed(Stage.DOCKER):
                 presences |= self.source.presence(sorted(unlisted), self.deadline)
         now = settings.clock.monotonic()
-        guard = Guard(settings.guard, presences, now, settings.lifetime, counts=not self.hurried)
+        guard = Guard(settings.guard, presences, now, settings.lifetime, confirmed, counts=not self.hurried)
         held_before = {} if decision.replaced else self.memory.held_deletes
         planned, held_deletes = guard.hold_back(decision.plan, held_before)
         waits = waiting(planned.changes, decision.setbacks, now)
@@ -424,7 +490,7 @@ class _Pass:
             seconds=self.seconds,
             setbacks=setbacks,
             held_deletes=decision.held_deletes,
-            store_position=view.actual.store_position,
+            store_position=view.store_position,
             replaced=decision.replaced,
             inner=decision.inner,
             consistent=view.consistent,

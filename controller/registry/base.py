@@ -7,20 +7,48 @@ and a writer that writes nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from attrs import frozen
 
 from controller.effects.clock import Deadline
+from model.interest import Interest
 from model.plan import Action, Change
 from model.record import InnerPrefix
 from model.report import Outcome, Result
-from model.stored import Actual, Stored
+from model.stored import Actual, Stored, StorePosition
+from model.sweep import SweepRule
+
+
+@frozen
+class Reading:
+    """What a registry observed."""
+
+    #: The same object as in the reading before if nothing in it has changed.
+    actual: Actual
+    #: The store position when the registry was last asked; that of ``actual`` may be an earlier one. None where the
+    #: registry cannot tell.
+    store_position: StorePosition | None
+    #: Whether it shows every write that was made before the registry was asked.
+    consistent: bool
+
+
+@frozen
+class Sweeping:
+    """When a reader reads all of a large prefix."""
+
+    rule: SweepRule = SweepRule()
+    #: Returns random numbers from 0 to 1, so that not all hosts sweep at one moment.
+    jitter: Callable[[], float] = lambda: 0.0
 
 
 class Reader(Protocol):
-    """The half of a registry that reads. It has no way to write."""
+    """The half of a registry that reads. It has no way to write.
+
+    It keeps what it observed for one owner. ``observe`` refreshes that, ``look_up`` adds to it, and ``take_in`` tells
+    it what was written. ``read`` has nothing to do with it.
+    """
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """Return all keys under the prefix, this owner's record, a liveness query to it, and its agent's note.
@@ -28,6 +56,24 @@ class Reader(Protocol):
         A ``consistent`` answer shows every write that was made before the call. Any other answer may lag behind. Raises
         RegistryUnavailable; an empty answer is an answer.
         """
+
+    def observe(
+        self, interest: Interest, deadline: Deadline, *, consistent: bool = False, hurried: bool = False
+    ) -> Reading:
+        """Refresh what was observed, and return it. It may have no more than the keys that matter to the owner.
+
+        A ``hurried`` refresh asks nothing: it returns what was observed last, with the changes that were made since. It
+        is an ordinary refresh if there is nothing to return, or if one of these changes was not ``applied``. Raises
+        RegistryUnavailable.
+        """
+
+    def look_up(self, interest: Interest, deadline: Deadline, again: frozenset[str] = frozenset()) -> Reading:
+        """Look at the places of ``interest`` that were not looked at yet, and once more at the keys ``again``, and
+        return what was observed. It asks nothing if there are none. The answer shows every write to these places that
+        was made before the call. Call it only after ``observe``. Raises RegistryUnavailable."""
+
+    def take_in(self, owner: str, outcome: Outcome) -> None:
+        """Note how a change ended that was made for this owner."""
 
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """Return the owner records of all other owners under the prefix; the answer is always consistent. Raises
@@ -65,7 +111,7 @@ class Registry(Reader, Writer, Protocol):
 @frozen
 class ReadWriteRegistry:
     """A registry that is put together from a reader and a writer of the same prefix. With a PendingWriter it is the
-    registry of a dry run."""
+    registry of a dry run. The reader is told how each change ended."""
 
     reader: Reader
     writer: Writer
@@ -73,6 +119,20 @@ class ReadWriteRegistry:
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
         return self.reader.read(owner, deadline, consistent=consistent)
+
+    def observe(
+        self, interest: Interest, deadline: Deadline, *, consistent: bool = False, hurried: bool = False
+    ) -> Reading:
+        """See Reader."""
+        return self.reader.observe(interest, deadline, consistent=consistent, hurried=hurried)
+
+    def look_up(self, interest: Interest, deadline: Deadline, again: frozenset[str] = frozenset()) -> Reading:
+        """See Reader."""
+        return self.reader.look_up(interest, deadline, again)
+
+    def take_in(self, owner: str, outcome: Outcome) -> None:
+        """See Reader."""
+        self.reader.take_in(owner, outcome)
 
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
@@ -84,11 +144,15 @@ class ReadWriteRegistry:
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Writer."""
-        return self.writer.apply(owner, change, deadline)
+        outcome = self.writer.apply(owner, change, deadline)
+        self.reader.take_in(owner, outcome)
+        return outcome
 
     def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:
         """See Writer."""
-        return self.writer.apply_all(owner, changes, deadline)
+        for outcome in self.writer.apply_all(owner, changes, deadline):
+            self.reader.take_in(owner, outcome)
+            yield outcome
 
 
 class OneByOne(ABC):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from controller.effects.names import MACHINE, Names
-from controller.registry.base import Registry
+from controller.registry.base import Registry, Sweeping
 from controller.registry.credentials import Credentials
 from controller.registry.schemes import Api, LayoutKind
 from controller.registry.uri import RegistryUri
@@ -41,6 +41,16 @@ class Transports:
 
 
 @frozen
+class Use:
+    """What a registry is opened for."""
+
+    #: Whether nothing is to be written.
+    dry_run: bool = False
+    #: When a large v3 prefix is read as a whole.
+    sweeping: Sweeping = Sweeping()
+
+
+@frozen
 class _Connection:
     """What it takes to make the client of a registry."""
 
@@ -50,26 +60,26 @@ class _Connection:
     transports: Transports
 
 
-def _open_etcd_v2(to: _Connection, lifetime: Lifetime, dry_run: bool) -> Registry:
+def _open_etcd_v2(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
     from controller.registry.etcd_v2.client import EtcdV2Client, pool_manager  # noqa: PLC0415 - see above
     from controller.registry.etcd_v2.registry import etcd_v2_registry  # noqa: PLC0415
 
     transport = to.transports.etcd_v2 or partial(pool_manager, names=to.transports.names)
     client = EtcdV2Client(to.uri.endpoints, to.on_error, to.credentials, transport)
-    return etcd_v2_registry(client, to.uri.prefix, lifetime, dry_run=dry_run)
+    return etcd_v2_registry(client, to.uri.prefix, lifetime, dry_run=use.dry_run)
 
 
-def _open_etcd_v3(to: _Connection, lifetime: Lifetime, dry_run: bool) -> Registry:
+def _open_etcd_v3(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
     from controller.registry.etcd_v3.client import EtcdV3Client, kept_connection  # noqa: PLC0415 - see above
     from controller.registry.etcd_v3.registry import etcd_v3_registry  # noqa: PLC0415
 
     transport = to.transports.etcd_v3 or partial(kept_connection, names=to.transports.names)
     client = EtcdV3Client(to.uri.endpoints, to.on_error, to.credentials, transport)
-    return etcd_v3_registry(client, to.uri.prefix, lifetime, dry_run=dry_run)
+    return etcd_v3_registry(client, to.uri.prefix, lifetime, dry_run=use.dry_run, sweeping=use.sweeping)
 
 
 #: How a registry of each API is made.
-_CONSTRUCTORS: Mapping[Api, Callable[[_Connection, Lifetime, bool], Registry]] = MappingProxyType(
+_CONSTRUCTORS: Mapping[Api, Callable[[_Connection, Lifetime, Use], Registry]] = MappingProxyType(
     {Api.ETCD_V2: _open_etcd_v2, Api.ETCD_V3: _open_etcd_v3}
 )
 
@@ -80,15 +90,15 @@ def open_registry(
     lifetime: Lifetime,
     on_error: Callable[[], None] = lambda: None,
     *,
-    dry_run: bool = False,
+    use: Use = Use(),
     transports: Transports = Transports(),
 ) -> Registry:
     """Return the registry of a URI. No connection is made before its first use.
 
     Keys are written with ``lifetime``. ``on_error`` is called for each request to a member of the cluster that got no
-    usable answer. With ``dry_run`` nothing is written. Raises Stop for credentials that cannot be used.
+    usable answer. Raises Stop for credentials that cannot be used.
     """
-    return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_error, transports), lifetime, dry_run)
+    return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_error, transports), lifetime, use)
 
 
 #: How a layout of each kind is made of a prefix, the format of plain values and the TTL of DNS records.

@@ -12,10 +12,12 @@ from attrs import frozen
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
-from controller.registry.base import ReadWriteRegistry, Registry
+from controller.registry.base import Reading, ReadWriteRegistry, Registry
 from controller.registry.uri import RegistryUri
+from model.interest import Interest
 from model.record import InnerPrefix
-from model.stored import Actual, Stored
+from model.report import Outcome
+from model.stored import Actual, Stored, StorePosition
 
 
 class OnePlaceCheck:
@@ -67,9 +69,28 @@ class _CheckedReader:
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
         actual = self.registry.read(owner, deadline, consistent=consistent)
-        if problem := self.check.problem(self.text, actual.store_position.cluster if actual.store_position else ""):
-            raise RegistryUnavailable(problem)
+        self._check(actual.store_position)
         return actual
+
+    def observe(
+        self, interest: Interest, deadline: Deadline, *, consistent: bool = False, hurried: bool = False
+    ) -> Reading:
+        """See Reader."""
+        reading = self.registry.observe(interest, deadline, consistent=consistent, hurried=hurried)
+        self._check(reading.store_position)
+        return reading
+
+    def look_up(self, interest: Interest, deadline: Deadline, again: frozenset[str] = frozenset()) -> Reading:
+        """See Reader."""
+        return self.registry.look_up(interest, deadline, again)
+
+    def take_in(self, owner: str, outcome: Outcome) -> None:
+        """See Reader. The registry has made the change itself, so its reader knows of it."""
+
+    def _check(self, position: StorePosition | None) -> None:
+        """Raise RegistryUnavailable if an earlier registry turns out to be the same place."""
+        if problem := self.check.problem(self.text, position.cluster if position else ""):
+            raise RegistryUnavailable(problem)
 
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""

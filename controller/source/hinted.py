@@ -23,7 +23,8 @@ from model.hint import Hint, HintKind
 from model.hint_pace import CRASH_LOOP_INTERVAL, Run
 from model.snapshot import UnknownContainer
 
-#: Seconds for which the end of a container waits for an inspect that says that it runs.
+#: Seconds for which the end of a container waits for an inspect that says that it runs. An end does not wait if it is
+#: expected, because somebody sent the container a signal.
 DOUBT = 0.001
 
 #: Seconds by which a wait may end too early.
@@ -51,6 +52,8 @@ class _Told:
     #: since.
     died: Hint | None = None
     died_at: float = -inf
+    #: Until when the hint of its end waits for an inspect that says that it runs.
+    doubted_until: float = -inf
 
     def state(self, known: State) -> State:
         """Return what is known of the container, where ``known`` is what was known before."""
@@ -144,13 +147,14 @@ class HintedContainers:
     def _due(self, container_id: str, *, crash_loops_too: bool) -> float:
         """Return when what was told of a container may act, in seconds of the monotonic clock."""
         told, life = self._told[container_id], self._life(container_id)
-        waits_for_inspect = told.died_at + DOUBT if told.died else -inf
+        waits_for_inspect = told.doubted_until if told.died else -inf
         if life.run.in_crash_loop and not crash_loops_too:
             return max(waits_for_inspect, life.changed_at + CRASH_LOOP_INTERVAL)
         return waits_for_inspect
 
     def _note_hint(self, hint: Hint, now: float) -> None:
         life = self._life(hint.container)
+        expected = life.run.signalled
         life.run, life.hinted_at = life.run.after(hint), now
         told = self._told.setdefault(hint.container, _Told())
         is_newer = told.died is None or hint.nanoseconds > told.died.nanoseconds
@@ -158,6 +162,7 @@ class HintedContainers:
             told.died = None
         elif hint.kind is HintKind.DIE and is_newer and self._ends_at_once:
             told.died, told.died_at = hint, now
+            told.doubted_until = now if expected else now + DOUBT
             self._new.add(hint.container)
         self._ask(hint.container)
 

@@ -12,10 +12,13 @@ from attrs import evolve, frozen
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Registry
 from controller.registry.credentials import Credentials
+from model.interest import Interest
 from model.plan import Action, Change, Reason
 from model.record import ROOT, RecordKeys
 from model.report import Result
-from model.stored import Lifetime
+from model.skydns import SkyDnsLayout
+from model.stored import Lifetime, Stored
+from model.sweep import MANY_HOSTS
 from tests.support.builders import OWNER, change, create
 from tests.support.captured_logs import capture_logs
 from tests.support.etcd_server import EtcdServer
@@ -91,6 +94,29 @@ def test_the_role_needs_the_prefix_and_the_records_alone(users: Guarded) -> None
     assert actual.record is not None
     assert registry.apply(OWNER, change(Action.RENEW, leased, leased.value), soon()).result is Result.APPLIED
     assert registry.other_records(OWNER, soon()) == ()
+
+
+def test_the_same_rights_do_for_a_large_prefix(users: Guarded) -> None:
+    """Hosts are counted, keys are compared and looked up, and the prefix is swept."""
+    registry = users.registry()
+    keys = RecordKeys("/services")
+    records = [
+        Change(Action.CREATE, key, "{}", None, Reason.NEW)
+        for number in range(MANY_HOSTS)
+        for key in (keys.record(f"host-{number}"), keys.agent_note(f"host-{number}"))
+    ]
+    mine = "/services/mine/core-01:web:80"
+    made = [*registry.apply_all(OWNER, [*records, create(mine)], soon())]
+    interest = Interest(OWNER, SkyDnsLayout("/services"), frozenset({mine}), frozenset({"/services/free/core-01:a:80"}))
+    for number in range(3):
+        registry.observe(interest, soon())
+        actual = registry.look_up(interest, soon()).actual
+        assert actual.observed
+        assert mine in actual.stored
+        made.append(registry.apply(OWNER, create(f"/services/other-{number}/core-02:web:80"), soon()))
+    assert {each.result for each in made} == {Result.APPLIED}
+    written = (Stored(each.change.key, each.change.value, each.version) for each in made)
+    assert all(registry.apply(OWNER, change(Action.DELETE, each), soon()).result is Result.APPLIED for each in written)
 
 
 @pytest.mark.parametrize(

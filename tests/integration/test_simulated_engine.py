@@ -14,7 +14,7 @@ from controller.source.engine_connection import EngineSettings, connect
 from model.container import from_inspect
 from model.host_port import HostPort
 from model.listing import agrees_with_list
-from tests.simulation.engine import EPHEMERAL, Answer, Event, OperationRefused, SimulatedEngine, connect_simulated
+from tests.simulation.engine import EPHEMERAL, Answer, OperationRefused, SimulatedEngine, connect_simulated
 from tests.simulation.messages import Request, Response
 from tests.simulation.transports import Timeouts
 from tests.support.engine import DockerEngine, DockerError
@@ -106,11 +106,9 @@ def client(engine: DockerEngine) -> Iterator[EngineClient]:
 
 def test_containers_that_live_the_same_life_are_read_alike(engine: DockerEngine, client: EngineClient) -> None:
     """After each step the program reads the same from a real and from a simulated engine, and both refuse the same
-    steps. The events of the containers are the same, too."""
+    steps. Their events are the same, too."""
     now = [0.0]
     simulated = SimulatedEngine("simulated", "E:1", lambda: now[0], "127.0.0.1")
-    told: list[Event] = []
-    simulated.on_event.append(told.append)
 
     def deliver(endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
         answer = simulated.handle(request)
@@ -125,8 +123,10 @@ def test_containers_that_live_the_same_life_are_read_alike(engine: DockerEngine,
         assert refusals[0] == refusals[1], command
         assert shown(client) == shown(simulated_client), command
     ended = engine.docker("info", "--format", "{{.SystemTime}}")
-    mine = [(each.action, each.name) for each in told if each.action not in {"connect", "disconnect"}]
-    assert events(engine, began, ended) == mine
+    real = engine.docker("events", "--since", began, "--until", ended, "--format", "{{json .}}")
+    answer = simulated.handle(Request("GET", "/events", {"since": "0", "until": "9999999999"}))
+    assert isinstance(answer, Answer)
+    assert events(real.splitlines()) == events(answer.response.body.decode().splitlines())
 
 
 def run(engine: DockerEngine, command: str) -> None:
@@ -185,19 +185,27 @@ def told(client: EngineClient, network_id: str) -> tuple[str, bool]:
     return document["Driver"], document["Internal"]
 
 
-def events(engine: DockerEngine, began: str, ended: str) -> list[tuple[str, str]]:
-    """Return the events of containers in a time, each with the name of its container.
+def events(lines: list[str]) -> list[dict[str, Any]]:
+    """Return the events of containers, and of networks that containers join and leave, without what depends on the
+    moment and on chance. Containers and networks have numbers, in the order in which they are first told of.
 
-    Neither are the runs of the HEALTHCHECK among them, nor the second of two signals in a row: the test images have
-    KILL as their stop signal, which the engine then sends twice.
+    Left out are the runs of the HEALTHCHECK, the signals, as the test images have KILL as their stop signal, and the
+    second of two equal events in a row, as the engine then sends KILL twice, and may tell twice of a network that a
+    container leaves.
     """
-    lines = engine.docker(
-        "events", "--since", began, "--until", ended, "--format", "{{json .}}", "--filter", "type=container"
-    )
-    found: list[tuple[str, str]] = []
-    for line in lines.splitlines():
+    numbers: dict[str, str] = {}
+    found: list[dict[str, Any]] = []
+    for line in lines:
         event = json.loads(line)
-        told = event["Action"], event["Actor"]["Attributes"]["name"]
-        if not told[0].startswith("exec_") and found[-1:] != [told]:
-            found.append(told)
+        of_container = event["Type"] == "container" and not event["Action"].startswith("exec_")
+        if of_container or (event["Type"] == "network" and event["Action"] in {"connect", "disconnect"}):
+            attributes = event["Actor"]["Attributes"]
+            attributes.pop("signal", None)
+            assert event["time"] == event["timeNano"] // 1_000_000_000
+            for document, name in ((event, "id"), (event["Actor"], "ID"), (attributes, "container")):
+                if name in document:
+                    document[name] = numbers.setdefault(document[name], str(len(numbers)))
+            event |= {"time": 0, "timeNano": 0}
+            if found[-1:] != [event]:
+                found.append(event)
     return found

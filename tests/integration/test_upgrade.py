@@ -42,11 +42,12 @@ class Fleet:
         self.right: dict[str, tuple[str, str]] = {}
         self._since = host.store.index() + 1
 
-    def run(self, owner: str, version: str) -> None:
-        """Stop the agent of a host, if it has one, and start an agent of this version (`old` or `new`)."""
+    def run(self, owner: str, version: str, *more: str) -> None:
+        """Stop the agent of a host, if it has one, and start an agent of this version (`old` or `new`), with ``more``
+        flags."""
         if running := self.agents.get(owner):
             running.terminate()
-        flags = ("--hostname", owner, "--filter", f"label=host={owner}")
+        flags = ("--hostname", owner, "--filter", f"label=host={owner}", *more)
         self.agents[owner] = self.host.agent(*flags, interval=0.4, tree=self.trees[version]).wait_ready()
         self.agents[owner].wait_for_passes(2)
 
@@ -127,6 +128,32 @@ def test_an_upgrade_host_by_host_and_a_roll_back_keep_every_key(fleet: Fleet) ->
         stayed = {key for key, _ in fleet.right.values()}
         assert not fleet.touched() & stayed
         assert {"worker/id-core-1", "worker/id-core-2"} <= fleet.claimed("core-1") | fleet.claimed("core-2")
+
+
+@on_both("host")
+def test_a_large_fleet_in_which_some_hosts_run_the_first_version_keeps_every_key(fleet: Fleet) -> None:
+    """Because of the many other hosts, this version reads only the keys that matter to its host, and finds orphans by a
+    sweep. Meanwhile 0.1.0 writes on another host. A custom id goes from that host to this one."""
+    old, new = "core-1", "core-2"
+    for number in range(25):
+        record = json.dumps({"engine": f"neighbour-{number}", "claims": {}})
+        for name in ("record", "agent"):
+            fleet.host.store.put(fleet.host.beside_record(name, f"neighbour-{number}"), record)
+    fleet.run(new, "new", "-resync", "1")
+    fleet.touched()
+    fleet.starts(old, "holder", "shared")
+    fleet.starts(new, "short")
+    fleet.settles()
+    fleet.starts(new, "standby", "shared")
+    standby = fleet.right.pop("standby")
+    fleet.host.store.put(f"{fleet.host.prefix}/worker/{new}:ghost:9000", "192.0.2.1:1")
+    fleet.settles()
+    fleet.ends("holder", "short")
+    fleet.right["standby"] = standby
+    fleet.settles()
+    fleet.ends("standby")
+    fleet.settles()
+    assert not fleet.touched() & {key for key, _ in fleet.right.values()}
 
 
 @on_both("host")

@@ -8,6 +8,9 @@ import sys
 
 from tests.simulation.run import Outcome, Plan, run, shrink
 
+#: The values of --hints.
+HINTS = {"mixed": None, "on": True, "off": False}
+
 
 def main() -> int:
     """Run one seed, or several after each other; return 1 if something that must hold did not."""
@@ -17,6 +20,10 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=3)
     parser.add_argument("--hours", type=float, default=0.5, help="virtual hours of a run")
     parser.add_argument("--api", choices=["v2", "v3"], default="v3")
+    parser.add_argument(
+        "--hints", choices=[*HINTS], default="mixed", help="whether agents follow the events of their engines"
+    )
+    parser.add_argument("--neighbours", type=int, help="how many more hosts have owner records; by default, by seed")
     parser.add_argument("--trace", action="store_true", help="print what happens")
     parser.add_argument("--no-shrink", action="store_true", help="do not look for a smaller run that fails, too")
     options = parser.parse_args()
@@ -26,7 +33,14 @@ def main() -> int:
     faults: dict[str, int] = {}
     cpu = 0.0
     for number in range(options.runs):
-        plan = Plan(seed + number, options.hosts, options.hours * 3600, int(options.api[1]))
+        plan = Plan(
+            seed + number,
+            options.hosts,
+            options.hours * 3600,
+            int(options.api[1]),
+            HINTS[options.hints],
+            options.neighbours,
+        )
         show = print if options.trace else lambda line: None
         outcome = run(
             plan, on_line=lambda line: print(line, file=sys.__stdout__, flush=True) if options.trace else None

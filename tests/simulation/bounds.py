@@ -23,6 +23,7 @@ class AgentTimes:
     interval: float
     pass_timeout: float
     ttl: float
+    resync: float = 60.0
 
 
 @cache
@@ -42,6 +43,7 @@ def seconds(within: str, times: AgentTimes) -> float:
     """Return the value of a sum such as ``2 * `interval` + `pass-timeout` + 30``. Raises ValueError for anything
     else."""
     values = {"interval": times.interval, "pass-timeout": times.pass_timeout, "ttl": times.ttl}
+    values["resync"] = times.resync
     total = 0.0
     for term in within.split(" + "):
         match = _TERM.fullmatch(term)
@@ -58,8 +60,12 @@ class Bounds:
 
     #: From a change of a container, of etcd or of the flags until all is right, while nothing fails.
     steady: float
+    #: From the event of a container until its keys are right, while nothing fails and events arrive.
+    hinted: float
     #: From the end of the last fault until all is right.
     recovery: float
+    #: Between two sweeps, for each 20 hosts.
+    sweep: float
     #: From the death of a host until its keys are gone, with -ttl.
     dead_host: float
 
@@ -69,6 +75,10 @@ class Bounds:
         rows = promises()
         return cls(
             seconds(rows["all is right after a change, while nothing fails"], times),
+            seconds(
+                rows["the keys of a container are right after its event, while nothing fails and events arrive"], times
+            ),
             seconds(rows["all is right after the last fault has ended"], times),
+            seconds(rows["by v3, a large fleet's next sweep for orphans comes, for each 20 hosts"], times),
             seconds(rows["with `-ttl`, the keys of a host that died are gone"], times),
         )

@@ -32,7 +32,8 @@ from tests.simulation.engine_documents import (
     ListFilter,
     SimulatedContainer,
 )
-from tests.simulation.messages import Request, Response
+from tests.simulation.engine_events import Asked, EventLog, InvalidTime, Occurrence
+from tests.simulation.messages import Listener, Request, Response
 from tests.simulation.transports import Deliver, Refused, SimulatedHttpClient
 
 API_VERSION = "1.41"
@@ -87,6 +88,15 @@ class NoAnswer(enum.Enum):
     REFUSED = enum.auto()
     #: The engine takes the request and never answers.
     SILENT = enum.auto()
+
+
+class EventAccess(enum.Enum):
+    """What the engine's socket lets through of requests for events."""
+
+    OPEN = enum.auto()
+    #: Only answers that end at once: the past.
+    HISTORY = enum.auto()
+    NONE = enum.auto()
 
 
 @frozen
@@ -176,6 +186,11 @@ class SimulatedEngine:
         self._lag = 0.0
         self._list_empty_until = 0.0
         self._frozen = False
+        self._log = EventLog()
+        #: The events of a frozen engine, which it tells when it goes on: each gets the nanosecond of that moment.
+        self._untold: list[Callable[[int], Occurrence]] = []
+        #: What a socket proxy before the engine lets through.
+        self._event_access = EventAccess.OPEN
         #: The virtual time from which connections are refused; None while the engine runs.
         self._refuses_from: float | None = None
 
@@ -332,7 +347,9 @@ class SimulatedEngine:
             networks[network] = self._network(network).connect(self._endpoints())
             networks[network] = evolve(networks[network], id=self._endpoint_id(container, network))
         self._change_networks(container, networks)
-        self._tell(container, "connect", network=network)
+        self._notify(container, "connect", {"network": network})
+        if container.life.status in CONNECTED:
+            self._tell_of_network(container, "connect", network)
 
     def disconnect(self, ref: str, network: str) -> None:
         """Disconnect a container from a network."""
@@ -341,7 +358,8 @@ class SimulatedEngine:
             raise OperationRefused(f"container {container.id} is not connected to network {network}")
         networks = {name: each for name, each in container.life.networks.items() if name != network}
         self._change_networks(container, networks)
-        self._tell(container, "disconnect", network=network)
+        self._notify(container, "disconnect", {"network": network})
+        self._tell_of_network(container, "disconnect", network)
 
     def set_health(self, ref: str, health: str) -> None:
         """Let the HEALTHCHECK of a running container find it ``starting``, ``healthy`` or ``unhealthy``."""
@@ -382,11 +400,10 @@ class SimulatedEngine:
         ``exit_code``, the list is empty for ``empty_list_for`` seconds, and then it refuses connections.
         """
         self._check_operable()
-        if live_restore:
-            self._refuses_from = self._now()
-            return
-        self._refuses_from = self._now() + empty_list_for
-        self._stop_all(exit_code)
+        self._refuses_from = self._now() + (0.0 if live_restore else empty_list_for)
+        if not live_restore:
+            self._stop_all(exit_code)
+        self._log.end(self._refuses_from)
 
     def start_engine(self, *, containers_end: bool = False, exit_code: int = 128 + KILL) -> None:
         """Start the engine after `stop_engine`. Containers that ended stay so: there are no restart policies.
@@ -395,6 +412,7 @@ class SimulatedEngine:
         without live-restore that was killed does this: `stop_engine` with live-restore stands for the kill.
         """
         self._refuses_from = None
+        self._log.forget()
         if containers_end:
             self._stop_all(exit_code)
 
@@ -408,8 +426,23 @@ class SimulatedEngine:
         self._frozen = True
 
     def thaw(self) -> None:
-        """Let a frozen engine answer again."""
+        """Let a frozen engine answer again, and tell what happened meanwhile."""
         self._frozen = False
+        untold, self._untold = self._untold, []
+        for event in untold:
+            self._log.add(event(self._nanosecond()))
+
+    def let_events_through(self, access: EventAccess) -> None:
+        """Let a socket proxy before the engine refuse requests for events from now on, or let them through."""
+        self._event_access = access
+
+    def false_event(self, action: str, container_id: str, at: float | None = None) -> bytes:
+        """Return a line that tells of an event which did not happen, as if at a virtual time; None: now. There need not
+        be such a container."""
+        found = self._containers.get(container_id)
+        image, name = (found.blueprint.image, found.life.name) if found else ("nowhere", "nobody")
+        moment = self._nanosecond() if at is None else round(at * 1e9)
+        return Occurrence.of_container(moment, action, container_id, image, {"name": name, "exitCode": "0"}).line
 
     @property
     def answers(self) -> bool:
@@ -464,6 +497,8 @@ class SimulatedEngine:
             return self._answer_inspect(inspected[1])
         if network := _NETWORK.fullmatch(path):
             return self._answer_network(network[1])
+        if path == "/events":
+            return self._answer_events(request.params)
         if path == "/_ping":
             return Answer(Response(200, b"OK", _HEADERS | {"Content-Type": "text/plain; charset=utf-8"}))
         documents = {"/version": lambda: _VERSION_DOCUMENT, "/info": self._info}
@@ -505,6 +540,25 @@ class SimulatedEngine:
                 return _document(_network_document(network_id, name, each.driver, internal=each.internal))
         return _error(404, f"network {network_id} not found")
 
+    def _answer_events(self, params: Mapping[str, str]) -> Answer:
+        try:
+            asked = Asked.parse(params)
+        except InvalidTime as error:
+            return _error(400 if "cannot be after" in str(error) else 500, str(error))
+        # What was told last may be some nanoseconds ahead of the time.
+        now = max(round(self._now() * 1e9), self._last_nanosecond)
+        past = self._log.past(asked, now)
+        ends = asked.until is not None and asked.until <= now
+        if self._event_access is EventAccess.NONE or (self._event_access is EventAccess.HISTORY and not ends):
+            return Answer(Response(403, b"Forbidden", {"Content-Type": "text/plain"}))
+
+        def feed(listener: Listener) -> Callable[[], None]:
+            if self._refuses_from is not None:
+                listener.end(self._refuses_from)
+            return self._log.listen(asked, now, listener)
+
+        return Answer(Response(200, past, _HEADERS, None if ends else feed))
+
     def _info(self) -> dict[str, Any]:
         statuses = [each.life.status for each in self._containers.values()]
         return {
@@ -533,6 +587,7 @@ class SimulatedEngine:
             ports = self._assign_ports(container, gateway)
         except OperationRefused:
             container.become(evolve(life, exit_code=_START_FAILED))
+            self._tell_of_network(container, "disconnect", gateway)
             raise
         networks = dict(life.networks)
         for name in networks:
@@ -554,6 +609,8 @@ class SimulatedEngine:
                 networks=networks,
             )
         )
+        for name in networks:
+            self._tell_of_network(container, "connect", name)
         self._tell(container, "start")
 
     def _change_networks(self, container: SimulatedContainer, networks: Mapping[str, Endpoint]) -> None:
@@ -578,7 +635,7 @@ class SimulatedEngine:
             self._end(container, exit_code, "exited", lag)
         else:
             container.become(evolve(container.life, status="exited"))
-        self._tell(container, "stop")
+        self._tell(container, "stop", lag)
 
     def _end(self, container: SimulatedContainer, exit_code: int, status: str, lag: float) -> None:
         """End a container's process: it has no ports and no addresses from now on."""
@@ -595,6 +652,8 @@ class SimulatedEngine:
         )
         container.become(ended, self._now() + lag)
         self._tell(container, "die", exitCode=str(exit_code))
+        for name in life.networks:
+            self._tell_of_network(container, "disconnect", name, lag)
 
     def _assign_ports(self, container: SimulatedContainer, gateway: str) -> dict[str, tuple[Binding, ...]]:
         """Return a container's ports, published through a network, with bindings that no other container has."""
@@ -686,11 +745,33 @@ class SimulatedEngine:
             if each.life.name == name:
                 raise OperationRefused(f'Conflict. The container name "/{name}" is already in use by "{each.id}".')
 
-    def _tell(self, container: SimulatedContainer, action: str, **details: str) -> None:
-        if self.on_event:
-            event = Event(self._now(), action, container.id, container.life.name, details)
-            for tell in self.on_event:
-                tell(event)
+    def _tell(self, container: SimulatedContainer, action: str, delay: float = 0.0, /, **details: str) -> None:
+        """Tell what happened to a container. The engine's clients are told after a delay in seconds."""
+        life, image = container.life, container.blueprint.image
+        attributes = {**container.blueprint.labels, "name": life.name, **details}
+        self._log_event(lambda at: Occurrence.of_container(at, action, container.id, image, attributes), delay)
+        self._notify(container, action, details)
+
+    def _notify(self, container: SimulatedContainer, action: str, details: Mapping[str, str]) -> None:
+        """Tell who watches the truth what happened to a container."""
+        event = Event(self._now(), action, container.id, container.life.name, details)
+        for tell in self.on_event:
+            tell(event)
+
+    def _tell_of_network(self, container: SimulatedContainer, action: str, name: str, delay: float = 0.0) -> None:
+        """Tell the engine's clients that a container joined or left a network."""
+        if name in {"host", "none"}:
+            network = self._hex("network", name), name, name.replace("none", "null")
+        else:
+            network = self._network(name).id, name, self._network(name).driver
+        self._log_event(lambda at: Occurrence.of_network(at, action, network, container.id), delay)
+
+    def _log_event(self, event: Callable[[int], Occurrence], delay: float) -> None:
+        """Tell the engine's clients of an event, which is made from its moment in nanoseconds."""
+        if self._frozen:
+            self._untold.append(event)
+        elif not self._refuses:
+            self._log.add(event(self._nanosecond() + round(delay * 1e9)))
 
     def _nanosecond(self) -> int:
         """Return the virtual time in nanoseconds, later than every time before: no two of an engine's are the same."""

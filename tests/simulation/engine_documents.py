@@ -13,10 +13,9 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-Json = dict[str, Any]
+from tests.simulation.scheduler import EPOCH
 
-#: The wall clock at virtual time 0, in seconds since 1970: 2026-01-01T00:00:00Z.
-EPOCH = 1_767_225_600
+Json = dict[str, Any]
 
 #: The states in which the engine's list shows a container without ``all``.
 UP = frozenset({"running", "paused", "restarting"})

@@ -9,10 +9,10 @@ from contextlib import suppress
 
 from attrs import evolve, frozen
 
-from tests.simulation.engine import OperationRefused
+from tests.simulation.engine import EventAccess, OperationRefused
 from tests.simulation.etcd_cluster import Backup
-from tests.simulation.fleet import MEMBERS, PREFIX, Fleet, Host
-from tests.simulation.network import Fate, Weather
+from tests.simulation.fleet import LIST_LAG, MEMBERS, PREFIX, Fleet, Host
+from tests.simulation.network import Fate, LineFate, Weather
 from tests.simulation.oracle import Custom, Oracle
 from tests.simulation.scheduler import Scheduler
 
@@ -122,6 +122,11 @@ FAULTS = {
     "mass-stop": 1.2,
     "mass-remove": 1.2,
     "list-empties": 1.5,
+    "events-disturbed": 3.0,
+    "events-cut": 1.5,
+    "events-silent": 1.0,
+    "events-refused": 1.5,
+    "false-events": 3.0,
 }
 
 
@@ -435,6 +440,7 @@ class Happenings:
 
     def _etcd_wiped(self, host: Host, numbers: tuple[float, ...]) -> None:
         self._fleet.cluster.wipe()
+        self._fleet.put_neighbours()
         self._oracle.store_was_replaced(Custom())
 
     def _etcd_restored(self, host: Host, numbers: tuple[float, ...]) -> str:
@@ -443,8 +449,7 @@ class Happenings:
             backup, custom = self._backup
             self._fleet.cluster.restore(backup)
             self._oracle.store_was_replaced(custom)
-        for each in self._fleet.hosts:
-            self._oracle.excuse(each, 35)
+        self._oracle.excuse_until_sweep()
         restored = self._backup is not None
         self._backup = self._fleet.cluster.backup(), self._oracle.custom()
         return "from a backup" if restored else "backed up"
@@ -474,7 +479,7 @@ class Happenings:
 
     def _engine_lags(self, host: Host, numbers: tuple[float, ...]) -> None:
         host.engine.list_lag(1.6 * numbers[0])
-        self._later(20.0, lambda: host.engine.list_lag(0.0), f"the engine of {host.name} lags no more")
+        self._later(20.0, lambda: host.engine.list_lag(LIST_LAG), f"the engine of {host.name} lags less")
 
     def _inspect_hangs(self, host: Host, numbers: tuple[float, ...]) -> str | None:
         """Let the inspects of a container hang for a while. The agent needs an inspect then, because the event also
@@ -502,6 +507,61 @@ class Happenings:
         self._list_emptied[host.name] = self._oracle.ledgers[host.name].list_emptied_at = now
         host.engine.empty_list(EMPTY_LIST * numbers[0])
         return f"for {EMPTY_LIST * numbers[0]:.1f} s"
+
+    # Events of the engines, on their way to the agents.
+
+    def _events_disturbed(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """Let events be lost, doubled or late, or end the stream. Half of the times have one fate, the others a
+        mixture."""
+        fates = [fate for fate in LineFate if fate is not LineFate.ARRIVES]
+        chances: dict[LineFate, float]
+        if numbers[0] < 0.5:
+            chances = {fates[int(numbers[1] * len(fates))]: 0.1 + 0.9 * numbers[2]}
+        else:
+            chances = dict.fromkeys(fates, 0.8 * numbers[2] / len(fates))
+        host.socket.line_chances = chances
+        self._later(
+            2 + 28 * numbers[3], lambda: setattr(host.socket, "line_chances", {}), f"the events of {host.name} arrive"
+        )
+        return ", ".join(f"{fate.value} {likely:.2f}" for fate, likely in chances.items())
+
+    def _events_cut(self, host: Host, numbers: tuple[float, ...]) -> None:
+        """Close the streams of events, up to five times in a row."""
+        for number in range(1 + int(numbers[0] * 5)):
+            self._scheduler.call_at(self._scheduler.now + 2 * numbers[1] * number, host.socket.cut)
+
+    def _events_silent(self, host: Host, numbers: tuple[float, ...]) -> None:
+        host.socket.hush()
+
+    def _events_refused(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """Have a socket proxy refuse all requests for events, or those for a stream. It cuts the present streams."""
+        access = EventAccess.NONE if numbers[0] < 0.5 else EventAccess.HISTORY
+        host.engine.let_events_through(access)
+        host.socket.cut()
+        self._later(
+            2 + 38 * numbers[1],
+            lambda: host.engine.let_events_through(EventAccess.OPEN),
+            f"the proxy of {host.name} lets all events through",
+        )
+        return f"lets through: {access.name.lower()}"
+
+    def _false_events(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """Let events arrive that the engine did not send: of a container that does not exist, the end of an earlier run
+        of each that runs, the start of each that does not, and sometimes the end of one that runs."""
+        engine, link = host.engine, host.socket
+        for action in ("start", "die", "destroy", "rename"):
+            link.inject(engine.false_event(action, f"{int(numbers[0] * 1e9):064x}"))
+        for each in engine.containers():
+            if each.started is not None and each.status in {"running", "paused"}:
+                link.inject(engine.false_event("die", each.id, at=each.started - 10 * numbers[1]))
+            else:
+                link.inject(engine.false_event("start", each.id))
+        name = self._container(host, numbers[3], "running") if numbers[2] < 0.5 else None
+        for each in engine.containers():
+            if each.name == name:
+                self._oracle.end_was_made_up(host, each.id)
+                link.inject(engine.false_event("die", each.id))
+        return f"the end of {name} too" if name else ""
 
     # Agents.
 
@@ -542,7 +602,8 @@ class Happenings:
         self._fleet.stop_agent(host)
         ttl, refresh = ((0, 0), (30, 10), (20, 5))[int(numbers[0] * 3)]
         health = pick(("any", "healthy"), numbers[1])
-        host.flags = evolve(host.flags, ttl=ttl, refresh=refresh, health=health, interval=(1.0, 2.0)[numbers[2] < 0.3])
+        interval, hints = (1.0, 2.0)[numbers[2] < 0.3], self._fleet.draw_hints()
+        host.flags = evolve(host.flags, ttl=ttl, refresh=refresh, health=health, interval=interval, hints=hints)
         self._later(5 * numbers[3], lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
         return str(host.flags)
 

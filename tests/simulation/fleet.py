@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 from attrs import define, frozen
@@ -19,6 +21,7 @@ from controller.registry.factory import Transports
 from controller.source.engine_connection import EngineSettings
 from model.host_port import HostPort
 from model.report import PassReport
+from tests.simulation.asked import asked_of_engine, asked_of_etcd
 from tests.simulation.bounds import AgentTimes
 from tests.simulation.engine import SimulatedEngine, connect_simulated
 from tests.simulation.etcd_change import Change
@@ -30,9 +33,21 @@ from tests.simulation.transports import Refused, SimulatedHttpClient, SimulatedP
 
 PREFIX = "/services"
 
+#: The records of all owners, outside the prefix.
+RECORDS = "/_wharfinger/%2Fservices/"
+
 #: The members of the etcd cluster, and the endpoints under which agents know them.
 MEMBERS = ("etcd-1", "etcd-2", "etcd-3")
 ENDPOINTS = {HostPort(name, 2379): name for name in MEMBERS}
+
+#: Seconds by which sums of times may differ.
+ROUNDING = 1e-6
+
+#: How likely an agent follows its engine's events, where chance decides.
+HINTED = 0.75
+
+#: Seconds for which the engine's list still shows a container after its end, as was measured on an idle engine.
+LIST_LAG = 0.12
 
 #: Every flag as nobody gives it.
 UNSET = {
@@ -51,12 +66,15 @@ class Flags:
     ttl: int = 0
     refresh: int = 0
     health: str = "any"
+    hints: bool = True
+    #: Between two sweeps of a registry with few hosts.
+    resync: int = 20
 
     @property
     def times(self) -> AgentTimes:
         """The flags that the promises about time depend on."""
         interval = min(self.interval, self.refresh) if self.ttl else self.interval
-        return AgentTimes(interval, 10.0, float(self.ttl))
+        return AgentTimes(interval, 10.0, float(self.ttl), float(self.resync))
 
     def settings(self, address: str, uri: str) -> Settings:
         """Return the settings of the program with these flags."""
@@ -66,6 +84,8 @@ class Flags:
             "ttl": str(self.ttl),
             "ttl-refresh": str(self.refresh),
             "health": self.health,
+            "resync": str(self.resync),
+            "no-hints": "" if self.hints else "true",
             "listen": "",
         }
         return parse_settings({**UNSET, **given}, (uri,))
@@ -87,16 +107,23 @@ class Actor:
 class PassWatch:
     """Observes the loop of one agent for the oracle."""
 
-    def __init__(self, on_begun: Callable[[], None], on_ended: Callable[[PassReport], None]) -> None:
+    def __init__(
+        self, now: Callable[[], float], on_begun: Callable[[bool], None], on_ended: Callable[[PassReport], None]
+    ) -> None:
+        """``now`` returns the virtual time. ``on_begun`` is told whether the pass is a hurried one."""
+        self._now = now
         self._on_begun = on_begun
         self._on_ended = on_ended
+        #: When the next ordinary pass is due.
+        self._due_at = -inf
 
     def begun(self, now: float) -> None:
-        """See Observer."""
-        self._on_begun()
+        """See Observer. A pass that begins before an ordinary one is due is a hurried one."""
+        self._on_begun(self._now() < self._due_at - ROUNDING)
 
     def ended(self, report: PassReport, now: float, wait: float) -> None:
         """See Observer."""
+        self._due_at = self._now() + wait
         self._on_ended(report)
 
 
@@ -114,6 +141,8 @@ class Host:
     process: Process | None = None
     agents: int = 0
     passes: int = 0
+    #: Whether a hint made the present pass, or the last one.
+    hurried: bool = False
     #: The agent is killed when etcd has carried out this many more of its writes, before it gets the answer to the last
     #: of them; None: never.
     writes_to_live: int | None = None
@@ -129,12 +158,26 @@ class Host:
 class Fleet:
     """Hosts, engines and one etcd cluster."""
 
-    def __init__(self, scheduler: Scheduler, chance: random.Random, api: int, hosts: int) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        chance: random.Random,
+        api: int,
+        hosts: int,
+        hints: bool | None = None,
+        neighbours: int = 0,
+    ) -> None:
+        """``hints`` says whether the agents follow their engines' events; None: chance decides for each.
+        ``neighbours`` is how many more hosts have owner records. Nothing else of them is simulated."""
+        self.hints = hints
+        self.neighbours = neighbours
         self.scheduler = scheduler
         self.chance = chance
         self.api = f"v{api}"
         #: How often each fault happened, by its name.
         self.counts: Counter[str] = Counter()
+        #: The requests that engines and etcd carried out, by what they ask for.
+        self.requests: Counter[str] = Counter()
         self.cluster = EtcdCluster(lambda: scheduler.now, MEMBERS)
         self.cluster.on_change.append(self._count_down)
         self.frozen_members: set[str] = set()
@@ -152,15 +195,33 @@ class Fleet:
         self.passes = 0
         self._next_expiry: float | None = None
         self.hosts = [self._host(number) for number in range(1, hosts + 1)]
+        self.put_neighbours()
         scheme = "etcd" if api == 2 else "etcd3"
         self.uri = f"{scheme}://{','.join(f'{name}:2379' for name in MEMBERS)}{PREFIX}"
+
+    @property
+    def is_large(self) -> bool:
+        """Whether agents read only the keys that matter to them, so that they find orphans by sweeps."""
+        return self.api == "v3" and self.neighbours > 0
+
+    def put_neighbours(self) -> None:
+        """Write the owner records and the agent notes of the hosts that are not simulated."""
+        for number in range(self.neighbours):
+            record = {"engine": f"NEIGHBOUR:{number}", "claims": {}}
+            self.cluster.put(self.api, f"{RECORDS}neighbour-{number}/record", json.dumps(record))
+            self.cluster.put(self.api, f"{RECORDS}neighbour-{number}/agent", "{}")
 
     def _host(self, number: int) -> Host:
         name, address = f"core-{number}", f"10.0.0.{number}"
         engine = SimulatedEngine(name, f"ENGINE:{number}", lambda: self.scheduler.now, address)
+        engine.list_lag(LIST_LAG)
         links = {member: self._link() for member in MEMBERS}
-        flags = Flags(health=self.chance.choice(["any", "healthy"]))
+        flags = Flags(health=self.chance.choice(["any", "healthy"]), hints=self.draw_hints())
         return Host(name, address, engine, self._link(), links, flags)
+
+    def draw_hints(self) -> bool:
+        """Return whether the next agent of a host follows its engine's events."""
+        return self.hints if self.hints is not None else self.chance.random() < HINTED
 
     def _link(self) -> Link:
         return Link(self.scheduler, self.chance, self.counts)
@@ -173,12 +234,18 @@ class Fleet:
         host.agents += 1
         process = Process(self.scheduler, f"agent {host.agents} of {host.name}")
         settings = host.flags.settings(host.address, self.uri)
-        watch = PassWatch(lambda: self._pass_begun(host), lambda report: self._pass_ended(host, report))
+        watch = PassWatch(
+            lambda: self.scheduler.now,
+            lambda hurried: self._pass_begun(host, hurried=hurried),
+            lambda report: self._pass_ended(host, report),
+        )
         observers: Sequence[Observer] = (watch,)
         agent = build_agent(settings, self._effects(host, process), lambda label: observers)
         host.process = process
         for label, loop in agent.loops.items():
             process.start(loop.run, label)
+        if agent.events:
+            agent.events.start()
 
     def _count_down(self, change: Change) -> None:
         """Count a write of an agent, and kill the agent if this was the last write that it lives to make."""
@@ -213,8 +280,9 @@ class Fleet:
 
         process.start(work, "deregister")
 
-    def _pass_begun(self, host: Host) -> None:
+    def _pass_begun(self, host: Host, *, hurried: bool) -> None:
         host.passes += 1
+        host.hurried = hurried
         self.on_pass_begun(host)
 
     def _pass_ended(self, host: Host, report: PassReport) -> None:
@@ -236,8 +304,12 @@ class Fleet:
             member, sender = ENDPOINTS[endpoint], who()
             return host.links[member].deliver(request, timeouts, lambda asked: self._serve(member, asked, sender))
 
+        def serve(request: Request) -> tuple[Response, float] | None:
+            self.requests[asked_of_engine(request)] += 1
+            return host.engine.serve(request)
+
         def to_engine(endpoint: HostPort, request: Request, timeouts: Timeouts) -> Response:
-            return host.socket.deliver(request, timeouts, host.engine.serve)
+            return host.socket.deliver(request, timeouts, serve)
 
         def connect(settings: EngineSettings) -> Any:
             return connect_simulated(to_engine)
@@ -262,6 +334,7 @@ class Fleet:
             raise Refused
         if member in self.frozen_members:
             return None
+        self.requests[asked_of_etcd(request)] += 1
         self.actor = sender
         try:
             response = self.cluster.handle(member, request)

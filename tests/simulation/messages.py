@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, Self, TypeAlias
 
 from attrs import field, frozen
 
@@ -26,6 +26,25 @@ class Request:
         return json.loads(self.body) if self.body else {}
 
 
+class Listener(Protocol):
+    """Hears the lines that a server sends after the body of a response. Moments are virtual times in seconds, and may
+    be in the future."""
+
+    def line(self, moment: float, line: bytes) -> None:
+        """Note that the server sends a line at this moment."""
+
+    def end(self, moment: float) -> None:
+        """Note that the server ends the response at this moment."""
+
+
+#: Sends lines to a listener until the returned function is called.
+Feed: TypeAlias = Callable[[Listener], Callable[[], None]]
+
+#: Yields the lines that arrive. Its argument is for how many virtual seconds nothing may arrive; after that it raises
+#: TimeoutError.
+Lines: TypeAlias = Callable[[float], Iterator[bytes]]
+
+
 @frozen
 class Response:
     """An HTTP response, as a simulated server gives it."""
@@ -33,6 +52,10 @@ class Response:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(factory=dict)
+    #: Of a response that goes on after its body, for as long as the server likes: sends the lines that follow.
+    feed: Feed | None = None
+    #: The same, as the client receives it: the network makes it of the feed.
+    lines: Lines | None = None
 
     @classmethod
     def of_json(cls, document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Self:

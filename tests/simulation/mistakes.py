@@ -50,6 +50,8 @@ class Mistake:
     then: str
     #: The versions of etcd's API with which the mistake shows.
     apis: tuple[int, ...] = (3, 2)
+    #: The scripted test that shows the mistake, if a run is unlikely to; empty: runs show it.
+    test: str = ""
 
     def put_back(self, tree: Path) -> None:
         """Put the mistake into a copy of the tree. Raises ValueError if the file does not have the text to replace
@@ -136,8 +138,8 @@ MISTAKES = (
         "A delete was decided by the first read of etcd, which may be stale; nothing was read again.",
         "b5e01c9",
         "controller/reconcile/one_pass.py",
-        "        return self.replaced or any(each.key not in self.waiting for each in self.plan.deletes)",
-        "        return self.replaced",
+        "        return frozenset(each.key for each in deletes if each.key not in self.waiting)",
+        "        return frozenset()",
     ),
     Mistake(
         "unreadable-is-gone",
@@ -275,9 +277,41 @@ MISTAKES = (
         "The cache of earlier reads went on showing keys that had been deleted since.",
         "d2b387c",
         "controller/registry/etcd_v3/reader.py",
-        "        return _PrefixCache.of(moment, stored.values()) if len(stored) == changed.count else None",
-        "        return _PrefixCache.of(moment, stored.values())",
+        "        if self._prefix and len(stored) == newer.count:",
+        "        if self._prefix:",
         apis=(3,),
+    ),
+    Mistake(
+        "the-list-revives-the-dead",
+        "A container that an event had ended was taken for running again, because the engine's list still showed it.",
+        "1e570d5",
+        "controller/source/hinted.py",
+        "        return told is not None and told.died is not None and told.state(known) is None",
+        "        return False",
+    ),
+    Mistake(
+        "an-earlier-end-ends-the-present-run",
+        "The event of a container's end was taken to end a later run of the container, too.",
+        "1e570d5",
+        "model/hint.py",
+        "        return self.kind is HintKind.DIE and container.started < self.moment",
+        "        return self.kind is HintKind.DIE",
+    ),
+    Mistake(
+        "hurried-passes-count-for-the-guard",
+        "Hurried passes counted among the three passes that must call for a mass delete.",
+        "1e570d5",
+        "controller/reconcile/one_pass.py",
+        "counts=not self.hurried)",
+        "counts=True)",
+    ),
+    Mistake(
+        "no-list-while-events-arrive",
+        "While the event stream was open, the engine's list was not read, so that a lost event was never made up for.",
+        "1e570d5",
+        "controller/source/docker.py",
+        "LIST_INTERVAL = 5.0",
+        "LIST_INTERVAL = 1e9",
     ),
 )
 
@@ -326,11 +360,20 @@ def simulate(tree: Path, seed: int, api: int) -> Finding:
     return Finding(violation, float(last_line.split()[0]) if last_line else 0.0, cpu)
 
 
+def fails(tree: Path, test: str) -> bool:
+    """Return whether a test fails in a copy of the tree."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", test]
+    return subprocess.run(command, cwd=tree, capture_output=True, check=False).returncode == 1
+
+
 def search(mistake: Mistake, copies: Copies, seconds: float, first_seed: int) -> tuple[str, bool]:
-    """Put a mistake back into a copy of the program, and run seeds until one fails because of it. Return a line that
-    says which seed that was, and whether there was one."""
+    """Put a mistake back into a copy of the program, and run seeds until one fails because of it, or run its test.
+    Return a line that says which seed or test failed, and whether there was one."""
     tree = copies.make(mistake.name)
     mistake.put_back(tree)
+    if mistake.test:
+        found = fails(tree, mistake.test) and not fails(copies.folder / "unchanged", mistake.test)
+        return f"{'found     ' if found else 'NOT FOUND '} {mistake.name}: by {mistake.test}", found
     began, cpu, runs = time.monotonic(), 0.0, 0
     for seed, api in _attempts(mistake.apis, first_seed):
         if time.monotonic() - began > seconds:

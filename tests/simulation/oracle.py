@@ -19,7 +19,7 @@ from tests.simulation.bounds import Bounds
 from tests.simulation.engine import Event as EngineEvent
 from tests.simulation.engine_documents import ContainerTruth
 from tests.simulation.etcd_change import Change, ChangeKind
-from tests.simulation.fleet import PREFIX, Actor, Fleet, Host
+from tests.simulation.fleet import PREFIX, RECORDS, Actor, Fleet, Host
 from tests.simulation.scheduler import Scheduler
 
 #: What docs/reliability.md lists as not covered, and how the oracle leaves it out.
@@ -27,14 +27,11 @@ EXCEPTIONS = {
     "By v2, a late create under a custom id.": "custom keys that a v2 store got by a late create are not judged",
     "A create under a custom id that etcd carries out after its data were replaced.": "as the first",
     "By v2, a delete that etcd carries out after its data were replaced.": "late deletes across it are not judged",
-    "By v3, an etcd that was restored from a backup": "a host is judged again thirty passes after a restore",
+    "By v3, an etcd that was restored from a backup": "hosts are judged again after their next sweeps",
     "By v2, a member of etcd that is cut off from its quorum.": "a host is judged again when the member is back",
     "A host that gets another name while it has keys under custom ids.": "those keys are not judged from then on",
     "A container that is renamed while its inspect hangs": "its keys are not judged until its inspect answers",
 }
-
-#: The records of all owners, outside the prefix.
-RECORDS = "/_wharfinger/%2Fservices/"
 
 #: Seconds by which a lifetime can be longer than etcd says, because etcd gives it in whole seconds.
 ROUNDING = 1.0
@@ -42,6 +39,13 @@ ROUNDING = 1.0
 #: The number of deletes that the guard never counts as many, and the passes and seconds for which it holds larger
 #: numbers back, as docs/reliability.md and README say.
 SPARED, GUARD_PASSES, GUARD_SECONDS = 3, 3, 2.0
+
+
+#: The names that a host has had, at most.
+MOST_NAMES = 2
+
+#: Seconds after which an agent has heard of an event, if its stream is undisturbed.
+HEARD = 0.1
 
 
 class Violation(AssertionError):
@@ -101,6 +105,14 @@ class Ledger:
     unreadable_until: dict[str, float] = field(factory=dict)
     #: When the last event of each container was, by its id.
     event_at: dict[str, float] = field(factory=dict)
+    #: When the end of each container was last told although it ran, by its id.
+    end_made_up_at: dict[str, float] = field(factory=dict)
+    #: Since when the host has not wanted a key that it wanted before.
+    unwanted_at: dict[str, float] = field(factory=dict)
+    #: Since when the agent has made successful passes alone, without a hindrance.
+    well_since: float = inf
+    #: When the engine told the end of each container that has not been started since, while the agent ran, by its id.
+    told_ended: dict[str, float] = field(factory=dict)
     #: When the engine's list last became empty although containers ran.
     list_emptied_at: float = -inf
     #: The id of the container for which each key was wanted last.
@@ -116,8 +128,8 @@ class Ledger:
     #: When anything last changed that a pass of this host may react to.
     changed_at: float = 0.0
     begun_at: float = 0.0
-    #: Until which pass the host is not judged, as an exception of the page applies.
-    excused_until_pass: int = 0
+    #: Until when the host is not judged, as an exception of the page applies.
+    excused_until: float = 0.0
     #: When the agent died, and its keys that must go then.
     died_at: float | None = None
     mortal: frozenset[str] = frozenset()
@@ -218,6 +230,8 @@ class Oracle:
         self._count_write(actor, change)
         if change.kind is ChangeKind.DELETE:
             self._judge_delete(actor, change)
+        elif change.value != change.previous_value:
+            self._judge_revival(actor, change)
         named = _owner_in(key)
         if named is None:
             self._judge_taking(actor, change)
@@ -250,12 +264,26 @@ class Oracle:
         for wanted, since in ledger.wanted_since.items():
             if since.moment >= ledger.begun_at or since.value != change.previous_value:
                 continue
+            if self._end_was_made_up(host, wanted):
+                continue
             if wanted == key:
                 raise Violation(f"{host.name} deleted {key}, wanted for {self._scheduler.now - since.moment:.0f} s")
             if self._is_unreadable(host, wanted):
                 continue
             if undisturbed and wanted not in keys and not self._is_anothers(host, wanted, keys):
                 raise Violation(f"{host.name} deleted {key} before {wanted} was there")
+
+    def _judge_revival(self, actor: Actor, change: Change) -> None:
+        """Raise Violation if an agent that hears all events writes a key for a container whose end it was told well
+        before the pass began, as it would if it believed the engine's list."""
+        host = self._host(actor.host)
+        ledger = self.ledgers[host.name]
+        if self._is_late(actor) or not host.flags.hints or change.key in self.wanted(host):
+            return
+        ended_at = ledger.told_ended.get(ledger.containers.get(change.key, ""), inf)
+        heard = host.socket.undisturbed_since < ended_at and ended_at + HEARD < ledger.begun_at
+        if heard and actor.owner == host.engine.name:
+            raise Violation(f"{host.name} wrote {change.key}, whose container had ended")
 
     def _judge_taking(self, actor: Actor, change: Change) -> None:
         """Raise Violation if an agent gives a key to another container than the one that has it and that has been in
@@ -333,6 +361,8 @@ class Oracle:
             # A new agent may have other flags. Its host is back, even if the agent is killed before the next tick.
             ledger.agent = host.agents
             ledger.died_at, ledger.mortal = None, frozenset()
+            ledger.well_since = inf
+            ledger.told_ended.clear()
             self._note_wanted(host)
         ledger.begun_at = ledger.begun[host.agents, host.passes] = self._scheduler.now
         ledger.own_at_begin = frozenset(self._own(host, keys))
@@ -366,23 +396,33 @@ class Oracle:
         undisturbed = ledger.changed_at < ledger.begun_at and ledger.hindered_at < ledger.begun_at
         if writes and ledger.right_at_begin and undisturbed and not host.flags.ttl:
             raise Violation(f"{host.name} wrote {writes} keys although nothing differed")
-        wanted = self.wanted(host)
-        if report.planned:
+        self._note_end(host, report, deleted)
+        self._judge_mass_delete(host, deleted)
+
+    def _note_end(self, host: Host, report: PassReport, deleted: set[str]) -> None:
+        """Note how things stand when a pass has ended. A hurried pass does not count for the guard."""
+        ledger, wanted = self.ledgers[host.name], self.wanted(host)
+        if not report.succeeded or ledger.hindered_at >= ledger.begun_at:
+            ledger.well_since = inf
+        elif ledger.well_since == inf:
+            ledger.well_since = self._scheduler.now
+        if report.planned and not host.hurried:
             # A key may have come back while the pass ran, before it read etcd.
             seen = ledger.own_at_begin | self._own(host, self._keys()).keys() | deleted
             counts = {key: ledger.unwanted_passes.get(key, 0) + 1 for key in seen if key not in wanted}
             ledger.unwanted_passes = counts
             ledger.unwanted_since = {key: ledger.unwanted_since.get(key, ledger.begun_at) for key in counts}
-        self._judge_mass_delete(host, deleted)
 
     def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
         """Raise Violation if many keys were deleted in a pass although their containers were not stopped ones that
-        still exist, and three passes and two seconds had not called for the deletes."""
+        still exist, nor ones whose end the engine had told an agent that follows its events, and three passes and two
+        seconds had not called for the deletes."""
         ledger, now = self.ledgers[host.name], self._scheduler.now
         if now - ledger.list_emptied_at < 2 * self._bounds(host).steady:
             # While the list was empty, passes called for these deletes too, before the containers really ended.
             return
-        suspicious = [key for key in deleted if ledger.containers.get(key) not in ledger.stopped]
+        ended = {*ledger.stopped, *(ledger.told_ended if host.flags.hints else ())}
+        suspicious = [key for key in deleted if ledger.containers.get(key) not in ended]
         many = len(suspicious) > SPARED and len(suspicious) * 2 > len(ledger.own_at_begin)
         early = [
             key
@@ -433,18 +473,32 @@ class Oracle:
             ledger = self.ledgers[host.name]
             self._judge_death(host, keys)
             if self._is_hindered(host):
-                ledger.hindered_at = now
+                ledger.hindered_at, ledger.well_since = now, inf
             wrong = {key: what for key, what in self._wrong(host, keys) if not self._is_unreadable(host, key)}
             ledger.wrong_since = {key: ledger.wrong_since.get(key, now) for key in wrong}
-            if not host.alive or host.passes < ledger.excused_until_pass:
+            if not host.alive or now < ledger.excused_until:
                 continue
             bounds = self._bounds(host)
             settled_at = ledger.hindered_at + bounds.recovery
             for key, since in ledger.wrong_since.items():
-                if now - max(since, ledger.hindered_at) > bounds.recovery:
+                more = self._until_sweep(host) if self._may_be_unseen(host, key) else 0.0
+                if now - max(since, ledger.hindered_at) > bounds.recovery + more:
                     raise Violation(f"{host.name}: {wrong[key]}, {now - since:.0f} s and long after the last fault")
-                if since > settled_at and now - since > bounds.steady:
+                if since > settled_at and now - since > bounds.steady + more:
                     raise Violation(f"{host.name}: {wrong[key]}, {now - since:.0f} s with nothing broken")
+
+    def _may_be_unseen(self, host: Host, key: str) -> bool:
+        """Whether a key may be an orphan that the agent never saw: somebody else wrote it, or an earlier agent."""
+        _, toucher = self.touched.get(key, (-inf, None))
+        seen = toucher is not None and (toucher.owner, toucher.agent) == (host.engine.name, host.agents)
+        return key not in self.wanted(host) and not seen
+
+    def _until_sweep(self, host: Host) -> float:
+        """Return the seconds until the next sweep of a host, at most."""
+        if not self._fleet.is_large:
+            return 0.0
+        hosts = self._fleet.neighbours + MOST_NAMES * len(self._fleet.hosts)
+        return self._bounds(host).sweep * hosts / 20
 
     def _judge_death(self, host: Host, keys: Mapping[str, str]) -> None:
         """The keys of a host whose agent died go within their lifetime. Judged are those of an agent that had all in
@@ -513,17 +567,52 @@ class Oracle:
         # It is free. Of several hosts that want it, one will have it.
         return any(key in self.wanted(other) for other in self._fleet.hosts if other is not host)
 
+    def end_was_made_up(self, host: Host, container_id: str) -> None:
+        """Note that an event told an agent of the end of a container that runs."""
+        self.ledgers[host.name].end_made_up_at[container_id] = self._scheduler.now
+
+    def _end_was_made_up(self, host: Host, key: str) -> bool:
+        """Whether the end of a key's container was just told although it runs, so that the key may be gone until the
+        engine has said that it runs."""
+        ledger = self.ledgers[host.name]
+        told_at = ledger.end_made_up_at.get(ledger.containers.get(key, ""), -inf)
+        return self._scheduler.now <= told_at + self._bounds(host).hinted
+
     def _on_engine_event(self, host: Host, event: EngineEvent) -> None:
+        ledger, now = self.ledgers[host.name], self._scheduler.now
         self._note_change(host)
         self._note_wanted(host)
         if event.action == "die":
-            self.ledgers[host.name].stopped.add(event.id)
-        self.ledgers[host.name].event_at[event.id] = self._scheduler.now
+            ledger.stopped.add(event.id)
+            ledger.told_ended[event.id] = now
+        elif event.action == "start":
+            ledger.told_ended.pop(event.id, None)
+        ledger.event_at[event.id] = now
+        self._scheduler.call_at(now + self._bounds(host).hinted, lambda: self._judge_haste(host, now))
+
+    def _judge_haste(self, host: Host, moment: float) -> None:
+        """Raise Violation if what changed at a moment is not right by now, although nothing has hindered the agent, and
+        all events have reached it since well before."""
+        ledger = self.ledgers[host.name]
+        settled_at = max(ledger.well_since, host.socket.undisturbed_since + self._bounds(host).steady)
+        if not host.flags.hints or settled_at >= moment or self._is_hindered(host):
+            return
+        if self._scheduler.now < ledger.excused_until:
+            return
+        for key, what in self._wrong(host, self._keys()):
+            changed_at = ledger.wanted_since[key].moment if key in ledger.wanted_since else ledger.unwanted_at.get(key)
+            touched_at, toucher = self.touched.get(key, (-inf, None))
+            by_hand = toucher is None and touched_at >= moment
+            unread = _owner_in(key) is None or self._is_unreadable(host, key) or self._end_was_made_up(host, key)
+            if changed_at == moment and not by_hand and not unread:
+                raise Violation(f"{host.name}: {what}, {self._scheduler.now - moment:.1f} s after its event")
 
     def _note_wanted(self, host: Host) -> None:
         ledger = self.ledgers[host.name]
         self._wanted.pop(host.name, None)
         before, now = ledger.wanted_since, Since("", self._scheduler.now)
+        unwanted = before.keys() - self.wanted(host).keys()
+        ledger.unwanted_at |= dict.fromkeys(unwanted, now.moment)
         ledger.wanted_since = {
             key: before[key] if before.get(key, now).value == wanted.value else evolve(now, value=wanted.value)
             for key, wanted in self.wanted(host).items()
@@ -547,7 +636,7 @@ class Oracle:
         for host in self._fleet.hosts:
             ledger = self.ledgers[host.name]
             ledger.changed_at = ledger.hindered_at = self._scheduler.now
-            ledger.store_is_new = True
+            ledger.store_is_new, ledger.well_since = True, inf
 
     def host_was_renamed(self, host: Host) -> None:
         """Note that a host has another name. What it has in etcd under the old name stays there, as documented."""
@@ -557,9 +646,11 @@ class Oracle:
         self._note_wanted(host)
         ledger.unwanted_since.clear()
 
-    def excuse(self, host: Host, passes: int) -> None:
-        """Do not judge a host for this many passes: an exception of the page applies."""
-        self.ledgers[host.name].excused_until_pass = host.passes + passes
+    def excuse_until_sweep(self) -> None:
+        """Do not judge the hosts until their next sweeps are over: an exception of the page applies."""
+        for host in self._fleet.hosts:
+            period = max(self._until_sweep(host), self._bounds(host).sweep)
+            self.ledgers[host.name].excused_until = self._scheduler.now + period + self._bounds(host).steady
 
 
 def _owner_in(key: str) -> str | None:

@@ -21,6 +21,10 @@ from tests.simulation.scheduler import Scheduler
 QUIET = 150.0
 
 
+#: As many hosts besides the simulated ones as make an agent read only the keys that matter to it.
+NEIGHBOURS = 22
+
+
 @frozen
 class Plan:
     """What determines a run. Two runs of one plan are the same."""
@@ -30,6 +34,10 @@ class Plan:
     seconds: float
     #: The version of etcd's API.
     api: int
+    #: Whether the agents follow their engines' events; None: chance decides for each.
+    hints: bool | None = None
+    #: How many more hosts have owner records; None: chance decides between none and NEIGHBOURS.
+    neighbours: int | None = None
 
 
 @frozen
@@ -51,10 +59,12 @@ class Outcome:
     @property
     def command(self) -> str:
         """The command that repeats the run."""
-        hours = self.plan.seconds / 3600
+        plan = self.plan
+        hints = {None: "", True: "--hints on ", False: "--hints off "}[plan.hints]
+        neighbours = "" if plan.neighbours is None else f"--neighbours {plan.neighbours} "
         return (
-            f"python -m tests.simulation --seed {self.plan.seed} --hosts {self.plan.hosts} "
-            f"--hours {hours:g} --api v{self.plan.api} --trace"
+            f"python -m tests.simulation --seed {plan.seed} --hosts {plan.hosts} --hours {plan.seconds / 3600:g} "
+            f"--api v{plan.api} {hints}{neighbours}--trace"
         )
 
 
@@ -67,7 +77,8 @@ def run(
     chance = random.Random(plan.seed)
     drawn = draw_events(random.Random(plan.seed + 1), plan.seconds) if events is None else events
     scheduler = Scheduler(random.Random(plan.seed + 2))
-    fleet = Fleet(scheduler, chance, plan.api, plan.hosts)
+    neighbours = chance.choice([0, NEIGHBOURS]) if plan.neighbours is None else plan.neighbours
+    fleet = Fleet(scheduler, chance, plan.api, plan.hosts, plan.hints, neighbours)
     oracle = Oracle(scheduler, fleet)
     trace: list[str] = []
 

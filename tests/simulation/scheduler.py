@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from controller.effects.clock import Clock
 
-#: What a wall clock shows when the simulation begins, in seconds since 1970.
-EPOCH = 1_800_000_000.0
+#: What a wall clock shows when the simulation begins, in seconds since 1970: 2026-01-01T00:00:00Z.
+EPOCH = 1_767_225_600
 
 #: Longer than a thread needs to come to its next wait, in real seconds. A simulation that waits longer is broken.
 PATIENCE = 60.0

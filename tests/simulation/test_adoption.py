@@ -25,12 +25,12 @@ START, END, FAST, OVER = 20.0, 60.0, 70.0, 130.0
 
 
 @contextlib.contextmanager
-def slow_host(seed: int, api: int) -> Iterator[tuple[Scheduler, Fleet]]:
+def slow_host(seed: int, api: int, hints: bool) -> Iterator[tuple[Scheduler, Fleet]]:
     """Yield the scheduler and the fleet of one host. Its requests to etcd are slow for a while, and its container
     starts and ends."""
     logging.disable(logging.CRITICAL)
     scheduler = Scheduler(random.Random(seed))
-    fleet = Fleet(scheduler, random.Random(seed + 1), api, 1)
+    fleet = Fleet(scheduler, random.Random(seed + 1), api, 1, hints)
     (host,) = fleet.hosts
 
     def set_weather(weather: Weather) -> None:
@@ -54,12 +54,15 @@ def slow_host(seed: int, api: int) -> Iterator[tuple[Scheduler, Fleet]]:
 
 
 @pytest.mark.parametrize("api", APIS, ids=["v2", "v3"])
+@pytest.mark.parametrize("hints", [True, False], ids=["hints", "no-hints"])
 @pytest.mark.parametrize("seed", range(20))
-def test_a_key_that_somebody_writes_before_it_is_claimed_is_never_written_or_deleted(seed: int, api: int) -> None:
+def test_a_key_that_somebody_writes_before_it_is_claimed_is_never_written_or_deleted(
+    seed: int, hints: bool, api: int
+) -> None:
     """A key that somebody writes by hand before the owner record claims it is left alone, even if it is written between
     the read of a pass and the pass's writes. A key that is claimed first is this host's, and goes with its container,
     even if some of etcd's answers come too late."""
-    with slow_host(seed, api) as (scheduler, fleet):
+    with slow_host(seed, api, hints) as (scheduler, fleet):
         by_hand = False
 
         def put() -> None:

@@ -17,10 +17,13 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from tests.simulation.etcd_cluster import EtcdCluster
 from tests.simulation.etcd_v2 import EtcdV2Store
 from tests.simulation.etcd_v3 import EtcdV3Store, Header
 from tests.simulation.messages import Request, Response
+from tests.support import etcd_cluster
 from tests.support.etcd_server import EtcdServer
+from tests.support.waiting import wait_until
 
 #: Sequences for each API, and the requests of each.
 SEQUENCES = 200
@@ -41,9 +44,10 @@ TTLS = (100, 200, 300)
 class RealEtcd:
     """A real etcd, over one connection."""
 
-    def __init__(self, server: EtcdServer) -> None:
+    def __init__(self, server: EtcdServer, timeout: float = 10.0) -> None:
+        """``timeout`` is for how many seconds nothing may arrive."""
         host, _, port = server.endpoint.rpartition(":")
-        self._connection = HTTPConnection(host, int(port), timeout=10)
+        self._connection = HTTPConnection(host, int(port), timeout=timeout)
 
     def answer(self, request: Request) -> Response:
         """Return the answer to a request."""
@@ -171,6 +175,7 @@ class V3Sequence:
         self._first = 0
         self._leases = [seed * 10 + 1000 + number for number in range(3)]
         self._revision = 1
+        self._last_key = self._root.encode()
 
     def draw(self) -> Request:
         """Return the next request."""
@@ -179,20 +184,24 @@ class V3Sequence:
             "kv/put": (3, self._put),
             "kv/deleterange": (2, self._keys),
             "kv/txn": (7, lambda: self._large() if self._chance.random() < 0.1 else self._txn(2)),
+            "kv/txn of reads": (3, self._look),
+            "kv/range of a page": (2, self._page),
             "lease/grant": (3, lambda: {"ID": self._lease(), "TTL": str(self._chance.choice(TTLS))}),
             "lease/keepalive": (1, lambda: {"ID": self._lease()}),
             "lease/timetolive": (1, lambda: {"ID": self._lease(), "keys": self._chance.random() < 0.5}),
             "lease/revoke": (2, lambda: {"ID": self._lease()}),
         }
         [call] = self._chance.choices(list(calls), [weight for weight, _ in calls.values()])
-        return post(call, calls[call][1]())
+        return post(call.partition(" ")[0], calls[call][1]())
 
     def learn(self, answer: Response) -> None:
-        """Take note of an answer, so that later requests can ask for its revision."""
+        """Take note of an answer, so that later requests can ask for its revision, and for the keys behind its own."""
         found = re.search(r'"revision":"(\d+)"', answer.body.decode())
         if found:
             self._revision = int(found[1])
             self._first = self._first or self._revision
+        if keys := re.findall(r'"key":"([^"]+)"', answer.body.decode()):
+            self._last_key = base64.b64decode(keys[-1])
 
     def _key(self) -> str:
         if self._chance.random() < 0.01:
@@ -263,6 +272,41 @@ class V3Sequence:
             "success": some(lambda: self._operation(depth)),
             "failure": some(lambda: self._operation(depth)),
         }
+
+    def _page(self) -> dict[str, Any]:
+        """A page of the keys, which begins behind a key that an earlier answer has."""
+        begins = self._chance.choice((self._root.encode(), self._last_key + b"\0"))
+        page: dict[str, Any] = {
+            "key": base64.b64encode(begins).decode(),
+            "range_end": code(f"{self._root[:-1]}0"),
+            "limit": str(self._chance.choice((1, 2, 3))),
+        }
+        if self._chance.random() < 0.5:
+            page["revision"] = str(self._revision)
+        for name in ("keys_only", "count_only"):
+            if self._chance.random() < 0.3:
+                page[name] = True
+        return page
+
+    def _look(self) -> dict[str, Any]:
+        """A transaction that looks whether keys are as they were, with ranges on both sides."""
+        ranges = [{"request_range": draw()} for draw in (self._page, self._page, lambda: self._range(self._revision))]
+        some, others = self._chance.randint(0, 3), self._chance.randint(0, 3)
+        count = self._chance.choice((1, 2, 3, 50, 127, 128, 129))
+        return {
+            "compare": [self._seen() for _ in range(count)],
+            "success": ranges[:some],
+            "failure": ranges[others:],
+        }
+
+    def _seen(self) -> dict[str, Any]:
+        """A compare that holds for most keys: one that was not written since, or that there are none below it."""
+        key = self._chance.choice(NAMES)
+        if self._chance.random() < 0.3:
+            below = {"key": code(f"{self._root}{key}/"), "range_end": code(f"{self._root}{key}0")}
+            return {**below, "target": "VERSION", "result": "EQUAL", "version": "0"}
+        revision = str(self._revision + self._chance.choice((0, 1, 1)))
+        return {"key": code(self._root + key), "target": "MOD", "result": "LESS", "mod_revision": revision}
 
     def _large(self) -> dict[str, Any]:
         """Return a transaction of about as many guarded changes as etcd takes."""
@@ -355,3 +399,86 @@ def test_the_v3_store_answers_as_etcd_does(real: RealEtcd, start: int) -> None:
     """Statuses, documents and revisions are those of a real etcd, byte for byte but for ids, the term and TTLs."""
     for seed in range(start, start + BATCH):
         check(v3_answers(real, seed), seed)
+
+
+#: Requests to the gateway that only read, by what they have.
+READS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a range": ("kv/range", {"key": code("/a")}),
+    "a serializable range": ("kv/range", {"key": code("/a"), "serializable": True}),
+    "a count": ("kv/range", {"key": code("/"), "range_end": code("0"), "count_only": True}),
+    "compares alone": ("kv/txn", {"compare": [{"key": code("/a"), "target": "MOD", "mod_revision": "0"}]}),
+    "a range in a transaction": ("kv/txn", {"success": [{"request_range": {"key": code("/a")}}]}),
+    "a serializable range in a transaction": (
+        "kv/txn",
+        {"success": [{"request_range": {"key": code("/a"), "serializable": True}}]},
+    ),
+    "a range on the side that is not chosen": ("kv/txn", {"failure": [{"request_range": {"key": code("/a")}}]}),
+    "ranges of both kinds": (
+        "kv/txn",
+        {
+            "success": [{"request_range": {"key": code("/a"), "serializable": True}}],
+            "failure": [{"request_range": {"key": code("/a")}}],
+        },
+    ),
+    "a range in a nested transaction": (
+        "kv/txn",
+        {"success": [{"request_txn": {"success": [{"request_range": {"key": code("/a"), "serializable": True}}]}}]},
+    ),
+}
+
+
+def test_a_member_without_a_majority_answers_the_same_reads_as_a_real_one() -> None:
+    """A transaction needs a majority if any range in it does, whichever side is chosen; and none for its compares."""
+    members = etcd_cluster.EtcdCluster.on_loopback().start()
+    simulated = EtcdCluster(lambda: 0.0, ("etcd-1", "etcd-2", "etcd-3"))
+    try:
+        for number in (0, 1):
+            members.members[number].kill()
+            simulated.stop(f"etcd-{number + 1}")
+        left = members.members[2]
+        wait_until(lambda: left.status() is not None and not answers(left, *READS["a range"]), 20, "the loss")
+        found = {name: answers(left, *read) for name, read in READS.items()}
+        handled = {name: simulated.handle("etcd-3", post(*read)) is not None for name, read in READS.items()}
+        assert handled == found
+    finally:
+        members.close()
+
+
+def answers(server: EtcdServer, call: str, document: dict[str, Any]) -> bool:
+    """Return whether a real member answers a request within a time in which it would, if it needed nobody else."""
+    etcd = RealEtcd(server, timeout=1.0)
+    try:
+        return etcd.answer(post(call, document)).status == 200
+    except TimeoutError:
+        return False
+    finally:
+        etcd.close()
+
+
+class Full(EtcdServer):
+    """An etcd with little space."""
+
+    def _flags(self, client: str, peer: str) -> dict[str, str]:
+        return super()._flags(client, peer) | {"--quota-backend-bytes": "200000"}
+
+
+def test_a_full_store_refuses_the_same_reads_as_a_real_one() -> None:
+    """It refuses every transaction, also one that only reads, and answers every range."""
+    server = Full().start()
+    etcd = RealEtcd(server)
+    simulated = EtcdCluster(lambda: 0.0)
+    simulated.full(True)
+    filler = post("kv/put", {"key": code("/filler"), "value": code("x" * 150_000)})
+    try:
+        wait_until(lambda: etcd.answer(filler).status != 200, 20, "the end of the space")
+        alarms = post("maintenance/alarm", {})
+        wait_until(lambda: b"alarms" in etcd.answer(alarms).body, 20, "the alarm")
+        for name, read in READS.items():
+            found, handled = etcd.answer(post(*read)), simulated.handle("etcd-1", post(*read))
+            assert handled is not None
+            assert (name, handled.status) == (name, found.status)
+            if found.status != 200:
+                assert (name, masked(handled)) == (name, masked(found))
+    finally:
+        etcd.close()
+        server.close()

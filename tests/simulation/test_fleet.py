@@ -82,11 +82,12 @@ def test_every_fault_is_drawn() -> None:
 
 def test_the_promises_are_those_of_the_page() -> None:
     """The oracle has no bounds of its own."""
-    assert len(promises()) == 3
-    bounds = Bounds.of(AgentTimes(interval=2.0, pass_timeout=10.0, ttl=30.0))
-    assert (bounds.steady, bounds.recovery, bounds.dead_host) == (20.0, 90.0, 35.0)
+    assert len(promises()) == 5
+    bounds = Bounds.of(AgentTimes(interval=2.0, pass_timeout=10.0, ttl=30.0, resync=60.0))
+    assert (bounds.steady, bounds.hinted, bounds.recovery) == (20.0, 2.0, 90.0)
+    assert (bounds.sweep, bounds.dead_host) == (60.0, 35.0)
     with pytest.raises(ValueError, match="no number of seconds"):
-        seconds("`interval` + soon", AgentTimes(1.0, 1.0, 1.0))
+        seconds("`interval` + soon", AgentTimes(1.0, 1.0, 1.0, 1.0))
 
 
 def test_the_oracles_exceptions_are_on_the_page() -> None:

@@ -76,11 +76,11 @@ class SimulatedHttpClient:
         return _answer(response)
 
     def lines(self, path: str, limits: TimeLimits, silence: float) -> Iterator[bytes]:
-        """See HttpClient. The server ends the answer after the body of its response."""
+        """See HttpClient. The server ends the answer after the body of its response, unless the response goes on."""
         response, cut = self._carried(_request("GET", path, b"", _NO_HEADERS), limits)
         if response.status != 200:
             raise UnwantedAnswer(_answer(response))
-        return _lines_of(*(_halves(response.body) if cut else (response.body, 0)))
+        return _lines_of(response, silence, *(_halves(response.body) if cut else (response.body, 0)))
 
     def close(self) -> None:
         """See HttpClient. There is no connection."""
@@ -100,11 +100,14 @@ class SimulatedHttpClient:
         raise error
 
 
-def _lines_of(arrived: bytes, missing: int) -> Iterator[bytes]:
-    """Yield the lines that arrived. Raises IncompleteRead at their end if bytes are missing."""
+def _lines_of(response: Response, silence: float, arrived: bytes, missing: int) -> Iterator[bytes]:
+    """Yield the lines of a body that arrived, and of a response that goes on. Raises IncompleteRead after the body if
+    bytes of it are missing."""
     yield from io.BytesIO(arrived)
     if missing:
         raise IncompleteRead(b"", missing)
+    if response.lines:
+        yield from response.lines(silence)
 
 
 def _answer(response: Response) -> HttpAnswer:

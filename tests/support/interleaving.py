@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from controller.effects.clock import Deadline
 from controller.reconcile.one_pass import PassSettings, reconcile
-from controller.registry.base import OneByOne
+from controller.registry.base import OneByOne, Reading
+from model.interest import Interest
 from model.memory import Memory, memory_after
 from model.plan import Change
 from model.record import InnerPrefix
@@ -75,6 +76,23 @@ class SteppedAgent(OneByOne):
         """See Reader."""
         self._pause()
         return self._registry.read(owner, deadline, consistent=consistent)
+
+    def observe(
+        self, interest: Interest, deadline: Deadline, *, consistent: bool = False, hurried: bool = False
+    ) -> Reading:
+        """See Reader."""
+        self._pause()
+        return self._registry.observe(interest, deadline, consistent=consistent, hurried=hurried)
+
+    def look_up(self, interest: Interest, deadline: Deadline, again: frozenset[str] = frozenset()) -> Reading:
+        """See Reader."""
+        if again:
+            self._pause()
+        return self._registry.look_up(interest, deadline, again)
+
+    def take_in(self, owner: str, outcome: Outcome) -> None:
+        """See Reader."""
+        self._registry.take_in(owner, outcome)
 
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""

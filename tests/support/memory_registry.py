@@ -9,14 +9,16 @@ from attrs import evolve
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Found, OneByOne, overtaken
+from controller.registry.observed import ObservedWhole
 from controller.registry.owner_records import records_of_others
+from model.own_writes import OwnWrites
 from model.plan import Action, Change
 from model.record import InnerPrefix, RecordKeys, inner_prefixes
 from model.report import Outcome, Result
 from model.stored import FOREVER, Actual, Lifetime, Stored, StorePosition
 
 
-class MemoryRegistry(OneByOne):
+class MemoryRegistry(ObservedWhole, OneByOne):
     """Keys in a dictionary, with versions and guards like those of etcd's v2 API. While ``down`` is set, it answers
     nothing."""
 
@@ -30,6 +32,7 @@ class MemoryRegistry(OneByOne):
         self._prefix = prefix
         self._record_keys = RecordKeys(prefix)
         self._lifetime = lifetime
+        super().__init__(OwnWrites(self._record_keys, lifetime.ttl))
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         """Write a key without a guard, as somebody else would."""
@@ -82,6 +85,11 @@ class MemoryRegistry(OneByOne):
 
     def apply(self, owner: str, change: Change, deadline: Deadline) -> Outcome:
         """See Writer."""
+        outcome = self._made(owner, change)
+        self.take_in(owner, outcome)
+        return outcome
+
+    def _made(self, owner: str, change: Change) -> Outcome:
         if self.down:
             return Outcome(change, Result.FAILED, "it is down")
         now = self.stored.get(change.key)
@@ -94,6 +102,7 @@ class MemoryRegistry(OneByOne):
             self.remove(change.key)
         elif change.action is Action.RENEW and now:
             self.stored[change.key] = evolve(now, ttl=self._lifetime.ttl)
+            return Outcome(change, Result.APPLIED, version=now.version)
         else:
             expires = change.action not in {Action.RECORD, Action.NOTE}
             ttl = self._lifetime.ttl or None if expires else None
@@ -150,8 +159,11 @@ class RecordingRegistry(MemoryRegistry):
         self.requests.append(f"{change.action.value} {change.key}")
         self.before_write()
         self.writes.append(f"{change.action.value} {change.key}")
+        return super().apply(owner, change, deadline)
+
+    def _made(self, owner: str, change: Change) -> Outcome:
         if self.failing(change):
             return Outcome(change, Result.FAILED, "no")
         if self.rejecting(change):
             return Outcome(change, Result.REJECTED, "permission denied")
-        return super().apply(owner, change, deadline)
+        return super()._made(owner, change)

@@ -24,6 +24,7 @@ def test_the_described_enumerations_are_found() -> None:
     assert names == {
         "Action",
         "ExclusionReason",
+        "HintOutcome",
         "PassResult",
         "Presence",
         "Reason",

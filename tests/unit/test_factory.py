@@ -16,7 +16,7 @@ from controller.effects.clock import Clock, Deadline
 from controller.effects.http_client import HttpAnswer
 from controller.errors import RegistryUnavailable
 from controller.registry.credentials import Credentials
-from controller.registry.factory import Transports, layout_for, open_registry
+from controller.registry.factory import Transports, Use, layout_for, open_registry
 from controller.registry.schemes import SCHEMES
 from controller.registry.uri import parse_uri
 from model.host_port import HostPort
@@ -104,7 +104,7 @@ def test_a_dry_run_asks_for_no_write(scheme: str) -> None:
     """Each change is pending, and no request is made for it."""
     network = Network()
     uri = parse_uri(f"{scheme}://a:1/services")
-    registry = open_registry(uri, Credentials(), FOREVER, dry_run=True, transports=network.transports)
+    registry = open_registry(uri, Credentials(), FOREVER, use=Use(dry_run=True), transports=network.transports)
     deadline = Deadline.after(10, Clock())
     assert registry.apply(OWNER, create("/services/a"), deadline).result is Result.PENDING
     outcomes = registry.apply_all(OWNER, [create("/services/a"), create("/services/b")], deadline)

@@ -16,7 +16,7 @@ NANOSECONDS, MOMENT = 1_700_000_000_123_456_789, "2023-11-14T22:13:20.123456789Z
 
 def event(action: str, kind: str = "container", **changed: Any) -> dict[str, Any]:
     """Return an event of the engine's stream."""
-    actor = {"ID": "abc", "Attributes": {"name": "web", "image": "nginx"}}
+    actor = {"ID": "abc", "Attributes": {"name": "web", "image": "nginx", "signal": "15"}}
     if kind == "network":
         actor = {"ID": "net", "Attributes": {"container": "abc", "name": "lan", "type": "bridge"}}
     return {"Type": kind, "Action": action, "Actor": actor, "time": 1_700_000_000, "timeNano": NANOSECONDS, **changed}
@@ -41,6 +41,13 @@ def test_the_events_by_which_entries_of_a_container_may_change_are_hints(action:
     assert hint_in(event(action)) == Hint("abc", kind, NANOSECONDS)
 
 
+@pytest.mark.parametrize("signal", ["1", "10", "17", "SIGTERM"])
+def test_a_signal_that_need_not_end_a_process_is_like_any_other_event(signal: str) -> None:
+    """Its end would not be expected."""
+    actor = {"ID": "abc", "Attributes": {"signal": signal}}
+    assert hint_in(event("kill", Actor=actor)) == Hint("abc", HintKind.OTHER, NANOSECONDS)
+
+
 @pytest.mark.parametrize("action", ["connect", "disconnect"])
 def test_a_network_names_the_container_that_joins_or_leaves_it(action: str) -> None:
     """The id of the event itself is that of the network."""
@@ -57,6 +64,7 @@ def test_a_network_names_the_container_that_joins_or_leaves_it(action: str) -> N
         event("pull", "image"),
         event("connect", "network", Actor={"ID": "net", "Attributes": {}}),
         event("start", Actor=None),
+        event("kill", Actor={"ID": "abc", "Attributes": {}}),
         event("start", Actor={"ID": ""}),
         event("start", Actor={"ID": "../info"}),
         event("start", Actor={"ID": 7}),

@@ -286,6 +286,17 @@ def test_an_end_counts_at_once_and_whatever_the_list_shows() -> None:
     assert hinted.states(hurried=False, full=True) == {"db": "running"}
 
 
+def test_an_end_that_a_signal_announced_does_not_wait() -> None:
+    """Two events tell of it."""
+    hinted = Hinted(up("web"))
+    hinted.hints.give("web", HintKind.KILL)
+    hinted.notice()
+    hinted.background.postpones = True
+    hinted.hints.give("web", HintKind.DIE)
+    assert hinted.notice().changed_at == 0
+    assert hinted.states() == {}
+
+
 def test_an_inspect_that_says_that_the_container_runs_refutes_its_end() -> None:
     """The event was false. The container was never away."""
     hinted = Hinted(up("web"))

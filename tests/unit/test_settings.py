@@ -102,6 +102,7 @@ def test_the_defaults_mean_these_settings() -> None:
         take_over=False,
         adopt=False,
         interval=1.0,
+        sweep_period=60.0,
         pass_timeout=10.0,
         listen=HostPort("0.0.0.0", 9119),
         docker_host="",

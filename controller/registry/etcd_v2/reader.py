@@ -8,20 +8,24 @@ from typing import Any
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode
+from controller.registry.observed import ObservedWhole
 from controller.registry.owner_records import records_of_others
+from model.own_writes import OwnWrites
 from model.record import ROOT, InnerPrefix, RecordKeys, inner_prefixes
 from model.stored import Actual, Stored, StorePosition
 
 
-class EtcdV2Reader:
+class EtcdV2Reader(ObservedWhole):
     """Reads one prefix through etcd's v2 API. A consistent read goes through the quorum; any other is answered by one
     member from what it knows."""
 
-    def __init__(self, client: EtcdV2Client, prefix: str) -> None:
-        """``prefix`` begins with a slash and does not end in one; an empty one is all of etcd."""
+    def __init__(self, client: EtcdV2Client, prefix: str, ttl: int = 0) -> None:
+        """``prefix`` begins with a slash and does not end in one; an empty one is all of etcd. Keys are written with a
+        lifetime of ``ttl`` seconds, 0 for none."""
         self._client = client
         self._prefix = prefix
         self._record_keys = RecordKeys(prefix)
+        super().__init__(OwnWrites(self._record_keys, ttl))
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader. A listing of the prefix does not show owner record, liveness query and agent note. One more

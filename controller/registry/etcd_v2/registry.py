@@ -18,4 +18,4 @@ def etcd_v2_registry(
     ``lifetime``. With ``dry_run`` nothing is written.
     """
     writer = PendingWriter() if dry_run else EtcdV2Writer(client, prefix, lifetime)
-    return ReadWriteRegistry(EtcdV2Reader(client, prefix), writer)
+    return ReadWriteRegistry(EtcdV2Reader(client, prefix, lifetime.ttl), writer)

@@ -7,7 +7,7 @@ text. The gateway leaves out whatever is empty or 0.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from attrs import frozen
@@ -44,6 +44,16 @@ def is_unchanged(key: str, revision: int) -> Document:
     return {"key": encoded(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
 
 
+def below_is_absent(path: str) -> Document:
+    """Return the condition that there is no key below a path."""
+    return {**keys_below(path), "target": "VERSION", "result": "EQUAL", "version": "0"}
+
+
+def range_of(place: str) -> Document:
+    """Return the range of a place: a key, or, if the text ends in a slash, all keys that begin with it."""
+    return keys_that_begin_with(place) if place.endswith("/") else {"key": encoded(place)}
+
+
 def store_position_in(answer: Document) -> StorePosition:
     """Return which store gave an answer, and its revision then."""
     return StorePosition(str(answer["header"]["cluster_id"]), int(answer["header"]["revision"]))
@@ -68,12 +78,42 @@ class Page:
     stored: tuple[Stored, ...]
     #: How many keys the range has, including those that the request left out.
     count: int
+    #: Whether the request's limit cut the answer short.
+    more: bool = False
 
     @classmethod
     def read_from(cls, answer: Document, lease: int) -> Self:
         """Return what a range's answer says; ``lease`` is the id of this host's lease, 0 for none."""
+        return cls.at(store_position_in(answer), answer, lease)
+
+    @classmethod
+    def at(cls, position: StorePosition, answer: Document, lease: int) -> Self:
+        """Return what the answer to one range of a transaction says. Such an answer does not tell the store
+        position."""
         stored = tuple(_stored(each, lease) for each in answer.get("kvs", ()))
-        return cls(store_position_in(answer), stored, int(answer.get("count", 0)))
+        return cls(position, stored, int(answer.get("count", 0)), bool(answer.get("more", False)))
+
+
+@frozen
+class RangesAnswer:
+    """The answer to a transaction that only reads."""
+
+    #: Whether everything was as compared.
+    succeeded: bool
+    pages: tuple[Page, ...]
+
+    @classmethod
+    def read_from(cls, answer: Document, lease: int) -> Self:
+        """Return what a transaction's answer says; ``lease`` is the id of this host's lease, 0 for none."""
+        position = store_position_in(answer)
+        ranges = (each["response_range"] for each in answer.get("responses", ()))
+        return cls(bool(answer.get("succeeded", False)), tuple(Page.at(position, each, lease) for each in ranges))
+
+
+def reading_transaction(ranges: Iterable[Document], compare: Iterable[Document] = ()) -> Document:
+    """Return a transaction that reads some ranges, and tells whether everything is as compared."""
+    reads = [{"request_range": each} for each in ranges]
+    return {"compare": list(compare), "success": reads, "failure": reads}
 
 
 def _stored(pair: Document, lease: int) -> Stored:

@@ -5,21 +5,33 @@ Source of what etcd does: https://etcd.io/docs/v3.5/learning/api/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Self
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
+from controller.registry.base import Reading, Sweeping
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error, GrpcStatus
-from controller.registry.etcd_v3.documents import Document, Page, keys_below, keys_that_begin_with
+from controller.registry.etcd_v3.documents import Page, keys_below, keys_that_begin_with
 from controller.registry.etcd_v3.lease import Lease
+from controller.registry.etcd_v3.prefix_requests import PAGE, Found, PrefixRequests
 from controller.registry.etcd_v3.record_guard import RecordGuard
+from controller.registry.observed import Observed
 from controller.registry.owner_records import records_of_others
-from model.frozen import frozen_dict
+from model.interest import Interest
+from model.layout import Unreadable
+from model.own_writes import OwnWrites
 from model.record import ROOT, InnerPrefix, RecordKeys, inner_prefixes
+from model.report import Outcome, Result
 from model.stored import Actual, Stored, StorePosition
+from model.sweep import KEYS_FOR_EACH_OWN, is_small
+
+#: How many own keys a host is taken to have before they were counted, when it is decided whether the prefix is small:
+#: as many as make it small if all its keys fit into one answer.
+PRESUMED_OWN = PAGE // KEYS_FOR_EACH_OWN
 
 
 @frozen
@@ -50,56 +62,110 @@ class _Moment:
         )
 
 
-@frozen
-class _PrefixCache:
-    """Everything under the prefix at one moment."""
-
-    moment: _Moment
-    stored: Mapping[str, Stored] = field(converter=frozen_dict)
-    #: The keys that hang on this host's lease.
-    leased: tuple[str, ...]
-
-    @classmethod
-    def of(cls, moment: _Moment, stored: Iterable[Stored]) -> Self:
-        """Return the cache of these keys."""
-        by_key = {each.key: each for each in stored}
-        return cls(moment, by_key, tuple(key for key, each in by_key.items() if each.renewable))
+#: What is known of a large prefix before anything was read of it.
+_NOTHING = Actual(observed=frozenset(), has_directories=False)
 
 
 class EtcdV3Reader:
     """Reads one prefix through etcd's v3 API.
 
-    Every answer comes through the quorum, so a member that was cut off from the others never shows old keys. This costs
-    little with this API. Everything under the prefix is kept from one read to the next. While nobody writes to etcd, a
-    read asks for the owner's own keys alone; after a write, for what is newer than the last read. A consistent read
-    asks for everything.
+    Every answer comes through the quorum, so a member that was cut off from the others never shows old keys. While
+    nobody writes to etcd, a refresh asks for the owner's own keys alone. After a write, it depends on the prefix. Of a
+    small one, everything is kept, and a refresh asks for what is newer than the last read. Of a large one, only the
+    places that matter are kept: a refresh compares their revisions, and a sweep now and then finds the other own keys.
     """
 
-    def __init__(self, client: EtcdV3Client, prefix: str, lease: Lease, record_guard: RecordGuard) -> None:
+    def __init__(
+        self,
+        client: EtcdV3Client,
+        prefix: str,
+        lease: Lease,
+        record_guard: RecordGuard,
+        sweeping: Sweeping = Sweeping(),
+    ) -> None:
         """``prefix`` begins with a slash and does not end in one; an empty one is all of etcd. ``record_guard`` is told
         at which revision the owner record was read."""
         self._client = client
         self._prefix = prefix
         self._lease = lease
         self._record_guard = record_guard
+        self._sweeping = sweeping
         self._record_keys = RecordKeys(prefix)
-        self._cache: _PrefixCache | None = None
+        self._requests = PrefixRequests(client, self._record_keys)
+        self._observed = Observed(OwnWrites(self._record_keys, lease.ttl))
+        #: The moment of the last refresh; None before the first one.
+        self._moment: _Moment | None = None
+        #: Whether the next refresh must not build on what was observed.
+        self._doubted = False
+        #: Whether the last refresh found that somebody had written to etcd.
+        self._moves = False
+        #: How many hosts share the prefix, as they were counted last.
+        self._hosts = 0
+        #: When the next sweep is due, in seconds of the monotonic clock.
+        self._sweep_due = 0.0
+        #: Whether all own keys have been found once.
+        self._found_all = False
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
-        """See Reader."""
-        # A read that fails leaves no cache: the next one reads everything.
-        cache, self._cache = None if consistent else self._cache, None
-        try:
-            about_owner = self._range(keys_below(self._record_keys.folder(owner)), self._lease.id(owner), deadline)
-            self._cache = self._prefix_at(self._moment_of(owner, about_owner), cache, deadline)
-            return self._actual(owner, about_owner, self._cache, deadline)
-        except EtcdV3Error as error:
-            raise RegistryUnavailable(f"cannot read {self._prefix or '/'}: {error.detail}") from error
+        """See Reader. It reads everything."""
+        with self._refusals():
+            about_owner = self._requests.about_owner(owner, self._lease.id(owner), deadline)
+            moment = self._moment_of(owner, about_owner)
+            pages = self._requests.pages(moment.lease, moment.store_position, deadline)
+            stored = {each.key: each for each in self._visible(pages)}
+            return self._complete(evolve(_NOTHING, stored=stored, observed=None), owner, about_owner, deadline)
+
+    def observe(
+        self, interest: Interest, deadline: Deadline, *, consistent: bool = False, hurried: bool = False
+    ) -> Reading:
+        """See Reader. Every answer that is not hurried is consistent."""
+        last = self._observed.reading()
+        self._record_guard.hurried = hurried and last is not None and self._observed.trusted
+        if last and self._record_guard.hurried:
+            return evolve(last, consistent=False)
+        self._observed.distrust()
+        doubted = self._doubted
+        # If this refresh does not come to its end, the next one does not build on it.
+        self._doubted = True
+        with self._refusals():
+            if last and self._moment:
+                reading = self._refreshed(interest, last.actual, self._moment, deadline, doubted=doubted)
+            else:
+                reading = self._first(interest, deadline)
+        self._doubted = False
+        return reading
+
+    def look_up(self, interest: Interest, deadline: Deadline, again: frozenset[str] = frozenset()) -> Reading:
+        """See Reader. If keys are looked at again, so is what is kept about the owner, as of the same moment. In a pass
+        that is not hurried, the places that no longer matter are forgotten. The first sweep is made at once if keys may
+        have to be renewed that only it finds."""
+        reading = self._observed.reading() or self.observe(interest, deadline)
+        actual = reading.actual
+        with self._refusals():
+            if interest.renews_unknown_keys and not self._found_all and self._moment:
+                swept = self._swept(interest, actual, self._moment, deadline)
+                actual = self._timed(swept, interest.owner, deadline)
+            if places := interest.unobserved(actual) | again:
+                actual = self._looked_up(actual, places, interest.owner, deadline, owner_too=bool(again))
+        if not self._record_guard.hurried:
+            actual = _only(interest.without_others(actual), actual)
+        if actual is reading.actual:
+            return reading
+        return self._observed.keep(actual, reading.store_position, consistent=reading.consistent)
+
+    def take_in(self, owner: str, outcome: Outcome) -> None:
+        """See Reader. A change that lost its race to something older than the last refresh shows that the refresh
+        overlooked it."""
+        before = outcome.change.before.version if outcome.change.before else 0
+        lost = outcome.result is Result.CONFLICT and outcome.version not in {0, before}
+        if lost and self._moment and outcome.version <= self._moment.store_position.index:
+            self._doubted = True
+        self._observed.take_in(owner, outcome)
 
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
         try:
-            page = self._range(keys_below(self._record_keys.path), 0, deadline)
+            page = self._requests.range(keys_below(self._record_keys.path), 0, deadline)
         except EtcdV3Error as error:
             raise RegistryUnavailable(f"cannot read {self._record_keys.path}: {error.detail}") from error
         return records_of_others(page.stored, self._record_keys, owner)
@@ -108,64 +174,242 @@ class EtcdV3Reader:
         """See Reader. If etcd does not let the user read the records of inner prefixes, return none."""
         keys = {**keys_that_begin_with(self._record_keys.inner_paths), "keys_only": True}
         try:
-            page = self._range(keys, 0, deadline)
+            page = self._requests.range(keys, 0, deadline)
         except EtcdV3Error as error:
             if error.code == GrpcStatus.PERMISSION_DENIED:
                 return ()
             raise RegistryUnavailable(f"cannot read {ROOT}: {error.detail}") from error
         return inner_prefixes(self._prefix, (each.key for each in page.stored))
 
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Raise RegistryUnavailable where etcd refuses to read the prefix."""
+        try:
+            yield
+        except EtcdV3Error as error:
+            raise RegistryUnavailable(f"cannot read {self._prefix or '/'}: {error.detail}") from error
+
+    # Refreshing what was observed.
+
+    def _first(self, interest: Interest, deadline: Deadline) -> Reading:
+        """Read the owner's keys, and everything under a small prefix. Of a large one nothing else is read yet, so that
+        the host's entries do not wait."""
+        owner, rule, now = interest.owner, self._sweeping.rule, deadline.clock.monotonic()
+        about_owner = self._requests.about_owner(owner, self._lease.id(owner), deadline)
+        moment = self._moment_of(owner, about_owner)
+        self._hosts = self._requests.hosts(deadline)
+        self._sweep_due = rule.after_doubt(now, self._hosts, self._sweeping.jitter())
+        actual = _NOTHING
+        if rule.sweeps_first(self._hosts):
+            actual = self._read_through(interest, _NOTHING, PRESUMED_OWN, moment, deadline, though_large=rule.at_once)
+        return self._kept(actual, owner, about_owner, moment, deadline)
+
+    def _refreshed(
+        self, interest: Interest, last: Actual, before: _Moment, deadline: Deadline, *, doubted: bool
+    ) -> Reading:
+        """Refresh what was observed, ``last``, which was last refreshed at the moment ``before``."""
+        owner, actual = interest.owner, last
+        # Where somebody writes to etcd all the time, one request asks for the owner's keys and compares the others.
+        compares = self._moves and not doubted and last.observed is not None
+        if compares:
+            about_owner, actual = self._compared(last, owner, deadline)
+        else:
+            about_owner = self._requests.about_owner(owner, self._lease.id(owner), deadline)
+        moment = self._moment_of(owner, about_owner)
+        self._moves = moment.store_position != before.store_position
+        if doubted or not moment.continues(before):
+            actual = self._after_doubt(interest, last, moment, deadline)
+        elif self._is_sweep_due(deadline):
+            actual = self._swept(interest, actual, moment, deadline)
+        elif self._moves and last.observed is None:
+            actual = self._updated(interest, last, before, moment, deadline)
+        elif self._moves and not compares:
+            about_owner, actual = self._compared(last, owner, deadline)
+            moment = self._moment_of(owner, about_owner)
+        return self._kept(actual, owner, about_owner, moment, deadline)
+
+    def _after_doubt(self, interest: Interest, last: Actual, moment: _Moment, deadline: Deadline) -> Actual:
+        """Read anew what was observed. A large prefix is swept a little later, and only the observed places are read
+        now."""
+        now, rule = deadline.clock.monotonic(), self._sweeping.rule
+        self._sweep_due = min(self._sweep_due, rule.after_doubt(now, self._hosts, self._sweeping.jitter()))
+        if last.observed is None or self._is_sweep_due(deadline):
+            return self._swept(interest, last, moment, deadline)
+        found = self._requests.at(last.observed, moment.lease, moment.store_position, deadline)
+        return _with(evolve(last, stored={}), found)
+
+    def _updated(
+        self, interest: Interest, last: Actual, before: _Moment, moment: _Moment, deadline: Deadline
+    ) -> Actual:
+        """Return everything under a small prefix, after reading the keys that were written since ``before``. A deleted
+        key leaves nothing that could be read, but the number of keys shows that one is missing. Everything is read
+        then, and also where the prefix is empty, as the keys of all records are under it."""
+        newer = self._requests.newer(before.store_position.index, moment.lease, moment.store_position, deadline)
+        stored = {**last.stored, **{each.key: each for each in newer.stored}}
+        if self._prefix and len(stored) == newer.count:
+            return evolve(last, stored=stored)
+        return self._swept(interest, last, moment, deadline)
+
+    def _compared(self, last: Actual, owner: str, deadline: Deadline) -> tuple[Page, Actual]:
+        """Return what is kept about the owner, and the observed places of a large prefix as they are now."""
+        places, lease = last.observed or frozenset(), self._lease.id(owner)
+        known = {place: _known_at(place, last) for place in places}
+        try:
+            about_owner, found = self._requests.changed(owner, known, lease, deadline)
+        except EtcdV3Error as error:
+            # A full etcd refuses every transaction, even one that only reads.
+            if not error.full:
+                raise
+            about_owner = self._requests.about_owner(owner, lease, deadline)
+            found = self._requests.at(places, lease, about_owner.store_position, deadline)
+        return about_owner, _with(last, found)
+
+    def _looked_up(
+        self, actual: Actual, places: frozenset[str], owner: str, deadline: Deadline, *, owner_too: bool
+    ) -> Actual:
+        """Return what was observed, with what is now at these places, and with what is kept about the owner now."""
+        assert self._moment is not None
+        folder = f"{self._record_keys.folder(owner)}/"
+        asked, since = places | ({folder} if owner_too else set()), self._moment.store_position
+        found = dict(self._requests.at(asked, self._lease.id(owner), since, deadline))
+        about_owner = found.pop(folder, None)
+        looked_up = self._timed(_with(actual, found), owner, deadline)
+        if about_owner is None:
+            return looked_up
+        self._note_record(owner, about_owner)
+        return self._with_owner(looked_up, owner, about_owner)
+
+    # Reading everything.
+
+    def _is_sweep_due(self, deadline: Deadline) -> bool:
+        return deadline.clock.monotonic() >= self._sweep_due
+
+    def _swept(self, interest: Interest, last: Actual, moment: _Moment, deadline: Deadline) -> Actual:
+        """Sweep: count the hosts anew, and read everything under the prefix."""
+        self._hosts = self._requests.hosts(deadline)
+        return self._read_through(interest, last, len(interest.keys), moment, deadline)
+
+    def _read_through(
+        self,
+        interest: Interest,
+        last: Actual,
+        own: int,
+        moment: _Moment,
+        deadline: Deadline,
+        *,
+        though_large: bool = True,
+    ) -> Actual:
+        """Return everything under a small prefix. Of a large one return what matters, or, unless ``though_large``, what
+        was observed ``last``, without reading on. ``own`` is the number of the host's own keys."""
+        pages = self._requests.pages(moment.lease, moment.store_position, deadline)
+        page = next(pages)
+        small = is_small(self._hosts, page.count, own)
+        if not small and not though_large:
+            return last
+        stored = self._visible(chain([page], pages))
+        self._found_all = True
+        self._sweep_due = self._sweeping.rule.next(deadline.clock.monotonic(), self._hosts, self._sweeping.jitter())
+        if small:
+            everything = {each.key: each for each in stored}
+            return evolve(last, stored=everything, observed=None, others=0, others_unreadable=0)
+        return _what_matters(stored, interest, last)
+
+    def _visible(self, pages: Iterable[Page]) -> Iterator[Stored]:
+        """Yield the keys under the prefix. The records are not among them, even where the prefix is all of etcd."""
+        for page in pages:
+            yield from (each for each in page.stored if self._prefix or not each.key.startswith(f"{ROOT}/"))
+
+    # What is kept about the owner.
+
     def _moment_of(self, owner: str, about_owner: Page) -> _Moment:
         """Return the moment at which the owner's own keys were read."""
-        record_key = self._record_keys.record(owner)
-        record = next((each.version for each in about_owner.stored if each.key == record_key), 0)
-        self._record_guard.note(owner, record)
+        record = self._note_record(owner, about_owner.stored)
         return _Moment(about_owner.store_position, self._lease.id(owner), record, self._client.failures)
 
-    def _prefix_at(self, moment: _Moment, cache: _PrefixCache | None, deadline: Deadline) -> _PrefixCache:
-        """Return everything under the prefix at a moment, with as little reading as will do."""
-        if cache and moment.continues(cache.moment):
-            if moment.store_position == cache.moment.store_position:
-                return cache
-            if updated := self._updated(cache, moment, deadline):
-                return updated
-        return _PrefixCache.of(moment, self._page_at(moment, {}, deadline).stored)
+    def _note_record(self, owner: str, about_owner: Iterable[Stored]) -> int:
+        """Tell the record guard at which revision the owner record was read, and return it."""
+        record_key = self._record_keys.record(owner)
+        record = next((each.version for each in about_owner if each.key == record_key), 0)
+        self._record_guard.note(owner, record)
+        return record
 
-    def _updated(self, cache: _PrefixCache, moment: _Moment, deadline: Deadline) -> _PrefixCache | None:
-        """Return the cache with the keys that were written since. A deleted key leaves nothing that could be read, but
-        the number of keys shows that one is missing: None is returned then."""
-        since = str(cache.moment.store_position.index + 1)
-        changed = self._page_at(moment, {"min_mod_revision": since}, deadline)
-        stored = {**cache.stored, **{each.key: each for each in changed.stored}}
-        return _PrefixCache.of(moment, stored.values()) if len(stored) == changed.count else None
+    def _kept(self, actual: Actual, owner: str, about_owner: Page, moment: _Moment, deadline: Deadline) -> Reading:
+        """Keep what a refresh has shown."""
+        self._moment = moment
+        actual = self._complete(actual, owner, about_owner, deadline)
+        return self._observed.keep(actual, moment.store_position, consistent=True)
 
-    def _page_at(self, moment: _Moment, restriction: Document, deadline: Deadline) -> Page:
-        """Return the keys under the prefix as they were at a moment, or those of them that a ``restriction`` selects.
-        They could also be read in one transaction with the owner's own keys, but an etcd that is full refuses
-        transactions."""
-        keys = {**keys_below(self._prefix), **restriction, "revision": str(moment.store_position.index)}
-        page = self._range(keys, moment.lease, deadline)
-        if not page.store_position.succeeds(moment.store_position):
-            raise RegistryUnavailable("different stores answered one read; are all endpoints of one cluster?")
-        return page
+    def _complete(self, actual: Actual, owner: str, about_owner: Page, deadline: Deadline) -> Actual:
+        """Return what was observed with what is kept about the owner, and with the times that are left."""
+        actual = self._with_owner(actual, owner, about_owner.stored)
+        return self._timed(evolve(actual, store_position=about_owner.store_position), owner, deadline)
 
-    def _actual(self, owner: str, about_owner: Page, cache: _PrefixCache, deadline: Deadline) -> Actual:
-        """Return what was read. Where something hangs on this host's lease, ask how long the lease still lasts."""
-        stored, owner_keys = cache.stored, {each.key: each for each in about_owner.stored}
-        if cache.leased or any(each.renewable for each in about_owner.stored):
-            left = self._lease.seconds_left(owner, deadline)
-            stored = {**stored, **{key: evolve(stored[key], ttl=left) for key in cache.leased}}
-            owner_keys = {key: evolve(each, ttl=left) if each.renewable else each for key, each in owner_keys.items()}
-        if not self._prefix:
-            stored = {key: each for key, each in stored.items() if not key.startswith(f"{ROOT}/")}
-        return Actual(
-            stored,
-            owner_keys.get(self._record_keys.record(owner)),
-            owner_keys.get(self._record_keys.liveness_query(owner)),
-            owner_keys.get(self._record_keys.agent_note(owner)),
-            about_owner.store_position,
-            has_directories=False,
+    def _with_owner(self, actual: Actual, owner: str, about_owner: Iterable[Stored]) -> Actual:
+        """Return what was observed with what is kept about the owner."""
+        keys = {each.key: each for each in about_owner}
+        return evolve(
+            actual,
+            record=keys.get(self._record_keys.record(owner)),
+            liveness_query=keys.get(self._record_keys.liveness_query(owner)),
+            agent_note=keys.get(self._record_keys.agent_note(owner)),
         )
 
-    def _range(self, keys: Document, lease: int, deadline: Deadline) -> Page:
-        return self._client.call("kv/range", keys, lambda answer: Page.read_from(answer, lease), deadline)
+    def _timed(self, actual: Actual, owner: str, deadline: Deadline) -> Actual:
+        """Return what was observed with the seconds that are left of this host's lease, if anything hangs on it."""
+        query = actual.liveness_query if actual.liveness_query and actual.liveness_query.renewable else None
+        leased = [key for key, each in actual.stored.items() if each.renewable]
+        if not self._lease.id(owner) or not (leased or query):
+            return actual
+        left = self._lease.seconds_left(owner, deadline)
+        stored = {**actual.stored, **{key: evolve(actual.stored[key], ttl=left) for key in leased}}
+        return evolve(actual, stored=stored, liveness_query=evolve(query, ttl=left) if query else actual.liveness_query)
+
+
+def _what_matters(stored: Iterable[Stored], interest: Interest, last: Actual) -> Actual:
+    """Return, of everything under a large prefix, the keys whose ids name the owner, and what is in the places that
+    matter or were observed ``last``. The others are counted."""
+    places = interest.places(last) | (last.observed or frozenset())
+    below = tuple(each for each in places if each.endswith("/"))
+    kept: dict[str, Stored] = {}
+    own: set[str] = set()
+    others = unreadable = 0
+    for each in stored:
+        if interest.names_owner(each.key):
+            own.add(each.key)
+        elif each.key not in places and not each.key.startswith(below):
+            others += 1
+            unreadable += isinstance(interest.layout.decode(each.key, each.value), Unreadable)
+            continue
+        kept[each.key] = each
+    return evolve(last, stored=kept, observed=places | own, others=others, others_unreadable=unreadable)
+
+
+def _known_at(place: str, actual: Actual) -> Stored | None:
+    """Return a key that was observed in a place; None if there was none."""
+    if not place.endswith("/"):
+        return actual.stored.get(place)
+    return next((each for each in actual.stored.values() if each.key.startswith(place)), None)
+
+
+def _with(actual: Actual, found: Found) -> Actual:
+    """Return what was observed, with what was found in some places."""
+    if not found:
+        return actual
+    below = tuple(place for place in found if place.endswith("/"))
+    observed = actual.observed or frozenset()
+    stored = {
+        key: each
+        for key, each in actual.stored.items()
+        if key not in found and not (key.startswith(below) and key not in observed)
+    }
+    stored |= {each.key: each for there in found.values() for each in there}
+    return evolve(actual, stored=stored, observed=None if actual.observed is None else observed | found.keys())
+
+
+def _only(places: frozenset[str], actual: Actual) -> Actual:
+    """Return what was observed in these places alone."""
+    if places == actual.observed or actual.observed is None:
+        return actual
+    below = tuple(place for place in places if place.endswith("/"))
+    stored = {key: each for key, each in actual.stored.items() if key in places or key.startswith(below)}
+    return evolve(actual, stored=stored, observed=places)

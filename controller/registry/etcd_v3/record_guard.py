@@ -5,6 +5,9 @@ the same create to another member, which made it, and after the key was deleted 
 was when the create was decided on, so the condition that the key is absent does not stop the late create. Nothing in a
 key under a custom id says that it is this host's; only a claim in the owner record does. So such a create has one more
 condition: that the owner record is unchanged.
+
+In a hurried pass every write has this condition. The pass did not read the record, and another engine may have taken
+over the owner name since it was read.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ class RecordGuard:
     def __init__(self, record_keys: RecordKeys) -> None:
         self._record_keys = record_keys
         self._revisions: dict[str, int] = {}
+        #: Whether the present pass is hurried.
+        self.hurried = False
 
     def note(self, owner: str, revision: int) -> None:
         """Remember that the owner's record was read or written at this revision; 0 stands for a record that is

@@ -62,6 +62,13 @@ class EtcdV3Writer:
         none: they outlive the entries."""
         return self._lease.id(owner) if change.action in {Action.CREATE, Action.UPDATE} else 0
 
+    def _condition(self, owner: str, change: Change) -> Document | None:
+        """Return the condition that the owner record is unchanged, if the change has it; see ``record_guard``. The
+        guard of a write of the record itself says the same."""
+        late = change.claimed and change.action is Action.CREATE
+        hurried = self._record_guard.hurried and change.action is not Action.RECORD
+        return self._record_guard.condition(owner) if late or hurried else None
+
     def _renew(self, owner: str, renewals: Sequence[Change], deadline: Deadline) -> Iterator[Outcome]:
         """Keep the lease alive for all keys that hang on it."""
         ours: list[Change] = []
@@ -104,8 +111,8 @@ class EtcdV3Writer:
     def _transact(self, owner: str, batch: Sequence[Change], deadline: Deadline) -> list[Outcome]:
         """Make a batch of changes in one transaction, in which each change is a transaction with a guard of its own.
         Raises EtcdV3Error when etcd refuses all of it, and RegistryUnavailable."""
-        record_is_unchanged, record_revision = self._record_guard.condition(owner), self._record_guard.revision(owner)
-        guarded = [_guarded(change, self._lease_for(owner, change), record_is_unchanged) for change in batch]
+        record_revision = self._record_guard.revision(owner)
+        guarded = [_guarded(change, self._lease_for(owner, change), self._condition(owner, change)) for change in batch]
         # The outer transaction compares nothing, so its "failure" list is never carried out. It is there because etcd
         # before 3.5.28 checks the permissions of this level alone, and of keys alone:
         # https://github.com/advisories/GHSA-rfx7-8w68-q57q
@@ -154,11 +161,11 @@ def _parts(batch: Sequence[Change], error: EtcdV3Error) -> list[Sequence[Change]
 
 def _guarded(change: Change, lease: int, record_is_unchanged: Document | None) -> Document:
     """Return the transaction that makes a change if its key is as it was read, and otherwise reads what the key holds.
-    A create under a custom id is made only if the owner record is unchanged, too; see ``record_guard``."""
+    If ``record_is_unchanged`` is given, it has to be true, too."""
     key = encoded(change.key)
     compare = [is_unchanged(change.key, change.before.version if change.before else 0)]
     compare += [is_unchanged(each, 0) for each in change.absent[:MAX_ABSENT]]
-    if record_is_unchanged and change.claimed and change.action is Action.CREATE:
+    if record_is_unchanged:
         compare.append(record_is_unchanged)
     if change.action is Action.DELETE:
         write: Document = {"request_delete_range": {"key": key}}
