@@ -19,7 +19,7 @@ from benchmarks.programs import Program, forget, keys, names, wait_for_names, wa
 from benchmarks.stage import Stage
 
 #: Seconds between two changes, chosen at random from this range, so that they fall anywhere between two passes.
-PAUSE = (0.15, 1.15)
+PAUSE = (0.1, 0.5)
 
 #: The containers of a burst, and how many are started or killed at a time.
 BURST, AT_A_TIME = 60, 16

@@ -131,10 +131,10 @@ class Engine:
         #: What the last read returned; None before the first read, and after an error.
         self._snapshot: Snapshot | None = None
         self._selected: frozenset[str] | None = None
-        #: The ids of the containers whose state was told by a hint since the last list, and of those that ended in the
-        #: time before it.
-        self._confirmed: set[str] = set()
-        #: The ids of the containers that were confirmed and gone when the last list was read.
+        #: The ids of the containers whose state was told by a hint since the last list, and of those of which a hint
+        #: told in the time before it that they ended. The values say whether they are there.
+        self._confirmed: dict[str, bool] = {}
+        #: The ids of the containers whose end was confirmed when the last list was read.
         self._gone: set[str] = set()
         #: The ids of the networks that decide about a port and of which the engine has not said what they are.
         self._open_networks: set[str] = set()
@@ -229,7 +229,7 @@ class Engine:
         before = self._found.get(container_id)
         state = told if isinstance(told, UnknownContainer) or (told and self._counts(told)) else None
         if not isinstance(state, UnknownContainer):
-            self._confirmed.add(container_id)
+            self._confirmed[container_id] = state is not None
         if state == before:
             return False
         if state is None:
@@ -292,8 +292,9 @@ class Engine:
             else look
             for container_id, look in looks.items()
         }
-        gone = {each for each in self._confirmed if not found.get(each)}
-        self._confirmed, self._gone = gone - self._gone, gone
+        # A list that lacks a container which a hint described says nothing about its end.
+        gone = {each for each, is_there in self._confirmed.items() if not (is_there or found.get(each))}
+        self._confirmed, self._gone = dict.fromkeys(gone - self._gone, False), gone
         self._hinted.forget(lines, {each for each, known in found.items() if known is None}, self._listed_at)
         ordered = {each: found[each] for each in self._found if each in found} | found
         self._found = {container_id: each for container_id, each in ordered.items() if each}

@@ -256,6 +256,16 @@ def test_with_filters_a_hurried_read_asks_for_both_lists() -> None:
     assert hinted.lists() == 2
 
 
+def test_a_list_that_lacks_a_container_does_not_confirm_its_end() -> None:
+    """It was confirmed that the container runs. The list of an engine that is being restarted may be empty."""
+    hinted = Hinted(up("web"))
+    hinted.hints.give("web", HintKind.KILL)
+    assert hinted.read(hurried=True) is hinted.first
+    hinted.fake.documents.clear()
+    snapshot = hinted.read(full=True)
+    assert (snapshot.containers, {*snapshot.confirmed}) == ((), set())
+
+
 # Containers that end.
 
 
