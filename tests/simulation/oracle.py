@@ -442,8 +442,8 @@ class Oracle:
             raise Violation(f"{host.name} deleted {len(suspicious)} of {own} keys before the guard's time was over")
 
     def _judge_lifetimes(self, host: Host) -> None:
-        """Raise Violation if a key has a wrong lifetime after an ordinary pass that made every change. Each key that was wanted
-        when the pass began must have the lifetime that the flags give, and none without -ttl."""
+        """Raise Violation if a key has a wrong lifetime after an ordinary pass that made every change. Each key that
+        was wanted when the pass began must have the lifetime that the flags give, and none without -ttl."""
         ledger, flags, keys = self.ledgers[host.name], host.flags, self._keys()
         expiries = self._fleet.cluster.expiries(self._fleet.api, PREFIX)
         for key, since in ledger.wanted_since.items():
