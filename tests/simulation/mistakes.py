@@ -280,6 +280,7 @@ MISTAKES = (
         "        if self._prefix and len(stored) == newer.count:",
         "        if self._prefix:",
         apis=(3,),
+        test="tests/simulation/test_large_fleet.py::test_in_a_small_fleet_too",
     ),
     Mistake(
         "the-list-revives-the-dead",
