@@ -105,8 +105,9 @@ class Ledger:
     unreadable_until: dict[str, float] = field(factory=dict)
     #: When the last event of each container was, by its id.
     event_at: dict[str, float] = field(factory=dict)
-    #: When the end of each container was last told although it ran, by its id.
-    end_made_up_at: dict[str, float] = field(factory=dict)
+    #: Until when the agent may believe that a container has ended because it was told so although the container ran, by
+    #: the container's id.
+    end_believed_until: dict[str, float] = field(factory=dict)
     #: Since when the host has not wanted a key that it wanted before.
     unwanted_at: dict[str, float] = field(factory=dict)
     #: Since when the agent has made successful passes alone, without a hindrance.
@@ -130,9 +131,10 @@ class Ledger:
     begun_at: float = 0.0
     #: Until when the host is not judged, as an exception of the page applies.
     excused_until: float = 0.0
-    #: When the agent died, and its keys that must go then.
+    #: When the agent died, its keys that must go then, and within how many seconds by the flags that it had.
     died_at: float | None = None
     mortal: frozenset[str] = frozenset()
+    mortal_for: float = 0.0
 
 
 class Oracle:
@@ -387,9 +389,7 @@ class Oracle:
             raise Violation(f"{host.name} failed with nothing broken: {report.problem}")
         if report.result is not PassResult.ENGINE_ERROR and self.replaced_at < ledger.begun_at:
             ledger.store_is_new = False
-        etcd_is_sound = self.etcd_broken_at + 1 < ledger.begun_at and not self._fleet.etcd_is_broken()
-        applied = report.planned and all(outcome.result is Result.APPLIED for outcome in report.outcomes)
-        if applied and etcd_is_sound and self.replaced_at < ledger.begun_at:
+        if self._has_made_all_changes(host, report) and not host.hurried:
             self._judge_lifetimes(host)
         if writes and report.result in {PassResult.ENGINE_ERROR, PassResult.REGISTRY_ERROR, PassResult.OWNER_CONFLICT}:
             raise Violation(f"{host.name} wrote {writes} keys in a pass that ended in {report.result.value}")
@@ -398,6 +398,13 @@ class Oracle:
             raise Violation(f"{host.name} wrote {writes} keys although nothing differed")
         self._note_end(host, report, deleted)
         self._judge_mass_delete(host, deleted)
+
+    def _has_made_all_changes(self, host: Host, report: PassReport) -> bool:
+        """Whether a pass that has just ended made every change that it planned, in a store that was sound all along."""
+        begun_at = self.ledgers[host.name].begun_at
+        etcd_is_sound = self.etcd_broken_at + 1 < begun_at and not self._fleet.etcd_is_broken()
+        applied = report.planned and all(outcome.result is Result.APPLIED for outcome in report.outcomes)
+        return applied and etcd_is_sound and self.replaced_at < begun_at
 
     def _note_end(self, host: Host, report: PassReport, deleted: set[str]) -> None:
         """Note how things stand when a pass has ended. A hurried pass does not count for the guard."""
@@ -435,8 +442,8 @@ class Oracle:
             raise Violation(f"{host.name} deleted {len(suspicious)} of {own} keys before the guard's time was over")
 
     def _judge_lifetimes(self, host: Host) -> None:
-        """Raise Violation if a key has a wrong lifetime after a pass that made every change. Each key that was wanted
-        when the pass began must have the lifetime that the flags give, and none without -ttl."""
+        """Raise Violation if a key has a wrong lifetime after an ordinary pass that made every change. Each key that
+        was wanted when the pass began must have the lifetime that the flags give, and none without -ttl."""
         ledger, flags, keys = self.ledgers[host.name], host.flags, self._keys()
         expiries = self._fleet.cluster.expiries(self._fleet.api, PREFIX)
         for key, since in ledger.wanted_since.items():
@@ -474,6 +481,7 @@ class Oracle:
             self._judge_death(host, keys)
             if self._is_hindered(host):
                 ledger.hindered_at, ledger.well_since = now, inf
+                self._note_delay(host)
             wrong = {key: what for key, what in self._wrong(host, keys) if not self._is_unreadable(host, key)}
             ledger.wrong_since = {key: ledger.wrong_since.get(key, now) for key in wrong}
             if not host.alive or now < ledger.excused_until:
@@ -486,6 +494,12 @@ class Oracle:
                     raise Violation(f"{host.name}: {wrong[key]}, {now - since:.0f} s and long after the last fault")
                 if since > settled_at and now - since > bounds.steady + more:
                     raise Violation(f"{host.name}: {wrong[key]}, {now - since:.0f} s with nothing broken")
+
+    def _note_delay(self, host: Host) -> None:
+        """Note that something keeps the agent from finding out now that a container has not ended, as it was told."""
+        ledger, now = self.ledgers[host.name], self._scheduler.now
+        later = now + self._bounds(host).hinted
+        ledger.end_believed_until = {each: later for each, until in ledger.end_believed_until.items() if until >= now}
 
     def _may_be_unseen(self, host: Host, key: str) -> bool:
         """Whether a key may be an orphan that the agent never saw: somebody else wrote it, or an earlier agent."""
@@ -510,10 +524,10 @@ class Oracle:
         bounds = self._bounds(host)
         if ledger.died_at is None:
             settled = host.flags.ttl and now - ledger.hindered_at > bounds.recovery
-            ledger.died_at = now
+            ledger.died_at, ledger.mortal_for = now, bounds.dead_host
             ledger.mortal = frozenset(self._own(host, keys)) if settled else frozenset()
         left = sorted(ledger.mortal & self._own(host, keys).keys())
-        if left and now - max(ledger.died_at, self.etcd_broken_at) > bounds.dead_host:
+        if left and now - max(ledger.died_at, self.etcd_broken_at) > ledger.mortal_for:
             raise Violation(f"{left[0]} is there {now - ledger.died_at:.0f} s after its host died")
 
     def _bounds(self, host: Host) -> Bounds:
@@ -569,14 +583,13 @@ class Oracle:
 
     def end_was_made_up(self, host: Host, container_id: str) -> None:
         """Note that an event told an agent of the end of a container that runs."""
-        self.ledgers[host.name].end_made_up_at[container_id] = self._scheduler.now
+        self.ledgers[host.name].end_believed_until[container_id] = self._scheduler.now + self._bounds(host).hinted
 
     def _end_was_made_up(self, host: Host, key: str) -> bool:
         """Whether the end of a key's container was just told although it runs, so that the key may be gone until the
         engine has said that it runs."""
         ledger = self.ledgers[host.name]
-        told_at = ledger.end_made_up_at.get(ledger.containers.get(key, ""), -inf)
-        return self._scheduler.now <= told_at + self._bounds(host).hinted
+        return self._scheduler.now <= ledger.end_believed_until.get(ledger.containers.get(key, ""), -inf)
 
     def _on_engine_event(self, host: Host, event: EngineEvent) -> None:
         ledger, now = self.ledgers[host.name], self._scheduler.now

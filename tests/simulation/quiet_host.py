@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from attrs import evolve
+
 from tests.simulation.fleet import PREFIX, Fleet
 from tests.simulation.scheduler import Scheduler
 
@@ -26,11 +28,12 @@ IMAGE = "registry.example/web:1"
 class QuietHost:
     """One host with three containers, ``web``, ``api`` and ``db``, and its agent."""
 
-    def __init__(self, api: int, hints: bool, neighbours: int = 0, seed: int = 1) -> None:
-        """The agent is at rest. See Fleet."""
+    def __init__(self, api: int, hints: bool, neighbours: int = 0, seed: int = 1, resync: int = 20) -> None:
+        """The agent is at rest. See Fleet and Flags."""
         self.scheduler = Scheduler(random.Random(seed))
         self.fleet = Fleet(self.scheduler, random.Random(seed + 1), api, 1, hints, neighbours)
         (self.host,) = self.fleet.hosts
+        self.host.flags = evolve(self.host.flags, resync=resync)
         self.engine = self.host.engine
         #: The numbers of writes to etcd of which any key was changed, by key.
         self.changes: Counter[str] = Counter()
@@ -81,10 +84,12 @@ class QuietHost:
 
 
 @contextmanager
-def quiet_host(api: int, hints: bool = True, neighbours: int = 0, seed: int = 1) -> Iterator[QuietHost]:
+def quiet_host(
+    api: int, hints: bool = True, neighbours: int = 0, seed: int = 1, resync: int = 20
+) -> Iterator[QuietHost]:
     """Yield a host that is at rest, and end its agent."""
     logging.disable(logging.CRITICAL)
-    host = QuietHost(api, hints, neighbours, seed)
+    host = QuietHost(api, hints, neighbours, seed, resync)
     try:
         yield host
     finally:

@@ -174,9 +174,11 @@ def test_a_container_that_answers_again_is_registered_when_its_back_off_ends(
 @EACH_API
 @pytest.mark.parametrize("seconds", [0.3, 1.6, 4.0])
 def test_an_answer_that_comes_late_is_used(world: Callable[..., World], api: int, seconds: float) -> None:
-    """The agent asks for a slow inspect once and uses its answer when it comes. No pass waits long for the answer."""
+    """The agent asks for a slow inspect once and uses its answer when it comes. No pass waits long for the answer. The
+    containers started long before the agent, so that no event names them."""
     here = world(api)
     here.runs("slow", "well")
+    here.passes_in(5.0)
     asked = slow_down(here.host, seconds)
     here.fleet.start_agent(here.host)
     took = here.passes_in(seconds + 1.5)
