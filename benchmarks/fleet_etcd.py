@@ -55,6 +55,12 @@ class Counters:
             self.sent - before.sent,
         )
 
+    def plus(self, more: Counters) -> Counters:
+        """Return what was done in both."""
+        return Counters(
+            self.cpu + more.cpu, self.requests + more.requests, self.received + more.received, self.sent + more.sent
+        )
+
 
 class CountedEtcd:
     """An etcd in a network namespace of its own, so that the bytes of its clients can be counted."""

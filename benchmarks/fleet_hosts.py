@@ -177,7 +177,8 @@ def run_agents(
     with log.open("ab") as file:
         os.dup2(file.fileno(), 2)
     before = resident_mb(os.getpid())
-    effects = Effects(environment={})
+    # Without chance, the sweep after a start is made at once, and the next one after the longest time.
+    effects = Effects(environment={}, jitter=lambda: 0.0)
     start_log("text", "warning", effects, colour=False)
     passes = [_start(each, uri, interval, spread * random.random(), effects) for each in hosts]
     while True:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.fleet import Size, latencies, scaled
+from benchmarks.fleet import Size, latencies, scaled, sweeps_a_second
 from benchmarks.fleet_etcd import Counters
 from benchmarks.fleet_hosts import Changed
 from benchmarks.key_watch import KeyWatch, Seen
@@ -69,3 +69,8 @@ def test_what_agents_cost_is_multiplied_and_what_others_cost_is_not() -> None:
 def test_a_key_names_its_container(key: str, name: str) -> None:
     """A key under an id of the operator's own names none."""
     assert Seen(0.0, "put", key).name == name
+
+
+def test_the_sweeps_of_a_large_fleet_do_not_become_more_with_its_hosts() -> None:
+    """Ten times the hosts sweep a tenth as often each."""
+    assert sweeps_a_second(1000) == pytest.approx(sweeps_a_second(100)) == pytest.approx(20 / 45)
