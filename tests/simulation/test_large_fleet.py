@@ -40,7 +40,8 @@ def test_in_a_small_fleet_too(hints: bool) -> None:
 
 
 def check_repairs(host: QuietHost) -> None:
-    """Check that the next pass repairs a key. The key is deleted, overwritten, deleted and written again, or removed with the whole prefix."""
+    """Check that the next pass repairs a key that is deleted, overwritten, deleted and written again, or removed with
+    the whole prefix."""
     cluster = host.fleet.cluster
     cluster.delete("v3", KEY)
     assert host.until_right() < INTERVAL
