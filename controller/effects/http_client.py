@@ -237,6 +237,8 @@ class KeptConnection:
     def _new(self) -> _Connection:
         self._connection = _Connection(self._route.connect(self._time), self._time)
         self._end = weakref.finalize(self, self._connection.close)
+        # When the program ends, a thread may still read from the connection, and closing it would wait for that thread.
+        self._end.atexit = False
         return self._connection
 
 

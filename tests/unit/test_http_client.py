@@ -6,6 +6,8 @@ import contextlib
 import logging
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -560,3 +562,35 @@ def test_lines_that_end_in_the_midst_of_a_chunk_are_an_error(opened: Opened) -> 
     assert next(lines) == b"one\n"
     with pytest.raises(HTTP_ERRORS):
         list(lines)
+
+
+#: A program that ends while a thread of it waits for the next line.
+READING_PROGRAM = """
+import sys, threading
+from controller.effects.clock import Clock
+from controller.effects.http_client import KeptConnection, UnixRoute
+from controller.effects.request_time import TimeLimits
+
+limits, first = TimeLimits(30.0, 30.0, 30.0), threading.Event()
+client = KeptConnection(UnixRoute(sys.argv[1]), Clock())
+
+def follow():
+    for line in client.lines("/events", limits, 600.0):
+        first.set()
+
+threading.Thread(target=follow, daemon=True).start()
+first.wait()
+"""
+
+
+def test_a_program_ends_while_it_waits_for_a_line(tmp_path: Path) -> None:
+    """The end of the program does not wait for the thread that reads."""
+
+    def script(connection: Connection) -> None:
+        connection.request()
+        connection.send(CHUNKED + b"4\r\none\n\r\n")
+        assert connection.request() == b""
+
+    path = str(tmp_path / "server.sock")
+    with ScriptedServer(script, at=path):
+        subprocess.run([sys.executable, "-c", READING_PROGRAM, path], check=True, timeout=2 * SOON)
