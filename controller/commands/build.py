@@ -33,8 +33,8 @@ from controller.registry.base import Registry, Sweeping
 from controller.registry.factory import Transports, Use, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
-from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
-from controller.source.engine_client import EngineClient
+from controller.source.docker import NO_HINTING, NO_IDENTITY, PATIENCE, Asking, Engine, Hinting
+from controller.source.engine_client import EngineClient, Versions
 from controller.source.engine_connection import EngineSettings, connect
 from controller.source.events import Events, Origin
 from controller.source.local_address import LocalAddress
@@ -42,6 +42,7 @@ from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
 from model.hint import HintOutcome
 from model.rules import Deregister
+from model.snapshot import EngineIdentity
 from model.sweep import SweepRule
 
 log = logs.logger("wharfinger")
@@ -70,7 +71,8 @@ class Effects:
     run_id: Callable[[], str] = lambda: f"{random.getrandbits(64):016x}"
     #: Opens a connection to the Docker engine.
     connect_engine: Callable[[EngineSettings], EngineClient] = Factory(
-        lambda self: partial(connect, names=self.names, clock=self.clock), takes_self=True
+        lambda self: partial(connect, names=self.names, clock=self.clock, versions=Versions(self.clock)),
+        takes_self=True,
     )
     #: Carry the requests to etcd.
     transports: Transports = Factory(lambda self: Transports(names=self.names), takes_self=True)
@@ -169,12 +171,16 @@ class Agent:
 
 
 def build_agent(
-    settings: Settings, effects: Effects, more_observers: Callable[[str], Sequence[Observer]] = lambda label: ()
+    settings: Settings,
+    effects: Effects,
+    more_observers: Callable[[str], Sequence[Observer]] = lambda label: (),
+    identity: EngineIdentity = NO_IDENTITY,
 ) -> Agent:
     """Build a loop for each registry and the observers of its passes. Nothing runs yet, and no connection is open.
 
-    ``more_observers`` returns further observers of the loop of the registry with this label. Raises Stop when a
-    registry cannot be used as configured, for example because a TLS file is no certificate.
+    ``more_observers`` returns further observers of the loop of the registry with this label. ``identity`` is what the
+    engine has just told of itself, if it answered. Raises Stop when a registry cannot be used as configured, for
+    example because a TLS file is no certificate.
     """
     labels = [each.label for each in settings.registries]
     note = agent_note(settings, effects)
@@ -196,6 +202,7 @@ def build_agent(
         waker = effects.background.waker()
         hinting = _hinting(events, waker, metrics) if events else NO_HINTING
         engine = engine_for(settings, effects, metrics.engine_failed, hinting=hinting)
+        engine.note_identity(identity)
         pace = Pace(
             settings.interval,
             effects.clock,

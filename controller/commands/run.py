@@ -13,7 +13,7 @@ from controller import logs
 from controller.commands.build import Agent, Effects, build_agent
 from controller.commands.exit_codes import ExitCode
 from controller.commands.one_place import refuse_one_place_given_twice
-from controller.commands.start_line import log_start
+from controller.commands.start_line import identity_at_start, log_start
 from controller.config.settings import Settings
 from controller.effects.clock import Deadline
 from controller.effects.network import listen
@@ -40,13 +40,14 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     registries turn out to be one place.
     """
     refuse_one_place_given_twice(settings, effects)
-    agent = build_agent(settings, effects)
+    identity = identity_at_start(settings, effects)
+    agent = build_agent(settings, effects, identity=identity)
     logs.report_lost_lines(agent.metrics.log_lines_lost)
     block_signals()
     servers = {}
     if settings.listen:
         servers["http"] = partial(_serve_http, _listen(settings.listen), agent, effects)
-    log_start(settings, effects)
+    log_start(settings, effects, identity)
     if agent.events:
         agent.events.start()
     return run_until_signalled(agent.loops, effects, agent.notifier.stopping, servers, settings.lifetime)
