@@ -33,7 +33,7 @@ from controller.registry.base import Registry, Sweeping
 from controller.registry.factory import Transports, Use, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
-from controller.source.docker import NO_HINTING, NO_IDENTITY, PATIENCE, Asking, Engine, Hinting
+from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
 from controller.source.engine_client import EngineClient, Versions
 from controller.source.engine_connection import EngineSettings, connect
 from controller.source.events import Events, Origin
@@ -42,7 +42,6 @@ from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
 from model.hint import HintOutcome
 from model.rules import Deregister
-from model.snapshot import EngineIdentity
 from model.sweep import SweepRule
 
 log = logs.logger("wharfinger")
@@ -166,21 +165,19 @@ class Agent:
     notifier: SystemdNotifier
     #: Ends a wait for the first pass of each loop.
     first_passes: Sequence[FirstPass]
+    #: This host's engine, as each loop asks it.
+    engines: Sequence[Engine]
     #: Follows the engine's events; None with --no-hints.
     events: Events | None = None
 
 
 def build_agent(
-    settings: Settings,
-    effects: Effects,
-    more_observers: Callable[[str], Sequence[Observer]] = lambda label: (),
-    identity: EngineIdentity = NO_IDENTITY,
+    settings: Settings, effects: Effects, more_observers: Callable[[str], Sequence[Observer]] = lambda label: ()
 ) -> Agent:
     """Build a loop for each registry and the observers of its passes. Nothing runs yet, and no connection is open.
 
-    ``more_observers`` returns further observers of the loop of the registry with this label. ``identity`` is what the
-    engine has just told of itself, if it answered. Raises Stop when a registry cannot be used as configured, for
-    example because a TLS file is no certificate.
+    ``more_observers`` returns further observers of the loop of the registry with this label. Raises Stop when a
+    registry cannot be used as configured, for example because a TLS file is no certificate.
     """
     labels = [each.label for each in settings.registries]
     note = agent_note(settings, effects)
@@ -188,7 +185,7 @@ def build_agent(
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
     first_passes = {label: FirstPass(effects.background.waker()) for label in labels}
-    loops = {}
+    loops, engines = {}, list[Engine]()
     events = _events(settings, effects, metrics) if settings.hints else None
     check = one_place_check(settings)
     for each in settings.registries:
@@ -202,7 +199,7 @@ def build_agent(
         waker = effects.background.waker()
         hinting = _hinting(events, waker, metrics) if events else NO_HINTING
         engine = engine_for(settings, effects, metrics.engine_failed, hinting=hinting)
-        engine.note_identity(identity)
+        engines.append(engine)
         pace = Pace(
             settings.interval,
             effects.clock,
@@ -215,7 +212,7 @@ def build_agent(
         registry = _open_registry(each, settings, effects, metrics, check)
         of_pass = evolve(pass_settings(settings, each.uri, effects), note=note)
         loops[each.label] = Loop(_pass_over(registry, engine, of_pass), pace, observers)
-    return Agent(loops, metrics, AllRegistries(health), notifier, [*first_passes.values()], events)
+    return Agent(loops, metrics, AllRegistries(health), notifier, [*first_passes.values()], engines, events)
 
 
 def _events(settings: Settings, effects: Effects, metrics: MetricsFeed) -> Events:

@@ -20,7 +20,9 @@ from controller.effects.network import listen
 from controller.errors import Stop, one_line
 from controller.reconcile.loop import Loop
 from controller.signals import SIGNALS, block_signals
+from controller.source.docker import NO_IDENTITY
 from model.host_port import HostPort
+from model.snapshot import EngineIdentity
 from model.stored import FOREVER, Lifetime
 
 log = logs.logger("wharfinger")
@@ -40,13 +42,19 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     registries turn out to be one place.
     """
     refuse_one_place_given_twice(settings, effects)
-    identity = identity_at_start(settings, effects)
-    agent = build_agent(settings, effects, identity=identity)
+    # The agent is built, which loads libraries, while the engine works on its answer.
+    told: list[EngineIdentity] = []
+    asking = effects.background.start(lambda: told.append(identity_at_start(settings, effects)), name="identity")
+    agent = build_agent(settings, effects)
     logs.report_lost_lines(agent.metrics.log_lines_lost)
     block_signals()
     servers = {}
     if settings.listen:
         servers["http"] = partial(_serve_http, _listen(settings.listen), agent, effects)
+    asking.join()
+    identity = next(iter(told), NO_IDENTITY)
+    for engine in agent.engines:
+        engine.note_identity(identity)
     log_start(settings, effects, identity)
     if agent.events:
         agent.events.start()
