@@ -27,6 +27,13 @@ from model.snapshot import UnknownContainer
 #: expected, because somebody sent the container a signal.
 DOUBT = 0.001
 
+#: Seconds after an end from which on its hint is late. The container may run again by then, so the end waits longer for
+#: an inspect that says so.
+LATE = 0.05
+
+#: Seconds for which an end waits for an inspect if its hint is late.
+DOUBT_IF_LATE = 0.05
+
 #: Seconds by which a wait may end too early.
 EARLY = 0.0002
 
@@ -162,9 +169,16 @@ class HintedContainers:
             told.died = None
         elif hint.kind is HintKind.DIE and is_newer and self._ends_at_once:
             told.died, told.died_at = hint, now
-            told.doubted_until = now if expected else now + DOUBT
+            told.doubted_until = now + self._doubt(hint, expected=expected)
             self._new.add(hint.container)
         self._ask(hint.container)
+
+    def _doubt(self, hint: Hint, *, expected: bool) -> float:
+        """Return for how many seconds the end that a hint tells of waits for an inspect that says that the container
+        runs."""
+        if self._clock.wall() - hint.seconds > LATE:
+            return DOUBT_IF_LATE
+        return 0.0 if expected else DOUBT
 
     def ask_later(self, container_id: str) -> None:
         """Have a container inspected when ``take_in`` is called next."""

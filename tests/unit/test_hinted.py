@@ -6,11 +6,11 @@ import pytest
 
 from controller.effects.clock import Deadline
 from controller.source.docker import LIST_INTERVAL, Asking, Engine, Hinting
-from controller.source.hinted import DOUBT, MEMORY
+from controller.source.hinted import DOUBT, DOUBT_IF_LATE, LATE, MEMORY
 from model.hint import HintKind
 from model.hint_pace import CRASH_LOOP_INTERVAL, Notice
 from model.snapshot import Snapshot
-from tests.support.fakes import FakeDocker, FakeHints, FakeTime, Json, Postponed, inspected, listed, refusal
+from tests.support.fakes import EPOCH, FakeDocker, FakeHints, FakeTime, Json, Postponed, inspected, listed, refusal
 
 
 class Lagging(FakeDocker):
@@ -305,6 +305,19 @@ def test_an_end_that_a_signal_announced_does_not_wait() -> None:
     hinted.hints.give("web", HintKind.DIE)
     assert hinted.notice().changed_at == 0
     assert hinted.states() == {}
+
+
+def test_an_end_that_is_told_late_waits_longer_for_an_inspect() -> None:
+    """The container may run again by then, even if a signal announced its end."""
+    hinted = Hinted(up("web"))
+    hinted.background.postpones = True
+    hinted.hints.give("web", HintKind.KILL)
+    hinted.hints.give("web", HintKind.DIE)
+    hinted.time.advance(hinted.hints.waiting[-1].seconds + 2 * LATE - EPOCH)
+    assert hinted.notice() == Notice(None, hinted.time.passed + DOUBT_IF_LATE)
+    hinted.set(up("web", second=9))
+    hinted.background.go()
+    assert hinted.states() == {"web": "running"}
 
 
 def test_an_inspect_that_says_that_the_container_runs_refutes_its_end() -> None:
