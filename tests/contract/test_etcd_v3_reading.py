@@ -143,6 +143,27 @@ def test_after_a_write_a_pass_asks_for_newer_keys_alone(good: EtcdServer, v3: Et
     assert (after.record.value if after.record else None) == v3.get(RECORD)
 
 
+def test_while_somebody_writes_a_pass_over_a_small_prefix_makes_one_request(good: EtcdServer, v3: EtcdV3) -> None:
+    """It asks for the owner's keys and for newer ones at once, and notices deleted keys all the same."""
+    v3.put(KEY, "x:1")
+    client = recording_client(good)
+    host = Host(client)
+    host.reads()
+    v3.put(FOREIGN, "y:0")
+    host.reads()
+    client.calls()
+    for number in range(1, 3):
+        v3.put(FOREIGN, f"y:{number}")
+        v3.put(RECORD, f"{number}")
+        reading = host.reads().actual
+        assert client.calls() == ["kv/txn"]
+        assert {key: each.value for key, each in reading.stored.items()} == v3.keys(PREFIX)
+        assert reading.record
+        assert reading.record.value == f"{number}"
+    v3.delete(FOREIGN)
+    assert host.values() == {KEY: "x:1"}
+
+
 def test_deleted_keys_are_noticed_by_the_number_of_keys(good: EtcdServer, v3: EtcdV3) -> None:
     """A delete leaves no newer key that could be read. Everything is read then."""
     for key in (KEY, FOREIGN):

@@ -66,8 +66,22 @@ class PrefixRequests:
 
     def newer(self, index: int, lease: int, since: StorePosition, deadline: Deadline) -> Page:
         """Return the keys under the prefix that were written after the revision ``index``, and the number of all."""
-        newer = {**keys_below(self.record_keys.prefix), "min_mod_revision": str(index + 1)}
-        return _later(self.range(newer, lease, deadline), since)
+        return _later(self.range(self._newer(index), lease, deadline), since)
+
+    def about_owner_and_newer(self, owner: str, index: int, lease: int, deadline: Deadline) -> tuple[Page, Page | None]:
+        """Return what ``about_owner`` and ``newer`` do, by one request. A full etcd refuses every transaction, even one
+        that only reads. The second page is None then."""
+        ranges = [range_of(self._folder(owner)), self._newer(index)]
+        try:
+            about_owner, newer = self._transaction(reading_transaction(ranges), lease, deadline).pages
+        except EtcdV3Error as error:
+            if not error.full:
+                raise
+            return self.about_owner(owner, lease, deadline), None
+        return about_owner, newer
+
+    def _newer(self, index: int) -> Document:
+        return {**keys_below(self.record_keys.prefix), "min_mod_revision": str(index + 1)}
 
     def pages(self, lease: int, since: StorePosition, deadline: Deadline) -> Iterator[Page]:
         """Yield all keys under the prefix, page by page. Each page is of a moment of its own, so that no compaction can

@@ -218,10 +218,14 @@ class EtcdV3Reader:
     ) -> Reading:
         """Refresh what was observed, ``last``, which was last refreshed at the moment ``before``."""
         owner, actual, small = interest.owner, last, last.observed is None
-        # Where somebody writes to etcd all the time, one request asks for the owner's keys and compares the others.
+        # Where somebody writes to etcd all the time, one request asks for the owner's keys and for what has changed.
         compares = self._moves and not (doubted or small or self._page_failed)
+        newer: Page | None = None
         if compares:
             about_owner, actual = self._compared(last, owner, deadline)
+        elif self._moves and small and not doubted:
+            lease, index = self._lease.id(owner), before.store_position.index
+            about_owner, newer = self._requests.about_owner_and_newer(owner, index, lease, deadline)
         else:
             about_owner = self._requests.about_owner(owner, self._lease.id(owner), deadline)
         self._moment = moment = self._moment_of(owner, about_owner)
@@ -231,7 +235,10 @@ class EtcdV3Reader:
         elif small and self._is_sweep_due(deadline):
             actual = self._counted_anew(interest, last, moment, deadline)
         elif small and self._moves:
-            actual = self._updated(interest, last, before, moment, deadline)
+            newer = newer or self._requests.newer(
+                before.store_position.index, moment.lease, moment.store_position, deadline
+            )
+            actual = self._updated(interest, last, newer, moment, deadline)
         elif self._page_failed:
             actual = self._looked_at_again(last, moment, deadline)
         elif self._moves and not compares:
@@ -262,13 +269,10 @@ class EtcdV3Reader:
         found = self._requests.at(last.observed or frozenset(), moment.lease, moment.store_position, deadline)
         return _with(evolve(last, stored={}), found)
 
-    def _updated(
-        self, interest: Interest, last: Actual, before: _Moment, moment: _Moment, deadline: Deadline
-    ) -> Actual:
-        """Return everything under a small prefix, after reading the keys that were written since ``before``. A deleted
-        key leaves nothing that could be read, but the number of keys shows that one is missing. Everything is read
-        then, and also where the prefix is empty, as the keys of all records are under it."""
-        newer = self._requests.newer(before.store_position.index, moment.lease, moment.store_position, deadline)
+    def _updated(self, interest: Interest, last: Actual, newer: Page, moment: _Moment, deadline: Deadline) -> Actual:
+        """Return everything under a small prefix; ``newer`` are the keys that were written since it was read ``last``.
+        A deleted key leaves nothing that could be read, but the number of keys shows that one is missing. Everything is
+        read then, and also where the prefix is empty, as the keys of all records are under it."""
         stored = {**last.stored, **{each.key: each for each in newer.stored}}
         if self._prefix and len(stored) == newer.count:
             return evolve(last, stored=stored)
