@@ -34,7 +34,7 @@ from controller.registry.factory import Transports, Use, layout_for, open_regist
 from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
 from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
-from controller.source.engine_client import EngineClient
+from controller.source.engine_client import EngineClient, Versions
 from controller.source.engine_connection import EngineSettings, connect
 from controller.source.events import Events, Origin
 from controller.source.local_address import LocalAddress
@@ -70,7 +70,8 @@ class Effects:
     run_id: Callable[[], str] = lambda: f"{random.getrandbits(64):016x}"
     #: Opens a connection to the Docker engine.
     connect_engine: Callable[[EngineSettings], EngineClient] = Factory(
-        lambda self: partial(connect, names=self.names, clock=self.clock), takes_self=True
+        lambda self: partial(connect, names=self.names, clock=self.clock, versions=Versions(self.clock)),
+        takes_self=True,
     )
     #: Carry the requests to etcd.
     transports: Transports = Factory(lambda self: Transports(names=self.names), takes_self=True)
@@ -164,6 +165,8 @@ class Agent:
     notifier: SystemdNotifier
     #: Ends a wait for the first pass of each loop.
     first_passes: Sequence[FirstPass]
+    #: This host's engine, as each loop asks it.
+    engines: Sequence[Engine]
     #: Follows the engine's events; None with --no-hints.
     events: Events | None = None
 
@@ -182,7 +185,7 @@ def build_agent(
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
     first_passes = {label: FirstPass(effects.background.waker()) for label in labels}
-    loops = {}
+    loops, engines = {}, list[Engine]()
     events = _events(settings, effects, metrics) if settings.hints else None
     check = one_place_check(settings)
     for each in settings.registries:
@@ -196,6 +199,7 @@ def build_agent(
         waker = effects.background.waker()
         hinting = _hinting(events, waker, metrics) if events else NO_HINTING
         engine = engine_for(settings, effects, metrics.engine_failed, hinting=hinting)
+        engines.append(engine)
         pace = Pace(
             settings.interval,
             effects.clock,
@@ -208,7 +212,7 @@ def build_agent(
         registry = _open_registry(each, settings, effects, metrics, check)
         of_pass = evolve(pass_settings(settings, each.uri, effects), note=note)
         loops[each.label] = Loop(_pass_over(registry, engine, of_pass), pace, observers)
-    return Agent(loops, metrics, AllRegistries(health), notifier, [*first_passes.values()], events)
+    return Agent(loops, metrics, AllRegistries(health), notifier, [*first_passes.values()], engines, events)
 
 
 def _events(settings: Settings, effects: Effects, metrics: MetricsFeed) -> Events:

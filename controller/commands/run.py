@@ -13,14 +13,16 @@ from controller import logs
 from controller.commands.build import Agent, Effects, build_agent
 from controller.commands.exit_codes import ExitCode
 from controller.commands.one_place import refuse_one_place_given_twice
-from controller.commands.start_line import log_start
+from controller.commands.start_line import identity_at_start, log_start
 from controller.config.settings import Settings
 from controller.effects.clock import Deadline
 from controller.effects.network import listen
 from controller.errors import Stop, one_line
 from controller.reconcile.loop import Loop
 from controller.signals import SIGNALS, block_signals
+from controller.source.docker import NO_IDENTITY
 from model.host_port import HostPort
+from model.snapshot import EngineIdentity
 from model.stored import FOREVER, Lifetime
 
 log = logs.logger("wharfinger")
@@ -40,13 +42,20 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     registries turn out to be one place.
     """
     refuse_one_place_given_twice(settings, effects)
+    # The agent is built, which loads libraries, while the engine works on its answer.
+    told: list[EngineIdentity] = []
+    asking = effects.background.start(lambda: told.append(identity_at_start(settings, effects)), name="identity")
     agent = build_agent(settings, effects)
     logs.report_lost_lines(agent.metrics.log_lines_lost)
     block_signals()
     servers = {}
     if settings.listen:
         servers["http"] = partial(_serve_http, _listen(settings.listen), agent, effects)
-    log_start(settings, effects)
+    asking.join()
+    identity = next(iter(told), NO_IDENTITY)
+    for engine in agent.engines:
+        engine.note_identity(identity)
+    log_start(settings, effects, identity)
     if agent.events:
         agent.events.start()
     return run_until_signalled(agent.loops, effects, agent.notifier.stopping, servers, settings.lifetime)

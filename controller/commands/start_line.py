@@ -16,6 +16,7 @@ from controller.source.engine_connection import EngineSettings
 from controller.source.local_address import LOOK_UP_TIMEOUT, LocalAddress
 from model.address import AddressBook
 from model.host_port import HostPort
+from model.snapshot import EngineIdentity
 from model.stored import Lifetime
 
 log = logs.logger("wharfinger")
@@ -24,10 +25,10 @@ log = logs.logger("wharfinger")
 _UNKNOWN = "not known yet"
 
 
-def log_start(settings: Settings, effects: Effects) -> None:
-    """Log a line about each registry, and what the operator should know of the flags. This waits for an engine that
-    does not answer for half a second, and for a name server that does not answer for a second for each endpoint."""
-    owner = _owner(settings, effects)
+def log_start(settings: Settings, effects: Effects, identity: EngineIdentity) -> None:
+    """Log a line about each registry, and what the operator should know of the flags. ``identity`` is what the engine
+    says of itself. This waits for a name server that does not answer for a second for each endpoint."""
+    owner = settings.rules.owner or identity.name or _UNKNOWN
     for each in settings.registries:
         log.info(
             "started",
@@ -55,14 +56,13 @@ def log_start(settings: Settings, effects: Effects) -> None:
         log.info("with -internal, -ip counts for containers with host networking alone", ip=settings.rules.address.ip)
 
 
-def _owner(settings: Settings, effects: Effects) -> str:
-    """Return the owner name: the given one, else the engine's name for its host."""
-    if settings.rules.owner:
-        return settings.rules.owner
+def identity_at_start(settings: Settings, effects: Effects) -> EngineIdentity:
+    """Return what the engine says of itself. This waits for an engine that does not answer for half a second, and then
+    returns an empty identity."""
     engine = engine_for(settings, effects, name_needed=False)
-    name = engine.identity().name
+    identity = engine.identity()
     engine.close()
-    return name or _UNKNOWN
+    return identity
 
 
 def _address(settings: Settings, registry: RegistrySettings, effects: Effects) -> str:

@@ -236,7 +236,10 @@ class KeptConnection:
 
     def _new(self) -> _Connection:
         self._connection = _Connection(self._route.connect(self._time), self._time)
-        self._end = weakref.finalize(self, self._connection.close)
+        end = weakref.finalize(self, self._connection.close)
+        # The kernel closes it when the program ends. Closing it here would wait for a thread that reads a stream.
+        end.atexit = False
+        self._end = end
         return self._connection
 
 

@@ -77,6 +77,9 @@ class Hinting:
     on_unchanged: Callable[[int], None] = lambda number: None
 
 
+#: The engine's identity before it has told it.
+NO_IDENTITY = EngineIdentity("")
+
 #: Changes are seen only when the engine is asked.
 NO_HINTING = Hinting()
 
@@ -138,6 +141,8 @@ class Engine:
         self._gone: set[str] = set()
         #: The ids of the networks that decide about a port and of which the engine has not said what they are.
         self._open_networks: set[str] = set()
+        #: Each container of the last snapshot, and the ids of the networks that decide about its ports, by its id.
+        self._in_question: dict[str, tuple[Container, frozenset[str]]] = {}
         #: When it was first noticed that what was found differs from the snapshot; None if it does not.
         self._changed_at: float | None = None
         #: When the next list is due while all events arrive, in seconds of the monotonic clock.
@@ -162,9 +167,14 @@ class Engine:
         self._networks = Networks[EngineClient](
             _ask_network, Questions(dial, asking.background, clock, asking.patience, on_error), clock
         )
-        self._identity = EngineIdentity("")
+        self._identity = NO_IDENTITY
         self._identity_due = clock.monotonic()
         self._identities = Questions[EngineClient, EngineIdentity](dial, asking.background, clock, PATIENCE, on_error)
+
+    def note_identity(self, identity: EngineIdentity) -> None:
+        """Note what the engine has just told of itself. Do nothing if it did not answer."""
+        if identity.name:
+            self._identity, self._identity_due = identity, self._clock.monotonic() + IDENTITY_INTERVAL
 
     def identity(self) -> EngineIdentity:
         """Return the engine's name for its host, and its id. Raises EngineUnavailable.
@@ -314,11 +324,22 @@ class Engine:
 
     def _told_networks(self, containers: Collection[Container], deadline: Deadline) -> Mapping[str, Network | None]:
         """Return what the engine says of the networks that decide about a port of these containers, by id."""
-        wanted = networks_in_question(containers) if self._networks_needed else frozenset[str]()
+        wanted = self._networks_in_question(containers) if self._networks_needed else frozenset[str]()
         existing = frozenset(each for container in containers for each in container.network_ids.values())
         told = self._networks.told(sorted(wanted), existing, deadline)
         self._open_networks = {each for each in wanted if told.get(each) is None}
         return told
+
+    def _networks_in_question(self, containers: Collection[Container]) -> frozenset[str]:
+        """Return the ids of the networks that decide about a port. Only containers that have changed are looked at."""
+        before = self._in_question
+        self._in_question = {
+            each.id: known
+            if (known := before.get(each.id)) and known[0] is each
+            else (each, networks_in_question([each]))
+            for each in containers
+        }
+        return frozenset[str]().union(*(networks for _, networks in self._in_question.values()))
 
     def _list_selected(self, client: EngineClient) -> frozenset[str]:
         """Return the ids of the containers that the filters let through."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
+from controller.effects.clock import Clock
 from controller.effects.http_client import HTTP_ERRORS, HttpAnswer, HttpClient, UnwantedAnswer
 from controller.effects.request_time import TimeLimits
 from controller.errors import one_line
@@ -21,6 +23,10 @@ from controller.source.engine_errors import (
 #: A version of the API to put into a path while that of the engine is not known. An engine that refuses this version
 #: still tells its own.
 SOME_VERSION = "1.44"
+
+#: Seconds for which the version of an engine is remembered. Connections are usually opened together: at the start, and
+#: when many containers change at once.
+VERSION_LIFETIME = 10.0
 
 #: What is said of an engine whose version cannot be known.
 NO_VERSION = (
@@ -127,18 +133,8 @@ class HttpEngineClient:
         return f"{self._base}{path}{'?' if params else ''}{urlencode(params)}"
 
 
-def negotiated(http: HttpClient, timeout: int) -> HttpEngineClient:
-    """Return a client that speaks the engine's version of the API, because newer engines refuse old versions. Raises
-    EngineError."""
-    try:
-        return HttpEngineClient(http, timeout, f"/v{_version_of(http, timeout)}")
-    except BaseException:
-        http.close()
-        raise
-
-
-def _version_of(http: HttpClient, timeout: int) -> str:
-    """Return the version of the API that the engine speaks.
+def version_of(http: HttpClient, timeout: int) -> str:
+    """Return the version of the API that the engine speaks. Raises EngineError.
 
     The engine tells it at ``/version``, and in a header of each answer. A socket proxy may refuse ``/version``, and may
     let requests through only with a version in their path, or only without one. The list of containers is asked for
@@ -153,6 +149,39 @@ def _version_of(http: HttpClient, timeout: int) -> str:
         if told := answer.headers.get("api-version"):
             return told
     raise EngineError(NO_VERSION) from refusal
+
+
+class Versions:
+    """Remembers which version of the API an engine speaks, because an engine takes several milliseconds to tell it.
+
+    It is remembered for VERSION_LIFETIME alone, because the engine may be replaced by one that refuses this version.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        #: The version by the engine's socket, and until when it is remembered, in seconds of the monotonic clock.
+        self._known: dict[str, tuple[str, float]] = {}
+
+    def of(self, socket: str, http: HttpClient, timeout: int) -> str:
+        """Return the version of the engine at a socket, which is asked over ``http`` unless its version is remembered.
+        Raises EngineError."""
+        version, until = self._known.get(socket, ("", -inf))
+        if self._clock.monotonic() >= until:
+            version = version_of(http, timeout)
+            self._known[socket] = version, self._clock.monotonic() + VERSION_LIFETIME
+        return version
+
+
+def negotiated(
+    http: HttpClient, timeout: int, version: Callable[[HttpClient, int], str] = version_of
+) -> HttpEngineClient:
+    """Return a client that speaks the engine's version of the API, which ``version`` returns, because newer engines
+    refuse old versions. Raises EngineError."""
+    try:
+        return HttpEngineClient(http, timeout, f"/v{version(http, timeout)}")
+    except BaseException:
+        http.close()
+        raise
 
 
 def _asked(http: HttpClient, path: str, timeout: int) -> HttpAnswer:

@@ -6,6 +6,7 @@ import os
 import ssl
 import stat
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from attrs import Factory, field, frozen
 
@@ -13,7 +14,7 @@ from controller.effects.clock import Clock
 from controller.effects.files import Renewed, Report, TlsFiles
 from controller.effects.http_client import KeptConnection, UnixRoute
 from controller.effects.names import MACHINE, Names
-from controller.source.engine_client import EngineClient, negotiated
+from controller.source.engine_client import EngineClient, Versions, negotiated, version_of
 
 #: Seconds that a request may take. After many containers had died at once, the engine was seen to hold an inspect back
 #: for 1.6 s.
@@ -89,16 +90,22 @@ def _is_socket(path: str) -> bool:
 
 
 def connect(
-    settings: EngineSettings, timeout: int = TIMEOUT, names: Names = MACHINE, clock: Clock = CLOCK
+    settings: EngineSettings,
+    timeout: int = TIMEOUT,
+    names: Names = MACHINE,
+    clock: Clock = CLOCK,
+    versions: Versions | None = None,
 ) -> EngineClient:
     """Return a client that is connected to the engine. Raises EngineError, and UnusableFiles while the TLS files cannot
     be used.
 
     The API version is negotiated, because newer engines refuse old versions. ``timeout`` is the seconds that a request
     may take as a whole, even if its answer comes byte by byte. ``names`` looks up the host of an engine over TCP.
+    ``versions`` remembers the version for the connections that are opened next.
     """
     if settings.socket:
-        return negotiated(KeptConnection(UnixRoute(settings.socket), clock), timeout)
+        version = partial(versions.of, settings.socket) if versions else version_of
+        return negotiated(KeptConnection(UnixRoute(settings.socket), clock), timeout, version)
     from controller.source.engine_over_tcp import connect_over_tcp  # noqa: PLC0415 - it loads the docker SDK
 
     return connect_over_tcp(settings.url, settings.asks_for_tls, settings.tls_context.value, timeout, names, clock)

@@ -1,8 +1,9 @@
 """Ask the engine questions in the background, beside the pass, so that a question that hangs holds up nothing else.
 
-One worker asks one question after the other, because more threads make a healthy engine no faster. When no question is
-answered for a moment, more workers start and take the questions that wait. So no question waits for long behind one
-that hangs, and an engine that is only slow is not flooded.
+Two workers ask one question after the other, so that the engine works on one while the answer to another is read.
+More threads make a healthy engine no faster. When no question is answered for a moment, more workers start and take the
+questions that wait. So no question waits for long behind one that hangs, and an engine that is only slow is not
+flooded.
 
 ``Questions`` is always called from the same thread, and that thread owns all state here. Workers share with it only
 the queues, whose operations are atomic, and the questions that they are asking.
@@ -18,6 +19,9 @@ from attrs import define, frozen
 
 from controller.effects.background import Background
 from controller.effects.clock import Clock, Deadline
+
+#: How many workers ask the questions that ``ask`` waits for, until one is slow.
+WORKERS = 2
 
 #: Seconds after which a question is slow. When no question has ended for this time, more workers are started.
 SLOW = 0.1
@@ -245,7 +249,7 @@ class Questions(Generic[C, A]):
         self._open |= {each.subject: each for each in questions}
         self._waiting.extend(questions)
         if self._waiting:
-            self._start_workers(1)
+            self._start_workers(WORKERS)
 
     def _repeat(self, question: _Question[C, A], slow: _SlowSubject) -> None:
         """Have a question repeated by a worker of its own, if its back-off is over."""

@@ -329,7 +329,7 @@ def test_a_stop_signal_ends_the_agent_at_once_and_leaves_its_entries(
 
 def test_sighup_starts_a_pass_at_once(host: Host) -> None:
     """SIGHUP starts a pass at once, however long the interval is."""
-    agent = host.agent(interval=3600).wait_ready()
+    agent = host.agent("--no-hints", interval=3600).wait_ready()
     host.start("one")
     assert host.keys() == {}
     agent.signal(signal.SIGHUP)

@@ -138,11 +138,12 @@ def test_a_container_whose_inspect_trickles_holds_up_no_other(host: Host, proxy:
 
 @on_both("host")
 def test_an_inspect_that_takes_three_seconds_is_used_when_it_comes(host: Host, proxy: EngineProxy) -> None:
-    """The agent asks for a slow inspect once, and uses the answer when it comes. No pass waits for the answer."""
+    """The agent asks for a slow inspect once, and uses the answer when it comes. No pass waits for the answer. An event
+    of the container's start would make the agent ask again."""
     host.start("stays", "slow")
     path = inspect_path(host, "slow")
     proxy.delays = {path: 3.0}
-    agent_through(proxy, host).wait_ready()
+    agent_through(proxy, host, "--no-hints").wait_ready()
     host.wait_for(host.expected(), 3.0 + SOON)
     assert proxy.asked.count(path) == 1
 

@@ -68,7 +68,7 @@ class Flags:
     health: str = "any"
     hints: bool = True
     #: Between two sweeps of a registry with few hosts.
-    resync: int = 20
+    resync: int = 60
 
     @property
     def times(self) -> AgentTimes:
@@ -216,7 +216,8 @@ class Fleet:
         engine = SimulatedEngine(name, f"ENGINE:{number}", lambda: self.scheduler.now, address)
         engine.list_lag(LIST_LAG)
         links = {member: self._link() for member in MEMBERS}
-        flags = Flags(health=self.chance.choice(["any", "healthy"]), hints=self.draw_hints())
+        health, hints = self.chance.choice(["any", "healthy"]), self.draw_hints()
+        flags = Flags(health=health, hints=hints, resync=20 if self.is_large else 60)
         return Host(name, address, engine, self._link(), links, flags)
 
     def draw_hints(self) -> bool:

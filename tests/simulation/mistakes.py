@@ -280,6 +280,7 @@ MISTAKES = (
         "        if self._prefix and len(stored) == newer.count:",
         "        if self._prefix:",
         apis=(3,),
+        test="tests/simulation/test_large_fleet.py::test_in_a_small_fleet_too",
     ),
     Mistake(
         "the-list-revives-the-dead",
@@ -322,6 +323,7 @@ MISTAKES = (
         "        return now + self.period * max(1.0, hosts / MANY_HOSTS) * (1 - random / 2)",
         "        return now + 1e9",
         apis=(3,),
+        test="tests/simulation/test_large_fleet.py::test_an_orphan_that_the_agent_never_saw_is_found_by_a_sweep",
     ),
     Mistake(
         "a-sweep-within-one-pass",

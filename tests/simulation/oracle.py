@@ -263,8 +263,10 @@ class Oracle:
             return
         undisturbed = ledger.hindered_at < ledger.begun_at and not self._is_hindered(host)
         keys = self._keys()
+        # An agent that follows events lists containers only now and then, and hears of the others a little later.
+        known_at = ledger.begun_at - (HEARD if host.flags.hints else 0.0)
         for wanted, since in ledger.wanted_since.items():
-            if since.moment >= ledger.begun_at or since.value != change.previous_value:
+            if since.moment >= known_at or since.value != change.previous_value:
                 continue
             if self._end_was_made_up(host, wanted):
                 continue

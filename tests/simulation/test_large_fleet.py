@@ -28,7 +28,20 @@ def host(request: pytest.FixtureRequest) -> Iterator[QuietHost]:
 
 
 def test_what_somebody_does_to_a_key_of_the_host_is_repaired_by_the_next_pass(host: QuietHost) -> None:
-    """The key is deleted, overwritten, deleted and written again, or removed with the whole prefix."""
+    """The repair does not wait for a sweep."""
+    check_repairs(host)
+
+
+@pytest.mark.parametrize("hints", [True, False], ids=["hints", "no-hints"])
+def test_in_a_small_fleet_too(hints: bool) -> None:
+    """There, a pass reads what is new under the prefix, and counts the keys."""
+    with quiet_host(3, hints, resync=600) as host:
+        check_repairs(host)
+
+
+def check_repairs(host: QuietHost) -> None:
+    """Check that the next pass repairs a key that is deleted, overwritten, deleted and written again, or removed with
+    the whole prefix."""
     cluster = host.fleet.cluster
     cluster.delete("v3", KEY)
     assert host.until_right() < INTERVAL

@@ -17,7 +17,7 @@ import pytest
 from controller.effects.background import Threads
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
-from controller.source.docker import PATIENCE, Asking, Engine
+from controller.source.docker import NO_IDENTITY, PATIENCE, Asking, Engine
 from controller.source.engine_connection import EngineSettings, connect
 from controller.source.engine_errors import NO_ANSWER, EngineError
 from model.container import Container, ContainerRef
@@ -724,6 +724,19 @@ def test_the_identity_is_asked_for_once_in_each_connection() -> None:
     with pytest.raises(EngineUnavailable):
         source.read(soon())
     assert source.identity() == EngineIdentity("engine-1", "ID:2", new_name="engine-2")
+
+
+def test_an_identity_that_was_asked_for_just_now_is_not_asked_for_again() -> None:
+    """The agent asks for it when it starts. Reconnecting makes a difference, because another engine may answer then."""
+    fake = FakeDocker(name="engine-1", engine="ID:2")
+    known = EngineIdentity("engine-1", "ID:1")
+    source = engine(fake)
+    source.note_identity(known)
+    source.note_identity(NO_IDENTITY)
+    assert source.identity() == known
+    assert "info" not in fake.asked
+    source.close()
+    assert source.identity().id == "ID:2"
 
 
 def test_the_identity_is_asked_for_once_a_minute() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from http.client import RemoteDisconnected
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 
+from controller.effects.clock import Clock
 from controller.effects.http_client import HttpAnswer, UnwantedAnswer
 from controller.effects.request_time import TimeLimits
-from controller.source.engine_client import HttpEngineClient, negotiated
+from controller.source.engine_client import VERSION_LIFETIME, HttpEngineClient, Versions, negotiated
 from controller.source.engine_errors import EngineError, ErrorAnswer, NotFound
 
 #: What is answered to a request: a status and a body, or an error.
@@ -199,6 +201,32 @@ def test_an_engine_that_cannot_be_reached_is_asked_once(given: Given) -> None:
     with pytest.raises(EngineError):
         negotiated(http, 5)
     assert (len(http.asked), http.closed) == (1, 1)
+
+
+def test_a_version_is_remembered_for_the_connections_that_are_opened_next() -> None:
+    """The engine is asked again later, because it may be another one by then. Each engine has a version of its own."""
+    now = [0.0]
+    versions = Versions(Clock(monotonic=lambda: now[0]))
+
+    def asked_at(seconds: float, version: str, socket: str = "/engine.sock") -> bool:
+        now[0] = seconds
+        http = FakeHttp({"/version": (200, b'{"ApiVersion": "%s"}' % version.encode()), "/v1.41/info": (200, b"{}")})
+        assert negotiated(http, 5, partial(versions.of, socket)).info() == {}
+        return "/version" in [path for path, _ in http.asked]
+
+    assert asked_at(0.0, "1.41")
+    assert not asked_at(VERSION_LIFETIME - 1, "1.52")
+    assert asked_at(VERSION_LIFETIME - 1, "1.41", "/other.sock")
+    assert asked_at(VERSION_LIFETIME, "1.41")
+
+
+def test_a_version_that_was_not_told_is_asked_for_again() -> None:
+    """An engine that was starting may tell it next time."""
+    versions = Versions(Clock())
+    with pytest.raises(EngineError):
+        negotiated(FakeHttp({}), 5, partial(versions.of, "/engine.sock"))
+    http = FakeHttp({"/version": (200, b'{"ApiVersion": "1.52"}'), "/v1.52/info": (200, b"{}")})
+    assert negotiated(http, 5, partial(versions.of, "/engine.sock")).info() == {}
 
 
 # Events.

@@ -6,6 +6,8 @@ import contextlib
 import logging
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ from controller.effects.http_client import HTTP_ERRORS, HttpAnswer, KeptConnecti
 from controller.effects.names import MACHINE, Names
 from controller.effects.network import Network
 from controller.effects.request_time import RequestTime, TimeLimits
+from tests.support.processes import REPOSITORY
 from tests.support.scripted_server import Connection, Script, ScriptedServer
 from tests.support.secure_etcd import Authority, authority
 from tests.support.waiting import wait_until
@@ -525,6 +528,36 @@ def test_a_server_that_does_not_begin_with_the_lines_is_given_up(opened: Opened)
     client, _ = opened(hanging)
     with ending():
         next(client.lines("/events", WHOLE, 30.0))
+
+
+#: A program that ends while one of its threads waits for a line.
+ENDS_WHILE_WAITING = """
+import sys, threading
+from controller.effects.clock import Clock
+from controller.effects.http_client import KeptConnection, UnixRoute
+from controller.effects.request_time import TimeLimits
+
+lines = KeptConnection(UnixRoute(sys.argv[1]), Clock()).lines("/events", TimeLimits(30.0, 30.0, 30.0), 30.0)
+next(lines)
+threading.Thread(target=next, args=(lines,), daemon=True).start()
+"""
+
+
+def test_the_program_ends_although_a_thread_waits_for_lines(tmp_path: Path) -> None:
+    """The agent is to stop at once while its engine has no event to tell."""
+    ended = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.request()
+        connection.send(CHUNKED + b"4\r\none\n\r\n")
+        ended.wait(2 * SOON)
+
+    path = str(tmp_path / "server.sock")
+    with ScriptedServer(script, at=path):
+        try:
+            subprocess.run([sys.executable, "-c", ENDS_WHILE_WAITING, path], check=True, timeout=SOON, cwd=REPOSITORY)
+        finally:
+            ended.set()
 
 
 def test_the_connection_is_closed_with_the_lines(opened: Opened) -> None:

@@ -18,6 +18,7 @@ from controller.source.questions import (
     MAX_PROMPT_WORKERS,
     MAX_WORKERS,
     MAX_WORKERS_FOR_REPEATS,
+    WORKERS,
     Answer,
     Inquiry,
     Questions,
@@ -142,8 +143,8 @@ def named(start: str, number: int) -> list[str]:
     return [f"{start}-{each}" for each in range(number)]
 
 
-def test_a_prompt_engine_is_asked_by_one_worker_over_one_connection(engine: Engine) -> None:
-    """The questions need no further workers and no waits. The connection serves the next call, too."""
+def test_a_prompt_engine_is_asked_by_two_workers_over_a_connection_each(engine: Engine) -> None:
+    """The questions need no further workers and no waits. The connections serve the next call, too."""
 
     def work() -> tuple[Replies, float]:
         engine.ask("before")
@@ -151,8 +152,8 @@ def test_a_prompt_engine_is_asked_by_one_worker_over_one_connection(engine: Engi
 
     replies, seconds = engine.run(work)
     assert answered(replies) == named("c", 50)
-    assert (engine.dials, engine.most_in_flight) == (1, 1)
-    assert seconds == about(50 * PROMPT)
+    assert (engine.dials, engine.most_in_flight) == (WORKERS, WORKERS)
+    assert seconds == about(25 * PROMPT)
 
 
 def test_nothing_is_asked_and_nobody_waits_where_nothing_is_inquired_about(engine: Engine) -> None:
@@ -193,7 +194,7 @@ def test_an_engine_that_is_only_slow_is_not_flooded(engine: Engine) -> None:
     """As long as answers come, no further workers are started."""
     engine.takes = dict.fromkeys(named("c", 40), 0.09)
     replies, _ = engine.run(lambda: engine.ask(*named("c", 40)))
-    assert (len(answered(replies)), engine.most_in_flight) == (40, 1)
+    assert (len(answered(replies)), engine.most_in_flight) == (40, WORKERS)
 
 
 def test_a_first_question_does_not_wait_behind_those_that_hang(engine: Engine) -> None:

@@ -9,6 +9,7 @@ import pytest
 from controller.commands.build import Effects
 from controller.commands.start_line import log_start
 from controller.effects.network import Network, Resolved, numeric
+from model.snapshot import EngineIdentity
 from tests.support.captured_logs import capture_logs
 from tests.unit.test_settings import parsed
 
@@ -36,7 +37,7 @@ def warned(endpoints: str, **given: str) -> bool:
     effects = Effects(network=network, environment={"DOCKER_HOST": "unix:///nowhere.sock"})
     options = {"hostname": "core-1", "ttl": "60", "ttl_refresh": "20"} | given
     with capture_logs() as lines:
-        log_start(parsed(f"etcd://{endpoints}/services", **options), effects)
+        log_start(parsed(f"etcd://{endpoints}/services", **options), effects, EngineIdentity("core-1"))
     return any("every etcd endpoint is this host's own" in line["event"] for line in lines)
 
 
