@@ -2,7 +2,8 @@
 
 A pass looks at the keys that it knows of. A key of this host that no container backs, and that the agent has never
 seen, is found by a sweep alone. A sweep costs etcd in proportion to the keys of all hosts, and each host sweeps, so
-large clusters sweep less often.
+large clusters sweep less often. A sweep reads page after page, and goes on from pass to pass, so that no pass waits for
+the whole of it, and none fails because of it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ PERIOD = 60.0
 #: can be started, or lose a member of etcd, at one moment.
 SPREAD = 10.0
 
+#: Seconds of a pass after which a sweep reads no further page. The page that is being read may take longer.
+SECONDS_OF_A_PASS = 0.05
+
+#: How many times as long as its last pages took a sweep rests, and the most seconds that it does. The slower etcd
+#: answers, the less is asked of it, so that the sweeps of a whole fleet cannot keep it busy.
+REST, MOST_REST = 20.0, 30.0
+
 #: The most keys under a prefix that are read together with the own ones, for each of the own ones, and in any case.
 #: For etcd, looking through this many keys for newer ones is as much work as comparing one revision.
 KEYS_FOR_EACH_OWN, FEW_KEYS = 25, 500
@@ -28,6 +36,11 @@ def is_small(hosts: int, keys: int, own: int) -> bool:
     """Return whether a prefix with so many hosts and keys, ``own`` of them this host's, is small: reading whatever
     anybody has written there costs etcd no more than comparing the revisions of the own keys."""
     return hosts < MANY_HOSTS and keys <= max(FEW_KEYS, KEYS_FOR_EACH_OWN * own)
+
+
+def rest_after(seconds: float) -> float:
+    """Return for how many seconds a sweep rests after pages that took so long, whether or not they were answered."""
+    return min(REST * seconds, MOST_REST)
 
 
 @frozen

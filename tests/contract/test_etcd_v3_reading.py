@@ -22,7 +22,7 @@ from model.record import RecordKeys
 from model.report import Result
 from model.skydns import SkyDnsLayout
 from model.stored import Lifetime
-from model.sweep import MANY_HOSTS, SPREAD, SweepRule
+from model.sweep import MANY_HOSTS, MOST_REST, SECONDS_OF_A_PASS, SPREAD, SweepRule
 from tests.contract.clients import PREFIX, address, soon
 from tests.support.builders import OWNER, change, create
 from tests.support.etcd_cluster import EtcdCluster
@@ -43,14 +43,18 @@ T = TypeVar("T")
 
 
 class RecordingClient(EtcdV3Client):
-    """A client that keeps its calls, and calls ``before`` with the number of calls so far before each."""
+    """A client that keeps its calls. It calls ``before`` with the number of calls so far before each, and
+    ``before_page`` before it asks for a page of a prefix."""
 
     asked: list[tuple[str, Document]]
     before: Callable[[int], object]
+    before_page: Callable[[], object]
 
     def call(self, path: str, document: Document, read: Callable[[Any], T], deadline: Deadline) -> T:
         """See EtcdV3Client."""
         self.before(len(self.asked))
+        if "limit" in document:
+            self.before_page()
         self.asked.append((path, document))
         return super().call(path, document, read, deadline)
 
@@ -63,7 +67,7 @@ class RecordingClient(EtcdV3Client):
 def recording_client(server: EtcdServer) -> RecordingClient:
     """A recording client of this server."""
     client = RecordingClient([address(server)])
-    client.asked, client.before = [], lambda number: None
+    client.asked, client.before, client.before_page = [], lambda number: None, lambda: None
     return client
 
 
@@ -137,6 +141,27 @@ def test_after_a_write_a_pass_asks_for_newer_keys_alone(good: EtcdServer, v3: Et
     assert client.calls() == ["kv/range"] * 2
     assert {key: each.value for key, each in after.stored.items()} == v3.keys(PREFIX)
     assert (after.record.value if after.record else None) == v3.get(RECORD)
+
+
+def test_while_somebody_writes_a_pass_over_a_small_prefix_makes_one_request(good: EtcdServer, v3: EtcdV3) -> None:
+    """It asks for the owner's keys and for newer ones at once, and notices deleted keys all the same."""
+    v3.put(KEY, "x:1")
+    client = recording_client(good)
+    host = Host(client)
+    host.reads()
+    v3.put(FOREIGN, "y:0")
+    host.reads()
+    client.calls()
+    for number in range(1, 3):
+        v3.put(FOREIGN, f"y:{number}")
+        v3.put(RECORD, f"{number}")
+        reading = host.reads().actual
+        assert client.calls() == ["kv/txn"]
+        assert {key: each.value for key, each in reading.stored.items()} == v3.keys(PREFIX)
+        assert reading.record
+        assert reading.record.value == f"{number}"
+    v3.delete(FOREIGN)
+    assert host.values() == {KEY: "x:1"}
 
 
 def test_deleted_keys_are_noticed_by_the_number_of_keys(good: EtcdServer, v3: EtcdV3) -> None:
@@ -404,6 +429,190 @@ def test_a_sweep_reads_page_by_page_and_keeps_what_matters(
     assert [document for path, document in client.asked if "limit" in document]
     large.delete(ORPHAN)
     assert host.values() == {}, "what a sweep found is compared from then on"
+
+
+#: Own keys that nothing leads to, on the first, third and last page of a sweep.
+FIRST, THIRD, LAST = (f"/services/{name}/core-01:gone:80" for name in ("a0", "a4", "z"))
+
+
+class Pages:
+    """The requests of a host for pages of a prefix, which can take long or fail. Its other requests are answered."""
+
+    def __init__(self, client: RecordingClient, host: Host) -> None:
+        self.client, self.host = client, host
+        #: How long a page takes, in seconds.
+        self.seconds = 0.0
+        #: How many more pages are answered.
+        self.answered = 10**6
+        client.before_page = self._page
+
+    def _page(self) -> None:
+        self.host.now.advance(self.seconds)
+        if not self.answered:
+            self.client.failures += 1
+            raise RegistryUnavailable("no answer in time")
+        self.answered -= 1
+
+
+@pytest.fixture
+def pages(good: EtcdServer, large: EtcdV3, monkeypatch: pytest.MonkeyPatch) -> Pages:
+    """The requests of a host whose first sweep is due, and reads seven pages."""
+    monkeypatch.setattr(prefix_requests, "PAGE", 2)
+    large.delete(FOREIGN)
+    for number in range(10):
+        large.put(f"/services/a{number}/core-02:web:80", "y:1" if number else "?")
+    for key in (KEY, THIRD, LAST):
+        large.put(key, "x:1")
+    client = recording_client(good)
+    host = Host(client, random=1.0)
+    host.reads()
+    host.now.advance(SPREAD)
+    return Pages(client, host)
+
+
+def test_a_sweep_goes_on_from_pass_to_pass(pages: Pages) -> None:
+    """Each pass reads a page, and no further one once that took long. An own key counts as soon as it is found, and
+    the others as soon as the sweep has ended."""
+    pages.seconds, host = SECONDS_OF_A_PASS, pages.host
+    found, counted = [], []
+    for _ in range(7):
+        actual = host.reads().actual
+        found.append(actual.stored.keys() - {KEY})
+        counted.append((actual.others, actual.others_unreadable))
+        host.now.advance(2.0)
+    assert found == [set(), set(), {THIRD}, {THIRD}, {THIRD}, {THIRD}, {THIRD, LAST}]
+    assert counted == [(0, 0)] * 6 + [(10, 1)]
+
+
+def test_quick_pages_are_read_in_one_pass(pages: Pages) -> None:
+    """Nothing is gained by waiting for the next one."""
+    assert pages.host.values().keys() == {KEY, THIRD, LAST}
+
+
+def test_after_pages_that_took_long_a_sweep_rests(pages: Pages) -> None:
+    """So the sweeps of many hosts do not keep a slow etcd busy. Passes go on meanwhile."""
+    pages.seconds, host = 1.0, pages.host
+    read = []
+    for _ in range(22):
+        before = pages.answered
+        host.reads()
+        read.append(before - pages.answered)
+        host.now.advance(1.0)
+    assert read == [1, *[0] * 19, 1, 0]
+
+
+def test_a_page_that_fails_fails_no_pass_and_no_sweep(pages: Pages, large: EtcdV3) -> None:
+    """It is tried again later. Until then the passes follow every key that matters."""
+    pages.seconds, pages.answered, host = 1.0, 0, pages.host
+    for number in range(5):
+        large.put(KEY, f"x:{number}")
+        assert host.values() == {KEY: f"x:{number}"}
+        host.now.advance(MOST_REST)
+    pages.seconds, pages.answered = 0.0, 4
+    assert host.values().keys() == {KEY, THIRD}
+    pages.answered = 3
+    assert host.values().keys() == {KEY, THIRD, LAST}
+
+
+def test_what_was_found_is_compared_while_the_sweep_is_under_way(pages: Pages, large: EtcdV3) -> None:
+    """It can be changed or deleted before the sweep ends."""
+    pages.answered, host = 4, pages.host
+    assert host.values() == {KEY: "x:1", THIRD: "x:1"}
+    large.put(THIRD, "x:2")
+    assert host.values() == {KEY: "x:1", THIRD: "x:2"}
+    large.delete(THIRD)
+    assert host.values() == {KEY: "x:1"}
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["a page", "another request"])
+def test_a_request_that_failed_during_a_sweep_leads_to_another_one(
+    pages: Pages, large: EtcdV3, elsewhere: bool
+) -> None:
+    """The sweep goes on first. The failure of its own pages does not lead to another one, as that would keep an etcd
+    busy that is slow."""
+    pages.answered, host = 4, pages.host
+    host.reads()
+    large.put(FIRST, "x:1")
+    pages.client.failures += elsewhere
+    pages.answered = 3
+    assert host.values().keys() == {KEY, THIRD, LAST}
+    pages.answered = 10**6
+    host.now.advance(SPREAD)
+    assert (FIRST in host.values()) is elsewhere
+    host.sweeps()
+    assert FIRST in host.values()
+
+
+def test_a_sweep_begins_anew_once_the_store_was_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pages that were read say nothing of the new store."""
+    monkeypatch.setattr(prefix_requests, "PAGE", 2)
+    server = EtcdServer().start()
+    try:
+        v3, client = EtcdV3(server.endpoint), recording_client(server)
+        host = Host(client)
+        pages = Pages(client, host)
+        for key in (FOREIGN, CUSTOM, LAST):
+            v3.put(key, "y:1")
+        many_hosts(v3)
+        host.reads()
+        host.now.advance(SPREAD)
+        pages.answered = 1
+        assert LAST not in host.values()
+        server.lose_data()
+        many_hosts(v3)
+        v3.put(FIRST, "x:1")
+        pages.answered = 1
+        host.reads()
+        host.now.advance(SPREAD)
+        assert host.values() == {FIRST: "x:1"}
+    finally:
+        server.close()
+
+
+def test_a_single_pass_fails_if_it_cannot_read_everything(pages: Pages) -> None:
+    """No later pass would go on."""
+    pages.answered = 5
+    host = Host(pages.client, rule=SweepRule(at_once=True))
+    with pytest.raises(RegistryUnavailable):
+        host.reads()
+
+
+def test_a_sweep_for_keys_that_have_to_be_renewed_goes_on_in_each_pass(pages: Pages) -> None:
+    """Keys that nothing leads to expire unless they are found soon. No pass fails because of it."""
+    host = Host(pages.client, evolve(INTEREST, renews_unknown_keys=True))
+    pages.host, pages.seconds = host, 1.0
+    found = []
+    for answered in (10, 0, 10, 10):
+        pages.answered = answered
+        found.append(host.values().keys() - {KEY})
+    assert found == [{THIRD}, {THIRD}, {THIRD}, {THIRD, LAST}]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["at first", "later"])
+def test_a_small_prefix_that_cannot_be_read_in_time_is_treated_as_a_large_one(
+    good: EtcdServer, v3: EtcdV3, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """No pass fails, and every key that matters is followed. Once pages are answered, everything is kept again."""
+    monkeypatch.setattr(prefix_requests, "PAGE", 2)
+    for key in (KEY, ORPHAN, FIRST, LAST, FOREIGN):
+        v3.put(key, "x:1")
+    client = recording_client(good)
+    host = Host(client)
+    pages = Pages(client, host)
+    if known:
+        host.reads()
+        v3.delete(FIRST)
+    pages.answered = 1
+    for number in range(3):
+        v3.put(KEY, f"x:{number}")
+        assert host.values()[KEY] == f"x:{number}"
+        assert FOREIGN not in host.values()
+    assert (ORPHAN in host.values()) is known
+    pages.answered = 10**6
+    host.now.advance(MOST_REST)
+    host.sweeps()
+    reading = host.reads().actual
+    assert ({key: each.value for key, each in reading.stored.items()}, reading.observed) == (v3.keys(PREFIX), None)
 
 
 def test_a_request_that_failed_leads_to_a_sweep_soon(good: EtcdServer, large: EtcdV3) -> None:

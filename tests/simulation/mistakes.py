@@ -326,6 +326,16 @@ MISTAKES = (
         test="tests/simulation/test_large_fleet.py::test_an_orphan_that_the_agent_never_saw_is_found_by_a_sweep",
     ),
     Mistake(
+        "a-sweep-within-one-pass",
+        "A pass failed if etcd was too slow for a whole sweep, and so did all passes after it.",
+        "2fbe91c",
+        "controller/registry/etcd_v3/reader.py",
+        "            except RegistryUnavailable:\n                break",
+        "            except RegistryUnavailable:\n                raise",
+        apis=(3,),
+        test="tests/simulation/test_slow_sweeps.py::test_while_no_page_is_answered_every_key_that_is_wanted_gets_right",
+    ),
+    Mistake(
         "own-keys-without-the-quorum",
         "A member that was cut off from the others could tell an agent that nothing had changed.",
         "2ee0f02",

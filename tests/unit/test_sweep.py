@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.sweep import SweepRule, is_small
+from model.sweep import MOST_REST, SweepRule, is_small, rest_after
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,8 @@ def test_a_single_pass_sweeps_at_once() -> None:
     rule = SweepRule(at_once=True)
     assert (rule.sweeps_first(1000), rule.after_doubt(100.0, 1000, 1.0)) == (True, 100.0)
     assert [SweepRule().sweeps_first(hosts) for hosts in (19, 20)] == [True, False]
+
+
+def test_a_sweep_rests_longer_the_longer_its_pages_took() -> None:
+    """It takes a twentieth of the time at most, and never rests long."""
+    assert (rest_after(0.0), rest_after(0.05), rest_after(100.0)) == (0.0, 1.0, MOST_REST)

@@ -26,8 +26,10 @@ from model.stored import Stored, StorePosition
 #: The most places that one transaction reads or compares. etcd takes 128 operations, and one is for the owner's keys.
 BATCH = 127
 
-#: The most keys in one answer of a sweep. For each answer etcd counts the rest of the range.
-PAGE = 2000
+#: The most keys in one answer of a sweep. For each answer etcd counts the rest of the range, so a sweep of 50,000 keys
+#: costs it 0.42 s of CPU with pages of 2,000 keys, 0.46 with 1,000, 0.56 with 500, and 0.81 with 250. A page of 1,000
+#: costs it 9 ms, and the agent 5.
+PAGE = 1000
 
 #: The most keys that are read below a wanted key. One is enough to refuse it.
 MAX_BELOW = 16
@@ -64,20 +66,40 @@ class PrefixRequests:
 
     def newer(self, index: int, lease: int, since: StorePosition, deadline: Deadline) -> Page:
         """Return the keys under the prefix that were written after the revision ``index``, and the number of all."""
-        newer = {**keys_below(self.record_keys.prefix), "min_mod_revision": str(index + 1)}
-        return _later(self.range(newer, lease, deadline), since)
+        return _later(self.range(self._newer(index), lease, deadline), since)
+
+    def about_owner_and_newer(self, owner: str, index: int, lease: int, deadline: Deadline) -> tuple[Page, Page | None]:
+        """Return what ``about_owner`` and ``newer`` do, by one request. A full etcd refuses every transaction, even one
+        that only reads. The second page is None then."""
+        ranges = [range_of(self._folder(owner)), self._newer(index)]
+        try:
+            about_owner, newer = self._transaction(reading_transaction(ranges), lease, deadline).pages
+        except EtcdV3Error as error:
+            if not error.full:
+                raise
+            return self.about_owner(owner, lease, deadline), None
+        return about_owner, newer
+
+    def _newer(self, index: int) -> Document:
+        return {**keys_below(self.record_keys.prefix), "min_mod_revision": str(index + 1)}
 
     def pages(self, lease: int, since: StorePosition, deadline: Deadline) -> Iterator[Page]:
         """Yield all keys under the prefix, page by page. Each page is of a moment of its own, so that no compaction can
         come between. A key that is written before its page is read may be missing."""
-        keys = {**keys_below(self.record_keys.prefix), "limit": str(PAGE)}
-        more = True
-        while more:
-            page = _later(self.range(keys, lease, deadline), since)
+        after = ""
+        while True:
+            page = self.page(after, lease, since, deadline)
             yield page
-            more = page.more
-            if more:
-                keys = {**keys, "key": encoded(f"{page.stored[-1].key}\0")}
+            if not page.more:
+                return
+            after = page.stored[-1].key
+
+    def page(self, after: str, lease: int, since: StorePosition, deadline: Deadline) -> Page:
+        """Return the first keys under the prefix that come ``after`` a key; an empty text stands for the beginning."""
+        keys = {**keys_below(self.record_keys.prefix), "limit": str(PAGE)}
+        if after:
+            keys = {**keys, "key": encoded(f"{after}\0")}
+        return _later(self.range(keys, lease, deadline), since)
 
     def at(self, places: Collection[str], lease: int, since: StorePosition, deadline: Deadline) -> Found:
         """Return what is at these places, with as few requests as possible."""

@@ -17,21 +17,23 @@ from controller.registry.base import Reading, Sweeping
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error, GrpcStatus
 from controller.registry.etcd_v3.documents import Page, keys_below, keys_that_begin_with
 from controller.registry.etcd_v3.lease import Lease
-from controller.registry.etcd_v3.prefix_requests import PAGE, Found, PrefixRequests
+from controller.registry.etcd_v3.prefix_requests import Found, PrefixRequests
 from controller.registry.etcd_v3.record_guard import RecordGuard
+from controller.registry.etcd_v3.sweep import Sweep, what_matters
 from controller.registry.observed import Observed
 from controller.registry.owner_records import records_of_others
 from model.interest import Interest
-from model.layout import Unreadable
 from model.own_writes import OwnWrites
 from model.record import ROOT, InnerPrefix, RecordKeys, inner_prefixes
 from model.report import Outcome, Result
 from model.stored import Actual, Stored, StorePosition
-from model.sweep import KEYS_FOR_EACH_OWN, is_small
+from model.sweep import SECONDS_OF_A_PASS, is_small, rest_after
 
-#: How many own keys a host is taken to have before they were counted, when it is decided whether the prefix is small:
-#: as many as make it small if all its keys fit into one answer.
-PRESUMED_OWN = PAGE // KEYS_FOR_EACH_OWN
+#: How many own keys a host is taken to have before they were counted, when it is decided whether the prefix is small.
+PRESUMED_OWN = 80
+
+#: The part of a pass's remaining time that goes to reading what others have under the prefix.
+PART = 0.25
 
 
 @frozen
@@ -73,6 +75,7 @@ class EtcdV3Reader:
     nobody writes to etcd, a refresh asks for the owner's own keys alone. After a write, it depends on the prefix. Of a
     small one, everything is kept, and a refresh asks for what is newer than the last read. Of a large one, only the
     places that matter are kept: a refresh compares their revisions, and a sweep now and then finds the other own keys.
+    A refresh reads a few pages of it at most, and does not fail if one of them does.
     """
 
     def __init__(
@@ -101,8 +104,12 @@ class EtcdV3Reader:
         self._moves = False
         #: How many hosts share the prefix, as they were counted last.
         self._hosts = 0
-        #: When the next sweep is due, in seconds of the monotonic clock.
-        self._sweep_due = 0.0
+        #: The sweep that is under way, if any.
+        self._sweep: Sweep | None = None
+        #: When the next sweep is due, and until when sweeps rest, in seconds of the monotonic clock.
+        self._sweep_due = self._rests_until = 0.0
+        #: Whether a request for the last pages got no usable answer.
+        self._page_failed = False
         #: Whether all own keys have been found once.
         self._found_all = False
 
@@ -137,13 +144,13 @@ class EtcdV3Reader:
 
     def look_up(self, interest: Interest, deadline: Deadline, again: frozenset[str] = frozenset()) -> Reading:
         """See Reader. If keys are looked at again, so is what is kept about the owner, as of the same moment. In a pass
-        that is not hurried, the places that no longer matter are forgotten. The first sweep is made at once if keys may
-        have to be renewed that only it finds."""
+        that is not hurried, the places that no longer matter are forgotten, and the first sweep is made at once if keys
+        may have to be renewed that only it finds."""
         reading = self._observed.reading() or self.observe(interest, deadline)
         actual = reading.actual
         with self._refusals():
-            if interest.renews_unknown_keys and not self._found_all and self._moment:
-                swept = self._swept(interest, actual, self._moment, deadline)
+            if interest.renews_unknown_keys and not (self._found_all or self._record_guard.hurried):
+                swept = self._swept_on(interest, actual, deadline, PART * deadline.left)
                 actual = self._timed(swept, interest.owner, deadline)
             if places := interest.unobserved(actual) | again:
                 actual = self._looked_up(actual, places, interest.owner, deadline, owner_too=bool(again))
@@ -193,62 +200,83 @@ class EtcdV3Reader:
 
     def _first(self, interest: Interest, deadline: Deadline) -> Reading:
         """Read the owner's keys, and everything under a small prefix. Of a large one nothing else is read yet, so that
-        the host's entries do not wait."""
+        the host's entries do not wait, unless there is no later pass."""
         owner, rule, now = interest.owner, self._sweeping.rule, deadline.clock.monotonic()
         about_owner = self._requests.about_owner(owner, self._lease.id(owner), deadline)
-        moment = self._moment_of(owner, about_owner)
+        self._moment = self._moment_of(owner, about_owner)
         self._hosts = self._requests.hosts(deadline)
         self._sweep_due = rule.after_doubt(now, self._hosts, self._sweeping.jitter())
         actual = _NOTHING
         if rule.sweeps_first(self._hosts):
-            actual = self._read_through(interest, _NOTHING, PRESUMED_OWN, moment, deadline, though_large=rule.at_once)
-        return self._kept(actual, owner, about_owner, moment, deadline)
+            actual = self._whole(interest, actual, PRESUMED_OWN, self._moment, deadline)
+        while rule.at_once and not self._found_all:
+            actual = self._with_next_page(interest, actual, self._moment, deadline)
+        return self._kept(actual, owner, about_owner, deadline)
 
     def _refreshed(
         self, interest: Interest, last: Actual, before: _Moment, deadline: Deadline, *, doubted: bool
     ) -> Reading:
         """Refresh what was observed, ``last``, which was last refreshed at the moment ``before``."""
-        owner, actual = interest.owner, last
-        # Where somebody writes to etcd all the time, one request asks for the owner's keys and compares the others.
-        compares = self._moves and not doubted and last.observed is not None
+        owner, actual, small = interest.owner, last, last.observed is None
+        # Where somebody writes to etcd all the time, one request asks for the owner's keys and for what has changed.
+        compares = self._moves and not (doubted or small or self._page_failed)
+        newer: Page | None = None
         if compares:
             about_owner, actual = self._compared(last, owner, deadline)
+        elif self._moves and small and not doubted:
+            lease, index = self._lease.id(owner), before.store_position.index
+            about_owner, newer = self._requests.about_owner_and_newer(owner, index, lease, deadline)
         else:
             about_owner = self._requests.about_owner(owner, self._lease.id(owner), deadline)
-        moment = self._moment_of(owner, about_owner)
+        self._moment = moment = self._moment_of(owner, about_owner)
         self._moves = moment.store_position != before.store_position
         if doubted or not moment.continues(before):
-            actual = self._after_doubt(interest, last, moment, deadline)
-        elif self._is_sweep_due(deadline):
-            actual = self._swept(interest, actual, moment, deadline)
-        elif self._moves and last.observed is None:
-            actual = self._updated(interest, last, before, moment, deadline)
+            actual = self._after_doubt(interest, last, before, moment, deadline)
+        elif small and self._is_sweep_due(deadline):
+            actual = self._counted_anew(interest, last, moment, deadline)
+        elif small and self._moves:
+            newer = newer or self._requests.newer(
+                before.store_position.index, moment.lease, moment.store_position, deadline
+            )
+            actual = self._updated(interest, last, newer, moment, deadline)
+        elif self._page_failed:
+            actual = self._looked_at_again(last, moment, deadline)
         elif self._moves and not compares:
             about_owner, actual = self._compared(last, owner, deadline)
-            moment = self._moment_of(owner, about_owner)
-        return self._kept(actual, owner, about_owner, moment, deadline)
+            self._moment = self._moment_of(owner, about_owner)
+        self._page_failed = False
+        if actual.observed is not None and self._may_sweep(deadline):
+            actual = self._swept_on(interest, actual, deadline, SECONDS_OF_A_PASS)
+        return self._kept(actual, owner, about_owner, deadline)
 
-    def _after_doubt(self, interest: Interest, last: Actual, moment: _Moment, deadline: Deadline) -> Actual:
-        """Read anew what was observed. A large prefix is swept a little later, and only the observed places are read
-        now."""
-        now, rule = deadline.clock.monotonic(), self._sweeping.rule
-        self._sweep_due = min(self._sweep_due, rule.after_doubt(now, self._hosts, self._sweeping.jitter()))
-        if last.observed is None or self._is_sweep_due(deadline):
-            return self._swept(interest, last, moment, deadline)
-        found = self._requests.at(last.observed, moment.lease, moment.store_position, deadline)
-        return _with(evolve(last, stored={}), found)
-
-    def _updated(
+    def _after_doubt(
         self, interest: Interest, last: Actual, before: _Moment, moment: _Moment, deadline: Deadline
     ) -> Actual:
-        """Return everything under a small prefix, after reading the keys that were written since ``before``. A deleted
-        key leaves nothing that could be read, but the number of keys shows that one is missing. Everything is read
-        then, and also where the prefix is empty, as the keys of all records are under it."""
-        newer = self._requests.newer(before.store_position.index, moment.lease, moment.store_position, deadline)
+        """Read anew what was observed. A large prefix is swept a little later, and only the observed places are read
+        now. A sweep that is under way goes on, unless the store was replaced, and is followed by another one."""
+        if last.observed is None:
+            return self._counted_anew(interest, last, moment, deadline)
+        now, rule = deadline.clock.monotonic(), self._sweeping.rule
+        if self._sweep and moment.store_position.succeeds(before.store_position):
+            self._sweep.doubted = True
+        else:
+            self._sweep = None
+            self._sweep_due = min(self._sweep_due, rule.after_doubt(now, self._hosts, self._sweeping.jitter()))
+        return self._looked_at_again(last, moment, deadline)
+
+    def _looked_at_again(self, last: Actual, moment: _Moment, deadline: Deadline) -> Actual:
+        """Return what is now in the places of a large prefix that were observed."""
+        found = self._requests.at(last.observed or frozenset(), moment.lease, moment.store_position, deadline)
+        return _with(evolve(last, stored={}), found)
+
+    def _updated(self, interest: Interest, last: Actual, newer: Page, moment: _Moment, deadline: Deadline) -> Actual:
+        """Return everything under a small prefix; ``newer`` are the keys that were written since it was read ``last``.
+        A deleted key leaves nothing that could be read, but the number of keys shows that one is missing. Everything is
+        read then, and also where the prefix is empty, as the keys of all records are under it."""
         stored = {**last.stored, **{each.key: each for each in newer.stored}}
         if self._prefix and len(stored) == newer.count:
             return evolve(last, stored=stored)
-        return self._swept(interest, last, moment, deadline)
+        return self._counted_anew(interest, last, moment, deadline)
 
     def _compared(self, last: Actual, owner: str, deadline: Deadline) -> tuple[Page, Actual]:
         """Return what is kept about the owner, and the observed places of a large prefix as they are now."""
@@ -284,35 +312,78 @@ class EtcdV3Reader:
     def _is_sweep_due(self, deadline: Deadline) -> bool:
         return deadline.clock.monotonic() >= self._sweep_due
 
-    def _swept(self, interest: Interest, last: Actual, moment: _Moment, deadline: Deadline) -> Actual:
-        """Sweep: count the hosts anew, and read everything under the prefix."""
-        self._hosts = self._requests.hosts(deadline)
-        return self._read_through(interest, last, len(interest.keys), moment, deadline)
+    def _may_sweep(self, deadline: Deadline) -> bool:
+        """Return whether pages of a sweep are read in this pass."""
+        under_way = self._sweep is not None or self._is_sweep_due(deadline)
+        return under_way and deadline.clock.monotonic() >= self._rests_until
 
-    def _read_through(
-        self,
-        interest: Interest,
-        last: Actual,
-        own: int,
-        moment: _Moment,
-        deadline: Deadline,
-        *,
-        though_large: bool = True,
-    ) -> Actual:
-        """Return everything under a small prefix. Of a large one return what matters, or, unless ``though_large``, what
-        was observed ``last``, without reading on. ``own`` is the number of the host's own keys."""
-        pages = self._requests.pages(moment.lease, moment.store_position, deadline)
-        page = next(pages)
-        small = is_small(self._hosts, page.count, own)
-        if not small and not though_large:
+    def _counted_anew(self, interest: Interest, last: Actual, moment: _Moment, deadline: Deadline) -> Actual:
+        """Count the hosts anew, and return everything under the prefix if it is still small; see _whole."""
+        self._hosts = self._requests.hosts(deadline)
+        return self._whole(interest, last, len(interest.keys), moment, deadline)
+
+    def _whole(self, interest: Interest, last: Actual, own: int, moment: _Moment, deadline: Deadline) -> Actual:
+        """Return everything under a small prefix. If the prefix is large, or cannot be read in a part of the pass,
+        return what is in the places that matter; a sweep is due then. ``own`` is the number of the host's own keys."""
+        clock, part = deadline.clock, Deadline.after(PART * deadline.left, deadline.clock)
+        begun = clock.monotonic()
+        try:
+            pages = self._requests.pages(moment.lease, moment.store_position, part)
+            page = next(pages)
+            if is_small(self._hosts, page.count, own):
+                everything = {each.key: each for each in self._visible(chain([page], pages))}
+                self._note_sweep_ended(deadline)
+                return evolve(last, stored=everything, observed=None, others=0, others_unreadable=0)
+        except RegistryUnavailable:
+            self._rests_until = clock.monotonic() + rest_after(clock.monotonic() - begun)
+        if last.observed is not None:
             return last
-        stored = self._visible(chain([page], pages))
-        self._found_all = True
-        self._sweep_due = self._sweeping.rule.next(deadline.clock.monotonic(), self._hosts, self._sweeping.jitter())
-        if small:
-            everything = {each.key: each for each in stored}
-            return evolve(last, stored=everything, observed=None, others=0, others_unreadable=0)
-        return _what_matters(stored, interest, last)
+        self._sweep_due = min(self._sweep_due, clock.monotonic())
+        return self._looked_at_again(what_matters(last.stored.values(), interest, last), moment, deadline)
+
+    def _swept_on(self, interest: Interest, actual: Actual, deadline: Deadline, seconds: float) -> Actual:
+        """Read the next pages of a sweep, at least one, and none after so many seconds. A page that cannot be read is
+        left to a later pass."""
+        assert self._moment is not None
+        clock, failures = deadline.clock, self._client.failures
+        begun = clock.monotonic()
+        reads_on = True
+        while reads_on:
+            part = Deadline.after(PART * deadline.left, clock)
+            try:
+                actual = self._with_next_page(interest, actual, self._moment, part)
+            except RegistryUnavailable:
+                break
+            reads_on = self._sweep is not None and clock.monotonic() - begun < seconds
+        self._rests_until = clock.monotonic() + rest_after(clock.monotonic() - begun)
+        # The failure of a page calls for no other sweep. Otherwise, sweeps would keep an etcd busy that is slow.
+        self._page_failed |= self._client.failures > failures
+        self._moment = evolve(self._moment, failures=self._moment.failures + self._client.failures - failures)
+        return actual
+
+    def _with_next_page(self, interest: Interest, actual: Actual, moment: _Moment, deadline: Deadline) -> Actual:
+        """Return what was observed with the own keys of the next page of a sweep, which begins if none is under way. If
+        the prefix turns out to be small now, return everything."""
+        if self._sweep is None:
+            self._hosts = self._requests.hosts(deadline)
+        sweep, own = self._sweep or Sweep(), len(interest.keys)
+        page = self._requests.page(sweep.after, moment.lease, moment.store_position, deadline)
+        if self._sweep is None and is_small(self._hosts, page.count, own):
+            actual = self._whole(interest, actual, own, moment, deadline)
+            if actual.observed is None:
+                return actual
+        self._sweep = sweep
+        actual = sweep.with_page(page, self._visible([page]), interest, actual)
+        if not page.more:
+            self._note_sweep_ended(deadline)
+        return actual
+
+    def _note_sweep_ended(self, deadline: Deadline) -> None:
+        """Note that everything under the prefix has been read."""
+        rule, now = self._sweeping.rule, deadline.clock.monotonic()
+        again = self._sweep is not None and self._sweep.doubted
+        self._sweep_due = (rule.after_doubt if again else rule.next)(now, self._hosts, self._sweeping.jitter())
+        self._sweep, self._found_all = None, True
 
     def _visible(self, pages: Iterable[Page]) -> Iterator[Stored]:
         """Yield the keys under the prefix. The records are not among them, even where the prefix is all of etcd."""
@@ -333,11 +404,10 @@ class EtcdV3Reader:
         self._record_guard.note(owner, record)
         return record
 
-    def _kept(self, actual: Actual, owner: str, about_owner: Page, moment: _Moment, deadline: Deadline) -> Reading:
+    def _kept(self, actual: Actual, owner: str, about_owner: Page, deadline: Deadline) -> Reading:
         """Keep what a refresh has shown."""
-        self._moment = moment
         actual = self._complete(actual, owner, about_owner, deadline)
-        return self._observed.keep(actual, moment.store_position, consistent=True)
+        return self._observed.keep(actual, about_owner.store_position, consistent=True)
 
     def _complete(self, actual: Actual, owner: str, about_owner: Page, deadline: Deadline) -> Actual:
         """Return what was observed with what is kept about the owner, and with the times that are left."""
@@ -363,25 +433,6 @@ class EtcdV3Reader:
         left = self._lease.seconds_left(owner, deadline)
         stored = {**actual.stored, **{key: evolve(actual.stored[key], ttl=left) for key in leased}}
         return evolve(actual, stored=stored, liveness_query=evolve(query, ttl=left) if query else actual.liveness_query)
-
-
-def _what_matters(stored: Iterable[Stored], interest: Interest, last: Actual) -> Actual:
-    """Return, of everything under a large prefix, the keys whose ids name the owner, and what is in the places that
-    matter or were observed ``last``. The others are counted."""
-    places = interest.places(last) | (last.observed or frozenset())
-    below = tuple(each for each in places if each.endswith("/"))
-    kept: dict[str, Stored] = {}
-    own: set[str] = set()
-    others = unreadable = 0
-    for each in stored:
-        if interest.names_owner(each.key):
-            own.add(each.key)
-        elif each.key not in places and not each.key.startswith(below):
-            others += 1
-            unreadable += isinstance(interest.layout.decode(each.key, each.value), Unreadable)
-            continue
-        kept[each.key] = each
-    return evolve(last, stored=kept, observed=places | own, others=others, others_unreadable=unreadable)
 
 
 def _known_at(place: str, actual: Actual) -> Stored | None:
