@@ -61,7 +61,7 @@ COSTS = {
     },
     ("v3", True): {
         "start": {"inspect": 2, "compare": 1, "write": 1, "pass": 1},
-        "kill": {"inspect": 3, "compare": 1, "write": 1, "pass": 1},
+        "kill": {"inspect": 2, "compare": 1, "write": 1, "pass": 1},
         "remove": {"inspect": 2, "compare": 1, "write": 1, "pass": 1},
         "rename": {"inspect": 1, "compare": 1, "write": 1, "pass": 1},
         "pause": {"inspect": 1, "pass": 1},
@@ -75,7 +75,7 @@ COSTS = {
     },
     ("v3 of a large fleet", True): {
         "start": {"inspect": 2, "compare": 2, "write": 1, "pass": 1},
-        "kill": {"inspect": 2, "range": -1, "compare": 2, "write": 1, "pass": 1},
+        "kill": {"inspect": 3, "range": -1, "compare": 2, "write": 1, "pass": 1},
         "remove": {"inspect": 2, "range": -1, "compare": 2, "write": 1, "pass": 1},
         "rename": {"inspect": 1, "compare": 2, "write": 1, "pass": 1},
         "pause": {"inspect": 1, "pass": 1},
