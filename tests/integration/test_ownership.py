@@ -437,12 +437,22 @@ def test_many_stopped_containers_are_deregistered_in_one_pass(host: Host) -> Non
     assert (agent.metrics()[HELD], agent.metrics()[GUARDED], host.keys()) == (0, 0, {})
 
 
-def test_a_mass_delete_waits_until_three_passes_have_seen_it(host: Host) -> None:
-    """A mass delete for containers that were removed waits for three passes and two seconds. Meanwhile the metric and
-    the log show the deletes, and new entries are registered."""
+def test_the_ends_that_the_engine_tells_of_are_no_mass_delete(host: Host) -> None:
+    """Events say that the containers have ended, so that the guard holds back none of the deletes."""
     names = [f"c{number}" for number in range(8)]
     host.start(*names)
     agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()
+    remove(host, *names[:6])
+    host.wait_for(host.expected())
+    assert (len(host.keys()), agent.metrics()[HELD], agent.metrics()[GUARDED]) == (2, 0, 0)
+
+
+def test_a_mass_delete_waits_until_three_passes_have_seen_it(host: Host) -> None:
+    """A mass delete for containers that were removed, and of whose ends no event told, waits for three passes and two
+    seconds. Meanwhile the metric and the log show the deletes, and new entries are registered."""
+    names = [f"c{number}" for number in range(8)]
+    host.start(*names)
+    agent = host.agent("--no-hints", interval=ONLY_WHEN_TOLD).wait_ready()
     before = host.keys()
     remove(host, *names[:6])
     make_pass(agent)
@@ -463,7 +473,7 @@ def test_containers_that_return_while_their_deletes_are_held_back_keep_their_key
     updated."""
     names = [f"c{number}" for number in range(5)]
     host.start(*names)
-    agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()
+    agent = host.agent("--no-hints", interval=ONLY_WHEN_TOLD).wait_ready()
     begin = host.etcd.index() + 1
     remove(host, *names)
     make_pass(agent)
@@ -480,7 +490,7 @@ def test_the_entries_of_an_emptied_engine_are_deleted_after_three_passes_and_two
     for it. The engine may have been started with another data folder, which is a mistake, or somebody may have removed
     all containers on purpose."""
     host.start(*(f"c{number}" for number in range(6)))
-    agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()
+    agent = host.agent("--no-hints", interval=ONLY_WHEN_TOLD).wait_ready()
     host.engine.remove_all()
     make_pass(agent)
     make_pass(agent)
