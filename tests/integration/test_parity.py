@@ -11,6 +11,7 @@ from tests.support.agent import run_once
 from tests.support.etcd_server import EtcdServer
 from tests.support.host import Host
 from tests.support.parity import Case, load_cases
+from tests.support.waiting import wait_until
 
 #: The cases in which Docker chose a host port or an address, and chooses again. The recorded choice is translated to
 #: the present one; `docker inspect` tells both. All other values must be as recorded.
@@ -41,12 +42,21 @@ def test_the_records_are_those_that_registrator_wrote(alone: Host, case: Case) -
     replay(alone, case)
 
 
+@pytest.mark.parametrize("case", PLAIN, ids=lambda case: case.name)
+def test_an_agent_that_only_events_hurry_writes_the_same_keys(host: Host, case: Case) -> None:
+    """Its next pass at the interval would come in an hour."""
+    agent = host.run("--interval", "3600", *flags(host, case)).wait_ready()
+    wait_until(lambda: agent.total("hints_flowing"), 10, "the events")
+    run_containers(host, case)
+    wait_for_keys(host, case, case.before if case.then else case.wanted)
+    for line in case.then:
+        host.engine.replay(f"!{line}")
+    wait_for_keys(host, case, case.wanted)
+
+
 def replay(host: Host, case: Case) -> None:
     """Do to the containers what was done to registrator's, and compare etcd with the recording after each step."""
-    if any("backend" in line for line in case.docker_run):
-        host.engine.docker("network", "create", "--subnet", "172.28.0.0/16", "backend")
-    for line in case.docker_run:
-        host.engine.replay(line)
+    run_containers(host, case)
     reconcile(host, case)
     assert host.etcd.keys(host.prefix) == expected(host, case, case.before if case.then else case.wanted)
     for line in case.then:
@@ -55,11 +65,30 @@ def replay(host: Host, case: Case) -> None:
     assert host.etcd.keys(host.prefix) == expected(host, case, case.wanted)
 
 
+def run_containers(host: Host, case: Case) -> None:
+    """Run the case's containers."""
+    if any("backend" in line for line in case.docker_run):
+        host.engine.docker("network", "create", "--subnet", "172.28.0.0/16", "backend")
+    for line in case.docker_run:
+        host.engine.replay(line)
+
+
 def reconcile(host: Host, case: Case) -> None:
-    """Run one pass with the case's flags. The test's prefix stands for the whole etcd that registrator saw."""
-    uri = case.registry.replace("ETCD/", f"{host.etcd.endpoint}{host.prefix}/")
-    done = run_once(host.engine.socket_url, "reconcile", *case.flags, "--hostname", case.hostname, uri)
+    """Run one pass with the case's flags."""
+    done = run_once(host.engine.socket_url, "reconcile", *flags(host, case))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def flags(host: Host, case: Case) -> tuple[str, ...]:
+    """Return the case's flags and URI. The test's prefix stands for the whole etcd that registrator saw."""
+    uri = case.registry.replace("ETCD/", f"{host.etcd.endpoint}{host.prefix}/")
+    return (*case.flags, "--hostname", case.hostname, uri)
+
+
+def wait_for_keys(host: Host, case: Case, recorded: dict[str, str]) -> None:
+    """Wait until etcd holds the recorded keys and values."""
+    right = expected(host, case, recorded)
+    wait_until(lambda: host.etcd.keys(host.prefix) == right, 10, f"the keys {right}")
 
 
 def expected(host: Host, case: Case, recorded: dict[str, str]) -> dict[str, str]:
