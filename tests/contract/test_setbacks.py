@@ -93,8 +93,8 @@ def test_passes_that_make_progress_follow_each_other_at_once(api: int, number: i
     out of time, however many changes that pass left."""
 
     def slowly(moment: Moment) -> bool:
-        if not moment.answered and (moment.is_write if api == 2 else "txn" in moment.path):
-            time.sleep(0.02 if api == 2 else 0.5)  # etcd is slow
+        if not moment.answered and (moment.is_write if api == 2 else moment.is_write_by_v3):
+            time.sleep(0.02 if api == 2 else 0.5)  # etcd is slow to write
         return True
 
     settings = evolve(pass_settings(clock=Clock()), seconds=1.2)

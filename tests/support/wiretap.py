@@ -22,8 +22,8 @@ class Moment:
     request is passed on, it is answered with this status and an HTML page, and is not passed on.
     """
 
-    def __init__(self, method: str, path: str, number: int) -> None:
-        self.method, self.path, self.number = method, path, number
+    def __init__(self, method: str, path: str, number: int, body: bytes) -> None:
+        self.method, self.path, self.number, self.body = method, path, number, body
         self.answered = False
         self.status = 0
 
@@ -31,6 +31,11 @@ class Moment:
     def is_write(self) -> bool:
         """Whether it can change the store through the v2 API. Through the v3 API, any request may."""
         return self.method != "GET"
+
+    @property
+    def is_write_by_v3(self) -> bool:
+        """Whether it is a transaction of the v3 API that may change keys."""
+        return self.path.endswith("/kv/txn") and (b"request_put" in self.body or b"request_delete" in self.body)
 
 
 class Wiretap(LoopbackServer):
@@ -46,18 +51,18 @@ class Wiretap(LoopbackServer):
         """Where it listens, as HOST:PORT."""
         return self.address
 
-    def moment(self, method: str, path: str) -> Moment:
+    def moment(self, method: str, path: str, body: bytes) -> Moment:
         """Return a request that came in, with the number of writes so far."""
         with self._lock:
             self._writes += method != "GET"
-            return Moment(method, path, self._writes)
+            return Moment(method, path, self._writes, body)
 
 
 def _handler(tap: Wiretap, target: str, meddle: Meddler) -> type[PassingHandler]:
     class Handler(PassingHandler):
         def pass_on(self) -> None:
-            moment = tap.moment(self.command, self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            moment = tap.moment(self.command, self.path, body)
             if not meddle(moment):
                 self.close_connection = True
                 return
