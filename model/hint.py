@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from model.container import Container
 from model.described import DescribedEnum
@@ -67,6 +67,9 @@ class Hint:
     kind: HintKind
     #: When it happened, in nanoseconds since 1970-01-01 UTC by the engine's clock.
     nanoseconds: int
+    #: Whether it arrived so long after the event that the container may be in another state again. Two hints of one
+    #: event are equal, whenever they arrive.
+    late: bool = field(default=False, eq=False)
 
     @property
     def seconds(self) -> float:

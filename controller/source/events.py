@@ -17,7 +17,7 @@ from enum import Enum
 from math import inf
 from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from controller.effects.background import Background
 from controller.effects.clock import Clock
@@ -49,6 +49,9 @@ OVERLAP = 1.0
 
 #: How many events the engine remembers.
 HISTORY = 256
+
+#: Seconds after an event from which on its hint is late, by the clocks of this program and of the engine.
+LATE = 0.05
 
 #: The most hints that wait for a subscriber. If there are more, the oldest are dropped.
 MOST_WAITING = 4096
@@ -238,7 +241,9 @@ class Events:
     def _hand_on(self, *hints: Hint | None) -> None:
         """Hand hints to all subscribers, except those that were handed on before: a stream that goes on where another
         one was, and a history, begin with some of them."""
-        found = [each for each in hints if each and each not in self._recent]
+        now = self._clock.wall()
+        new = (each for each in hints if each and each not in self._recent)
+        found = [evolve(each, late=now - each.seconds > LATE) for each in new]
         if found:
             self._remember(found)
             self._last = max(self._last or 0.0, *(each.seconds for each in found))

@@ -27,11 +27,7 @@ from model.snapshot import UnknownContainer
 #: expected, because somebody sent the container a signal.
 DOUBT = 0.001
 
-#: Seconds after an end from which on its hint is late. The container may run again by then, so the end waits longer for
-#: an inspect that says so.
-LATE = 0.05
-
-#: Seconds for which an end waits for an inspect if its hint is late.
+#: Seconds for which an end waits for an inspect if its hint is late. The container may run again by then.
 DOUBT_IF_LATE = 0.05
 
 #: Seconds by which a wait may end too early.
@@ -173,10 +169,11 @@ class HintedContainers:
             self._new.add(hint.container)
         self._ask(hint.container)
 
-    def _doubt(self, hint: Hint, *, expected: bool) -> float:
+    @staticmethod
+    def _doubt(hint: Hint, *, expected: bool) -> float:
         """Return for how many seconds the end that a hint tells of waits for an inspect that says that the container
         runs."""
-        if self._clock.wall() - hint.seconds > LATE:
+        if hint.late:
             return DOUBT_IF_LATE
         return 0.0 if expected else DOUBT
 

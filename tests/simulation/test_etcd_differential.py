@@ -473,6 +473,8 @@ def test_a_full_store_refuses_the_same_reads_as_a_real_one() -> None:
         wait_until(lambda: etcd.answer(filler).status != 200, 20, "the end of the space")
         alarms = post("maintenance/alarm", {})
         wait_until(lambda: b"alarms" in etcd.answer(alarms).body, 20, "the alarm")
+        alone = post(*READS["compares alone"])
+        wait_until(lambda: etcd.answer(alone).status != 200, 20, "the full file of the store, which is written later")
         for name, read in READS.items():
             found, handled = etcd.answer(post(*read)), simulated.handle("etcd-1", post(*read))
             assert handled is not None

@@ -14,6 +14,7 @@ from controller.source.events import (
     ATTEMPTS,
     HISTORY_INTERVAL,
     HISTORY_TIME,
+    LATE,
     MOST_WAITING,
     NO_HINTS,
     OVERLAP,
@@ -104,6 +105,14 @@ def engine() -> Iterator[Engine]:
     yield engine
     engine.process.kill()
     engine.scheduler.close()
+
+
+@pytest.mark.parametrize(("age", "late"), [(0.0, False), (LATE, False), (LATE + 0.01, True)])
+def test_a_hint_that_arrives_long_after_its_event_is_late(engine: Engine, age: float, late: bool) -> None:
+    """By then, the container may be in another state again."""
+    engine.happened = [started("web", AHEAD - age)]
+    engine.run(0.0)
+    assert [hint.late for hint in engine.hints.take()] == [late]
 
 
 def test_each_subscriber_gets_all_hints(engine: Engine) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from controller.effects.clock import Deadline
 from controller.source.docker import LIST_INTERVAL, Asking, Engine, Hinting
-from controller.source.hinted import DOUBT, DOUBT_IF_LATE, LATE, MEMORY
+from controller.source.hinted import DOUBT, DOUBT_IF_LATE, MEMORY
 from model.hint import HintKind
 from model.hint_pace import CRASH_LOOP_INTERVAL, Notice
 from model.snapshot import Snapshot
-from tests.support.fakes import EPOCH, FakeDocker, FakeHints, FakeTime, Json, Postponed, inspected, listed, refusal
+from tests.support.fakes import FakeDocker, FakeHints, FakeTime, Json, Postponed, inspected, listed, refusal
 
 
 class Lagging(FakeDocker):
@@ -313,8 +314,8 @@ def test_an_end_that_is_told_late_waits_longer_for_an_inspect() -> None:
     hinted.background.postpones = True
     hinted.hints.give("web", HintKind.KILL)
     hinted.hints.give("web", HintKind.DIE)
-    hinted.time.advance(hinted.hints.waiting[-1].seconds + 2 * LATE - EPOCH)
-    assert hinted.notice() == Notice(None, hinted.time.passed + DOUBT_IF_LATE)
+    hinted.hints.waiting[-1] = evolve(hinted.hints.waiting[-1], late=True)
+    assert hinted.notice() == Notice(None, DOUBT_IF_LATE)
     hinted.set(up("web", second=9))
     hinted.background.go()
     assert hinted.states() == {"web": "running"}
