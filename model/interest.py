@@ -26,8 +26,9 @@ class Interest:
     held: frozenset[str] = frozenset()
     #: The keys that the host's entries want, whether or not they get them.
     wanted: frozenset[str] = frozenset()
-    #: Whether there may be keys that have to be renewed and that nothing leads to: those of containers of which the
-    #: agent does not know what they want, as after a start while their inspects hang.
+    #: Whether there may be keys that nothing leads to, and that have to be renewed, or to lose a lifetime that an agent
+    #: with -ttl gave them: those of containers of which the agent does not know what they want, as after a start while
+    #: their inspects hang.
     renews_unknown_keys: bool = False
 
     @property

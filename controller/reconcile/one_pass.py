@@ -346,8 +346,7 @@ class _Pass:
                 holdings = deciding.holdings(ownership, view.actual)
                 wanted = deciding.desired(view.snapshot, rules, layout, holdings)
                 held = frozenset((*ownership.claims, *ownership.known))
-                renews_unknown_keys = bool(wanted.held) and self.settings.lifetime.ttl > 0
-                interest = Interest(self.owner, layout, held, wanted.considered, renews_unknown_keys)
+                interest = Interest(self.owner, layout, held, wanted.considered, renews_unknown_keys=bool(wanted.held))
             with self._timed(Stage.REGISTRY_READ):
                 reading = self.registry.look_up(interest, self.deadline)
             if reading.actual is view.actual:
