@@ -58,7 +58,9 @@ def log_start(settings: Settings, effects: Effects, identity: EngineIdentity) ->
 
 def identity_at_start(settings: Settings, effects: Effects) -> EngineIdentity:
     """Return what the engine says of itself. This waits for an engine that does not answer for half a second, and then
-    returns an empty identity."""
+    returns an empty identity. With --hostname it returns one without asking, because the first pass asks, too."""
+    if settings.rules.owner:
+        return EngineIdentity("")
     engine = engine_for(settings, effects, name_needed=False)
     identity = engine.identity()
     engine.close()

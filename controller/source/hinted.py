@@ -27,8 +27,9 @@ from model.snapshot import UnknownContainer
 #: expected, because somebody sent the container a signal.
 DOUBT = 0.001
 
-#: Seconds for which an end waits for an inspect if its hint is late. The container may run again by then.
-DOUBT_IF_LATE = 0.05
+#: Seconds for which an end waits for an inspect if its hint is late. The container may run again by then. An engine
+#: that has cleared up answers at once.
+DOUBT_IF_LATE = 0.5
 
 #: Seconds by which a wait may end too early.
 EARLY = 0.0002
