@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.chaos import ACTIONS, Chaos
-from tests.support.host import SCHEMES, Host
+from tests.support.host import Host
 from tests.support.lab import Lab
 from tests.support.private_engine import PrivateEngine
 
@@ -29,13 +29,14 @@ def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-@pytest.fixture(params=SCHEMES, ids=["v2", "v3"])
+@pytest.fixture(params=[(2,), (3,), (3, "--no-hints")], ids=["v2", "v3", "v3 without hints"])
 def chaos(breakable_engine: PrivateEngine, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Chaos]:
-    """The scene, with all parts working and an agent that uses one version of etcd's API."""
+    """The scene, with all parts working and an agent that uses one version of etcd's API, with these flags."""
     breakable_engine.mend()
     breakable_engine.remove_all()
     lab = Lab(tmp_path)
-    scene = Chaos(breakable_engine, lab, tmp_path, SEED, request.param)
+    api, *flags = request.param
+    scene = Chaos(breakable_engine, lab, tmp_path, SEED, api, flags)
     try:
         lab.start()
         yield scene.open()

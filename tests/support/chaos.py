@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,8 +72,10 @@ FENCE = "/fence"
 class Chaos:
     """The parts, the faults that can be caused in them, and what must be true afterwards."""
 
-    def __init__(self, engine: PrivateEngine, lab: Lab, folder: Path, seed: int, api: int = 2) -> None:
-        """`api` is the version of etcd's API that the agent uses."""
+    def __init__(
+        self, engine: PrivateEngine, lab: Lab, folder: Path, seed: int, api: int = 2, more: Sequence[str] = ()
+    ) -> None:
+        """`api` is the version of etcd's API that the agent uses, and `more` are further flags of it."""
         self.engine, self.lab, self.seed, self.api = engine, lab, seed, api
         self.random = random.Random(seed)
         self.done: Counter[str] = Counter()
@@ -81,7 +83,7 @@ class Chaos:
         self.untaken = 0
         self.owner = engine.docker("info", "--format", "{{.Name}}")
         uri = f"{SCHEMES[api]}://{lab.endpoints}{PREFIX}"
-        flags = ("--interval", str(INTERVAL), "--pass-timeout", str(PASS_TIMEOUT), "-ip", engine.address)
+        flags = ("--interval", str(INTERVAL), "--pass-timeout", str(PASS_TIMEOUT), "-ip", engine.address, *more)
         self.agent = Agent(engine.socket_url, *flags, uri, log_path=folder / "agent.log")
         self._numbers = iter(range(10**6))
         self._mend: dict[CabledMember, Callable[[], object]] = {}
