@@ -62,10 +62,10 @@ def _change_containers(stage: Stage, program: Program, number: int, to: Latencie
         containers = {name: api.create(name) for name in _new_names(number)}
         stack.callback(api.remove, list(containers.values()))
         for name, container in containers.items():
-            time.sleep(random.uniform(*PAUSE))
+            time.sleep(random.uniform(*PAUSE))  # the start must not fall into the time after another change
             returned = api.start(container)
             to.started.append(_moment(seen, "put", name) - returned)
-            time.sleep(random.uniform(*PAUSE))
+            time.sleep(random.uniform(*PAUSE))  # nor must the end
             api.kill(container)
             to.died.append(_moment(seen, "delete", name) - events.wait_for("die", container))
 

@@ -184,7 +184,7 @@ class Fleet:
         while (ready := self.use().ready) < len(self._hosts):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{ready} of {len(self._hosts)} agents were ready after {timeout:g} s")
-            time.sleep(0.1)
+            time.sleep(0.1)  # asking more often would take CPU from the agents
 
     def use(self) -> AgentsUse:
         """Return what all agents have used so far."""
@@ -212,7 +212,7 @@ class Fleet:
             wrong = len({key for key, _ in ours ^ set(expected.items())})
             if not wrong or time.monotonic() > deadline:
                 return wrong
-            time.sleep(1)
+            time.sleep(1)  # each look reads all keys, which costs etcd much
 
     def close(self) -> None:
         """End all processes."""

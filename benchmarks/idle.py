@@ -1,4 +1,4 @@
-"""The rows about a host on which nothing changes, with a real engine: CPU, memory, and writes to etcd."""
+"""Measure an idle host with a real engine: CPU, memory, and writes to etcd, each a row of the table."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Wharfinger:
     name = OURS
 
     def __init__(self, program: Sequence[str], place: Place, *flags: str, api: int = 3) -> None:
-        """``program`` is the command that starts it. ``flags`` are added to ``-ip``."""
+        """``program`` is the command that starts the agent. The agent gets ``-ip`` and ``flags``."""
         etcd = place.etcd
         self.etcd, self.api = etcd, api
         self.prefix = f"/{self.name}-{next(_numbers)}"

@@ -44,7 +44,7 @@ def address_of(number: int) -> str:
 
 
 def entries(engine: SimulatedEngine, prefix: str) -> dict[str, str]:
-    """Return the keys and values that the containers of an engine should have, if all are of ``simulated_engine``."""
+    """Return the keys and values that etcd should hold for the containers of an engine made by ``simulated_engine``."""
     return {
         f"{prefix}/app/{engine.name}:{each.name}:9000": f"{engine.host_address}:{each.published[PORT][0].host_port}"
         for each in engine.running()
@@ -62,7 +62,7 @@ class _Served:
 
 @define
 class _Connection:
-    """A connection of a client, with the bytes of a request that has not arrived as a whole."""
+    """A client's connection. ``pending`` has the first bytes of a request of which the rest has not arrived yet."""
 
     served: _Served
     pending: bytes = b""

@@ -110,7 +110,7 @@ def _started(argv: list[str], **variables: str) -> subprocess.Popen[bytes]:
 
 
 def _environment(**variables: str) -> dict[str, str]:
-    """Return an environment in which the command does not import this tree, but what is installed."""
+    """Return an environment in which Python imports the installed package, and not the source in this folder."""
     return {**clean_environment(**variables), "PYTHONPATH": ""}
 
 

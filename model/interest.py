@@ -53,8 +53,8 @@ class Interest:
         return frozenset() if actual.observed is None else self.places(actual) - actual.observed
 
     def without_others(self, actual: Actual) -> frozenset[str]:
-        """Return the observed places without those that no longer matter: absent keys, and keys of others, that nobody
-        asks for any more."""
+        """Return the observed places that still matter: those that decide about the given keys, and the keys that are
+        there and whose ids name the owner."""
         places, observed = self.places(actual), actual.observed or frozenset()
         rest = observed - places
         return (observed & places) | {each for each in rest if each in actual.stored and self.names_owner(each)}

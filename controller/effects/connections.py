@@ -11,12 +11,10 @@ certificate has to be valid for the name.
 
 from __future__ import annotations
 
-import io
 import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
-from http.client import HTTPResponse
 from typing import Any
 
 import requests
@@ -25,6 +23,7 @@ from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from controller.effects.bounded_response import BoundedResponse
 from controller.effects.clock import Clock
 from controller.effects.names import Names
 from controller.effects.network import connect
@@ -102,7 +101,7 @@ class _Connection(HTTPConnection):
     def __init__(self, names: Names, time: RequestTime, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._names, self._time = names, time
-        self.response_class = partial(_Response, time)  # type: ignore[assignment] # called as the class is
+        self.response_class = partial(BoundedResponse, time)  # type: ignore[assignment] # called as the class is
 
     def _new_conn(self) -> socket.socket:
         """Connect, and raise the errors of urllib3. A TLS handshake that follows keeps to the socket's time-out."""
@@ -136,36 +135,6 @@ class _Connection(HTTPConnection):
 
 class _TlsConnection(_Connection, HTTPSConnection):
     """A connection over TLS that keeps to the time of its pool's request."""
-
-
-class _Response(HTTPResponse):
-    """A response of http.client that arrives within the time of its request."""
-
-    def __init__(self, time: RequestTime, sock: socket.socket, *args: Any, **more: Any) -> None:
-        super().__init__(sock, *args, **more)
-        self.fp = io.BufferedReader(_Incoming(time, sock, self.fp.detach()))
-
-
-class _Incoming(io.RawIOBase):
-    """The bytes that come in through a socket."""
-
-    def __init__(self, time: RequestTime, sock: socket.socket, raw: io.RawIOBase) -> None:
-        """``raw`` is the file that the socket was made into."""
-        self._time, self._sock, self._raw = time, sock, raw
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        """Read the next bytes that arrive. Raises TimeoutError if none arrive in time."""
-        self._sock.settimeout(self._time.to_go_on())
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        """Close the socket's file, so that the socket can be closed."""
-        self._raw.close()
-        super().close()
 
 
 class _Pool(urllib3.HTTPConnectionPool):

@@ -8,7 +8,6 @@ no retries, and takes neither proxies, nor CAs, nor passwords from the environme
 
 from __future__ import annotations
 
-import io
 import logging
 import select
 import socket
@@ -24,6 +23,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
+from controller.effects.bounded_response import BoundedResponse
 from controller.effects.clock import Clock
 from controller.effects.names import Names
 from controller.effects.network import connect
@@ -263,7 +263,7 @@ class _Connection(HTTPConnection):
         self.sock, self._time = sock, time
         self._outgoing = b""
         self.auto_open = 0
-        self.response_class = partial(_Response, time)  # type: ignore[assignment] # called as the class is
+        self.response_class = partial(BoundedResponse, time)  # type: ignore[assignment] # called as the class is
 
     def send(self, data: Any) -> None:
         """Keep a part of the request until ``flush``. The server is woken up once then, and not for each part."""
@@ -275,33 +275,3 @@ class _Connection(HTTPConnection):
         for start in range(0, len(data), _PIECE):
             self.sock.settimeout(self._time.to_go_on())
             self.sock.sendall(data[start : start + _PIECE])
-
-
-class _Response(HTTPResponse):
-    """A response of http.client that arrives within the time of its request."""
-
-    def __init__(self, time: RequestTime, sock: socket.socket, *args: Any, **more: Any) -> None:
-        super().__init__(sock, *args, **more)
-        self.fp = io.BufferedReader(_Incoming(time, sock, self.fp.detach()))
-
-
-class _Incoming(io.RawIOBase):
-    """The bytes that come in through a socket."""
-
-    def __init__(self, time: RequestTime, sock: socket.socket, raw: io.RawIOBase) -> None:
-        """``raw`` is the file that the socket was made into."""
-        self._time, self._sock, self._raw = time, sock, raw
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        """Read the next bytes that arrive. Raises TimeoutError if none arrive in time."""
-        self._sock.settimeout(self._time.to_go_on())
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        """Close the socket's file, so that the socket can be closed."""
-        self._raw.close()
-        super().close()

@@ -88,7 +88,8 @@ class _CheckedReader:
         """See Reader. The registry has made the change itself, so its reader knows of it."""
 
     def _check(self, position: StorePosition | None) -> None:
-        """Raise RegistryUnavailable if an earlier registry turns out to be the same place."""
+        """Raise RegistryUnavailable if another registry of this agent has the same keys in the same cluster.
+        ``position`` is the store position at which this registry was read."""
         if problem := self.check.problem(self.text, position.cluster if position else ""):
             raise RegistryUnavailable(problem)
 

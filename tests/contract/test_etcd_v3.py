@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import pytest
 from attrs import evolve
@@ -12,7 +11,6 @@ from controller.effects.clock import Clock, Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Registry
 from controller.registry.etcd_v3.client import EtcdV3Client
-from controller.registry.etcd_v3.documents import Document
 from controller.registry.etcd_v3.lease import lease_id
 from controller.registry.etcd_v3.registry import etcd_v3_registry
 from controller.registry.etcd_v3.writer import BATCH
@@ -20,7 +18,7 @@ from model.plan import Action, Change, Reason
 from model.record import RecordKeys
 from model.report import Result
 from model.stored import Lifetime, Stored
-from tests.contract.clients import PREFIX, address, soon
+from tests.contract.clients import PREFIX, address, recording_client, soon
 from tests.support.answering import fake
 from tests.support.builders import OWNER, change, create
 from tests.support.etcd_server import EtcdServer
@@ -32,31 +30,6 @@ KEY = "/services/nginx/core-01:web:80"
 FOREIGN = "/services/nginx/core-02:web:80"
 RECORD = RecordKeys(PREFIX).record(OWNER)
 TTL = Lifetime(100, 10)
-
-T = TypeVar("T")
-
-
-class RecordingClient(EtcdV3Client):
-    """A client that keeps the calls which it makes, with their documents."""
-
-    asked: list[tuple[str, Document]]
-
-    def call(self, path: str, document: Document, read: Callable[[Any], T], deadline: Deadline) -> T:
-        """See EtcdV3Client."""
-        self.asked.append((path, document))
-        return super().call(path, document, read, deadline)
-
-    def calls(self) -> list[str]:
-        """The paths of the calls since the last time that this was asked."""
-        asked, self.asked = self.asked, []
-        return [path for path, _ in asked]
-
-
-def recording_client(server: EtcdServer) -> RecordingClient:
-    """A recording client of this server."""
-    client = RecordingClient([address(server)])
-    client.asked = []
-    return client
 
 
 def registry_at(server: EtcdServer, lifetime: Lifetime = Lifetime()) -> Registry:

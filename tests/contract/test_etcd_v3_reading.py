@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import pytest
 from attrs import evolve
@@ -13,7 +12,6 @@ from controller.errors import RegistryUnavailable
 from controller.registry.base import Reading, Registry, Sweeping
 from controller.registry.etcd_v3 import prefix_requests
 from controller.registry.etcd_v3.client import EtcdV3Client
-from controller.registry.etcd_v3.documents import Document
 from controller.registry.etcd_v3.registry import etcd_v3_registry
 from model.interest import Interest
 from model.layout import PlainLayout
@@ -23,7 +21,7 @@ from model.report import Result
 from model.skydns import SkyDnsLayout
 from model.stored import Lifetime
 from model.sweep import MANY_HOSTS, MOST_REST, SECONDS_OF_A_PASS, SPREAD, SweepRule
-from tests.contract.clients import PREFIX, address, soon
+from tests.contract.clients import PREFIX, RecordingClient, recording_client, soon
 from tests.support.builders import OWNER, change, create
 from tests.support.etcd_cluster import EtcdCluster
 from tests.support.etcd_server import EtcdServer
@@ -38,37 +36,6 @@ ORPHAN = "/services/nginx/core-01:gone:80"
 KEYS = RecordKeys(PREFIX)
 RECORD = KEYS.record(OWNER)
 INTEREST = Interest(OWNER, PlainLayout(PREFIX), frozenset({KEY}), frozenset({KEY, CUSTOM}))
-
-T = TypeVar("T")
-
-
-class RecordingClient(EtcdV3Client):
-    """A client that keeps its calls. It calls ``before`` with the number of calls so far before each, and
-    ``before_page`` before it asks for a page of a prefix."""
-
-    asked: list[tuple[str, Document]]
-    before: Callable[[int], object]
-    before_page: Callable[[], object]
-
-    def call(self, path: str, document: Document, read: Callable[[Any], T], deadline: Deadline) -> T:
-        """See EtcdV3Client."""
-        self.before(len(self.asked))
-        if "limit" in document:
-            self.before_page()
-        self.asked.append((path, document))
-        return super().call(path, document, read, deadline)
-
-    def calls(self) -> list[str]:
-        """The paths of the calls since the last time that this was asked."""
-        asked, self.asked = self.asked, []
-        return [path for path, _ in asked]
-
-
-def recording_client(server: EtcdServer) -> RecordingClient:
-    """A recording client of this server."""
-    client = RecordingClient([address(server)])
-    client.asked, client.before, client.before_page = [], lambda number: None, lambda: None
-    return client
 
 
 @pytest.fixture

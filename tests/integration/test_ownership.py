@@ -438,7 +438,7 @@ def test_many_stopped_containers_are_deregistered_in_one_pass(host: Host) -> Non
 
 
 def test_the_ends_that_the_engine_tells_of_are_no_mass_delete(host: Host) -> None:
-    """Events say that the containers have ended, so that the guard holds back none of the deletes."""
+    """If events told that the containers have ended, their keys are deleted at once, however many they are."""
     names = [f"c{number}" for number in range(8)]
     host.start(*names)
     agent = host.agent(interval=ONLY_WHEN_TOLD).wait_ready()

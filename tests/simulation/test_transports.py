@@ -97,6 +97,19 @@ def engine_client(server: Server) -> HttpEngineClient:
     return HttpEngineClient(SimulatedHttpClient(server.deliver, HostPort("engine", 1)), 5, "/v1.41")
 
 
+#: Runs a test with each error of the simulated network, and a part of the message that the operator reads of it.
+NETWORK_ERRORS = pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (Refused(), "Connection refused"),
+        (TimedOut(connect=True), "no answer in time"),
+        (TimedOut(), "no answer in time"),
+        (CutShort(), "Remote end closed connection without response"),
+        (CutShort(ANSWER), "IncompleteRead"),
+    ],
+)
+
+
 def test_a_request_to_the_engine_arrives() -> None:
     """Its parameters are decoded, and its time limits are told."""
     server = Server(Response.of_json([{"Id": "1"}]))
@@ -105,16 +118,7 @@ def test_a_request_to_the_engine_arrives() -> None:
     assert server.seen == [(HostPort("engine", 1), Request("GET", path, {"all": "1"}), whole)]
 
 
-@pytest.mark.parametrize(
-    ("error", "says"),
-    [
-        (Refused(), "Connection refused"),
-        (TimedOut(connect=True), "no answer in time"),
-        (TimedOut(), "no answer in time"),
-        (CutShort(), "Remote end closed connection without response"),
-        (CutShort(ANSWER), "IncompleteRead"),
-    ],
-)
+@NETWORK_ERRORS
 def test_the_client_of_the_engine_reports_network_errors_as_with_sockets(error: Exception, says: str) -> None:
     """Each network error becomes the message that the operator reads of the real one."""
     with pytest.raises(EngineError) as caught:
@@ -123,16 +127,7 @@ def test_the_client_of_the_engine_reports_network_errors_as_with_sockets(error: 
 
 
 @pytest.mark.parametrize("api", ["v2", "v3"])
-@pytest.mark.parametrize(
-    ("error", "says"),
-    [
-        (Refused(), "Connection refused"),
-        (TimedOut(connect=True), "no answer in time"),
-        (TimedOut(), "no answer in time"),
-        (CutShort(), "Remote end closed connection without response"),
-        (CutShort(ANSWER), "IncompleteRead"),
-    ],
-)
+@NETWORK_ERRORS
 def test_the_programs_clients_report_network_errors_as_with_sockets(api: str, error: Exception, says: str) -> None:
     """Each network error becomes the message that the operator reads of the real one."""
     server = Server(error)

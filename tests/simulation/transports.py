@@ -60,7 +60,7 @@ class CutShort(Exception):
 
 
 class SimulatedHttpClient:
-    """An HttpClient of one endpoint. It raises what the standard library raises of sockets."""
+    """An HttpClient for one endpoint. It raises the same errors as a client that uses real sockets."""
 
     def __init__(self, deliver: Deliver, endpoint: HostPort) -> None:
         """``deliver`` carries each request."""

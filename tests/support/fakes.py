@@ -278,7 +278,7 @@ def _has_label(labels: Mapping[str, str], key: str, value: str | None = None) ->
 
 
 def refusal(code: int, words: str) -> ErrorAnswer:
-    """Return an error answer of the engine as its client raises it."""
+    """Return the exception that the engine's client raises for an error answer with this status and message."""
     return error_answer(code, words)
 
 

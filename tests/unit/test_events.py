@@ -25,7 +25,7 @@ from controller.source.events import (
 from tests.simulation.scheduler import EPOCH, Process, Scheduler
 from tests.support.fakes import FakeDocker
 
-#: Seconds that the wall clock of these tests is ahead of the engine's.
+#: The agent's clock is this many seconds ahead of the engine's.
 AHEAD = 1000.0
 
 

@@ -191,7 +191,7 @@ ONLY_V3 = {"controller.registry.etcd_v3.client"}
     ],
 )
 def test_a_registry_loads_what_its_api_needs_and_no_more(uri: str, needed: set[str], not_needed: set[str]) -> None:
-    """The library of the v2 API takes longer to load than a first pass by the v3 API takes."""
+    """An agent that uses one API does not load the libraries of the other. They would delay its first pass."""
     done = subprocess.run(
         [sys.executable, "-c", OPENS, uri],
         cwd=REPOSITORY,

@@ -46,7 +46,7 @@ SOON = 10.0
 ANSWER = b"HTTP/1.1 200 OK\r\nX-Name: Value\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
-#: Opens a client of a server with these scripts.
+#: Starts a server that runs one script for each connection, and returns a client of it, and the server.
 Opened = Callable[..., tuple[KeptConnection, ScriptedServer]]
 
 
