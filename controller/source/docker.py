@@ -246,22 +246,11 @@ class Engine:
             del self._found[container_id]
         else:
             self._found[container_id] = state
-        if isinstance(state, Container):
-            self._inspect_joiners(state, before)
         return True
 
     def _counts(self, container: Container) -> bool:
         """Return whether a list would show the container."""
         return self._stopped_too or container.serving or container.status == "restarting"
-
-    def _inspect_joiners(self, container: Container, before: State) -> None:
-        """Have the containers inspected that join the network of a container, if that was started: they may have been
-        started again, too."""
-        if isinstance(before, Container) and before.started == container.started:
-            return
-        for each in self._found.values():
-            if isinstance(each, Container) and each.joined == container.id:
-                self._hinted.ask_later(each.id)
 
     def _list_is_due(self) -> bool:
         """Return whether an ordinary read has to ask for the list: events may have been missed, a container could not

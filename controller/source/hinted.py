@@ -31,6 +31,9 @@ DOUBT = 0.001
 #: that has cleared up answers at once.
 DOUBT_IF_LATE = 0.5
 
+#: Seconds for which the start of a container waits for the inspects of those that join its network.
+PATIENCE_WITH_JOINERS = 0.5
+
 #: Seconds by which a wait may end too early.
 EARLY = 0.0002
 
@@ -58,6 +61,8 @@ class _Told:
     died_at: float = -inf
     #: Until when the hint of its end waits for an inspect that says that it runs.
     doubted_until: float = -inf
+    #: Until when its start waits for those that join its network; infinity if it does not wait.
+    joined_until: float = inf
 
     def state(self, known: State) -> State:
         """Return what is known of the container, where ``known`` is what was known before."""
@@ -72,6 +77,14 @@ class _Told:
         if self.asked_at < self.died_at and self._ends(answer.value):
             return
         self.answer, self.died = answer, None
+
+
+_NOTHING_TOLD = _Told()
+
+
+def _was_started(before: State, now: State) -> bool:
+    """Return whether a container runs, and another run of it was known before, or none."""
+    return isinstance(now, Container) and not (isinstance(before, Container) and before.started == now.started)
 
 
 @define
@@ -135,9 +148,11 @@ class HintedContainers:
         for container_id, reply in self._questions.results().items():
             self._note_reply(container_id, reply, now)
         due = {each: self._due(each, crash_loops_too=crash_loops_too) for each in self._new}
-        ready = [each for each, moment in due.items() if moment <= now + EARLY]
+        ready = [
+            each for each, moment in due.items() if moment <= now + EARLY and not self._awaits_joiners(each, known, now)
+        ]
         self._new.difference_update(ready)
-        later = [due[each] for each in self._new] + [now] * bool(self._again)
+        later = [self._later(each, due[each]) for each in self._new] + [now] * bool(self._again)
         self.look_at = min(later, default=None)
         for each in ready:
             self._life(each).changed_at = now
@@ -155,6 +170,32 @@ class HintedContainers:
         if life.run.in_crash_loop and not crash_loops_too:
             return max(waits_for_inspect, life.changed_at + CRASH_LOOP_INTERVAL)
         return waits_for_inspect
+
+    def _awaits_joiners(self, container_id: str, known: Mapping[str, State], now: float) -> bool:
+        """Return whether what was told of a container waits for those that join its network, and have them inspected.
+
+        They have lost their network by a start of the container, unless they were started again, too. Whoever looked at
+        the start alone would take their entries away.
+        """
+        told, before = self._told[container_id], known.get(container_id)
+        joiners = self._joiners(container_id, known) if _was_started(before, told.state(before)) else []
+        for each in joiners:
+            if self._told.get(each, _NOTHING_TOLD).asked_at < told.asked_at:
+                self._ask(each)
+        if not any(self.is_asked(each) or each in self._again for each in joiners):
+            told.joined_until = inf
+            return False
+        told.joined_until = min(told.joined_until, now + PATIENCE_WITH_JOINERS)
+        return now + EARLY < told.joined_until
+
+    @staticmethod
+    def _joiners(container_id: str, known: Mapping[str, State]) -> list[str]:
+        return [each.id for each in known.values() if isinstance(each, Container) and each.joined == container_id]
+
+    def _later(self, container_id: str, due: float) -> float:
+        """Return when to look at a container again that is not ready."""
+        joined_until = self._told[container_id].joined_until
+        return due if joined_until == inf else max(due, joined_until)
 
     def _note_hint(self, hint: Hint, now: float) -> None:
         life = self._life(hint.container)

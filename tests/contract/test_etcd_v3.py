@@ -376,7 +376,10 @@ def test_the_error_of_a_full_etcd_says_what_to_do() -> None:
         client.calls()
         ended = list(registry.apply_all(OWNER, [create("/services/9"), change(Action.DELETE, stored[KEY])], soon()))
         assert client.calls() == ["kv/txn"] * 3, "deletes are tried by themselves, as other versions accept those"
-        assert {each.result for each in ended} == {Result.REJECTED}
+        found = {each.change.key: each.result for each in ended}
+        assert found["/services/9"] is Result.REJECTED
+        # A delete needs no space. etcd 3.5 takes it while its file is smaller than the quota, which the filler decides.
+        assert (found[KEY] is Result.APPLIED) == (KEY not in read(registry, consistent=True))
     finally:
         server.close()
 

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from controller.effects.clock import Deadline
 from controller.source.docker import LIST_INTERVAL, Asking, Engine, Hinting
-from controller.source.hinted import DOUBT, DOUBT_IF_LATE, MEMORY
+from controller.source.hinted import DOUBT, DOUBT_IF_LATE, MEMORY, PATIENCE_WITH_JOINERS
 from model.hint import HintKind
 from model.hint_pace import CRASH_LOOP_INTERVAL, Notice
 from model.snapshot import Snapshot
@@ -247,6 +247,51 @@ def test_when_a_container_starts_those_that_join_its_network_are_inspected() -> 
     hinted.notice()
     hinted.notice()
     assert hinted.fake.inspects() == ["net", "side"]
+
+
+def joined() -> Hinted:
+    """Return a hinted engine in which a container and one that joins its network were started again, and only the hint
+    of the first one's start has arrived. No inspect answers yet."""
+    side, again = up("side", 5), up("side", 9)
+    for each in (side, again):
+        each["HostConfig"]["NetworkMode"] = "container:net"
+    hinted = Hinted(side, up("net", 1))
+    hinted.background.postpones = True
+    hinted.set(up("net", 8), again)
+    hinted.hints.give("net", HintKind.START)
+    hinted.notice()
+    return hinted
+
+
+def answer(hinted: Hinted) -> None:
+    """Let the inspects answer that wait."""
+    hinted.background.go()
+    hinted.background.postpones = True
+
+
+def started(snapshot: Snapshot) -> dict[str, int]:
+    """Return the seconds of the containers' starts, by name."""
+    return {each.name: int(each.started[17:19]) for each in snapshot.containers}
+
+
+def test_a_start_acts_together_with_that_of_a_container_that_joins_the_network() -> None:
+    """No pass sees the one without the other, because it would take the entries of the one that joins away."""
+    hinted = joined()
+    for _ in range(2):
+        assert started(hinted.read(hurried=True)) == started(hinted.read()) == {"side": 5, "net": 1}
+        answer(hinted)
+    assert started(hinted.read(hurried=True)) == {"side": 9, "net": 8}
+    assert hinted.fake.inspects() == ["net", "side"]
+
+
+def test_a_start_does_not_wait_for_ever_for_a_container_that_joins_the_network() -> None:
+    """The inspect of that one may have no answer."""
+    hinted = joined()
+    answer(hinted)
+    assert hinted.notice() == Notice(None, PATIENCE_WITH_JOINERS)
+    hinted.time.advance(PATIENCE_WITH_JOINERS)
+    assert hinted.notice().changed_at is not None
+    assert started(hinted.read(hurried=True)) == {"side": 5, "net": 8}
 
 
 def test_with_filters_a_hurried_read_asks_for_both_lists() -> None:
