@@ -9,8 +9,8 @@ the others are there and are replaced, too, but nobody reads for them; what etcd
 Each line says how many hosts ran.
 
 By v3, an agent in a large fleet reads everything once in many minutes (a sweep), which is too seldom to measure. Here
-it does so at its start, before the measurement. The cost of a read of everything is measured by itself, and added as
-often as the fleet makes its sweeps.
+it does so only after the measurement. The cost of a read of everything is measured by itself, and added as often as the
+fleet makes its sweeps.
 
 It needs root, for etcd's network namespace, in which bytes are counted. It ends by itself. The exit code is 1 if a key
 was wrong at the end.
@@ -36,7 +36,7 @@ from attrs import asdict, frozen
 
 from benchmarks.figures import MEDIAN, percentile
 from benchmarks.fleet_etcd import SCHEMES, CountedEtcd, Counters, fill, keys, of_other_hosts, other_key, writer
-from benchmarks.fleet_hosts import AgentsUse, Changed, HostName, run_agents, serve_engines
+from benchmarks.fleet_hosts import AgentsUse, Changed, HostName, Timing, run_agents, serve_engines
 from benchmarks.key_watch import KeyWatch
 from benchmarks.plots import plot
 from model.sweep import MANY_HOSTS, SweepRule
@@ -49,9 +49,9 @@ CHURN = 0.01 / 60
 INTERVAL = 5.0
 #: Seconds in which all agents have to get ready.
 READY = 240.0
-#: Seconds from one start of an agent to the next, for each host of the fleet. The first sweeps, which cost etcd in
-#: proportion to the hosts, do not take all of the processor then.
-START_EVERY = 0.0005
+#: What stands for random numbers in the agents of a fleet that sweeps once in many minutes: the first sweep comes so
+#: many times as late as it can at most. A small fleet sweeps at the start.
+NO_SWEEP, SWEEPS = 20.0, 0.0
 #: The most agents in one process.
 IN_A_PROCESS = 25
 P99 = 99
@@ -164,12 +164,14 @@ class Fleet:
         self._engines = self._child(serve_engines, self._hosts, SERVICES, PREFIX)[1]
         assert self._engines.recv() == "serving"
 
-    def start(self, spread: float) -> None:
-        """Start all agents within ``spread`` seconds."""
+    def start(self, spread: float, chance: float | None = None) -> None:
+        """Start all agents within ``spread`` seconds. ``chance`` stands for each of their random numbers if it is
+        given."""
+        timing = Timing(self.size.interval, spread, chance)
         for number, start in enumerate(range(0, len(self._hosts), IN_A_PROCESS)):
             part = self._hosts[start : start + IN_A_PROCESS]
             log = self._folder / f"agents-{number}.log"
-            self._agents.append(self._child(run_agents, part, self._uri, self.size.interval, spread, log))
+            self._agents.append(self._child(run_agents, part, self._uri, timing, log))
 
     def kill(self) -> None:
         """Kill all agents where they stand."""
@@ -268,7 +270,7 @@ def steady(size: Size) -> Found:
         alone = _a_second(etcd, size.seconds / 2) if size.others else Counters()
         fleet = Fleet(size, etcd.endpoints, folder)
         stack.callback(fleet.close)
-        fleet.start(max(size.interval, size.live * size.hosts * START_EVERY))
+        fleet.start(size.interval, NO_SWEEP if sweeps_seldom(size) else SWEEPS)
         fleet.wait_ready(READY)
         time.sleep(2 * size.interval)  # what follows the first pass is not what is measured
         seen = KeyWatch(etcd.endpoints, PREFIX, size.api).start()
@@ -297,7 +299,7 @@ def steady(size: Size) -> Found:
 
 def sweeps(size: Size, etcd: CountedEtcd) -> Counters:
     """Return what the sweeps of the fleet cost etcd in a second, which are none by v2 and in a small fleet."""
-    if size.api == 2 or size.hosts < MANY_HOSTS:
+    if not sweeps_seldom(size):
         return Counters()
     before = etcd.counters()
     for _ in range(READS):
@@ -305,6 +307,11 @@ def sweeps(size: Size, etcd: CountedEtcd) -> Counters:
     one = etcd.counters().since(before)
     rate = sweeps_a_second(size.hosts)
     return Counters(*(each / READS * rate for each in asdict(one).values()))
+
+
+def sweeps_seldom(size: Size) -> bool:
+    """Return whether the agents read everything less often than a measurement takes."""
+    return size.api == 3 and size.hosts >= MANY_HOSTS
 
 
 def sweeps_a_second(hosts: int) -> float:

@@ -169,18 +169,28 @@ class _Passes:
             self.failed += 1
 
 
-def run_agents(
-    hosts: Sequence[HostName], uri: str, interval: float, spread: float, log: Path, pipe: Connection
-) -> None:
-    """Run the agents of hosts until told to end, and answer each request with what they have used. They start within
-    ``spread`` seconds. ``log`` is the file for what they log."""
+@frozen
+class Timing:
+    """When the agents start and make their passes."""
+
+    #: Seconds between two passes of an agent.
+    interval: float
+    #: Seconds within which all agents start.
+    spread: float
+    #: What stands for each random number of the agents; None: random numbers.
+    chance: float | None = None
+
+
+def run_agents(hosts: Sequence[HostName], uri: str, timing: Timing, log: Path, pipe: Connection) -> None:
+    """Run the agents of hosts until told to end, and answer each request with what they have used. ``log`` is the file
+    for what they log."""
     with log.open("ab") as file:
         os.dup2(file.fileno(), 2)
     before = resident_mb(os.getpid())
-    # Without chance, the sweep after a start is made at once, and the next one after the longest time.
-    effects = Effects(environment={}, jitter=lambda: 0.0)
+    chance = timing.chance
+    effects = Effects(environment={}, jitter=random.random if chance is None else lambda: chance)
     start_log("text", "warning", effects, colour=False)
-    passes = [_start(each, uri, interval, spread * random.random(), effects) for each in hosts]
+    passes = [_start(each, uri, timing, effects) for each in hosts]
     while True:
         try:
             if pipe.recv() == "end":
@@ -199,11 +209,11 @@ def run_agents(
     os._exit(0)  # An agent may be killed at any moment.
 
 
-def _start(host: HostName, uri: str, interval: float, delay: float, effects: Effects) -> _Passes:
-    """Start the agent of a host after a delay, and return the counter of its passes."""
+def _start(host: HostName, uri: str, timing: Timing, effects: Effects) -> _Passes:
+    """Start the agent of a host at a random moment, and return the counter of its passes."""
     given = {
         "ip": address_of(host.number),
-        "interval": str(interval),
+        "interval": str(timing.interval),
         "listen": "",
         "docker-host": f"unix://{host.socket}",
     }
@@ -213,7 +223,7 @@ def _start(host: HostName, uri: str, interval: float, delay: float, effects: Eff
     if agent.events:
         agent.events.start()
     for loop in agent.loops.values():
-        effects.background.start(partial(_run_later, loop, delay), host.name)
+        effects.background.start(partial(_run_later, loop, timing.spread * random.random()), host.name)
     return passes
 
 
