@@ -39,6 +39,11 @@ from benchmarks.fleet_etcd import SCHEMES, CountedEtcd, Counters, fill, keys, of
 from benchmarks.fleet_hosts import AgentsUse, Changed, HostName, Timing, run_agents, serve_engines
 from benchmarks.key_watch import KeyWatch
 from benchmarks.plots import plot
+from controller.effects.clock import Clock, Deadline
+from controller.registry.credentials import Credentials
+from controller.registry.factory import open_registry
+from controller.registry.uri import parse_uri
+from model.stored import FOREVER
 from model.sweep import MANY_HOSTS, SweepRule
 from tests.support.etcd_cluster import EtcdCluster
 
@@ -301,9 +306,10 @@ def sweeps(size: Size, etcd: CountedEtcd) -> Counters:
     """Return what the sweeps of the fleet cost etcd in a second, which are none by v2 and in a small fleet."""
     if not sweeps_seldom(size):
         return Counters()
+    registry = open_registry(parse_uri(f"{SCHEMES[size.api]}://{etcd.endpoints}{PREFIX}"), Credentials(), FOREVER)
     before = etcd.counters()
     for _ in range(READS):
-        keys(etcd.endpoints, PREFIX, size.api)
+        registry.read("nobody", Deadline.after(READY, Clock()), consistent=True)
     one = etcd.counters().since(before)
     rate = sweeps_a_second(size.hosts)
     return Counters(*(each / READS * rate for each in asdict(one).values()))

@@ -25,10 +25,10 @@ def test_a_prefix_is_small_if_few_hosts_have_few_keys(hosts: int, keys: int, own
 
 
 @pytest.mark.parametrize(
-    ("hosts", "random", "seconds"), [(0, 0.0, 60), (1, 1.0, 30), (20, 0.0, 60), (40, 0.0, 120), (1000, 0.5, 2250)]
+    ("hosts", "random", "seconds"), [(0, 0.0, 60), (1, 1.0, 45), (20, 0.0, 60), (40, 0.0, 120), (1000, 0.5, 2625)]
 )
 def test_the_more_hosts_there_are_the_seldomer_each_sweeps(hosts: int, random: float, seconds: float) -> None:
-    """The random number shortens the period by half at most."""
+    """The random number shortens the period by a quarter at most."""
     assert SweepRule().next(100.0, hosts, random) == 100.0 + seconds
 
 
