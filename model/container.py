@@ -13,6 +13,7 @@ from attrs import field, frozen
 from model.family import UNSPECIFIED, is_loopback, same_address, same_family
 from model.frozen import frozen_dict
 from model.keys import quoted
+from model.stop_signal import TERM, signal_number
 
 #: States in which a container's ports answer, or will again once it is unpaused. ``restarting`` is not among them:
 #: the engine reports such a container as running, but with no ports.
@@ -23,6 +24,9 @@ ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
 #: How the engine says that a container has no HEALTHCHECK.
 NO_HEALTHCHECK = frozenset({"", "none"})
+
+#: Seconds that the engine gives a container to end before it kills it, if its creator did not say.
+STOP_TIMEOUT = 10.0
 
 #: The protocols of ports, in the order in which the ports of one number are sorted.
 PROTOCOLS = ("tcp", "udp", "sctp")
@@ -211,6 +215,10 @@ class Container:
     to_publish: frozenset[ContainerPort] = frozenset()
     #: When it was started last, in a form that sorts as text; empty if the engine does not tell.
     started: str = ""
+    #: The number of the signal by which the engine stops it.
+    stop_signal: int = TERM
+    #: Seconds that the engine gives it to end after that signal; negative if it has no limit.
+    stop_timeout: float = STOP_TIMEOUT
 
     @property
     def ref(self) -> ContainerRef:
@@ -303,7 +311,14 @@ def _from_inspect(document: Mapping[str, Any]) -> Container:
         network_ids=ids,
         to_publish=_to_publish(host_config, exposed, ports),
         started=_moment(state.get("StartedAt")),
+        stop_signal=signal_number(str(config.get("StopSignal") or "")) or TERM,
+        stop_timeout=_stop_timeout(config.get("StopTimeout")),
     )
+
+
+def _stop_timeout(value: Any) -> float:
+    """Return the seconds that the engine gives a container to end. What cannot be understood counts as not given."""
+    return float(value) if type(value) is int else STOP_TIMEOUT
 
 
 def _network_named(mode: str, ids: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from model.address import AddressBook
 from model.candidates import NOTHING_DECIDED, Candidate, Decisions
 from model.container import Container, ContainerRef
 from model.described import DescribedEnum
+from model.draining import Draining
 from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
 from model.keys import quoted
@@ -28,6 +29,10 @@ class ExclusionReason(DescribedEnum):
     UNHEALTHY = "unhealthy", "The container's HEALTHCHECK does not say healthy, and --health healthy is given."
     FILTERED = "filtered", "The filters of --filter do not select the container."
     ONE_OFF = "one-off", "The container was started by docker compose run, and --one-offs is not given."
+    DRAINING = "draining", "The container is being stopped, or the operator drains it."
+
+
+_DRAINING = ExclusionReason.DRAINING
 
 
 @frozen
@@ -46,6 +51,8 @@ class Desired:
     loopback: tuple[Entry, ...] = ()
     #: The containers that run and are to have no entries.
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
+    #: Those of them that drain.
+    draining: Mapping[ContainerRef, Draining] = field(factory=dict, converter=frozen_dict)
     #: The entries for which only this host's address is missing, by their keys. Their ``address`` is empty. They are
     #: refused, and the keys that they already have in the registry are held.
     unaddressed: Mapping[str, Entry] = field(factory=dict, converter=frozen_dict)
@@ -101,6 +108,7 @@ def desired(
     not selected by ``--filter``                      none; its registered entries are deleted
     a one-off of compose, without ``--one-offs``      none; its registered entries are deleted
     failed, with ``-deregister on-success``           held
+    draining                                          none; its registered entries are deleted
     not healthy, with ``--health healthy``            none; its registered entries are deleted
     joins the network of one that is not described    held
     a port depends on a network of which the engine   held
@@ -137,6 +145,7 @@ def desired(
         undecided=undecided,
         loopback=tuple(each.entry for each in addressed if each.loopback_by_chance),
         excluded=excluded,
+        draining={each: snapshot.draining[each.id] for each, why in excluded.items() if why is _DRAINING},
         unaddressed=unaddressed,
         considered=decisions.keys,
         host_address_problem=book.host_address_problem if unaddressed else "",
@@ -157,6 +166,8 @@ def _in_order_of(before: Iterable[str], now: Mapping[str, _Value]) -> Iterable[_
 def _exclusion(container: Container, snapshot: Snapshot, rules: Rules) -> ExclusionReason | None:
     if why := _lasting_exclusion(container, snapshot, rules):
         return why
+    if container.id in snapshot.draining:
+        return _DRAINING
     return None if rules.health.admits(container) else ExclusionReason.UNHEALTHY
 
 

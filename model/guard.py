@@ -1,7 +1,7 @@
 """The guard: holds a suspicious delete back until enough passes in a row, and enough time, have called for it.
 
 A delete is not suspicious if the engine says that its container has stopped, or if it is supported: the engine itself
-told what the container does. The guard is there against an engine that shows nothing.
+told what the container does, or the container drains. The guard is there against an engine that shows nothing.
 """
 
 from __future__ import annotations
@@ -83,11 +83,12 @@ class Guard:
 
         ====================  ===========================  =====================================================
         the container is      deletes that are not for     the delete
-                              stopped or confirmed
-                              containers
+                              stopped, confirmed or
+                              draining containers
         ====================  ===========================  =====================================================
         any                   any, and the guard is off    is made
-        stopped, confirmed    any                          is made
+        stopped, confirmed,   any                          is made
+        draining
         listed, absent        few                          is made
         listed, absent        many                         waits until three passes in a row have called for it,
                                                            and two seconds are over since the first of them
@@ -112,7 +113,7 @@ class Guard:
 
     def _held(self, planned: Plan, before: Mapping[str, HeldDelete]) -> dict[str, HeldDelete]:
         """Return the deletes that are suspicious, each with this pass counted."""
-        unsupported = (each for each in planned.deletes if each.container_id not in self.confirmed)
+        unsupported = (each for each in planned.deletes if not each.is_supported(self.confirmed))
         presences = {each.key: self.presences.get(each.container, Presence.UNKNOWN) for each in unsupported}
         suspects = {key: each for key, each in presences.items() if each is not Presence.STOPPED}
         many = _is_mass_delete(len(suspects), planned.own, self.rule)

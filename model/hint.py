@@ -1,7 +1,8 @@
 """A hint: an event of the engine's that names a container which may have changed.
 
-A hint makes a pass come sooner and never decides what the pass does, with one exception: the end of a container counts
-until the engine says that it runs, because the engine's list still shows a container for a while after its end.
+A hint makes a pass come sooner and never decides what the pass does, with two exceptions: the end of a container counts
+until the engine says that it runs, because the engine's list still shows a container for a while after its end; and a
+signal that stops a container makes it drain, see draining.py, because nothing else shows that the engine has sent it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from attrs import field, frozen
 from model.container import Container
 from model.described import DescribedEnum
 from model.frozen import frozen_dict
+from model.stop_signal import signal_number
 
 
 class HintKind(Enum):
@@ -46,7 +48,7 @@ _NETWORK_EVENTS = ("connect", "disconnect")
 
 #: The signals that end a process: INT, QUIT, ABRT, KILL and TERM. Others, such as HUP, are often sent to one that goes
 #: on.
-_ENDING_SIGNALS = frozenset({"2", "3", "6", "9", "15"})
+_ENDING_SIGNALS = frozenset({2, 3, 6, 9, 15})
 
 #: The filters by which the engine is asked for the events that are hints.
 FILTERS: Mapping[str, tuple[str, ...]] = frozen_dict(
@@ -67,6 +69,8 @@ class Hint:
     kind: HintKind
     #: When it happened, in nanoseconds since 1970-01-01 UTC by the engine's clock.
     nanoseconds: int
+    #: The number of the signal that the container was sent; 0 if the event is about none.
+    signal: int = 0
     #: Whether it arrived so long after the event that the container may be in another state again. Two hints of one
     #: event are equal, whenever they arrive.
     late: bool = field(default=False, eq=False)
@@ -105,16 +109,17 @@ def _hint_in(event: Mapping[str, Any]) -> Hint | None:
             container = actor["Attributes"]["container"]
         case _:
             return None
-    hint = Hint(container, _kind_of(action, actor["Attributes"]), event["timeNano"] + 0)
+    signal = signal_number(actor["Attributes"]["signal"]) or 0 if action == "kill" else 0
+    hint = Hint(container, _kind_of(action, signal), event["timeNano"] + 0, signal)
     return hint if _ID.fullmatch(container) and hint.moment else None
 
 
-def _kind_of(action: str, attributes: Mapping[str, str]) -> HintKind:
+def _kind_of(action: str, signal: int) -> HintKind:
     match action:
         case "start":
             return HintKind.START
         case "die":
             return HintKind.DIE
-        case "kill" if attributes["signal"] in _ENDING_SIGNALS:
+        case "kill" if signal in _ENDING_SIGNALS:
             return HintKind.KILL
     return HintKind.OTHER

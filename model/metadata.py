@@ -80,6 +80,13 @@ def metadata_for(port: ContainerPort, env: Sequence[str], labels: Mapping[str, s
     return Metadata(values, variables, from_port)
 
 
+def value_for_container(key: str, env: Sequence[str], labels: Mapping[str, str]) -> str:
+    """Return what a container says about itself and not about one of its ports: the value of ``SERVICE_<KEY>``; an
+    empty string if it does not say it."""
+    named = (value for _, name, value in _lines(env, labels) if name.removeprefix(PREFIX).lower() == key)
+    return next(reversed([*named]), "")
+
+
 def _applied(text: str, port: ContainerPort) -> tuple[str, _Distance] | None:
     """Return what is left of a key without the ports that it selects, and its distance; None if it does not select the
     port. Ports or a protocol with nothing behind them are themselves a key."""

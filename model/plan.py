@@ -44,6 +44,7 @@ class Reason(DescribedEnum):
     UNHEALTHY = "unhealthy", "The container runs and is excluded by --health healthy."
     FILTERED = "filtered", "The container runs and is excluded by --filter."
     ONE_OFF = "one-off", "The container runs and is excluded as a one-off of compose."
+    DRAINING = "draining", "The container runs and drains: it is being stopped, or the operator drains it."
     REFUSED = "refused", "The container runs, and the port that the key was written for is refused."
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
@@ -61,6 +62,7 @@ REASON_OF_EXCLUSION = {
     ExclusionReason.UNHEALTHY: Reason.UNHEALTHY,
     ExclusionReason.FILTERED: Reason.FILTERED,
     ExclusionReason.ONE_OFF: Reason.ONE_OFF,
+    ExclusionReason.DRAINING: Reason.DRAINING,
 }
 
 
@@ -96,6 +98,11 @@ class Change:
         """The container's id, or its name where the id is not known, to ask the engine about it. Empty where neither is
         known."""
         return self.container_id or self.container_name
+
+    def is_supported(self, confirmed: frozenset[str]) -> bool:
+        """Return whether nothing more has to be asked before this delete: the engine itself told what its container
+        does, which is then one of ``confirmed``, or the container drains."""
+        return self.reason is Reason.DRAINING or self.container_id in confirmed
 
 
 @frozen
@@ -156,7 +163,8 @@ def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifeti
                 prefix
     unaddressed the same port    we                          held
     no entry    present          we, container held          held
-    no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``, ``one-off``)
+    no entry    present          we, container excluded      delete (``unhealthy``, ``filtered``, ``one-off``,
+                                                             ``draining``)
     no entry    present          we, port refused            delete (``refused``)
     no entry    present          we                          delete (``gone`` if known; ``orphan``)
     no entry    present          cannot be shown to be ours  nothing, ever
@@ -241,7 +249,7 @@ class _Planner:
         self.actual = actual
         self.wanted = wanted
         self.serving = {each.container.id for each in wanted.by_key.values()}
-        self.excluded = {each: why for ref, why in wanted.excluded.items() for each in (ref.id, ref.name)}
+        self.excluded = {each: (ref, why) for ref, why in wanted.excluded.items() for each in (ref.id, ref.name)}
         #: The names of the containers about which something is decided.
         self.named = {
             *(each.container.name for each in wanted.by_key.values()),
@@ -286,8 +294,10 @@ class _Planner:
             self._keep(stored, ContainerRef(container_id, shown))
             return
         reason, detail = Reason.GONE if known else Reason.ORPHAN, ""
-        if why := self.excluded.get(container_id) or self.excluded.get(name):
-            reason = REASON_OF_EXCLUSION[why]
+        if exclusion := self.excluded.get(container_id) or self.excluded.get(name):
+            ref, why = exclusion
+            reason, draining = REASON_OF_EXCLUSION[why], self.wanted.draining.get(ref)
+            detail = draining.why if draining else ""
         elif refusal := self._refusal_of(stored.key):
             reason, detail = Reason.REFUSED, refusal.detail
         delete = Change(

@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from model.container import Container, ContainerRef
 from model.described import DescribedEnum
+from model.draining import Draining
 from model.engine_network import Network
 from model.frozen import frozen_dict
 
@@ -49,6 +50,8 @@ class Snapshot:
     #: The ids of the containers whose present state, ended or running as described, the engine told of each by itself,
     #: by an event or an inspect, since the last list.
     confirmed: frozenset[str] = frozenset()
+    #: The containers that run and drain, by their ids.
+    draining: Mapping[str, Draining] = field(factory=dict, converter=frozen_dict)
 
     @property
     def presences(self) -> Mapping[str, Presence]:

@@ -40,6 +40,7 @@ from controller.source.events import Events, Origin
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
+from model.draining import StopRule
 from model.hint import HintOutcome
 from model.rules import Deregister
 from model.sweep import SweepRule
@@ -197,7 +198,7 @@ def build_agent(
         )
         observers += (*more_observers(each.label), first_passes[each.label])
         waker = effects.background.waker()
-        hinting = _hinting(events, waker, metrics) if events else NO_HINTING
+        hinting = _hinting(events, waker, metrics, settings.stop_rule) if events else NO_HINTING
         engine = engine_for(settings, effects, metrics.engine_failed, hinting=hinting)
         engines.append(engine)
         pace = Pace(
@@ -243,9 +244,9 @@ class _ShownEvents:
         self.metrics.hinted(HintOutcome.REOPENED)
 
 
-def _hinting(events: Events, waker: Waker, metrics: MetricsFeed) -> Hinting:
+def _hinting(events: Events, waker: Waker, metrics: MetricsFeed, stop_rule: StopRule) -> Hinting:
     """Return how the engine of one registry learns of changes. Each event wakes the loop of the registry."""
-    return Hinting(events.subscribe(waker.set), waker.set, partial(metrics.hinted, HintOutcome.NO_CHANGE))
+    return Hinting(events.subscribe(waker.set), waker.set, partial(metrics.hinted, HintOutcome.NO_CHANGE), stop_rule)
 
 
 def agent_note(settings: Settings, effects: Effects) -> AgentNote:

@@ -188,6 +188,15 @@ FLAGS = (
         repeatable=True,
     ),
     Flag(
+        "stop-grace",
+        "SECONDS",
+        "Take the entries of a container back this long after a signal that should stop it, if it still runs. If the "
+        "engine gives the container longer to end, it is 10 seconds more than that. SERVICE_STOP_GRACE of a container "
+        "has precedence.",
+        "120",
+        new=True,
+    ),
+    Flag(
         "network",
         "NAME",
         "Register the address that a container has in this network; needs -internal. SERVICE_NETWORK of a container "
@@ -268,6 +277,13 @@ SWITCHES = (
     ),
     Switch(
         "one-offs", "Register the containers of docker compose run, too. By default they have no entries.", new=True
+    ),
+    Switch(
+        "no-drain-on-stop",
+        "Keep the entries of a container that is being stopped until it has ended. By default they go as soon as the "
+        "engine sends the signal that stops it, while it still answers. SERVICE_DRAIN=false of a container does the "
+        "same for that container.",
+        new=True,
     ),
     Switch(
         "no-hints",

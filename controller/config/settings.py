@@ -19,6 +19,7 @@ from controller.registry.credentials import Credentials
 from controller.registry.schemes import Api, LayoutKind
 from controller.registry.uri import parse_uri
 from model.backoff import SEQUENCE
+from model.draining import DEFAULT_STOP_RULE, STOP_GRACE, StopRule
 from model.family import Family
 from model.guard import GuardRule
 from model.host_port import HostPort
@@ -95,6 +96,10 @@ class Settings:
     record_ttl: int | None = None
     #: Whether the agent follows the engine's events (--no-hints).
     hints: bool = True
+    #: Which signals make a container drain, and for how long (--no-drain-on-stop and --stop-grace). By default those
+    #: that stop it do, for 120 seconds at least. With -deregister on-success none does, as nobody knows yet how the
+    #: container will end.
+    stop_rule: StopRule = DEFAULT_STOP_RULE
 
     @property
     def longest_wait(self) -> float:
@@ -120,6 +125,7 @@ class Settings:
             "all-bindings": _switch_text(rules.all_bindings),
             "strict-names": _switch_text(rules.strict_names),
             "one-offs": _switch_text(rules.one_offs),
+            "no-drain-on-stop": _switch_text(not self.stop_rule.on and rules.deregister is Deregister.ALWAYS),
             "filter": " ".join(sorted(f"{name}={value}" for name, value in self.filters)),
             "ttl": str(self.lifetime.ttl or ""),
             "value-format": _unless_default(self.value_format, ValueFormat.HOSTPORT),
@@ -180,6 +186,10 @@ def parse_settings(
         record_ttl=parser.record_ttl(registries),
         filters=parser.get_all("filter", converters.docker_filter),
         hints=not raw["no-hints"],
+        stop_rule=StopRule(
+            not raw["no-drain-on-stop"] and rules.deregister is Deregister.ALWAYS,
+            parser.seconds("stop-grace", STOP_GRACE),
+        ),
     )
     if parser.problems:
         raise WrongUsage(parser.problems)

@@ -173,8 +173,8 @@ class _Decision:
 
     def unsupported(self, confirmed: frozenset[str]) -> frozenset[str]:
         """Return the keys that may be deleted only after engine and registry were read again. These are the deletes
-        that do not wait, except those of ``confirmed`` containers."""
-        deletes = (each for each in self.plan.deletes if each.container_id not in confirmed)
+        that do not wait and are not supported."""
+        deletes = (each for each in self.plan.deletes if not each.is_supported(confirmed))
         return frozenset(each.key for each in deletes if each.key not in self.waiting)
 
 
@@ -198,7 +198,7 @@ class _Pass:
     def run(self) -> PassReport:
         """Read, decide, apply, report.
 
-        Before a delete that the engine has not confirmed, its key and then the containers are read again, the registry
+        Before a delete that is not supported, its key and then the containers are read again, the registry
         consistently, and the guard decides which deletes wait. By v2, every thirtieth pass reads consistently in any
         case, because a member that is cut off from the others goes on to answer with old data. A pass that looks for
         the answer to a liveness query also reads consistently.
@@ -367,7 +367,7 @@ class _Pass:
             return decision
         presences = dict(view.snapshot.presences)
         confirmed = view.snapshot.confirmed
-        unsupported = (each for each in deletes if each.container_id not in confirmed)
+        unsupported = (each for each in deletes if not each.is_supported(confirmed))
         unlisted = {each.container for each in unsupported if each.container} - presences.keys()
         if unlisted:
             with self._timed(Stage.DOCKER):

@@ -34,6 +34,7 @@ from controller.source.networks import Networks
 from controller.source.questions import Answer, Inquiry, Questions, Silence
 from model.address import networks_in_question
 from model.container import SERVING, Container, ContainerRef, from_inspect
+from model.draining import DEFAULT_STOP_RULE, Draining, StopRule
 from model.engine_network import Network
 from model.hint_pace import Notice
 from model.listing import agrees_with_list, joiners_to_inspect, may_have_started, shown_in_list
@@ -75,6 +76,8 @@ class Hinting:
     wake: Callable[[], None] = lambda: None
     #: Called with the number of hinted containers that turned out to be unchanged.
     on_unchanged: Callable[[int], None] = lambda number: None
+    #: Which signals to a container make it drain.
+    stop_rule: StopRule = DEFAULT_STOP_RULE
 
 
 #: The engine's identity before it has told it.
@@ -125,6 +128,7 @@ class Engine:
         self._stopped_too = stopped_too
         self._on_error = on_error
         self._filters = _for_api(filters)
+        self._stop_rule = asking.hinting.stop_rule
         self._name_needed = asking.name_needed
         self._networks_needed = asking.networks_needed
         self._clock = clock = asking.clock
@@ -134,6 +138,10 @@ class Engine:
         #: What the last read returned; None before the first read, and after an error.
         self._snapshot: Snapshot | None = None
         self._selected: frozenset[str] | None = None
+        #: The containers that drain, by their ids.
+        self._draining: Mapping[str, Draining] = {}
+        #: When this may change although nothing more is told, in seconds of the monotonic clock.
+        self._draining_until = inf
         #: The ids of the containers whose state was told by a hint since the last list, and of those of which a hint
         #: told in the time before it that they ended. The values say whether they are there.
         self._confirmed: dict[str, bool] = {}
@@ -204,7 +212,8 @@ class Engine:
     def notice(self) -> Notice:
         """Take in what hints have told, without waiting. Return whether anything differs from the last read now."""
         self._take_in(crash_loops_too=False)
-        return Notice(self._changed_at, self._hinted.look_at)
+        look_at = min(self._draining_until, inf if self._hinted.look_at is None else self._hinted.look_at)
+        return Notice(self._changed_at, None if look_at == inf else look_at)
 
     def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
         """Return this host's containers, the same object as before if nothing changed. Raises EngineUnavailable.
@@ -219,6 +228,7 @@ class Engine:
             self._take_in(crash_loops_too=True)
         if full or self._snapshot is None or (bool(self._filters) if hurried else self._list_is_due()):
             self._list(deadline)
+            self._take_in(crash_loops_too=True)  # A container that has just been listed may be draining.
         elif self._changed_at is None and not self._open_networks:
             return self._snapshot
         self._snapshot = self._composed(deadline)
@@ -231,8 +241,20 @@ class Engine:
         changed = [container_id for container_id, state in states.items() if self._put(container_id, state)]
         if len(changed) < len(states):
             self._on_unchanged(len(states) - len(changed))
-        if changed and self._changed_at is None:
+        if (self._look_at_signals() or changed) and self._changed_at is None:
             self._changed_at = self._clock.monotonic()
+
+    def _look_at_signals(self) -> bool:
+        """Find out which containers drain. Return whether that has changed."""
+        now, signals, rule = self._clock.monotonic(), self._hinted.signals, self._stop_rule
+        before, draining, moments = self._draining, dict[str, Draining](), [*signals.next_moments(now)]
+        for container_id, sent in signals.counting(now).items():
+            container = self._found.get(container_id)
+            if isinstance(container, Container) and container.serving and (why := rule.draining(container, sent, now)):
+                draining[container_id] = why
+                moments.append(rule.until(container, sent))
+        self._draining, self._draining_until = draining, min(moments, default=inf)
+        return draining != before
 
     def _put(self, container_id: str, told: State) -> bool:
         """Put what was told of a container into what was found. Return whether that changed it."""
@@ -304,7 +326,8 @@ class Engine:
         containers = tuple(each for each in found if isinstance(each, Container))
         unknown = tuple(each for each in found if isinstance(each, UnknownContainer))
         networks = self._told_networks(containers, deadline)
-        snapshot = Snapshot(containers, unknown, self._selected, networks, frozenset(self._confirmed))
+        confirmed = frozenset(self._confirmed)
+        snapshot = Snapshot(containers, unknown, self._selected, networks, confirmed, self._draining)
         before = self._snapshot
         if before and not unknown and before.confirmed >= snapshot.confirmed:
             same = evolve(snapshot, confirmed=before.confirmed) == before

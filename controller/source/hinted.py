@@ -18,6 +18,7 @@ from controller.effects.clock import Clock
 from controller.source.engine_client import EngineClient
 from controller.source.events import Hints
 from controller.source.questions import Answer, Inquiry, Questions, Silence
+from controller.source.sent_signals import SentSignals
 from model.container import Container
 from model.hint import Hint, HintKind
 from model.hint_pace import CRASH_LOOP_INTERVAL, Run
@@ -116,6 +117,8 @@ class HintedContainers:
         self._ends_at_once = ends_at_once
         self._told: dict[str, _Told] = {}
         self._lives: dict[str, _Life] = {}
+        #: The signals that the containers were sent.
+        self.signals = SentSignals()
         #: The ids of the containers of which something was told that ``take_in`` has not returned yet.
         self._new: set[str] = set()
         #: The ids of the containers to inspect again. That is left to the next call of ``take_in``, because the pass
@@ -209,6 +212,8 @@ class HintedContainers:
             told.died, told.died_at = hint, now
             told.doubted_until = now + self._doubt(hint, expected=expected)
             self._new.add(hint.container)
+        if hint.signal:
+            self.signals.note(hint, now, self._clock.wall())
         self._ask(hint.container)
 
     @staticmethod
@@ -238,6 +243,7 @@ class HintedContainers:
         if isinstance(reply, Answer):
             told.note_answer(reply)
             self._new.add(container_id)
+            self.signals.note_answer(container_id, told.asked_at)
         else:
             self._failed = True
         if told.again:
@@ -282,3 +288,4 @@ class HintedContainers:
         for container_id, life in [*self._lives.items()]:
             if container_id not in listed and life.hinted_at < listed_at - MEMORY:
                 del self._lives[container_id]
+        self.signals.forget(listed, listed_at)

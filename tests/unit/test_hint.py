@@ -38,14 +38,24 @@ def event(action: str, kind: str = "container", **changed: Any) -> dict[str, Any
 )
 def test_the_events_by_which_entries_of_a_container_may_change_are_hints(action: str, kind: HintKind) -> None:
     """The hint names the container, and has the time of the engine's clock."""
-    assert hint_in(event(action)) == Hint("abc", kind, NANOSECONDS)
+    signal = 15 if action == "kill" else 0
+    assert hint_in(event(action)) == Hint("abc", kind, NANOSECONDS, signal)
 
 
-@pytest.mark.parametrize("signal", ["1", "10", "17", "SIGTERM"])
-def test_a_signal_that_need_not_end_a_process_is_like_any_other_event(signal: str) -> None:
-    """Its end would not be expected."""
+@pytest.mark.parametrize(
+    ("signal", "number", "kind"),
+    [
+        ("1", 1, HintKind.OTHER),
+        ("10", 10, HintKind.OTHER),
+        ("37", 37, HintKind.OTHER),
+        ("SIGTERM", 15, HintKind.KILL),
+        ("SIGNONE", 0, HintKind.OTHER),
+    ],
+)
+def test_the_hint_of_a_signal_tells_its_number(signal: str, number: int, kind: HintKind) -> None:
+    """A signal that need not end a process is otherwise like any other event: an end would not be expected."""
     actor = {"ID": "abc", "Attributes": {"signal": signal}}
-    assert hint_in(event("kill", Actor=actor)) == Hint("abc", HintKind.OTHER, NANOSECONDS)
+    assert hint_in(event("kill", Actor=actor)) == Hint("abc", kind, NANOSECONDS, number)
 
 
 @pytest.mark.parametrize("action", ["connect", "disconnect"])

@@ -315,6 +315,7 @@ def test_the_reasons_are_a_closed_list() -> None:
         "unhealthy",
         "filtered",
         "one-off",
+        "draining",
         "refused",
         "ttl-due",
         "ttl-unwanted",

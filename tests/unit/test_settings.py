@@ -12,6 +12,7 @@ from controller.config.settings import OwnerSettings, Settings, parse_owner_sett
 from controller.errors import WrongUsage
 from controller.registry.credentials import Credentials
 from controller.registry.uri import RegistryUri, parse_uri
+from model.draining import StopRule
 from model.family import Family
 from model.guard import GuardRule
 from model.host_port import HostPort
@@ -47,6 +48,7 @@ DEFAULTS = {
     "record-ttl": "",
     "health": "any",
     "filter": "",
+    "stop-grace": "120",
     "network": "",
     "ip-family": "any",
 }
@@ -60,6 +62,7 @@ OFF = {
     "all-bindings": "",
     "strict-names": "",
     "one-offs": "",
+    "no-drain-on-stop": "",
     "no-hints": "",
 }
 
@@ -170,6 +173,8 @@ def test_every_flag_ends_up_in_its_setting() -> None:
         strict_names="true",
         one_offs="true",
         no_hints="true",
+        no_drain_on_stop="true",
+        stop_grace="30",
     )
     address = AddressRules("10.1.1.1", "", "addr", internal=True, network="backend", family=Family.IPV4)
     assert settings.rules == Rules(
@@ -189,6 +194,7 @@ def test_every_flag_ends_up_in_its_setting() -> None:
     assert (settings.docker_host, settings.log_format, settings.log_level) == ("tcp://10.0.0.9:2375", "json", "debug")
     assert settings.value_format is ValueFormat.JSON
     assert not settings.hints
+    assert settings.stop_rule == StopRule(on=False, grace=30.0)
 
 
 #: The flags that decide which keys and values are written, each with a text for it and what the agent note has then.
@@ -206,6 +212,7 @@ SHAPING = {
     "all-bindings": ("true", "true"),
     "strict-names": ("true", "true"),
     "one-offs": ("true", "true"),
+    "no-drain-on-stop": ("true", "true"),
 }
 
 #: The flags on which two agents of one host need not agree. --hostname is not in the note, because the note's key has
@@ -225,6 +232,7 @@ NOT_SHAPING = {
     "resync",
     "retry-attempts",
     "retry-interval",
+    "stop-grace",
     "take-over",
     "ttl-refresh",
 }
