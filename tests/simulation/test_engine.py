@@ -106,6 +106,8 @@ def as_read(truth: ContainerTruth) -> Container:
         network_ids=truth.network_ids,
         to_publish=frozenset(map(PortId.parse, truth.to_publish)),
         started=sortable(truth.started_at) if truth.started is not None else "",
+        stop_signal=truth.stop_signal,
+        stop_timeout=float(truth.stop_timeout),
     )
 
 
@@ -150,6 +152,8 @@ OPERATIONS: dict[str, Callable[[SimulatedEngine, str, int], object]] = {
         labels={"tier": str(number % 2)},
         network=("default", "backend", "host", "none", "default")[number % 5],
         healthcheck=number % 3 == 0,
+        stop_signal=("", "SIGUSR1", "RTMIN+3", "12", "winch")[number % 5],
+        stop_timeout=(None, 0, 30, -1)[number % 4],
     ),
     "create": lambda engine, name, number: engine.create(name, "redis", ports={"6379/tcp": None}),
     "start": lambda engine, name, number: engine.start(name),
