@@ -170,6 +170,21 @@ def test_losing_all_events_costs_no_more_than_without_draining(api: int) -> None
 
 
 @APIS
+def test_a_restart_that_changes_nothing_in_the_list_is_noticed_although_its_events_are_lost(api: int) -> None:
+    """A container on the host's network looks the same in the engine's list after its restart, but for its uptime."""
+    with quiet_host(api) as host:
+        env = {"SERVICE_NAME": "web", "SERVICE_ID": "core-1:slow:80", "SERVICE_STOP_GRACE": "3600"}
+        host.engine.run("slow", IMAGE, exposed=("80/tcp",), network="host", ends_after=2.0, env=env)
+        until(host, there=True)
+        host.after(10)
+        host.engine.restart("slow")
+        assert until(host, there=False) < AT_ONCE
+        host.host.socket.line_chances = {LineFate.LOST: 1.0}
+        host.after(2)
+        assert until(host, there=True) < UNTOLD
+
+
+@APIS
 @pytest.mark.parametrize("cut_for", [0.5, 30.0])
 def test_a_signal_that_was_sent_while_no_stream_was_open_is_looked_up(api: int, cut_for: float) -> None:
     """The engine remembers it."""
