@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from tests.simulation.fleet import MEMBERS
 from tests.simulation.network import LineFate
 from tests.simulation.quiet_host import IMAGE, WEB, QuietHost, quiet_host
 from tests.simulation.test_hints import AT_ONCE, INTERVAL
@@ -96,6 +97,23 @@ def test_the_key_comes_back_when_the_grace_is_over_and_the_container_still_runs(
         host.engine.kill("slow", SIGTERM)
         assert GRACE - AT_ONCE < until(host, there=True) < GRACE + AT_ONCE
         assert host.changes[key()] == 3
+
+
+@APIS
+def test_the_grace_counts_from_the_signal_although_etcd_does_not_answer_meanwhile(api: int) -> None:
+    """The agent notes the signal when the pass is over that waits for etcd."""
+    with quiet_host(api) as host:
+        run(host)
+        host.fleet.frozen_members.update(MEMBERS)
+        host.after(INTERVAL)
+        host.engine.kill("slow", SIGTERM)
+        signalled_at = host.scheduler.now
+        host.after(9)
+        assert key() in host.keys
+        host.fleet.frozen_members.clear()
+        until(host, there=False, limit=UNTOLD)
+        until(host, there=True)
+        assert GRACE - AT_ONCE < host.scheduler.now - signalled_at < GRACE + INTERVAL
 
 
 @APIS
