@@ -48,7 +48,7 @@ class Draining:
 
     #: What makes it drain, for people: a sentence without its end, that begins with the container.
     why: str
-    #: Since when it drains, in the form of ``Container.started``.
+    #: Since when it drains, in the form of ``Container.started``; empty where that is not known.
     since: str = ""
 
 

@@ -21,6 +21,7 @@ from controller.registry.base import Reading, Registry
 from controller.registry.owner_records import has_record, record_in
 from model.agent_note import AgentNote, disagreement
 from model.desired import Desired
+from model.drain_order import drain_order_in, is_unreadable
 from model.guard import Guard, GuardRule, HeldDelete
 from model.interest import Interest
 from model.layout import Layout
@@ -128,6 +129,7 @@ class _View:
     #: The name that the engine gives its host now, if the owner name is an earlier one; empty otherwise.
     new_name: str
     actual: Actual
+    #: The containers, those that the operator drains among them.
     snapshot: Snapshot
     #: The store position when the registry was last asked; None where it cannot tell.
     store_position: StorePosition | None
@@ -266,6 +268,8 @@ class _Pass:
         identity = identity or self._identity()
         with self._timed(Stage.DOCKER):
             snapshot = self.source.read(self.deadline, hurried=self.hurried and not full, full=full)
+        order = drain_order_in(reading.actual.drain_order).at(self.settings.clock.wall())
+        snapshot = self.settings.deciding.drained(snapshot, order)
         new_name = "" if self.settings.rules.owner else identity.new_name
         return _View(identity.id, new_name, reading.actual, snapshot, reading.store_position, reading.consistent)
 
@@ -472,7 +476,7 @@ class _Pass:
         return Change(Action.RECORD, stored.key, value, stored, Reason.CLAIMS, absent=absent)
 
     def _report(self, view: _View, decision: _Decision, outcomes: tuple[Outcome, ...]) -> PassReport:
-        wanted = decision.wanted
+        wanted, order = decision.wanted, view.actual.drain_order
         setbacks = setbacks_after(outcomes, decision.setbacks, self.settings.clock.monotonic())
         unaddressed = _missing_address(wanted)
         result = result_of(decision.plan, outcomes, setbacks, late=self.deadline.passed, unaddressed=bool(unaddressed))
@@ -485,6 +489,8 @@ class _Pass:
             unknown=(*view.snapshot.unknown, *wanted.undecided),
             loopback=wanted.loopback,
             excluded=wanted.excluded,
+            drain_order=view.snapshot.drain_order,
+            unreadable_drain_order=order.key if order and is_unreadable(order) else "",
             containers=len(view.snapshot.containers),
             seconds=self.seconds,
             setbacks=setbacks,

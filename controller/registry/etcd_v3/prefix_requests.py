@@ -50,7 +50,7 @@ class PrefixRequests:
     record_keys: RecordKeys
 
     def about_owner(self, owner: str, lease: int, deadline: Deadline) -> Page:
-        """Return the owner's record, liveness query and agent note."""
+        """Return the owner's record, liveness query, agent note and drain order."""
         return self.range(range_of(self._folder(owner)), lease, deadline)
 
     def hosts(self, deadline: Deadline) -> int:
