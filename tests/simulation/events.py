@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from tests.simulation.drain_order import Order
 from tests.simulation.engine import EventAccess, OperationRefused
 from tests.simulation.etcd_cluster import Backup
 from tests.simulation.fleet import LIST_LAG, MEMBERS, PREFIX, Fleet, Host
@@ -110,6 +111,9 @@ LIVES = {
     "overwrite-key": 0.7,
     "put-foreign": 0.5,
     "put-orphan": 0.5,
+    "drain": 1.2,
+    "drain-all": 0.3,
+    "undrain": 1.2,
     "mass-stop": 0.4,
 }
 
@@ -344,6 +348,35 @@ class Happenings:
         key = f"{PREFIX}/web/{host.engine.name}:ghost-{int(numbers[0] * 10)}:80"
         self._fleet.cluster.put(self._fleet.api, key, "192.0.2.88:8")
         return key
+
+    def _drain(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        """The operator drains a container, or two of them, for a while or until further notice."""
+        now, owner, order = self._scheduler.now, host.engine.name, self._order(host)
+        names = {self._container(host, number, "running") for number in numbers[:2]}
+        until = inf if numbers[2] < 0.5 else round(now + 60 * numbers[3])
+        for each in host.engine.running():
+            if each.name in names:
+                order = order.with_container(each, until)
+        order.write(self._fleet.cluster, self._fleet.api, owner)
+        return f"{sorted(filter(None, names))} until {until}"
+
+    def _drain_all(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """The operator drains a whole host for a while, or until further notice."""
+        until = inf if numbers[0] < 0.2 else round(self._scheduler.now + 60 * numbers[1])
+        order = evolve(self._order(host), all_until=until)
+        order.write(self._fleet.cluster, self._fleet.api, host.engine.name)
+        return f"until {until}"
+
+    def _undrain(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """The operator ends what drains a whole host, and what drains one of its containers, or all of them."""
+        order = self._order(host)
+        ended = set(order.named) if numbers[0] < 0.5 else {*sorted(order.named)[:1]}
+        left = Order({key: each for key, each in order.named.items() if key not in ended})
+        left.write(self._fleet.cluster, self._fleet.api, host.engine.name)
+        return f"leaves {sorted(each.name for each in left.named.values())}"
+
+    def _order(self, host: Host) -> Order:
+        return Order.read(self._fleet.cluster, self._fleet.api, host.engine.name)
 
     def _put_lookalike(self, host: Host, numbers: tuple[float, ...]) -> str:
         """Somebody writes by hand what a container will want under a custom id: the next one that runs here."""

@@ -16,6 +16,7 @@ from attrs import define, evolve, field, frozen
 
 from model.report import PassReport, PassResult, Result
 from tests.simulation.bounds import Bounds
+from tests.simulation.drain_order import Order, order_key
 from tests.simulation.engine import Event as EngineEvent
 from tests.simulation.engine_documents import ContainerTruth
 from tests.simulation.etcd_change import Change, ChangeKind
@@ -79,10 +80,12 @@ class Truth:
     candidates: Mapping[str, Sequence[Wanted]] = field(factory=dict)
     #: What the host must have.
     wanted: Mapping[str, Wanted] = field(factory=dict)
+    #: The ids of the containers that the operator drains.
+    drained: frozenset[str] = frozenset()
 
     @property
     def draining(self) -> frozenset[str]:
-        """The ids of the containers that may drain."""
+        """The ids of the containers that may drain because they were sent a signal."""
         return frozenset(each.container_id for of_key in self.candidates.values() for each in of_key if each.drains)
 
     def tolerates(self, key: str, value: str | None) -> bool:
@@ -147,7 +150,7 @@ class Ledger:
     list_emptied_at: float = -inf
     #: The id of the container for which each key was wanted last.
     containers: dict[str, str] = field(factory=dict)
-    #: The ids of the containers that existed and were stopped, or may have drained, at some moment of the present pass.
+    #: The ids of the containers that existed and were stopped, or drained, at some moment of the present pass.
     stopped: set[str] = field(factory=set)
     #: When each container that runs was sent the last signal that stops it, by its id.
     signalled: dict[str, float] = field(factory=dict)
@@ -194,6 +197,8 @@ class Oracle:
         #: When etcd was last without a quorum or full, so that nothing expires or is written.
         self.etcd_broken_at = 0.0
         self._truths: dict[str, Truth] = {}
+        #: The drain orders that etcd holds, by the key.
+        self._orders: dict[str, Order] = {}
         fleet.cluster.on_change.append(self.on_change)
         fleet.on_pass_begun = self.on_pass_begun
         fleet.on_pass_ended = self.on_pass_ended
@@ -203,24 +208,29 @@ class Oracle:
     # The truth.
 
     def wanted(self, host: Host) -> Mapping[str, Wanted]:
-        """Return the keys that a host should have now, under its present name. Those of containers that may drain are
-        not among them."""
+        """Return the keys that a host should have now, under its present name. Those of containers that drain, or may
+        drain, are not among them."""
         return self._truth(host).wanted
 
     def _truth(self, host: Host) -> Truth:
         now, known = self._scheduler.now, self._truths.get(host.name, Truth())
         if known.at == now and now > self.ledgers[host.name].changed_at:
             return known
-        candidates, keys = self._candidates(host), self._keys()
+        order, running = self._orders.get(order_key(host.engine.name), Order()), host.engine.running()
+        drained = frozenset(each.id for each in running if order.covers(each, now))
+        candidates, keys = self._candidates(host, drained), self._keys()
         staying = {key: [each for each in of_key if not each.drains] for key, of_key in candidates.items()}
         wanted = {key: _having(of_key, keys.get(key)) or of_key[0] for key, of_key in staying.items() if of_key}
-        known = self._truths[host.name] = Truth(now, candidates, wanted)
+        known = self._truths[host.name] = Truth(now, candidates, wanted, drained)
         return known
 
-    def _candidates(self, host: Host) -> dict[str, list[Wanted]]:
-        """Return what each container that runs wants of each key, the older container's first."""
+    def _candidates(self, host: Host, drained: frozenset[str]) -> dict[str, list[Wanted]]:
+        """Return what each container that runs wants of each key, the older container's first. Those with the ids in
+        ``drained`` want nothing."""
         candidates: dict[str, list[Wanted]] = {}
         for container in host.engine.running():
+            if container.id in drained:
+                continue
             if host.flags.health == "healthy" and container.health not in {"", "healthy"}:
                 continue
             drains = self._may_drain(host, container)
@@ -255,6 +265,8 @@ class Oracle:
         if change.api != self._fleet.api:
             return
         actor = None if change.kind is ChangeKind.EXPIRE else self._fleet.actor
+        if change.key.startswith(RECORDS) and change.key.endswith("/drain"):
+            self._note_orders()
         if change.kind is not ChangeKind.RENEW:
             self._judge_change(actor, change)
             self.written_at[change.key] = self._scheduler.now
@@ -352,7 +364,7 @@ class Oracle:
         host = self._host(actor.host)
         if self._is_late(actor) or actor.owner != host.engine.name:
             return
-        of_key = self._candidates(host).get(change.key, [])
+        of_key = self._truth(host).candidates.get(change.key, [])
         before, after = _having(of_key, change.previous_value), _having(of_key, change.value)
         if before and after and before.value != after.value and not before.drains:
             ledger = self.ledgers[host.name]
@@ -432,7 +444,7 @@ class Oracle:
         ledger.containers |= {key: of_key[0].container_id for key, of_key in truth.candidates.items()}
         ledger.containers |= {key: entry.container_id for key, entry in truth.wanted.items()}
         running = {each.id for each in host.engine.running()}
-        ledger.stopped = {each.id for each in host.engine.containers()} - running | truth.draining
+        ledger.stopped = {each.id for each in host.engine.containers()} - running | truth.draining | truth.drained
 
     def on_pass_ended(self, host: Host, report: PassReport) -> None:
         """Judge what a pass wrote."""
@@ -484,7 +496,7 @@ class Oracle:
 
     def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
         """Raise Violation if many keys were deleted in a pass although their containers were not stopped ones that
-        still exist, nor ones that may drain, nor ones whose end the engine had told an agent that follows its events,
+        still exist, nor ones that drain, nor ones whose end the engine had told an agent that follows its events,
         and three passes and two seconds had not called for the deletes."""
         ledger, now = self.ledgers[host.name], self._scheduler.now
         if now - ledger.list_emptied_at < 2 * self._bounds(host).steady:
@@ -688,6 +700,23 @@ class Oracle:
             over = now + stop_grace(container, host)
             self._scheduler.call_at(over, lambda: self._note_end_of_grace(host, container_id))
 
+    def _note_orders(self) -> None:
+        """Note what the operator drains now, and when that ends."""
+        found = self._fleet.cluster.keys(self._fleet.api, RECORDS)
+        self._orders = {key: Order.parse(value) for key, value in found.items() if key.endswith("/drain")}
+        for host in self._fleet.hosts:
+            self._note_order(host)
+        for moment in {end for order in self._orders.values() for end in order.ends if end > self._scheduler.now}:
+            self._scheduler.call_at(moment, lambda: [self._note_order(host) for host in self._fleet.hosts])
+
+    def _note_order(self, host: Host) -> None:
+        """Note that the operator may drain other containers of a host than before."""
+        ledger = self.ledgers[host.name]
+        self._note_change(host)
+        self._note_wanted(host)
+        ledger.stopped |= self._truth(host).drained
+        ledger.event_at |= dict.fromkeys((each.id for each in host.engine.running()), self._scheduler.now)
+
     def _note_end_of_grace(self, host: Host, container_id: str) -> None:
         """Note that a container may have come to the end of its stop grace, so that its keys are wanted again."""
         self._note_change(host)
@@ -760,6 +789,7 @@ class Oracle:
             ledger = self.ledgers[host.name]
             ledger.changed_at = ledger.hindered_at = self._scheduler.now
             ledger.store_is_new, ledger.well_since = True, inf
+        self._note_orders()
 
     def host_was_renamed(self, host: Host) -> None:
         """Note that a host has another name. What it has in etcd under the old name stays there, as documented."""

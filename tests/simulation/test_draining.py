@@ -189,7 +189,8 @@ def test_losing_all_events_costs_no_more_than_without_draining(api: int) -> None
 
 @APIS
 def test_a_restart_that_changes_nothing_in_the_list_is_noticed_although_its_events_are_lost(api: int) -> None:
-    """A container on the host's network looks the same in the engine's list after its restart, but for its uptime."""
+    """What the inspect at the signal said agrees with the list after the restart: a container on the network of the
+    host has no address and no ports of its own."""
     with quiet_host(api) as host:
         env = {"SERVICE_NAME": "web", "SERVICE_ID": "core-1:slow:80", "SERVICE_STOP_GRACE": "3600"}
         host.engine.run("slow", IMAGE, exposed=("80/tcp",), network="host", ends_after=2.0, env=env)

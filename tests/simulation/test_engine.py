@@ -25,7 +25,7 @@ from model.host_port import HostPort
 from model.listing import shown_in_list
 from model.snapshot import EngineIdentity
 from tests.simulation.engine import Answer, Event, NoAnswer, OperationRefused, SimulatedEngine, connect_simulated
-from tests.simulation.engine_documents import ContainerTruth, Life, status_text, timestamp
+from tests.simulation.engine_documents import ContainerTruth, Life, sortable, status_text, timestamp
 from tests.simulation.messages import Request, Response
 from tests.simulation.transports import TimedOut, Timeouts
 from tests.support.fakes import Inline
@@ -109,12 +109,6 @@ def as_read(truth: ContainerTruth) -> Container:
         stop_signal=truth.stop_signal,
         stop_timeout=float(truth.stop_timeout),
     )
-
-
-def sortable(timestamp: str) -> str:
-    """Return a timestamp of the engine with all nine digits of its fraction."""
-    seconds, _, fraction = timestamp.removesuffix("Z").partition(".")
-    return f"{seconds}.{fraction:0<9}Z"
 
 
 def read(source: Engine) -> dict[str, Container]:
