@@ -161,3 +161,18 @@ def test_a_drain_that_ends_during_an_outage_of_etcd_has_ended_after_it(api: int,
             host.fleet.cluster.start(member)
         host.after(RECOVERY)
         assert host.keys == host.right
+
+
+@APIS
+@BOTH
+def test_an_order_that_has_ended_deletes_nothing_although_a_member_of_etcd_still_shows_it(
+    api: int, hints: bool
+) -> None:
+    """A delete is decided by a consistent read, as every other."""
+    with quiet_host(api, hints) as host:
+        drain(host, "web")
+        for member in MEMBERS:
+            host.fleet.cluster.lag(member)
+        drain(host)
+        host.after(10)
+        assert "/services/web/core-1:web:80" not in host.changes
