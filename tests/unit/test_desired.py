@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from model.container import Container, ContainerRef
 from model.desired import NO_HOLDINGS, RECORD_ROOM, Desired, ExclusionReason, desired
+from model.draining import Draining
 from model.engine_network import Network
 from model.entry import DefaultId
 from model.family import Family
@@ -217,6 +218,14 @@ def test_an_unknown_container_and_those_that_join_its_network_are_held() -> None
     assert result.held == {ref("net"), ref("side")}
     assert names_and_ids(result) == ["nginx/core-01:web:80"]
     assert result.refusals == ()
+
+
+def test_a_container_that_drains_is_not_held_although_it_joins_an_unknown_network() -> None:
+    """Its entries go, whatever address they have."""
+    side = container("side", expose=("80/tcp",), network_mode="container:id-net")
+    unknown = (UnknownContainer(ref("net"), "timed out"),)
+    result = desired(Snapshot((side,), unknown, draining={side.id: Draining("it is stopped")}), rules(), PLAIN)
+    assert (result.held, result.excluded) == ({ref("net")}, {ref("side"): ExclusionReason.DRAINING})
 
 
 @pytest.mark.parametrize(
