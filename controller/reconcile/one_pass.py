@@ -178,12 +178,12 @@ class _Decision:
         that do not wait, and are not supported or are called for by the drain order, which may be an old one."""
         by_operator = [each for each, why in self.wanted.draining.items() if why.by_operator]
         ordered = {text for each in by_operator for text in (each.id, each.name)}
-        return frozenset(
-            each.key
+        deletes = (
+            each
             for each in self.plan.deletes
-            if each.key not in self.waiting
-            and not (each.is_supported(confirmed) and ordered.isdisjoint((each.container_id, each.container_name)))
+            if not (each.is_supported(confirmed) and ordered.isdisjoint((each.container_id, each.container_name)))
         )
+        return frozenset(each.key for each in deletes if each.key not in self.waiting)
 
 
 class _Pass:
