@@ -704,10 +704,13 @@ class Oracle:
         """Note what the operator drains now, and when that ends."""
         found = self._fleet.cluster.keys(self._fleet.api, RECORDS)
         self._orders = {key: Order.parse(value) for key, value in found.items() if key.endswith("/drain")}
+        self._note_all_orders()
+        for moment in {end for order in self._orders.values() for end in order.ends if end > self._scheduler.now}:
+            self._scheduler.call_at(moment, self._note_all_orders)
+
+    def _note_all_orders(self) -> None:
         for host in self._fleet.hosts:
             self._note_order(host)
-        for moment in {end for order in self._orders.values() for end in order.ends if end > self._scheduler.now}:
-            self._scheduler.call_at(moment, lambda: [self._note_order(host) for host in self._fleet.hosts])
 
     def _note_order(self, host: Host) -> None:
         """Note that the operator may drain other containers of a host than before."""
