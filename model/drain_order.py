@@ -90,7 +90,7 @@ class DrainOrder:
         named = self.containers.get(container.id)
         ends = [] if self.all_until is None else [self.all_until]
         ends += [named.until] if named and named.is_run_of(container) else []
-        return Draining(f"the operator drains it{until_text(max(ends))}") if ends else None
+        return Draining(f"the operator drains it{until_text(max(ends))}", by_operator=True) if ends else None
 
     def named(self, text: str) -> tuple[DrainedContainer, ...]:
         """Return the named containers that a text means: those with this name or id, or else those whose ids begin with

@@ -50,6 +50,8 @@ class Draining:
     why: str
     #: Since when it drains, in the form of ``Container.started``; empty where that is not known.
     since: str = ""
+    #: Whether the operator wants it so, as the registry says, and not a signal of the engine's.
+    by_operator: bool = False
 
 
 @frozen

@@ -37,9 +37,9 @@ class SentSignals:
         signal was sent is told by the clocks of this program and of the engine, which are those of one machine."""
         noted = self._by_container.setdefault(hint.container, {})
         before = noted.get(hint.signal)
-        if before and before.sent.moment > hint.moment:
+        if before and before.sent.moment >= hint.moment:
             return
-        age = max(0.0, wall - hint.seconds) if hint.late else 0.0
+        age = max(0.0, wall - hint.seconds)
         sent = Signalled(hint.signal, hint.moment, now - age)
         noted[hint.signal] = _Noted(sent, now, now + DOUBT if hint.late else -inf)
 
