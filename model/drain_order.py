@@ -27,8 +27,8 @@ from model.stored import Stored
 class DrainScope(DescribedEnum):
     """What a part of a drain order is about."""
 
-    ALL = "all", "1 while the operator drains all containers of the host, else 0."
-    CONTAINERS = "containers", "How many containers that run the operator drains by name."
+    ALL = "all", "All containers of the host: 1 while the operator drains them, else 0."
+    CONTAINERS = "containers", "Containers that run and that the operator drains by name: how many."
 
 
 @frozen
