@@ -97,13 +97,13 @@ class SentSignals:
                 self._verdicts.pop(container_id, None)
 
     def _add(self, container_id: str, new: _Noted) -> None:
-        """Add a signal, unless it or a later one of its number is there. One that follows another one does not have to
-        wait if that one does not."""
+        """Add a signal, unless a later one of its number is there. It does not have to wait if one that is there does
+        not, which may be the same one: the history tells of a signal of which a late hint tells, too."""
         noted = self._noted.setdefault(container_id, {})
-        before = noted.get(new.sent.signal)
-        if before is None or before.sent.moment < new.sent.moment:
-            counts_from = min(new.counts_from, before.counts_from) if before else new.counts_from
-            noted[new.sent.signal] = evolve(new, counts_from=counts_from)
+        before = noted.get(new.sent.signal, new)
+        if before.sent.moment <= new.sent.moment:
+            latest = before if before.sent.moment == new.sent.moment else new
+            noted[new.sent.signal] = evolve(latest, counts_from=min(before.counts_from, new.counts_from))
             self._verdicts.pop(container_id, None)
 
     def look(self, known: Mapping[str, object], now: float) -> bool:

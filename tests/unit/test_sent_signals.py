@@ -159,6 +159,18 @@ def test_the_history_tells_of_signals_at_once(signals: Signals) -> None:
     assert signals.sent.look_at == 15 + STOP_GRACE
 
 
+@pytest.mark.parametrize("history_first", [True, False])
+def test_a_signal_of_which_history_and_hint_tell_counts_at_once(signals: Signals, history_first: bool) -> None:
+    """A stream begins with the last second, so its first hints are late. They are in the history, too."""
+    if history_first:
+        signals.recall(hint(19))
+    signals.note(hint(19, late=True))
+    if not history_first:
+        assert not signals.drains()
+        signals.recall(hint(19))
+    assert signals.drains()
+
+
 def test_a_start_in_the_history_forgets_the_signals_before_it() -> None:
     """The list may show a container unchanged that was started again, so its start may not be known yet."""
     signals = Signals()
