@@ -30,22 +30,25 @@ class NamedContainers:
         if there is none, and EngineUnavailable."""
         if not _ID_OR_NAME.fullmatch(text):
             raise Stop(f"{text!r} is no name and no id of a container")
-        container = self._ask(lambda client: _inspected(text, client))
+        container = self._ask(f"about container {text!r}", lambda client: _inspected(text, client))
         if not container.serving:
             raise Stop(f"container {text!r} does not run: it is {container.status}")
         return container
 
     def running(self) -> frozenset[str]:
         """Return the ids of all containers that run. Raises EngineUnavailable."""
-        return self._ask(lambda client: frozenset(str(line["Id"]) for line in client.containers(all=False)))
+        return self._ask(
+            "which containers run", lambda client: frozenset(str(line["Id"]) for line in client.containers(all=False))
+        )
 
-    def _ask(self, question: Callable[[EngineClient], T]) -> T:
-        """Return what ``question`` returns. Raises EngineUnavailable for every error of the libraries."""
+    def _ask(self, what: str, question: Callable[[EngineClient], T]) -> T:
+        """Return what ``question`` returns. Raises EngineUnavailable for every error of the libraries. ``what`` says
+        for people what is asked."""
         try:
             with closing(self._connect()) as client:
                 return question(client)
         except ENGINE_ERRORS as error:
-            raise EngineUnavailable(f"cannot ask the Docker engine: {problem_of(error)}") from error
+            raise EngineUnavailable(f"cannot ask the Docker engine {what}: {problem_of(error)}") from error
 
 
 def _inspected(text: str, client: EngineClient) -> Container:

@@ -160,8 +160,8 @@ def test_systemd_rejects_a_wrong_unit(installed: Path, right: str, wrong: str) -
 
 @each_unit
 def test_units_start_only_known_programs(unit: Path) -> None:
-    """Units start only docker, wharfinger and kill, also with a limit of time, and a shell only to pull an image that is
-    not there."""
+    """Units start only docker, wharfinger and kill, with a limit of time or without, and a shell only to pull an image
+    that is not there."""
     own = {"/usr/bin/docker", "/opt/wharfinger/bin/wharfinger"}
     assert programs([unit]) <= own | {"/usr/bin/timeout", "/bin/kill", "/bin/sh"}
     shells = [text for _, name, text in directives(unit) if name.startswith("Exec") and "/bin/sh" in text]

@@ -60,7 +60,7 @@ def test_an_engine_that_does_not_answer_is_an_error(
 ) -> None:
     """It does not mean that there is no such container."""
     docker.errors[request_] = EngineError("no answer")
-    with pytest.raises(EngineUnavailable, match="cannot ask the Docker engine: no answer"):
+    with pytest.raises(EngineUnavailable, match="cannot ask the Docker engine about container 'web': no answer"):
         containers.find("web")
     assert docker.open == 0
 
