@@ -32,6 +32,7 @@ NGINX = (MANIFESTS / "fleet/nginx@.service", NATIVE_NGINX)
 CREDENTIALS = MANIFESTS / "systemd/credentials.conf"
 UNITS = (*FLEET, NATIVE, NATIVE_NGINX)
 COMPOSE = MANIFESTS / "compose/compose.yaml"
+README = REPOSITORY / "README.md"
 RUNBOOK = REPOSITORY / "docs/runbook.md"
 DOCS = (RUNBOOK, REPOSITORY / "docs/deploy.md")
 
@@ -392,6 +393,19 @@ def test_wharfingers_commands_in_the_documents_exist(doc: Path) -> None:
     for name, *rest in own_commands(doc):
         assert cli.commands[name].make_context(name, list(rest))
         assert parse_uri(rest[-1])
+
+
+#: A command about draining, without what stands behind it in its line.
+DRAINING = re.compile(r"\bwharfinger ((?:un)?drain\b[^`#;&|\n]*)")
+
+
+@pytest.mark.parametrize("file", [*DOCS, README, COMPOSE, *NGINX], ids=lambda file: file.name)
+def test_the_commands_about_draining_exist(file: Path) -> None:
+    """Every command about draining in the documents and manifests exists, with its options."""
+    assert DRAINING.search(file.read_text())
+    for words in DRAINING.findall(file.read_text()):
+        name, *rest = shlex.split(words)
+        assert cli.commands[name].make_context(name, rest)
 
 
 def own_commands(doc: Path) -> list[list[str]]:
