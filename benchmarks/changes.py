@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from attrs import define, field, frozen
 
 from benchmarks.engine_api import EngineApi, EngineEvents
-from benchmarks.figures import MEDIAN, Figure, Row, percentile, summary
+from benchmarks.figures import MEDIAN, OURS, Figure, Row, percentile, summary
 from benchmarks.key_watch import KeyWatch, Kind
 from benchmarks.programs import Program, forget, keys, names, wait_for_names, watch
 from benchmarks.stage import Stage
@@ -26,6 +26,9 @@ BURST, AT_A_TIME = 60, 16
 
 #: Seconds that a program gets after the last event of a burst. A key that is wrong then stays wrong.
 PATIENCE = 10.0
+
+#: A server that takes 50 ms to end after its stop signal.
+SLOW_TO_END = ("sh", "-c", "trap 'sleep 0.05; exit' TERM; sleep 1000000 & wait")
 
 _numbers = itertools.count(1)
 
@@ -68,6 +71,60 @@ def _change_containers(stage: Stage, program: Program, number: int, to: Latencie
             time.sleep(random.uniform(*PAUSE))  # nor must the end
             api.kill(container)
             to.died.append(_moment(seen, "delete", name) - events.wait_for("die", container))
+
+
+@define
+class Gone:
+    """The seconds from events of containers that were stopped until their keys were gone."""
+
+    after_kill: list[float] = field(factory=list)
+    after_die: list[float] = field(factory=list)
+
+
+def stops(stage: Stage) -> list[Row]:
+    """Stop containers, one at a time, with draining and without."""
+    found: dict[bool, Gone] = defaultdict(Gone)
+    programs = {True: stage.wharfinger(), False: stage.wharfinger("--no-drain-on-stop")}
+    for _ in range(stage.extent.turns):
+        for drains, program in programs.items():
+            _stop_containers(stage, program, stage.extent.stops // stage.extent.turns, found[drains])
+    return stop_rows(found[True], found[False])
+
+
+def stop_rows(draining: Gone, otherwise: Gone) -> list[Row]:
+    """Return the rows of stops with draining. Those without it give the target."""
+    late = [each for each in draining.after_die if each >= 0]
+    return [
+        Row(
+            "kill event -> key gone, a server that takes 50 ms to end",
+            "median / p95, ms",
+            {OURS: summary(draining.after_kill, scale=1000)},
+            most=[round(each.value, 1) for each in summary(otherwise.after_die, scale=1000)],
+        ),
+        Row(
+            f"keys that were still there at the die event, of {len(draining.after_die)}",
+            "keys",
+            {OURS: [Figure(len(late), 0)]},
+            most=[len(draining.after_die) // 100],
+        ),
+    ]
+
+
+def _stop_containers(stage: Stage, program: Program, number: int, to: Gone) -> None:
+    """Stop new containers while a program runs, and add how long it took."""
+    with ExitStack() as stack:
+        api, events = _engine(stage, stack)
+        seen = _running(stage, program, stack)
+        containers = {name: api.create(name, SLOW_TO_END) for name in _new_names(number)}
+        stack.callback(api.remove, list(containers.values()))
+        for name, container in containers.items():
+            api.start(container)
+            _moment(seen, "put", name)
+            time.sleep(random.uniform(*PAUSE))  # the stop must not fall into the time after another change
+            api.stop(container)
+            gone = _moment(seen, "delete", name)
+            to.after_kill.append(gone - events.wait_for("kill", container))
+            to.after_die.append(gone - events.wait_for("die", container))
 
 
 def _engine(stage: Stage, stack: ExitStack) -> tuple[EngineApi, EngineEvents]:

@@ -15,7 +15,7 @@ import os
 import platform
 from collections.abc import Callable
 
-from benchmarks.changes import burst, changes, cold
+from benchmarks.changes import burst, changes, cold, stops
 from benchmarks.commands import commands
 from benchmarks.figures import Row, chosen, table
 from benchmarks.idle import idle, writes
@@ -25,6 +25,7 @@ from benchmarks.stage import QUICK, REGISTRATOR, Extent, NoEngine, Stage
 #: What measures the rows, by the name for --rows.
 MEASURES: dict[str, Callable[[Stage], list[Row]]] = {
     "changes": changes,
+    "stops": stops,
     "cold": cold,
     "burst": burst,
     "idle": idle,

@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 from urllib.parse import quote
@@ -16,21 +16,28 @@ IMAGE = "worker:1"
 
 
 class EngineApi:
-    """Creates, starts, kills and removes containers."""
+    """Creates, starts, stops, kills and removes containers."""
 
     def __init__(self, socket_url: str) -> None:
         """``socket_url`` is the engine's URL, of the form ``unix://PATH``."""
         self._connection = UnixConnection(socket_url.removeprefix("unix://"))
 
-    def create(self, name: str) -> str:
-        """Create a container that publishes one port, which the engine chooses. Return its id."""
-        document = {"Image": IMAGE, "HostConfig": {"PublishAllPorts": True}}
+    def create(self, name: str, command: Sequence[str] = ()) -> str:
+        """Create a container that publishes one port, which the engine chooses. Return its id. ``command`` is what it
+        runs instead of the image's command; it is stopped by TERM."""
+        document: dict[str, object] = {"Image": IMAGE, "HostConfig": {"PublishAllPorts": True}}
+        if command:
+            document |= {"Cmd": command, "StopSignal": "SIGTERM"}
         return str(self._ask("POST", f"/containers/create?name={name}", document)["Id"])
 
     def start(self, container: str) -> float:
         """Start a container. Return the moment at which the engine had done so."""
         self._ask("POST", f"/containers/{container}/start")
         return time.perf_counter()
+
+    def stop(self, container: str) -> None:
+        """Stop a container, and wait until it has ended."""
+        self._ask("POST", f"/containers/{container}/stop")
 
     def kill(self, container: str) -> None:
         """Kill a container."""
@@ -64,7 +71,7 @@ class EngineEvents:
         self.at: dict[tuple[str, str], float] = {}
         self._changed = threading.Condition()
         self._connection = UnixConnection(socket_url.removeprefix("unix://"))
-        filters = quote(json.dumps({"type": ["container"], "event": ["start", "die"]}))
+        filters = quote(json.dumps({"type": ["container"], "event": ["start", "kill", "die"]}))
         self._connection.request("GET", f"/events?filters={filters}")
         response = self._connection.getresponse()
         threading.Thread(target=self._read, args=(response,), daemon=True, name="engine events").start()

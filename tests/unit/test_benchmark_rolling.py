@@ -1,4 +1,5 @@
-"""benchmarks/rolling.py, load.py and proxy.py: which requests are lost, what nginx is told, and the table."""
+"""benchmarks/rolling.py, load.py and proxy.py: which requests are lost, what nginx is told, and the table;
+benchmarks/changes.py: the rows of stops."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from math import inf
 
 import pytest
 
+from benchmarks.changes import Gone, stop_rows
 from benchmarks.figures import FLOOR, OURS
 from benchmarks.load import Answer, lost_kinds
 from benchmarks.proxy import Reload, ServiceKeys, reloaded_without, upstream
@@ -110,3 +112,12 @@ def test_ways_that_lose_requests_have_no_target_of_their_own() -> None:
     """Beside registrator, its figures are the target."""
     assert row(WAYS["undrained"], {OURS: runs(3)}).reached is None
     assert row(WAYS["kill"], {OURS: runs(3), FLOOR: runs(4)}).reached is None
+
+
+@pytest.mark.parametrize(("late", "before_die"), [(0, True), (1, True), (2, False)])
+def test_one_key_of_a_hundred_may_be_there_when_its_container_has_ended(late: int, before_die: bool) -> None:
+    """With draining, keys go as soon after the signal as they go after the end without draining."""
+    draining = Gone([0.004] * 100, [-0.05] * (100 - late) + [0.0] * late)
+    after_kill, after_die = stop_rows(draining, Gone([0.06] * 100, [0.005] * 100))
+    assert (after_kill.reached, after_die.reached) == (True, before_die)
+    assert stop_rows(draining, Gone([0.06] * 100, [0.003] * 100))[0].reached is False
