@@ -11,6 +11,7 @@ from model.described import DescribedEnum
 from model.desired import ExclusionReason
 from model.drain_order import NO_DRAIN, DrainOrder
 from model.entry import Entry
+from model.evidence import Evidence
 from model.frozen import frozen_dict
 from model.guard import HeldDelete
 from model.plan import Action, Change, Plan
@@ -162,6 +163,8 @@ class PassReport:
     disagreement: str = ""
     #: The name that the engine gives this host now, if the owner name is an earlier one; empty otherwise.
     new_name: str = ""
+    #: What the pass decided by; None if it made no plan.
+    evidence: Evidence | None = field(default=None, eq=False, repr=False)
 
     @property
     def succeeded(self) -> bool:

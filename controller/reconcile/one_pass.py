@@ -21,6 +21,7 @@ from controller.registry.base import Reading, Registry
 from controller.registry.owner_records import has_record, record_in
 from model.agent_note import AgentNote, disagreement
 from model.desired import Desired
+from model.evidence import Evidence
 from model.drain_order import drain_order_in, is_unreadable
 from model.guard import Guard, GuardRule, HeldDelete
 from model.interest import Interest
@@ -145,6 +146,8 @@ class _Wish:
     view: _View
     #: Which keys are ours, as far as this host's record and memory tell.
     ownership: Ownership
+    #: The operator's rules, with what the pass found out.
+    rules: Rules
     desired: Desired
     #: The keys that matter to this host.
     interest: Interest
@@ -158,6 +161,9 @@ class _Decision:
     #: The owner record that the registry has to hold before the changes that need it are made.
     record: OwnerRecord
     wanted: Desired
+    #: The rules by which it was decided what is wanted, and which keys are this host's.
+    rules: Rules
+    ownership: Ownership
     #: The keys that matter to this host.
     interest: Interest
     #: The inner prefixes of this one; None if the pass did not need them.
@@ -337,6 +343,8 @@ class _Pass:
                 planned,
                 next_record,
                 wanted,
+                wish.rules,
+                ownership,
                 wish.interest,
                 inner,
                 replaced,
@@ -360,7 +368,7 @@ class _Pass:
             with self._timed(Stage.REGISTRY_READ):
                 reading = self.registry.look_up(interest, self.deadline)
             if reading.actual is view.actual:
-                return _Wish(view, ownership, wanted, interest)
+                return _Wish(view, ownership, rules, wanted, interest)
             view = evolve(view, actual=reading.actual)
 
     def _inner_prefixes(self) -> tuple[InnerPrefix, ...]:
@@ -509,6 +517,9 @@ class _Pass:
             take_over=self.take_over,
             disagreement=decision.disagreement,
             new_name=view.new_name,
+            evidence=Evidence(
+                view.snapshot, decision.rules, self.settings.layout, wanted, view.actual, decision.ownership
+            ),
         )
 
 
