@@ -21,8 +21,8 @@ from controller.registry.base import Reading, Registry
 from controller.registry.owner_records import has_record, record_in
 from model.agent_note import AgentNote, disagreement
 from model.desired import Desired
-from model.evidence import Evidence
 from model.drain_order import drain_order_in, is_unreadable
+from model.evidence import Evidence
 from model.guard import Guard, GuardRule, HeldDelete
 from model.interest import Interest
 from model.layout import Layout
