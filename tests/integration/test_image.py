@@ -128,6 +128,17 @@ def test_a_host_is_taken_out_of_service_with_the_image(core: CoreHost) -> None:
     assert core.keys() == {}
 
 
+def test_containers_are_drained_from_within_the_agents_container(core: CoreHost) -> None:
+    """The command sees none of the agent's flags. It works as the agent's user, without capabilities, too."""
+    group = os.stat(core.engine.socket_url.removeprefix("unix://")).st_gid
+    core.agent(f"--user 65534:{group} --read-only --cap-drop ALL --security-opt no-new-privileges")
+    core.wait_for_web()
+    core.engine.docker("exec", "registrator", "wharfinger", "drain", "web", "--wait=0")
+    assert core.keys() == {}
+    core.engine.docker("exec", "registrator", "wharfinger", "undrain", "web")
+    core.wait_for_web()
+
+
 def test_the_health_check_finds_a_running_agent_healthy(core: CoreHost) -> None:
     """The image's own health check finds a running agent healthy."""
     core.agent("--health-interval 500ms")
