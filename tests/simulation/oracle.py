@@ -496,13 +496,16 @@ class Oracle:
 
     def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
         """Raise Violation if many keys were deleted in a pass although their containers were not stopped ones that
-        still exist, nor ones that drain, nor ones whose end the engine had told an agent that follows its events,
-        and three passes and two seconds had not called for the deletes."""
+        still exist, nor ones that drain, and three passes and two seconds had not called for the deletes. An agent that
+        follows events may also delete the keys of containers whose end the engine had told, or to which it remembers a
+        signal, because the agent asks about each of these."""
         ledger, now = self.ledgers[host.name], self._scheduler.now
         if now - ledger.list_emptied_at < 2 * self._bounds(host).steady:
             # While the list was empty, passes called for these deletes too, before the containers really ended.
             return
-        ended = {*ledger.stopped, *(ledger.told_ended if host.flags.hints else ())}
+        ended = set(ledger.stopped)
+        if host.flags.hints:
+            ended |= ledger.told_ended.keys() | host.engine.remembered_signals()
         suspicious = [key for key in deleted if ledger.containers.get(key) not in ended]
         many = len(suspicious) > SPARED and len(suspicious) * 2 > len(ledger.own_at_begin)
         early = [
@@ -704,10 +707,13 @@ class Oracle:
         """Note what the operator drains now, and when that ends."""
         found = self._fleet.cluster.keys(self._fleet.api, RECORDS)
         self._orders = {key: Order.parse(value) for key, value in found.items() if key.endswith("/drain")}
+        self._note_all_orders()
+        for moment in {end for order in self._orders.values() for end in order.ends if end > self._scheduler.now}:
+            self._scheduler.call_at(moment, self._note_all_orders)
+
+    def _note_all_orders(self) -> None:
         for host in self._fleet.hosts:
             self._note_order(host)
-        for moment in {end for order in self._orders.values() for end in order.ends if end > self._scheduler.now}:
-            self._scheduler.call_at(moment, lambda: [self._note_order(host) for host in self._fleet.hosts])
 
     def _note_order(self, host: Host) -> None:
         """Note that the operator may drain other containers of a host than before."""
