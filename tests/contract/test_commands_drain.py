@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from controller.commands.exit_codes import ExitCode
-from model.drain_order import NO_DRAIN, DrainOrder
+from model.drain_order import NO_DRAIN, DrainedContainer, DrainOrder
 from model.record import RecordKeys
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.command_host import OWNER, Host, on_a_terminal
@@ -147,6 +147,14 @@ def test_a_container_drains_on_while_all_do(host: Host, agent: Agent) -> None:
     done = asking(agent, "undrain", "--all")
     assert (done.returncode, done.stdout) == (IN_SYNC, f"The operator drains no container of '{OWNER}' any more.\n")
     wait_until(lambda: host.registered == ids("a", "b", "c"), what="the entries to return")
+
+
+def test_a_name_that_others_wrote_does_not_control_the_terminal(host: Host, agent: Agent) -> None:
+    """Whoever can write to etcd can write any name into the order."""
+    odd = DrainedContainer("odd", "", "\x1b[31mred")
+    host.etcd.put(ORDER_KEY, NO_DRAIN.with_containers([odd]).encode())
+    done = asking(agent, "undrain", "odd")
+    assert (done.returncode, done.stdout) == (IN_SYNC, "\\x1b[31mred drains no longer.\n")
 
 
 def test_a_drain_of_all_needs_no_engine_and_keys_that_stay_are_named(host: Host, agent: Agent) -> None:
