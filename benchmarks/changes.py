@@ -12,8 +12,8 @@ from contextlib import ExitStack
 
 from attrs import define, field, frozen
 
-from benchmarks.engine_api import EngineApi, EngineEvents
-from benchmarks.figures import MEDIAN, Figure, Row, percentile, summary
+from benchmarks.engine_api import SLOW, SLOWNESS, EngineApi, EngineEvents
+from benchmarks.figures import MEDIAN, OURS, Figure, Row, percentile, summary
 from benchmarks.key_watch import KeyWatch, Kind
 from benchmarks.programs import Program, forget, keys, names, wait_for_names, watch
 from benchmarks.stage import Stage
@@ -27,6 +27,9 @@ BURST, AT_A_TIME = 60, 16
 #: Seconds that a program gets after the last event of a burst. A key that is wrong then stays wrong.
 PATIENCE = 10.0
 
+#: What makes a container one whose key goes only when it has ended.
+KEPT = {"Labels": {"SERVICE_DRAIN": "false"}}
+
 _numbers = itertools.count(1)
 
 
@@ -35,11 +38,16 @@ class Latencies:
     """The seconds that each change took to reach etcd."""
 
     started: list[float] = field(factory=list)
+    #: From the end of a container whose key goes only then.
     died: list[float] = field(factory=list)
+    #: From the signal that stops a container.
+    stopped: list[float] = field(factory=list)
+    #: How many keys were there when their containers had ended that were stopped.
+    left: int = 0
 
 
 def changes(stage: Stage) -> list[Row]:
-    """Measure starts and deaths, one at a time. The programs take turns, and none runs beside another."""
+    """Measure starts, deaths and stops, one at a time. The programs take turns, and none runs beside another."""
     found: dict[str, Latencies] = defaultdict(Latencies)
     programs = stage.programs()
     for turn in range(stage.extent.turns):
@@ -47,27 +55,46 @@ def changes(stage: Stage) -> list[Row]:
             _change_containers(stage, program, stage.extent.starts // stage.extent.turns, found[program.name])
     started = {name: summary(each.started, scale=1000) for name, each in found.items()}
     died = {name: summary(each.died, scale=1000) for name, each in found.items()}
+    stopped = {
+        name: (*summary(each.stopped, scale=1000), Figure(100 * each.left / len(each.stopped), 0))
+        for name, each in found.items()
+    }
     title = f"start call's return -> key, {len(stage.running)} running, {stage.extent.starts} starts"
+    stop = f"stop of a server that takes {1000 * SLOWNESS:g} ms to end: kill event -> key gone, keys there at its end"
     return [
         Row(title, "median / p95, ms", started),
         Row("die event -> key gone", "median / p95, ms", died),
+        Row(
+            stop,
+            "median / p95, ms / %",
+            stopped,
+            most=(*(each.value for each in died[OURS]), 1),
+            target="as after a die event / 1",
+        ),
     ]
 
 
 def _change_containers(stage: Stage, program: Program, number: int, to: Latencies) -> None:
-    """Start and kill new containers while a program runs, and add how long it took."""
+    """Start new containers while a program runs, kill one half of them and stop the other, and add how long it took."""
     with ExitStack() as stack:
         api, events = _engine(stage, stack)
         seen = _running(stage, program, stack)
-        containers = {name: api.create(name) for name in _new_names(number)}
-        stack.callback(api.remove, list(containers.values()))
-        for name, container in containers.items():
+        kept = {name: api.create(name, KEPT) for name in _new_names(number // 2)}
+        slow = {name: api.create(name, SLOW) for name in _new_names(number - number // 2)}
+        stack.callback(api.remove, [*kept.values(), *slow.values()])
+        for name, container in random.sample([*kept.items(), *slow.items()], number):
             time.sleep(random.uniform(*PAUSE))  # the start must not fall into the time after another change
             returned = api.start(container)
             to.started.append(_moment(seen, "put", name) - returned)
             time.sleep(random.uniform(*PAUSE))  # nor must the end
-            api.kill(container)
-            to.died.append(_moment(seen, "delete", name) - events.wait_for("die", container))
+            if name in kept:
+                api.kill(container)
+                to.died.append(_moment(seen, "delete", name) - events.wait_for("die", container))
+            else:
+                api.stop(container)
+                gone = _moment(seen, "delete", name)
+                to.stopped.append(gone - events.wait_for("kill", container))
+                to.left += gone > events.wait_for("die", container)
 
 
 def _engine(stage: Stage, stack: ExitStack) -> tuple[EngineApi, EngineEvents]:

@@ -7,24 +7,34 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 from urllib.parse import quote
 
 IMAGE = "worker:1"
 
+#: How long a server of SLOW takes to end after the signal that stops it, in seconds.
+SLOWNESS = 0.05
+
+#: What makes a container one that takes SLOWNESS to end.
+SLOW: Mapping[str, object] = {
+    "Cmd": ["sh", "-c", f"trap 'sleep {SLOWNESS}; exit' TERM; sleep 1000000 & wait"],
+    "StopSignal": "SIGTERM",
+}
+
 
 class EngineApi:
-    """Creates, starts, kills and removes containers."""
+    """Creates, starts, stops, kills and removes containers."""
 
     def __init__(self, socket_url: str) -> None:
         """``socket_url`` is the engine's URL, of the form ``unix://PATH``."""
         self._connection = UnixConnection(socket_url.removeprefix("unix://"))
 
-    def create(self, name: str) -> str:
-        """Create a container that publishes one port, which the engine chooses. Return its id."""
-        document = {"Image": IMAGE, "HostConfig": {"PublishAllPorts": True}}
+    def create(self, name: str, more: Mapping[str, object] | None = None) -> str:
+        """Create a container that publishes one port, which the engine chooses. ``more`` is further configuration.
+        Return its id."""
+        document = {"Image": IMAGE, "HostConfig": {"PublishAllPorts": True}, **(more or {})}
         return str(self._ask("POST", f"/containers/create?name={name}", document)["Id"])
 
     def start(self, container: str) -> float:
@@ -35,6 +45,10 @@ class EngineApi:
     def kill(self, container: str) -> None:
         """Kill a container."""
         self._ask("POST", f"/containers/{container}/kill")
+
+    def stop(self, container: str) -> None:
+        """Stop a container, and return when it has ended."""
+        self._ask("POST", f"/containers/{container}/stop")
 
     def remove(self, containers: Iterable[str]) -> None:
         """Remove containers, whatever their state."""
@@ -64,7 +78,7 @@ class EngineEvents:
         self.at: dict[tuple[str, str], float] = {}
         self._changed = threading.Condition()
         self._connection = UnixConnection(socket_url.removeprefix("unix://"))
-        filters = quote(json.dumps({"type": ["container"], "event": ["start", "die"]}))
+        filters = quote(json.dumps({"type": ["container"], "event": ["start", "kill", "die"]}))
         self._connection.request("GET", f"/events?filters={filters}")
         response = self._connection.getresponse()
         threading.Thread(target=self._read, args=(response,), daemon=True, name="engine events").start()

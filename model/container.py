@@ -15,9 +15,12 @@ from model.frozen import frozen_dict
 from model.keys import quoted
 from model.stop_signal import TERM, signal_number
 
+#: The state of a container that Podman has sent the signal which stops it.
+STOPPING = "stopping"
+
 #: States in which a container's ports answer, or will again once it is unpaused. ``restarting`` is not among them:
 #: the engine reports such a container as running, but with no ports.
-SERVING = frozenset({"running", "paused"})
+SERVING = frozenset({"running", "paused", STOPPING})
 
 #: The label that compose gives to a container of ``docker compose run``, with the value ``True``.
 ONE_OFF_LABEL = "com.docker.compose.oneoff"

@@ -113,7 +113,7 @@ def desired(
     joins the network of one that is not described    held
     a port depends on a network of which the engine   held
     has not said yet what it is
-    running or paused                                 an entry or a refusal each; both, if nothing but this
+    running, paused or stopping                       an entry or a refusal each; both, if nothing but this
                                                       host's address is missing
     anything else                                     none; its registered entries are deleted
     ================================================  =======================================

@@ -27,8 +27,8 @@ from model.stored import Stored
 class DrainScope(DescribedEnum):
     """What a part of a drain order is about."""
 
-    ALL = "all", "1 while the operator drains all containers of the host, else 0."
-    CONTAINERS = "containers", "How many containers that run the operator drains by name."
+    ALL = "all", "All containers of the host: 1 while the operator drains them, else 0."
+    CONTAINERS = "containers", "Containers that run and that the operator drains by name: how many."
 
 
 @frozen
@@ -90,7 +90,7 @@ class DrainOrder:
         named = self.containers.get(container.id)
         ends = [] if self.all_until is None else [self.all_until]
         ends += [named.until] if named and named.is_run_of(container) else []
-        return Draining(f"the operator drains it{until_text(max(ends))}") if ends else None
+        return Draining(f"the operator drains it{until_text(max(ends))}", by_operator=True) if ends else None
 
     def named(self, text: str) -> tuple[DrainedContainer, ...]:
         """Return the named containers that a text means: those with this name or id, or else those whose ids begin with

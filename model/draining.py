@@ -48,8 +48,14 @@ class Draining:
 
     #: What makes it drain, for people: a sentence without its end, that begins with the container.
     why: str
-    #: Since when it drains, in the form of ``Container.started``; empty where that is not known.
+    #: When the last signal was sent that makes it drain, in the form of ``Container.started``; empty if none does.
     since: str = ""
+    #: Whether the operator wants it so, as the registry says, and not a signal of the engine's.
+    by_operator: bool = False
+
+
+#: Why a container drains whose state says that the engine is stopping it.
+BEING_STOPPED = Draining("the engine is stopping it")
 
 
 @frozen
@@ -69,6 +75,10 @@ class StopRule:
         problem = f" ({text})" if (text := _problem(container)) else ""
         return Draining(f"the engine has sent it the signal {signal_name(last.signal)}{problem}", last.moment)
 
+    def being_stopped(self, container: Container) -> Draining | None:
+        """Return why a container drains whose state says that the engine is stopping it; None if it does not."""
+        return BEING_STOPPED if self._applies_to(container) else None
+
     def until(self, container: Container, signals: Iterable[Signalled]) -> float:
         """Return when the container drains no longer, in seconds of the monotonic clock; minus infinity if no signal
         makes it drain."""
@@ -87,15 +97,22 @@ class StopRule:
     def _last(self, container: Container, signals: Iterable[Signalled]) -> Signalled | None:
         """Return the last signal that makes a container drain; None if none does. A signal to an earlier run of it
         does not."""
-        if not self.on or value_for_container("drain", container.env, container.labels).strip().lower() in _OFF:
+        if not self._applies_to(container):
             return None
         ending = {container.stop_signal, TERM, KILL}
         counting = (each for each in signals if each.signal in ending and each.moment > container.started)
         return max(counting, key=lambda each: each.moment, default=None)
 
+    def _applies_to(self, container: Container) -> bool:
+        """Return whether a stop makes the container drain."""
+        return self.on and value_for_container("drain", container.env, container.labels).strip().lower() not in _OFF
+
 
 #: The rule without any flags.
 DEFAULT_STOP_RULE = StopRule()
+
+#: No container drains because it is being stopped.
+NO_DRAINING = StopRule(on=False)
 
 
 def _grace_label(container: Container) -> float | None:

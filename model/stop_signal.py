@@ -53,7 +53,7 @@ def signal_number(text: str) -> int | None:
     """Return the number of the signal that a text names, in capital or small letters; None if it names none."""
     name = text.strip().upper().removeprefix("SIG")
     if name.isascii() and name.isdigit():
-        number = int(name[:3])
+        number = int(name.lstrip("0")[:3] or "0")
     elif match := _OFFSET.fullmatch(name):
         number = _NUMBERS[match["base"]] + int(match["offset"])
         if number < _RTMIN:

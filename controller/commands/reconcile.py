@@ -20,6 +20,7 @@ from controller.reconcile.deregister import MAX_WAIT
 from controller.reconcile.one_pass import reconcile
 from controller.registry.base import Sweeping
 from controller.registry.factory import Use, open_registry
+from controller.source.docker import NO_HINTING, Hinting
 from model.guard import OFF
 from model.memory import Memory, memory_after
 from model.report import PassReport
@@ -92,7 +93,9 @@ def _pass_over(
     of_pass = pass_settings(settings, each.uri, effects)
     if options.force:
         of_pass = evolve(of_pass, guard=OFF)
-    one_pass = partial(reconcile, of_pass, engine_for(settings, effects, patience=PATIENCE), registry)
+    hinting = Hinting(stop_rule=settings.stop_rule) if settings.hints else NO_HINTING
+    engine = engine_for(settings, effects, patience=PATIENCE, hinting=hinting)
+    one_pass = partial(reconcile, of_pass, engine, registry)
     return partial(_pass_after_wait, one_pass, effects.clock)
 
 

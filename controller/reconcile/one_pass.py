@@ -175,8 +175,14 @@ class _Decision:
 
     def unsupported(self, confirmed: frozenset[str]) -> frozenset[str]:
         """Return the keys that may be deleted only after engine and registry were read again. These are the deletes
-        that do not wait and are not supported."""
-        deletes = (each for each in self.plan.deletes if not each.is_supported(confirmed))
+        that do not wait, and are not supported or are called for by the drain order, which may be an old one."""
+        by_operator = [each for each, why in self.wanted.draining.items() if why.by_operator]
+        ordered = {text for each in by_operator for text in (each.id, each.name)}
+        deletes = (
+            each
+            for each in self.plan.deletes
+            if not (each.is_supported(confirmed) and ordered.isdisjoint((each.container_id, each.container_name)))
+        )
         return frozenset(each.key for each in deletes if each.key not in self.waiting)
 
 
@@ -200,10 +206,10 @@ class _Pass:
     def run(self) -> PassReport:
         """Read, decide, apply, report.
 
-        Before a delete that is not supported, its key and then the containers are read again, the registry
-        consistently, and the guard decides which deletes wait. By v2, every thirtieth pass reads consistently in any
-        case, because a member that is cut off from the others goes on to answer with old data. A pass that looks for
-        the answer to a liveness query also reads consistently.
+        Before a delete that is not supported, or that the drain order calls for, its key, the order and then the
+        containers are read again, the registry consistently, and the guard decides which deletes wait. By v2, every
+        thirtieth pass reads consistently in any case, because a member that is cut off from the others goes on to
+        answer with old data. A pass that looks for the answer to a liveness query also reads consistently.
         """
         due = self.memory.passes_since_consistent_read >= MAX_PASSES_WITHOUT_CONSISTENT_READ
         view = self._read(consistent=due or self.memory.take_over is not None)

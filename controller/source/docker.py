@@ -5,7 +5,8 @@ that looks changed there, is inspected once. The answer is kept for as long as t
 
 Events name containers that may have changed; see events.py. While they arrive as they happen, most reads do without a
 list: each container that an event names is inspected at once (hinted.py), and takes its place in what the last list
-showed.
+showed. Events also tell of the signals by which containers drain (sent_signals.py). Where events may have been missed,
+the engine's history tells of these signals.
 
 The pass itself asks for the lists, and for the host's name if it cannot go on without it. Everything else is asked in
 the background; see questions.py.
@@ -14,7 +15,7 @@ the background; see questions.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from math import inf
@@ -32,10 +33,12 @@ from controller.source.events import NO_HINTS, Hints
 from controller.source.hinted import HintedContainers, State
 from controller.source.networks import Networks
 from controller.source.questions import Answer, Inquiry, Questions, Silence
+from controller.source.sent_signals import SentSignals
 from model.address import networks_in_question
-from model.container import SERVING, Container, ContainerRef, from_inspect
-from model.draining import DEFAULT_STOP_RULE, Draining, StopRule
+from model.container import SERVING, STOPPING, Container, ContainerRef, from_inspect
+from model.draining import DEFAULT_STOP_RULE, NO_DRAINING, Draining, StopRule
 from model.engine_network import Network
+from model.hint import Hint, hint_in
 from model.hint_pace import Notice
 from model.listing import agrees_with_list, joiners_to_inspect, may_have_started, shown_in_list
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
@@ -51,6 +54,12 @@ LIST_INTERVAL = 5.0
 
 #: The largest share of the time that lists may take while all events arrive.
 LIST_SHARE = 0.02
+
+#: Seconds back to which signals to containers are looked up when events may have been missed.
+RECALL = 3600.0
+
+#: The filters by which the engine is asked for its history of starts and signals.
+_SIGNAL_FILTERS = {"type": ["container"], "event": ["start", "kill"]}
 
 #: What a container's id or name looks like. The engine takes no other name.
 _ID_OR_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
@@ -83,8 +92,8 @@ class Hinting:
 #: The engine's identity before it has told it.
 NO_IDENTITY = EngineIdentity("")
 
-#: Changes are seen only when the engine is asked.
-NO_HINTING = Hinting()
+#: Changes are seen only when the engine is asked, and signals not at all.
+NO_HINTING = Hinting(stop_rule=NO_DRAINING)
 
 
 @frozen
@@ -138,10 +147,9 @@ class Engine:
         #: What the last read returned; None before the first read, and after an error.
         self._snapshot: Snapshot | None = None
         self._selected: frozenset[str] | None = None
-        #: The containers that drain, by their ids.
-        self._draining: Mapping[str, Draining] = {}
-        #: When this may change although nothing more is told, in seconds of the monotonic clock.
-        self._draining_until = inf
+        self._signals = SentSignals(self._stop_rule)
+        #: Whether signals may have been sent of which no hint told.
+        self._recall_due = self._stop_rule.on
         #: The ids of the containers whose state was told by a hint since the last list, and of those of which a hint
         #: told in the time before it that they ended. The values say whether they are there.
         self._confirmed: dict[str, bool] = {}
@@ -160,6 +168,7 @@ class Engine:
             Questions(dial, asking.background, clock, asking.patience, on_error, asking.hinting.wake),
             _inquiry_of,
             clock,
+            self._signals,
             ends_at_once=not stopped_too,
         )
         self._on_unchanged = asking.hinting.on_unchanged
@@ -174,6 +183,9 @@ class Engine:
         self._presences = Questions[EngineClient, Presence](dial, asking.background, clock, asking.patience, on_error)
         self._networks = Networks[EngineClient](
             _ask_network, Questions(dial, asking.background, clock, asking.patience, on_error), clock
+        )
+        self._recalls = Questions[EngineClient, list[Hint]](
+            dial, asking.background, clock, min(asking.patience, PATIENCE)
         )
         self._identity = NO_IDENTITY
         self._identity_due = clock.monotonic()
@@ -212,7 +224,7 @@ class Engine:
     def notice(self) -> Notice:
         """Take in what hints have told, without waiting. Return whether anything differs from the last read now."""
         self._take_in(crash_loops_too=False)
-        look_at = min(self._draining_until, inf if self._hinted.look_at is None else self._hinted.look_at)
+        look_at = min(self._signals.look_at, inf if self._hinted.look_at is None else self._hinted.look_at)
         return Notice(self._changed_at, None if look_at == inf else look_at)
 
     def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
@@ -228,7 +240,8 @@ class Engine:
             self._take_in(crash_loops_too=True)
         if full or self._snapshot is None or (bool(self._filters) if hurried else self._list_is_due()):
             self._list(deadline)
-            self._take_in(crash_loops_too=True)  # A container that has just been listed may be draining.
+            self._recall_signals(deadline)
+            self._look_at_signals()
         elif self._changed_at is None and not self._open_networks:
             return self._snapshot
         self._snapshot = self._composed(deadline)
@@ -245,16 +258,20 @@ class Engine:
             self._changed_at = self._clock.monotonic()
 
     def _look_at_signals(self) -> bool:
-        """Find out which containers drain. Return whether that has changed."""
-        now, signals, rule = self._clock.monotonic(), self._hinted.signals, self._stop_rule
-        before, draining, moments = self._draining, dict[str, Draining](), [*signals.next_moments(now)]
-        for container_id, sent in signals.counting(now).items():
-            container = self._found.get(container_id)
-            if isinstance(container, Container) and container.serving and (why := rule.draining(container, sent, now)):
-                draining[container_id] = why
-                moments.append(rule.until(container, sent))
-        self._draining, self._draining_until = draining, min(moments, default=inf)
-        return draining != before
+        """Find out which containers drain because of signals. Return whether that has changed."""
+        return self._signals.look(self._found, self._clock.monotonic())
+
+    def _recall_signals(self, deadline: Deadline) -> None:
+        """Note the signals that were sent while no hint told of them, if the engine tells its history. If it does not
+        answer in time, a later call notes its answer. A refusal costs the lead alone."""
+        if not self._recall_due:
+            return
+        now = self._clock.wall()
+        inquiries = {"signals": Inquiry[EngineClient, list[Hint]](partial(_ask_signals, now))}
+        reply = self._recalls.ask(inquiries, deadline)["signals"]
+        if isinstance(reply, Answer):
+            self._signals.recall(reply.value, self._clock.monotonic(), now)
+        self._recall_due = isinstance(reply, Silence) and reply.error is None
 
     def _put(self, container_id: str, told: State) -> bool:
         """Put what was told of a container into what was found. Return whether that changed it."""
@@ -278,6 +295,7 @@ class Engine:
         """Return whether an ordinary read has to ask for the list: events may have been missed, a container could not
         be read, or the last list is old."""
         gap = self._hinted.take_gap()
+        self._recall_due |= gap and self._stop_rule.on
         unread = bool(self._snapshot and self._snapshot.unknown)
         return gap or unread or not self._hinted.flow or self._clock.monotonic() >= self._list_due
 
@@ -327,12 +345,18 @@ class Engine:
         unknown = tuple(each for each in found if isinstance(each, UnknownContainer))
         networks = self._told_networks(containers, deadline)
         confirmed = frozenset(self._confirmed)
-        snapshot = Snapshot(containers, unknown, self._selected, networks, confirmed, self._draining)
+        draining = {**self._being_stopped(containers), **self._signals.draining}
+        snapshot = Snapshot(containers, unknown, self._selected, networks, confirmed, draining)
         before = self._snapshot
         if before and not unknown and before.confirmed >= snapshot.confirmed:
             same = evolve(snapshot, confirmed=before.confirmed) == before
             return before if same else snapshot
         return snapshot
+
+    def _being_stopped(self, containers: Iterable[Container]) -> Mapping[str, Draining]:
+        """Return the containers that drain because the engine says that it is stopping them, by their ids."""
+        stopping = (each for each in containers if each.status == STOPPING)
+        return {each.id: why for each in stopping if (why := self._stop_rule.being_stopped(each))}
 
     def _told_networks(self, containers: Collection[Container], deadline: Deadline) -> Mapping[str, Network | None]:
         """Return what the engine says of the networks that decide about a port of these containers, by id."""
@@ -396,10 +420,10 @@ class Engine:
 
     def _may_have_started(self, before: _CachedInspect, line: Mapping[str, Any]) -> bool:
         """Return whether the container in a line of the list may have been started since an earlier list, and another
-        one joins its network. When any other container was started does not matter."""
+        one joins its network, or it drains. When any other container was started does not matter."""
         seconds = self._clock.monotonic() - before.listed_at
-        joined = before.container.id in self._joined
-        return joined and may_have_started(before.status, line.get("Status") or "", seconds)
+        matters = before.container.id in self._joined or before.container.id in self._signals.draining
+        return matters and may_have_started(before.status, line.get("Status") or "", seconds)
 
     def _described(
         self, line: Mapping[str, Any], reply: Answer[Container | None] | Silence
@@ -458,6 +482,7 @@ class Engine:
         self._presences.reset()
         self._networks.reset()
         self._identities.reset()
+        self._recalls.reset()
 
 
 def _ask_presence(id_or_name: str, client: EngineClient) -> Presence:
@@ -469,10 +494,18 @@ def _ask_presence(id_or_name: str, client: EngineClient) -> Presence:
 
 def _presence_in(document: Any, id_or_name: str) -> Presence:
     """Return what the answer of an inspect says of the container with this id or name. The engine also answers with a
-    container whose id only begins with that text, so such an answer means that the container is absent."""
+    container whose id only begins with that text, so such an answer means that the container is absent. One that Podman
+    is stopping counts as stopped, because Podman's list does not have it any more."""
     if id_or_name not in {document["Id"], (document.get("Name") or "").lstrip("/")}:
         return Presence.ABSENT
-    return Presence.RUNNING if document["State"]["Status"] in SERVING else Presence.STOPPED
+    return Presence.RUNNING if document["State"]["Status"] in SERVING - {STOPPING} else Presence.STOPPED
+
+
+def _ask_signals(now: float, client: EngineClient) -> list[Hint]:
+    """Return what the engine remembers of starts and signals. ``now`` is the present time in seconds since 1970-01-01
+    UTC. An engine whose clock is behind answers when its clock shows that time, if the connection waits for it."""
+    history = client.event_history(now - RECALL, now, _SIGNAL_FILTERS)
+    return [hint for hint in map(hint_in, history) if hint]
 
 
 def _for_api(filters: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from contextlib import closing
 from enum import Enum
 from math import inf
 from typing import Any, Protocol
@@ -53,14 +53,10 @@ HISTORY = 256
 #: Seconds after an event from which on its hint is late, by the clocks of this program and of the engine.
 LATE = 0.05
 
-#: Seconds back to which signals to containers are looked up when events may have been missed.
-RECALL = 3600.0
-
 #: The most hints that wait for a subscriber. If there are more, the oldest are dropped.
 MOST_WAITING = 4096
 
 _FILTERS = {name: [*values] for name, values in FILTERS.items()}
-_SIGNAL_FILTERS = {"type": ["container"], "event": ["kill"]}
 
 
 class Origin(Enum):
@@ -211,8 +207,6 @@ class Events:
         """Follow one stream to its end, and return why it ended; an empty text if it was only silent for long."""
         try:
             with closing(self._dial()) as client:
-                if not self._seamless:
-                    self._recall_signals(client)
                 stream = client.events(self._since(), _FILTERS, SILENCE)
                 self._opened()
                 return self._hand_on_each(stream)
@@ -228,13 +222,6 @@ class Events:
             self._seamless = self._last is not None
             return ""
         return "the engine, or a proxy before it, closed the stream"
-
-    def _recall_signals(self, client: EngineClient) -> None:
-        """Hand on the signals to containers of the time before. A container may be draining since then. It is not worth
-        an error if the engine does not tell them."""
-        now = self._clock.wall()
-        with suppress(Exception):
-            self._put(map(hint_in, client.event_history(now - RECALL, now, _SIGNAL_FILTERS)))
 
     def _since(self) -> float:
         """Return the moment with which the next stream begins, in seconds of the engine's clock as far as it is
@@ -252,21 +239,16 @@ class Events:
         self._change(Origin.STREAM, "")
 
     def _hand_on(self, *hints: Hint | None) -> None:
-        """Hand hints on. The next stream begins with the last of them."""
-        if found := self._put(hints):
-            self._last = max(self._last or 0.0, *(each.seconds for each in found))
-
-    def _put(self, hints: Iterable[Hint | None]) -> list[Hint]:
-        """Put hints into all subscriptions, and return them, without those that were handed on before: a stream that
-        goes on where another one was, and a history, begin with some of them."""
+        """Hand hints to all subscribers, except those that were handed on before: a stream that goes on where another
+        one was, and a history, begin with some of them."""
         now = self._clock.wall()
         new = (each for each in hints if each and each not in self._recent)
         found = [evolve(each, late=now - each.seconds > LATE) for each in new]
         if found:
             self._remember(found)
+            self._last = max(self._last or 0.0, *(each.seconds for each in found))
             for each in self._subscriptions:
                 each.put(found)
-        return found
 
     def _remember(self, hints: Iterable[Hint]) -> None:
         """Remember these hints, and forget the oldest ones if the engine does not remember them either."""

@@ -107,18 +107,18 @@ class HintedContainers:
         questions: Questions[EngineClient, Container | None],
         inspect: Callable[[str], Inquiry[EngineClient, Container | None]],
         clock: Clock,
+        signals: SentSignals,
         *,
         ends_at_once: bool,
     ) -> None:
-        """``inspect`` returns the inquiry about the container with this id. ``ends_at_once`` says whether the hint of
-        an end suffices. It does not if the exit code matters, which only an inspect tells."""
+        """``inspect`` returns the inquiry about the container with this id. ``signals`` is told what hints tell of
+        signals. ``ends_at_once`` says whether the hint of an end suffices. It does not if the exit code matters, which
+        only an inspect tells."""
         self._subscription, self._questions, self._inspect = subscription, questions, inspect
-        self._clock = clock
+        self._clock, self._signals = clock, signals
         self._ends_at_once = ends_at_once
         self._told: dict[str, _Told] = {}
         self._lives: dict[str, _Life] = {}
-        #: The signals that the containers were sent.
-        self.signals = SentSignals()
         #: The ids of the containers of which something was told that ``take_in`` has not returned yet.
         self._new: set[str] = set()
         #: The ids of the containers to inspect again. That is left to the next call of ``take_in``, because the pass
@@ -212,8 +212,7 @@ class HintedContainers:
             told.died, told.died_at = hint, now
             told.doubted_until = now + self._doubt(hint, expected=expected)
             self._new.add(hint.container)
-        if hint.signal:
-            self.signals.note(hint, now, self._clock.wall())
+        self._signals.note(hint, now, self._clock.wall())
         self._ask(hint.container)
 
     @staticmethod
@@ -243,7 +242,7 @@ class HintedContainers:
         if isinstance(reply, Answer):
             told.note_answer(reply)
             self._new.add(container_id)
-            self.signals.note_answer(container_id, told.asked_at)
+            self._signals.note_answer(container_id, told.asked_at)
         else:
             self._failed = True
         if told.again:
@@ -288,4 +287,4 @@ class HintedContainers:
         for container_id, life in [*self._lives.items()]:
             if container_id not in listed and life.hinted_at < listed_at - MEMORY:
                 del self._lives[container_id]
-        self.signals.forget(listed, listed_at)
+        self._signals.forget(listed, listed_at)

@@ -25,13 +25,14 @@ AFTERMATH = 20.0
 #: Seconds between two sweeps, more than a test takes.
 RESYNC = 600
 
-#: The requests of an idle minute: one to etcd a pass by v3, and two by v2; a list each 5 seconds while events arrive.
+#: The requests of an idle minute: one to etcd a pass by v3, and two by v2. While events arrive, there is a list each 5
+#: seconds. A stream in which nothing ever happened begins anew after a minute, and the history of signals is read then.
 IDLE = {
-    ("v2", True): {"read": 120, "list": 12, "info": 1, "events": 1, "pass": 60},
+    ("v2", True): {"read": 120, "list": 12, "info": 1, "events": 2, "pass": 60},
     ("v2", False): {"read": 120, "list": 60, "info": 1, "pass": 60},
-    ("v3", True): {"range": 60, "list": 12, "info": 1, "events": 1, "pass": 60},
+    ("v3", True): {"range": 60, "list": 12, "info": 1, "events": 2, "pass": 60},
     ("v3", False): {"range": 60, "list": 60, "info": 1, "pass": 60},
-    ("v3 of a large fleet", True): {"range": 60, "list": 12, "info": 1, "events": 1, "pass": 60},
+    ("v3 of a large fleet", True): {"range": 60, "list": 12, "info": 1, "events": 2, "pass": 60},
     ("v3 of a large fleet", False): {"range": 60, "list": 60, "info": 1, "pass": 60},
 }
 
@@ -43,12 +44,13 @@ CHANGES: dict[str, Callable[[QuietHost], object]] = {
     "pause": lambda host: host.engine.pause("web"),
 }
 
-#: What a change costs in addition. By v2, the delete of a key also tries to delete its directory.
+#: What a change costs in addition. The signal and the end that follows make a pass each. By v2, the delete of a key
+#: also tries to delete its directory.
 COSTS = {
     ("v2", True): {
         "start": {"inspect": 2, "write": 1, "pass": 1},
-        "kill": {"inspect": 3, "write": 2, "pass": 1},
-        "remove": {"inspect": 2, "write": 2, "pass": 1},
+        "kill": {"inspect": 2, "write": 2, "pass": 2},
+        "remove": {"inspect": 2, "write": 2, "pass": 2},
         "rename": {"inspect": 1, "write": 3, "pass": 1},
         "pause": {"inspect": 1, "pass": 1},
     },
@@ -61,8 +63,8 @@ COSTS = {
     },
     ("v3", True): {
         "start": {"inspect": 2, "compare": 1, "write": 1, "pass": 1},
-        "kill": {"inspect": 2, "compare": 1, "write": 1, "pass": 1},
-        "remove": {"inspect": 2, "compare": 1, "write": 1, "pass": 1},
+        "kill": {"inspect": 3, "compare": 1, "write": 1, "pass": 2},
+        "remove": {"inspect": 2, "compare": 1, "write": 1, "pass": 2},
         "rename": {"inspect": 1, "compare": 1, "write": 1, "pass": 1},
         "pause": {"inspect": 1, "pass": 1},
     },
@@ -75,8 +77,8 @@ COSTS = {
     },
     ("v3 of a large fleet", True): {
         "start": {"inspect": 2, "compare": 2, "write": 1, "pass": 1},
-        "kill": {"inspect": 3, "range": -1, "compare": 2, "write": 1, "pass": 1},
-        "remove": {"inspect": 2, "range": -1, "compare": 2, "write": 1, "pass": 1},
+        "kill": {"inspect": 2, "range": -1, "compare": 2, "write": 1, "pass": 2},
+        "remove": {"inspect": 2, "range": -1, "compare": 2, "write": 1, "pass": 2},
         "rename": {"inspect": 1, "compare": 2, "write": 1, "pass": 1},
         "pause": {"inspect": 1, "pass": 1},
     },

@@ -310,10 +310,10 @@ class FakeHints:
         self.gap = False
         self.waiting: list[Hint] = []
 
-    def give(self, container: str, kind: HintKind = HintKind.OTHER, second: float = 30.0) -> None:
+    def give(self, container: str, kind: HintKind = HintKind.OTHER, second: float = 30.0, *, signal: int = 0) -> None:
         """Give a hint of something that happened at this second of the year 2026."""
         nanoseconds = round((datetime(2026, 1, 1, tzinfo=UTC).timestamp() + second) * 1e9)
-        self.waiting.append(Hint(container, kind, nanoseconds))
+        self.waiting.append(Hint(container, kind, nanoseconds, signal))
 
     def take(self) -> list[Hint]:
         """See Hints."""

@@ -28,6 +28,20 @@ httpd -p 8080 -h /www/8080; exec httpd -f -p 80 -h /www/80"]
 """
 WEB = f"EXPOSE 80 8080\n{SERVE}"
 
+# A server that goes on to answer after the signal that stops it, says that it got the signal, and ends when there is
+# something in /end. HUP does not end it.
+PATIENT = """\
+STOPSIGNAL SIGTERM
+EXPOSE 9000
+ENV SERVICE_NAME=worker
+CMD ["sh", "-c", "stop() { echo stopping > /www/80/index.html; until test -s /end; do sleep 0.02; done; exit; }; \
+trap : HUP; trap stop TERM QUIT; echo serving > /www/80/index.html; httpd -p 9000 -h /www/80; \
+while :; do sleep 1000000 & wait $!; done"]
+"""
+
+SLOW_TO_END = {"patient:1": PATIENT}
+
+# The images whose containers end at once when they are stopped.
 TEST_IMAGES = {
     "nginx:latest": f"EXPOSE 80 443\n{IDLE}",
     "registry.local:5000/team/foobar:1.2": f"EXPOSE 8080\n{IDLE}",
@@ -44,13 +58,13 @@ TEST_IMAGES = {
 
 def build_test_images(engine: DockerEngine) -> None:
     """Build every image that the tests run, under the names that the parity cases use."""
-    for tag, rest in TEST_IMAGES.items():
+    for tag, rest in (TEST_IMAGES | SLOW_TO_END).items():
         build(engine, tag, rest)
 
 
 def remove_test_images(engine: DockerEngine) -> None:
     """Remove the test images. The next run needs an engine that is not the tests' own to be empty again."""
-    engine.docker("rmi", "--force", *TEST_IMAGES)
+    engine.docker("rmi", "--force", *TEST_IMAGES, *SLOW_TO_END)
 
 
 def build(engine: DockerEngine, tag: str, rest: str) -> None:

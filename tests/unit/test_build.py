@@ -115,7 +115,7 @@ def test_all_loops_share_one_stream_of_the_engines_events() -> None:
     assert agent.events is not None
     with capture_logs() as lines, pytest.raises(Stopped):
         agent.events.start()
-    assert fake.asked == ["event history", "events"]
+    assert fake.asked == ["events"]
     assert [line["log_level"] for line in lines] == ["info", "warning"]
 
 

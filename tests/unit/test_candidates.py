@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from model import candidates
 from model.container import Container, ContainerRef
 from model.desired import NOTHING_DESIRED, Desired, desired
+from model.draining import Draining
 from model.engine_network import Network
 from model.layout import Layout, PlainLayout, ValueFormat
 from model.ownership import Holding
@@ -96,6 +97,7 @@ EDITS = st.fixed_dictionaries(
         "holdings": HOLDINGS,
         "unknown": st.sampled_from([(), (UnknownContainer(ContainerRef("id-d", "d"), "hangs"),)]),
         "selected": st.none() | st.just(frozenset({"id-a", "id-b"})),
+        "draining": st.dictionaries(st.sampled_from(["id-a", "id-b"]), st.just(Draining("TERM was sent"))),
     },
 )
 
@@ -116,6 +118,7 @@ def test_an_earlier_answer_changes_nothing(
         "holdings": {},
         "unknown": (),
         "selected": None,
+        "draining": {},
     }
     earlier = NOTHING_DESIRED
     for edit in edits:
@@ -123,7 +126,7 @@ def test_an_earlier_answer_changes_nothing(
         now |= {key: value for key, value in edit.items() if key != "containers"}
         listed = [each for each in host.values() if each]
         chance.shuffle(listed)
-        snapshot = Snapshot(tuple(listed), now["unknown"], now["selected"], now["told"])
+        snapshot = Snapshot(tuple(listed), now["unknown"], now["selected"], now["told"], draining=now["draining"])
         arguments = snapshot, now["rules"], now["layout"], now["holdings"]
         earlier, from_scratch = desired(*arguments, earlier=earlier), desired(*arguments)
         assert earlier == from_scratch

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from model.container import (
+    STOP_TIMEOUT,
     UNKNOWN_TIME,
     BadPort,
     Binding,
@@ -17,6 +18,7 @@ from model.container import (
     from_inspect,
     ports_in,
 )
+from model.stop_signal import TERM
 from tests.support.builders import with_value
 from tests.support.parity import load_case
 
@@ -393,3 +395,30 @@ def test_of_two_starts_the_later_one_is_known_only_if_both_are() -> None:
     assert not moments[0].started_after(moments[1])
     assert not unknown.started_after(moments[1])
     assert not moments[1].started_after(unknown)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("SIGQUIT", 3),
+        ("SIGRTMIN+3", 37),
+        ("28", 28),
+        ("SIGTERM", TERM),
+        ("", TERM),
+        (None, TERM),
+        ("NONE", TERM),
+        (7, 7),
+    ],
+)
+def test_the_signal_that_stops_it_is_read(given: object, read: int) -> None:
+    """It is TERM if its image and its creator named none, or none that the engine knows."""
+    assert from_inspect(with_value(INSPECT, "Config.StopSignal", given)).stop_signal == read
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [(30, 30), (0, 0), (-1, -1), (10**9, 10**9), (None, STOP_TIMEOUT), ("30", STOP_TIMEOUT), (True, STOP_TIMEOUT)],
+)
+def test_the_time_that_it_has_to_end_is_read(given: object, read: float) -> None:
+    """It is ten seconds if its creator did not say, and what is no number does not count."""
+    assert from_inspect(with_value(INSPECT, "Config.StopTimeout", given)).stop_timeout == read

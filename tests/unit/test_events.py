@@ -47,8 +47,6 @@ class Engine(FakeDocker):
         #: When each stream was opened and each history asked for, and the moments from which on, after EPOCH.
         self.opened: list[tuple[float, float]] = []
         self.polled: list[tuple[float, float]] = []
-        #: The signals that containers were sent before the agent followed the events.
-        self.signals: list[Any] = []
         #: How a stream goes on after what has happened: by default it is silent.
         self.goes_on: Callable[[], None] = self._be_silent
         self.woken = 0
@@ -84,8 +82,6 @@ class Engine(FakeDocker):
 
     def event_history(self, since: float, until: float, filters: Filters) -> list[Any]:
         """See EngineClient."""
-        if filters["event"] == ["kill"]:
-            return [each for each in self.signals if since <= each["timeNano"] / 1e9 <= until]
         self.polled.append((self.scheduler.now, since - EPOCH))
         return super().event_history(since, until, filters)
 

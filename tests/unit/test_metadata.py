@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.container import PortId, ports_in
-from model.metadata import Metadata, metadata_for, split_tags
+from model.metadata import Metadata, metadata_for, split_tags, value_for_container
 
 
 @pytest.mark.parametrize(
@@ -167,3 +167,20 @@ def test_attributes_are_all_metadata_besides_name_id_and_tags() -> None:
 def test_tags_are_split_at_commas(texts: list[str], tags: tuple[str, ...]) -> None:
     """As with registrator, an empty tag between two commas is kept, and an empty text has no tags."""
     assert split_tags(*texts) == tags
+
+
+@pytest.mark.parametrize(
+    ("env", "labels", "value"),
+    [
+        ([], {}, ""),
+        (["SERVICE_DRAIN=a"], {}, "a"),
+        (["SERVICE_DRAIN=a", "SERVICE_Drain=b"], {}, "b"),
+        (["SERVICE_DRAIN=a"], {"SERVICE_DRAIN": "b"}, "b"),
+        (["SERVICE_80_DRAIN=a", "DRAIN=b", "SERVICE_DRAIN"], {"SERVICE_DRAINS": "c"}, ""),
+    ],
+)
+def test_what_a_container_says_of_itself_has_the_same_precedence(
+    env: list[str], labels: dict[str, str], value: str
+) -> None:
+    """It is about no port."""
+    assert value_for_container("drain", env, labels) == value

@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 
 from controller.reconcile.deciding import Deciding
+from controller.reconcile.one_pass import reconcile
 from model.container import Container
 from model.desired import ExclusionReason
 from model.drain_order import NO_DRAIN, DrainedContainer, DrainOrder
@@ -153,3 +154,13 @@ def test_a_changed_order_is_obeyed_although_no_key_has_changed() -> None:
     report = host.has_a_pass()
     assert deletes(report) == [(DB_KEY, Reason.DRAINING, "the operator drains it")]
     assert host.registry.keys().keys() == {WEB_KEY}
+
+
+def test_a_hurried_pass_obeys_the_order_that_was_observed_last() -> None:
+    """A container that has just started is not registered for a moment while all drain."""
+    host = registered_host(WEB)
+    order(host.registry, DrainOrder(all_until=inf))
+    host.has_a_pass()
+    host.runs(WEB, DB)
+    report = reconcile(host.settings, host.source, host.registry, host.memory, hurried=True)
+    assert (report.plan.changes, report.drain_order.all_until, host.registry.keys()) == ((), inf, {})

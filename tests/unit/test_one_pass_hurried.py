@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from attrs import evolve
 
 from controller.effects.clock import Deadline
 from controller.reconcile.one_pass import reconcile
+from model.draining import Draining
 from model.guard import OFF
 from model.memory import memory_after
 from model.report import PassReport
@@ -18,14 +21,17 @@ WEB, DB = "/services/nginx/core-01:web:80", "/services/nginx/core-01:db:80"
 
 
 class HintedSource(FakeSource):
-    """A source whose engine told of the ``confirmed`` containers by themselves; ``reads`` has how it was read."""
+    """A source whose engine told of the ``confirmed`` containers by themselves, and some of whose containers drain. How
+    it was read is among the requests."""
 
     confirmed: frozenset[str] = frozenset()
+    draining: Mapping[str, Draining] = {}
 
     def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
         """See Source."""
         self.requests.append("full" if full else "hurried" if hurried else "ordinary")
-        return evolve(super().read(deadline), confirmed=frozenset() if full else self.confirmed)
+        confirmed = frozenset[str]() if full else self.confirmed
+        return evolve(super().read(deadline), confirmed=confirmed, draining=self.draining)
 
 
 class HintedHost(Host):
@@ -106,6 +112,31 @@ def test_the_guard_does_not_count_supported_deletes(confirmed: bool) -> None:
     host.source.containers = []
     report = host.hurries()
     assert len(report.plan.held_back) == (0 if confirmed else 4)
+
+
+def test_the_delete_for_a_container_that_drains_is_made_without_reading_again() -> None:
+    """The key goes as fast as after an end, and the delete says why."""
+    host = HintedHost("web", "db")
+    host.has_a_pass()
+    host.hinted.draining = {serving("db").id: Draining("TERM was sent")}
+    report = host.hurries()
+    assert host.registry.keys() == {WEB: f"{IP}:8000"}
+    assert host.registry.requests == ["engine", "hurried", "containers", f"delete {DB}"]
+    assert [each.change.detail for each in report.outcomes] == ["TERM was sent"]
+
+
+def test_the_guard_does_not_count_what_drains() -> None:
+    """All containers of the host are stopped at once. When they go on to run, their entries return."""
+    names = ("web", "db", "mail", "cache")
+    host = HintedHost(*names)
+    host.has_a_pass()
+    keys = host.registry.keys()
+    host.hinted.draining = {serving(each).id: Draining("TERM was sent") for each in names}
+    assert host.hurries().plan.held_back == ()
+    assert host.registry.keys() == {}
+    host.hinted.draining = {}
+    host.hurries()
+    assert host.registry.keys() == keys
 
 
 def test_a_hurried_pass_that_looks_for_an_answer_to_a_query_is_an_ordinary_one() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from controller.effects.clock import Clock, Deadline
 from model.container import BadPort, ContainerRef, PortId
 from model.desired import Desired, ExclusionReason
+from model.draining import Draining
 from model.ownership import Known, Ownership
 from model.plan import DRIFT, Action, Change, Plan, Reason, in_apply_order, plan, with_record
 from model.record import Claim, InnerPrefix, OwnerRecord, RecordKeys, claimed_keys
@@ -202,6 +203,22 @@ def test_the_delete_for_an_excluded_container_has_the_reason_of_its_exclusion(
     assert [each.reason.value for each in custom] == [why.value]
     other = Desired(excluded={ContainerRef("id-db", "db"): why})
     assert [each.reason for each in plan_of(other, registry_with({OURS: VALUE})).changes] == [Reason.ORPHAN]
+
+
+def test_the_delete_for_a_container_that_drains_says_why() -> None:
+    """Log, plan and JSON show it. Nothing more has to be asked before such a delete."""
+    web = ContainerRef("id-web", "web")
+    wanted = Desired(excluded={web: ExclusionReason.DRAINING}, draining={web: Draining("TERM was sent")})
+    (delete,) = plan_of(wanted, registry_with({OURS: VALUE})).changes
+    assert (delete.reason, delete.detail) == (Reason.DRAINING, "TERM was sent")
+    assert delete.is_supported(frozenset())
+
+
+def test_any_other_delete_is_supported_by_what_the_engine_told_of_its_container() -> None:
+    """Not by what it told of others."""
+    (delete,) = plan_of(NOTHING_DESIRED, registry_with({OURS: VALUE}), known_keys(OURS)).changes
+    assert delete.is_supported(frozenset({delete.container_id}))
+    assert not delete.is_supported(frozenset({"id-db"}))
 
 
 # Entries that lack this host's address.

@@ -79,7 +79,7 @@ def test_the_operator_drains_the_running_containers_that_an_order_covers() -> No
     stopping = {"id-api": Draining("the engine has sent it the signal TERM")}
     snapshot = Snapshot((container("web"), container("db", status="exited"), container("api")), draining=stopping)
     drained = snapshot.with_drain_order(DrainOrder({each.id: each for each in DRAINED.values()}))
-    assert drained.draining == {**stopping, "id-web": Draining("the operator drains it")}
+    assert drained.draining == {**stopping, "id-web": Draining("the operator drains it", by_operator=True)}
     assert drained.drain_order == DrainOrder({"id-web": DRAINED["web"]})
 
 
