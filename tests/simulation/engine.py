@@ -494,11 +494,6 @@ class SimulatedEngine:
         """Return the containers in every state, the oldest first."""
         return [each.truth() for each in self._containers.values()]
 
-    def remembered_signals(self) -> frozenset[str]:
-        """Return the ids of the containers to which the engine's history has a signal, whether they still exist or
-        not."""
-        return self._log.signalled
-
     # The API.
 
     def handle(self, request: Request) -> Answer | NoAnswer:

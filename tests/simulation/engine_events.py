@@ -178,11 +178,6 @@ class EventLog:
             each.line for each in self._kept if asked.since <= each.moment <= last and asked.filter.passes(each)
         )
 
-    @property
-    def signalled(self) -> frozenset[str]:
-        """The ids of the containers that were sent a signal."""
-        return frozenset(each.document["Actor"]["ID"] for each in self._kept if each.document["Action"] == "kill")
-
     def listen(self, asked: Asked, now: int, listener: Listener) -> Callable[[], None]:
         """Tell a listener about all events from now on, until the returned function is called."""
         subscription = _Subscription(asked.filter, listener)

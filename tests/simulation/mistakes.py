@@ -376,8 +376,8 @@ MISTAKES = (
         "A container that ran on after a signal which should stop it never got its entries back.",
         "da62930",
         "model/draining.py",
-        "        if last is None or now >= last.at + self.grace_of(container):",
-        "        if last is None:",
+        "        return max(container.stop_timeout + AFTER_TIMEOUT, self.grace) if given is None else given",
+        "        return inf",
     ),
     Mistake(
         "nothing-drains",
@@ -385,7 +385,7 @@ MISTAKES = (
         "da62930",
         "model/draining.py",
         "        if last is None or now >= last.at + self.grace_of(container):",
-        "        if last:",
+        "        if last is None or now:",
     ),
     Mistake(
         "a-drain-is-suspicious",
@@ -411,9 +411,9 @@ MISTAKES = (
         "signals-are-not-looked-up",
         "An agent that was started while a container was being stopped registered it again.",
         "da62930",
-        "controller/source/events.py",
-        "                    self._recall_signals(client)",
-        "                    pass",
+        "controller/source/docker.py",
+        "            self._signals.recall(reply.value, self._clock.monotonic(), now)",
+        "            pass",
         test="tests/simulation/test_draining.py"
         "::test_an_agent_that_is_killed_during_the_drain_and_started_again_goes_on",
     ),
@@ -422,7 +422,7 @@ MISTAKES = (
         "A container stayed without entries after a restart of which no event told, if it looked the same in the list.",
         "5d77bcd",
         "controller/source/docker.py",
-        "        matters = before.container.id in self._joined or before.container.id in self._draining",
+        "        matters = before.container.id in self._joined or before.container.id in self._signals.draining",
         "        matters = before.container.id in self._joined",
         test="tests/simulation/test_draining.py"
         "::test_a_restart_that_changes_nothing_in_the_list_is_noticed_although_its_events_are_lost",

@@ -496,16 +496,13 @@ class Oracle:
 
     def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
         """Raise Violation if many keys were deleted in a pass although their containers were not stopped ones that
-        still exist, nor ones that drain, and three passes and two seconds had not called for the deletes. An agent that
-        follows events may also delete the keys of containers whose end the engine had told, or to which it remembers a
-        signal, because the agent asks about each of these."""
+        still exist, nor ones that drain, nor ones whose end the engine had told an agent that follows its events, and
+        three passes and two seconds had not called for the deletes."""
         ledger, now = self.ledgers[host.name], self._scheduler.now
         if now - ledger.list_emptied_at < 2 * self._bounds(host).steady:
             # While the list was empty, passes called for these deletes too, before the containers really ended.
             return
-        ended = set(ledger.stopped)
-        if host.flags.hints:
-            ended |= ledger.told_ended.keys() | host.engine.remembered_signals()
+        ended = {*ledger.stopped, *(ledger.told_ended if host.flags.hints else ())}
         suspicious = [key for key in deleted if ledger.containers.get(key) not in ended]
         many = len(suspicious) > SPARED and len(suspicious) * 2 > len(ledger.own_at_begin)
         early = [
