@@ -331,6 +331,13 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _with_options(command, CONNECTION_FLAGS, ())
 
 
+def uris_of_command_line(uris: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the registry URIs of the running command if they were given as arguments; none if they come from the
+    environment."""
+    source = click.get_current_context().get_parameter_source(URIS)
+    return uris if source is ParameterSource.COMMANDLINE else ()
+
+
 def _with_options(command: Callable[..., Any], flags: Sequence[Flag], switches: Sequence[Switch]) -> Callable[..., Any]:
     @wraps(command)
     def collect(uris: tuple[str, ...], **given: Any) -> Any:

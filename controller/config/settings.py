@@ -221,11 +221,13 @@ def parse_owner_settings(raw: RawOptions, uris: tuple[str, ...], variables: Mapp
     return settings
 
 
-def parse_connection(connection: RawOptions, uris: tuple[str, ...], password: str) -> tuple[RegistrySettings, ...]:
+def parse_connection(
+    connection: RawOptions, uris: tuple[str, ...], password: str, variables: Mapping[str, str] = _NONE
+) -> tuple[RegistrySettings, ...]:
     """Return the settings of the registries with these URIs. ``connection`` holds the options of the connection that
-    were given, and ``password`` is the one in the environment, or an empty text. Raises WrongUsage with every problem
-    there is."""
-    parser = _SettingsParser({**dict.fromkeys(_CONNECTION, ""), **connection, "etcd-password": password}, {})
+    were given, and ``password`` is the one in the environment, or an empty text. ``variables`` is as for
+    ``parse_settings``. Raises WrongUsage with every problem there is."""
+    parser = _SettingsParser({**dict.fromkeys(_CONNECTION, ""), **connection, "etcd-password": password}, variables)
     registries = parser.registries(uris)
     if parser.problems:
         raise WrongUsage(parser.problems)
