@@ -113,7 +113,7 @@ FLAGS = (
     Flag(
         "interval",
         "SECONDS",
-        "Wait this long between passes. If -resync or -ttl-refresh is less, it counts instead.",
+        "Wait this long between passes. If -resync, -ttl-refresh or --heartbeat is less, it counts instead.",
         "1",
         new=True,
     ),
@@ -146,6 +146,14 @@ FLAGS = (
         "URL",
         "Connect to the Docker engine at this URL: unix:///PATH or tcp://HOST:PORT. By default it is DOCKER_HOST, or "
         "else a socket in one of the usual places.",
+        new=True,
+    ),
+    Flag(
+        "heartbeat",
+        "SECONDS",
+        "Show in etcd that the agent is alive: renew a key this often, which expires after three times as long. This "
+        "must not be less than --pass-timeout. With 0 there is no such key.",
+        "0",
         new=True,
     ),
     Flag("log-format", "FORMAT", "Write the log as text or json.", "text", new=True),
