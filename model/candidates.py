@@ -231,7 +231,7 @@ def left_out_ports(container: Container, rules: Rules) -> Iterator[LeftOutPort]:
     """Yield the ports of a container that are to have neither an entry nor a refusal, in the order of the ports: first
     those that a rule hides, and then those that are no service ports because they are not published."""
     internal = rules.address.internal
-    counted = [each.port for each in service_ports(container, internal=internal)]
+    counted: list[ContainerPort] = [each.port for each in service_ports(container, internal=internal)]
     for port in (*counted, *bad_ports(container, internal=internal)):
         if hidden := _why_hidden(port, metadata_for(port, container.env, container.labels), rules):
             yield hidden
@@ -242,7 +242,7 @@ def left_out_ports(container: Container, rules: Rules) -> Iterator[LeftOutPort]:
 def _why_hidden(port: ContainerPort, metadata: Metadata, rules: Rules) -> LeftOutPort | None:
     """Return why a service port is to have neither an entry nor a refusal; None if it is to have one of them."""
     if value := metadata.get("ignore"):
-        detail = f"the {metadata.variables['ignore']} is set, and any value has it ignored, {quoted(value)} too"
+        detail = f"the {metadata.variables['ignore']} is set, and every value counts as yes, {quoted(value)} too"
         return LeftOutPort(port, LeftOutReason.IGNORED, detail)
     if rules.explicit and not metadata.get("name"):
         detail = "-explicit is given, and no SERVICE_NAME names the port"
