@@ -174,6 +174,8 @@ class Agent:
     first_passes: Sequence[FirstPass]
     #: This host's engine, as each loop asks it.
     engines: Sequence[Engine]
+    #: When the agent was built, in seconds since the epoch.
+    started: float
     #: Follows the engine's events; None with --no-hints.
     events: Events | None = None
 
@@ -232,6 +234,7 @@ def build_agent(
         notifier,
         [*first_passes.values()],
         engines,
+        effects.clock.wall(),
         events,
     )
 
