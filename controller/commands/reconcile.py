@@ -63,7 +63,7 @@ def reconcile_once(settings: Settings, options: ReconcileOptions, effects: Effec
     and WrongUsage when two of them turn out to be one place.
     """
     refuse_one_place_given_twice(settings, effects)
-    passes = [_pass_over(each, settings, options, effects) for each in settings.registries]
+    passes = [pass_over(each, settings, options, effects) for each in settings.registries]
     reports = run_in_parallel(passes, effects.background)
     if options.output == "json":
         labels = [each.label for each in settings.registries]
@@ -79,7 +79,7 @@ def reconcile_once(settings: Settings, options: ReconcileOptions, effects: Effec
     return min(exit_codes, key=_WORST_FIRST.index)
 
 
-def _pass_over(
+def pass_over(
     each: RegistrySettings, settings: Settings, options: ReconcileOptions, effects: Effects
 ) -> Callable[[], PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no pass waits for another."""

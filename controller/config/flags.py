@@ -142,6 +142,13 @@ FLAGS = (
         new=True,
     ),
     Flag(
+        "web-token-file",
+        "FILE",
+        "Answer only those who send the token in the first line of this file (Authorization: Bearer TOKEN), except for "
+        "/healthz, /readyz and /metrics.",
+        new=True,
+    ),
+    Flag(
         "docker-host",
         "URL",
         "Connect to the Docker engine at this URL: unix:///PATH or tcp://HOST:PORT. By default it is DOCKER_HOST, or "

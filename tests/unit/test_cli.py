@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.schemas import validated
 from tests.unit.conftest import Ran
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
@@ -64,6 +65,37 @@ def test_all_mistakes_in_a_command_line_are_reported_at_once(ran: Ran) -> None:
     assert [line.split()[0] for line in problems] == ["wharfinger:"] * 4
 
 
+@pytest.mark.parametrize("asking", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("args", "problems"),
+    [
+        (["consul://x", "-tags={{x}}"], ["-tags '{{x}}': templates", "registry URI 'consul://x': the scheme"]),
+        (["--nonsense", URI], ["No such option '--nonsense'"]),
+        (["-internal=maybe", URI], ["-internal 'maybe': it must be true or false"]),
+        (["--etcd-ca=/nowhere/ca", URI], ["--etcd-ca '/nowhere/ca': it cannot be read"]),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_json_where_json_is_asked_for(
+    ran: Ran, asking: list[str], args: list[str], problems: list[str]
+) -> None:
+    """On standard output, so that a program finds one document there, whatever happens. Standard error has the lines
+    for people all the same."""
+    code, out, err = ran("reconcile", *asking, *args)
+    found = validated("problems", out)["problems"]
+    assert code == 1
+    assert len(found) == len(problems)
+    assert all(any(problem in each for each in found) for problem in problems)
+    assert [line.removeprefix("wharfinger: ") for line in err.splitlines()[1:]] == found
+
+
+@pytest.mark.parametrize("args", [["reconcile", "-o", "text"], ["run", "-o", "json"], ["-o", "json"], ["-ojson", URI]])
+def test_wrong_usage_is_text_alone_otherwise(ran: Ran, args: list[str]) -> None:
+    """Also where a command cannot print JSON."""
+    code, out, _ = ran(*args)
+    assert (code, out) == (1, "")
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -95,7 +127,7 @@ def test_help_and_version_have_exit_code_0(ran: Ran, args: list[str], words: lis
         ("run", "SIGTERM and SIGINT end the program and leave the entries in place; with -ttl, they expire unless"),
         ("run", "With -internal, it counts for containers with host networking alone."),
         ("run", "last renewed, also while the agent is stopped or cannot read the engine or etcd."),
-        ("run", "If -resync or -ttl-refresh is less, it counts instead."),
+        ("run", "If -resync, -ttl-refresh or --heartbeat is less, it counts instead."),
         ("run", "If there is none, those in WHARFINGER_REGISTRY are used"),
         ("reconcile", "those in WHARFINGER_REGISTRY are used"),
         ("deregister", "those in WHARFINGER_REGISTRY are used"),
