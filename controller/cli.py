@@ -194,6 +194,7 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
 @click.option("--force", is_flag=True, help="Do not check first whether the host's agent is alive.")
 @click.option(
     "--wait",
+    metavar="SECONDS",
     type=click.FloatRange(*deregister.WAITS),
     help="Wait this many seconds for a sign that the host's agent is alive. By default, wait as long as the agent's "
     "note says that it may take to answer, or 45 seconds if there is no note. After a shorter wait, a living agent may "

@@ -193,7 +193,7 @@ MAX_TTL = 2**31 - 1
 #: The fields of a record besides host and port, in its order, each with what reads its text. Source: CoreDNS,
 #: ``plugin/etcd/msg``. A priority and a weight have 16 bits in an SRV record (RFC 2782), and no
 #: name has more than 127 labels.
-_FIELDS: Mapping[str, Callable[[str], object]] = {
+RECORD_FIELDS: Mapping[str, Callable[[str], object]] = {
     "priority": _number(65535),
     "weight": _number(65535),
     "text": _text,
@@ -209,7 +209,7 @@ def _fields(entry: Entry, ttl: int) -> dict[str, object]:
     given. ``ttl`` is the TTL for an entry without one, in seconds; 0 means none. Raises ValueError with the name of the
     first variable that is wrong."""
     fields: dict[str, object] = {}
-    for name, read in _FIELDS.items():
+    for name, read in RECORD_FIELDS.items():
         if word := entry.attributes.get(name, ""):
             try:
                 fields[name] = read(word)
