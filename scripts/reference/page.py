@@ -19,8 +19,8 @@ _HEAD = """\
 # Reference
 
 Every word that the program reads or writes. This page is generated from the code, and a test compares it with the code:
-`.venv/bin/python -m scripts.reference > docs/reference.md` writes it anew. [metrics.md](metrics.md) lists
-the metrics."""
+`.venv/bin/python -m scripts.reference > docs/reference.md` writes it anew. [questions.md](questions.md)
+answers questions, and [metrics.md](metrics.md) lists the metrics."""
 
 _VARIABLES = """\
 ## Variables of containers
