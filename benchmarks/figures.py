@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -110,7 +110,7 @@ def summary(values: Sequence[float], digits: int = 1, scale: float = 1.0) -> tup
     return Figure(scale * percentile(values, MEDIAN), digits), Figure(scale * percentile(values, P95), digits)
 
 
-def chosen(names: str, known: Mapping[str, Callable[..., object]]) -> list[str]:
+def chosen(names: str, known: Mapping[str, object]) -> list[str]:
     """Return the names in a list with commas, in the order of ``known``; all of them if the list is empty. Raises
     ValueError for a name that is not known."""
     asked = [name for name in names.split(",") if name]

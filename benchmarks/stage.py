@@ -1,4 +1,4 @@
-"""What the rows of the table share: a private engine with a hundred containers, an etcd, and how much is measured."""
+"""What the rows of the table share: a private engine with its containers, an etcd, and how much is measured."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ REGISTRATOR = "REGISTRATOR"
 class Extent:
     """How much is measured."""
 
+    #: The containers that run on the engine all the time.
+    containers: int = 100
     #: Starts and deaths, for each program.
     starts: int = 200
     #: How often the programs take turns.
@@ -49,9 +51,6 @@ class Extent:
 
 #: For a look: each row in a fraction of its time.
 QUICK = Extent(starts=20, turns=2, colds=2, bursts=1, idle=10.0, passes=10.0, commands=5)
-
-#: The containers that run on the engine.
-CONTAINERS = 100
 
 
 class NoEngine(RuntimeError):
@@ -85,7 +84,7 @@ class Stage:
 
     @cached_property
     def engine(self) -> PrivateEngine:
-        """An engine with CONTAINERS containers. Raises NoEngine."""
+        """An engine whose containers run. Raises NoEngine."""
         engine = private_engine()
         if isinstance(engine, Unavailable):
             raise NoEngine(engine.reason)
@@ -98,7 +97,7 @@ class Stage:
     @property
     def running(self) -> set[str]:
         """The names of the containers that run all the time."""
-        return {f"c{number:03}" for number in range(CONTAINERS)}
+        return {f"c{number:03}" for number in range(self.extent.containers)}
 
     def _run(self, name: str) -> None:
         assert self._engine is not None
@@ -134,10 +133,10 @@ class Stage:
             return []
         return [Registrator(THEIRS, [str(self.registrator)], self.engine, etcd or self.etcd, *flags)]
 
-    def programs(self) -> list[Program]:
+    def programs(self, *, api: int = 3) -> list[Program]:
         """Return the programs to compare on the engine, none of which runs."""
         floor = Registrator(FLOOR, [sys.executable, "-m", "benchmarks.floor"], self.engine, self.etcd)
-        return [*self.registrator_with(), floor, self.wharfinger()]
+        return [*self.registrator_with(), floor, self.wharfinger(api=api)]
 
     def close(self) -> None:
         """End the engine and etcd, and remove their data."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 import click
@@ -17,6 +17,7 @@ from controller import __version__
 from controller.commands import deregister, health, reconcile, run
 from controller.commands.build import Effects, start_log, warn_of_variables
 from controller.commands.exit_codes import ExitCode
+from controller.config.converters import MAX_DURATION, duration
 from controller.config.flags import (
     all_options,
     connection_options,
@@ -33,6 +34,36 @@ from controller.signals import unblock_signals
 
 #: How help is asked for. Go's flag package, and with it registrator, takes one hyphen as well as two.
 _HELP = ("-h", "-help", "--help")
+
+#: The most seconds that ``wharfinger drain`` waits after the entries are gone.
+LONGEST_WAIT = 600.0
+
+#: Where the commands that ask the agent find it.
+_agent_option = click.option(
+    "--agent",
+    metavar="URL",
+    default="",
+    help="Ask the agent whose HTTP server is at this URL. By default it is derived from WHARFINGER_LISTEN, where the "
+    "agent listens, or else it is http://127.0.0.1:9119.",
+)
+
+
+def _duration(least: float, most: float) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
+    """Return what converts the duration of an option to seconds, which must lie between these."""
+
+    def convert(context: click.Context, option: click.Parameter, text: str | None) -> float | None:
+        if text is None:
+            return None
+        try:
+            seconds = duration(text)
+        except ValueError as error:
+            raise click.BadParameter(f"{text!r}: {error}") from error
+        if not least <= seconds <= most:
+            raise click.BadParameter(f"{text!r}: it must be from {least:.0f} to {most:.0f} seconds")
+        return seconds
+
+    return convert
+
 
 #: Passes to a command the effects that ``controller.program.main`` was given; without any, those of the real program.
 _pass_effects = click.make_pass_decorator(Effects, ensure=True)
@@ -163,9 +194,66 @@ def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ..
     settings = naming_unknown_variables(
         lambda: parse_owner_settings({**raw, "hostname": hostname}, uris, variables_in_use())
     )
-    start_log("text", "warning", effects, colour=_wants_colour(sys.stderr))
-    warn_of_variables(unknown=unknown_variables())
+    _start_log_of_command(effects)
     return deregister.deregister(settings, deregister.DeregisterOptions(**given), effects)
+
+
+@cli.command("drain", cls=Command)
+@click.argument("containers", nargs=-1, metavar="[CONTAINER...]")
+@click.option("--all", "everything", is_flag=True, help="Drain all containers, those included that start later.")
+@click.option(
+    "--for",
+    "seconds",
+    metavar="DURATION",
+    callback=_duration(1, MAX_DURATION),
+    help="End the drain by itself after this time, such as 90s, 30m, 2h or 1d. By default, 'wharfinger undrain' ends "
+    "it.",
+)
+@click.option(
+    "--wait",
+    metavar="DURATION",
+    callback=_duration(0, LONGEST_WAIT),
+    help="Return this long after the entries are gone from every registry. The exit code is 1 if the agent has not "
+    "removed them within its interval and the time of a pass, or within a minute if that is longer. By default, return "
+    "when the drain is written down.",
+)
+@click.option("--yes", is_flag=True, help="Drain all containers without asking for confirmation.")
+@_agent_option
+@_pass_effects
+def drain_command(effects: Effects, /, **given: Any) -> int:
+    """Take the entries of containers away while the containers run.
+
+    CONTAINER is a name, an id or the beginning of an id. The drain of a container ends when the container does: one
+    that is started again, or takes its name, has entries. The agent is asked for its registries and its engine, so run
+    this where the agent runs, as in 'docker exec wharfinger wharfinger drain web'. The password for etcd is taken from
+    the environment, or from the agent's password file. A container that does not run, or a registry that does not
+    answer, does not keep the others from being drained, and makes the exit code 1.
+
+    Whatever does not answer, this takes no more than 30 seconds. With --wait it may take up to 70 seconds more, and
+    then the time of --wait.
+    """
+    from controller.commands import drain  # noqa: PLC0415 - the agent does not need it
+
+    _start_log_of_command(effects)
+    return drain.drain(drain.DrainOptions(**given), effects)
+
+
+@cli.command("undrain", cls=Command)
+@click.argument("containers", nargs=-1, metavar="[CONTAINER...]")
+@click.option("--all", "everything", is_flag=True, help="End every drain of this host, those of containers, too.")
+@_agent_option
+@_pass_effects
+def undrain_command(effects: Effects, /, **given: Any) -> int:
+    """Give containers that are drained their entries back.
+
+    CONTAINER is a name, an id or the beginning of an id, as for 'wharfinger drain'. The exit code is 1 if a container
+    was not drained by its name, or still drains because all containers do. Whatever does not answer, this takes no more
+    than 30 seconds.
+    """
+    from controller.commands import drain  # noqa: PLC0415 - the agent does not need it
+
+    _start_log_of_command(effects)
+    return drain.undrain(drain.UndrainOptions(**given), effects)
 
 
 @cli.command("health", cls=Command)
@@ -180,6 +268,12 @@ def health_command(url: str) -> int:
     answer = health.ask(url)
     click.echo(answer.text, err=not answer.good)
     return ExitCode.IN_SYNC if answer.good else ExitCode.FAILED
+
+
+def _start_log_of_command(effects: Effects) -> None:
+    """Set up the log of a command that has no flags for it."""
+    start_log("text", "warning", effects, colour=_wants_colour(sys.stderr))
+    warn_of_variables(unknown=unknown_variables())
 
 
 def _begin(raw: RawOptions, uris: tuple[str, ...], effects: Effects) -> Settings:

@@ -184,7 +184,7 @@ def _held(snapshot: Snapshot, rules: Rules) -> frozenset[ContainerRef]:
     held = (
         each.ref
         for each in snapshot.containers
-        if _is_held(each, not unknown.isdisjoint(_all_joined(each.id, joined)), rules)
+        if _is_held(each, not unknown.isdisjoint(_all_joined(each.id, joined)), snapshot, rules)
         and not _lasting_exclusion(each, snapshot, rules)
     )
     return frozenset([*(each.ref for each in snapshot.unknown), *held])
@@ -199,11 +199,11 @@ def _all_joined(container_id: str, joined: Mapping[str, str]) -> Collection[str]
     return found
 
 
-def _is_held(container: Container, joins_unknown: bool, rules: Rules) -> bool:
+def _is_held(container: Container, joins_unknown: bool, snapshot: Snapshot, rules: Rules) -> bool:
     """Return whether a described container's entries are held. The engine calls a container that ended unhealthy, so
     the health of a failed one says nothing."""
     failed = rules.deregister is Deregister.ON_SUCCESS and _failed(container)
-    return failed or (joins_unknown and rules.health.admits(container))
+    return failed or (joins_unknown and _exclusion(container, snapshot, rules) is None)
 
 
 def _failed(container: Container) -> bool:

@@ -50,6 +50,8 @@ class Draining:
     why: str
     #: When the last signal was sent that makes it drain, in the form of ``Container.started``; empty if none does.
     since: str = ""
+    #: Whether the operator wants it so, as the registry says, and not a signal of the engine's.
+    by_operator: bool = False
 
 
 #: Why a container drains whose state says that the engine is stopping it.

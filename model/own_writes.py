@@ -30,15 +30,18 @@ class OwnWrites:
                 key = outcome.change.key
                 now[key] = self._left_by(outcome, now.get(key, before.get(key)))
         keys = self.record_keys
-        record, query, note = beside = keys.record(owner), keys.liveness_query(owner), keys.agent_note(owner)
+        record, query, note = keys.record(owner), keys.liveness_query(owner), keys.agent_note(owner)
+        order = keys.drain_order(owner)
+        beside = {record, query, note, order}
         under_prefix = {key: each for key, each in {**before, **now}.items() if each and key not in beside}
         return evolve(
             actual,
             stored=under_prefix,
-            observed=None if actual.observed is None else actual.observed | (now.keys() - {*beside}),
+            observed=None if actual.observed is None else actual.observed | (now.keys() - beside),
             record=now.get(record, actual.record),
             liveness_query=now.get(query, actual.liveness_query),
             agent_note=now.get(note, actual.agent_note),
+            drain_order=now.get(order, actual.drain_order),
         )
 
     def _left_by(self, outcome: Outcome, before: Stored | None) -> Stored | None:
@@ -57,4 +60,4 @@ class OwnWrites:
 
 
 def _about_owner(actual: Actual) -> Iterable[Stored]:
-    return filter(None, (actual.record, actual.liveness_query, actual.agent_note))
+    return filter(None, (actual.record, actual.liveness_query, actual.agent_note, actual.drain_order))

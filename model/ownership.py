@@ -109,6 +109,18 @@ class Ownership:
         container_id = claim.container_id if claim else known.container_id if known else ""
         return container_id, default.container if default else ""
 
+    def keys_written_for(self, containers: Collection[str] | None, actual: Actual) -> tuple[str, ...]:
+        """Return the keys that hold what this host wrote for these containers, which are given by id or name; None
+        stands for all containers."""
+        own = (key for key, stored in actual.stored.items() if self.owns(stored) and self._wrote(stored))
+        if containers is None:
+            return tuple(own)
+        return tuple(key for key in own if any(each in containers for each in self.container_of(key) if each))
+
+    def _wrote(self, stored: Stored) -> bool:
+        """Return whether this host wrote the value of an own key, as far as its id and the record tell."""
+        return self.id_is_ours(stored.key) or self.claims[stored.key].covers(stored.value)
+
     def keys_needing_other_records(
         self, wanted: Mapping[str, Entry], actual: Actual, held: Collection[str] = frozenset()
     ) -> frozenset[str]:

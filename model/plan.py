@@ -49,7 +49,7 @@ class Reason(DescribedEnum):
     TTL_DUE = "ttl-due", "The key's lifetime is due to be renewed, or the key has none and should have one."
     TTL_UNWANTED = "ttl-unwanted", "The key expires and should not."
     CLAIMS = "claims", "The owner record does not claim exactly the keys that it has to claim."
-    ASKED = "asked", "A liveness query was asked, answered or withdrawn."
+    ASKED = "asked", "A liveness query was asked, answered or withdrawn, or the operator changed the drain order."
     STARTED = "started", "The agent note is missing, or is that of another run and must be replaced by this run's note."
 
 

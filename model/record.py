@@ -60,6 +60,10 @@ class RecordKeys:
         because version 0.1.0 drops unknown fields when it writes the record."""
         return f"{self.folder(owner)}/agent"
 
+    def drain_order(self, owner: str) -> str:
+        """Return the key of the drain order: which of the owner's containers the operator drains."""
+        return f"{self.folder(owner)}/drain"
+
 
 @frozen
 class InnerPrefix:
@@ -76,7 +80,8 @@ class InnerPrefix:
 
 def inner_prefixes(outer: str, record_keys: Iterable[str]) -> tuple[InnerPrefix, ...]:
     """Return the prefixes within ``outer`` that have owner records, sorted. ``record_keys`` are keys below the
-    directory of all records. Keys of liveness queries and agent notes, and keys about other prefixes, are ignored."""
+    directory of all records. Keys of liveness queries, agent notes and drain orders, and keys about other prefixes, are
+    ignored."""
     owners: dict[str, list[str]] = {}
     for key in record_keys:
         directory, _, name = key.removeprefix(f"{ROOT}/").rpartition("/")

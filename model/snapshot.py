@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from model.container import Container, ContainerRef
 from model.described import DescribedEnum
+from model.drain_order import NO_DRAIN, DrainOrder
 from model.draining import Draining
 from model.engine_network import Network
 from model.frozen import frozen_dict
@@ -52,6 +54,8 @@ class Snapshot:
     confirmed: frozenset[str] = frozenset()
     #: The containers that run and drain, by their ids.
     draining: Mapping[str, Draining] = field(factory=dict, converter=frozen_dict)
+    #: What the operator drains of the containers that run.
+    drain_order: DrainOrder = NO_DRAIN
 
     @property
     def presences(self) -> Mapping[str, Presence]:
@@ -65,6 +69,15 @@ class Snapshot:
     def selects(self, container: Container) -> bool:
         """Whether the filters let this container have entries."""
         return self.selected is None or container.id in self.selected
+
+    def with_drain_order(self, order: DrainOrder) -> Self:
+        """Return the snapshot in which those containers drain, too, that run and that the operator drains. ``order`` is
+        without the parts that have ended."""
+        if order.is_empty:
+            return self
+        running = [each for each in self.containers if each.serving]
+        drained = {each.id: why for each in running if (why := order.draining(each))}
+        return evolve(self, draining={**self.draining, **drained}, drain_order=order.among(running))
 
 
 @frozen

@@ -51,6 +51,8 @@ class Actual:
     liveness_query: Stored | None = None
     #: The note of this owner's agent, or None where there is none.
     agent_note: Stored | None = None
+    #: What the operator drains of this owner's containers, or None where there is no such key.
+    drain_order: Stored | None = None
     #: The store position at the time of reading; None where the registry cannot tell.
     store_position: StorePosition | None = None
     #: Whether keys lie in directories, so that no key can lie below another one. True of etcd v2, false of v3.

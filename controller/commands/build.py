@@ -21,6 +21,7 @@ from controller.effects.log_writer import LogWriter
 from controller.effects.names import Names
 from controller.effects.network import Network
 from controller.errors import masked
+from controller.observe.agent_page import AgentDescription, AgentPage
 from controller.observe.first_pass import FirstPass
 from controller.observe.health import AllRegistries, Health
 from controller.observe.metrics_feed import MetricsFeed
@@ -35,7 +36,7 @@ from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
 from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
 from controller.source.engine_client import EngineClient, Versions
-from controller.source.engine_connection import EngineSettings, connect
+from controller.source.engine_connection import TLS_VARIABLES, EngineSettings, connect
 from controller.source.events import Events, Origin
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
@@ -162,6 +163,8 @@ class Agent:
     metrics: MetricsFeed
     #: Whether all loops are alive, and whether their last passes succeeded.
     health: AllRegistries
+    #: What the agent tells of itself to other commands.
+    page: AgentPage
     #: Tells systemd about the passes.
     notifier: SystemdNotifier
     #: Ends a wait for the first pass of each loop.
@@ -184,6 +187,7 @@ def build_agent(
     note = agent_note(settings, effects)
     metrics = MetricsFeed(*labels, wanted=settings.listen is not None)
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
+    page = AgentPage(agent_description(settings, effects))
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
     first_passes = {label: FirstPass(effects.background.waker()) for label in labels}
     loops, engines = {}, list[Engine]()
@@ -194,6 +198,7 @@ def build_agent(
             metrics.of(each.label),
             health[each.label],
             PassLog(),
+            page,
             notifier.of(each.label),
         )
         observers += (*more_observers(each.label), first_passes[each.label])
@@ -213,7 +218,7 @@ def build_agent(
         registry = _open_registry(each, settings, effects, metrics, check)
         of_pass = evolve(pass_settings(settings, each.uri, effects), note=note)
         loops[each.label] = Loop(_pass_over(registry, engine, of_pass), pace, observers)
-    return Agent(loops, metrics, AllRegistries(health), notifier, [*first_passes.values()], engines, events)
+    return Agent(loops, metrics, AllRegistries(health), page, notifier, [*first_passes.values()], engines, events)
 
 
 def _events(settings: Settings, effects: Effects, metrics: MetricsFeed) -> Events:
@@ -258,6 +263,23 @@ def agent_note(settings: Settings, effects: Effects) -> AgentNote:
         max_backoff=SEQUENCE[-1],
         flags=settings.flags_that_shape_keys,
         run=effects.run_id(),
+    )
+
+
+def agent_description(settings: Settings, effects: Effects) -> AgentDescription:
+    """Return what an agent with these settings tells of itself when it starts."""
+    engine, credentials = engine_settings_for(settings, effects), settings.registries[0].credentials
+    files = {"ca": credentials.ca, "cert": credentials.cert, "key": credentials.key}
+    files["password-file"] = credentials.password_file
+    connection = {f"etcd-{name}": os.path.abspath(path) for name, path in files.items() if path}
+    if credentials.user:
+        connection["etcd-user"] = credentials.user
+    return AgentDescription(
+        registries=tuple(masked(each.given) for each in settings.registries),
+        connection=connection,
+        docker_host=masked(engine.url),
+        docker_environment={name: value for name, value in engine.environment.items() if name in TLS_VARIABLES},
+        owner=settings.rules.owner,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -10,6 +9,7 @@ import click
 from attrs import frozen
 
 from controller.commands.build import Effects
+from controller.commands.confirm import confirm
 from controller.commands.exit_codes import ExitCode
 from controller.commands.parallel import run_in_parallel
 from controller.commands.render import removal_line
@@ -68,7 +68,7 @@ class _RegistryRemoval:
         #: Why the removal cannot go on; empty while it can.
         self.problem = ""
         self.plan = Plan()
-        #: Whether the registry holds entries of the owner, its owner record or its agent's note.
+        #: Whether the registry holds entries of the owner, its owner record, its agent's note or its drain order.
         self.has_something_to_remove = False
         #: The names of the other owners, if there is nothing to remove.
         self.other_owners: tuple[str, ...] = ()
@@ -93,7 +93,10 @@ class _RegistryRemoval:
             line = f"wharfinger: {self.line_start}waiting up to {wait:.0f} seconds for the agent of {name!r} to answer"
             click.echo(line, err=True)
         if is_alive(self._owner, self._registry, self._wait):
-            raise Stop(f"the agent of {name!r} is alive and would register them again; stop it first, or use --force")
+            raise Stop(
+                f"the agent of {name!r} is alive and would register them again; stop it first, or use --force. To take "
+                "the host out of service while its agent runs, use 'wharfinger drain --all' there"
+            )
 
     def remove_entries(self) -> None:
         """Make the plan anew, and carry it out. Since the first plan, etcd may have carried out a write of the agent
@@ -173,11 +176,8 @@ def _print_plan(planned: _RegistryRemoval, options: DeregisterOptions) -> None:
 
 def _confirm(owner: str, entries: int, options: DeregisterOptions) -> None:
     """Ask once for all registries. Raises Stop when there is no terminal, and click's Abort when the answer is no."""
-    if options.yes:
-        return
-    if not sys.stdin.isatty():
-        raise Stop("nobody is there to confirm; say --yes if these entries are to go")
-    click.confirm(f"Remove these {entries} entries of {owner!r}?", abort=True)
+    if not options.yes:
+        confirm(f"Remove these {entries} entries of {owner!r}?", "these entries are to go")
 
 
 def _print_result(owner: str, done: _RegistryRemoval) -> None:

@@ -73,14 +73,15 @@ def _listen(address: HostPort) -> Sequence[Any]:
 
 
 def _serve_http(sockets: Sequence[Any], agent: Agent, effects: Effects) -> None:
-    """Serve health and metrics for ever. The libraries for that are loaded when the first passes have ended, because
-    loading them delays what runs beside it, or after HEAD_START, because a pass may hang."""
+    """Serve health, metrics and the description of the agent for ever. The libraries for that are loaded when the first
+    passes have ended, because loading them delays what runs beside it, or after HEAD_START, because a pass may hang."""
     deadline = Deadline.after(HEAD_START, effects.clock)
     for each in agent.first_passes:
         each.wait_for_end(deadline.left)
     from controller.observe.http_server import http_server, router  # noqa: PLC0415 - it loads waitress
 
-    http_server(router(agent.health, agent.metrics.metrics().app()), sockets, effects.clock)()
+    app = router(agent.health, agent.metrics.metrics().app(), agent.page.text)
+    http_server(app, sockets, effects.clock)()
 
 
 def run_until_signalled(

@@ -6,6 +6,7 @@ as in "--interval '0': it must be from 0.05 to 86400 seconds".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from ipaddress import ip_address
 
@@ -22,6 +23,9 @@ from model.skydns import MAX_TTL
 #: Separates the values of an option that was given several times. No command line and no environment variable can
 #: contain this character.
 SEPARATOR = "\0"
+
+#: The longest duration in seconds: a year.
+MAX_DURATION = 365 * 86400.0
 
 #: The host of ``--listen :PORT``: every interface, so that Prometheus can scrape from another host.
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104 - to be scraped from another host
@@ -58,6 +62,23 @@ def seconds(text: str) -> float:
     if not 0.05 <= number <= 86400:
         raise ValueError("it must be from 0.05 to 86400 seconds")
     return number
+
+
+#: The seconds in each unit of a duration.
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+_DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<unit>[smhd]?)", re.ASCII)
+
+
+def duration(text: str) -> float:
+    """Convert a duration such as ``90s``, ``30m``, ``2h``, ``1d`` or ``90`` to seconds, up to a year."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("it is no duration such as 90s, 30m, 2h or 1d")
+    seconds = float(match["number"]) * _UNITS[match["unit"]]
+    if seconds > MAX_DURATION:
+        raise ValueError("it is longer than a year")
+    return seconds
 
 
 def percent(text: str) -> int:

@@ -313,6 +313,11 @@ def environment_variable(name: str) -> str:
     return f"{_PREFIX}{spaced.replace('-', '_').upper()}"
 
 
+def password_in_environment() -> str:
+    """Return the password for etcd that an environment variable holds; an empty text if none does."""
+    return _first_set(PASSWORD_VARIABLES) or ""
+
+
 def all_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a click command all flags and the registry URIs.
 
@@ -329,7 +334,7 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _with_options(command: Callable[..., Any], flags: Sequence[Flag], switches: Sequence[Switch]) -> Callable[..., Any]:
     @wraps(command)
     def collect(uris: tuple[str, ...], **given: Any) -> Any:
-        raw = {"etcd-password": _first_set(PASSWORD_VARIABLES) or ""}
+        raw = {"etcd-password": password_in_environment()}
         for flag in flags:
             value = given.pop(_parameter(flag.name))
             raw[flag.name] = SEPARATOR.join(value) if flag.repeatable else value

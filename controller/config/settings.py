@@ -41,6 +41,9 @@ RawOptions = Mapping[str, str]
 UNNEEDED_FLAGS = ("cleanup", "resync", "retry-attempts", "retry-interval")
 
 
+#: The options of the connection to etcd.
+_CONNECTION = ("etcd-ca", "etcd-cert", "etcd-key", "etcd-user", "etcd-password-file")
+
 #: No environment variables.
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -216,6 +219,17 @@ def parse_owner_settings(raw: RawOptions, uris: tuple[str, ...], variables: Mapp
     if parser.problems:
         raise WrongUsage(parser.problems)
     return settings
+
+
+def parse_connection(connection: RawOptions, uris: tuple[str, ...], password: str) -> tuple[RegistrySettings, ...]:
+    """Return the settings of the registries with these URIs. ``connection`` holds the options of the connection that
+    were given, and ``password`` is the one in the environment, or an empty text. Raises WrongUsage with every problem
+    there is."""
+    parser = _SettingsParser({**dict.fromkeys(_CONNECTION, ""), **connection, "etcd-password": password}, {})
+    registries = parser.registries(uris)
+    if parser.problems:
+        raise WrongUsage(parser.problems)
+    return registries
 
 
 def _rules(parser: _SettingsParser) -> Rules:

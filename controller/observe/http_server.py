@@ -1,4 +1,5 @@
-"""The HTTP server, and the only module that imports waitress: ``/metrics``, ``/healthz``, ``/readyz``.
+"""The HTTP server, and the only module that imports waitress: ``/metrics``, ``/healthz``, ``/readyz``,
+``/api/v1/agent``.
 
 A health check has to get its answer whatever other clients do. Therefore each connection gets one answer, within ten
 seconds, and if too many connections are open, those give way that have been idle for the longest time.
@@ -21,6 +22,7 @@ from waitress.utilities import RequestEntityTooLarge
 from controller import logs
 from controller.effects.clock import Clock, Deadline
 from controller.errors import one_line
+from controller.observe import agent_page
 from controller.observe.answer import Answer
 from controller.observe.health import Condition
 
@@ -50,17 +52,22 @@ _PAUSE = 1.0
 _QUIET = 60.0
 
 _INDEX = b"""<!doctype html><html lang="en"><title>wharfinger</title><h1>wharfinger</h1>
-<ul><li><a href="/metrics">/metrics</a><li><a href="/healthz">/healthz</a><li><a href="/readyz">/readyz</a></ul></html>
+<ul><li><a href="/metrics">/metrics</a><li><a href="/healthz">/healthz</a><li><a href="/readyz">/readyz</a>
+<li><a href="/api/v1/agent">/api/v1/agent</a></ul></html>
 """
 
 
-def router(health: Condition, metrics: App) -> App:
-    """Return the WSGI application that serves health and metrics. It answers GET and HEAD, and changes nothing."""
+def router(health: Condition, metrics: App, describe_agent: Callable[[], str]) -> App:
+    """Return the WSGI application that serves health, metrics and the description of the agent. It answers GET and
+    HEAD, and changes nothing."""
     pages: dict[str, App] = {
         "/": lambda environ, start: _reply(start, "200 OK", _INDEX, "text/html; charset=utf-8"),
         "/metrics": metrics,
         "/healthz": lambda environ, start: _answer(start, health.alive()),
         "/readyz": lambda environ, start: _answer(start, health.ready()),
+        agent_page.PATH: lambda environ, start: _reply(
+            start, "200 OK", describe_agent().encode(), "application/json; charset=utf-8"
+        ),
     }
 
     def app(environ: Environ, start: StartResponse) -> Iterable[bytes]:

@@ -25,6 +25,7 @@ from prometheus_client import (
 from controller import __version__
 from controller.source.events import Origin
 from model.desired import ExclusionReason
+from model.drain_order import DrainScope
 from model.hint import HintOutcome
 from model.plan import DRIFT, Action
 from model.refusal import RefusalReason
@@ -80,6 +81,7 @@ class Metrics:
         self.excluded = self._gauge(
             "containers_excluded", "Containers that run, and are to have no entries.", "registry", "reason"
         )
+        self.drain_order = self._gauge("drain_order", "What the operator drains of this host.", "registry", "scope")
         self.disagree = self._gauge(
             "agents_disagree", "1 if another agent of this host was started with other flags, else 0.", "registry"
         )
@@ -167,6 +169,7 @@ class PassMetrics:
         self._touch(shown.refused, RefusalReason)
         self._touch(shown.drift, DRIFT)
         self._touch(shown.excluded, ExclusionReason)
+        self._touch(shown.drain_order, DrainScope)
         for action in Action:
             for result in _RESULTS:
                 shown.operations.labels(self._label, action.value, result.value)
@@ -211,6 +214,8 @@ class PassMetrics:
         shown.disagree.labels(label).set(bool(report.disagreement))
         for why in ExclusionReason:
             shown.excluded.labels(label, why.value).set([*report.excluded.values()].count(why))
+        for scope in DrainScope:
+            shown.drain_order.labels(label, scope.value).set(report.drain_order.count(scope))
         refused = [refusal.reason for refusal in plan.refusals]
         for reason in RefusalReason:
             shown.refused.labels(label, reason.value).set(refused.count(reason))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from controller import logs
 from controller.source.events import Origin
 from model.container import ContainerRef
+from model.drain_order import NO_DRAIN, DrainedContainer, DrainOrder, moment_of
 from model.entry import Entry
 from model.plan import Action, Change
 from model.record import InnerPrefix
@@ -64,6 +65,8 @@ class PassLog:
         self._disagreement = ""
         self._new_name = ""
         self._inner: set[str] = set()
+        self._drain_order = NO_DRAIN
+        self._unreadable_drain_order = ""
 
     def begun(self, now: float) -> None:
         """Log that a pass begins, for those who look for a pass that does not end."""
@@ -84,6 +87,8 @@ class PassLog:
             self._log_disagreement(report.disagreement)
             self._log_new_name(report)
             self._log_inner_prefixes(report.inner or ())
+            self._log_drain_order(report.drain_order)
+            self._log_unreadable_drain_order(report.unreadable_drain_order)
         if report.replaced:
             log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
         self._log_state(report, now, wait)
@@ -162,6 +167,24 @@ class PassLog:
                 )
         self._inner |= {each.prefix for each in now}
 
+    def _log_drain_order(self, now: DrainOrder) -> None:
+        before, self._drain_order = self._drain_order, now
+        if now.all_until is not None and now.all_until != before.all_until:
+            log.info("the operator drains all containers of this host", until=_end(now.all_until))
+        elif before.all_until is not None and now.all_until is None:
+            log.info("the operator no longer drains all containers of this host")
+        for key, each in sorted(now.containers.items()):
+            if each != before.containers.get(key):
+                log.info("the operator drains a container", **_drained(each), until=_end(each.until))
+        for key in sorted(before.containers.keys() - now.containers.keys()):
+            log.info("the operator no longer drains a container", **_drained(before.containers[key]))
+
+    def _log_unreadable_drain_order(self, now: str) -> None:
+        before, self._unreadable_drain_order = self._unreadable_drain_order, now
+        if now and not before:
+            cure = "wharfinger drain or undrain replaces it"
+            log.warning("the drain order cannot be read and counts as none", key=now, cure=cure)
+
     def _log_state(self, report: PassReport, now: float, wait: float) -> None:
         if report.result is PassResult.UNFINISHED:
             made = len(report.with_result(Result.APPLIED))
@@ -195,6 +218,15 @@ class PassLog:
                 next_in_seconds=round(wait, 1),
             )
         self._failure = failure
+
+
+def _drained(container: DrainedContainer) -> dict[str, str]:
+    return {"container": container.name, "container_id": container.id[:12]}
+
+
+def _end(until: float) -> str:
+    """Return when a drain ends, for people."""
+    return moment_of(until) or "wharfinger undrain"
 
 
 def _port_of(refusal: Refusal) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from controller.reconcile.memo import Continued, Memo
 from model.desired import Desired, desired
+from model.drain_order import DrainOrder
 from model.entry import Entry
 from model.layout import Layout
 from model.ownership import Holding, Ownership
@@ -23,6 +24,8 @@ from model.stored import Actual, Lifetime
 class Deciding:
     """What a pass asks the model for, in this order."""
 
+    #: Which containers the operator drains.
+    drained: Callable[[Snapshot, DrainOrder], Snapshot] = Snapshot.with_drain_order
     #: Which keys are this host's, with the claims that this agent remembers.
     ownership: Callable[[Ownership, Actual], Ownership] = Ownership.with_remembered_claims
     #: Who has which key now.
@@ -41,6 +44,7 @@ class Deciding:
         """Return functions that remember their last answers, for the passes over one registry. A pass in which nothing
         has changed costs next to nothing with them, and one in which little has changed costs little."""
         return cls(
+            Memo(Snapshot.with_drain_order),
             Memo(Ownership.with_remembered_claims),
             Memo(Ownership.holdings),
             Continued(desired),

@@ -18,7 +18,7 @@ from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, plan
 from model.record import LIVENESS_QUESTION, RecordKeys, decode_all
 from model.report import Outcome, Result
-from model.stored import Actual, Lifetime
+from model.stored import Actual, Lifetime, Stored
 
 #: Seconds that one read, or all writes together, may take.
 TIMEOUT = 30.0
@@ -60,9 +60,14 @@ def removal_plan(owner: Owner, registry: Reader) -> Plan:
 
 
 def leaves_traces(owner: Owner, registry: Reader) -> bool:
-    """Return whether the owner has a record or an agent note, with or without entries. Raises RegistryUnavailable."""
-    actual = registry.read(owner.name, owner.deadline, consistent=True)
-    return actual.record is not None or actual.agent_note is not None
+    """Return whether the owner has a record, an agent note or a drain order, with or without entries. Raises
+    RegistryUnavailable."""
+    return bool(_traces(registry.about_owner(owner.name, owner.deadline)))
+
+
+def _traces(actual: Actual) -> tuple[Stored, ...]:
+    """Return what is kept about the owner and stays there by itself."""
+    return tuple(filter(None, (actual.record, actual.agent_note, actual.drain_order)))
 
 
 def other_owners(owner: Owner, registry: Reader) -> tuple[str, ...]:
@@ -115,14 +120,14 @@ def is_alive(owner: Owner, registry: Registry, given: float | None) -> bool:
 
 
 def remove(owner: Owner, registry: Registry, planned: Plan) -> Iterator[Outcome]:
-    """Make the changes of the plan while the result is iterated, and yield how each ended. The owner's record and its
-    agent's note are removed last, and only if every delete succeeded. Raises RegistryUnavailable."""
+    """Make the changes of the plan while the result is iterated, and yield how each ended. The owner's record, its
+    agent's note and its drain order are removed last, and only if every delete succeeded. Raises
+    RegistryUnavailable."""
     outcomes = []
     for outcome in registry.apply_all(owner.name, planned.changes, owner.deadline):
         outcomes.append(outcome)
         yield outcome
     if any(outcome.result is not Result.APPLIED for outcome in outcomes):
         return
-    actual = registry.read(owner.name, owner.deadline, consistent=True)
-    for trace in filter(None, (actual.record, actual.agent_note)):
+    for trace in _traces(registry.about_owner(owner.name, owner.deadline)):
         registry.apply(owner.name, Change(Action.DELETE, trace.key, "", trace, Reason.GONE), owner.deadline)

@@ -21,6 +21,7 @@ from controller.registry.base import Reading, Registry
 from controller.registry.owner_records import has_record, record_in
 from model.agent_note import AgentNote, disagreement
 from model.desired import Desired
+from model.drain_order import drain_order_in, is_unreadable
 from model.guard import Guard, GuardRule, HeldDelete
 from model.interest import Interest
 from model.layout import Layout
@@ -128,6 +129,7 @@ class _View:
     #: The name that the engine gives its host now, if the owner name is an earlier one; empty otherwise.
     new_name: str
     actual: Actual
+    #: The containers, those that the operator drains among them.
     snapshot: Snapshot
     #: The store position when the registry was last asked; None where it cannot tell.
     store_position: StorePosition | None
@@ -173,8 +175,14 @@ class _Decision:
 
     def unsupported(self, confirmed: frozenset[str]) -> frozenset[str]:
         """Return the keys that may be deleted only after engine and registry were read again. These are the deletes
-        that do not wait and are not supported."""
-        deletes = (each for each in self.plan.deletes if not each.is_supported(confirmed))
+        that do not wait, and are not supported or are called for by the drain order, which may be an old one."""
+        by_operator = [each for each, why in self.wanted.draining.items() if why.by_operator]
+        ordered = {text for each in by_operator for text in (each.id, each.name)}
+        deletes = (
+            each
+            for each in self.plan.deletes
+            if not (each.is_supported(confirmed) and ordered.isdisjoint((each.container_id, each.container_name)))
+        )
         return frozenset(each.key for each in deletes if each.key not in self.waiting)
 
 
@@ -198,10 +206,10 @@ class _Pass:
     def run(self) -> PassReport:
         """Read, decide, apply, report.
 
-        Before a delete that is not supported, its key and then the containers are read again, the registry
-        consistently, and the guard decides which deletes wait. By v2, every thirtieth pass reads consistently in any
-        case, because a member that is cut off from the others goes on to answer with old data. A pass that looks for
-        the answer to a liveness query also reads consistently.
+        Before a delete that is not supported, or that the drain order calls for, its key, the order and then the
+        containers are read again, the registry consistently, and the guard decides which deletes wait. By v2, every
+        thirtieth pass reads consistently in any case, because a member that is cut off from the others goes on to
+        answer with old data. A pass that looks for the answer to a liveness query also reads consistently.
         """
         due = self.memory.passes_since_consistent_read >= MAX_PASSES_WITHOUT_CONSISTENT_READ
         view = self._read(consistent=due or self.memory.take_over is not None)
@@ -266,6 +274,8 @@ class _Pass:
         identity = identity or self._identity()
         with self._timed(Stage.DOCKER):
             snapshot = self.source.read(self.deadline, hurried=self.hurried and not full, full=full)
+        order = drain_order_in(reading.actual.drain_order).at(self.settings.clock.wall())
+        snapshot = self.settings.deciding.drained(snapshot, order)
         new_name = "" if self.settings.rules.owner else identity.new_name
         return _View(identity.id, new_name, reading.actual, snapshot, reading.store_position, reading.consistent)
 
@@ -472,7 +482,7 @@ class _Pass:
         return Change(Action.RECORD, stored.key, value, stored, Reason.CLAIMS, absent=absent)
 
     def _report(self, view: _View, decision: _Decision, outcomes: tuple[Outcome, ...]) -> PassReport:
-        wanted = decision.wanted
+        wanted, order = decision.wanted, view.actual.drain_order
         setbacks = setbacks_after(outcomes, decision.setbacks, self.settings.clock.monotonic())
         unaddressed = _missing_address(wanted)
         result = result_of(decision.plan, outcomes, setbacks, late=self.deadline.passed, unaddressed=bool(unaddressed))
@@ -485,6 +495,9 @@ class _Pass:
             unknown=(*view.snapshot.unknown, *wanted.undecided),
             loopback=wanted.loopback,
             excluded=wanted.excluded,
+            draining=wanted.draining,
+            drain_order=view.snapshot.drain_order,
+            unreadable_drain_order=order.key if order and is_unreadable(order) else "",
             containers=len(view.snapshot.containers),
             seconds=self.seconds,
             setbacks=setbacks,

@@ -47,15 +47,20 @@ class Reader(Protocol):
     """The half of a registry that reads. It has no way to write.
 
     It keeps what it observed for one owner. ``observe`` refreshes that, ``look_up`` adds to it, and ``take_in`` tells
-    it what was written. ``read`` has nothing to do with it.
+    it what was written. ``read`` and ``about_owner`` have nothing to do with it.
     """
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
-        """Return all keys under the prefix, this owner's record, a liveness query to it, and its agent's note.
+        """Return all keys under the prefix, and what is kept about this owner: its record, a liveness query to it, its
+        agent's note, and the drain order.
 
         A ``consistent`` answer shows every write that was made before the call. Any other answer may lag behind. Raises
         RegistryUnavailable; an empty answer is an answer.
         """
+
+    def about_owner(self, owner: str, deadline: Deadline) -> Actual:
+        """Return what is kept about this owner alone, without any key under the prefix; the answer is always
+        consistent. Raises RegistryUnavailable."""
 
     def observe(
         self, interest: Interest, deadline: Deadline, *, consistent: bool = False, hurried: bool = False
@@ -119,6 +124,10 @@ class ReadWriteRegistry:
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
         return self.reader.read(owner, deadline, consistent=consistent)
+
+    def about_owner(self, owner: str, deadline: Deadline) -> Actual:
+        """See Reader."""
+        return self.reader.about_owner(owner, deadline)
 
     def observe(
         self, interest: Interest, deadline: Deadline, *, consistent: bool = False, hurried: bool = False

@@ -66,7 +66,7 @@ def _same(before: Actual, now: Actual) -> bool:
 
 
 def _shown(actual: Actual) -> tuple[object, ...]:
-    about_owner = actual.record, actual.liveness_query, actual.agent_note
+    about_owner = actual.record, actual.liveness_query, actual.agent_note, actual.drain_order
     return (about_owner, actual.observed, actual.others, actual.others_unreadable, actual.stored)
 
 

@@ -72,6 +72,12 @@ class _CheckedReader:
         self._check(actual.store_position)
         return actual
 
+    def about_owner(self, owner: str, deadline: Deadline) -> Actual:
+        """See Reader."""
+        actual = self.registry.about_owner(owner, deadline)
+        self._check(actual.store_position)
+        return actual
+
     def observe(
         self, interest: Interest, deadline: Deadline, *, consistent: bool = False, hurried: bool = False
     ) -> Reading:

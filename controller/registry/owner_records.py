@@ -20,6 +20,6 @@ def has_record(stored: Stored | None) -> bool:
 
 def records_of_others(stored: Iterable[Stored], record_keys: RecordKeys, owner: str) -> tuple[Stored, ...]:
     """Return, from the keys below ``record_keys.path``, the owner records of everybody but ``owner``. The other keys
-    there are liveness queries and agent notes."""
+    there are liveness queries, agent notes and drain orders."""
     own = record_keys.record(owner)
     return tuple(each for each in stored if each.key.endswith("/record") and each.key != own)

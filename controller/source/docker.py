@@ -420,10 +420,10 @@ class Engine:
 
     def _may_have_started(self, before: _CachedInspect, line: Mapping[str, Any]) -> bool:
         """Return whether the container in a line of the list may have been started since an earlier list, and another
-        one joins its network. When any other container was started does not matter."""
+        one joins its network, or it drains. When any other container was started does not matter."""
         seconds = self._clock.monotonic() - before.listed_at
-        joined = before.container.id in self._joined
-        return joined and may_have_started(before.status, line.get("Status") or "", seconds)
+        matters = before.container.id in self._joined or before.container.id in self._signals.draining
+        return matters and may_have_started(before.status, line.get("Status") or "", seconds)
 
     def _described(
         self, line: Mapping[str, Any], reply: Answer[Container | None] | Silence

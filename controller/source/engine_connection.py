@@ -23,6 +23,9 @@ TIMEOUT = 5
 #: The sockets to try when nothing says where the engine is: Docker's own, and the one that registrator's users mount.
 SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # noqa: S108 - a place to look, not one to write
 
+#: Docker's own environment variables that say how to connect to an engine over TCP.
+TLS_VARIABLES = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+
 #: The machine's clock.
 CLOCK = Clock()
 

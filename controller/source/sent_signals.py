@@ -71,12 +71,12 @@ class SentSignals:
             self._note(evolve(hint, late=True), now, wall, -inf)
 
     def _note(self, hint: Hint, now: float, wall: float, counts_from: float) -> None:
-        """Note what a hint tells of signals. How long ago the signal of a late one was sent is told by the clocks of
+        """Note what a hint tells of signals. How long ago a signal was sent is told by the clocks of
         this program and of the engine. If the engine's is behind, the container drains for less time."""
         if hint.kind is HintKind.START:
             self._note_start(hint)
         elif hint.signal and self._rule.on:
-            age = max(0.0, wall - hint.seconds) if hint.late else 0.0
+            age = max(0.0, wall - hint.seconds)
             self._add(hint.container, _Noted(Signalled(hint.signal, hint.moment, now - age), now, counts_from))
 
     def _note_start(self, hint: Hint) -> None:

@@ -109,3 +109,21 @@ def test_the_liveness_query_and_its_answer_are_observed(store: Store) -> None:
     assert asked
     assert registry.apply(OWNER, change(Action.DELETE, asked), soon()).result is Result.APPLIED
     assert registry.observe(INTEREST, soon(), hurried=True).actual.liveness_query is None
+
+
+def test_a_drain_order_is_observed_when_it_is_written_changed_and_removed(store: Store) -> None:
+    """A pass decides by it, so what was observed changes with it. Until then it stays the same object."""
+    key = RecordKeys(PREFIX).drain_order(OWNER)
+    store.put(KEY, "x:1")
+    registry = store.registry()
+    before = registry.observe(INTEREST, soon()).actual
+    for value in ("one", "two"):
+        store.put(key, value)
+        actual = registry.observe(INTEREST, soon()).actual
+        assert actual is not before
+        assert actual.drain_order
+        assert actual.drain_order.value == value
+        assert registry.observe(INTEREST, soon()).actual is actual
+        before = actual
+    store.remove(key)
+    assert registry.observe(INTEREST, soon()).actual.drain_order is None

@@ -11,7 +11,7 @@ from controller.registry.base import PendingWriter, ReadWriteRegistry, Registry
 from model.plan import Action, Change, Reason
 from model.record import RecordKeys
 from model.report import Result
-from model.stored import Lifetime, Stored, StorePosition
+from model.stored import Actual, Lifetime, Stored, StorePosition
 from tests.contract.conftest import PREFIX, Store
 from tests.support.builders import OWNER, change, create
 
@@ -256,6 +256,11 @@ RECORD_KEYS = RecordKeys(PREFIX)
 RECORD, LIVENESS_QUERY = RECORD_KEYS.record(OWNER), RECORD_KEYS.liveness_query(OWNER)
 
 
+def _kept(actual: Actual) -> tuple[Stored | None, ...]:
+    """Return what is kept about an owner."""
+    return actual.record, actual.liveness_query, actual.agent_note, actual.drain_order
+
+
 def recording(value: str, before: Stored | None = None) -> Change:
     """A change of the owner record."""
     return Change(Action.RECORD, RECORD, value, before, Reason.CLAIMS)
@@ -268,6 +273,7 @@ def test_what_is_kept_about_an_owner_is_read_beside_the_keys(store: Store, consi
         store.put(RECORD_KEYS.record(owner), f"record of {owner}")
         store.put(RECORD_KEYS.liveness_query(owner), f"query to {owner}")
         store.put(RECORD_KEYS.agent_note(owner), f"note of {owner}")
+        store.put(RECORD_KEYS.drain_order(owner), f"order for {owner}")
     store.put(RecordKeys("/elsewhere").record(OWNER), "of another prefix")
     store.put(KEY, "10.0.0.1:80")
     actual = store.registry().read(OWNER, soon(), consistent=consistent)
@@ -276,23 +282,29 @@ def test_what_is_kept_about_an_owner_is_read_beside_the_keys(store: Store, consi
     assert actual.agent_note is not None
     assert (actual.record.value, actual.liveness_query.value) == (f"record of {OWNER}", f"query to {OWNER}")
     assert actual.agent_note.value == f"note of {OWNER}"
+    assert actual.drain_order is not None
+    assert actual.drain_order.value == f"order for {OWNER}"
     assert set(actual.stored) == {KEY}
+    about_owner = store.registry().about_owner(OWNER, soon())
+    assert _kept(about_owner) == _kept(actual)
+    assert about_owner.stored == {}
 
 
 def test_an_owner_without_a_record_has_none(store: Store) -> None:
     """That is an answer and no error."""
     store.put(KEY, "10.0.0.1:80")
     actual = store.registry().read(OWNER, soon())
-    assert (actual.record, actual.liveness_query, actual.agent_note) == (None, None, None)
+    assert _kept(actual) == _kept(store.registry().about_owner(OWNER, soon())) == (None, None, None, None)
     assert store.registry().other_records(OWNER, soon()) == ()
 
 
 def test_other_records_are_those_of_all_other_owners_of_this_prefix(store: Store) -> None:
-    """The result has neither liveness queries nor agent notes, and it does not have this owner's own record."""
+    """The result has no liveness queries, agent notes or drain orders, and it does not have this owner's own record."""
     for owner in (OWNER, "core-02", "core-011", "record"):
         store.put(RECORD_KEYS.record(owner), f"record of {owner}")
     store.put(RECORD_KEYS.liveness_query("core-03"), "query")
     store.put(RECORD_KEYS.agent_note("core-03"), "note")
+    store.put(RECORD_KEYS.drain_order("core-03"), "order")
     store.put(RecordKeys("/elsewhere").record("core-04"), "of another prefix")
     others = store.registry().other_records(OWNER, soon())
     assert {each.key: each.value for each in others} == {
@@ -404,6 +416,31 @@ def test_the_record_never_expires(store: Store) -> None:
     assert (actual.record.value, actual.record.ttl) == ("two", None)
     assert (actual.agent_note.value, actual.agent_note.ttl) == ("note", None)
     assert actual.liveness_query.ttl in range(95, 101)
+
+
+def test_a_drain_order_is_written_and_removed_only_as_it_was_read(store: Store) -> None:
+    """Of two programs that read the same order, the second one to write gets a conflict."""
+    registry, key = store.registry(), RECORD_KEYS.drain_order(OWNER)
+    assert registry.apply(OWNER, create(key, "one"), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, create(key, "two"), soon()).result is Result.CONFLICT
+    first = registry.about_owner(OWNER, soon()).drain_order
+    assert first is not None
+    assert registry.apply(OWNER, change(Action.UPDATE, first, "two"), soon()).result is Result.APPLIED
+    assert registry.apply(OWNER, change(Action.UPDATE, first, "three"), soon()).result is Result.CONFLICT
+    assert registry.apply(OWNER, change(Action.DELETE, first), soon()).result is Result.CONFLICT
+    second = registry.about_owner(OWNER, soon()).drain_order
+    assert second is not None
+    assert (second.value, second.ttl) == ("two", None)
+    assert registry.apply(OWNER, change(Action.DELETE, second), soon()).result is Result.APPLIED
+    assert registry.about_owner(OWNER, soon()).drain_order is None
+
+
+def test_what_is_kept_about_an_owner_cannot_be_read_from_a_store_that_is_down(store: Store) -> None:
+    """It must not look like an owner about whom nothing is kept."""
+    registry = store.registry()
+    store.break_down()
+    with pytest.raises(RegistryUnavailable):
+        registry.about_owner(OWNER, soon())
 
 
 def test_a_liveness_query_can_be_created_and_answered(store: Store) -> None:

@@ -28,6 +28,7 @@ EXPECTED_ALERTS = {
     "WharfingerDeletesHeldBack",
     "WharfingerConflicts",
     "WharfingerPortsRefused",
+    "WharfingerDrainedForLong",
     "WharfingerDown",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.support.engine import DockerError
 from tests.support.etcd_server import EtcdServer
 from tests.support.images import build
 from tests.support.private_engine import PrivateEngine
-from tests.support.processes import Child, clean_environment
+from tests.support.processes import REPOSITORY, Child, clean_environment
 from tests.support.waiting import wait_until
 
 #: The line in the unit files of registrator's users, with a placeholder for the image.
@@ -24,6 +25,10 @@ REGISTRATORS_LINE = (
 )
 PREFIX = "/services/registrator"
 SOCKET = "--volume /var/run/docker.sock:/tmp/docker.sock"
+
+#: The first of the commands by which the fleet unit of nginx is stopped. The unit ignores its failures.
+_NGINX_UNIT = (REPOSITORY / "manifests/fleet/nginx@.service").read_text()
+(FIRST_STOP_COMMAND,) = re.findall("^ExecStop=-(.+)$", _NGINX_UNIT, re.MULTILINE)
 
 
 class CoreHost:
@@ -126,6 +131,37 @@ def test_a_host_is_taken_out_of_service_with_the_image(core: CoreHost) -> None:
         "run", "--rm", "--net", "host", IMAGE, "deregister", "--hostname", "core-01", "--yes", "--force", registry
     )
     assert core.keys() == {}
+
+
+def test_containers_are_drained_from_within_the_agents_container(core: CoreHost) -> None:
+    """The command sees none of the agent's flags. It works as the agent's user, without capabilities, too."""
+    group = os.stat(core.engine.socket_url.removeprefix("unix://")).st_gid
+    core.agent(f"--user 65534:{group} --read-only --cap-drop ALL --security-opt no-new-privileges")
+    core.wait_for_web()
+    core.engine.docker("exec", "registrator", "wharfinger", "drain", "web", "--wait=0")
+    assert core.keys() == {}
+    core.engine.docker("exec", "registrator", "wharfinger", "undrain", "web")
+    core.wait_for_web()
+
+
+def test_the_fleet_unit_of_nginx_drains_it_before_it_stops_it(core: CoreHost) -> None:
+    """The first command that stops the unit takes the entries away while the container runs. If etcd hangs, it fails
+    before `timeout` ends it, so the unit goes on to stop the container."""
+    core.engine.run(f"--name wharfinger --net host {SOCKET} {IMAGE} {core.arguments}")
+    core.engine.docker("rename", "web", "nginx")
+    wait_until(lambda: len(core.keys()) == 2, 20, "the keys of nginx")
+    drain = core.shell(FIRST_STOP_COMMAND)
+    wait_until(lambda: not drain.running, 15, "the drain")
+    assert (drain.exit_code, core.keys()) == (0, {})
+    assert core.engine.inspect("nginx")["State"]["Running"]
+    core.etcd.freeze()
+    try:
+        drain = core.shell(FIRST_STOP_COMMAND)
+        wait_until(lambda: not drain.running, 15, "the drain that etcd does not answer")
+    finally:
+        core.etcd.thaw()
+    assert drain.exit_code == 1
+    assert "no answer in time" in drain.log()
 
 
 def test_the_health_check_finds_a_running_agent_healthy(core: CoreHost) -> None:

@@ -27,9 +27,12 @@ MANIFESTS = REPOSITORY / "manifests"
 AGENTS_ON_FLEET = (MANIFESTS / "fleet/wharfinger@.service", MANIFESTS / "fleet/wharfinger-global.service")
 FLEET = (*AGENTS_ON_FLEET, MANIFESTS / "fleet/nginx@.service")
 NATIVE = MANIFESTS / "systemd/wharfinger.service"
+NATIVE_NGINX = MANIFESTS / "systemd/nginx.service"
+NGINX = (MANIFESTS / "fleet/nginx@.service", NATIVE_NGINX)
 CREDENTIALS = MANIFESTS / "systemd/credentials.conf"
-UNITS = (*FLEET, NATIVE)
+UNITS = (*FLEET, NATIVE, NATIVE_NGINX)
 COMPOSE = MANIFESTS / "compose/compose.yaml"
+README = REPOSITORY / "README.md"
 RUNBOOK = REPOSITORY / "docs/runbook.md"
 DOCS = (RUNBOOK, REPOSITORY / "docs/deploy.md")
 
@@ -44,11 +47,15 @@ REGISTRY = "WHARFINGER_REGISTRY"
 #: The flags for commands that a person types. The person sees when a cd fails, so it needs no "or else".
 SHELLCHECK = ("--shell=bash", "--exclude=SC2164", "-")
 
+#: Seconds that systemd gives each command that stops a unit, if the unit sets no TimeoutStopSec.
+STOP_TIMEOUT = 90.0
+
 #: The highest permitted exposure, from 0.0 to 10.0, as `systemd-analyze security` counts it.
 EXPOSURE = 3.0
 
 each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: f"{unit.parent.name}/{unit.name}")
 each_fleet_unit = pytest.mark.parametrize("unit", FLEET, ids=lambda unit: unit.name)
+each_unit_of_a_container = pytest.mark.parametrize("unit", [*FLEET, NATIVE_NGINX], ids=lambda unit: unit.name)
 each_doc = pytest.mark.parametrize("doc", DOCS, ids=lambda doc: doc.name)
 
 
@@ -78,10 +85,15 @@ def value(unit: Path, name: str) -> str:
     return only
 
 
+#: How a unit limits the time of a program: with `timeout` and a number of seconds before it.
+LIMIT = re.compile(r"(?P<program>/usr/bin/timeout) (?P<seconds>\d+) ")
+
+
 def programs(units: Iterable[Path]) -> set[str]:
-    """Return every program that the units start."""
-    lines = [value for unit in units for _, name, value in directives(unit) if name.startswith("Exec")]
-    return {line.lstrip("-").split()[0] for line in lines}
+    """Return every program that the units start, by `timeout`, too."""
+    lines = [value.lstrip("-") for unit in units for _, name, value in directives(unit) if name.startswith("Exec")]
+    limits = {limit["program"] for limit in map(LIMIT.match, lines) if limit}
+    return limits | {LIMIT.sub("", line).split()[0] for line in lines}
 
 
 @pytest.fixture
@@ -149,8 +161,10 @@ def test_systemd_rejects_a_wrong_unit(installed: Path, right: str, wrong: str) -
 
 @each_unit
 def test_units_start_only_known_programs(unit: Path) -> None:
-    """Units start only docker, wharfinger and kill, and a shell only to pull an image that is not there."""
-    assert programs([unit]) <= {"/usr/bin/docker", "/opt/wharfinger/bin/wharfinger", "/bin/kill", "/bin/sh"}
+    """Units start only docker, wharfinger and kill, with a limit of time or without, and a shell only to pull an image
+    that is not there."""
+    own = {"/usr/bin/docker", "/opt/wharfinger/bin/wharfinger"}
+    assert programs([unit]) <= own | {"/usr/bin/timeout", "/bin/kill", "/bin/sh"}
     shells = [text for _, name, text in directives(unit) if name.startswith("Exec") and "/bin/sh" in text]
     assert shells == values(unit, "ExecStartPre")[2:]
 
@@ -163,19 +177,39 @@ def test_systemd_always_restarts_a_unit(unit: Path) -> None:
 
 
 @each_fleet_unit
-def test_fleet_units_clean_up_pull_the_image_and_stop_properly(unit: Path) -> None:
+def test_only_fleet_decides_where_a_fleet_unit_runs(unit: Path) -> None:
+    """So it has no [Install] section. Its variables are those of CoreOS."""
+    assert value(unit, "EnvironmentFile") == "/etc/environment"
+    assert {section for section, _, _ in directives(unit)} == {"Unit", "Service", "X-Fleet"}
+
+
+@each_unit_of_a_container
+def test_units_of_containers_clean_up_pull_the_image_and_stop_properly(unit: Path) -> None:
     """Each unit removes what an earlier run left, and may fail at that and at the pull. The pull may take long, but not
-    for ever. It ends with `docker stop`. Only fleet decides where it runs, so there is no [Install] section."""
+    for ever. Its last command is `docker stop`."""
     name = unit.name.partition("@")[0].partition("-")[0].removesuffix(".service")
     image = IMAGE if name == "wharfinger" else name
-    assert value(unit, "EnvironmentFile") == "/etc/environment"
     assert value(unit, "TimeoutStartSec") == "900"
     docker = "/usr/bin/docker"
     pull = f"-/bin/sh -c '{docker} image inspect {image} >/dev/null 2>&1 || {docker} pull {image}'"
     assert values(unit, "ExecStartPre") == [f"-{docker} kill {name}", f"-{docker} rm {name}", pull]
     assert value(unit, "ExecStart").startswith(f"{docker} run --name {name} ")
-    assert value(unit, "ExecStop") == f"{docker} stop {name}"
-    assert [section for section, _, _ in directives(unit) if section not in {"Unit", "Service", "X-Fleet"}] == []
+    assert values(unit, "ExecStop")[-1] == f"{docker} stop {name}"
+
+
+@pytest.mark.parametrize("unit", NGINX, ids=lambda unit: unit.name)
+def test_the_examples_of_a_service_are_drained_before_they_stop(unit: Path) -> None:
+    """The unit may fail to drain its container, and has limited time for it: more than it waits after the keys are
+    gone, and less than the time after which systemd gives up all commands that stop the unit."""
+    drain, _ = values(unit, "ExecStop")
+    assert drain.startswith("-")
+    limit = LIMIT.match(drain.removeprefix("-"))
+    assert limit
+    words = shlex.split(drain)
+    name, *rest = words[max(at for at, word in enumerate(words) if is_program(word)) + 1 :]
+    options = cli.commands[name].make_context(name, rest).params
+    assert (name, options["containers"]) == ("drain", ("nginx",))
+    assert options["wait"] < float(limit["seconds"]) < STOP_TIMEOUT
 
 
 #: Seconds within which a unit gets past an image that is there.
@@ -359,6 +393,19 @@ def test_wharfingers_commands_in_the_documents_exist(doc: Path) -> None:
     for name, *rest in own_commands(doc):
         assert cli.commands[name].make_context(name, list(rest))
         assert parse_uri(rest[-1])
+
+
+#: A command about draining, without what stands behind it in its line.
+DRAINING = re.compile(r"\bwharfinger ((?:un)?drain\b[^`#;&|\n]*)")
+
+
+@pytest.mark.parametrize("file", [*DOCS, README, COMPOSE, *NGINX], ids=lambda file: file.name)
+def test_the_commands_about_draining_exist(file: Path) -> None:
+    """Every command about draining in the documents and manifests exists, with its options."""
+    assert DRAINING.search(file.read_text())
+    for words in DRAINING.findall(file.read_text()):
+        name, *rest = shlex.split(words)
+        assert cli.commands[name].make_context(name, rest)
 
 
 def own_commands(doc: Path) -> list[list[str]]:

@@ -1,7 +1,8 @@
 """A simulated Docker engine: containers that start and end in virtual time, and the parts of the API that are read.
 
-The engine does nothing by itself. A scenario calls its methods as an operator would use the docker command, and a
-transport hands it the requests of the program. The same calls at the same times give the same answers, byte for byte.
+The engine does nothing by itself, except that it kills a container which does not end in time when it is stopped. A
+scenario calls its methods as an operator would use the docker command, and a transport hands it the requests of the
+program. The same calls at the same times give the same answers, byte for byte.
 
 `running()` and the callbacks in `on_event` tell what is true, for an oracle. The list that the API returns may lag
 behind, as that of the real engine does.
@@ -13,6 +14,9 @@ import enum
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from math import inf
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -31,6 +35,7 @@ from tests.simulation.engine_documents import (
     Life,
     ListFilter,
     SimulatedContainer,
+    signal_number,
 )
 from tests.simulation.engine_events import Asked, EventLog, InvalidTime, Occurrence
 from tests.simulation.messages import Listener, Request, Response
@@ -39,8 +44,11 @@ from tests.simulation.transports import Deliver, Refused, SimulatedHttpClient
 API_VERSION = "1.41"
 VERSION = "20.10.24"
 
-#: The signals that `docker stop` and `docker kill` send.
-TERM, KILL = 15, 9
+#: The signal that `docker kill` sends, and `docker stop` to a container that does not end in time.
+KILL = 9
+
+#: Seconds after which a frozen engine looks again whether it can kill a container that does not end.
+_LATER = 1.0
 
 #: The ports that the engine chooses from, in order.
 EPHEMERAL = range(32768, 61000)
@@ -159,6 +167,7 @@ class SimulatedEngine:
         bridge: str = "172.17",
         bridge_ipv6: str = "",
         userland_proxy: bool = True,
+        call_at: Callable[[float, Callable[[], object]], None] = lambda moment, call: None,
     ) -> None:
         """The engine runs and has no container.
 
@@ -166,7 +175,8 @@ class SimulatedEngine:
         time in seconds. ``host_address`` is the address at which others reach the published ports. ``bridge`` is the
         first half of the default bridge's IPv4 subnet; ``bridge_ipv6`` that of its IPv6 subnet, empty for none. With
         ``userland_proxy`` a port that is published on all addresses is always listed for both families; without, only
-        for a container on a network with IPv6.
+        for a container on a network with IPv6. ``call_at`` has something happen at a virtual time; without it, a
+        container that takes time to end never does.
         """
         self.name = name
         self.engine_id = engine_id
@@ -174,6 +184,7 @@ class SimulatedEngine:
         #: Called with each event, in the order of this list, after the change was made.
         self.on_event: list[Callable[[Event], None]] = []
         self._now = now
+        self._call_at = call_at
         self._userland_proxy = userland_proxy
         self._seed = f"{name}/{engine_id}"
         self._containers: dict[str, SimulatedContainer] = {}
@@ -189,6 +200,8 @@ class SimulatedEngine:
         self._log = EventLog()
         #: The events of a frozen engine, which it tells when it goes on: each gets the nanosecond of that moment.
         self._untold: list[Callable[[int], Occurrence]] = []
+        #: What a frozen engine does when it goes on, because containers have ended meanwhile.
+        self._undone: list[Callable[[], object]] = []
         #: What a socket proxy before the engine lets through.
         self._event_access = EventAccess.OPEN
         #: The virtual time from which connections are refused; None while the engine runs.
@@ -207,11 +220,16 @@ class SimulatedEngine:
         labels: Mapping[str, str] | None = None,
         network: str = "default",
         healthcheck: bool = False,
+        stop_signal: str = "",
+        stop_timeout: int | None = None,
+        ends_after: float = 0.0,
     ) -> str:
         """Create a container and return its id.
 
         ``ports`` are to be published: ``{"80/tcp": 8080}``. The value may be a list of several bindings. The ports in
-        ``exposed`` are exposed and not published. A network that does not exist is made. Raises OperationRefused.
+        ``exposed`` are exposed and not published. A network that does not exist is made. ``ends_after`` is how many
+        seconds after its stop signal the container ends by itself; infinity if it ignores the signal. Raises
+        OperationRefused.
         """
         self._check_operable()
         if not _NAME.fullmatch(name):
@@ -231,6 +249,9 @@ class SimulatedEngine:
             exposed=tuple(sorted({*publish, *exposed})),
             network_mode=network,
             healthcheck=healthcheck,
+            stop_signal=stop_signal,
+            stop_timeout=stop_timeout,
+            ends_after=ends_after,
         )
         networks = {} if network.startswith("container:") else {_network_name(network): Endpoint()}
         container = SimulatedContainer(blueprint, Life(name, networks))
@@ -268,19 +289,20 @@ class SimulatedEngine:
             self._end(container, 128 + signal, "exited", self._lag)
 
     def stop(self, ref: str, exit_code: int = 0) -> None:
-        """Stop a container that ends with this exit code as soon as it gets the signal. Nothing happens if it does not
-        run. For one that takes its time, use `kill` with TERM, and `die` later."""
+        """Send a container its stop signal, after which it ends with this exit code in its own time. It is killed if it
+        takes longer than its stop timeout. Nothing happens if it does not run."""
         container = self._operable(ref)
         if container.life.status in UP:
-            self._stop(container, exit_code, self._lag)
+            self._stop(container, exit_code, self._lag, container.blueprint.ends_after)
 
     def restart(self, ref: str, exit_code: int = 0) -> None:
-        """Stop a container if it runs, with this exit code, and start it, with new ports where the engine chooses."""
+        """Stop a container if it runs, with this exit code, and start it when it has ended, with new ports where the
+        engine chooses."""
         container = self._operable(ref)
         if container.life.status in UP:
-            self._stop(container, exit_code, 0.0)
-        self._start(container)
-        self._tell(container, "restart")
+            self._stop(container, exit_code, 0.0, container.blueprint.ends_after, partial(self._start_again, container))
+        else:
+            self._start_again(container)
 
     def rename(self, ref: str, name: str) -> None:
         """Give a container another name. Raises OperationRefused if another container has it."""
@@ -313,6 +335,7 @@ class SimulatedEngine:
         if container.life.status in UP:
             if not force:
                 raise OperationRefused(f"You cannot remove a running container {container.id}.")
+            container.on_end.clear()
             if container.life.status in CONNECTED:
                 self._tell(container, "kill", signal=str(KILL))
                 self._end(container, 128 + KILL, "exited", 0.0)
@@ -396,11 +419,14 @@ class SimulatedEngine:
     def stop_engine(self, *, live_restore: bool, empty_list_for: float = 1.0, exit_code: int = 128 + KILL) -> None:
         """Stop the engine.
 
-        With ``live_restore`` it refuses connections at once and its containers go on. Otherwise they end with
-        ``exit_code``, the list is empty for ``empty_list_for`` seconds, and then it refuses connections.
+        With ``live_restore`` it refuses connections at once and its containers go on. It forgets that it was to stop
+        or restart some of them. Otherwise they end with ``exit_code``, the list is empty for ``empty_list_for``
+        seconds, and then it refuses connections.
         """
         self._check_operable()
         self._refuses_from = self._now() + (0.0 if live_restore else empty_list_for)
+        for container in self._containers.values():
+            container.on_end.clear()
         if not live_restore:
             self._stop_all(exit_code)
         self._log.end(self._refuses_from)
@@ -419,7 +445,7 @@ class SimulatedEngine:
     def _stop_all(self, exit_code: int) -> None:
         for container in self._containers.values():
             if container.life.status in UP:
-                self._stop(container, exit_code, 0.0)
+                self._stop(container, exit_code, 0.0, 0.0)
 
     def freeze(self) -> None:
         """Let no request get an answer until `thaw`. The containers go on."""
@@ -431,18 +457,23 @@ class SimulatedEngine:
         untold, self._untold = self._untold, []
         for event in untold:
             self._log.add(event(self._nanosecond()))
+        undone, self._undone = self._undone, []
+        for each in undone:
+            with suppress(OperationRefused):
+                each()
 
     def let_events_through(self, access: EventAccess) -> None:
         """Let a socket proxy before the engine refuse requests for events from now on, or let them through."""
         self._event_access = access
 
-    def false_event(self, action: str, container_id: str, at: float | None = None) -> bytes:
+    def false_event(self, action: str, container_id: str, at: float | None = None, signal: int = 0) -> bytes:
         """Return a line that tells of an event which did not happen, as if at a virtual time; None: now. There need not
         be such a container."""
         found = self._containers.get(container_id)
         image, name = (found.blueprint.image, found.life.name) if found else ("nowhere", "nobody")
         moment = self._nanosecond() if at is None else round(at * 1e9)
-        return Occurrence.of_container(moment, action, container_id, image, {"name": name, "exitCode": "0"}).line
+        attributes = {"name": name, "exitCode": "0", "signal": str(signal)}
+        return Occurrence.of_container(moment, action, container_id, image, attributes).line
 
     @property
     def answers(self) -> bool:
@@ -629,13 +660,61 @@ class SimulatedEngine:
         names = [name for name in names if self._network(name).maps_ports]
         return min(names, key=lambda name: (not self._network(name).prefix_ipv6, name), default="")
 
-    def _stop(self, container: SimulatedContainer, exit_code: int, lag: float) -> None:
-        if container.life.status in CONNECTED:
-            self._tell(container, "kill", signal=str(TERM))
-            self._end(container, exit_code, "exited", lag)
-        else:
+    def _start_again(self, container: SimulatedContainer) -> None:
+        self._start(container)
+        self._tell(container, "restart")
+
+    def _stop(
+        self,
+        container: SimulatedContainer,
+        exit_code: int,
+        lag: float,
+        after: float,
+        then: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Stop a container that is up. Its process ends so many seconds after its stop signal, or when the engine kills
+        it. ``then`` is called when it has ended."""
+        container.on_end += [partial(self._tell, container, "stop", lag), then]
+        if container.life.status not in CONNECTED:
             container.become(evolve(container.life, status="exited"))
-        self._tell(container, "stop", lag)
+            self._go_on(container)
+            return
+        self._tell(container, "kill", signal=str(signal_number(container.blueprint.stop_signal)))
+        if not after:
+            self._end(container, exit_code, "exited", lag)
+            return
+        run, timeout = container.life.started, container.truth().stop_timeout
+        if after < inf:
+            self._call_at(self._now() + after, lambda: self._end_run(container, run, exit_code, lag))
+        if timeout >= 0:
+            self._call_at(self._now() + timeout, lambda: self._kill_run(container, run, lag))
+
+    def _end_run(self, container: SimulatedContainer, run: int | None, exit_code: int, lag: float) -> None:
+        """End a container's process by itself, if it is the one that was started at this moment. A paused one goes
+        on."""
+        if container.life.started == run and container.life.status == "running":
+            with suppress(OperationRefused):
+                self._end(container, exit_code, "exited", lag)
+
+    def _kill_run(self, container: SimulatedContainer, run: int | None, lag: float) -> None:
+        """Kill a container that has not ended in time, if it is to be stopped all the same."""
+        if container.life.started != run or container.life.status not in CONNECTED or not container.on_end:
+            return
+        if self._frozen:
+            self._call_at(self._now() + _LATER, lambda: self._kill_run(container, run, lag))
+            return
+        self._tell(container, "kill", signal=str(KILL))
+        with suppress(OperationRefused):
+            self._end(container, 128 + KILL, "exited", lag)
+
+    def _go_on(self, container: SimulatedContainer) -> None:
+        """Do what was to be done when a container has ended. A frozen engine does it when it goes on."""
+        due, container.on_end = container.on_end, []
+        if self._frozen:
+            self._undone += due
+            return
+        for each in due:
+            each()
 
     def _end(self, container: SimulatedContainer, exit_code: int, status: str, lag: float) -> None:
         """End a container's process: it has no ports and no addresses from now on."""
@@ -654,6 +733,7 @@ class SimulatedEngine:
         self._tell(container, "die", exitCode=str(exit_code))
         for name in life.networks:
             self._tell_of_network(container, "disconnect", name, lag)
+        self._go_on(container)
 
     def _assign_ports(self, container: SimulatedContainer, gateway: str) -> dict[str, tuple[Binding, ...]]:
         """Return a container's ports, published through a network, with bindings that no other container has."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,9 @@ UP = frozenset({"running", "paused", "restarting"})
 
 #: The states in which a container has ports and addresses.
 CONNECTED = frozenset({"running", "paused"})
+
+#: Seconds that the engine gives a container to end, if nobody asked for others.
+STOP_TIMEOUT = 10
 
 #: How the engine writes a time that has not come.
 _NEVER = "0001-01-01T00:00:00Z"
@@ -78,6 +82,12 @@ class Blueprint:
     #: ``default``, ``host``, ``none``, ``container:<id>`` or the name of a network.
     network_mode: str
     healthcheck: bool
+    #: The signal that stops it, as it was asked for; empty for TERM.
+    stop_signal: str = ""
+    #: The whole seconds that the engine gives it to end; None for 10, negative for no limit.
+    stop_timeout: int | None = None
+    #: Seconds after its stop signal until it ends by itself; infinity if it ignores the signal.
+    ends_after: float = 0.0
 
     @property
     def shares_network(self) -> bool:
@@ -142,6 +152,10 @@ class ContainerTruth:
     network_ids: Mapping[str, str]
     #: The ports that are to be published, as ``80/tcp``.
     to_publish: tuple[str, ...]
+    #: The number of the signal that stops it.
+    stop_signal: int
+    #: Seconds that the engine gives it to end; negative for no limit.
+    stop_timeout: int
 
     @property
     def paused(self) -> bool:
@@ -161,6 +175,8 @@ class SimulatedContainer:
     lags_until: float = 0.0
     #: Whether an inspect never answers.
     hangs: bool = False
+    #: What the engine does when the process has ended, because it was asked to stop or restart the container.
+    on_end: list[Callable[[], object]] = field(factory=list)
     _inspect: tuple[Life, bytes] | None = None
     _truth: tuple[Life, ContainerTruth] | None = None
     _lines: dict[bool, tuple[Life, float, bytes]] = field(factory=dict)
@@ -227,7 +243,16 @@ def _truth(blueprint: Blueprint, life: Life) -> ContainerTruth:
         started_at=timestamp(life.started),
         network_ids={name: each.network_id for name, each in life.networks.items()},
         to_publish=tuple(blueprint.publish),
+        stop_signal=signal_number(blueprint.stop_signal),
+        stop_timeout=STOP_TIMEOUT if blueprint.stop_timeout is None else blueprint.stop_timeout,
     )
+
+
+def signal_number(name: str) -> int:
+    """Return the number of a signal that is written as ``10``, ``USR1``, ``SIGUSR1`` or ``RTMIN+3``; that of TERM for
+    an empty name."""
+    base, _, offset = (name.upper().removeprefix("SIG") or "TERM").partition("+")
+    return (int(base) if base.isdigit() else signal.Signals[f"SIG{base}"]) + int(offset or 0)
 
 
 def timestamp(nanoseconds: int | None) -> str:
@@ -237,6 +262,12 @@ def timestamp(nanoseconds: int | None) -> str:
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     text = datetime.fromtimestamp(EPOCH + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{fraction:09}".rstrip("0").rstrip(".") + "Z"
+
+
+def sortable(text: str) -> str:
+    """Return a time as the engine writes it with all nine digits of its fraction, so that times sort as texts."""
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    return f"{seconds}.{fraction:0<9}Z"
 
 
 def inspect_document(blueprint: Blueprint, life: Life, engine_name: str) -> Json:
@@ -278,6 +309,9 @@ def inspect_document(blueprint: Blueprint, life: Life, engine_name: str) -> Json
             "Env": list(blueprint.env),
             "Image": blueprint.image,
             "Labels": dict(blueprint.labels),
+            # The engine leaves these out when nobody asked for them.
+            **({"StopSignal": blueprint.stop_signal} if blueprint.stop_signal else {}),
+            **({} if blueprint.stop_timeout is None else {"StopTimeout": blueprint.stop_timeout}),
         },
         "NetworkSettings": {
             "Ports": {

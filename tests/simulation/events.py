@@ -6,9 +6,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import inf
+from signal import SIGHUP, SIGTERM
+from typing import Any
 
 from attrs import evolve, frozen
 
+from tests.simulation.drain_order import Order
 from tests.simulation.engine import EventAccess, OperationRefused
 from tests.simulation.etcd_cluster import Backup
 from tests.simulation.fleet import LIST_LAG, MEMBERS, PREFIX, Fleet, Host
@@ -27,6 +31,22 @@ FIRST_CONTAINERS = 12
 
 #: Containers of one host at most.
 CROWD = 9
+
+#: The most seconds that a container takes to end by itself after a signal that stops it. It may be more than its stop
+#: timeout.
+SLOWEST_END = 12.0
+
+#: How containers may ask to be stopped, beginning with those that ask for nothing.
+STOP_WISHES: tuple[dict[str, Any], ...] = (
+    *({} for _ in range(5)),
+    {"stop_signal": "SIGUSR1"},
+    {"stop_signal": "RTMIN+3", "stop_timeout": 2},
+    {"stop_signal": "28", "stop_timeout": -1},
+    {"stop_timeout": 30},
+    {"env": {"SERVICE_STOP_GRACE": "8"}},
+    {"env": {"SERVICE_STOP_GRACE": "25"}, "stop_signal": "QUIT"},
+    {"env": {"SERVICE_DRAIN": "false"}},
+)
 
 #: Maximum seconds for which an engine's list is empty, less than the guard waits; and minimum seconds between the
 #: beginnings of two such times, so that the guard has begun to count anew.
@@ -78,6 +98,8 @@ LIVES = {
     "kill": 3.0,
     "start": 3.0,
     "restart": 2.0,
+    "terminate": 2.0,
+    "hang-up": 1.0,
     "rename": 1.0,
     "pause": 1.0,
     "unpause": 1.5,
@@ -89,6 +111,9 @@ LIVES = {
     "overwrite-key": 0.7,
     "put-foreign": 0.5,
     "put-orphan": 0.5,
+    "drain": 1.2,
+    "drain-all": 0.3,
+    "undrain": 1.2,
     "mass-stop": 0.4,
 }
 
@@ -196,8 +221,15 @@ class Happenings:
             env = {"SERVICE_NAME": "team/app"}
         elif kind == 7:
             env = {"SERVICE_IGNORE": "true"} if numbers[1] < 0.2 else {}
-        host.engine.run(name, "registry.example/web:1", ports=ports, env=env, healthcheck=numbers[2] < 0.3)
-        return f"{name} {env or ''}"
+        wish = STOP_WISHES[int(numbers[4] * len(STOP_WISHES))]
+        options = wish | {"env": env | wish.get("env", {}), "ends_after": self._time_to_end(numbers[3])}
+        host.engine.run(name, "registry.example/web:1", ports=ports, healthcheck=numbers[2] < 0.3, **options)
+        return f"{name} {options}"
+
+    @staticmethod
+    def _time_to_end(number: float) -> float:
+        """Return how long a container takes to end after its stop signal. Some end at once, and some ignore it."""
+        return 0.0 if number < 0.4 else inf if number > 0.9 else SLOWEST_END * (2 * number - 0.8) ** 2
 
     def _stop(self, host: Host, numbers: tuple[float, ...]) -> str | None:
         if name := self._container(host, numbers[0], "running", "paused"):
@@ -217,6 +249,25 @@ class Happenings:
     def _restart(self, host: Host, numbers: tuple[float, ...]) -> str | None:
         if name := self._container(host, numbers[0], "running", "exited"):
             host.engine.restart(name)
+        return name
+
+    def _terminate(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        """Send TERM to a container, once or twice. Half of the times it runs on, and else it ends in its own time."""
+        if name := self._container(host, numbers[0], "running"):
+            host.engine.kill(name, SIGTERM)
+            now, engine = self._scheduler.now, host.engine
+            if numbers[1] < 0.3:
+                again = now + 20 * numbers[2]
+                self._scheduler.call_at(again, lambda: self._unless_refused(engine.kill, name, SIGTERM))
+            if numbers[3] < 0.5:
+                ends = now + SLOWEST_END * numbers[4]
+                self._scheduler.call_at(ends, lambda: self._unless_refused(engine.die, name))
+        return name
+
+    def _hang_up(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        """Send HUP to a container, which goes on."""
+        if name := self._container(host, numbers[0], "running"):
+            host.engine.kill(name, SIGHUP)
         return name
 
     def _rename(self, host: Host, numbers: tuple[float, ...]) -> str | None:
@@ -298,6 +349,35 @@ class Happenings:
         self._fleet.cluster.put(self._fleet.api, key, "192.0.2.88:8")
         return key
 
+    def _drain(self, host: Host, numbers: tuple[float, ...]) -> str | None:
+        """The operator drains a container, or two of them, for a while or until further notice."""
+        now, owner, order = self._scheduler.now, host.engine.name, self._order(host)
+        names = {self._container(host, number, "running") for number in numbers[:2]}
+        until = inf if numbers[2] < 0.5 else round(now + 60 * numbers[3])
+        for each in host.engine.running():
+            if each.name in names:
+                order = order.with_container(each, until)
+        order.write(self._fleet.cluster, self._fleet.api, owner)
+        return f"{sorted(filter(None, names))} until {until}"
+
+    def _drain_all(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """The operator drains a whole host for a while, or until further notice."""
+        until = inf if numbers[0] < 0.2 else round(self._scheduler.now + 60 * numbers[1])
+        order = evolve(self._order(host), all_until=until)
+        order.write(self._fleet.cluster, self._fleet.api, host.engine.name)
+        return f"until {until}"
+
+    def _undrain(self, host: Host, numbers: tuple[float, ...]) -> str:
+        """The operator ends what drains a whole host, and what drains one of its containers, or all of them."""
+        order = self._order(host)
+        ended = set(order.named) if numbers[0] < 0.5 else {*sorted(order.named)[:1]}
+        left = Order({key: each for key, each in order.named.items() if key not in ended})
+        left.write(self._fleet.cluster, self._fleet.api, host.engine.name)
+        return f"leaves {sorted(each.name for each in left.named.values())}"
+
+    def _order(self, host: Host) -> Order:
+        return Order.read(self._fleet.cluster, self._fleet.api, host.engine.name)
+
     def _put_lookalike(self, host: Host, numbers: tuple[float, ...]) -> str:
         """Somebody writes by hand what a container will want under a custom id: the next one that runs here."""
         value = f"{host.address}:{32768}"
@@ -364,9 +444,9 @@ class Happenings:
         return f"{name} and {short}"
 
     @staticmethod
-    def _unless_refused(operation: Callable[[str], object], name: str) -> None:
+    def _unless_refused(operation: Callable[..., object], name: str, *more: object) -> None:
         with suppress(OperationRefused):
-            operation(name)
+            operation(name, *more)
 
     def _engine_weather(self, host: Host, numbers: tuple[float, ...]) -> None:
         """Make requests to the engine slow, lost or cut off. Sometimes start the agent anew, so that it has to read all
@@ -546,22 +626,31 @@ class Happenings:
         return f"lets through: {access.name.lower()}"
 
     def _false_events(self, host: Host, numbers: tuple[float, ...]) -> str:
-        """Let events arrive that the engine did not send: of a container that does not exist, the end of an earlier run
-        of each that runs, the start of each that does not, and sometimes the end of one that runs."""
+        """Let events arrive that the engine did not send: of a container that does not exist, the signal to and the end
+        of an earlier run of each that runs, the start of each that does not, and sometimes the end of one that runs, or
+        a signal that stops it."""
         engine, link = host.engine, host.socket
-        for action in ("start", "die", "destroy", "rename"):
-            link.inject(engine.false_event(action, f"{int(numbers[0] * 1e9):064x}"))
+        for action in ("start", "kill", "die", "destroy", "rename"):
+            link.inject(engine.false_event(action, f"{int(numbers[0] * 1e9):064x}", signal=SIGTERM))
         for each in engine.containers():
             if each.started is not None and each.status in {"running", "paused"}:
-                link.inject(engine.false_event("die", each.id, at=each.started - 10 * numbers[1]))
+                earlier = each.started - 10 * numbers[1]
+                link.inject(engine.false_event("kill", each.id, at=earlier, signal=each.stop_signal))
+                link.inject(engine.false_event("die", each.id, at=earlier))
+                link.inject(engine.false_event("kill", each.id, signal=SIGHUP))
             else:
                 link.inject(engine.false_event("start", each.id))
-        name = self._container(host, numbers[3], "running") if numbers[2] < 0.5 else None
-        for each in engine.containers():
-            if each.name == name:
-                self._oracle.end_was_made_up(host, each.id)
-                link.inject(engine.false_event("die", each.id))
-        return f"the end of {name} too" if name else ""
+        name = self._container(host, numbers[3], "running") if numbers[2] < 0.75 else None
+        container = next((each for each in engine.containers() if each.name == name), None)
+        if container is None:
+            return ""
+        if numbers[2] < 0.5:
+            self._oracle.end_was_made_up(host, container.id)
+            link.inject(engine.false_event("die", container.id))
+            return f"the end of {name} too"
+        self._oracle.signal_was_made_up(host, container.id, container.stop_signal)
+        link.inject(engine.false_event("kill", container.id, signal=container.stop_signal))
+        return f"the signal that stops {name} too"
 
     # Agents.
 
@@ -603,7 +692,17 @@ class Happenings:
         ttl, refresh = ((0, 0), (30, 10), (20, 5))[int(numbers[0] * 3)]
         health = pick(("any", "healthy"), numbers[1])
         interval, hints = (1.0, 2.0)[numbers[2] < 0.3], self._fleet.draw_hints()
-        host.flags = evolve(host.flags, ttl=ttl, refresh=refresh, health=health, interval=interval, hints=hints)
+        drain_on_stop, stop_grace = numbers[4] > 0.15, (120, 20)[numbers[4] > 0.6]
+        host.flags = evolve(
+            host.flags,
+            ttl=ttl,
+            refresh=refresh,
+            health=health,
+            interval=interval,
+            hints=hints,
+            drain_on_stop=drain_on_stop,
+            stop_grace=stop_grace,
+        )
         self._later(5 * numbers[3], lambda: self._fleet.start_agent(host), f"the agent of {host.name} runs")
         return str(host.flags)
 

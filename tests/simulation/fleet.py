@@ -67,8 +67,18 @@ class Flags:
     refresh: int = 0
     health: str = "any"
     hints: bool = True
+    #: The value of -deregister.
+    deregister: str = "always"
+    #: Whether a container drains while it is stopped.
+    drain_on_stop: bool = True
+    stop_grace: int = 120
     #: Between two sweeps of a registry with few hosts.
     resync: int = 60
+
+    @property
+    def drains(self) -> bool:
+        """Whether the signal that stops a container makes it drain."""
+        return self.hints and self.drain_on_stop and self.deregister == "always"
 
     @property
     def times(self) -> AgentTimes:
@@ -86,6 +96,9 @@ class Flags:
             "health": self.health,
             "resync": str(self.resync),
             "no-hints": "" if self.hints else "true",
+            "deregister": self.deregister,
+            "no-drain-on-stop": "" if self.drain_on_stop else "true",
+            "stop-grace": str(self.stop_grace),
             "listen": "",
         }
         return parse_settings({**UNSET, **given}, (uri,))
@@ -213,7 +226,9 @@ class Fleet:
 
     def _host(self, number: int) -> Host:
         name, address = f"core-{number}", f"10.0.0.{number}"
-        engine = SimulatedEngine(name, f"ENGINE:{number}", lambda: self.scheduler.now, address)
+        engine = SimulatedEngine(
+            name, f"ENGINE:{number}", lambda: self.scheduler.now, address, call_at=self.scheduler.call_at
+        )
         engine.list_lag(LIST_LAG)
         links = {member: self._link() for member in MEMBERS}
         health, hints = self.chance.choice(["any", "healthy"]), self.draw_hints()

@@ -1,4 +1,4 @@
-"""Put mistakes back that the program once had, one at a time: the simulation has to find each of them.
+"""Put mistakes into the program that it once had, or that break a rule, one at a time: the simulation has to find each.
 
 `python -m tests.simulation.mistakes [NAME...] [--seconds 300]` makes a copy of the tree for each mistake, puts the
 mistake into the copy, and runs the simulation there with one seed after the other, until a run fails or the time is
@@ -37,7 +37,7 @@ print(json.dumps([outcome.violation, outcome.trace[-1] if outcome.violation else
 
 @frozen
 class Mistake:
-    """A mistake that was in the program once."""
+    """A mistake that was in the program once, or that breaks one of its rules."""
 
     name: str
     #: What was wrong, in a sentence.
@@ -312,7 +312,7 @@ MISTAKES = (
         "The guard held back the deletes of many containers, although the engine had told of the end of each.",
         "2ee0f02",
         "model/guard.py",
-        "if each.container_id not in self.confirmed)",
+        "if not each.is_supported(self.confirmed))",
         "if each.key)",
     ),
     Mistake(
@@ -354,6 +354,105 @@ MISTAKES = (
         "            raise\n",
         apis=(3,),
         test="tests/simulation/test_large_fleet.py::test_an_agent_goes_on_reading_a_full_etcd",
+    ),
+    Mistake(
+        "every-signal-drains",
+        "A container lost its entries at a signal that stops nothing, such as HUP.",
+        "da62930",
+        "model/draining.py",
+        "        ending = {container.stop_signal, TERM, KILL}",
+        "        ending = range(1, 65)",
+    ),
+    Mistake(
+        "a-signal-to-an-earlier-run-drains",
+        "A container that was started again was without entries because of the signal that had stopped it before.",
+        "da62930",
+        "model/draining.py",
+        "each.signal in ending and each.moment > container.started)",
+        "each.signal in ending)",
+    ),
+    Mistake(
+        "the-stop-grace-never-ends",
+        "A container that ran on after a signal which should stop it never got its entries back.",
+        "da62930",
+        "model/draining.py",
+        "        return max(container.stop_timeout + AFTER_TIMEOUT, self.grace) if given is None else given",
+        "        return inf",
+    ),
+    Mistake(
+        "nothing-drains",
+        "A container kept its entries until it had ended, although the engine had told of the signal that stops it.",
+        "da62930",
+        "model/draining.py",
+        "        if last is None or now >= last.at + self.grace_of(container):",
+        "        if last is None or now:",
+    ),
+    Mistake(
+        "a-drain-is-suspicious",
+        "The guard held back the deletes of many containers that drained.",
+        "da62930",
+        "model/plan.py",
+        "        return self.reason is Reason.DRAINING or self.container_id in confirmed",
+        "        return self.container_id in confirmed",
+        test="tests/simulation/test_operators_drain.py"
+        "::test_the_drain_of_a_whole_host_takes_in_new_containers_and_the_guard_does_not_hold_it_back",
+    ),
+    Mistake(
+        "the-grace-begins-when-the-agent-hears-of-the-signal",
+        "A container was without entries for longer if the agent was started, or heard of its signal, late.",
+        "17b0de8",
+        "controller/source/sent_signals.py",
+        "        age = max(0.0, wall - hint.seconds)",
+        "        age = 0.0",
+        test="tests/simulation/test_draining.py"
+        "::test_the_grace_counts_from_the_signal_although_etcd_does_not_answer_meanwhile",
+    ),
+    Mistake(
+        "signals-are-not-looked-up",
+        "An agent that was started while a container was being stopped registered it again.",
+        "da62930",
+        "controller/source/docker.py",
+        "            self._signals.recall(reply.value, self._clock.monotonic(), now)",
+        "            pass",
+        test="tests/simulation/test_draining.py"
+        "::test_an_agent_that_is_killed_during_the_drain_and_started_again_goes_on",
+    ),
+    Mistake(
+        "a-drained-restart-unnoticed",
+        "A container stayed without entries after a restart of which no event told, if it looked the same in the list.",
+        "5d77bcd",
+        "controller/source/docker.py",
+        "        matters = before.container.id in self._joined or before.container.id in self._signals.draining",
+        "        matters = before.container.id in self._joined",
+        test="tests/simulation/test_draining.py"
+        "::test_a_restart_that_changes_nothing_in_the_list_is_noticed_although_its_events_are_lost",
+    ),
+    Mistake(
+        "an-order-drains-every-run",
+        "A container that the operator drained was without entries after it was started again.",
+        "cda8bd5",
+        "model/drain_order.py",
+        "        return (container.id, container.started) == (self.id, self.started)",
+        "        return container.id == self.id",
+    ),
+    Mistake(
+        "an-order-never-ends",
+        "A container that the operator drained for a while was without entries after it.",
+        "cda8bd5",
+        "controller/reconcile/one_pass.py",
+        "drain_order_in(reading.actual.drain_order).at(self.settings.clock.wall())",
+        "drain_order_in(reading.actual.drain_order)",
+    ),
+    Mistake(
+        "an-old-order-deletes",
+        "By v2, a member of etcd that lagged showed a drain order that was withdrawn, and the agent deleted by it.",
+        "7d62b89",
+        "controller/reconcile/one_pass.py",
+        "each.is_supported(confirmed) and ordered.isdisjoint((each.container_id, each.container_name))",
+        "each.is_supported(confirmed)",
+        apis=(2,),
+        test="tests/simulation/test_operators_drain.py"
+        "::test_an_order_that_has_ended_deletes_nothing_although_a_member_of_etcd_still_shows_it",
     ),
 )
 

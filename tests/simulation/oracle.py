@@ -16,6 +16,7 @@ from attrs import define, evolve, field, frozen
 
 from model.report import PassReport, PassResult, Result
 from tests.simulation.bounds import Bounds
+from tests.simulation.drain_order import Order, order_key
 from tests.simulation.engine import Event as EngineEvent
 from tests.simulation.engine_documents import ContainerTruth
 from tests.simulation.etcd_change import Change, ChangeKind
@@ -44,6 +45,12 @@ SPARED, GUARD_PASSES, GUARD_SECONDS = 3, 3, 2.0
 #: The names that a host has had, at most.
 MOST_NAMES = 2
 
+#: The signals that stop any container, TERM and KILL. The container's own stop signal does so, too.
+STOPPING = frozenset({15, 9})
+
+#: Seconds after its last stop signal for which a container drains beyond the time that the engine gives it to end.
+AFTER_TIMEOUT = 10.0
+
 #: Seconds after which an agent has heard of an event, if its stream is undisturbed.
 HEARD = 0.1
 
@@ -59,6 +66,31 @@ class Wanted:
     value: str
     container: str
     container_id: str
+    #: Whether the container may drain, so that the host may have the key or not.
+    drains: bool = False
+
+
+@frozen
+class Truth:
+    """What a host should have at one moment."""
+
+    #: The moment, in seconds of virtual time.
+    at: float = -1.0
+    #: What each container wants of each key, the older container's first.
+    candidates: Mapping[str, Sequence[Wanted]] = field(factory=dict)
+    #: What the host must have.
+    wanted: Mapping[str, Wanted] = field(factory=dict)
+    #: The ids of the containers that the operator drains.
+    drained: frozenset[str] = frozenset()
+
+    @property
+    def draining(self) -> frozenset[str]:
+        """The ids of the containers that may drain because they were sent a signal."""
+        return frozenset(each.container_id for of_key in self.candidates.values() for each in of_key if each.drains)
+
+    def tolerates(self, key: str, value: str | None) -> bool:
+        """Whether the host may have this value of a key although it need not, because its container may drain."""
+        return any(each.drains and each.value == value for each in self.candidates.get(key, ()))
 
 
 @frozen
@@ -118,8 +150,12 @@ class Ledger:
     list_emptied_at: float = -inf
     #: The id of the container for which each key was wanted last.
     containers: dict[str, str] = field(factory=dict)
-    #: The ids of the containers that existed and were stopped at some moment of the present pass.
+    #: The ids of the containers that existed and were stopped, or drained, at some moment of the present pass.
     stopped: set[str] = field(factory=set)
+    #: When each container that runs was sent the last signal that stops it, by its id.
+    signalled: dict[str, float] = field(factory=dict)
+    #: The keys that a container which runs may have.
+    backed: frozenset[str] = frozenset()
     #: Writes to keys, and keys deleted, by the number of the pass whose requests made them.
     writes: dict[int, int] = field(factory=dict)
     deletes: dict[int, set[str]] = field(factory=dict)
@@ -160,7 +196,9 @@ class Oracle:
         self.replaced_at = -1.0
         #: When etcd was last without a quorum or full, so that nothing expires or is written.
         self.etcd_broken_at = 0.0
-        self._wanted: dict[str, tuple[float, Mapping[str, Wanted]]] = {}
+        self._truths: dict[str, Truth] = {}
+        #: The drain orders that etcd holds, by the key.
+        self._orders: dict[str, Order] = {}
         fleet.cluster.on_change.append(self.on_change)
         fleet.on_pass_begun = self.on_pass_begun
         fleet.on_pass_ended = self.on_pass_ended
@@ -170,14 +208,43 @@ class Oracle:
     # The truth.
 
     def wanted(self, host: Host) -> Mapping[str, Wanted]:
-        """Return the keys that a host should have now, under its present name."""
-        stamp, known = self._wanted.get(host.name, (-1.0, {}))
-        if stamp == self._scheduler.now and stamp > self.ledgers[host.name].changed_at:
+        """Return the keys that a host should have now, under its present name. Those of containers that drain, or may
+        drain, are not among them."""
+        return self._truth(host).wanted
+
+    def _truth(self, host: Host) -> Truth:
+        now, known = self._scheduler.now, self._truths.get(host.name, Truth())
+        if known.at == now and now > self.ledgers[host.name].changed_at:
             return known
-        candidates, keys = _candidates(host), self._keys()
-        wanted = {key: _having(of_key, keys.get(key)) or of_key[0] for key, of_key in candidates.items()}
-        self._wanted[host.name] = (self._scheduler.now, wanted)
-        return wanted
+        order, running = self._orders.get(order_key(host.engine.name), Order()), host.engine.running()
+        drained = frozenset(each.id for each in running if order.covers(each, now))
+        candidates, keys = self._candidates(host, drained), self._keys()
+        staying = {key: [each for each in of_key if not each.drains] for key, of_key in candidates.items()}
+        wanted = {key: _having(of_key, keys.get(key)) or of_key[0] for key, of_key in staying.items() if of_key}
+        known = self._truths[host.name] = Truth(now, candidates, wanted, drained)
+        return known
+
+    def _candidates(self, host: Host, drained: frozenset[str]) -> dict[str, list[Wanted]]:
+        """Return what each container that runs wants of each key, the older container's first. Those with the ids in
+        ``drained`` want nothing."""
+        candidates: dict[str, list[Wanted]] = {}
+        for container in host.engine.running():
+            if container.id in drained:
+                continue
+            if host.flags.health == "healthy" and container.health not in {"", "healthy"}:
+                continue
+            drains = self._may_drain(host, container)
+            for key, value in _entries(container, host):
+                candidates.setdefault(key, []).append(Wanted(value, container.name, container.id, drains))
+        return candidates
+
+    def _may_drain(self, host: Host, container: ContainerTruth) -> bool:
+        """Whether a container that runs was sent a signal that stops it, and its stop grace is not over. Its agent may
+        have missed the signal."""
+        signalled_at = self.ledgers[host.name].signalled.get(container.id, -inf)
+        if not host.flags.drains or _env(container).get("SERVICE_DRAIN") == "false":
+            return False
+        return self._scheduler.now < signalled_at + stop_grace(container, host)
 
     def _keys(self) -> Mapping[str, str]:
         return self._fleet.cluster.keys(self._fleet.api, PREFIX)
@@ -198,6 +265,8 @@ class Oracle:
         if change.api != self._fleet.api:
             return
         actor = None if change.kind is ChangeKind.EXPIRE else self._fleet.actor
+        if change.key.startswith(RECORDS) and change.key.endswith("/drain"):
+            self._note_orders()
         if change.kind is not ChangeKind.RENEW:
             self._judge_change(actor, change)
             self.written_at[change.key] = self._scheduler.now
@@ -295,9 +364,9 @@ class Oracle:
         host = self._host(actor.host)
         if self._is_late(actor) or actor.owner != host.engine.name:
             return
-        of_key = _candidates(host).get(change.key, [])
+        of_key = self._truth(host).candidates.get(change.key, [])
         before, after = _having(of_key, change.previous_value), _having(of_key, change.value)
-        if before and after and before.value != after.value:
+        if before and after and before.value != after.value and not before.drains:
             ledger = self.ledgers[host.name]
             if ledger.event_at.get(before.container_id, -inf) < ledger.begun_at:
                 raise Violation(f"{host.name} took {change.key} from {before.container} for {after.container}")
@@ -370,10 +439,12 @@ class Oracle:
             self._note_wanted(host)
         ledger.begun_at = ledger.begun[host.agents, host.passes] = self._scheduler.now
         ledger.own_at_begin = frozenset(self._own(host, keys))
-        ledger.right_at_begin = not any(self._wrong(host, keys))
-        ledger.containers |= {key: entry.container_id for key, entry in self.wanted(host).items()}
+        truth = self._truth(host)
+        ledger.right_at_begin = not truth.draining and not any(self._wrong(host, keys))
+        ledger.containers |= {key: of_key[0].container_id for key, of_key in truth.candidates.items()}
+        ledger.containers |= {key: entry.container_id for key, entry in truth.wanted.items()}
         running = {each.id for each in host.engine.running()}
-        ledger.stopped = {each.id for each in host.engine.containers()} - running
+        ledger.stopped = {each.id for each in host.engine.containers()} - running | truth.draining | truth.drained
 
     def on_pass_ended(self, host: Host, report: PassReport) -> None:
         """Judge what a pass wrote."""
@@ -410,7 +481,7 @@ class Oracle:
 
     def _note_end(self, host: Host, report: PassReport, deleted: set[str]) -> None:
         """Note how things stand when a pass has ended. A hurried pass does not count for the guard."""
-        ledger, wanted = self.ledgers[host.name], self.wanted(host)
+        ledger = self.ledgers[host.name]
         if not report.succeeded or ledger.hindered_at >= ledger.begun_at:
             ledger.well_since = inf
         elif ledger.well_since == inf:
@@ -418,14 +489,15 @@ class Oracle:
         if report.planned and not host.hurried:
             # A key may have come back while the pass ran, before it read etcd.
             seen = ledger.own_at_begin | self._own(host, self._keys()).keys() | deleted
-            counts = {key: ledger.unwanted_passes.get(key, 0) + 1 for key in seen if key not in wanted}
+            unwanted = seen - self._truth(host).candidates.keys()
+            counts = {key: ledger.unwanted_passes.get(key, 0) + 1 for key in unwanted}
             ledger.unwanted_passes = counts
             ledger.unwanted_since = {key: ledger.unwanted_since.get(key, ledger.begun_at) for key in counts}
 
     def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
         """Raise Violation if many keys were deleted in a pass although their containers were not stopped ones that
-        still exist, nor ones whose end the engine had told an agent that follows its events, and three passes and two
-        seconds had not called for the deletes."""
+        still exist, nor ones that drain, nor ones whose end the engine had told an agent that follows its events, and
+        three passes and two seconds had not called for the deletes."""
         ledger, now = self.ledgers[host.name], self._scheduler.now
         if now - ledger.list_emptied_at < 2 * self._bounds(host).steady:
             # While the list was empty, passes called for these deletes too, before the containers really ended.
@@ -546,15 +618,17 @@ class Oracle:
 
     def _wrong(self, host: Host, keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Yield the keys of a host that are not as they should be, and what is wrong with each."""
-        wanted = self.wanted(host)
-        for key, entry in wanted.items():
-            if keys.get(key) == entry.value:
+        truth = self._truth(host)
+        for key, entry in truth.wanted.items():
+            if keys.get(key) == entry.value or truth.tolerates(key, keys.get(key)):
                 continue
             if _owner_in(key) is None and self._is_anothers(host, key, keys):
                 continue
             yield key, f"{key} should be {entry.value} for {entry.container} and is {keys.get(key)}"
-        for key in self._own(host, keys):
-            if key not in wanted and key not in self.late_creates and not self._is_left_behind(key, host.engine.name):
+        for key, value in self._own(host, keys).items():
+            if key in truth.wanted or truth.tolerates(key, value):
+                continue
+            if key not in self.late_creates and not self._is_left_behind(key, host.engine.name):
                 yield key, f"{key} is there and no container backs it"
 
     def _is_unreadable(self, host: Host, key: str) -> bool:
@@ -595,15 +669,62 @@ class Oracle:
 
     def _on_engine_event(self, host: Host, event: EngineEvent) -> None:
         ledger, now = self.ledgers[host.name], self._scheduler.now
-        self._note_change(host)
-        self._note_wanted(host)
-        if event.action == "die":
+        if event.action == "kill":
+            self._note_signal(host, event.id, int(event.details["signal"]))
+        elif event.action == "die":
             ledger.stopped.add(event.id)
             ledger.told_ended[event.id] = now
         elif event.action == "start":
             ledger.told_ended.pop(event.id, None)
+            ledger.signalled.pop(event.id, None)
+        self._note_change(host)
+        self._note_wanted(host)
         ledger.event_at[event.id] = now
         self._scheduler.call_at(now + self._bounds(host).hinted, lambda: self._judge_haste(host, now))
+
+    def signal_was_made_up(self, host: Host, container_id: str, signal: int) -> None:
+        """Note that an event told an agent of a signal to a container that runs, which the engine never sent."""
+        self._note_signal(host, container_id, signal)
+        self._note_change(host)
+        self._note_wanted(host)
+
+    def _note_signal(self, host: Host, container_id: str, signal: int) -> None:
+        """Note that a container was sent a signal. One that stops it makes it drain until its stop grace is over."""
+        container = next(each for each in host.engine.containers() if each.id == container_id)
+        if signal not in {container.stop_signal, *STOPPING}:
+            return
+        ledger, now = self.ledgers[host.name], self._scheduler.now
+        ledger.signalled[container_id] = now
+        if self._may_drain(host, container):
+            ledger.stopped.add(container_id)
+            over = now + stop_grace(container, host)
+            self._scheduler.call_at(over, lambda: self._note_end_of_grace(host, container_id))
+
+    def _note_orders(self) -> None:
+        """Note what the operator drains now, and when that ends."""
+        found = self._fleet.cluster.keys(self._fleet.api, RECORDS)
+        self._orders = {key: Order.parse(value) for key, value in found.items() if key.endswith("/drain")}
+        self._note_all_orders()
+        for moment in {end for order in self._orders.values() for end in order.ends if end > self._scheduler.now}:
+            self._scheduler.call_at(moment, self._note_all_orders)
+
+    def _note_all_orders(self) -> None:
+        for host in self._fleet.hosts:
+            self._note_order(host)
+
+    def _note_order(self, host: Host) -> None:
+        """Note that the operator may drain other containers of a host than before."""
+        ledger = self.ledgers[host.name]
+        self._note_change(host)
+        self._note_wanted(host)
+        ledger.stopped |= self._truth(host).drained
+        ledger.event_at |= dict.fromkeys((each.id for each in host.engine.running()), self._scheduler.now)
+
+    def _note_end_of_grace(self, host: Host, container_id: str) -> None:
+        """Note that a container may have come to the end of its stop grace, so that its keys are wanted again."""
+        self._note_change(host)
+        self._note_wanted(host)
+        self.ledgers[host.name].event_at[container_id] = self._scheduler.now
 
     def _judge_haste(self, host: Host, moment: float) -> None:
         """Raise Violation if what changed at a moment is not right by now, although nothing has hindered the agent, and
@@ -616,17 +737,36 @@ class Oracle:
             return
         for key, what in self._wrong(host, self._keys()):
             changed_at = ledger.wanted_since[key].moment if key in ledger.wanted_since else ledger.unwanted_at.get(key)
-            touched_at, toucher = self.touched.get(key, (-inf, None))
-            by_hand = toucher is None and touched_at >= moment
-            unread = _owner_in(key) is None or self._is_unreadable(host, key) or self._end_was_made_up(host, key)
-            if changed_at == moment and not by_hand and not unread:
+            if changed_at == moment and self._is_in_the_agents_hands(host, key, moment):
                 raise Violation(f"{host.name}: {what}, {self._scheduler.now - moment:.1f} s after its event")
+        for key, candidate in self._draining_since(host, moment):
+            if self._is_in_the_agents_hands(host, key, moment):
+                raise Violation(f"{host.name}: {key} is there, and {candidate.container} drains since {moment:.1f}")
+
+    def _draining_since(self, host: Host, moment: float) -> Iterator[tuple[str, Wanted]]:
+        """Yield the keys that are there of the containers which run although they were sent the signal that stops them
+        at this moment, and no later one."""
+        signalled, keys = self.ledgers[host.name].signalled, self._keys()
+        for key, of_key in self._truth(host).candidates.items():
+            for each in of_key:
+                if each.drains and signalled[each.container_id] == moment and keys.get(key) == each.value:
+                    yield key, each
+
+    def _is_in_the_agents_hands(self, host: Host, key: str, moment: float) -> bool:
+        """Whether the agent alone decides about a key, can read the key's container, and was told of no end of it that
+        did not happen. Nobody has written the key by hand since this moment."""
+        touched_at, toucher = self.touched.get(key, (-inf, None))
+        by_hand = toucher is None and touched_at >= moment
+        unread = _owner_in(key) is None or self._is_unreadable(host, key) or self._end_was_made_up(host, key)
+        return not by_hand and not unread
 
     def _note_wanted(self, host: Host) -> None:
         ledger = self.ledgers[host.name]
-        self._wanted.pop(host.name, None)
+        self._truths.pop(host.name, None)
         before, now = ledger.wanted_since, Since("", self._scheduler.now)
-        unwanted = before.keys() - self.wanted(host).keys()
+        backed = frozenset(self._truth(host).candidates)
+        unwanted = (before.keys() - self.wanted(host).keys()) | (ledger.backed - backed)
+        ledger.backed = backed
         ledger.unwanted_at |= dict.fromkeys(unwanted, now.moment)
         ledger.wanted_since = {
             key: before[key] if before.get(key, now).value == wanted.value else evolve(now, value=wanted.value)
@@ -652,6 +792,7 @@ class Oracle:
             ledger = self.ledgers[host.name]
             ledger.changed_at = ledger.hindered_at = self._scheduler.now
             ledger.store_is_new, ledger.well_since = True, inf
+        self._note_orders()
 
     def host_was_renamed(self, host: Host) -> None:
         """Note that a host has another name. What it has in etcd under the old name stays there, as documented."""
@@ -674,15 +815,14 @@ def _owner_in(key: str) -> str | None:
     return parts[0] if len(parts) in {3, 4} and parts[2].isdigit() else None
 
 
-def _candidates(host: Host) -> dict[str, list[Wanted]]:
-    """Return what each container that runs wants of each key, the older container's first."""
-    candidates: dict[str, list[Wanted]] = {}
-    for container in host.engine.running():
-        if host.flags.health == "healthy" and container.health not in {"", "healthy"}:
-            continue
-        for key, value in _entries(container, host):
-            candidates.setdefault(key, []).append(Wanted(value, container.name, container.id))
-    return candidates
+def stop_grace(container: ContainerTruth, host: Host) -> float:
+    """Return for how many seconds after its last stop signal a container drains, as README says."""
+    asked = _env(container).get("SERVICE_STOP_GRACE")
+    return float(asked) if asked else max(container.stop_timeout + AFTER_TIMEOUT, float(host.flags.stop_grace))
+
+
+def _env(container: ContainerTruth) -> dict[str, str]:
+    return dict(line.partition("=")[::2] for line in container.env)
 
 
 def _having(candidates: Sequence[Wanted], value: str | None) -> Wanted | None:
@@ -692,7 +832,7 @@ def _having(candidates: Sequence[Wanted], value: str | None) -> Wanted | None:
 
 def _entries(container: ContainerTruth, host: Host) -> Iterator[tuple[str, str]]:
     """Yield key and value of each entry that a container should have, as README says."""
-    env = dict(line.partition("=")[::2] for line in container.env)
+    env = _env(container)
     if "SERVICE_IGNORE" in env:
         return
     image = container.image.rpartition("/")[2].partition(":")[0]

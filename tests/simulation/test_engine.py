@@ -25,7 +25,7 @@ from model.host_port import HostPort
 from model.listing import shown_in_list
 from model.snapshot import EngineIdentity
 from tests.simulation.engine import Answer, Event, NoAnswer, OperationRefused, SimulatedEngine, connect_simulated
-from tests.simulation.engine_documents import ContainerTruth, Life, status_text, timestamp
+from tests.simulation.engine_documents import ContainerTruth, Life, sortable, status_text, timestamp
 from tests.simulation.messages import Request, Response
 from tests.simulation.transports import TimedOut, Timeouts
 from tests.support.fakes import Inline
@@ -106,13 +106,9 @@ def as_read(truth: ContainerTruth) -> Container:
         network_ids=truth.network_ids,
         to_publish=frozenset(map(PortId.parse, truth.to_publish)),
         started=sortable(truth.started_at) if truth.started is not None else "",
+        stop_signal=truth.stop_signal,
+        stop_timeout=float(truth.stop_timeout),
     )
-
-
-def sortable(timestamp: str) -> str:
-    """Return a timestamp of the engine with all nine digits of its fraction."""
-    seconds, _, fraction = timestamp.removesuffix("Z").partition(".")
-    return f"{seconds}.{fraction:0<9}Z"
 
 
 def read(source: Engine) -> dict[str, Container]:
@@ -150,6 +146,8 @@ OPERATIONS: dict[str, Callable[[SimulatedEngine, str, int], object]] = {
         labels={"tier": str(number % 2)},
         network=("default", "backend", "host", "none", "default")[number % 5],
         healthcheck=number % 3 == 0,
+        stop_signal=("", "SIGUSR1", "RTMIN+3", "12", "winch")[number % 5],
+        stop_timeout=(None, 0, 30, -1)[number % 4],
     ),
     "create": lambda engine, name, number: engine.create(name, "redis", ports={"6379/tcp": None}),
     "start": lambda engine, name, number: engine.start(name),

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from math import inf
 from typing import Any
 
 import pytest
@@ -33,7 +34,12 @@ class World:
 
     def __init__(self) -> None:
         self.scheduler = Scheduler(random.Random(1))
-        self.engine = SimulatedEngine("core-1", "E:1", lambda: self.scheduler.now, "10.0.0.1")
+        self.engine = SimulatedEngine(
+            "core-1", "E:1", lambda: self.scheduler.now, "10.0.0.1", call_at=self.scheduler.call_at
+        )
+        #: What really happened, each with the virtual time.
+        self.happened: list[tuple[float, str]] = []
+        self.engine.on_event.append(lambda event: self.happened.append((event.at, event.action)))
         self.link = Link(self.scheduler, random.Random(2), Counter())
         self.client = SimulatedHttpClient(
             lambda endpoint, request, timeouts: self.link.deliver(request, timeouts, self.engine.serve), ENDPOINT
@@ -95,6 +101,88 @@ def test_a_listener_hears_of_a_life_in_the_engines_order(world: World) -> None:
     world.engine.remove("web")
     world.after(SOON)
     assert world.actions == ["create", "connect", "start", "kill", "die", "disconnect", "stop", "destroy"]
+
+
+def test_a_container_that_is_stopped_ends_in_its_own_time(world: World) -> None:
+    """The engine tells of the signal at once, with its number, and that it has stopped the container when it has
+    ended."""
+    world.listen()
+    world.engine.run("web", "nginx", stop_signal="RTMIN+3", ends_after=4.0)
+    world.engine.stop("web", 3)
+    world.after(3.9)
+    assert world.actions == ["create", "connect", "start", "kill"]
+    assert world.heard[-1][1]["Actor"]["Attributes"]["signal"] == "37"
+    world.after(0.2)
+    assert world.actions[4:] == ["die", "disconnect", "stop"]
+
+
+@pytest.mark.parametrize(("timeout", "killed_after"), [(None, 10), (3, 3), (0, 0)])
+def test_a_container_that_does_not_end_in_time_is_killed(world: World, timeout: int | None, killed_after: int) -> None:
+    """It gets its stop signal, and then KILL."""
+    world.engine.run("web", "nginx", stop_timeout=timeout, ends_after=60.0)
+    begun = len(world.happened)
+    world.engine.stop("web")
+    world.after(100)
+    killed = [(killed_after, each) for each in ("kill", "die", "stop")]
+    assert world.happened[begun:] == [(0, "kill"), *killed]
+
+
+def test_a_container_without_a_stop_timeout_is_never_killed(world: World) -> None:
+    """It may ignore its stop signal for ever."""
+    world.engine.run("web", "nginx", stop_timeout=-1, ends_after=inf)
+    world.engine.stop("web")
+    world.after(1000)
+    assert [each.status for each in world.engine.containers()] == ["running"]
+
+
+def test_a_restart_waits_for_the_end(world: World) -> None:
+    """Whoever ends the container meanwhile, it is started again. What the signal to an earlier run would do does not
+    happen to the next one."""
+    world.engine.run("web", "nginx", ends_after=4.0)
+    begun = len(world.happened)
+    world.engine.restart("web")
+    world.after(1)
+    world.engine.kill("web")
+    world.after(100)
+    again = [(1, each) for each in ("kill", "die", "stop", "start", "restart")]
+    assert world.happened[begun:] == [(0, "kill"), *again]
+
+
+def test_a_container_that_is_removed_while_it_is_restarted_is_not_started(world: World) -> None:
+    """The engine forgets that it was to be."""
+    world.engine.run("web", "nginx", ends_after=4.0)
+    world.engine.restart("web")
+    world.engine.remove("web", force=True)
+    world.after(100)
+    assert [action for _, action in world.happened[-3:]] == ["kill", "die", "destroy"]
+
+
+def test_an_engine_that_is_restarted_forgets_what_it_was_to_stop(world: World) -> None:
+    """Containers that got the signal end all the same. One that ignores it goes on."""
+    world.engine.run("web", "nginx", ends_after=4.0)
+    world.engine.run("stubborn", "nginx", ends_after=inf)
+    world.engine.stop("web")
+    world.engine.stop("stubborn")
+    world.engine.stop_engine(live_restore=True)
+    world.after(2)
+    world.engine.start_engine()
+    world.after(100)
+    assert [each.name for each in world.engine.running()] == ["stubborn"]
+    assert [action for _, action in world.happened[-2:]] == ["kill", "die"]
+
+
+def test_a_frozen_engine_stops_and_restarts_containers_when_it_goes_on(world: World) -> None:
+    """One of them has ended meanwhile, and the other one's time to end is over."""
+    world.engine.run("web", "nginx", ends_after=4.0)
+    world.engine.run("stubborn", "nginx", ends_after=inf, stop_timeout=2)
+    world.engine.restart("web")
+    world.engine.stop("stubborn")
+    world.engine.freeze()
+    world.after(20)
+    assert [each.name for each in world.engine.running()] == ["stubborn"]
+    world.engine.thaw()
+    world.after(1)
+    assert [each.name for each in world.engine.running()] == ["web"]
 
 
 def test_an_event_of_a_container_names_it_and_what_happened(world: World) -> None:

@@ -96,11 +96,11 @@ def _pack(to: IO[bytes]) -> None:
         for folder in filter(None, (extensions, sysconfig.get_config_var("WHEEL_PKG_DIR"))):
             if not Path(folder).is_relative_to(stdlib):
                 tar.add(folder, filter=_slim)
-        for file in [python, *_libraries([python, *extensions.glob("*.so")])]:
+        for file in [python, *libraries([python, *extensions.glob("*.so")])]:
             tar.add(file)
         for name in {"python", "python3"} - {python.name}:
             _link(tar, python.with_name(name), python.name)
-        _shell(tar)
+        add_shell(tar)
 
 
 def _slim(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -108,7 +108,7 @@ def _slim(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if name in LEFT_OUT or re.match(r"config-\d", name) else entry
 
 
-def _libraries(binaries: Iterable[Path]) -> list[Path]:
+def libraries(binaries: Iterable[Path]) -> list[Path]:
     """Return the shared libraries that `ldd` finds for these binaries, the dynamic linker included."""
     told = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False).stdout
     needed = {Path(found) for found in re.findall(r"^\s+(?:\S+ => )?(/\S+) \(0x", told, re.MULTILINE)}
@@ -121,7 +121,8 @@ def _libraries(binaries: Iterable[Path]) -> list[Path]:
     return sorted(needed | {library for library in beside if library.exists()})
 
 
-def _shell(tar: tarfile.TarFile) -> None:
+def add_shell(tar: tarfile.TarFile) -> None:
+    """Add a shell with the usual commands, a folder for temporary files, and the accounts."""
     busybox = static_busybox()
     tar.add(busybox, "bin/busybox")
     for applet in subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split():

@@ -20,18 +20,21 @@ OWNER = "core-07"
 class Docker(RecordedEngine):
     """An engine whose containers the test sets.
 
-    While `list_is_empty` is true, its list is empty. `slow` maps the ids of containers to the seconds that an inspect
-    of each takes.
+    While `list_is_empty` is true, its list is empty, and while `list_is_odd` is true, nobody understands the list.
+    `slow` maps the ids of containers to the seconds that an inspect of each takes.
     """
 
     def __init__(self) -> None:
         super().__init__([], {}, name=OWNER)
         self.documents: tuple[Json, ...] = ()
         self.list_is_empty = False
+        self.list_is_odd = False
         self.slow: dict[str, float] = {}
 
     def listed(self, everything: bool) -> list[Json]:
         """See RecordedEngine."""
+        if self.list_is_odd:
+            return [{}]
         documents = () if self.list_is_empty else self.documents
         lines: list[Json] = FakeDocker(*documents).containers(all=everything)
         return lines

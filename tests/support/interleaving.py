@@ -77,6 +77,11 @@ class SteppedAgent(OneByOne):
         self._pause()
         return self._registry.read(owner, deadline, consistent=consistent)
 
+    def about_owner(self, owner: str, deadline: Deadline) -> Actual:
+        """See Reader."""
+        self._pause()
+        return self._registry.about_owner(owner, deadline)
+
     def observe(
         self, interest: Interest, deadline: Deadline, *, consistent: bool = False, hurried: bool = False
     ) -> Reading:

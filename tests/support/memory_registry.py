@@ -52,12 +52,19 @@ class MemoryRegistry(ObservedWhole, OneByOne):
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
         """See Reader."""
+        return evolve(self.about_owner(owner, deadline), stored=self._under(self._prefix), observed=None)
+
+    def about_owner(self, owner: str, deadline: Deadline) -> Actual:
+        """See Reader."""
         self._answer()
-        record = self.stored.get(self._record_keys.record(owner))
-        liveness_query = self.stored.get(self._record_keys.liveness_query(owner))
-        note = self.stored.get(self._record_keys.agent_note(owner))
+        keys = self._record_keys
         return Actual(
-            self._under(self._prefix), record, liveness_query, note, StorePosition(self.cluster, self.version)
+            record=self.stored.get(keys.record(owner)),
+            liveness_query=self.stored.get(keys.liveness_query(owner)),
+            agent_note=self.stored.get(keys.agent_note(owner)),
+            drain_order=self.stored.get(keys.drain_order(owner)),
+            store_position=StorePosition(self.cluster, self.version),
+            observed=frozenset(),
         )
 
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:

@@ -38,13 +38,16 @@ class Child:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        stdout: int | None = None,
         stderr: int = subprocess.STDOUT,
     ) -> None:
-        """`stderr` is the open file to which the process writes its standard error; by default the log file."""
+        """`stdout` and `stderr` are the open files to which the process writes its standard output and error; by
+        default the log file, and what `stdout` is."""
         self.argv = list(argv)
         self.log_path = log_path
         self._env = dict(env) if env is not None else None
         self._cwd = cwd
+        self._stdout = stdout
         self._stderr = stderr
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +77,7 @@ class Child:
             self._process = subprocess.Popen(
                 [*self._leash(), *self.argv],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=log if self._stdout is None else self._stdout,
                 stderr=self._stderr,
                 env=self._env,
                 cwd=self._cwd,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controller.commands.build import Effects, build_agent, engine_for, pass_settings
+from controller.commands.build import Effects, agent_description, build_agent, engine_for, pass_settings
 from controller.config.settings import parse_settings
 from controller.effects.background import Task, Threads, Waker
 from controller.effects.clock import Clock, Deadline
 from controller.effects.network import Network
 from controller.errors import EngineUnavailable
+from controller.observe.agent_page import AgentDescription
 from controller.registry.uri import parse_uri
 from controller.source.engine_client import EngineClient
 from controller.source.engine_connection import EngineSettings
@@ -120,3 +123,40 @@ def test_with_no_hints_no_events_are_followed() -> None:
     """The passes at the interval are enough."""
     settings = parse_settings(DEFAULT_OPTIONS | {"no-hints": "true"}, (URI,))
     assert build_agent(settings, Effects()).events is None
+
+
+# What the agent tells of itself.
+
+
+def test_an_agent_tells_what_it_takes_to_reach_what_it_reaches(tmp_path: Path) -> None:
+    """These are the registries, the engine and the flags of the connection. The paths of files are absolute, because
+    another command runs in another folder."""
+    ca, password = tmp_path / "ca.pem", tmp_path / "password"
+    ca.write_text("x")
+    password.write_text("correct horse")
+    options = {
+        **DEFAULT_OPTIONS,
+        "hostname": "core-01",
+        "etcd-ca": os.path.relpath(ca),
+        "etcd-user": "agent",
+        "etcd-password-file": str(password),
+    }
+    environment = {"DOCKER_HOST": "tcp://10.0.0.1:2376", "DOCKER_CERT_PATH": "/certs", "HOME": "/root"}
+    effects = Effects(environment=environment)
+    described = agent_description(parse_settings(options, (URI, "etcd3://127.0.0.1:1/x"), {}, environment), effects)
+    assert described == AgentDescription(
+        registries=(URI, "etcd3://127.0.0.1:1/x"),
+        connection={"etcd-ca": str(ca), "etcd-user": "agent", "etcd-password-file": str(password)},
+        docker_host="tcp://10.0.0.1:2376",
+        docker_environment={"DOCKER_CERT_PATH": "/certs"},
+        owner="core-01",
+    )
+
+
+@pytest.mark.parametrize("user", ["agent:correct horse", "agent"])
+def test_an_agent_tells_no_password(user: str) -> None:
+    """Wherever it comes from."""
+    options = {**DEFAULT_OPTIONS, "etcd-user": user, "etcd-password": "correct horse"}
+    described = agent_description(parse_settings(options, (URI,)), Effects(environment={}))
+    assert described.connection == {"etcd-user": "agent"}
+    assert "horse" not in described.encode()

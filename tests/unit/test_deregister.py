@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import pytest
 from attrs import evolve
@@ -19,6 +20,7 @@ from controller.reconcile.deregister import (
     wait_for_answer,
 )
 from model.agent_note import AgentNote
+from model.drain_order import DrainOrder
 from model.layout import PlainLayout
 from model.plan import Action
 from model.record import Claim, OwnerRecord, RecordKeys
@@ -151,6 +153,19 @@ def test_the_agent_note_is_removed_with_the_record(host: LeavingHost) -> None:
     host.removed()
     assert host.registry.keys() == FOREIGN
     assert NOTE_KEY not in host.registry.stored
+
+
+def test_the_drain_order_is_removed_with_the_record(host: LeavingHost) -> None:
+    """A host of the same name that comes later must not be drained. The order alone is something to remove."""
+    order_key = RECORD_KEYS.drain_order("core-01")
+    host.registry.put(order_key, DrainOrder(all_until=inf).encode())
+    host.removed()
+    assert host.registry.writes[-2:] == [f"delete {RECORD}", f"delete {order_key}"]
+    assert not leaves_traces(host.owner, host.registry)
+    host.registry.put(order_key, "rubbish")
+    assert leaves_traces(host.owner, host.registry)
+    host.removed()
+    assert order_key not in host.registry.stored
 
 
 def test_the_other_owners_have_a_record_or_entries_that_name_them(host: LeavingHost) -> None:

@@ -23,6 +23,7 @@ def test_the_described_enumerations_are_found() -> None:
     names = {each.__name__ for each in ENUMERATIONS}
     assert names == {
         "Action",
+        "DrainScope",
         "ExclusionReason",
         "HintOutcome",
         "PassResult",

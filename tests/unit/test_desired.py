@@ -30,9 +30,6 @@ from tests.support.builders import OWNER, PLAIN, container, container_with_metad
 #: The published port of most containers here.
 WEB = {"80/tcp": "0.0.0.0:8000"}
 
-#: Why some containers drain.
-TERM_SENT = Draining("TERM was sent")
-
 HEALTHY = evolve(rules(), health=HealthRule.HEALTHY)
 ALL_BINDINGS = evolve(rules(), all_bindings=True)
 
@@ -49,15 +46,13 @@ def desired_state(
     selected: set[str] | None = None,
     layout: Layout = PLAIN,
     holdings: Mapping[str, Holding] = NO_HOLDINGS,
-    draining: tuple[str, ...] = (),
 ) -> Desired:
     """Return the desired state of these containers under these rules. ``unknown`` names containers that the engine
     would not describe, ``selected`` those that --filter selects; None: there is no filter. ``holdings`` tells who has
-    which key now, and ``draining`` names containers that drain."""
+    which key now."""
     not_described = tuple(UnknownContainer(ref(name), "timed out") for name in unknown)
     ids = None if selected is None else frozenset(f"id-{name}" for name in selected)
-    drains = {f"id-{name}": TERM_SENT for name in draining}
-    return desired(Snapshot(containers, not_described, ids, draining=drains), under or rules(), layout, holdings)
+    return desired(Snapshot(containers, not_described, ids), under or rules(), layout, holdings)
 
 
 def ref(name: str) -> ContainerRef:
@@ -100,52 +95,8 @@ def with_identity(name: str, created: int, service: str, entry_id: str) -> Conta
 
 @pytest.mark.parametrize("status", ["created", "restarting", "removing", "exited", "dead"])
 def test_a_container_that_does_not_serve_has_no_entries(status: str) -> None:
-    """Only containers that run, are paused or are being stopped have entries."""
+    """Only running and paused containers have entries."""
     assert desired_state(container(publish=WEB, status=status)) == Desired()
-
-
-@pytest.mark.parametrize("status", ["running", "paused", "stopping"])
-def test_a_container_that_serves_has_entries_unless_it_drains(status: str) -> None:
-    """What drains is excluded, with the reason why it drains."""
-    web = container(publish=WEB, status=status)
-    assert registered_containers(desired_state(web)) == {"web"}
-    excluded = Desired(excluded={ref("web"): ExclusionReason.DRAINING}, draining={ref("web"): TERM_SENT})
-    assert desired_state(web, draining=("web",)) == excluded
-
-
-def test_of_the_reasons_to_exclude_a_container_one_that_lasts_counts_first() -> None:
-    """A container that the operator does not want at all does not drain. One that drains may be unhealthy, too."""
-    web, once = container(publish=WEB, health="unhealthy"), one_off("once")
-    result = desired_state(web, once, draining=("web", "once"), under=HEALTHY)
-    assert result.excluded == {ref("web"): ExclusionReason.DRAINING, ref("once"): ExclusionReason.ONE_OFF}
-    assert result.draining == {ref("web"): TERM_SENT}
-    filtered = desired_state(web, draining=("web",), selected=set())
-    assert (filtered.excluded, filtered.draining) == ({ref("web"): ExclusionReason.FILTERED}, {})
-
-
-def test_a_container_that_does_not_run_does_not_drain() -> None:
-    """It has no entries in any case, and is not among the excluded ones."""
-    assert desired_state(container(publish=WEB, status="exited"), draining=("web", "gone")) == Desired()
-
-
-def test_a_container_that_joins_the_network_of_one_that_drains_keeps_its_entries() -> None:
-    """Nobody stops it. It is reached until the other one has ended."""
-    net = container("net", publish={**WEB, "9000/tcp": "0.0.0.0:9000"})
-    side = container("side", expose=("9000/tcp",), network_mode="container:id-net", address="", networks={})
-    before, after = desired_state(net, side), desired_state(net, side, draining=("net",))
-    assert registered_containers(before) == {"net", "side"}
-    assert [*after.entries] == [each for each in before.entries if each.container.name == "side"]
-
-
-def test_a_container_that_drains_leaves_its_key_to_the_one_that_takes_its_place() -> None:
-    """Of two containers with one SERVICE_ID the new one has the key at once. If the old one goes on to run, it does not
-    get the key back."""
-    old, new = container_with_metadata("old", 1, "ID=x"), container_with_metadata("new", 2, "ID=x")
-    holdings = {"/services/nginx/x": Holding("id-old", "172.17.8.101:8000")}
-    assert registered_containers(desired_state(old, new, holdings=holdings)) == {"old"}
-    assert registered_containers(desired_state(old, new, holdings=holdings, draining=("old",))) == {"new"}
-    taken = {"/services/nginx/x": Holding("id-new", "172.17.8.101:8000")}
-    assert registered_containers(desired_state(old, new, holdings=taken)) == {"new"}
 
 
 @pytest.mark.parametrize(
@@ -267,6 +218,15 @@ def test_an_unknown_container_and_those_that_join_its_network_are_held() -> None
     assert result.held == {ref("net"), ref("side")}
     assert names_and_ids(result) == ["nginx/core-01:web:80"]
     assert result.refusals == ()
+
+
+def test_a_container_that_drains_is_not_held_although_it_joins_an_unknown_network() -> None:
+    """Its entries go, whatever address they have."""
+    side = container("side", expose=("80/tcp",), network_mode="container:id-net")
+    unknown = (UnknownContainer(ref("net"), "timed out"),)
+    result = desired(Snapshot((side,), unknown, draining={side.id: Draining("it is stopped")}), rules(), PLAIN)
+    assert result.held == {ref("net")}
+    assert result.excluded == {ref("side"): ExclusionReason.DRAINING}
 
 
 @pytest.mark.parametrize(

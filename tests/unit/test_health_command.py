@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 
-from controller.commands.health import TIMEOUT, ask_agent, fetch_health, health_url
+from controller.commands.agent_http import TIMEOUT, agent_url
+from controller.commands.health import ask_agent, fetch_health
 from controller.observe.answer import Answer
 from tests.support.processes import free_ports
 from tests.support.trickling import Trickler
@@ -46,20 +47,21 @@ def agent(status: int, text: bytes, encrypt: Callable[[socket.socket], socket.so
 @pytest.mark.parametrize(
     ("listen", "url"),
     [
-        (":80", "http://127.0.0.1:80/healthz"),
-        ("0.0.0.0:80", "http://127.0.0.1:80/healthz"),
-        ("[::]:80", "http://[::1]:80/healthz"),
-        ("[0:0:0:0:0:0:0:0]:80", "http://[::1]:80/healthz"),
-        ("127.0.0.1:80", "http://127.0.0.1:80/healthz"),
-        ("10.0.0.1:80", "http://10.0.0.1:80/healthz"),
-        ("[::1]:80", "http://[::1]:80/healthz"),
-        ("[fe80::1%eth0]:80", "http://[fe80::1%eth0]:80/healthz"),
-        ("localhost:80", "http://localhost:80/healthz"),
+        (None, "http://127.0.0.1:9119"),
+        (":80", "http://127.0.0.1:80"),
+        ("0.0.0.0:80", "http://127.0.0.1:80"),
+        ("[::]:80", "http://[::1]:80"),
+        ("[0:0:0:0:0:0:0:0]:80", "http://[::1]:80"),
+        ("127.0.0.1:80", "http://127.0.0.1:80"),
+        ("10.0.0.1:80", "http://10.0.0.1:80"),
+        ("[::1]:80", "http://[::1]:80"),
+        ("[fe80::1%eth0]:80", "http://[fe80::1%eth0]:80"),
+        ("localhost:80", "http://localhost:80"),
     ],
 )
-def test_the_url_is_derived_from_where_the_agent_listens(listen: str, url: str) -> None:
+def test_the_url_is_derived_from_where_the_agent_listens(listen: str | None, url: str) -> None:
     """An agent that listens at every address is asked on loopback, by IPv6 if it listens there alone."""
-    assert health_url(listen) == url
+    assert agent_url(listen) == url
 
 
 def test_an_agent_without_an_http_server_is_not_asked() -> None:

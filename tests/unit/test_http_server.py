@@ -16,7 +16,7 @@ from controller.observe.metrics import Metrics
 from tests.support.fakes import FakeTime
 from tests.support.reports import failed, planned
 
-PAGES = ("/", "/metrics", "/healthz", "/readyz")
+PAGES = ("/", "/metrics", "/healthz", "/readyz", "/api/v1/agent")
 
 
 @frozen
@@ -45,7 +45,7 @@ def health(time: FakeTime) -> Health:
 @pytest.fixture
 def ask(health: Health) -> Callable[..., Response]:
     """Return a function that asks the agent's server for a page."""
-    app = router(health, Metrics("etcd").app())
+    app = router(health, Metrics("etcd").app(), lambda: '{"version": 1}\n')
     return lambda path, method="GET": respond(app, path, method)
 
 
@@ -74,6 +74,13 @@ def test_a_healthy_agent_answers_200(ask: Callable[..., Response]) -> None:
     assert ask("/readyz").status == 200
     assert ask("/readyz").body.startswith("ok: 0 of 0 entries in sync")
     assert "wharfinger_passes_total" in ask("/metrics").body
+
+
+def test_an_agent_tells_of_itself_in_json(ask: Callable[..., Response]) -> None:
+    """Other commands on its host read it."""
+    response = ask("/api/v1/agent")
+    assert (response.status, response.body) == (200, '{"version": 1}\n')
+    assert response.headers["Content-Type"].startswith("application/json")
 
 
 def test_an_agent_that_is_not_ready_answers_503_and_why(health: Health, ask: Callable[..., Response]) -> None:

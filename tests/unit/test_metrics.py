@@ -19,6 +19,7 @@ from controller.source.events import Origin
 from model.container import ContainerRef
 from model.described import DescribedEnum
 from model.desired import ExclusionReason
+from model.drain_order import DrainedContainer, DrainOrder, DrainScope
 from model.hint import HintOutcome
 from model.plan import DRIFT, Action, Reason
 from model.refusal import RefusalReason
@@ -83,6 +84,7 @@ LABEL_VALUES: dict[tuple[str, str], Iterable[DescribedEnum]] = {
     ("wharfinger_operations_total", "result"): COUNTED_RESULTS,
     ("wharfinger_drift_repaired_total", "kind"): DRIFT,
     ("wharfinger_containers_excluded", "reason"): ExclusionReason,
+    ("wharfinger_drain_order", "scope"): DrainScope,
     ("wharfinger_hints_total", "outcome"): HintOutcome,
     ("wharfinger_entries_refused", "reason"): RefusalReason,
 }
@@ -294,6 +296,19 @@ def test_gauges_of_refusals_and_unknown_containers_return_to_zero(metrics: Metri
     metrics.of("etcd").ended(planned(), EPOCH, 1.0)
     assert total(metrics, "entries_refused") == 0
     assert total(metrics, "containers_unknown") == 0
+
+
+def test_what_the_operator_drains_is_shown_until_it_ends(metrics: Metrics) -> None:
+    """The whole host by itself, and how many containers were named."""
+    named = {each: DrainedContainer(each, "", each) for each in ("web", "db")}
+    metrics.of("etcd").ended(evolve(planned(), drain_order=DrainOrder(named)), EPOCH, 1.0)
+    assert value(metrics, "drain_order", scope="containers", **OF_ETCD) == 2
+    assert value(metrics, "drain_order", scope="all", **OF_ETCD) == 0
+    metrics.of("etcd").ended(evolve(planned(), drain_order=DrainOrder(all_until=EPOCH)), EPOCH, 1.0)
+    assert value(metrics, "drain_order", scope="containers", **OF_ETCD) == 0
+    assert value(metrics, "drain_order", scope="all", **OF_ETCD) == 1
+    metrics.of("etcd").ended(planned(), EPOCH, 1.0)
+    assert total(metrics, "drain_order") == 0
 
 
 def test_held_deletes_are_shown_and_their_passes_are_counted(metrics: Metrics) -> None:

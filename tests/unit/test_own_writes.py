@@ -63,10 +63,11 @@ def test_a_renewal_of_a_key_that_was_not_observed_is_taken_from_the_change() -> 
 
 
 def test_what_is_kept_about_the_owner_is_not_under_the_prefix() -> None:
-    """Record and note do not expire, and a query goes when it is answered."""
+    """Record, note and drain order do not expire, and a query goes when it is answered."""
     actual = after(
         made(Action.RECORD, RECORD.key, "new"),
         made(Action.NOTE, KEYS.agent_note("core-01"), "note"),
+        made(Action.UPDATE, KEYS.drain_order("core-01"), "order"),
         made(Action.CREATE, KEYS.liveness_query("core-01"), "?"),
         made(Action.DELETE, KEYS.liveness_query("core-01")),
         ttl=30,
@@ -74,6 +75,8 @@ def test_what_is_kept_about_the_owner_is_not_under_the_prefix() -> None:
     )
     assert actual.record == Stored(RECORD.key, "new", 9)
     assert actual.agent_note == Stored(KEYS.agent_note("core-01"), "note", 9)
+    assert actual.drain_order
+    assert actual.drain_order.value == "order"
     assert actual.liveness_query is None
     assert actual.stored.keys() == {A.key, B.key}
     assert actual.observed == frozenset({A.key})

@@ -338,3 +338,32 @@ def test_a_key_under_a_default_id_is_not_claimed() -> None:
     """The record of a host without custom ids never changes."""
     actual = Actual({OURS: Stored(OURS, VALUE, 7)})
     assert ownership_with().next_claims({OURS: entry()}, actual) == {}
+
+
+# The keys that were written for containers.
+
+
+@pytest.mark.parametrize(
+    ("containers", "keys"),
+    [
+        (None, (OURS, CUSTOM)),
+        ({"web"}, (OURS,)),
+        ({"id-web"}, (CUSTOM,)),
+        ({"id-db", "db"}, ()),
+        ({""}, ()),
+    ],
+    ids=["all", "name in an id", "claimed for an id", "another", "nothing is said"],
+)
+def test_the_keys_that_were_written_for_containers_are_found(
+    containers: set[str] | None, keys: tuple[str, ...]
+) -> None:
+    """A default id names its container, and the record the one of a custom id. Foreign keys are not among them."""
+    actual = Actual({key: Stored(key, VALUE, 7) for key in (OURS, THEIRS, CUSTOM, "/services/nginx/by-hand")})
+    assert ownership_with(our_claim(VALUE)).keys_written_for(containers, actual) == keys
+
+
+def test_a_key_that_somebody_has_overwritten_was_not_written_for_a_container() -> None:
+    """Under a custom id, the value shows who wrote it."""
+    ownership = ownership_with(our_claim(VALUE))
+    assert ownership.keys_written_for(None, registry_with(OTHER_VALUE)) == ()
+    assert ownership.keys_written_for(None, registry_with(OTHER_VALUE, OURS)) == (OURS,)

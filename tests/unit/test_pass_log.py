@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from attrs import evolve
 
 from controller.observe.pass_log import PassLog, log_hints
 from controller.source.events import Origin
+from model.drain_order import DrainedContainer, DrainOrder
 from model.guard import HeldDelete
 from model.plan import Action, Change
 from model.record import InnerPrefix
@@ -505,3 +507,54 @@ def test_the_log_says_where_hints_come_from_and_why_not_from_a_stream(origin: Or
     (line,) = lines
     assert "events of the engine" in line["event"]
     assert (line["log_level"], line.get("problem")) == (level, None if origin is Origin.STREAM else "403 Client Error")
+
+
+# The operator's drain.
+
+#: 2026-01-02T03:04:05Z.
+END = 1767323045.0
+
+WEB = DrainedContainer("0123456789abcdef", "2026-01-01T00:00:00Z", "web")
+NAMED = {"container": "web", "container_id": "0123456789ab"}
+
+
+def draining(order: DrainOrder) -> PassReport:
+    """Return the report of a pass in which this order is in force."""
+    return evolve(IDLE, drain_order=order)
+
+
+def test_a_drain_of_a_container_is_logged_when_it_begins_changes_and_ends(log: CapturedPassLog) -> None:
+    """The line has the end of the drain, or what ends it."""
+    begins = {"event": "the operator drains a container", "log_level": "info", **NAMED}
+    named = DrainOrder({WEB.id: WEB})
+    assert log.lines(draining(named)) == [{**begins, "until": "wharfinger undrain"}]
+    assert log.lines(draining(named)) == []
+    shorter = DrainOrder({WEB.id: evolve(WEB, until=END)})
+    assert log.lines(draining(shorter)) == [{**begins, "until": "2026-01-02T03:04:05Z"}]
+    assert log.lines(failed(PassResult.ENGINE_ERROR))[0]["event"] == "pass failed"
+    ends = {"event": "the operator no longer drains a container", "log_level": "info", **NAMED}
+    assert ends in log.lines(IDLE)
+    assert log.lines(IDLE) == []
+
+
+def test_a_drain_of_all_containers_is_logged_when_it_begins_changes_and_ends(log: CapturedPassLog) -> None:
+    """As that of one container is."""
+    begins = {"event": "the operator drains all containers of this host", "log_level": "info"}
+    assert log.lines(draining(DrainOrder(all_until=inf))) == [{**begins, "until": "wharfinger undrain"}]
+    assert log.lines(draining(DrainOrder(all_until=inf))) == []
+    assert log.lines(draining(DrainOrder(all_until=END))) == [{**begins, "until": "2026-01-02T03:04:05Z"}]
+    assert log.lines(IDLE) == [
+        {"event": "the operator no longer drains all containers of this host", "log_level": "info"}
+    ]
+
+
+def test_an_unreadable_drain_order_is_logged_once(log: CapturedPassLog) -> None:
+    """And once more after it was readable in between."""
+    report = evolve(IDLE, unreadable_drain_order="/_wharfinger/%2Fservices/core-01/drain")
+    line = {
+        "event": "the drain order cannot be read and counts as none",
+        "log_level": "warning",
+        "key": "/_wharfinger/%2Fservices/core-01/drain",
+        "cure": "wharfinger drain or undrain replaces it",
+    }
+    assert [log.lines(each) for each in (report, report, IDLE, report)] == [[line], [], [], [line]]

@@ -50,6 +50,7 @@ def test_the_records_of_each_prefix_have_a_hidden_directory(prefix: str, path: s
     assert record_keys.record("core-01") == f"{path}/core-01/record"
     assert record_keys.liveness_query("core-01") == f"{path}/core-01/question"
     assert record_keys.agent_note("core-01") == f"{path}/core-01/agent"
+    assert record_keys.drain_order("core-01") == f"{path}/core-01/drain"
 
 
 @given(TEXTS, TEXTS)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from model.container import ContainerRef
+from model.drain_order import NO_DRAIN, DrainedContainer, DrainOrder
+from model.draining import Draining
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 from tests.support.builders import container
 
@@ -62,3 +66,31 @@ def test_an_engine_keeps_the_first_name_that_it_gave(
 ) -> None:
     """The newest id counts. A new name is kept beside the first one."""
     assert before.followed_by(later) == expected
+
+
+# What the operator drains.
+
+DRAINED = {name: DrainedContainer(f"id-{name}", "", name) for name in ("web", "db", "ui")}
+
+
+def test_the_operator_drains_the_running_containers_that_an_order_covers() -> None:
+    """A container that has ended does not drain, although the order names it, and one that the engine has sent a stop
+    signal goes on draining."""
+    stopping = {"id-api": Draining("the engine has sent it the signal TERM")}
+    snapshot = Snapshot((container("web"), container("db", status="exited"), container("api")), draining=stopping)
+    drained = snapshot.with_drain_order(DrainOrder({each.id: each for each in DRAINED.values()}))
+    assert drained.draining == {**stopping, "id-web": Draining("the operator drains it", by_operator=True)}
+    assert drained.drain_order == DrainOrder({"id-web": DRAINED["web"]})
+
+
+def test_the_operator_drains_all_containers() -> None:
+    """Those that nobody named are among them."""
+    drained = Snapshot((container("web"), container("db", status="paused"))).with_drain_order(DrainOrder(all_until=inf))
+    assert drained.draining.keys() == {"id-web", "id-db"}
+    assert drained.drain_order == DrainOrder(all_until=inf)
+
+
+def test_without_an_order_the_snapshot_is_the_same_object() -> None:
+    """So whoever decided by it need not decide again."""
+    snapshot = Snapshot((container(),))
+    assert snapshot.with_drain_order(NO_DRAIN) is snapshot

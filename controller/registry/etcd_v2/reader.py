@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from attrs import evolve
+
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode
@@ -28,22 +30,34 @@ class EtcdV2Reader(ObservedWhole):
         super().__init__(OwnWrites(self._record_keys, ttl))
 
     def read(self, owner: str, deadline: Deadline, *, consistent: bool = False) -> Actual:
-        """See Reader. A listing of the prefix does not show owner record, liveness query and agent note. One more
-        request reads all three. Both answers have to be of one cluster: a record that was restored from a backup says
-        nothing about keys that were read before."""
+        """See Reader. A listing of the prefix does not show what is kept about the owner, so that is one more request.
+        Both answers have to be of one cluster: a record that was restored from a backup says nothing about keys that
+        were read before."""
         stored, position = self._tree(self._prefix or "/", deadline, consistent=consistent)
-        about_owner, later = self._tree(self._record_keys.folder(owner), deadline, consistent=consistent)
+        about_owner, later = self._about_owner(owner, deadline, consistent=consistent)
         if later.cluster != position.cluster:
             raise RegistryUnavailable(
                 f"etcd was replaced while it was read: cluster id changed from {position.cluster} to {later.cluster}"
             )
-        return Actual(
-            stored,
-            about_owner.get(self._record_keys.record(owner)),
-            about_owner.get(self._record_keys.liveness_query(owner)),
-            about_owner.get(self._record_keys.agent_note(owner)),
-            position,
+        return evolve(about_owner, stored=stored, observed=None, store_position=position)
+
+    def about_owner(self, owner: str, deadline: Deadline) -> Actual:
+        """See Reader."""
+        return self._about_owner(owner, deadline, consistent=True)[0]
+
+    def _about_owner(self, owner: str, deadline: Deadline, *, consistent: bool) -> tuple[Actual, StorePosition]:
+        """Return what is kept about the owner, and the store position. Raises RegistryUnavailable."""
+        keys = self._record_keys
+        found, position = self._tree(keys.folder(owner), deadline, consistent=consistent)
+        actual = Actual(
+            record=found.get(keys.record(owner)),
+            liveness_query=found.get(keys.liveness_query(owner)),
+            agent_note=found.get(keys.agent_note(owner)),
+            drain_order=found.get(keys.drain_order(owner)),
+            store_position=position,
+            observed=frozenset(),
         )
+        return actual, position
 
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""

@@ -169,6 +169,12 @@ class EtcdV3Reader:
             self._doubted = True
         self._observed.take_in(owner, outcome)
 
+    def about_owner(self, owner: str, deadline: Deadline) -> Actual:
+        """See Reader."""
+        with self._refusals():
+            about_owner = self._requests.about_owner(owner, self._lease.id(owner), deadline)
+            return self._complete(_NOTHING, owner, about_owner, deadline)
+
     def other_records(self, owner: str, deadline: Deadline) -> tuple[Stored, ...]:
         """See Reader."""
         try:
@@ -422,6 +428,7 @@ class EtcdV3Reader:
             record=keys.get(self._record_keys.record(owner)),
             liveness_query=keys.get(self._record_keys.liveness_query(owner)),
             agent_note=keys.get(self._record_keys.agent_note(owner)),
+            drain_order=keys.get(self._record_keys.drain_order(owner)),
         )
 
     def _timed(self, actual: Actual, owner: str, deadline: Deadline) -> Actual:

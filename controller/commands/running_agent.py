@@ -1,0 +1,83 @@
+"""The running agent of this host, as other commands see it: what it tells of itself, and how to reach what it
+reaches."""
+
+from __future__ import annotations
+
+import os
+
+from attrs import frozen
+
+from controller.commands.agent_http import agent_url, fetch
+from controller.config.flags import password_in_environment
+from controller.config.registry_settings import RegistrySettings
+from controller.config.settings import parse_connection
+from controller.errors import Stop, WrongUsage, masked, one_line
+from controller.observe.agent_page import PATH, AgentDescription
+from controller.source.engine_connection import EngineSettings
+
+#: What to do if the agent is not found.
+_CURE = "give its URL with --agent, as in --agent http://127.0.0.1:9119, or set WHARFINGER_LISTEN as for the agent"
+
+
+@frozen
+class RunningAgent:
+    """What a running agent told of itself."""
+
+    #: The URL of its HTTP server.
+    url: str
+    description: AgentDescription
+
+    @property
+    def owner(self) -> str:
+        """The owner of its entries."""
+        return self.description.owner
+
+    @property
+    def engine(self) -> EngineSettings:
+        """Where its engine is."""
+        return EngineSettings(self.description.docker_host, self.description.docker_environment)
+
+    def registries(self) -> tuple[RegistrySettings, ...]:
+        """Return the settings of its registries, with the password in this program's environment, or in the agent's
+        password file. Raises Stop if the registries cannot be reached with what there is."""
+        connection, password = self.description.connection, password_in_environment()
+        if "etcd-user" in connection and not (password or "etcd-password-file" in connection):
+            user = connection["etcd-user"]
+            raise Stop(
+                f"the agent logs in to etcd as {user!r}, and does not tell the password: "
+                "set WHARFINGER_ETCD_PASSWORD as for the agent"
+            )
+        try:
+            return parse_connection(connection, self.description.registries, password)
+        except WrongUsage as error:
+            problems = "; ".join(error.problems)
+            raise Stop(f"cannot reach the registries of the agent at {masked(self.url)}: {problems}") from error
+
+
+def find_agent(url: str) -> RunningAgent:
+    """Return the agent whose HTTP server is at this URL, or if it is empty, at WHARFINGER_LISTEN. It takes no longer
+    than ``agent_http.TIMEOUT``. Raises Stop, with what to do, if there is none."""
+    listen = os.environ.get("WHARFINGER_LISTEN")
+    if not url and listen == "":
+        raise Stop(
+            "WHARFINGER_LISTEN is empty, so the agent has no HTTP server and cannot be asked; start it with --listen, "
+            "or give the URL of its HTTP server with --agent"
+        )
+    try:
+        return _ask(url.rstrip("/") or agent_url(listen))
+    except ValueError as error:
+        raise Stop(f"{error}; {_CURE}") from error
+
+
+def _ask(url: str) -> RunningAgent:
+    """Return the agent at this URL. Raises ValueError if there is none."""
+    try:
+        status, body = fetch(f"{url}{PATH}")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot ask the agent at {masked(url)}: {one_line(error)}") from error
+    description = AgentDescription.decode(body) if status == 200 else None
+    if description is None:
+        raise ValueError(f"what answers at {masked(url)} is no agent, or one of another version")
+    if not description.owner:
+        raise Stop(f"the agent at {masked(url)} does not know its owner name yet: its engine has not answered so far")
+    return RunningAgent(url, description)
