@@ -366,7 +366,9 @@ class Oracle:
             return
         of_key = self._truth(host).candidates.get(change.key, [])
         before, after = _having(of_key, change.previous_value), _having(of_key, change.value)
-        if before and after and before.value != after.value and not before.drains:
+        if before and after and before.value != after.value:
+            if before.drains or self._end_was_made_up(host, change.key):
+                return
             ledger = self.ledgers[host.name]
             if ledger.event_at.get(before.container_id, -inf) < ledger.begun_at:
                 raise Violation(f"{host.name} took {change.key} from {before.container} for {after.container}")
