@@ -354,9 +354,16 @@ class Oracle:
         if self._is_late(actor) or not host.flags.hints or change.key in self.wanted(host):
             return
         ended_at = ledger.told_ended.get(ledger.containers.get(change.key, ""), inf)
-        heard = host.socket.undisturbed_since < ended_at and ended_at + HEARD < ledger.begun_at
-        if heard and actor.owner == host.engine.name:
+        if self._was_heard(host, ended_at) and actor.owner == host.engine.name:
             raise Violation(f"{host.name} wrote {change.key}, whose container had ended")
+
+    def _was_heard(self, host: Host, moment: float) -> bool:
+        """Whether an agent had taken in an event of this moment well before its present pass began, as it heard all
+        events. One that is busy with a pass takes events in after that pass."""
+        ledger, before = self.ledgers[host.name], (host.agents, host.passes - 1)
+        was_busy = ledger.begun.get(before, -inf) <= moment + HEARD
+        taken_in = max(moment, ledger.ended.get(before, -inf)) if was_busy else moment
+        return host.socket.undisturbed_since < moment and taken_in + HEARD < ledger.begun_at
 
     def _judge_taking(self, actor: Actor, change: Change) -> None:
         """Raise Violation if an agent gives a key to another container than the one that has it and that has been in
