@@ -10,6 +10,7 @@ from model.container import ContainerRef
 from model.described import DescribedEnum
 from model.desired import ExclusionReason
 from model.drain_order import NO_DRAIN, DrainOrder
+from model.draining import Draining
 from model.entry import Entry
 from model.frozen import frozen_dict
 from model.guard import HeldDelete
@@ -132,6 +133,8 @@ class PassReport:
     loopback: tuple[Entry, ...] = ()
     #: The containers that run and are to have no entries.
     excluded: Mapping[ContainerRef, ExclusionReason] = field(factory=dict, converter=frozen_dict)
+    #: Those of them that drain, and why.
+    draining: Mapping[ContainerRef, Draining] = field(factory=dict, converter=frozen_dict)
     #: What the operator drains of the containers that run.
     drain_order: DrainOrder = NO_DRAIN
     #: The key of the drain order, if nobody can read what it holds; empty otherwise.

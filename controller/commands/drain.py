@@ -15,7 +15,7 @@ from controller.commands.exit_codes import ExitCode
 from controller.commands.parallel import run_in_parallel
 from controller.commands.running_agent import RunningAgent, find_agent
 from controller.config.registry_settings import RegistrySettings
-from controller.errors import EngineUnavailable, Stop, WharfingerError, WrongUsage
+from controller.errors import EngineUnavailable, Stop, WharfingerError, WrongUsage, plain
 from controller.reconcile.drain import DrainedOwner
 from controller.registry.base import Sweeping
 from controller.registry.factory import Use, layout_for, open_registry
@@ -97,12 +97,12 @@ class _RegistryDrain:
             raise Stop(f"the agent has not removed {keys}{more} in time; its log and its /readyz may say why")
 
     def say(self, text: str) -> None:
-        """Print what has become of the order."""
-        click.echo(f"{self.line_start}{text}")
+        """Print what has become of the order. A name in it may come from etcd, where others write."""
+        click.echo(plain(f"{self.line_start}{text}"))
 
     def complain(self, text: str) -> None:
         """Print what has gone wrong."""
-        click.echo(f"wharfinger: {self.line_start}{text}", err=True)
+        click.echo(plain(f"wharfinger: {self.line_start}{text}"), err=True)
 
 
 @frozen

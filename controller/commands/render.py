@@ -19,8 +19,8 @@ _RESET = "\x1b[0m"
 
 
 def as_text(report: PassReport, *, colour: bool) -> str:
-    """Return a line for each change, delete that is held back, entry that is held, refusal, unreadable container, and
-    entry with a loopback address that nobody gave, and then the summary.
+    """Return a line for each change, delete that is held back, entry that is held, refusal, unreadable container, entry
+    with a loopback address that nobody gave, and container that drains, and then the summary.
 
     Changes are sorted by key. ``colour`` puts escape sequences for colours around the lines.
     """
@@ -30,6 +30,7 @@ def as_text(report: PassReport, *, colour: bool) -> str:
         f"! {plain(each.ref.name)} cannot be read, its entries stay: {plain(each.problem)}" for each in report.unknown
     ]
     lines += map(_loopback, report.loopback)
+    lines += [f"! {plain(ref.name)} has no entries: {plain(each.why)}" for ref, each in report.draining.items()]
     if colour:
         lines = [f"{_COLOURS[line[0]]}{line}{_RESET}" for line in lines]
     return "\n".join([*lines, summary(plan), *_applied(report)])
@@ -125,6 +126,9 @@ def _document(label: str, report: PassReport) -> dict[str, Any]:
         "loopback": [
             {"container": each.container.name, "port": str(each.container_port), "address": each.address}
             for each in report.loopback
+        ],
+        "draining": [
+            {"container": ref.name, "container_id": ref.id, "detail": each.why} for ref, each in report.draining.items()
         ],
         "counts": {
             **{action.value: report.plan.count(action) for action in _SIGNS},

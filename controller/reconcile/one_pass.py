@@ -495,6 +495,7 @@ class _Pass:
             unknown=(*view.snapshot.unknown, *wanted.undecided),
             loopback=wanted.loopback,
             excluded=wanted.excluded,
+            draining=wanted.draining,
             drain_order=view.snapshot.drain_order,
             unreadable_drain_order=order.key if order and is_unreadable(order) else "",
             containers=len(view.snapshot.containers),

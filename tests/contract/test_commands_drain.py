@@ -8,15 +8,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from controller.commands.exit_codes import ExitCode
-from model.drain_order import NO_DRAIN, DrainOrder
+from model.drain_order import NO_DRAIN, DrainedContainer, DrainOrder
 from model.record import RecordKeys
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.command_host import OWNER, Host, on_a_terminal
 from tests.support.processes import free_ports
+from tests.support.secure_etcd import TlsEtcd, authority
 from tests.support.waiting import wait_until
 
 IN_SYNC, WRONG, *_ = ExitCode
@@ -147,6 +149,14 @@ def test_a_container_drains_on_while_all_do(host: Host, agent: Agent) -> None:
     wait_until(lambda: host.registered == ids("a", "b", "c"), what="the entries to return")
 
 
+def test_a_name_that_others_wrote_does_not_control_the_terminal(host: Host, agent: Agent) -> None:
+    """Whoever can write to etcd can write any name into the order."""
+    odd = DrainedContainer("odd", "", "\x1b[31mred")
+    host.etcd.put(ORDER_KEY, NO_DRAIN.with_containers([odd]).encode())
+    done = asking(agent, "undrain", "odd")
+    assert (done.returncode, done.stdout) == (IN_SYNC, "\\x1b[31mred drains no longer.\n")
+
+
 def test_a_drain_of_all_needs_no_engine_and_keys_that_stay_are_named(host: Host, agent: Agent) -> None:
     """The engine's list makes no sense, so the agent does not act. The command gives up after the time that the agent's
     note says."""
@@ -172,6 +182,25 @@ def test_each_registry_is_drained_by_itself(host: Host) -> None:
         assert host.registered == ids("b")
     finally:
         both.terminate()
+
+
+def test_the_connection_is_that_of_the_agents_flags(host: Host, tmp_path: Path) -> None:
+    """The files for TLS are those of the agent's flags, which nothing else tells."""
+    host.runs("a")
+    ours = authority(tmp_path / "ours")
+    client = ours.issue("agent@core-07.example")
+    server = TlsEtcd(ours, ours.issue("127.0.0.1")).start()
+    flags = (f"--etcd-ca={ours.path}", f"--etcd-cert={client.cert}", f"--etcd-key={client.key}", "-ip=10.0.0.1")
+    uri = f"etcds://{server.endpoint}/services"
+    agent = Agent(f"unix://{host.socket}", *flags, uri, log_path=tmp_path / "tls.log").start()
+    try:
+        agent.wait_ready()
+        done = asking(agent, "drain", "a", "--wait=0")
+        assert (done.returncode, done.stderr) == (IN_SYNC, "")
+        wait_until(lambda: agent.total("entries_actual") == 0, what="a pass without the entry")
+    finally:
+        agent.terminate()
+        server.close()
 
 
 def test_an_etcd_that_does_not_answer_ends_the_command_in_time(host: Host, agent: Agent) -> None:

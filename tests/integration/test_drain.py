@@ -107,7 +107,7 @@ def test_a_drain_ends_by_itself(host: Host) -> None:
     drain(agent, "web", "--for=2s")
     assert host.keys() == {}
     host.wait_for(host.expected())
-    assert "the operator no longer drains a container" in agent.log()
+    wait_until(lambda: "the operator no longer drains a container" in agent.log(), 5, "the line of the log")
 
 
 def test_wait_returns_after_the_entries_are_gone(host: Host) -> None:

@@ -133,6 +133,17 @@ def test_a_host_is_taken_out_of_service_with_the_image(core: CoreHost) -> None:
     assert core.keys() == {}
 
 
+def test_containers_are_drained_from_within_the_agents_container(core: CoreHost) -> None:
+    """The command sees none of the agent's flags. It works as the agent's user, without capabilities, too."""
+    group = os.stat(core.engine.socket_url.removeprefix("unix://")).st_gid
+    core.agent(f"--user 65534:{group} --read-only --cap-drop ALL --security-opt no-new-privileges")
+    core.wait_for_web()
+    core.engine.docker("exec", "registrator", "wharfinger", "drain", "web", "--wait=0")
+    assert core.keys() == {}
+    core.engine.docker("exec", "registrator", "wharfinger", "undrain", "web")
+    core.wait_for_web()
+
+
 def test_the_fleet_unit_of_nginx_drains_it_before_it_stops_it(core: CoreHost) -> None:
     """The first command that stops the unit takes the entries away while the container runs. If etcd hangs, it fails
     before `timeout` ends it, so the unit goes on to stop the container."""

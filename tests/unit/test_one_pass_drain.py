@@ -56,6 +56,7 @@ def test_the_entries_of_a_drained_container_go_while_it_runs_and_return_after_it
     report = host.has_a_pass()
     assert deletes(report) == [(WEB_KEY, Reason.DRAINING, "the operator drains it")]
     assert report.excluded == {WEB.ref: ExclusionReason.DRAINING}
+    assert {ref: each.why for ref, each in report.draining.items()} == {WEB.ref: "the operator drains it"}
     assert report.drain_order == naming(WEB)
     assert host.registry.keys().keys() == {DB_KEY}
     host.registry.remove(ORDER_KEY)

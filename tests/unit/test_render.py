@@ -9,6 +9,8 @@ import pytest
 from attrs import evolve
 
 from controller.commands.render import as_json, as_text, removal_line
+from model.container import ContainerRef
+from model.draining import Draining
 from model.guard import HeldDelete
 from model.plan import Plan, Reason
 from model.refusal import RefusalReason
@@ -275,3 +277,13 @@ def test_an_entry_with_a_loopback_address_is_shown() -> None:
     )
     shown = {"container": "web", "port": "80/tcp", "address": "127.0.0.1"}
     assert json.loads(in_json(report))["loopback"] == [shown]
+
+
+def test_a_container_that_drains_is_shown_with_the_cause() -> None:
+    """Nothing else shows it once its keys are gone."""
+    why = "the operator drains it until 2026-01-02T03:04:05Z"
+    report = evolve(planned(), draining={ContainerRef("abc", f"web{NASTY}"): Draining(why)})
+    assert as_text(report, colour=False).splitlines()[0] == f"! web{ESCAPED} has no entries: {why}"
+    assert json.loads(in_json(report))["draining"] == [
+        {"container": f"web{NASTY}", "container_id": "abc", "detail": why}
+    ]
