@@ -506,13 +506,16 @@ class Oracle:
     def _judge_mass_delete(self, host: Host, deleted: set[str]) -> None:
         """Raise Violation if many keys were deleted in a pass although their containers were not stopped ones that
         still exist, nor ones that drain, nor ones whose end the engine had told an agent that follows its events, and
-        three passes and two seconds had not called for the deletes."""
+        three passes and two seconds had not called for the deletes. The owner record in a store that was just restored
+        may name another container for a key under a custom id, so those do not count then."""
         ledger, now = self.ledgers[host.name], self._scheduler.now
         if now - ledger.list_emptied_at < 2 * self._bounds(host).steady:
             # While the list was empty, passes called for these deletes too, before the containers really ended.
             return
         ended = {*ledger.stopped, *(ledger.told_ended if host.flags.hints else ())}
-        suspicious = [key for key in deleted if ledger.containers.get(key) not in ended]
+        restored = now - self.replaced_at < self._bounds(host).steady
+        judged = [key for key in deleted if not (restored and _owner_in(key) is None)]
+        suspicious = [key for key in judged if ledger.containers.get(key) not in ended]
         many = len(suspicious) > SPARED and len(suspicious) * 2 > len(ledger.own_at_begin)
         early = [
             key
