@@ -231,7 +231,7 @@ def left_out_ports(container: Container, rules: Rules) -> Iterator[LeftOutPort]:
     """Yield the ports of a container that are to have neither an entry nor a refusal, in the order of the ports: first
     those that a rule hides, and then those that are no service ports because they are not published."""
     internal = rules.address.internal
-    counted = [each.port for each in service_ports(container, internal=internal)]
+    counted: list[ContainerPort] = [each.port for each in service_ports(container, internal=internal)]
     for port in (*counted, *bad_ports(container, internal=internal)):
         if hidden := _why_hidden(port, metadata_for(port, container.env, container.labels), rules):
             yield hidden

@@ -43,6 +43,7 @@ class Pages:
 
     def row(self, name: str) -> dict[str, Any]:
         """Return the row of the only entry of this container."""
+        row: dict[str, Any]
         (row,) = (each for each in self.registry("entries")["entries"] if each["container"]["name"] == name)
         return row
 

@@ -273,10 +273,11 @@ def test_a_port_without_an_entry_and_a_refusal_is_left_out_for_a_reason(
         env=tuple(f"SERVICE_{each}" for each in env),
     )
     under = evolve(rules(), explicit=explicit)
-    left_out = [*candidates.left_out_ports(given, under)]
+    left_out: list[candidates.LeftOutPort] = [*candidates.left_out_ports(given, under)]
     assert [f"{each.port} {each.reason.value}" for each in left_out] == expected
     decided = desired(Snapshot((given,)), under, PLAIN)
-    told = {each.port for each in (*decided.refusals, *left_out)} | {each.container_port for each in decided.entries}
+    told = {*(each.port for each in decided.refusals), *(each.port for each in left_out)}
+    told |= {each.container_port for each in decided.entries}
     assert told == {*given.published}
 
 
