@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, TextIO
 
 import click
@@ -30,6 +31,7 @@ from controller.config.flags import (
 from controller.config.near_misses import Command
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
 from controller.errors import RegistryUnavailable, Stop, WrongUsage
+from controller.observe.api.values import encoded, problems_document
 from controller.signals import unblock_signals
 
 #: How help is asked for. Go's flag package, and with it registrator, takes one hyphen as well as two.
@@ -75,22 +77,22 @@ def run_command_line(arguments: Sequence[str], effects: Effects | None = None) -
     A wrong command line has the exit code 1, as every other failure. click's own exit code for it, 2, means here that
     changes are pending.
     """
-    given: list[str] = []
+    given = list(arguments)
     try:
-        given = _for_click(list(arguments))
+        given = _for_click(given)
         code = cli.main(given, prog_name="wharfinger", standalone_mode=False, obj=effects)
     except (click.ClickException, Stop, RegistryUnavailable) as error:
         unblock_signals()  # A signal must end the program even if it waits because nobody reads standard error.
-        _print_error(error, given[:1])
+        _print_error(error, given)
         return ExitCode.FAILED
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.IN_SYNC
 
 
-def _print_error(error: Exception, command: list[str]) -> None:
-    """Print why the program ends. The last line says why, because logs are read from their end. ``command`` holds the
-    name of the command, if there is one."""
+def _print_error(error: Exception, arguments: list[str]) -> None:
+    """Print why the program ends. The last line says why, because logs are read from their end. If JSON is asked for,
+    standard output gets a document that says the same."""
     match error:
         case click.ClickException():
             problems = [error.format_message()]
@@ -99,9 +101,22 @@ def _print_error(error: Exception, command: list[str]) -> None:
         case _:
             problems = [str(error)]
     if isinstance(error, click.UsageError | WrongUsage):
+        command = arguments[:1] if arguments and arguments[0] in cli.commands else []
         click.echo(f"Try '{' '.join(['wharfinger', *command, '--help'])}'.", err=True)
     for problem in problems:
         click.echo(f"wharfinger: {problem}", err=True)
+    if _asks_for_json(arguments):
+        click.echo(encoded(problems_document(problems)))
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Return whether a command line asks for JSON, of a command that can print it. The rest of it need not make
+    sense."""
+    command = cli.commands.get(arguments[0]) if arguments else None
+    if command is None or not any("--output" in each.opts for each in command.params):
+        return False
+    in_one, in_two = {"-ojson", "--output=json"}, {("-o", "json"), ("--output", "json")}
+    return not (in_one.isdisjoint(arguments) and in_two.isdisjoint(pairwise(arguments)))
 
 
 def _for_click(arguments: list[str]) -> list[str]:

@@ -142,6 +142,14 @@ FLAGS = (
         new=True,
     ),
     Flag(
+        "web-token-file",
+        "FILE",
+        "Answer only those who send the token in the first line of this file (Authorization: Bearer TOKEN), except for "
+        "/healthz, /readyz and /metrics.",
+        new=True,
+        instead_of_empty="give a file, or leave the flag out to show the pages to everybody",
+    ),
+    Flag(
         "docker-host",
         "URL",
         "Connect to the Docker engine at this URL: unix:///PATH or tcp://HOST:PORT. By default it is DOCKER_HOST, or "
