@@ -150,9 +150,11 @@ def open_surveys(places: SurveyedPlaces, effects: Effects) -> list[RegistrySurve
     return [*map(partial(RegistrySurvey, effects=effects), places.registries)]
 
 
-def owner_text(owner: str, this_owner: str) -> str:
-    """Return an owner as a table shows it."""
-    return f"{owner} (this host)" if owner and owner == this_owner else owner or "-"
+def marked(rows: Sequence[Sequence[str]], own: Sequence[bool]) -> list[Sequence[str]]:
+    """Return the rows of a table with a column before them, in which an asterisk marks the own ones. The mark has a
+    column of its own, so that no name can pretend to have it. The first row are the headings."""
+    headings, *others = rows
+    return [("", *headings), *(("*" if mark else "", *row) for row, mark in zip(others, own, strict=True))]
 
 
 def _counted(number: int, noun: str) -> str:
