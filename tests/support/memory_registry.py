@@ -11,11 +11,13 @@ from controller.errors import RegistryUnavailable
 from controller.registry.base import Found, OneByOne, overtaken
 from controller.registry.observed import ObservedWhole
 from controller.registry.owner_records import records_of_others
+from model.heartbeat import TEXT, Heartbeat
 from model.own_writes import OwnWrites
 from model.plan import Action, Change
 from model.record import InnerPrefix, RecordKeys, inner_prefixes
 from model.report import Outcome, Result
 from model.stored import FOREVER, Actual, Lifetime, Stored, StorePosition
+from model.survey import Survey
 
 
 class MemoryRegistry(ObservedWhole, OneByOne):
@@ -63,6 +65,7 @@ class MemoryRegistry(ObservedWhole, OneByOne):
             liveness_query=self.stored.get(keys.liveness_query(owner)),
             agent_note=self.stored.get(keys.agent_note(owner)),
             drain_order=self.stored.get(keys.drain_order(owner)),
+            heartbeat=self.stored.get(keys.heartbeat(owner)),
             store_position=StorePosition(self.cluster, self.version),
             observed=frozenset(),
         )
@@ -76,6 +79,16 @@ class MemoryRegistry(ObservedWhole, OneByOne):
         """See Reader."""
         self._answer()
         return inner_prefixes(self._prefix, self.stored)
+
+    def survey(self, deadline: Deadline) -> Survey:
+        """See Surveyor."""
+        inner, position = self.inner_prefixes(deadline), self.store_position(deadline)
+        return Survey(self._under(self._prefix), self._under(self._record_keys.path), inner, position, 1)
+
+    def store_position(self, deadline: Deadline) -> StorePosition | None:
+        """See Surveyor."""
+        self._answer()
+        return StorePosition(self.cluster, self.version)
 
     def _answer(self) -> None:
         if self.down:
@@ -95,6 +108,15 @@ class MemoryRegistry(ObservedWhole, OneByOne):
         outcome = self._made(owner, change)
         self.take_in(owner, outcome)
         return outcome
+
+    def show_alive(self, owner: str, heartbeat: Heartbeat, deadline: Deadline) -> None:
+        """See Writer."""
+        self._answer()
+        key = self._record_keys.heartbeat(owner)
+        if key in self.stored:
+            self.stored[key] = evolve(self.stored[key], ttl=heartbeat.lifetime)
+        else:
+            self.put(key, TEXT, heartbeat.lifetime)
 
     def _made(self, owner: str, change: Change) -> Outcome:
         if self.down:
@@ -167,6 +189,11 @@ class RecordingRegistry(MemoryRegistry):
         self.before_write()
         self.writes.append(f"{change.action.value} {change.key}")
         return super().apply(owner, change, deadline)
+
+    def show_alive(self, owner: str, heartbeat: Heartbeat, deadline: Deadline) -> None:
+        """See Writer."""
+        self.requests.append("heartbeat")
+        super().show_alive(owner, heartbeat, deadline)
 
     def _made(self, owner: str, change: Change) -> Outcome:
         if self.failing(change):
