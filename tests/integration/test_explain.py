@@ -55,8 +55,10 @@ def explained(agent: Agent, *args: str) -> subprocess.CompletedProcess[str]:
 def test_one_command_says_why_a_container_is_not_there(host: Host) -> None:
     """The first line is the reason, whatever it is. The agent is asked, whose flags the command does not see."""
     host.store.put(f"{host.prefix}/worker/shared", "192.0.2.9:1")
-    for name, (flags, _) in CONTAINERS.items():
-        host.engine.run(f"--name {name} {flags} worker:1")
+    first, *others = CONTAINERS
+    with ThreadPoolExecutor(4) as pool:
+        for names in ([first], others):
+            list(pool.map(lambda name: host.engine.run(f"--name {name} {CONTAINERS[name][0]} worker:1"), names))
     host.engine.docker("restart", "--time=0", "fine")
     host.engine.docker("stop", "--time=0", "stopped")
     agent = host.agent("--filter", "label=shown=yes", "--health", "healthy").wait_ready()
