@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -260,3 +261,9 @@ def test_nothing_of_the_environment_is_shown_but_service_variables() -> None:
 def test_each_state_is_explained() -> None:
     """In a sentence."""
     assert all(each.about.endswith(".") for each in State)
+
+
+def test_the_page_about_the_documents_explains_each_state() -> None:
+    """In the words of the code."""
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text()
+    assert [line for each in State if (line := f"| `{each.value}` | {each.about} |") not in page] == []
