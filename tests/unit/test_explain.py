@@ -18,7 +18,7 @@ from model.explain import explain, needs_engine
 from model.explanation import Explanation, KeyState, PortState, Verdict
 from model.plan import Action
 from model.report import PassReport, PassResult
-from model.rules import Deregister, HealthRule
+from model.rules import AddressRules, Deregister, HealthRule
 from model.snapshot import Presence, Snapshot, UnknownContainer
 from tests.support.builders import container
 from tests.support.fakes import FakeSource
@@ -122,6 +122,16 @@ def test_a_port_with_several_entries_tells_each_of_them() -> None:
     (port,) = explain(report_of(web, other, all_bindings=True), "web").ports
     assert [key for key, _ in port.entries] == ["/services/nginx/x", "/services/nginx/x:8001"]
     assert (port.state, port.why) == (PortState.REGISTERED, "container 'other' already has nginx/x:8001")
+
+
+def test_a_loopback_address_that_nobody_gave_is_told() -> None:
+    """The port is registered, and nobody but this host reaches it."""
+    web = container(publish={"80/tcp": "127.0.0.1:80"})
+    (port,) = explain(report_of(web, ip=""), "web").ports
+    assert (port.state, port.why) == (
+        PortState.REGISTERED,
+        "it is registered with 127.0.0.1, which only this host can dial",
+    )
 
 
 # Containers of which no port is registered.
@@ -299,6 +309,19 @@ def test_a_failed_container_tells_its_exit_code_and_that_its_keys_stay() -> None
     assert explanation.answer == (
         "web does not run: it is exited, with exit code 3; its entries stay as they are, because it failed and "
         "-deregister on-success is given; 1 key of it still there."
+    )
+
+
+def test_a_key_is_held_while_this_hosts_address_is_missing() -> None:
+    """The port is refused, and what is registered stays."""
+    host = Host(serving())
+    host.has_a_pass()
+    host.settings = evolve(host.settings, rules=evolve(host.settings.rules, address=AddressRules()))
+    explanation = explain(host.tries_a_pass(), "web")
+    assert (explanation.verdict, told(explanation)) == (Verdict.HELD, ["80/tcp refused no-address"])
+    assert explanation.answer == (
+        "web is held: its entries stay as they are, because no address of this host is known; give the host's address "
+        "with -ip."
     )
 
 
