@@ -93,10 +93,8 @@ def router(
 
     def app(environ: Environ, start: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if not token.admits(path, environ.get("HTTP_AUTHORIZATION", "")):
-            page: App | None = _ask_for_token
-        else:
-            page = page_at(path)
+        admitted = token.admits(path, environ.get("HTTP_AUTHORIZATION", ""))
+        page = page_at(path) if admitted else _ask_for_token
         if page is None:
             return _reply(start, "404 Not Found", b"not found\n")
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:

@@ -43,6 +43,7 @@ class Pages:
 
     def row(self, name: str) -> dict[str, Any]:
         """Return the row of the only entry of this container."""
+        row: dict[str, Any]
         (row,) = (each for each in self.registry("entries")["entries"] if each["container"]["name"] == name)
         return row
 
@@ -68,6 +69,7 @@ def test_the_pages_tell_what_became_of_each_container(breakable_host: Host) -> N
         status = pages.registry("status")
         assert [each["name"] for each in status["drain_order"]["containers"]] == ["db"]
         assert (status["counts"]["in_step"], status["counts"]["refused"]["bad-name"]) == (2, 1)
+        assert validated("agent", agent.get("/api/v1/agent")[1])["owner"] == host.owner
         newest = pages.registry("changes")["changes"][0]
         assert (newest["action"], newest["reason"], newest["result"]) == ("delete", "draining", "applied")
 

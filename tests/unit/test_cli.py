@@ -34,6 +34,11 @@ URI = "etcd://127.0.0.1:1/services"
         (["--nonsense", URI], "No such option '--nonsense'"),
         (["reconcile", "-o", "xml", URI], "'xml' is not one of 'text', 'json'"),
         (["-ip"], "requires an argument"),
+        (
+            ["--web-token-file", "", URI],
+            "it is empty; give a file, or leave the flag out to show the pages to everybody",
+        ),
+        (["--web-token-file", "/nowhere/token", URI], "--web-token-file '/nowhere/token': it cannot be read"),
         (["drain"], "wharfinger: name containers, or give --all"),
         (["drain", "--all", "web"], "wharfinger: name containers, or give --all, and not both"),
         (["undrain"], "wharfinger: name containers, or give --all"),
