@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import event, given
+from hypothesis import strategies as st
 
 from controller.effects.clock import Deadline
 from controller.reconcile.one_pass import reconcile
@@ -442,3 +444,58 @@ def test_of_very_many_keys_under_a_name_only_some_are_told() -> None:
     for number in range(30):
         many.put(f"/services/nginx/h{number}:old:80", VALUE)
     assert len(explain(report_of(registry=many), "old", EngineLookup()).keys) == 20
+
+
+# What is so of every explanation.
+
+METADATA = ["SERVICE_NAME=web", "SERVICE_NAME=../x", "SERVICE_ID=x", "SERVICE_IGNORE=no", "SERVICE_80_NAME=a/b"]
+PORTS = ["", "0.0.0.0:8000", "127.0.0.1:8000", "0.0.0.0:8000 0.0.0.0:8001"]
+
+
+def containers_of(name: str) -> st.SearchStrategy[Container]:
+    """Return containers with this name, each with two ports or a bad one."""
+    ports = st.dictionaries(st.sampled_from(["80/tcp", "81/udp", "9-8/tcp"]), st.sampled_from(PORTS), max_size=3)
+    return st.builds(
+        container,
+        st.just(name),
+        publish=ports,
+        env=st.lists(st.sampled_from(METADATA), max_size=2).map(tuple),
+        status=st.sampled_from(["running", "paused", "exited"]),
+        exit_code=st.sampled_from([0, 3]),
+        health=st.sampled_from(["", "unhealthy"]),
+        network_mode=st.sampled_from(["default", "container:id-a", "container:id-gone", "none"]),
+        created=st.sampled_from(["2026", "2027"]),
+    )
+
+
+@given(
+    st.lists(st.tuples(*map(containers_of, "abc")), min_size=1, max_size=3),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(Deregister),
+    st.sampled_from(HealthRule),
+)
+def test_every_container_is_explained_as_the_registry_holds_it(
+    passes: list[tuple[Container, ...]], all_bindings: bool, explicit: bool, when: Deregister, health: HealthRule
+) -> None:
+    """Whatever it is, each of its ports is told, and its keys hold what the registry holds. It is registered only if
+    the registry holds what its entries want."""
+    host = Host(all_bindings=all_bindings, explicit=explicit, deregister=when, health=health)
+    host.registry.put("/services/web/x", "10.0.0.9:1")
+    for containers in passes:
+        host.runs(*containers)
+        report = host.tries_a_pass()
+        for each in containers:
+            explanation = explain(report, each.name)
+            event(explanation.verdict.value)
+            assert explanation.ref == each.ref
+            if explanation.ports:
+                assert {port.port for port in explanation.ports} == {str(port) for port in each.published}
+            for key in explanation.keys:
+                assert key.value == host.registry.keys().get(key.key)
+            in_step = [key.in_step for key in explanation.keys if key.wanted is not None]
+            if explanation.verdict is Verdict.REGISTERED:
+                assert in_step
+                assert all(in_step)
+            if explanation.verdict in {Verdict.NOT_REGISTERED, Verdict.NOT_RUNNING}:
+                assert not any(in_step)
