@@ -329,6 +329,32 @@ def _places(raw: RawOptions, uris: tuple[str, ...], agent: str, effects: Effects
     return chosen_places(raw, uris_of_command_line(uris), variables_in_use(), agent)
 
 
+@cli.command("explain", cls=Command)
+@click.argument("container", metavar="CONTAINER")
+@_agent_option
+@click.option("--no-agent", is_flag=True, help="Do not ask an agent. Decide by the flags of this command.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
+@all_options
+@_pass_effects
+def explain_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], **given: Any) -> int:
+    """Say why a container is registered or not: what was decided about each of its ports, and by what.
+
+    CONTAINER is a name, an id or the beginning of an id, also of a container that does not run. The running agent is
+    asked, so run this where it runs, as in 'docker exec wharfinger wharfinger explain web'. Without an agent, or with
+    --no-agent, one pass over each URI is made that changes nothing, by the flags that are given here, which are
+    those of 'wharfinger run'. The exit code is 1 if there is no such container, if several may be meant, or if nothing
+    is known of it.
+    """
+    from controller.commands import explain  # noqa: PLC0415 - the agent does not need it
+
+    _start_log_of_command(effects)
+    return explain.explain(
+        explain.ExplainOptions(**given),
+        lambda: naming_unknown_variables(lambda: parse_settings(raw, uris, variables_in_use(), effects.environment)),
+        effects,
+    )
+
+
 @cli.command("health", cls=Command)
 @click.argument("url", default="")
 def health_command(url: str) -> int:

@@ -242,7 +242,7 @@ def left_out_ports(container: Container, rules: Rules) -> Iterator[LeftOutPort]:
 def _why_hidden(port: ContainerPort, metadata: Metadata, rules: Rules) -> LeftOutPort | None:
     """Return why a service port is to have neither an entry nor a refusal; None if it is to have one of them."""
     if value := metadata.get("ignore"):
-        detail = f"the {metadata.variables['ignore']} is set, and any value has it ignored, {quoted(value)} too"
+        detail = f"the {metadata.variables['ignore']} is set, and every value counts as yes, {quoted(value)} too"
         return LeftOutPort(port, LeftOutReason.IGNORED, detail)
     if rules.explicit and not metadata.get("name"):
         detail = "-explicit is given, and no SERVICE_NAME names the port"

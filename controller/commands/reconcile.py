@@ -99,6 +99,12 @@ def _pass_over(
     return partial(_pass_after_wait, one_pass, effects.clock)
 
 
+def dry_pass(each: RegistrySettings, settings: Settings, effects: Effects) -> Callable[[], PassReport]:
+    """Return a pass over one registry that changes nothing, and that waits for no sign of life."""
+    options = ReconcileOptions(dry_run=True, output="", exit_code=False, force=False)
+    return _pass_over(each, evolve(settings, take_over=False), options, effects)
+
+
 def _pass_after_wait(one_pass: Callable[[Memory], PassReport], clock: Clock) -> PassReport:
     """Make a pass, and return its report. As long as a pass only waits for a sign of life, because of --take-over, wait
     and make another one; return the last report."""

@@ -86,7 +86,7 @@ def _serve_http(sockets: Sequence[Any], agent: Agent, settings: Settings, effect
         agent.health,
         agent.metrics.metrics().app(),
         agent.page.text,
-        api_pages(agent, effects.clock).find,
+        api_pages(agent, settings, effects).find,
         WebToken(settings.web_token_file),
     )
     http_server(app, sockets, effects.clock)()

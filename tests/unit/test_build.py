@@ -18,6 +18,7 @@ from controller.effects.clock import Clock, Deadline
 from controller.effects.network import Network
 from controller.errors import EngineUnavailable
 from controller.observe.agent_page import AgentDescription
+from controller.observe.api.explain import EXPLAIN
 from controller.observe.api.pages import STATUS
 from controller.observe.api.values import encoded, moment_text
 from controller.registry.uri import parse_uri
@@ -172,9 +173,12 @@ def test_the_pages_of_an_agent_show_its_version_its_start_and_its_hints() -> Non
     uris = (URI, "etcd3://127.0.0.1:1/services")
     time = FakeTime()
     for more, hints in (({}, "nowhere"), ({"no-hints": "true"}, "off")):
-        agent = build_agent(parse_settings({**DEFAULT_OPTIONS, **more}, uris), Effects(clock=time.clock))
-        build = api_pages(agent, time.clock).find(STATUS)
+        settings = parse_settings({**DEFAULT_OPTIONS, **more}, uris)
+        effects = Effects(clock=time.clock)
+        pages = api_pages(build_agent(settings, effects), settings, effects)
+        build = pages.find(STATUS)
         assert build is not None
+        assert pages.find(f"{EXPLAIN}web") is not None
         document = validated("status", encoded(build().document))
         assert (document["program"], document["hints"]) == (__version__, hints)
         assert (document["started_at"], document["now"]) == (moment_text(EPOCH), moment_text(EPOCH))

@@ -285,4 +285,4 @@ def test_an_ignored_port_tells_the_variable_and_its_value() -> None:
     """People write SERVICE_IGNORE=false and expect the opposite."""
     given = container(publish={"80/tcp": "0.0.0.0:8000"}, labels={"SERVICE_80_Ignore": "false"})
     (left_out,) = candidates.left_out_ports(given, rules())
-    assert left_out.detail == "the label SERVICE_80_Ignore is set, and any value has it ignored, 'false' too"
+    assert left_out.detail == "the label SERVICE_80_Ignore is set, and every value counts as yes, 'false' too"
