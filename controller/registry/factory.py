@@ -16,6 +16,7 @@ from attrs import frozen
 from controller.effects.names import MACHINE, Names
 from controller.registry.base import Registry, Sweeping
 from controller.registry.credentials import Credentials
+from controller.registry.failover import OnRequest, not_counted
 from controller.registry.schemes import Api, LayoutKind
 from controller.registry.uri import RegistryUri
 from model.layout import Layout, PlainLayout, ValueFormat
@@ -56,7 +57,7 @@ class _Connection:
 
     uri: RegistryUri
     credentials: Credentials
-    on_error: Callable[[], None]
+    on_request: OnRequest
     transports: Transports
 
 
@@ -65,7 +66,7 @@ def _open_etcd_v2(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
     from controller.registry.etcd_v2.registry import etcd_v2_registry  # noqa: PLC0415
 
     transport = to.transports.etcd_v2 or partial(pool_manager, names=to.transports.names)
-    client = EtcdV2Client(to.uri.endpoints, to.on_error, to.credentials, transport)
+    client = EtcdV2Client(to.uri.endpoints, to.on_request, to.credentials, transport)
     return etcd_v2_registry(client, to.uri.prefix, lifetime, dry_run=use.dry_run)
 
 
@@ -74,7 +75,7 @@ def _open_etcd_v3(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
     from controller.registry.etcd_v3.registry import etcd_v3_registry  # noqa: PLC0415
 
     transport = to.transports.etcd_v3 or partial(kept_connection, names=to.transports.names)
-    client = EtcdV3Client(to.uri.endpoints, to.on_error, to.credentials, transport)
+    client = EtcdV3Client(to.uri.endpoints, to.on_request, to.credentials, transport)
     return etcd_v3_registry(client, to.uri.prefix, lifetime, dry_run=use.dry_run, sweeping=use.sweeping)
 
 
@@ -88,17 +89,17 @@ def open_registry(
     uri: RegistryUri,
     credentials: Credentials,
     lifetime: Lifetime,
-    on_error: Callable[[], None] = lambda: None,
+    on_request: OnRequest = not_counted,
     *,
     use: Use = Use(),
     transports: Transports = Transports(),
 ) -> Registry:
     """Return the registry of a URI. No connection is made before its first use.
 
-    Keys are written with ``lifetime``. ``on_error`` is called for each request to a member of the cluster that got no
-    usable answer. Raises Stop for credentials that cannot be used.
+    Keys are written with ``lifetime``. ``on_request`` is called after each request to a member of the cluster. Raises
+    Stop for credentials that cannot be used.
     """
-    return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_error, transports), lifetime, use)
+    return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_request, transports), lifetime, use)
 
 
 #: How a layout of each kind is made of a prefix, the format of plain values and the TTL of DNS records.

@@ -89,7 +89,7 @@ class EtcdV2Store:
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         host, _, port = self._server.endpoint.rpartition(":")
-        return etcd_v2_registry(EtcdV2Client([(host, int(port))], on_error=lambda: None), prefix, lifetime)
+        return etcd_v2_registry(EtcdV2Client([(host, int(port))]), prefix, lifetime)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._server.put(key, value, ttl)
