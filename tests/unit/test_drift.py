@@ -6,9 +6,10 @@ import pytest
 from attrs import evolve
 
 from model.drift import Attendance
-from model.plan import Change, Reason
+from model.plan import Action, Change, Reason
 from model.report import PassReport, Result
 from model.stored import Lifetime, StorePosition
+from tests.support.pass_harness import Host, serving
 from tests.support.reports import added, altered, failed, planned, removed
 
 KEY = "/services/web/core-01:web:80"
@@ -72,3 +73,18 @@ def test_a_key_that_may_have_expired_is_no_drift(now: float, drift: list[Reason]
     assert [*watching.drift_repaired(report(MISSING), now)] == drift
     assert [*watching.drift_repaired(report(OVERWRITTEN), now)] == [Reason.OVERWRITTEN]
     assert [*watching.after(failed(), 110.0).drift_repaired(report(MISSING), now)] == drift
+
+
+def test_what_an_agent_finds_when_it_is_started_again_is_no_drift() -> None:
+    """A container went while no agent ran, and its key is an orphan. One that somebody adds later is drift."""
+    host = Host(serving("web"), serving("db", number=8001))
+    host.has_a_pass()
+    host.restarts()
+    host.runs(serving("db", number=8001))
+    found, watching = host.has_a_pass(), Attendance()
+    assert [each.reason for each in found.with_result(Result.APPLIED) if each.action is Action.DELETE] == [
+        Reason.ORPHAN
+    ]
+    assert [*watching.drift_repaired(found, 1.0)] == []
+    host.registry.put(KEY, "192.0.2.66:666")
+    assert [*watching.after(found, 0.0).drift_repaired(host.has_a_pass(), 2.0)] == [Reason.ORPHAN]
