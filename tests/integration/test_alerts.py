@@ -40,6 +40,9 @@ EXPECTED_ALERTS = {
     "WharfingerDrainedForLong",
 }
 
+#: The operators of expressions that are words.
+OPERATORS = {"and", "or", "unless", "offset"}
+
 #: The metrics that Prometheus itself adds for each target.
 PROMETHEUS_OWN = {"up"}
 
@@ -91,7 +94,7 @@ def label_values(name: str) -> set[str]:
 def metrics_in(expression: str) -> set[str]:
     """Return the names of the metrics in an expression: all words but functions, operators and those in brackets."""
     bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(?:by|without|on|ignoring) *\([^)]*\)", " ", expression)
-    return {word for word, call in re.findall(r"\b([a-z_]+)\b( *\()?", bare) if not call} - {"and", "or"}
+    return {word for word, call in re.findall(r"\b([a-z_]+)\b( *\()?", bare) if not call} - OPERATORS
 
 
 def seconds(duration: str) -> int:
