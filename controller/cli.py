@@ -285,7 +285,9 @@ def undrain_command(effects: Effects, /, **given: Any) -> int:
     default="table",
     help="Print a table, one that is not cut to the terminal's width and has keys and explanations, or JSON.",
 )
-@click.option("--watch", is_flag=True, help="Look every two seconds, and print again what has changed, until Ctrl-C.")
+@click.option(
+    "--watch", is_flag=True, help="Look every two seconds, and print it again if it has changed, until Ctrl-C."
+)
 @_agent_option
 @connection_options
 @_pass_effects
@@ -293,9 +295,9 @@ def list_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], ag
     """Show everything in a registry, of all hosts.
 
     Each URI is one as in 'wharfinger run --help'. If none is given as an argument, the registries of the running agent
-    are read, the options of the connection do not count, and the agent's own entries are marked. This reads the whole
-    registry, and says what it cost. With --watch it reads again only if something was written to etcd. The exit code is
-    1 if a registry cannot be read; the others are shown all the same.
+    are read, the options of the connection do not count, and an asterisk marks the agent's own entries. This reads the
+    whole registry, and says what it cost. With --watch it reads again only if something was written to etcd. The exit
+    code is 1 if a registry cannot be read; the others are shown all the same.
     """
     from controller.commands.list import ListOptions, list_entries  # noqa: PLC0415 - the agent does not need it
 
@@ -311,8 +313,9 @@ def hosts_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], a
     """Show who writes to a registry: each host, its engine, its version, and whether its agent is alive and drains.
 
     Each URI is one as in 'wharfinger run --help'. If none is given as an argument, the registries of the running agent
-    are read, and the options of the connection do not count. An agent is known to be alive if it has --heartbeat, or
-    entries with a lifetime (-ttl). This reads the whole registry, and says what it cost.
+    are read, the options of the connection do not count, and an asterisk marks the agent's host. An agent is known to
+    be alive if it has --heartbeat, or entries with a lifetime (-ttl). This reads the whole registry, and says what it
+    cost.
     """
     from controller.commands.hosts import HostsOptions, list_hosts  # noqa: PLC0415 - the agent does not need it
 

@@ -105,15 +105,29 @@ class _Explainer:
         reason, why = self._of_whole(ref, container)
         ports = tuple(self._ports(container)) if container and container.serving and not reason else ()
         keys = self._keys(ref, [key for port in ports for key, _ in port.entries])
-        verdict, answer = _verdict_by_ports(ports)
-        if container and not container.serving:
-            verdict, answer = Verdict.NOT_RUNNING, f"{_ending(container)}{f'; {why}' if why else ''}"
-        elif reason:
-            verdict = Verdict.HELD if ref in self.evidence.wanted.held else Verdict.NOT_REGISTERED
-            answer = why
+        verdict, answer = self._verdict(ref, container, why, ports, keys)
         return _answered(
             Explanation(self.asked, verdict, answer, self.report.owner, ref, container, reason, ports, keys)
         )
+
+    def _verdict(
+        self,
+        ref: ContainerRef,
+        container: Container | None,
+        why: str,
+        ports: Sequence[PortExplanation],
+        keys: Iterable[KeyExplanation],
+    ) -> tuple[Verdict, str]:
+        """Return what the explanation of a container comes to, and why, for people. ``why`` is why nothing is decided
+        about its ports; empty if they decide."""
+        if container and not container.serving:
+            return Verdict.NOT_RUNNING, f"{_ending(container)}{f'; {why}' if why else ''}"
+        if why:
+            return Verdict.HELD if ref in self.evidence.wanted.held else Verdict.NOT_REGISTERED, why
+        verdict, why = _verdict_by_ports(ports)
+        if verdict is Verdict.NOT_REGISTERED and any(each.key in self._held_keys for each in keys):
+            return Verdict.HELD, f"its entries stay as they are, because {why}"
+        return verdict, why
 
     def of_several(self, candidates: tuple[ContainerRef, ...]) -> Explanation:
         """Explain that a text may mean several containers."""
@@ -216,7 +230,12 @@ class _Explainer:
         if waiting:
             why = f"the entry is not written yet: {waiting.what}"
             return PortExplanation(str(port), PortState.NOT_YET, waiting.result, why, entries)
-        return PortExplanation(str(port), PortState.REGISTERED, why=text, entries=entries)
+        return PortExplanation(str(port), PortState.REGISTERED, why=text or self._warning(entries), entries=entries)
+
+    def _warning(self, entries: Iterable[tuple[str, Entry]]) -> str:
+        """Return what is odd about the entries of a port that is registered; an empty text if nothing is."""
+        loopback = next((entry for _, entry in entries if entry in self.report.loopback), None)
+        return f"it is registered with {loopback.address}, which only this host can dial" if loopback else ""
 
     def _is_wanted(self, key: str, entry: Entry) -> bool:
         """Return whether this container's entry has the key: the plan has it in order, or changes it."""
@@ -294,9 +313,14 @@ class _Explainer:
             return f"its delete is held back: see --delete-guard (container {held_back.presence.value})"
         if outcome:
             return _fate(outcome)
-        if any(each.key == key for each in self.report.plan.held):
+        if key in self._held_keys:
             return "it is held: it stays as it is"
         return _WITHOUT_CHANGE[state]
+
+    @cached_property
+    def _held_keys(self) -> frozenset[str]:
+        """The own keys that stay as they are."""
+        return frozenset(each.key for each in self.report.plan.held)
 
     @cached_property
     def _outcomes(self) -> Mapping[str, Outcome]:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from urllib.parse import quote
 
 import click
-from attrs import evolve, frozen
+from attrs import frozen
 
 from controller.commands.build import Effects, engine_settings_for
 from controller.commands.exit_codes import ExitCode
 from controller.commands.explain_text import as_text
 from controller.commands.pages import filter_texts
 from controller.commands.parallel import run_in_parallel
-from controller.commands.reconcile import ReconcileOptions, pass_over
+from controller.commands.reconcile import dry_pass
 from controller.commands.running_agent import ask_page, url_of_agent
 from controller.config.settings import Settings
-from controller.errors import Stop, WrongUsage, masked
+from controller.errors import Stop, WrongUsage, masked, plain
 from controller.observe.api.explain import EXPLAIN, ShownPass, explanations_document
 from controller.observe.api.values import VERSION, Document, encoded
 from controller.observe.last_reports import EndedPass
@@ -30,9 +32,6 @@ from controller.source.named_containers import NamedContainers, is_id_or_name
 
 #: Bytes of the agent's answer that are read. It has the names of all candidates, if those are many.
 MAX_ANSWER = 1_000_000
-
-#: A pass that changes nothing and is printed by this command.
-_DRY = ReconcileOptions(dry_run=True, output="", exit_code=False, force=False)
 
 
 @frozen
@@ -57,13 +56,13 @@ def explain(options: ExplainOptions, parse: Callable[[], Settings], effects: Eff
     """
     if not is_id_or_name(options.container):
         raise WrongUsage([f"{masked(options.container)!r} is no name and no id of a container"])
-    document, source = _explained(options, parse, effects)
-    click.echo(encoded(document) if options.output == "json" else f"{as_text(document)}\n{source}")
+    document, text = _explained(options, parse, effects)
+    click.echo(encoded(document) if options.output == "json" else text)
     return ExitCode.IN_SYNC if document["explained"] else ExitCode.FAILED
 
 
 def _explained(options: ExplainOptions, parse: Callable[[], Settings], effects: Effects) -> tuple[Document, str]:
-    """Return the document, and a sentence that says who decided so."""
+    """Return the explanation as a document, and as text that ends in a sentence about who decided so."""
     problem = ""
     if not options.no_agent:
         try:
@@ -81,7 +80,7 @@ def _explained(options: ExplainOptions, parse: Callable[[], Settings], effects: 
         raise Stop(f"{problem}. Nor is there a pass to make without an agent: {reasons}") from error
     document = _decided_here(options.container, settings, effects)
     why = f" No agent was asked: {problem}." if problem else ""
-    return document, f"Decided by the flags of this command, in a pass that changed nothing.{why}"
+    return document, f"{as_text(document)}\nDecided by the flags of this command, in a pass that changed nothing.{why}"
 
 
 def _asked_of_agent(options: ExplainOptions) -> tuple[Document, str]:
@@ -89,11 +88,14 @@ def _asked_of_agent(options: ExplainOptions) -> tuple[Document, str]:
     url = url_of_agent(options.agent)
     status, body = ask_page(url, f"{EXPLAIN}{quote(options.container, safe='')}", MAX_ANSWER)
     document = _read(body)
-    if status == 200 and document.get("version") == VERSION and "registries" in document:
-        moments = " and ".join(dict.fromkeys(str(each["planned_at"]) for each in document["registries"]))
-        return document, f"Decided by the agent at {masked(url)}, in its pass of {moments}."
-    problems = "; ".join(map(str, document.get("problems", ()))) or "it is none, or one of another version"
-    raise Stop(f"the agent at {masked(url)} does not explain containers: {problems}")
+    if status == HTTPStatus.OK and document.get("version") == VERSION:
+        with suppress(KeyError, TypeError, AttributeError):  # Something else may listen at the agent's port.
+            moments = " and ".join(dict.fromkeys(plain(each["planned_at"]) for each in document["registries"]))
+            return document, f"{as_text(document)}\nDecided by the agent at {masked(url)}, in its pass of {moments}."
+    problems = document.get("problems")
+    told = "; ".join(plain(str(each)) for each in problems) if isinstance(problems, list) else ""
+    reason = told or "it is none, or one of another version"
+    raise Stop(f"the agent at {masked(url)} does not explain containers: {reason}")
 
 
 def _read(body: bytes) -> Document:
@@ -107,8 +109,7 @@ def _read(body: bytes) -> Document:
 
 def _decided_here(container: str, settings: Settings, effects: Effects) -> Document:
     """Return what passes that change nothing decide about a container."""
-    settings = evolve(settings, take_over=False)
-    passes = [pass_over(each, settings, _DRY, effects) for each in settings.registries]
+    passes = [dry_pass(each, settings, effects) for each in settings.registries]
     ended = [EndedPass(each, effects.clock.wall()) for each in run_in_parallel(passes, effects.background)]
     shown = [
         ShownPass(each.label, masked(each.given), made, made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,8 @@ from controller.commands.surveys import (
     RegistrySurvey,
     SurveyedPlaces,
     exit_code,
+    marked,
     open_surveys,
-    owner_text,
     print_json,
     print_text,
     read_all,
@@ -76,14 +77,16 @@ def _drain_document(owner: SurveyedOwner) -> dict[str, Any]:
 
 def _lines(survey: RegistrySurvey, this_owner: str, now: float) -> list[str]:
     owners = survey.findings.owners(now)
-    rows = [_row(each, this_owner) for each in owners]
-    table = table_lines([_HEADINGS, *rows], terminal_width(sys.stdout)) if rows else []
-    return [*table, f"{len(owners)} {'host' if len(owners) == 1 else 'hosts'}."]
+    table: Sequence[Sequence[str]] = [_HEADINGS, *map(_row, owners)]
+    if this_owner:
+        table = marked(table, [each.name == this_owner for each in owners])
+    lines = table_lines(table, terminal_width(sys.stdout)) if owners else []
+    return [*lines, f"{len(owners)} {'host' if len(owners) == 1 else 'hosts'}."]
 
 
-def _row(owner: SurveyedOwner, this_owner: str) -> tuple[str, ...]:
+def _row(owner: SurveyedOwner) -> tuple[str, ...]:
     return (
-        owner_text(owner.name, this_owner),
+        owner.name,
         (owner.engine or "-") if owner.recorded else "no owner record",
         owner.version or "-",
         str(owner.entries),

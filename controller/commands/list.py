@@ -17,8 +17,8 @@ from controller.commands.surveys import (
     RegistrySurvey,
     SurveyedPlaces,
     exit_code,
+    marked,
     open_surveys,
-    owner_text,
     print_json,
     print_text,
     read_all,
@@ -125,18 +125,20 @@ def _entry_document(entry: SurveyedEntry, this_owner: str) -> dict[str, Any]:
 
 def _lines(survey: RegistrySurvey, options: ListOptions, this_owner: str) -> list[str]:
     entries, wide = _entries(survey, options), options.output == "wide"
-    rows = [_row(each, this_owner, wide=wide) for each in entries]
+    rows = [_row(each, wide=wide) for each in entries]
     width = None if wide else terminal_width(sys.stdout)
-    table = table_lines([_WIDE_HEADINGS if wide else _HEADINGS, *rows], width) if rows else []
-    return [*table, _summary(entries)]
+    table: Sequence[Sequence[str]] = [_WIDE_HEADINGS if wide else _HEADINGS, *rows]
+    if this_owner:
+        table = marked(table, [each.owner == this_owner for each in entries])
+    return [*(table_lines(table, width) if rows else []), _summary(entries)]
 
 
-def _row(entry: SurveyedEntry, this_owner: str, *, wide: bool) -> tuple[str, ...]:
+def _row(entry: SurveyedEntry, *, wide: bool) -> tuple[str, ...]:
     row = (
         entry.service or "-",
         entry.id,
         str(HostPort(*entry.place)) if entry.place else "-",
-        owner_text(entry.owner, this_owner),
+        entry.owner or "-",
         _container_text(entry.container),
         entry.state.value,
         _lease_text(entry.stored.ttl),

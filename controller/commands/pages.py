@@ -23,7 +23,7 @@ def api_pages(agent: Agent, settings: Settings, effects: Effects) -> ApiPages:
 
     uris = dict(zip(agent.last_reports, agent.page.description.registries, strict=True))
     containers = NamedContainers(partial(effects.connect_engine, engine_settings_for(settings, effects)))
-    look_up = BoundedLookup(containers, effects.background)
+    look_up = BoundedLookup(containers, effects.background, effects.clock)
     explain = ExplainPage(uris, agent.last_reports, look_up, filter_texts(settings))
     return ApiPages(status, uris, agent.last_reports, effects.clock, {EXPLAIN: explain})
 

@@ -63,7 +63,7 @@ def reconcile_once(settings: Settings, options: ReconcileOptions, effects: Effec
     and WrongUsage when two of them turn out to be one place.
     """
     refuse_one_place_given_twice(settings, effects)
-    passes = [pass_over(each, settings, options, effects) for each in settings.registries]
+    passes = [_pass_over(each, settings, options, effects) for each in settings.registries]
     reports = run_in_parallel(passes, effects.background)
     if options.output == "json":
         labels = [each.label for each in settings.registries]
@@ -79,7 +79,7 @@ def reconcile_once(settings: Settings, options: ReconcileOptions, effects: Effec
     return min(exit_codes, key=_WORST_FIRST.index)
 
 
-def pass_over(
+def _pass_over(
     each: RegistrySettings, settings: Settings, options: ReconcileOptions, effects: Effects
 ) -> Callable[[], PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no pass waits for another."""
@@ -97,6 +97,12 @@ def pass_over(
     engine = engine_for(settings, effects, patience=PATIENCE, hinting=hinting)
     one_pass = partial(reconcile, of_pass, engine, registry)
     return partial(_pass_after_wait, one_pass, effects.clock)
+
+
+def dry_pass(each: RegistrySettings, settings: Settings, effects: Effects) -> Callable[[], PassReport]:
+    """Return a pass over one registry that changes nothing, and that waits for no sign of life."""
+    options = ReconcileOptions(dry_run=True, output="", exit_code=False, force=False)
+    return _pass_over(each, evolve(settings, take_over=False), options, effects)
 
 
 def _pass_after_wait(one_pass: Callable[[Memory], PassReport], clock: Clock) -> PassReport:

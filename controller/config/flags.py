@@ -147,6 +147,7 @@ FLAGS = (
         "Answer only those who send the token in the first line of this file (Authorization: Bearer TOKEN), except for "
         "/healthz, /readyz and /metrics.",
         new=True,
+        instead_of_empty="give a file, or leave the flag out to show the pages to everybody",
     ),
     Flag(
         "docker-host",

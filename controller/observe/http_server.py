@@ -41,6 +41,9 @@ MAX_HEAD = 16 * 1024
 #: The most connections at the same time. Those who ask are a Prometheus or two, a health check, and people.
 MAX_CONNECTIONS = 100
 
+#: The most bytes of answers that clients have not read yet, all of them together.
+MAX_UNREAD = 16 * 1024 * 1024
+
 #: The part of the files that the process may open which clients may use, as a divisor. The engine and etcd need files,
 #: too.
 _SHARE = 4
@@ -93,10 +96,8 @@ def router(
 
     def app(environ: Environ, start: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if not token.admits(path, environ.get("HTTP_AUTHORIZATION", "")):
-            page: App | None = _ask_for_token
-        else:
-            page = page_at(path)
+        admitted = token.admits(path, environ.get("HTTP_AUTHORIZATION", ""))
+        page = page_at(path) if admitted else _ask_for_token
         if page is None:
             return _reply(start, "404 Not Found", b"not found\n")
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
@@ -215,17 +216,30 @@ class _Server(TcpWSGIServer):
         super().__init__(app, shared, **settings)
 
     def readable(self) -> bool:
-        """Return whether connections are accepted, after closing those that have taken too long, and making room for
-        another one."""
+        """Return whether connections are accepted, after closing those that have taken too long or keep too much, and
+        making room for another one."""
         for channel in self._channels():
             if channel.end.passed:
                 channel.handle_close()
+        self._free_memory()
         # One whose request is being answered is not idle.
         channels = sorted(self._channels(), key=lambda each: (bool(each.requests), each.last_heard))
         for channel in channels[: max(0, len(channels) - self._limit + 1)]:
             self._tell("as many are open as there may be, so those give way that have been idle for the longest time")
             channel.handle_close()
         return self._pause.passed and bool(super().readable())
+
+    def _free_memory(self) -> None:
+        """Close the connections of those who have not read their answers for the longest time, while more is unread
+        than may be. The last one stays, however long its answer is."""
+        unread = sorted((each for each in self._channels() if each.total_outbufs_len), key=lambda each: each.last_heard)
+        excess = sum(each.total_outbufs_len for each in unread) - MAX_UNREAD
+        for channel in unread[:-1]:
+            if excess <= 0:
+                return
+            self._tell("clients do not read their answers, so those give way that have not for the longest time")
+            excess -= channel.total_outbufs_len
+            channel.handle_close()
 
     def accept(self) -> Any:
         """Accept a connection. If that fails, as without a free descriptor, accept none for a second."""
@@ -262,6 +276,7 @@ def http_server(app: App, sockets: Sequence[Any], clock: Clock) -> Callable[[], 
         asyncore_use_poll=True,  # select() cannot serve descriptors from 1024 on.
         max_request_header_size=MAX_HEAD,
         max_request_body_size=1,  # The least that can be set. It refuses every body.
+        outbuf_overflow=sys.maxsize,  # waitress would keep long answers in files.
         log_socket_errors=False,
         ident=None,
     )

@@ -5,6 +5,8 @@ The observer only keeps references. What is shown is built from them when somebo
 
 from __future__ import annotations
 
+from itertools import islice
+
 from attrs import evolve, frozen
 
 from model.plan import Action
@@ -82,12 +84,9 @@ class LastReports:
 
 
 def _tried_in(ended: EndedPass) -> tuple[TriedChange, ...]:
-    """Return the changes that a pass tried, the last one first."""
-    return tuple(
-        TriedChange(each, ended.at)
-        for each in reversed(ended.report.outcomes)
-        if each.result in _TRIED and each.change.visible
-    )
+    """Return the last changes that a pass tried, the last one first, and no more of them than are kept."""
+    shown = (each for each in reversed(ended.report.outcomes) if each.result in _TRIED and each.change.visible)
+    return tuple(TriedChange(each, ended.at) for each in islice(shown, MAX_CHANGES))
 
 
 def _followed_by(before: tuple[TriedChange, ...], tried: tuple[TriedChange, ...]) -> tuple[TriedChange, ...]:

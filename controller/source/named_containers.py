@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TypeVar
 
 from controller.effects.background import Background
+from controller.effects.clock import Clock
 from controller.errors import EngineUnavailable, Stop
 from controller.source.engine_client import EngineClient
 from controller.source.engine_errors import ENGINE_ERRORS, ErrorAnswer, NotFound, problem_of
@@ -22,6 +23,9 @@ _ID_OR_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 #: Seconds that ``BoundedLookup`` waits for the engine.
 LOOKUP_SECONDS = 2.0
+
+#: How many times as long as a lookup took ``BoundedLookup`` leaves the engine alone after it.
+REST = 4.0
 
 
 def is_id_or_name(text: str) -> bool:
@@ -93,14 +97,19 @@ def _looked_up(text: str, client: EngineClient) -> EngineLookup:
 
 
 class BoundedLookup:
-    """Looks containers up for those who may not wait for the engine for long: one container at a time, and each for a
-    few seconds at most."""
+    """Looks containers up for those who may not wait for the engine for long, and who may ask without end: one
+    container at a time, each for a few seconds at most, and with a rest after each."""
 
-    def __init__(self, containers: NamedContainers, background: Background, seconds: float = LOOKUP_SECONDS) -> None:
+    def __init__(
+        self, containers: NamedContainers, background: Background, clock: Clock, seconds: float = LOOKUP_SECONDS
+    ) -> None:
         self._containers = containers
         self._background = background
+        self._clock = clock
         self._seconds = seconds
         self._asking = False
+        #: When the rest after the last question is over, in seconds of the monotonic clock.
+        self._rested_at = clock.monotonic()
 
     def __call__(self, text: str) -> EngineLookup:
         """See NamedContainers.look_up."""
@@ -114,6 +123,10 @@ class BoundedLookup:
     def _ask(self, text: str, answers: list[EngineLookup]) -> None:
         self._asking = True
         try:
+            self._clock.sleep(max(0.0, self._rested_at - self._clock.monotonic()))
+            begun = self._clock.monotonic()
             answers.append(self._containers.look_up(text))
+            now = self._clock.monotonic()
+            self._rested_at = now + REST * (now - begun)
         finally:
             self._asking = False

@@ -121,8 +121,13 @@ def valid(command: str, text: str) -> Any:
 
 
 def fields(lines: str) -> list[list[str]]:
-    """Return the cells of a table."""
-    return [re.split(r"  +", line) for line in lines.splitlines()]
+    """Return the cells of a table. The mark of the agent's own entries is left out."""
+    return [re.split(r"  +", line.removeprefix("*").lstrip()) for line in lines.splitlines()]
+
+
+def own(lines: str) -> list[str]:
+    """Return the third cell of each marked line, counted with the mark."""
+    return [re.split(r"  +", line)[2] for line in lines.splitlines() if line.startswith("*")]
 
 
 def test_the_table_has_every_entry_of_every_host(listed: Command) -> None:
@@ -134,17 +139,27 @@ def test_the_table_has_every_entry_of_every_host(listed: Command) -> None:
     assert table[0] == ["SERVICE", "ID", "ADDRESS", "OWNER", "CONTAINER", "STATE", "LEASE"]
     assert [row[:6] for row in table[1:]] == [
         ["-", "odd", "-", "-", "-", "unreadable"],
-        ["web", "blue", "10.0.0.1:81", "core-01 (this host)", "c" * 12, "ours"],
-        ["web", "core-01:app:80", "10.0.0.1:80", "core-01 (this host)", "app", "ours"],
-        ["web", "core-01:short:80", "10.0.0.1:82", "core-01 (this host)", "short", "ours"],
+        ["web", "blue", "10.0.0.1:81", "core-01", "c" * 12, "ours"],
+        ["web", "core-01:app:80", "10.0.0.1:80", "core-01", "app", "ours"],
+        ["web", "core-01:short:80", "10.0.0.1:82", "core-01", "short", "ours"],
         ["web", "core-02:app:80", "[fd00::2]:80", "core-02", "app", "orphan"],
         ["web", "old:app:80", "10.0.0.3:80", "old", "app", "foreign"],
         ["web", "theirs", "10.0.0.4:80", "-", "-", "foreign"],
     ]
+    assert own(out) == ["blue", "core-01:app:80", "core-01:short:80"]
     assert [row[6] for row in table[1:] if row[6] != "-"] == [table[4][6]]
     assert 80 <= int(table[4][6].removesuffix("s")) <= 90
     assert summary == ["7 entries: 3 ours, 2 foreign, 1 orphan, 1 unreadable."]
     assert re.fullmatch(r"It took 5 requests and \d\.\d\d seconds to read 14 keys\.", cost[0])
+
+
+def test_without_an_agent_nothing_is_marked(etcd: EtcdV3, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no column for it."""
+    unmarked = evolve(places(f"etcd3://{etcd.endpoint}{PREFIX}"), this_owner="")
+    list_entries(ListOptions("", "table", watch=False), unmarked, Effects())
+    assert capsys.readouterr().out.startswith("SERVICE  ID")
+    list_hosts(HostsOptions("table"), unmarked, Effects())
+    assert capsys.readouterr().out.startswith("OWNER  ")
 
 
 def test_the_wide_table_has_keys_and_explanations(listed: Command) -> None:
@@ -216,12 +231,13 @@ def test_hosts_shows_who_writes_and_who_is_drained(hosts: Command) -> None:
     assert (code, err) == (IN_SYNC, "")
     assert table == [
         ["OWNER", "ENGINE", "VERSION", "ENTRIES", "ALIVE", "DRAINING"],
-        ["core-01 (this host)", "ENGINE-1", "9.8.7", "3", "yes", "no"],
+        ["core-01", "ENGINE-1", "9.8.7", "3", "yes", "no"],
         ["core-02", "ENGINE-2", "9.8.7", "1", "no", "all until 2096-10-02T07:06:40Z"],
         ["core-03", "no owner record", "-", "0", "unknown", "1 container"],
         ["core-04", "no owner record", "-", "0", "unknown", "unreadable"],
         ["old", "no owner record", "-", "1", "unknown", "no"],
     ]
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("*")] == ["core-01"]
     assert summary == ["5 hosts."]
     assert cost[0].startswith("It took 5 requests and ")
 
@@ -309,7 +325,7 @@ def test_without_a_uri_the_agent_is_asked_and_its_own_entries_are_marked(host: H
         (OWNER, True, "ours")
     ]
     done = run_once("", "hosts", f"--agent=http://{agent.listen}")
-    assert f"{OWNER} (this host)" in done.stdout
+    assert f"\n*  {OWNER} " in done.stdout
 
 
 def test_without_a_uri_and_without_an_agent_the_message_says_what_to_give() -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.agent import Agent, run_once
 from tests.support.host import Host
+from tests.support.schemas import validated
 from tests.support.waiting import wait_until
 
 #: What makes a container one that the agent's filter selects.
@@ -55,8 +56,10 @@ def explained(agent: Agent, *args: str) -> subprocess.CompletedProcess[str]:
 def test_one_command_says_why_a_container_is_not_there(host: Host) -> None:
     """The first line is the reason, whatever it is. The agent is asked, whose flags the command does not see."""
     host.store.put(f"{host.prefix}/worker/shared", "192.0.2.9:1")
-    for name, (flags, _) in CONTAINERS.items():
-        host.engine.run(f"--name {name} {flags} worker:1")
+    first, *others = CONTAINERS
+    with ThreadPoolExecutor(4) as pool:
+        for names in ([first], others):
+            list(pool.map(lambda name: host.engine.run(f"--name {name} {CONTAINERS[name][0]} worker:1"), names))
     host.engine.docker("restart", "--time=0", "fine")
     host.engine.docker("stop", "--time=0", "stopped")
     agent = host.agent("--filter", "label=shown=yes", "--health", "healthy").wait_ready()
@@ -74,11 +77,12 @@ def test_one_command_says_why_a_container_is_not_there(host: Host) -> None:
         1,
         ["This host has no container 'fien'.", "Names like it: fine."],
     )
-    key = f"{host.prefix}/worker/shared"
     document = json.loads(explained(agent, "taken", "-o", "json").stdout)
-    assert [(each["key"], each["stored"], each["state"]) for each in document["registries"][0]["keys"]] == [
-        (key, "192.0.2.9:1", "foreign")
-    ]
+    (registry,) = document["registries"]
+    found = [(each["key"], each["stored"], each["state"]) for each in registry["keys"]]
+    assert found == [(f"{host.prefix}/worker/shared", "192.0.2.9:1", "foreign")]
+    status, page = agent.get("/api/v1/explain/taken")
+    assert (status, validated("explain", page)["registries"][0]["answer"]) == (200, registry["answer"])
 
 
 def test_without_an_agent_the_flags_of_the_command_decide(host: Host) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.observe.api.entries import State, entry_documents
 from model.container import ContainerRef
 from model.desired import ExclusionReason, HoldReason
 from model.drain_order import NO_DRAIN, DrainedContainer
-from model.plan import Reason
+from model.plan import Action, Reason
 from model.record import RecordKeys
 from model.refusal import RefusalReason
 from model.report import PassReport
@@ -257,6 +261,55 @@ def test_nothing_of_the_environment_is_shown_but_service_variables() -> None:
     assert "shop" in text
 
 
+#: Metadata of containers, some of which is refused, or wants a key that another one wants, too.
+METADATA = (
+    "",
+    "SERVICE_ID=x",
+    "SERVICE_ID=x/y",
+    "SERVICE_ID=z",
+    "SERVICE_NAME=a//b",
+    "SERVICE_NAME=other",
+    "SERVICE_IGNORE=1",
+)
+
+#: Keys that are there before: of nobody, of another host, and of this host.
+KEYS = ("x", "x/y", "z", "core-07:web:80", "core-01:c0:80", "core-01:gone:80")
+
+
+@given(
+    metadata=st.lists(st.sampled_from(METADATA), max_size=4),
+    keys=st.sets(st.sampled_from(KEYS)),
+    failing=st.sets(st.sampled_from(Action)),
+    lost=st.integers(0, 4),
+)
+def test_the_rows_agree_with_the_report(metadata: list[str], keys: set[str], failing: set[Action], lost: int) -> None:
+    """Each wanted key has one row, each refusal has one, and as many are in step as the report says: in a first pass,
+    and in one after which some containers have gone."""
+    containers = [serving(f"c{number}", text, number=8000 + number) for number, text in enumerate(metadata)]
+    host = Host(*containers)
+    for key in keys:
+        host.registry.put(f"/services/nginx/{key}", "10.0.0.1:8000")
+    host.registry.failing = lambda change: change.action in failing
+    for running in (containers, containers[lost:]):
+        host.runs(*running)
+        report = host.tries_a_pass()
+        rows = entry_documents(report)
+        shown = Counter(each["state"] for each in rows)
+        assert shown["in-step"] == report.in_step
+        assert shown["refused"] == len(report.plan.refusals)
+        assert shown["pending"] == report.pending
+        assert (shown["held"], shown["held-back"]) == (len(report.plan.held), len(report.plan.held_back))
+        wanted = [each["key"] for each in rows if each["value"] is not None]
+        assert report.evidence is not None
+        assert sorted(wanted) == sorted(report.evidence.wanted.by_key)
+
+
 def test_each_state_is_explained() -> None:
     """In a sentence."""
     assert all(each.about.endswith(".") for each in State)
+
+
+def test_the_page_about_the_documents_explains_each_state() -> None:
+    """In the words of the code."""
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text()
+    assert [line for each in State if (line := f"| `{each.value}` | {each.about} |") not in page] == []

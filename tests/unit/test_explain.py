@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import event, given
+from hypothesis import strategies as st
 
 from controller.effects.clock import Deadline
 from controller.reconcile.one_pass import reconcile
@@ -18,7 +20,7 @@ from model.explain import explain, needs_engine
 from model.explanation import Explanation, KeyState, PortState, Verdict
 from model.plan import Action
 from model.report import PassReport, PassResult
-from model.rules import Deregister, HealthRule
+from model.rules import AddressRules, Deregister, HealthRule
 from model.snapshot import Presence, Snapshot, UnknownContainer
 from tests.support.builders import container
 from tests.support.fakes import FakeSource
@@ -122,6 +124,16 @@ def test_a_port_with_several_entries_tells_each_of_them() -> None:
     (port,) = explain(report_of(web, other, all_bindings=True), "web").ports
     assert [key for key, _ in port.entries] == ["/services/nginx/x", "/services/nginx/x:8001"]
     assert (port.state, port.why) == (PortState.REGISTERED, "container 'other' already has nginx/x:8001")
+
+
+def test_a_loopback_address_that_nobody_gave_is_told() -> None:
+    """The port is registered, and nobody but this host reaches it."""
+    web = container(publish={"80/tcp": "127.0.0.1:80"})
+    (port,) = explain(report_of(web, ip=""), "web").ports
+    assert (port.state, port.why) == (
+        PortState.REGISTERED,
+        "it is registered with 127.0.0.1, which only this host can dial",
+    )
 
 
 # Containers of which no port is registered.
@@ -302,6 +314,19 @@ def test_a_failed_container_tells_its_exit_code_and_that_its_keys_stay() -> None
     )
 
 
+def test_a_key_is_held_while_this_hosts_address_is_missing() -> None:
+    """The port is refused, and what is registered stays."""
+    host = Host(serving())
+    host.has_a_pass()
+    host.settings = evolve(host.settings, rules=evolve(host.settings.rules, address=AddressRules()))
+    explanation = explain(host.tries_a_pass(), "web")
+    assert (explanation.verdict, told(explanation)) == (Verdict.HELD, ["80/tcp refused no-address"])
+    assert explanation.answer == (
+        "web is held: its entries stay as they are, because no address of this host is known; give the host's address "
+        "with -ip."
+    )
+
+
 # Containers that no pass knows.
 
 
@@ -419,3 +444,58 @@ def test_of_very_many_keys_under_a_name_only_some_are_told() -> None:
     for number in range(30):
         many.put(f"/services/nginx/h{number}:old:80", VALUE)
     assert len(explain(report_of(registry=many), "old", EngineLookup()).keys) == 20
+
+
+# What is so of every explanation.
+
+METADATA = ["SERVICE_NAME=web", "SERVICE_NAME=../x", "SERVICE_ID=x", "SERVICE_IGNORE=no", "SERVICE_80_NAME=a/b"]
+PORTS = ["", "0.0.0.0:8000", "127.0.0.1:8000", "0.0.0.0:8000 0.0.0.0:8001"]
+
+
+def containers_of(name: str) -> st.SearchStrategy[Container]:
+    """Return containers with this name, each with two ports or a bad one."""
+    ports = st.dictionaries(st.sampled_from(["80/tcp", "81/udp", "9-8/tcp"]), st.sampled_from(PORTS), max_size=3)
+    return st.builds(
+        container,
+        st.just(name),
+        publish=ports,
+        env=st.lists(st.sampled_from(METADATA), max_size=2).map(tuple),
+        status=st.sampled_from(["running", "paused", "exited"]),
+        exit_code=st.sampled_from([0, 3]),
+        health=st.sampled_from(["", "unhealthy"]),
+        network_mode=st.sampled_from(["default", "container:id-a", "container:id-gone", "none"]),
+        created=st.sampled_from(["2026", "2027"]),
+    )
+
+
+@given(
+    st.lists(st.tuples(*map(containers_of, "abc")), min_size=1, max_size=3),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(Deregister),
+    st.sampled_from(HealthRule),
+)
+def test_every_container_is_explained_as_the_registry_holds_it(
+    passes: list[tuple[Container, ...]], all_bindings: bool, explicit: bool, when: Deregister, health: HealthRule
+) -> None:
+    """Whatever it is, each of its ports is told, and its keys hold what the registry holds. It is registered only if
+    the registry holds what its entries want."""
+    host = Host(all_bindings=all_bindings, explicit=explicit, deregister=when, health=health)
+    host.registry.put("/services/web/x", "10.0.0.9:1")
+    for containers in passes:
+        host.runs(*containers)
+        report = host.tries_a_pass()
+        for each in containers:
+            explanation = explain(report, each.name)
+            event(explanation.verdict.value)
+            assert explanation.ref == each.ref
+            if explanation.ports:
+                assert {port.port for port in explanation.ports} == {str(port) for port in each.published}
+            for key in explanation.keys:
+                assert key.value == host.registry.keys().get(key.key)
+            in_step = [key.in_step for key in explanation.keys if key.wanted is not None]
+            if explanation.verdict is Verdict.REGISTERED:
+                assert in_step
+                assert all(in_step)
+            if explanation.verdict in {Verdict.NOT_REGISTERED, Verdict.NOT_RUNNING}:
+                assert not any(in_step)

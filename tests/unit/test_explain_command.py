@@ -83,6 +83,8 @@ def test_a_container_that_does_not_exist_has_exit_code_1(ran: Ran, agent: str) -
         ((503, '{"version": 1, "problems": ["no pass has ended yet"]}'), "no pass has ended yet"),
         ((200, '{"version": 2, "registries": []}'), "it is none, or one of another version"),
         ((200, "[]"), "it is none, or one of another version"),
+        ((200, '{"version": 1}'), "it is none, or one of another version"),
+        ((200, '{"version": 1, "registries": [{"planned_at": "now"}]}'), "it is none, or one of another version"),
     ],
 )
 def test_what_does_not_explain_containers_is_no_agent(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from threading import Event
 
 import pytest
+from attrs import evolve
 
 from controller.effects.background import Threads
+from controller.effects.clock import Clock
 from controller.errors import EngineUnavailable, Stop
 from controller.source.engine_errors import EngineError, error_answer
 from controller.source.named_containers import BoundedLookup, NamedContainers
 from model.container_lookup import EngineLookup
-from tests.support.fakes import FakeDocker, Inline, inspected
+from tests.support.fakes import FakeDocker, FakeTime, Inline, inspected
 from tests.support.waiting import wait_until
 
 
@@ -105,7 +107,7 @@ def test_a_bounded_lookup_does_not_wait_for_an_engine_that_hangs(
     """While the engine does not answer, it is not asked again. Afterwards it is."""
     released = Event()
     docker.then = lambda: released.wait(10)
-    look_up = BoundedLookup(containers, Threads(), 0.05)
+    look_up = BoundedLookup(containers, Threads(), Clock(), 0.05)
     assert look_up("old").problem == "the engine has not answered within 0.05 seconds"
     assert look_up("old").problem == "the engine has not answered yet about another container"
     released.set()
@@ -114,9 +116,21 @@ def test_a_bounded_lookup_does_not_wait_for_an_engine_that_hangs(
 
 def test_a_bounded_lookup_asks_about_one_container_at_a_time(containers: NamedContainers, docker: FakeDocker) -> None:
     """Clients of the HTTP port cannot make the agent ask without end."""
-    look_up = BoundedLookup(containers, Inline())
+    look_up = BoundedLookup(containers, Inline(), FakeTime().clock)
     within: list[EngineLookup] = []
     docker.then = lambda: within.append(look_up("web"))
     assert look_up("old").found is not None
     assert [each.problem for each in within] == ["the engine has not answered yet about another container"]
     assert look_up("old").problem == ""
+
+
+def test_a_bounded_lookup_lets_the_engine_rest_after_each(containers: NamedContainers, docker: FakeDocker) -> None:
+    """Who asks again and again waits, four times as long as the engine took. Who comes later does not."""
+    time, slept = FakeTime(), list[float]()
+    look_up = BoundedLookup(containers, Inline(), evolve(time.clock, sleep=slept.append))
+    docker.then = lambda: time.advance(0.5)
+    look_up("old")
+    look_up("old")
+    time.advance(10)
+    look_up("old")
+    assert slept == [0.0, 2.0, 0.0]

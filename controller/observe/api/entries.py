@@ -31,7 +31,10 @@ class State(DescribedEnum):
     REFUSED = "refused", "The port cannot be registered."
     EXCLUDED = "excluded", "The container runs, and is to have no entries."
     DRAINING = "draining", "The container runs, and has no entries because it drains."
-    UNREADABLE = "unreadable", "The engine does not describe the container, so what it has registered is held."
+    UNREADABLE = (
+        "unreadable",
+        "The engine does not describe the container or a network of it, so what it has registered is held.",
+    )
 
 
 def entry_documents(report: PassReport) -> list[Document]:
