@@ -64,6 +64,11 @@ class RecordKeys:
         """Return the key of the drain order: which of the owner's containers the operator drains."""
         return f"{self.folder(owner)}/drain"
 
+    def heartbeat(self, owner: str) -> str:
+        """Return the key by which the owner's agent shows that it is alive (``--heartbeat``). It expires if the agent
+        does not renew it."""
+        return f"{self.folder(owner)}/alive"
+
 
 @frozen
 class InnerPrefix:
@@ -80,8 +85,7 @@ class InnerPrefix:
 
 def inner_prefixes(outer: str, record_keys: Iterable[str]) -> tuple[InnerPrefix, ...]:
     """Return the prefixes within ``outer`` that have owner records, sorted. ``record_keys`` are keys below the
-    directory of all records. Keys of liveness queries, agent notes and drain orders, and keys about other prefixes, are
-    ignored."""
+    directory of all records. All other keys about an owner, and keys about other prefixes, are ignored."""
     owners: dict[str, list[str]] = {}
     for key in record_keys:
         directory, _, name = key.removeprefix(f"{ROOT}/").rpartition("/")

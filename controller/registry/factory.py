@@ -23,8 +23,9 @@ from model.skydns import SkyDnsLayout
 from model.stored import Lifetime
 
 if TYPE_CHECKING:
-    from controller.registry.etcd_v2.client import EtcdV2Transport
-    from controller.registry.etcd_v3.client import EtcdV3Transport
+    from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Transport
+    from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Transport
+    from controller.registry.surveyor import Surveyor
 
 
 @frozen
@@ -60,21 +61,30 @@ class _Connection:
     transports: Transports
 
 
-def _open_etcd_v2(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
+def _etcd_v2_client(to: _Connection) -> EtcdV2Client:
     from controller.registry.etcd_v2.client import EtcdV2Client, pool_manager  # noqa: PLC0415 - see above
-    from controller.registry.etcd_v2.registry import etcd_v2_registry  # noqa: PLC0415
 
     transport = to.transports.etcd_v2 or partial(pool_manager, names=to.transports.names)
-    client = EtcdV2Client(to.uri.endpoints, to.on_error, to.credentials, transport)
-    return etcd_v2_registry(client, to.uri.prefix, lifetime, dry_run=use.dry_run)
+    return EtcdV2Client(to.uri.endpoints, to.on_error, to.credentials, transport)
+
+
+def _etcd_v3_client(to: _Connection) -> EtcdV3Client:
+    from controller.registry.etcd_v3.client import EtcdV3Client, kept_connection  # noqa: PLC0415 - see above
+
+    transport = to.transports.etcd_v3 or partial(kept_connection, names=to.transports.names)
+    return EtcdV3Client(to.uri.endpoints, to.on_error, to.credentials, transport)
+
+
+def _open_etcd_v2(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
+    from controller.registry.etcd_v2.registry import etcd_v2_registry  # noqa: PLC0415 - see above
+
+    return etcd_v2_registry(_etcd_v2_client(to), to.uri.prefix, lifetime, dry_run=use.dry_run)
 
 
 def _open_etcd_v3(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
-    from controller.registry.etcd_v3.client import EtcdV3Client, kept_connection  # noqa: PLC0415 - see above
-    from controller.registry.etcd_v3.registry import etcd_v3_registry  # noqa: PLC0415
+    from controller.registry.etcd_v3.registry import etcd_v3_registry  # noqa: PLC0415 - see above
 
-    transport = to.transports.etcd_v3 or partial(kept_connection, names=to.transports.names)
-    client = EtcdV3Client(to.uri.endpoints, to.on_error, to.credentials, transport)
+    client = _etcd_v3_client(to)
     return etcd_v3_registry(client, to.uri.prefix, lifetime, dry_run=use.dry_run, sweeping=use.sweeping)
 
 
@@ -99,6 +109,30 @@ def open_registry(
     usable answer. Raises Stop for credentials that cannot be used.
     """
     return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_error, transports), lifetime, use)
+
+
+def _etcd_v2_surveyor(to: _Connection) -> Surveyor:
+    from controller.registry.etcd_v2.surveyor import EtcdV2Surveyor  # noqa: PLC0415 - no pass needs it
+
+    return EtcdV2Surveyor(_etcd_v2_client(to), to.uri.prefix)
+
+
+def _etcd_v3_surveyor(to: _Connection) -> Surveyor:
+    from controller.registry.etcd_v3.surveyor import EtcdV3Surveyor  # noqa: PLC0415 - no pass needs it
+
+    return EtcdV3Surveyor(_etcd_v3_client(to), to.uri.prefix)
+
+
+#: How what reads everything of a registry is made, by API.
+_SURVEYORS: Mapping[Api, Callable[[_Connection], Surveyor]] = MappingProxyType(
+    {Api.ETCD_V2: _etcd_v2_surveyor, Api.ETCD_V3: _etcd_v3_surveyor}
+)
+
+
+def open_surveyor(uri: RegistryUri, credentials: Credentials, transports: Transports = Transports()) -> Surveyor:
+    """Return what reads everything of the registry of a URI. No connection is made before its first use. Raises Stop
+    for credentials that cannot be used."""
+    return _SURVEYORS[uri.api](_Connection(uri, credentials, lambda: None, transports))
 
 
 #: How a layout of each kind is made of a prefix, the format of plain values and the TTL of DNS records.

@@ -14,8 +14,11 @@ import pytest
 from controller.registry.base import Registry
 from controller.registry.etcd_v2.client import EtcdV2Client
 from controller.registry.etcd_v2.registry import etcd_v2_registry
+from controller.registry.etcd_v2.surveyor import EtcdV2Surveyor
 from controller.registry.etcd_v3.client import EtcdV3Client
 from controller.registry.etcd_v3.registry import etcd_v3_registry
+from controller.registry.etcd_v3.surveyor import EtcdV3Surveyor
+from controller.registry.surveyor import Surveyor
 from model.host_port import HostPort
 from model.record import ROOT
 from model.stored import Lifetime
@@ -40,6 +43,9 @@ class Store(Protocol):
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         """The registry under test, over this store."""
 
+    def surveyor(self, prefix: str = PREFIX) -> Surveyor:
+        """What reads everything of this store."""
+
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         """Write without a guard."""
 
@@ -59,7 +65,13 @@ class MemoryStore:
     def __init__(self) -> None:
         self._memory = MemoryRegistry(PREFIX)
 
+    def surveyor(self, prefix: str = PREFIX) -> Surveyor:
+        return self._registry(Lifetime(), prefix)
+
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
+        return self._registry(lifetime, prefix)
+
+    def _registry(self, lifetime: Lifetime, prefix: str) -> MemoryRegistry:
         fresh = MemoryRegistry(prefix, lifetime)
         fresh.stored, fresh.version, fresh.down = self._memory.stored, self._memory.version, self._memory.down
         fresh.created = self._memory.created
@@ -88,8 +100,14 @@ class EtcdV2Store:
             server.delete(path, recursive=True)
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
+        return etcd_v2_registry(self._client(), prefix, lifetime)
+
+    def surveyor(self, prefix: str = PREFIX) -> Surveyor:
+        return EtcdV2Surveyor(self._client(), prefix)
+
+    def _client(self) -> EtcdV2Client:
         host, _, port = self._server.endpoint.rpartition(":")
-        return etcd_v2_registry(EtcdV2Client([(host, int(port))], on_error=lambda: None), prefix, lifetime)
+        return EtcdV2Client([(host, int(port))], on_error=lambda: None)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._server.put(key, value, ttl)
@@ -113,8 +131,14 @@ class EtcdV3Store:
         self._v3.clear()
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
+        return etcd_v3_registry(self._client(), prefix, lifetime)
+
+    def surveyor(self, prefix: str = PREFIX) -> Surveyor:
+        return EtcdV3Surveyor(self._client(), prefix)
+
+    def _client(self) -> EtcdV3Client:
         host, _, port = self._server.endpoint.rpartition(":")
-        return etcd_v3_registry(EtcdV3Client([(host, int(port))]), prefix, lifetime)
+        return EtcdV3Client([(host, int(port))])
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._v3.put(key, value, ttl)
@@ -138,12 +162,21 @@ class SimulatedStore:
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         if self._api == "v2":
-            v2 = EtcdV2Client([_SIMULATED], transport=lambda context: SimulatedPool(self._deliver))
-            return etcd_v2_registry(v2, prefix, lifetime)
-        v3 = EtcdV3Client(
+            return etcd_v2_registry(self._v2_client(), prefix, lifetime)
+        return etcd_v3_registry(self._v3_client(), prefix, lifetime)
+
+    def surveyor(self, prefix: str = PREFIX) -> Surveyor:
+        if self._api == "v2":
+            return EtcdV2Surveyor(self._v2_client(), prefix)
+        return EtcdV3Surveyor(self._v3_client(), prefix)
+
+    def _v2_client(self) -> EtcdV2Client:
+        return EtcdV2Client([_SIMULATED], transport=lambda context: SimulatedPool(self._deliver))
+
+    def _v3_client(self) -> EtcdV3Client:
+        return EtcdV3Client(
             [_SIMULATED], transport=lambda endpoint, context: SimulatedHttpClient(self._deliver, endpoint)
         )
-        return etcd_v3_registry(v3, prefix, lifetime)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         lifetime = {} if ttl is None else {"ttl": str(ttl)}

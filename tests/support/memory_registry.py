@@ -16,6 +16,7 @@ from model.plan import Action, Change
 from model.record import InnerPrefix, RecordKeys, inner_prefixes
 from model.report import Outcome, Result
 from model.stored import FOREVER, Actual, Lifetime, Stored, StorePosition
+from model.survey import Survey
 
 
 class MemoryRegistry(ObservedWhole, OneByOne):
@@ -76,6 +77,16 @@ class MemoryRegistry(ObservedWhole, OneByOne):
         """See Reader."""
         self._answer()
         return inner_prefixes(self._prefix, self.stored)
+
+    def survey(self, deadline: Deadline) -> Survey:
+        """See Surveyor."""
+        inner, position = self.inner_prefixes(deadline), self.store_position(deadline)
+        return Survey(self._under(self._prefix), self._under(self._record_keys.path), inner, position, 1)
+
+    def store_position(self, deadline: Deadline) -> StorePosition | None:
+        """See Surveyor."""
+        self._answer()
+        return StorePosition(self.cluster, self.version)
 
     def _answer(self) -> None:
         if self.down:

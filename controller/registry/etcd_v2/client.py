@@ -117,7 +117,7 @@ class _EtcdClient(etcd.Client):  # type: ignore[misc] # python-etcd has no types
 
 
 class EtcdV2Client:
-    """A client of the v2 API of one etcd cluster."""
+    """A client of the v2 API of one etcd cluster. ``requests`` counts the requests."""
 
     def __init__(
         self,
@@ -131,10 +131,12 @@ class EtcdV2Client:
         current = CurrentCredentials(credentials)
         members = [_Member(HostPort(*each), current, transport) for each in endpoints]
         self._failover = EndpointFailover(members, on_error)
+        self.requests = 0
 
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:
         """Send a request about ``key`` and return the response. Raises EtcdV2Error when etcd refuses it, and
         RegistryUnavailable when no member gave a usable answer before the deadline."""
+        self.requests += 1
         return self._failover.ask(
             lambda member, until: member.request(method, key, params, until), deadline, writes=method != "GET"
         )

@@ -156,8 +156,8 @@ def kept_connection(
 
 
 class EtcdV3Client:
-    """A client of the v3 API of one etcd cluster. ``failures`` counts the requests to a member that got no usable
-    answer."""
+    """A client of the v3 API of one etcd cluster. ``requests`` counts the calls, and ``failures`` the requests to a
+    member that got no usable answer."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class EtcdV3Client:
         members = [_Member(HostPort(*each), current, transport) for each in endpoints]
         self._on_error = on_error
         self._failover = EndpointFailover(members, self._count_failure)
-        self.failures = 0
+        self.requests = self.failures = 0
 
     def call(self, path: str, document: Document, read: Callable[[Any], T], deadline: Deadline) -> T:
         """Call the gateway and return what ``read`` makes of the answer.
@@ -182,6 +182,7 @@ class EtcdV3Client:
         Raises EtcdV3Error when etcd refuses the request, and RegistryUnavailable when no member gave a usable answer
         before the deadline.
         """
+        self.requests += 1
         return self._failover.ask(
             lambda member, until: member.usable(read, member.call(path, document, until)),
             deadline,
