@@ -152,6 +152,7 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
     "containers cannot be read. Without this option, the exit code is 1, 3 or 0.",
 )
 @click.option("--force", is_flag=True, help="Make the deletes that --delete-guard would hold back.")
+@click.option("--wide", is_flag=True, help="Print whole lines on a terminal. By default they are cut to its width.")
 @all_options
 @_pass_effects
 def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], **given: Any) -> int:

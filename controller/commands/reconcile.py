@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -12,7 +13,9 @@ from controller.commands.build import Effects, engine_for, pass_settings
 from controller.commands.exit_codes import ExitCode
 from controller.commands.one_place import refuse_one_place_given_twice
 from controller.commands.parallel import run_in_parallel
-from controller.commands.render import as_json, as_text
+from controller.commands.plan_text import as_text
+from controller.commands.render import as_json
+from controller.commands.tables import terminal_width
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.effects.clock import Clock, Deadline
@@ -54,6 +57,8 @@ class ReconcileOptions:
     exit_code: bool
     #: Whether to make the deletes that the guard would hold back.
     force: bool
+    #: Whether to print whole lines on a terminal, which otherwise are cut to its width.
+    wide: bool
 
 
 def reconcile_once(settings: Settings, options: ReconcileOptions, effects: Effects, *, colour: bool) -> ExitCode:
@@ -68,10 +73,13 @@ def reconcile_once(settings: Settings, options: ReconcileOptions, effects: Effec
     if options.output == "json":
         labels = [each.label for each in settings.registries]
         click.echo(as_json(dict(zip(labels, reports, strict=True))))
+    width = None if options.wide else terminal_width(sys.stdout)
     for each, report in zip(settings.registries, reports, strict=True):
         heading = each.given if len(reports) > 1 else ""
         if options.output == "text":
-            _print(heading, report, colour=colour)
+            if each is not settings.registries[0]:
+                click.echo()
+            _print(heading, report, colour=colour, width=width)
         if not report.succeeded:
             before = f"{heading}: " if heading else ""
             click.echo(f"wharfinger: {before}{report.result.value}: {report.problem}", err=True)
@@ -111,12 +119,13 @@ def _pass_after_wait(one_pass: Callable[[Memory], PassReport], clock: Clock) -> 
     return report
 
 
-def _print(heading: str, report: PassReport, *, colour: bool) -> None:
-    """Print one report. ``heading`` names the registry; it is empty if there is only one."""
+def _print(heading: str, report: PassReport, *, colour: bool, width: int | None) -> None:
+    """Print one report. ``heading`` names the registry; it is empty if there is only one. ``colour`` and ``width`` are
+    as for ``as_text``."""
     if heading:
         click.echo(f"{heading}:")
     if report.planned:
-        click.echo(as_text(report, colour=colour))
+        click.echo(as_text(report, colour=colour, width=width))
     elif heading:
         click.echo(f"No plan: {report.result.value}.")
 

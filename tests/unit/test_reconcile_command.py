@@ -104,7 +104,7 @@ def test_a_failed_pass_is_printed_as_json_too(ran: Ran, nowhere: str, etcd: str)
     assert (code, json.loads(out)["result"]) == (1, "engine-error")
 
 
-PLANNED = "+ /services/nginx/core-07:web:80  10.1.1.1:8080  (new)\n"
+PLANNED = "+ /services/nginx/core-07:web:80  10.1.1.1:8080  (new)"
 SUMMARY = "Plan: 1 to create, 0 to update, 0 to delete, 0 in sync, 0 refused.\n"
 
 
@@ -112,7 +112,7 @@ SUMMARY = "Plan: 1 to create, 0 to update, 0 to delete, 0 in sync, 0 refused.\n"
 def test_a_dry_run_prints_the_plan(ran: Ran, engine: str, etcd: str, more: list[str], expected: int) -> None:
     """With --exit-code it also has an exit code for pending changes."""
     code, out, err = ran("reconcile", "--dry-run", *more, "-ip", "10.1.1.1", engine, etcd)
-    assert (code, out, err) == (expected, PLANNED + SUMMARY, "")
+    assert (code, out, err) == (expected, f"Create:\n{PLANNED}\n\n{SUMMARY}", "")
 
 
 def test_a_dry_run_prints_the_plan_as_json(ran: Ran, engine: str, etcd: str) -> None:
@@ -133,8 +133,9 @@ def test_a_change_that_fails_has_exit_code_1(ran: Ran, engine: str, etcd: str, m
     """The plan is printed with the results, and the reason is on standard error."""
     code, out, err = ran("reconcile", *more, "-ip=10.1.1.1", engine, etcd)
     assert code == 1
-    first, summary, last = out.splitlines()
-    assert first.startswith(f"{PLANNED.rstrip()}  rejected: ")
+    title, first, empty, summary, last = out.splitlines()
+    assert (title, empty) == ("Create:", "")
+    assert first.startswith(f"{PLANNED}  rejected: ")
     assert (f"{summary}\n", last) == (SUMMARY, "Applied 0 of 1 changes.")
     assert err.startswith("wharfinger: operation-error: cannot record /_wharfinger/%2Fservices/core-07/record: ")
     assert err.endswith(" (and 1 more)\n")
