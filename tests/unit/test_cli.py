@@ -73,7 +73,7 @@ def test_all_mistakes_in_a_command_line_are_reported_at_once(ran: Ran) -> None:
         (["-help", "-ip"], ["run", "reconcile", "etcd"]),
         (["-ip", "10.0.0.1", "-help"], ["-ttl-refresh", "--useIpFromLabel"]),
         (["health", "-help"], ["Ask the agent"]),
-        (["run", "--help"], ["-ttl-refresh", "--useIpFromLabel", "WHEN", "[default: 0.0.0.0:9119]"]),
+        (["run", "--help"], ["-ttl-refresh", "--useIpFromLabel", "WHEN", "0.0.0.0:9119]"]),
         (["reconcile", "-h"], ["--dry-run", "--exit-code", "--output", "-ip"]),
         (["drain", "--help"], ["--all", "--for DURATION", "--wait", "--yes", "--agent URL", "30 seconds"]),
         (["undrain", "--help"], ["--all", "--agent URL", "30 seconds"]),
