@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -168,10 +169,26 @@ def test_colour_is_for_terminals_without_no_color(
     assert "Plan: 1 to create" in out
 
 
-def on_a_terminal(argv: list[str], env: dict[str, str]) -> str:
-    """Return what a program prints on a terminal of its own."""
+def test_a_terminal_shows_how_far_a_slow_pass_has_come(tmp_path: Path, engine: str) -> None:
+    """The line is gone before anything else is printed, and goes to standard error."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"etcd://127.0.0.1:{silent.getsockname()[1]}/services"
+        argv = [*PROGRAM, "reconcile", "--hostname=core-07", "--pass-timeout=1.5", engine, uri]
+        shown = on_a_terminal(argv, {}, stdout=(out := tmp_path / "out"))
+    assert out.read_text() == ""
+    first, *_, last = shown.split("\r\x1b[K")
+    assert first == ""
+    assert "\x1b[K1 s: reading the registry\r" in shown
+    assert last.startswith("wharfinger: registry-error: ")
+
+
+def on_a_terminal(argv: list[str], env: dict[str, str], stdout: Path | None = None) -> str:
+    """Return what a program prints on a terminal of its own. With ``stdout``, only its standard error goes there, and
+    its standard output into this file."""
     ours, its = pty.openpty()
-    with subprocess.Popen(argv, stdout=its, cwd=REPOSITORY, env={**clean_environment(), **env}):
+    with contextlib.ExitStack() as stack:
+        streams = {"stdout": stack.enter_context(stdout.open("w")), "stderr": its} if stdout else {"stdout": its}
+        stack.enter_context(subprocess.Popen(argv, **streams, cwd=REPOSITORY, env={**clean_environment(), **env}))
         os.close(its)
         output = b"".join(iter(lambda: _read(ours), b""))
     os.close(ours)
