@@ -49,9 +49,8 @@ _EXCLUSIONS = {
     ExclusionReason.DRAINING: "it drains",
 }
 
-#: The least columns of the terminal that the last cell of a line keeps. It is the first one that is cut, because keys
-#: and names tell the lines apart.
-_LEAST_OF_LAST = 24
+#: The columns of the terminal between two cells, and the least that a cell keeps before others are cut.
+_GAP, _LEAST = 2, 16
 
 #: What is said if something was cut.
 _CUT = "Some lines are cut to the width of the terminal. With --wide they are whole."
@@ -161,13 +160,17 @@ def _excluded(report: PassReport) -> Iterator[tuple[str, ...]]:
 
 
 def _lines(group: _Group, width: int | None) -> list[str]:
-    """Return the lines of a group, cut to this many columns. Their last cells are cut first."""
+    """Return the lines of a group, cut to this many columns of the terminal: the last cells first, and the first ones
+    last, because these tell the lines apart."""
     if width is None:
         return table_lines(group.rows)
-    *before, last = ([plain(cell) for cell in column] for column in zip(*group.rows, strict=True))
-    room = width - sum(max(map(display_width, column)) + 2 for column in before)
-    shorter = [cut(cell, max(room, _LEAST_OF_LAST)) for cell in last]
-    return table_lines([*zip(*before, shorter, strict=True)], width)
+    columns = [[plain(cell) for cell in column] for column in zip(*group.rows, strict=True)]
+    widths = [max(map(display_width, column)) for column in columns]
+    for number in reversed(range(1, len(columns))):
+        excess = sum(widths) + _GAP * (len(widths) - 1) - width
+        widths[number] = min(widths[number], max(widths[number] - excess, _LEAST))
+        columns[number] = [cut(cell, widths[number]) for cell in columns[number]]
+    return table_lines([*zip(*columns, strict=True)], width)
 
 
 def _coloured(line: str) -> str:
