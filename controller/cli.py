@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -27,6 +27,7 @@ from controller.config.flags import (
     pass_options,
     rewrite,
     unknown_variables,
+    uris_of_command_line,
     variables_in_use,
 )
 from controller.config.grouped_help import GroupedCommand
@@ -34,6 +35,9 @@ from controller.config.near_misses import Command
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
 from controller.errors import RegistryUnavailable, Stop, WrongUsage
 from controller.signals import unblock_signals
+
+if TYPE_CHECKING:
+    from controller.commands.surveys import SurveyedPlaces
 
 #: How help is asked for. Go's flag package, and with it registrator, takes one hyphen as well as two.
 _HELP = ("-h", "-help", "--help")
@@ -285,6 +289,60 @@ def undrain_command(effects: Effects, /, **given: Any) -> int:
 
     _start_log_of_command(effects)
     return drain.undrain(drain.UndrainOptions(**given), effects)
+
+
+@cli.command("list", cls=Command)
+@click.option("--owner", metavar="NAME", default="", help="Show the entries of this host alone.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "wide", "json"]),
+    default="table",
+    help="Print a table, one that is not cut to the terminal's width and has keys and explanations, or JSON.",
+)
+@click.option(
+    "--watch", is_flag=True, help="Look every two seconds, and print it again if it has changed, until Ctrl-C."
+)
+@_agent_option
+@connection_options
+@_pass_effects
+def list_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], agent: str, **given: Any) -> int:
+    """Show everything in a registry, of all hosts.
+
+    Each URI is one as in 'wharfinger run --help'. If none is given as an argument, the registries of the running agent
+    are read, the options of the connection do not count, and an asterisk marks the agent's own entries. This reads the
+    whole registry, and says what it cost. With --watch it reads again only if something was written to etcd. The exit
+    code is 1 if a registry cannot be read; the others are shown all the same.
+    """
+    from controller.commands.list import ListOptions, list_entries  # noqa: PLC0415 - the agent does not need it
+
+    return list_entries(ListOptions(**given), _places(raw, uris, agent, effects), effects)
+
+
+@cli.command("hosts", cls=Command)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Print a table or JSON.")
+@_agent_option
+@connection_options
+@_pass_effects
+def hosts_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], agent: str, **given: Any) -> int:
+    """Show who writes to a registry: each host, its engine, its version, and whether its agent is alive and drains.
+
+    Each URI is one as in 'wharfinger run --help'. If none is given as an argument, the registries of the running agent
+    are read, the options of the connection do not count, and an asterisk marks the agent's host. An agent is known to
+    be alive if it has --heartbeat, or entries with a lifetime (-ttl). This reads the whole registry, and says what it
+    cost.
+    """
+    from controller.commands.hosts import HostsOptions, list_hosts  # noqa: PLC0415 - the agent does not need it
+
+    return list_hosts(HostsOptions(**given), _places(raw, uris, agent, effects), effects)
+
+
+def _places(raw: RawOptions, uris: tuple[str, ...], agent: str, effects: Effects) -> SurveyedPlaces:
+    """Return the registries that a command shows, once the log is set up. Raises WrongUsage and Stop."""
+    from controller.commands.surveys import chosen_places  # noqa: PLC0415 - the agent does not need it
+
+    _start_log_of_command(effects)
+    return chosen_places(raw, uris_of_command_line(uris), variables_in_use(), agent)
 
 
 @cli.command("health", cls=Command)

@@ -48,6 +48,11 @@ class AgentNote:
         """The most seconds that the agent may take to answer a liveness query."""
         return self.interval + self.pass_timeout + self.max_backoff
 
+    @property
+    def has_heartbeat(self) -> bool:
+        """Whether the agent shows with a key that it is alive (--heartbeat)."""
+        return "heartbeat" in self.flags
+
     def encode(self) -> str:
         """Return the note as canonical JSON."""
         document = {

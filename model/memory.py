@@ -45,6 +45,8 @@ class Memory:
     take_over: LivenessWait | None = None
     #: The changes that were not made when they were last tried, by their keys.
     setbacks: Mapping[str, Setback] = field(factory=dict, converter=frozen_dict)
+    #: When this run last tried to renew its heartbeat, in seconds of the monotonic clock; None before that.
+    heartbeat_at: float | None = None
     #: The inner prefixes as they were read last; None before that. Hurried passes use them.
     inner: tuple[InnerPrefix, ...] | None = None
 
@@ -68,6 +70,7 @@ def memory_after(report: PassReport, memory: Memory, *, hurried: bool = False) -
         owner=report.owner or memory.owner,
         engine_id=report.engine_id or memory.engine_id,
         take_over=report.take_over,
+        heartbeat_at=memory.heartbeat_at if report.heartbeat_at is None else report.heartbeat_at,
     )
     if not report.planned:
         return evolve(memory, held_deletes={})

@@ -32,7 +32,7 @@ class OwnWrites:
         keys = self.record_keys
         record, query, note = keys.record(owner), keys.liveness_query(owner), keys.agent_note(owner)
         order = keys.drain_order(owner)
-        beside = {record, query, note, order}
+        beside = {record, query, note, order, keys.heartbeat(owner)}
         under_prefix = {key: each for key, each in {**before, **now}.items() if each and key not in beside}
         return evolve(
             actual,

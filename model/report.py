@@ -166,6 +166,10 @@ class PassReport:
     disagreement: str = ""
     #: The name that the engine gives this host now, if the owner name is an earlier one; empty otherwise.
     new_name: str = ""
+    #: When the pass tried to renew the heartbeat, in seconds of the monotonic clock; None if it did not.
+    heartbeat_at: float | None = None
+    #: Why it could not renew the heartbeat; empty if it could, or did not try.
+    heartbeat_problem: str = ""
     #: What the pass decided by; None if it made no plan.
     evidence: Evidence | None = field(default=None, eq=False, repr=False)
 

@@ -53,6 +53,9 @@ class Actual:
     agent_note: Stored | None = None
     #: What the operator drains of this owner's containers, or None where there is no such key.
     drain_order: Stored | None = None
+    #: The key by which this owner's agent shows that it is alive, or None where there is none. No pass needs it, so
+    #: what was observed may have it as it was earlier.
+    heartbeat: Stored | None = None
     #: The store position at the time of reading; None where the registry cannot tell.
     store_position: StorePosition | None = None
     #: Whether keys lie in directories, so that no key can lie below another one. True of etcd v2, false of v3.

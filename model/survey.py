@@ -24,9 +24,6 @@ from model.ownership import Ownership
 from model.record import InnerPrefix, OwnerRecord, RecordKeys
 from model.stored import Stored, StorePosition
 
-#: The flag in an agent note that says that the agent shows a heartbeat.
-HEARTBEAT_FLAG = "heartbeat"
-
 #: The seconds that a key has left, in ``Stored.ttl``, if it expires and etcd does not say when.
 UNKNOWN_SECONDS = 0
 
@@ -193,7 +190,7 @@ class Findings:
         about = self._owners.get(owner, _NOTHING)
         if about.heartbeat or owner in self._renewing:
             return Alive.YES
-        return Alive.NO if about.note and HEARTBEAT_FLAG in about.note.flags else Alive.UNKNOWN
+        return Alive.NO if about.note and about.note.has_heartbeat else Alive.UNKNOWN
 
     # Whose a key is.
 

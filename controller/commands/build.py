@@ -216,7 +216,7 @@ def build_agent(
             partial(metrics.hinted, HintOutcome.HURRIED_PASS),
         )
         registry = _open_registry(each, settings, effects, metrics, check)
-        of_pass = evolve(pass_settings(settings, each.uri, effects), note=note)
+        of_pass = evolve(pass_settings(settings, each.uri, effects), note=note, heartbeat=settings.heartbeat)
         loops[each.label] = Loop(_pass_over(registry, engine, of_pass), pace, observers)
     return Agent(loops, metrics, AllRegistries(health), page, notifier, [*first_passes.values()], engines, events)
 

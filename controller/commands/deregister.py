@@ -68,7 +68,7 @@ class _RegistryRemoval:
         #: Why the removal cannot go on; empty while it can.
         self.problem = ""
         self.plan = Plan()
-        #: Whether the registry holds entries of the owner, its owner record, its agent's note or its drain order.
+        #: Whether the registry holds entries of the owner, or anything that is kept about it.
         self.has_something_to_remove = False
         #: The names of the other owners, if there is nothing to remove.
         self.other_owners: tuple[str, ...] = ()

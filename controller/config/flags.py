@@ -148,7 +148,7 @@ FLAGS = (
     Flag(
         "interval",
         "SECONDS",
-        "Wait this long between passes. If -resync or -ttl-refresh is less, it counts instead.",
+        "Wait this long between passes. If -resync, -ttl-refresh or --heartbeat is less, it counts instead.",
         "1",
         new=True,
         of_agent=True,
@@ -184,6 +184,15 @@ FLAGS = (
         "Connect to the Docker engine at this URL: unix:///PATH or tcp://HOST:PORT. By default it is DOCKER_HOST, or "
         "else a socket in one of the usual places.",
         new=True,
+    ),
+    Flag(
+        "heartbeat",
+        "SECONDS",
+        "Show in etcd that the agent is alive: renew a key this often, which expires after three times as long. This "
+        "must not be less than --pass-timeout. With 0 there is no such key.",
+        "0",
+        new=True,
+        of_agent=True,
     ),
     Flag("log-format", "FORMAT", "Write the log as text or json.", "text", new=True),
     Flag(
@@ -377,6 +386,13 @@ def pass_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a click command the flags of the connection and the registry URIs, as ``all_options`` does."""
     return _with_options(command, CONNECTION_FLAGS, ())
+
+
+def uris_of_command_line(uris: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the registry URIs of the running command if they were given as arguments; none if they come from the
+    environment."""
+    source = click.get_current_context().get_parameter_source(URIS)
+    return uris if source is ParameterSource.COMMANDLINE else ()
 
 
 def _with_options(

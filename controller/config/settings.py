@@ -22,6 +22,7 @@ from model.backoff import SEQUENCE
 from model.draining import DEFAULT_STOP_RULE, STOP_GRACE, StopRule
 from model.family import Family
 from model.guard import GuardRule
+from model.heartbeat import NO_HEARTBEAT, Heartbeat
 from model.host_port import HostPort
 from model.layout import ValueFormat
 from model.rules import AddressRules, Deregister, HealthRule, Rules
@@ -72,8 +73,8 @@ class Settings:
     #: Whether keys under custom ids that were there before may be taken over if they hold the right value (--adopt).
     #: Off by default, so that what others wrote is neither changed nor deleted.
     adopt: bool
-    #: Seconds between two passes: the least of --interval (1 by default), -resync and -ttl-refresh, since each of them
-    #: asks for a pass at least that often.
+    #: Seconds between two passes: the least of --interval (1 by default), -resync, -ttl-refresh and --heartbeat, since
+    #: each of them asks for a pass at least that often.
     interval: float
     #: Seconds between two sweeps of a v3 registry in a cluster of few hosts: -resync, or 60 if it is 0 or not given.
     sweep_period: float
@@ -103,12 +104,16 @@ class Settings:
     #: that stop it do, for 120 seconds at least. With -deregister on-success none does, as nobody knows yet how the
     #: container will end.
     stop_rule: StopRule = DEFAULT_STOP_RULE
+    #: How often a key is renewed by which the agent shows that it is alive (--heartbeat). Off by default: it costs one
+    #: request each time by v2, and two by v3.
+    heartbeat: Heartbeat = NO_HEARTBEAT
 
     @property
     def longest_wait(self) -> float:
-        """The most seconds from a failed pass to the next one. Keys with a lifetime outlast it and the next pass."""
+        """The most seconds from a failed pass to the next one. Keys with a lifetime outlast it and the next pass, and
+        so does the heartbeat."""
         spare = self.lifetime.kept - self.pass_timeout if self.lifetime.ttl else inf
-        return min(spare, SEQUENCE[-1])
+        return min(spare, self.heartbeat.seconds or inf, SEQUENCE[-1])
 
     @property
     def flags_that_shape_keys(self) -> Mapping[str, str]:
@@ -131,6 +136,7 @@ class Settings:
             "no-drain-on-stop": _switch_text(not self.stop_rule.on and rules.deregister is Deregister.ALWAYS),
             "filter": " ".join(sorted(f"{name}={value}" for name, value in self.filters)),
             "ttl": str(self.lifetime.ttl or ""),
+            "heartbeat": str(self.heartbeat.seconds or ""),
             "value-format": _unless_default(self.value_format, ValueFormat.HOSTPORT),
             "record-ttl": "" if self.record_ttl is None else str(self.record_ttl),
         }
@@ -164,10 +170,11 @@ def parse_settings(
     parser.check("retry-interval", converters.whole)
     registries = parser.registries(uris)
     rules = _rules(parser)
-    without_resync = min(filter(None, (parser.seconds("interval", 1.0), lifetime.refresh)))
+    pass_timeout = parser.seconds("pass-timeout", 10.0)
+    heartbeat = parser.heartbeat(pass_timeout)
+    without_resync = min(filter(None, (parser.seconds("interval", 1.0), lifetime.refresh, heartbeat.seconds)))
     interval = min(without_resync, resync or inf)
     resync_matters = interval < without_resync or any(each.uri.api is Api.ETCD_V3 for each in registries)
-    pass_timeout = parser.seconds("pass-timeout", 10.0)
     settings = Settings(
         registries=registries,
         rules=rules,
@@ -178,6 +185,7 @@ def parse_settings(
         interval=interval,
         sweep_period=resync or PERIOD,
         pass_timeout=pass_timeout,
+        heartbeat=heartbeat,
         listen=parser.get("listen", converters.listen, None),
         docker_host=parser.docker_host(environment.get("DOCKER_HOST", "")),
         log_format=parser.get("log-format", converters.one_of(FORMATS), "text"),
@@ -221,11 +229,13 @@ def parse_owner_settings(raw: RawOptions, uris: tuple[str, ...], variables: Mapp
     return settings
 
 
-def parse_connection(connection: RawOptions, uris: tuple[str, ...], password: str) -> tuple[RegistrySettings, ...]:
+def parse_connection(
+    connection: RawOptions, uris: tuple[str, ...], password: str, variables: Mapping[str, str] = _NONE
+) -> tuple[RegistrySettings, ...]:
     """Return the settings of the registries with these URIs. ``connection`` holds the options of the connection that
-    were given, and ``password`` is the one in the environment, or an empty text. Raises WrongUsage with every problem
-    there is."""
-    parser = _SettingsParser({**dict.fromkeys(_CONNECTION, ""), **connection, "etcd-password": password}, {})
+    were given, and ``password`` is the one in the environment, or an empty text. ``variables`` is as for
+    ``parse_settings``. Raises WrongUsage with every problem there is."""
+    parser = _SettingsParser({**dict.fromkeys(_CONNECTION, ""), **connection, "etcd-password": password}, variables)
     registries = parser.registries(uris)
     if parser.problems:
         raise WrongUsage(parser.problems)
@@ -327,6 +337,16 @@ class _SettingsParser:
         if len(self.problems) == before:
             self.problems += _lifetime_problems(lifetime)
         return lifetime
+
+    def heartbeat(self, pass_timeout: float) -> Heartbeat:
+        """Return the heartbeat. It is a problem to renew it more often than each pass is sure to end."""
+        seconds = self.whole("heartbeat")
+        if 0 < seconds < pass_timeout:
+            self.problems.append(
+                f"--heartbeat {seconds} must not be less than --pass-timeout {pass_timeout:g}, or an agent would look "
+                "dead during a slow pass"
+            )
+        return Heartbeat(seconds)
 
     def docker_host(self, variable: str) -> str:
         """Return the engine's URL of --docker-host, an empty text if the option was not given. ``variable`` is the

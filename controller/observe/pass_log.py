@@ -67,6 +67,7 @@ class PassLog:
         self._inner: set[str] = set()
         self._drain_order = NO_DRAIN
         self._unreadable_drain_order = ""
+        self._heartbeat_problem = ""
 
     def begun(self, now: float) -> None:
         """Log that a pass begins, for those who look for a pass that does not end."""
@@ -89,6 +90,8 @@ class PassLog:
             self._log_inner_prefixes(report.inner or ())
             self._log_drain_order(report.drain_order)
             self._log_unreadable_drain_order(report.unreadable_drain_order)
+        if report.heartbeat_at is not None:
+            self._log_heartbeat(report.heartbeat_problem)
         if report.replaced:
             log.warning("registry was replaced, wiped or restored; earlier passes are forgotten", owner=report.owner)
         self._log_state(report, now, wait)
@@ -184,6 +187,13 @@ class PassLog:
         if now and not before:
             cure = "wharfinger drain or undrain replaces it"
             log.warning("the drain order cannot be read and counts as none", key=now, cure=cure)
+
+    def _log_heartbeat(self, now: str) -> None:
+        before, self._heartbeat_problem = self._heartbeat_problem, now
+        if now and now != before:
+            log.warning("the heartbeat cannot be renewed, so this agent may look dead", problem=now)
+        elif before and not now:
+            log.info("the heartbeat is renewed again")
 
     def _log_state(self, report: PassReport, now: float, wait: float) -> None:
         if report.result is PassResult.UNFINISHED:

@@ -60,14 +60,13 @@ def removal_plan(owner: Owner, registry: Reader) -> Plan:
 
 
 def leaves_traces(owner: Owner, registry: Reader) -> bool:
-    """Return whether the owner has a record, an agent note or a drain order, with or without entries. Raises
-    RegistryUnavailable."""
+    """Return whether anything is kept about the owner, whether or not it has entries. Raises RegistryUnavailable."""
     return bool(_traces(registry.about_owner(owner.name, owner.deadline)))
 
 
 def _traces(actual: Actual) -> tuple[Stored, ...]:
-    """Return what is kept about the owner and stays there by itself."""
-    return tuple(filter(None, (actual.record, actual.agent_note, actual.drain_order)))
+    """Return what is kept about the owner. All but the heartbeat stays there for ever."""
+    return tuple(filter(None, (actual.record, actual.agent_note, actual.drain_order, actual.heartbeat)))
 
 
 def other_owners(owner: Owner, registry: Reader) -> tuple[str, ...]:
@@ -120,9 +119,8 @@ def is_alive(owner: Owner, registry: Registry, given: float | None) -> bool:
 
 
 def remove(owner: Owner, registry: Registry, planned: Plan) -> Iterator[Outcome]:
-    """Make the changes of the plan while the result is iterated, and yield how each ended. The owner's record, its
-    agent's note and its drain order are removed last, and only if every delete succeeded. Raises
-    RegistryUnavailable."""
+    """Make the changes of the plan while the result is iterated, and yield how each ended. What is kept
+    about the owner is removed last, and only if every delete succeeded. Raises RegistryUnavailable."""
     outcomes = []
     for outcome in registry.apply_all(owner.name, planned.changes, owner.deadline):
         outcomes.append(outcome)

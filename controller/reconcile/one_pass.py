@@ -25,6 +25,7 @@ from model.desired import Desired
 from model.drain_order import drain_order_in, is_unreadable
 from model.evidence import Evidence
 from model.guard import Guard, GuardRule, HeldDelete
+from model.heartbeat import NO_HEARTBEAT, Heartbeat
 from model.interest import Interest
 from model.layout import Layout
 from model.memory import Memory
@@ -50,6 +51,9 @@ from model.stored import FOREVER, Actual, Lifetime, Stored, StorePosition
 #: Maximum consecutive passes with possibly stale reads, by v2. A consistent read costs etcd a round of its quorum. By
 #: v3 every read is consistent.
 MAX_PASSES_WITHOUT_CONSISTENT_READ = 29
+
+#: Seconds that renewing the heartbeat may take.
+HEARTBEAT_SECONDS = 1.0
 
 
 class Source(Protocol):
@@ -87,6 +91,8 @@ class PassSettings:
     take_over: bool = False
     #: The agent note that the pass writes where it is missing; None for a pass that is not made by an agent.
     note: AgentNote | None = None
+    #: The heartbeat that the pass renews.
+    heartbeat: Heartbeat = NO_HEARTBEAT
     #: Whether keys under custom ids that hold the right value and that no host claims may be taken over, until the
     #: first pass that writes the record.
     adopt: bool = False
@@ -116,13 +122,14 @@ def reconcile(
     """
     one_pass = _Pass(settings, source, registry, memory, hurried=hurried)
     try:
-        return one_pass.run()
+        report = one_pass.run()
     except RegistryUnavailable as error:
-        return one_pass.failed(PassResult.REGISTRY_ERROR, error)
+        report = one_pass.failed(PassResult.REGISTRY_ERROR, error)
     except EngineUnavailable as error:
-        return one_pass.failed(PassResult.ENGINE_ERROR, error)
+        report = one_pass.failed(PassResult.ENGINE_ERROR, error)
     except OwnerConflict as error:
-        return one_pass.failed(PassResult.OWNER_CONFLICT, error)
+        report = one_pass.failed(PassResult.OWNER_CONFLICT, error)
+    return one_pass.with_heartbeat(report)
 
 
 @frozen
@@ -240,6 +247,24 @@ class _Pass:
         return PassReport(
             result, self.owner, str(error), seconds=self.seconds, engine_id=self.engine_id, take_over=take_over
         )
+
+    def with_heartbeat(self, report: PassReport) -> PassReport:
+        """Renew the heartbeat if it is due, and return the report of the pass with how that went.
+
+        It is renewed at the end, so that no change waits for it, and a pass does not fail because of it. It shows that
+        the agent is alive also while the engine does not answer, once a pass has shown that the owner name is this
+        engine's.
+        """
+        now = self.settings.clock.monotonic()
+        ours = report.planned or (report.result is PassResult.ENGINE_ERROR and self.memory.heartbeat_at is not None)
+        if self.hurried or not ours or not self.settings.heartbeat.is_due(self.memory.heartbeat_at, now):
+            return report
+        deadline, problem = Deadline.after(HEARTBEAT_SECONDS, self.settings.clock), ""
+        try:
+            self.registry.show_alive(self.owner, self.settings.heartbeat, deadline)
+        except RegistryUnavailable as error:
+            problem = str(error)
+        return evolve(report, heartbeat_at=now, heartbeat_problem=problem)
 
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:

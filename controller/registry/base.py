@@ -13,6 +13,7 @@ from typing import Protocol
 from attrs import frozen
 
 from controller.effects.clock import Deadline
+from model.heartbeat import Heartbeat
 from model.interest import Interest
 from model.plan import Action, Change
 from model.record import InnerPrefix
@@ -108,6 +109,10 @@ class Writer(Protocol):
         ``skipped``.
         """
 
+    def show_alive(self, owner: str, heartbeat: Heartbeat, deadline: Deadline) -> None:
+        """Give the key by which this owner's agent shows that it is alive its full lifetime again, without an event for
+        watchers, and write it if it is missing. Raises RegistryUnavailable, also if the registry refuses it."""
+
 
 class Registry(Reader, Writer, Protocol):
     """One prefix in one etcd, to be read and written."""
@@ -163,6 +168,10 @@ class ReadWriteRegistry:
             self.reader.take_in(owner, outcome)
             yield outcome
 
+    def show_alive(self, owner: str, heartbeat: Heartbeat, deadline: Deadline) -> None:
+        """See Writer."""
+        self.writer.show_alive(owner, heartbeat, deadline)
+
 
 class OneByOne(ABC):
     """The ``apply_all`` of a writer that makes each change with a request of its own."""
@@ -187,6 +196,9 @@ class PendingWriter:
     def apply_all(self, owner: str, changes: Iterable[Change], deadline: Deadline) -> Iterator[Outcome]:
         """See Writer."""
         return (self.apply(owner, change, deadline) for change in changes)
+
+    def show_alive(self, owner: str, heartbeat: Heartbeat, deadline: Deadline) -> None:
+        """See Writer. Nothing is written."""
 
 
 def skipped(change: Change) -> Outcome:

@@ -12,6 +12,9 @@ from attrs import evolve, frozen
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Registry
 from controller.registry.credentials import Credentials
+from controller.registry.factory import open_surveyor
+from controller.registry.uri import parse_uri
+from model.heartbeat import Heartbeat
 from model.interest import Interest
 from model.plan import Action, Change, Reason
 from model.record import ROOT, RecordKeys
@@ -94,6 +97,21 @@ def test_the_role_needs_the_prefix_and_the_records_alone(users: Guarded) -> None
     assert actual.record is not None
     assert registry.apply(OWNER, change(Action.RENEW, leased, leased.value), soon()).result is Result.APPLIED
     assert registry.other_records(OWNER, soon()) == ()
+    registry.show_alive(OWNER, Heartbeat(10), soon())
+    assert registry.about_owner(OWNER, soon()).heartbeat is not None
+
+
+def test_to_read_everything_a_user_needs_no_right_to_write(open_etcd: Guarded) -> None:
+    """It may also be told how long the keys last."""
+    registry = open_etcd.registry(lifetime=Lifetime(60, 50))
+    assert registry.apply(OWNER, create("/services/leased/core-01:web:80"), soon()).result is Result.APPLIED
+    registry.show_alive(OWNER, Heartbeat(10), soon())
+    open_etcd.users.add("reader", PASSWORD, ("READ", "/services"), ("READ", ROOT))
+    open_etcd.users.enable()
+    uri = parse_uri(f"etcd3://{open_etcd.server.endpoint}/services")
+    survey = open_surveyor(uri, Credentials(user="reader", password=PASSWORD)).survey(soon())
+    assert survey.stored["/services/leased/core-01:web:80"].ttl in range(50, 61)
+    assert {*survey.about_owners} == {RecordKeys("/services").heartbeat(OWNER)}
 
 
 def test_the_same_rights_do_for_a_large_prefix(users: Guarded) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from controller.effects.clock import Deadline
 from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.base import OneByOne, Reading
+from model.heartbeat import Heartbeat
 from model.interest import Interest
 from model.memory import Memory, memory_after
 from model.plan import Change
@@ -115,6 +116,11 @@ class SteppedAgent(OneByOne):
         outcome = self._registry.apply(owner, change, deadline)
         self._on_outcome(change, outcome)
         return outcome
+
+    def show_alive(self, owner: str, heartbeat: Heartbeat, deadline: Deadline) -> None:
+        """See Writer."""
+        self._pause()
+        self._registry.show_alive(owner, heartbeat, deadline)
 
     def _wait_until_paused(self) -> None:
         assert self._paused.acquire(timeout=PATIENCE), "the agent neither paused nor ended"

@@ -11,6 +11,7 @@ from controller.errors import RegistryUnavailable
 from controller.registry.base import Found, OneByOne, overtaken
 from controller.registry.observed import ObservedWhole
 from controller.registry.owner_records import records_of_others
+from model.heartbeat import TEXT, Heartbeat
 from model.own_writes import OwnWrites
 from model.plan import Action, Change
 from model.record import InnerPrefix, RecordKeys, inner_prefixes
@@ -64,6 +65,7 @@ class MemoryRegistry(ObservedWhole, OneByOne):
             liveness_query=self.stored.get(keys.liveness_query(owner)),
             agent_note=self.stored.get(keys.agent_note(owner)),
             drain_order=self.stored.get(keys.drain_order(owner)),
+            heartbeat=self.stored.get(keys.heartbeat(owner)),
             store_position=StorePosition(self.cluster, self.version),
             observed=frozenset(),
         )
@@ -106,6 +108,15 @@ class MemoryRegistry(ObservedWhole, OneByOne):
         outcome = self._made(owner, change)
         self.take_in(owner, outcome)
         return outcome
+
+    def show_alive(self, owner: str, heartbeat: Heartbeat, deadline: Deadline) -> None:
+        """See Writer."""
+        self._answer()
+        key = self._record_keys.heartbeat(owner)
+        if key in self.stored:
+            self.stored[key] = evolve(self.stored[key], ttl=heartbeat.lifetime)
+        else:
+            self.put(key, TEXT, heartbeat.lifetime)
 
     def _made(self, owner: str, change: Change) -> Outcome:
         if self.down:
@@ -178,6 +189,11 @@ class RecordingRegistry(MemoryRegistry):
         self.before_write()
         self.writes.append(f"{change.action.value} {change.key}")
         return super().apply(owner, change, deadline)
+
+    def show_alive(self, owner: str, heartbeat: Heartbeat, deadline: Deadline) -> None:
+        """See Writer."""
+        self.requests.append("heartbeat")
+        super().show_alive(owner, heartbeat, deadline)
 
     def _made(self, owner: str, change: Change) -> Outcome:
         if self.failing(change):

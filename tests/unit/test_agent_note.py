@@ -21,6 +21,12 @@ NOTE = AgentNote("0.2.0", 1.0, 10.0, 30.0, {"ip": "10.0.0.1", "internal": "true"
 OTHER_RUN = evolve(NOTE, run="run-2")
 
 
+def test_a_note_tells_whether_its_agent_has_a_heartbeat() -> None:
+    """By the flag that it was started with."""
+    assert not evolve(NOTE, flags={}).has_heartbeat
+    assert evolve(NOTE, flags={"heartbeat": "10"}).has_heartbeat
+
+
 def stored(note: AgentNote | str | None, version: int = 7) -> Stored | None:
     """Return a note, or another text, as a registry holds it."""
     if note is None:

@@ -21,6 +21,7 @@ from controller.reconcile.deregister import (
 )
 from model.agent_note import AgentNote
 from model.drain_order import DrainOrder
+from model.heartbeat import Heartbeat
 from model.layout import PlainLayout
 from model.plan import Action
 from model.record import Claim, OwnerRecord, RecordKeys
@@ -166,6 +167,13 @@ def test_the_drain_order_is_removed_with_the_record(host: LeavingHost) -> None:
     assert leaves_traces(host.owner, host.registry)
     host.removed()
     assert order_key not in host.registry.stored
+
+
+def test_the_heartbeat_is_removed_with_the_record(host: LeavingHost) -> None:
+    """Else the host would seem to be alive until it expires."""
+    host.registry.show_alive("core-01", Heartbeat(10), host.owner.deadline)
+    host.removed()
+    assert RECORD_KEYS.heartbeat("core-01") not in host.registry.stored
 
 
 def test_the_other_owners_have_a_record_or_entries_that_name_them(host: LeavingHost) -> None:

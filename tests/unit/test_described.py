@@ -23,7 +23,9 @@ def test_the_described_enumerations_are_found() -> None:
     names = {each.__name__ for each in ENUMERATIONS}
     assert names == {
         "Action",
+        "Alive",
         "DrainScope",
+        "EntryState",
         "ExclusionReason",
         "HintOutcome",
         "PassResult",

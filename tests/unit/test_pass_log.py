@@ -558,3 +558,19 @@ def test_an_unreadable_drain_order_is_logged_once(log: CapturedPassLog) -> None:
         "cure": "wharfinger drain or undrain replaces it",
     }
     assert [log.lines(each) for each in (report, report, IDLE, report)] == [[line], [], [], [line]]
+
+
+def test_a_heartbeat_that_cannot_be_renewed_is_logged_once_and_so_is_its_return(log: CapturedPassLog) -> None:
+    """A pass that does not try to renew it says nothing about it."""
+    refused = evolve(IDLE, heartbeat_at=1.0, heartbeat_problem="permission denied")
+    told = {
+        "event": "the heartbeat cannot be renewed, so this agent may look dead",
+        "log_level": "warning",
+        "problem": "permission denied",
+    }
+    assert [log.lines(each) for each in (refused, IDLE, refused)] == [[told], [], []]
+    renewed = evolve(IDLE, heartbeat_at=2.0)
+    assert [log.lines(each) for each in (renewed, renewed)] == [
+        [{"event": "the heartbeat is renewed again", "log_level": "info"}],
+        [],
+    ]

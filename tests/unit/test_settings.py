@@ -15,6 +15,7 @@ from controller.registry.uri import RegistryUri, parse_uri
 from model.draining import StopRule
 from model.family import Family
 from model.guard import GuardRule
+from model.heartbeat import NO_HEARTBEAT, Heartbeat
 from model.host_port import HostPort
 from model.layout import ValueFormat
 from model.rules import AddressRules, Deregister, HealthRule, Rules
@@ -49,6 +50,7 @@ DEFAULTS = {
     "health": "any",
     "filter": "",
     "stop-grace": "120",
+    "heartbeat": "0",
     "network": "",
     "ip-family": "any",
 }
@@ -213,6 +215,7 @@ SHAPING = {
     "strict-names": ("true", "true"),
     "one-offs": ("true", "true"),
     "no-drain-on-stop": ("true", "true"),
+    "heartbeat": ("30", "30"),
 }
 
 #: The flags on which two agents of one host need not agree. --hostname is not in the note, because the note's key has
@@ -258,14 +261,32 @@ def test_the_agent_note_has_the_flags_on_which_two_agents_of_one_host_must_agree
         ({"interval": "60", "ttl": "30", "ttl_refresh": "10"}, 10.0),
         ({"interval": "60", "resync": "20", "ttl": "30", "ttl_refresh": "10"}, 10.0),
         ({"interval": "60", "resync": "0"}, 60.0),
+        ({"interval": "60", "heartbeat": "20"}, 20.0),
+        ({"interval": "60", "heartbeat": "0"}, 60.0),
         ({"interval": "0.05"}, 0.05),
         ({"interval": "86400"}, 86400.0),
     ],
     ids=str,
 )
 def test_the_interval_is_the_shortest_that_any_option_asks_for(options: dict[str, str], interval: float) -> None:
-    """``-resync`` and ``-ttl-refresh`` each ask for a pass at least that often, and 0 asks for nothing."""
+    """``-resync``, ``-ttl-refresh`` and ``--heartbeat`` each ask for a pass at least that often, and 0 asks for
+    nothing."""
     assert parsed(**options).interval == interval
+
+
+def test_a_heartbeat_outlasts_the_wait_after_failed_passes() -> None:
+    """Else the agent would look dead while its engine does not answer. The default is 30 seconds at most."""
+    assert (parsed().heartbeat, parsed().longest_wait) == (NO_HEARTBEAT, 30.0)
+    assert (parsed(heartbeat="10").heartbeat, parsed(heartbeat="10").longest_wait) == (Heartbeat(10), 10.0)
+    assert parsed(heartbeat="600").longest_wait == 30.0
+
+
+def test_a_heartbeat_is_not_renewed_more_often_than_a_pass_ends() -> None:
+    """It would expire during a slow pass."""
+    assert problems(heartbeat="5") == [
+        "--heartbeat 5 must not be less than --pass-timeout 10, or an agent would look dead during a slow pass"
+    ]
+    assert parsed(heartbeat="5", pass_timeout="5").heartbeat == Heartbeat(5)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -232,6 +233,13 @@ def test_a_drain_order_that_cannot_be_read_is_told() -> None:
     """It drains nothing."""
     found = owner(findings({}, stored((KEYS.drain_order("core-01"), "?"))))
     assert (found.drain_order, found.drain_order_unreadable) == (NO_DRAIN, True)
+
+
+@pytest.mark.parametrize("word", [*EntryState, *Alive], ids=lambda word: word.value)
+def test_the_tables_of_the_docs_say_what_each_word_means(word: EntryState | Alive) -> None:
+    """In the same sentence as here."""
+    document = (Path(__file__).parents[2] / "docs/registries.md").read_text()
+    assert f"| `{word.value}` | {word.about} |" in document
 
 
 def test_entries_and_owners_are_sorted_with_numbers_as_numbers() -> None:

@@ -54,6 +54,7 @@ class EtcdV2Reader(ObservedWhole):
             liveness_query=found.get(keys.liveness_query(owner)),
             agent_note=found.get(keys.agent_note(owner)),
             drain_order=found.get(keys.drain_order(owner)),
+            heartbeat=found.get(keys.heartbeat(owner)),
             store_position=position,
             observed=frozenset(),
         )

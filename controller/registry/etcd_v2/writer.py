@@ -9,6 +9,7 @@ from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Found, OneByOne, overtaken
 from controller.registry.etcd_v2.client import EtcdV2Client, EtcdV2Error, EtcdV2ErrorCode, EtcdV2Response
+from model.heartbeat import TEXT, Heartbeat
 from model.plan import Action, Change
 from model.record import RecordKeys
 from model.report import Outcome, Result
@@ -47,6 +48,20 @@ class EtcdV2Writer(OneByOne):
         if change.action is Action.DELETE:
             self._remove_empty_directories(change.key, deadline)
         return Outcome(change, Result.APPLIED, version=int(response.node["modifiedIndex"]))
+
+    def show_alive(self, owner: str, heartbeat: Heartbeat, deadline: Deadline) -> None:
+        """See Writer."""
+        key = RecordKeys(self._prefix).heartbeat(owner)
+        lifetime = {"ttl": str(heartbeat.lifetime)}
+        try:
+            try:
+                self._client.request("PUT", key, {"refresh": "true", "prevExist": "true", **lifetime}, deadline)
+            except EtcdV2Error as error:
+                if error.code != EtcdV2ErrorCode.KEY_NOT_FOUND:
+                    raise
+                self._client.request("PUT", key, {"value": TEXT, **lifetime}, deadline)
+        except EtcdV2Error as error:
+            raise RegistryUnavailable(error.detail) from error
 
     def _write(self, change: Change, deadline: Deadline) -> EtcdV2Response:
         """Send a change, and return the response. Raises EtcdV2Error, also if the key is not as it was read, and

@@ -45,6 +45,11 @@ def is_unchanged(key: str, revision: int) -> Document:
     return {"key": encoded(key), "target": "MOD", "mod_revision": revision}
 
 
+def hangs_on(key: str, lease: int) -> Document:
+    """Return the condition that a key is there and hangs on a lease."""
+    return {"key": encoded(key), "target": "LEASE", "result": "EQUAL", "lease": str(lease)}
+
+
 def below_is_absent(path: str) -> Document:
     """Return the condition that there is no key below a path."""
     return {**keys_below(path), "target": "VERSION", "result": "EQUAL", "version": "0"}

@@ -54,8 +54,8 @@ class PrefixRequests:
         return self.range(range_of(self._folder(owner)), lease, deadline)
 
     def hosts(self, deadline: Deadline) -> int:
-        """Return how many owners have a record under the prefix, about: most have an agent note, too. Return 0 if etcd
-        does not let the user count them."""
+        """Return how many owners have a record under the prefix, about: most have an agent note, too, and some a
+        heartbeat. Return 0 if etcd does not let the user count them."""
         counted = {**keys_below(self.record_keys.path), "count_only": True}
         try:
             return (self.range(counted, 0, deadline).count + 1) // 2

@@ -429,6 +429,7 @@ class EtcdV3Reader:
             liveness_query=keys.get(self._record_keys.liveness_query(owner)),
             agent_note=keys.get(self._record_keys.agent_note(owner)),
             drain_order=keys.get(self._record_keys.drain_order(owner)),
+            heartbeat=keys.get(self._record_keys.heartbeat(owner)),
         )
 
     def _timed(self, actual: Actual, owner: str, deadline: Deadline) -> Actual:

@@ -14,10 +14,12 @@ from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable
 from controller.registry.base import Found, overtaken, skipped
 from controller.registry.etcd_v3.client import EtcdV3Client, EtcdV3Error, GrpcStatus
-from controller.registry.etcd_v3.documents import Document, decoded, encoded, is_unchanged, store_position_in
+from controller.registry.etcd_v3.documents import Document, decoded, encoded, hangs_on, is_unchanged, store_position_in
 from controller.registry.etcd_v3.lease import Lease
 from controller.registry.etcd_v3.record_guard import RecordGuard
+from model.heartbeat import TEXT, Heartbeat
 from model.plan import Action, Change
+from model.record import RecordKeys
 from model.report import Outcome, Result
 
 #: The most changes in one transaction. etcd's limit is 128 operations (``--max-txn-ops``), and each change counts as
@@ -56,6 +58,20 @@ class EtcdV3Writer:
             self._lease.revive(owner, deadline)
         for start in range(0, len(writes), BATCH):
             yield from self._write(owner, writes[start : start + BATCH], deadline)
+
+    def show_alive(self, owner: str, heartbeat: Heartbeat, deadline: Deadline) -> None:
+        """See Writer. The key hangs on a lease of its own. It is written if somebody removed it, and if it hangs on the
+        lease of an earlier lifetime."""
+        key = RecordKeys(self._lease.prefix).heartbeat(owner)
+        lease = Lease(self._client, key, heartbeat.lifetime)
+        put = {"key": encoded(key), "value": encoded(TEXT), "lease": str(lease.id(owner))}
+        transaction = {"compare": [hangs_on(key, lease.id(owner))], "failure": [{"request_put": put}]}
+        try:
+            if not lease.keep_alive(owner, deadline):
+                lease.grant(owner, deadline)
+            self._client.call("kv/txn", transaction, store_position_in, deadline)
+        except EtcdV3Error as error:
+            raise RegistryUnavailable(error.detail) from error
 
     def _lease_for(self, owner: str, change: Change) -> int:
         """Return the id of the lease that a change puts its key on, 0 for none. Owner record and agent note hang on
