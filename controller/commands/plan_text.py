@@ -88,13 +88,15 @@ def removal_line(change: Change) -> str:
 def _groups(report: PassReport) -> list[_Group]:
     """Return the groups that have lines."""
     plan, results = report.plan, {outcome.change.key: outcome for outcome in report.outcomes}
-    changes = [(change, results.get(change.key)) for change in plan.visible]
-    waiting = [(change, ended) for change, ended in changes if ended and ended.result is Result.WAITING]
-    others = [each for each in changes if each not in waiting]
+    waiting, others = list[tuple[str, ...]](), {action: list[tuple[str, ...]]() for action in _SIGNS}
+    for change in plan.visible:
+        ended = results.get(change.key)
+        waits = ended is not None and ended.result is Result.WAITING
+        (waiting if waits else others[change.action]).append(_change(change, ended))
     groups = [
-        *(_Group(action.value.capitalize(), _changes(others, action)) for action in _SIGNS),
+        *(_Group(action.value.capitalize(), rows) for action, rows in others.items()),
         _Group("Held back by --delete-guard, unless --force is given", [*_held_back(report)]),
-        _Group("Waiting for a later try", [_change(*each) for each in waiting]),
+        _Group("Waiting for a later try", waiting),
         _Group("Held", [(f"! {each.key}", each.value, "held: stays as it is") for each in plan.held]),
         _Group("Unreadable", [*_unreadable(report)]),
         _Group("Refused", [*_refused(report)]),
@@ -102,10 +104,6 @@ def _groups(report: PassReport) -> list[_Group]:
         _Group("Excluded", [*_excluded(report)]),
     ]
     return [group for group in groups if group.rows]
-
-
-def _changes(changes: Sequence[tuple[Change, Outcome | None]], action: Action) -> list[tuple[str, ...]]:
-    return [_change(change, ended) for change, ended in changes if change.action is action]
 
 
 def _change(change: Change, ended: Outcome | None) -> tuple[str, ...]:

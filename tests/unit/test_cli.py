@@ -78,6 +78,7 @@ def test_all_mistakes_in_a_command_line_are_reported_at_once(ran: Ran) -> None:
         (["health", "-help"], ["Ask the agent"]),
         (["run", "--help"], ["-ttl-refresh", "--useIpFromLabel", "WHEN", "0.0.0.0:9119]"]),
         (["reconcile", "-h"], ["--dry-run", "--exit-code", "--output", "-ip"]),
+        (["config", "--help"], ["--output", "-ip", "WHARFINGER_IP"]),
         (["drain", "--help"], ["--all", "--for DURATION", "--wait", "--yes", "--agent URL", "30 seconds"]),
         (["undrain", "--help"], ["--all", "--agent URL", "30 seconds"]),
         (["list", "--help"], ["[URI...]", "--owner NAME", "[table|wide|json]", "--watch", "--agent URL", "--etcd-ca"]),
