@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf
 
 import click
 from attrs import frozen
@@ -12,7 +13,7 @@ from attrs import frozen
 from controller.commands.build import Effects, engine_settings_for
 from controller.commands.tables import table_lines
 from controller.config.converters import SEPARATOR
-from controller.config.flags import Flag, Origin, Switch, password_variable
+from controller.config.flags import FLAGS, Flag, Origin, Switch, password_variable
 from controller.config.grouped_help import FLAG_GROUPS
 from controller.config.near_misses import URIS
 from controller.config.settings import RawOptions, Settings
@@ -27,6 +28,12 @@ _REGISTRIES = "Registries"
 
 #: By what the operator knows the password, which is no flag.
 _PASSWORD = "password of --etcd-user"  # noqa: S105 - it is a name
+
+#: By what the operator knows the interval that is shorter than --interval.
+_COUNTING = "interval that counts"
+
+#: The flags that ask for passes at least that often, besides --interval.
+_SHORTENING = [each for each in FLAGS if each.name in {"resync", "ttl-refresh", "heartbeat"}]
 
 #: The version of the JSON document.
 _VERSION = 1
@@ -59,7 +66,7 @@ class _Setting:
 
     @property
     def document(self) -> dict[str, str | None]:
-        """The setting in JSON. ``from`` names the variable or the file; it is null for a flag and for a default."""
+        """The setting in JSON. ``from`` names the variable, the file or another flag that gave it, and may be null."""
         return {
             "name": self.name,
             "value": self.value,
@@ -86,6 +93,9 @@ def _settings_of(flag: Flag | Switch, settings: Settings, given: Given, effects:
     """Yield the setting of a flag, and those that have no flag and belong to it."""
     origin, text = given.origins[flag.name], given.raw[flag.name]
     match flag.name:
+        case "interval":
+            yield _Setting(flag.spelling, text, origin)
+            yield from _counting_interval(settings, given)
         case "docker-host":
             yield _engine(flag, settings, origin, effects)
             yield from _tls_of_engine(effects)
@@ -99,6 +109,15 @@ def _settings_of(flag: Flag | Switch, settings: Settings, given: Given, effects:
             yield _Setting(flag.spelling, text or "false", origin)
         case _:
             yield _Setting(flag.spelling, text.replace(SEPARATOR, " "), origin)
+
+
+def _counting_interval(settings: Settings, given: Given) -> Iterator[_Setting]:
+    """Yield the interval between passes with the flag that gives it, if that is not --interval."""
+    for flag in _SHORTENING:
+        text = given.raw[flag.name]
+        if text and settings.interval == float(text) != float(given.raw["interval"] or inf):
+            yield _Setting(_COUNTING, text, Origin("flag", flag.spelling))
+            return
 
 
 def _engine(flag: Flag | Switch, settings: Settings, origin: Origin, effects: Effects) -> _Setting:

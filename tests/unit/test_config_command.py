@@ -138,6 +138,26 @@ def test_the_engine_is_the_one_that_is_asked(ran: Ran, monkeypatch: pytest.Monke
     assert rows(ran("config", "--docker-host=tcp://other:1", URI)[1])["--docker-host"] == ["flag", "tcp://other:1"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [
+        (["--interval=5"], None),
+        (["--interval=5", "-resync=60", "--heartbeat=0"], None),
+        (["--interval=5", "-resync=3"], ["-resync", "3"]),
+        (["--interval=5", "-ttl=60", "-ttl-refresh=2", "-resync=3"], ["-ttl-refresh", "2"]),
+        (["--interval=60", "--heartbeat=30"], ["--heartbeat", "30"]),
+        (["--interval=5", "-resync=5"], None),
+        (["--interval="], None),
+    ],
+)
+def test_the_interval_that_counts_is_shown_if_another_flag_gives_it(
+    ran: Ran, flags: list[str], shown: list[str] | None
+) -> None:
+    """Several flags ask for passes, and the least of them counts."""
+    code, out, _ = ran("config", *flags, URI)
+    assert (code, rows(out).get("interval that counts")) == (0, shown)
+
+
 def test_wrong_settings_have_exit_code_1_and_all_problems(ran: Ran) -> None:
     """Nothing is printed on standard output. The last lines say what is wrong."""
     code, out, err = ran("config", "--interval=0", "--listen=9119", "consul://x")
