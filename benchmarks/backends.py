@@ -63,8 +63,11 @@ _numbers = itertools.count(1)
 
 
 def build_backend(engine: DockerEngine) -> None:
-    """Make the image, of this machine's nginx."""
-    nginx = Path(shutil.which("nginx") or "")
+    """Make the image, of this machine's nginx. Raises FileNotFoundError if there is none."""
+    found = shutil.which("nginx")
+    if found is None:
+        raise FileNotFoundError("nginx is not installed (Debian: nginx)")
+    nginx = Path(found)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", dereference=True) as tar:
         add_shell(tar)

@@ -173,7 +173,7 @@ class Proxy:
                 servers = self._servers()
                 if servers != self.reloads[-1].servers:
                     self._write(servers)
-                    subprocess.run([*self._nginx, "-s", "reload"], capture_output=True, check=True)
+                    subprocess.run([*self._nginx, "-s", "reload"], capture_output=True, check=True, timeout=PATIENCE)
 
     def _servers(self) -> frozenset[str]:
         return frozenset(self._keys.store.keys(self._keys.prefix).values())

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -217,12 +216,10 @@ def main() -> int:
         ways = chosen(asked.ways, WAYS)
     except ValueError as error:
         parser.error(str(error))
-    if shutil.which("nginx") is None:
-        parser.error("nginx is not installed (Debian: nginx)")
     try:
         rows = measured(ways, 1 if asked.quick else RUNS, asked.api)
-    except NoEngine as error:
-        print(f"No Docker engine can be used: {error}")
+    except (NoEngine, FileNotFoundError) as error:
+        print(f"Nothing can be measured: {error}")
         return 1
     print(f"\nPython {platform.python_version()}, {os.cpu_count()} cores\n\n{table(rows)}")
     print(*(f"\n{row.title}: {note}" for row in rows for note in row.notes), sep="", flush=True)
@@ -230,7 +227,7 @@ def main() -> int:
 
 
 def measured(ways: Sequence[str], runs: int, api: int) -> list[Row]:
-    """Return the rows of these ways. Raises NoEngine."""
+    """Return the rows of these ways. Raises NoEngine, and FileNotFoundError if nginx is not installed."""
     rows = []
     with Stage(Extent(containers=0)) as stage:
         if stage.registrator is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -34,6 +35,7 @@ from controller.config.grouped_help import GroupedCommand
 from controller.config.near_misses import Command
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
 from controller.errors import RegistryUnavailable, Stop, WrongUsage
+from controller.observe.api.values import encoded, problems_document
 from controller.signals import unblock_signals
 
 if TYPE_CHECKING:
@@ -90,22 +92,22 @@ def run_command_line(arguments: Sequence[str], effects: Effects | None = None) -
     A wrong command line has the exit code 1, as every other failure. click's own exit code for it, 2, means here that
     changes are pending.
     """
-    given: list[str] = []
+    given = list(arguments)
     try:
-        given = _for_click(list(arguments))
+        given = _for_click(given)
         code = cli.main(given, prog_name="wharfinger", standalone_mode=False, obj=effects)
     except (click.ClickException, Stop, RegistryUnavailable) as error:
         unblock_signals()  # A signal must end the program even if it waits because nobody reads standard error.
-        _print_error(error, given[:1])
+        _print_error(error, given)
         return ExitCode.FAILED
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.IN_SYNC
 
 
-def _print_error(error: Exception, command: list[str]) -> None:
-    """Print why the program ends. The last line says why, because logs are read from their end. ``command`` holds the
-    name of the command, if there is one."""
+def _print_error(error: Exception, arguments: list[str]) -> None:
+    """Print why the program ends. The last line says why, because logs are read from their end. If JSON is asked for,
+    standard output gets a document that says the same."""
     match error:
         case click.ClickException():
             problems = [error.format_message()]
@@ -114,9 +116,22 @@ def _print_error(error: Exception, command: list[str]) -> None:
         case _:
             problems = [str(error)]
     if isinstance(error, click.UsageError | WrongUsage):
+        command = arguments[:1] if arguments and arguments[0] in cli.commands else []
         click.echo(f"Try '{' '.join(['wharfinger', *command, '--help'])}'.", err=True)
     for problem in problems:
         click.echo(f"wharfinger: {problem}", err=True)
+    if _asks_for_json(arguments):
+        click.echo(encoded(problems_document(problems)))
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Return whether a command line asks for JSON, of a command that can print it. The rest of it need not make
+    sense."""
+    command = cli.commands.get(arguments[0]) if arguments else None
+    if command is None or not any("--output" in each.opts for each in command.params):
+        return False
+    in_one, in_two = {"-ojson", "--output=json"}, {("-o", "json"), ("--output", "json")}
+    return not (in_one.isdisjoint(arguments) and in_two.isdisjoint(pairwise(arguments)))
 
 
 def _for_click(arguments: list[str]) -> list[str]:
@@ -343,6 +358,32 @@ def _places(raw: RawOptions, uris: tuple[str, ...], agent: str, effects: Effects
 
     _start_log_of_command(effects)
     return chosen_places(raw, uris_of_command_line(uris), variables_in_use(), agent)
+
+
+@cli.command("explain", cls=GroupedCommand)
+@click.argument("container", metavar="CONTAINER")
+@_agent_option
+@click.option("--no-agent", is_flag=True, help="Do not ask an agent. Decide by the flags of this command.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
+@pass_options
+@_pass_effects
+def explain_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], **given: Any) -> int:
+    """Say why a container is registered or not: what was decided about each of its ports, and by what.
+
+    CONTAINER is a name, an id or the beginning of an id, also of a container that does not run. The running agent is
+    asked, so run this where it runs, as in 'docker exec wharfinger wharfinger explain web'. Without an agent, or with
+    --no-agent, one pass over each URI is made that changes nothing, by the flags that are given here, which are
+    those of 'wharfinger run'. The exit code is 1 if there is no such container, if several may be meant, or if nothing
+    is known of it.
+    """
+    from controller.commands import explain  # noqa: PLC0415 - the agent does not need it
+
+    _start_log_of_command(effects)
+    return explain.explain(
+        explain.ExplainOptions(**given),
+        lambda: naming_unknown_variables(lambda: parse_settings(raw, uris, variables_in_use(), effects.environment)),
+        effects,
+    )
 
 
 @cli.command("health", cls=Command)

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from itertools import pairwise
 from typing import Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from model.container import Binding, Container, PortId
 from model.engine_network import BRIDGE, INGRESS, Network
@@ -50,7 +50,13 @@ class Place:
     port: int
     #: What tells the place from the port's first one in the id of an entry; empty where there is only one.
     id_suffix: str = ""
+    #: What gives the address, for messages: a flag, a label, or where it was found.
+    source: str = field(default="", eq=False)
 
+
+#: What gives an address, for messages; see ``Place.source``.
+_IP_FLAG = "-ip"
+_OWN_ADDRESS = "the container's own address"
 
 #: Stands for what the engine has not said yet of a network. None stands for its refusal to say it.
 _NOT_TOLD = "not told"
@@ -135,12 +141,12 @@ class AddressBook:
             detail = f"it is not published on an {rules.family.name_for_people} address"
             raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
         if label := container.labels.get(rules.label, "") if rules.label else "":
-            address = _address_in_label(rules, label)
-            return _places_at(address, bindings) if bindings else (Place(address, port.port.number),)
+            address, source = _address_in_label(rules, label), f"label {rules.label}"
+            place = Place(address, port.port.number, source=source)
+            return _places_at(address, source, bindings) if bindings else (place,)
         if not bindings or self._maps_no_port(container):
-            address = self._address_in_container(container, holder, port, network, network_variable)
-            return (Place(address, port.port.number),)
-        return _places_at(rules.ip, bindings) if rules.ip else self._places_without_ip(bindings)
+            return (self._place_in_container(container, holder, port, network, network_variable),)
+        return _places_at(rules.ip, _IP_FLAG, bindings) if rules.ip else self._places_without_ip(bindings)
 
     def _maps_no_port(self, container: Container) -> bool:
         """Return whether none of the container's networks maps ports, as far as the engine said. Engine 20.10 goes on
@@ -148,22 +154,25 @@ class AddressBook:
         told = [self.networks.get(container.network_ids.get(name, "")) for name in networks_in_order(container)]
         return bool(told) and all(each and each.maps_no_port for each in told)
 
-    def _address_in_container(
+    def _place_in_container(
         self, container: Container, holder: Container, port: ServicePort, network: str, network_variable: str
-    ) -> str:
-        """Return the address of a port that is not reached through a binding. ``holder`` is the container whose network
+    ) -> Place:
+        """Return the place of a port that is not reached through a binding. ``holder`` is the container whose network
         it uses. Raises RefusedPort and NetworkNotTold."""
-        rules = self.rules
+        rules, number = self.rules, port.port.number
         if container.network_mode == "none":
             reason = RefusalReason.NO_ADDRESS if rules.internal else RefusalReason.NOT_PUBLISHED
             raise RefusedPort(reason, "the container has no network")
         asked_for = (network or rules.network) if rules.internal else ""
         if holder.network_mode == "host" and asked_for in {"", "host"}:
-            return self._host_address
-        if rules.internal or holder is not container:
-            asker = network_variable if network else "--network"
-            return _required_own_address(holder, rules.family, asked_for, asker)
-        return self._address_on_lan(container, port.port)
+            return Place(self._host_address, number, source=self._host_address_source)
+        if not rules.internal and holder is container:
+            return Place(self._address_on_lan(container, port.port), number, source=_OWN_ADDRESS)
+        asker = network_variable if network else "--network"
+        address = _required_own_address(holder, rules.family, asked_for, asker)
+        joined = f"the address of container {holder.name!r}, whose network it joins"
+        source = _OWN_ADDRESS if holder is container else joined
+        return Place(address, number, source=f"{source}, on the network that {asker} asks for" if asked_for else source)
 
     def _network_holder(self, container: Container) -> Container:
         """Return the container whose network this one uses: itself, or the one at the end of its ``container:`` links.
@@ -233,12 +242,19 @@ class AddressBook:
         listening = [each for each in bindings if not (each.unspecified and host) or each.listens_on(host)]
         if not listening:
             raise _not_listening(bindings, f"{host}, from where this host reaches etcd; give its address with -ip")
-        ordered = sorted(listening, key=_binding_order)
-        return _distinct((host if each.unspecified else each.address for each in ordered), ordered)
+        published = "the address that the port is published on"
+        return _distinct(
+            (host, self._host_address_source, each) if each.unspecified else (each.address, published, each)
+            for each in sorted(listening, key=_binding_order)
+        )
 
     @property
     def _host_address(self) -> str:
         return "" if self.host_address_problem else self.rules.ip or self.rules.guessed
+
+    @property
+    def _host_address_source(self) -> str:
+        return _IP_FLAG if self.rules.ip else "the address from which this host reaches etcd"
 
 
 def _check_order_of_starts(joiners: Sequence[Container]) -> None:
@@ -252,21 +268,22 @@ def _check_order_of_starts(joiners: Sequence[Container]) -> None:
             raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
 
 
-def _places_at(address: str, bindings: Collection[Binding]) -> tuple[Place, ...]:
-    """Return the places of these bindings at an address that was given. Raises RefusedPort if none of them answers
-    there."""
+def _places_at(address: str, source: str, bindings: Collection[Binding]) -> tuple[Place, ...]:
+    """Return the places of these bindings at an address that ``source`` gives. Raises RefusedPort if none of them
+    answers there."""
     listening = [each for each in bindings if each.listens_on(address)]
     if not listening:
         raise _not_listening(bindings, address)
     ordered = sorted(listening, key=lambda each: (not same_address(each.address, address), *_binding_order(each)))
-    return _distinct([address] * len(ordered), ordered)
+    return _distinct((address, source, each) for each in ordered)
 
 
-def _distinct(addresses: Iterable[str], bindings: Iterable[Binding]) -> tuple[Place, ...]:
-    """Return the places of these bindings, which are reached at these addresses, without repeating a place."""
+def _distinct(reached: Iterable[tuple[str, str, Binding]]) -> tuple[Place, ...]:
+    """Return the places of bindings without repeating a place. Each binding stands behind the address at which it is
+    reached and what gives that address."""
     found: dict[tuple[str, int], Place] = {}
-    for address, each in zip(addresses, bindings, strict=True):
-        found.setdefault((address, each.port), Place(address, each.port, binding_suffix(each)))
+    for address, source, each in reached:
+        found.setdefault((address, each.port), Place(address, each.port, binding_suffix(each), source))
     return tuple(found.values())
 
 

@@ -13,13 +13,14 @@ from attrs import field, frozen
 
 from model.address import AddressBook, NetworkNotTold, Place
 from model.container import MAX_RANGE, BadPort, Container, ContainerPort, PortId
+from model.described import DescribedEnum
 from model.entry import DefaultId, Entry
 from model.family import is_loopback
 from model.frozen import frozen_dict
 from model.keys import ancestors, by_number, key_part_problem, quoted, strict_id_problem, strict_name_problem
 from model.layout import Layout
 from model.metadata import Metadata, metadata_for, split_tags
-from model.ports import bad_ports, service_ports
+from model.ports import bad_ports, service_ports, unpublished_ports
 from model.record import claim_size
 from model.refusal import Refusal, RefusalReason, RefusedPort
 from model.rules import AddressRules, Rules
@@ -56,6 +57,24 @@ class Candidate:
             order=tuple(map(by_number, entry.identity)),
             loopback_by_chance=not given and is_loopback(entry.address),
         )
+
+
+class LeftOutReason(DescribedEnum):
+    """Why a port of a container is to have neither an entry nor a refusal."""
+
+    IGNORED = "ignored", "SERVICE_IGNORE is set for the port, whatever its value."
+    NOT_NAMED = "not-named", "The container gives the port no SERVICE_NAME, and -explicit is given."
+    NOT_PUBLISHED = "unpublished", "The container exposes the port and does not publish it, and -internal is not given."
+
+
+@frozen
+class LeftOutPort:
+    """A port of a container that is to have neither an entry nor a refusal, and why."""
+
+    port: ContainerPort
+    reason: LeftOutReason
+    #: Why, for people, as the end of a sentence. It names what decided.
+    detail: str
 
 
 @frozen
@@ -192,7 +211,7 @@ def _decisions(
     bad = bad_ports(container, internal=rules.address.internal)
     for port in ports:
         metadata = metadata_for(port.port, container.env, container.labels)
-        if _is_hidden(metadata, rules):
+        if _why_hidden(port.port, metadata, rules):
             continue
         service = _Service(container, port.port, metadata, grouped=len(ports) + len(bad) > 1)
         try:
@@ -204,13 +223,31 @@ def _decisions(
             continue
         yield from ((port.port, each) for each in _at_each_place(service, places, rules))
     for bad_port in bad:
-        if not _is_hidden(metadata_for(bad_port, container.env, container.labels), rules):
+        if not _why_hidden(bad_port, metadata_for(bad_port, container.env, container.labels), rules):
             yield bad_port, _refused(bad_port)
 
 
-def _is_hidden(metadata: Metadata, rules: Rules) -> bool:
-    """Return whether a service port is to have neither an entry nor a refusal."""
-    return bool(metadata.get("ignore")) or (rules.explicit and not metadata.get("name"))
+def left_out_ports(container: Container, rules: Rules) -> Iterator[LeftOutPort]:
+    """Yield the ports of a container that are to have neither an entry nor a refusal, in the order of the ports: first
+    those that a rule hides, and then those that are no service ports because they are not published."""
+    internal = rules.address.internal
+    counted: list[ContainerPort] = [each.port for each in service_ports(container, internal=internal)]
+    for port in (*counted, *bad_ports(container, internal=internal)):
+        if hidden := _why_hidden(port, metadata_for(port, container.env, container.labels), rules):
+            yield hidden
+    for port in unpublished_ports(container, internal=internal):
+        yield LeftOutPort(port, LeftOutReason.NOT_PUBLISHED, "it is exposed, and not published")
+
+
+def _why_hidden(port: ContainerPort, metadata: Metadata, rules: Rules) -> LeftOutPort | None:
+    """Return why a service port is to have neither an entry nor a refusal; None if it is to have one of them."""
+    if value := metadata.get("ignore"):
+        detail = f"the {metadata.variables['ignore']} is set, and every value counts as yes, {quoted(value)} too"
+        return LeftOutPort(port, LeftOutReason.IGNORED, detail)
+    if rules.explicit and not metadata.get("name"):
+        detail = "-explicit is given, and no SERVICE_NAME names the port"
+        return LeftOutPort(port, LeftOutReason.NOT_NAMED, detail)
+    return None
 
 
 def _refused(port: BadPort) -> RefusedPort:
@@ -249,6 +286,7 @@ def _entry(service: _Service, entry_id: _Made, place: Place, rules: Rules) -> En
         variables=service.metadata.variables,
         name_shown=str(service.name),
         id_shown=str(entry_id),
+        address_source=place.source,
         image=service.container.image,
     )
 

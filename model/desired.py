@@ -35,6 +35,15 @@ class ExclusionReason(DescribedEnum):
 _DRAINING = ExclusionReason.DRAINING
 
 
+class HoldReason(DescribedEnum):
+    """Why the entries of a container stay as they are."""
+
+    UNREADABLE = "unreadable", "The engine would not describe the container."
+    FAILED = "failed", "The container ended with an error, and -deregister on-success is given."
+    JOINS_UNREADABLE = "joins-unreadable", "The engine would not describe a container whose network this one uses."
+    NETWORK_UNKNOWN = "network-unknown", "The engine has not said yet what a network of the container is."
+
+
 @frozen
 class Desired:
     """What this host should have registered."""
@@ -45,6 +54,8 @@ class Desired:
     refusals: tuple[Refusal, ...] = ()
     #: The containers whose entries stay as they are.
     held: frozenset[ContainerRef] = frozenset()
+    #: Why each of them is held, for people. It follows from the same containers, so comparisons need not look at it.
+    why_held: Mapping[ContainerRef, HoldReason] = field(factory=dict, converter=frozen_dict, eq=False)
     #: The containers among them for which the engine has not said yet what their networks are.
     undecided: tuple[UnknownContainer, ...] = ()
     #: The entries with a loopback address that neither ``-ip`` nor a label gave, so that the operator can be warned.
@@ -125,23 +136,24 @@ def desired(
     now, as ``holdings`` tells. So a container that runs and has a key keeps it, whatever its time of creation, which
     depends on the host's clock. The others follow, those of the older container first.
     """
-    held = _held(snapshot, rules)
+    why_held = _why_held(snapshot, rules)
     running = {each.id: each for each in snapshot.containers if each.serving}
     excluded = {each.ref: why for each in running.values() if (why := _exclusion(each, snapshot, rules))}
     book = AddressBook.of(rules.address, running, snapshot.networks)
-    apart = {each.id for each in (*held, *excluded)}
+    apart = {each.id for each in (*why_held, *excluded)}
     oldest_first = sorted(_in_order_of(earlier.decisions.by_id, running), key=attrgetter("age"))
     admitted = (each for each in oldest_first if each.id not in apart)
     decisions = earlier.decisions.followed_by(admitted, rules, layout, book)
     undecided = tuple(UnknownContainer(running[each].ref, network) for each, network in decisions.untold.items())
-    held = held.union(each.ref for each in undecided)
-    entries = _Entries(layout, rules, book.host_address_problem, _held_keys(held, snapshot, holdings))
+    why_held |= {each.ref: HoldReason.NETWORK_UNKNOWN for each in undecided}
+    entries = _Entries(layout, rules, book.host_address_problem, _held_keys(why_held, snapshot, holdings))
     refusals = _collect(entries, decisions.ports, holdings)
     addressed, unaddressed = entries.addressed(earlier.by_key), entries.unaddressed()
     return Desired(
         by_key={each.key: each.entry for each in addressed},
         refusals=refusals,
-        held=held,
+        held=frozenset(why_held),
+        why_held=why_held,
         undecided=undecided,
         loopback=tuple(each.entry for each in addressed if each.loopback_by_chance),
         excluded=excluded,
@@ -178,16 +190,16 @@ def _lasting_exclusion(container: Container, snapshot: Snapshot, rules: Rules) -
     return ExclusionReason.ONE_OFF if container.one_off and not rules.one_offs else None
 
 
-def _held(snapshot: Snapshot, rules: Rules) -> frozenset[ContainerRef]:
+def _why_held(snapshot: Snapshot, rules: Rules) -> dict[ContainerRef, HoldReason]:
     unknown = {each.ref.id for each in snapshot.unknown}
     joined = {each.id: each.joined for each in snapshot.containers if each.joined} if unknown else {}
-    held = (
-        each.ref
+    described = {
+        each.ref: why
         for each in snapshot.containers
-        if _is_held(each, not unknown.isdisjoint(_all_joined(each.id, joined)), snapshot, rules)
+        if (why := _hold_reason(each, not unknown.isdisjoint(_all_joined(each.id, joined)), snapshot, rules))
         and not _lasting_exclusion(each, snapshot, rules)
-    )
-    return frozenset([*(each.ref for each in snapshot.unknown), *held])
+    }
+    return {each.ref: HoldReason.UNREADABLE for each in snapshot.unknown} | described
 
 
 def _all_joined(container_id: str, joined: Mapping[str, str]) -> Collection[str]:
@@ -199,11 +211,12 @@ def _all_joined(container_id: str, joined: Mapping[str, str]) -> Collection[str]
     return found
 
 
-def _is_held(container: Container, joins_unknown: bool, snapshot: Snapshot, rules: Rules) -> bool:
-    """Return whether a described container's entries are held. The engine calls a container that ended unhealthy, so
-    the health of a failed one says nothing."""
-    failed = rules.deregister is Deregister.ON_SUCCESS and _failed(container)
-    return failed or (joins_unknown and _exclusion(container, snapshot, rules) is None)
+def _hold_reason(container: Container, joins_unknown: bool, snapshot: Snapshot, rules: Rules) -> HoldReason | None:
+    """Return why a described container's entries are held; None if they are not. The engine calls a container that
+    ended unhealthy, so the health of a failed one says nothing."""
+    if rules.deregister is Deregister.ON_SUCCESS and _failed(container):
+        return HoldReason.FAILED
+    return HoldReason.JOINS_UNREADABLE if joins_unknown and _exclusion(container, snapshot, rules) is None else None
 
 
 def _failed(container: Container) -> bool:

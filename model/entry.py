@@ -37,6 +37,8 @@ class Entry:
     #: The name and the id, each with what sets it, for messages: ``label SERVICE_80_NAME 'web'``.
     name_shown: str = ""
     id_shown: str = ""
+    #: What gives the address, for messages; see ``Place.source``.
+    address_source: str = field(default="", eq=False)
 
     @property
     def identity(self) -> tuple[str, str]:

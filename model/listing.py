@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from model.container import NO_HEALTHCHECK, Container, ipv6_addresses, networks_in
+from model.container import NO_HEALTHCHECK, Container, ContainerRef, ipv6_addresses, networks_in
 
 #: What the list shows and what can change in a container's life.
 _SHOWN = ("Names", "State", "Ports", "NetworkSettings")
@@ -29,6 +29,15 @@ _SECONDS = {
 }
 
 _HEALTH = re.compile(r"\((?:health: )?(?P<health>starting|healthy|unhealthy)\)$")
+
+
+def listed_ref(line: Mapping[str, Any]) -> ContainerRef:
+    """Return id and name of the container of a line of the list. The name is empty if the line does not tell it."""
+    names = line.get("Names")
+    texts = [each for each in (names if isinstance(names, list) else ()) if isinstance(each, str)]
+    # A link gives a container a second name, as in /other/alias. Its own name has one slash.
+    own = [name[1:] for name in texts if name.count("/") == 1]
+    return ContainerRef(line["Id"], own[0] if own else "")
 
 
 def shown_in_list(listed: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,11 @@ class Change:
     absent: tuple[str, ...] = ()
 
     @property
+    def visible(self) -> bool:
+        """Whether a reader of the prefix can see it."""
+        return self.action not in _INVISIBLE
+
+    @property
     def container(self) -> str:
         """The container's id, or its name where the id is not known, to ask the engine about it. Empty where neither is
         known."""
@@ -142,7 +147,7 @@ class Plan:
     @property
     def visible(self) -> tuple[Change, ...]:
         """The changes that a reader of the prefix can see."""
-        return tuple(change for change in self.changes if change.action not in _INVISIBLE)
+        return tuple(change for change in self.changes if change.visible)
 
 
 def plan(wanted: Desired, actual: Actual, ownership: Ownership, lifetime: Lifetime = FOREVER) -> Plan:

@@ -40,6 +40,13 @@ def bad_ports(container: Container, *, internal: bool) -> tuple[BadPort, ...]:
     return tuple(port for port in ports if isinstance(port, BadPort))
 
 
+def unpublished_ports(container: Container, *, internal: bool) -> tuple[ContainerPort, ...]:
+    """Return the container's ports that are no service ports by the rules of ``service_ports``, because nobody asked to
+    publish them, sorted."""
+    counted = {*_counted_ports(container, internal=internal)}
+    return tuple(sorted({*container.published, *container.exposed} - counted, key=port_order))
+
+
 def _counted_ports(container: Container, *, internal: bool) -> list[ContainerPort]:
     """Return the ports that count, sorted."""
     if internal:

@@ -220,12 +220,17 @@ class PassReport:
         return len(self.plan.refusals) + len(self.unknown)
 
     @property
-    def state(self) -> str:
-        """What the registry holds after the pass, in one line: ``13 of 14 entries in sync, 1 refused.``"""
+    def in_step(self) -> int:
+        """How many desired entries the registry holds after the pass as they should be."""
         held = {each.key for each in self.plan.held} | {each.key for each in self.plan.held_back}
         written = {each.key for each in self.with_result(Result.APPLIED) if each.action in _WRITES_OF_ENTRIES}
+        return self.plan.in_sync + len(written - held)
+
+    @property
+    def state(self) -> str:
+        """What the registry holds after the pass, in one line: ``13 of 14 entries in sync, 1 refused.``"""
         return (
-            f"{self.plan.in_sync + len(written - held)} of {self.plan.wanted} entries in sync, {_exceptions(self.plan)}"
+            f"{self.in_step} of {self.plan.wanted} entries in sync, {_exceptions(self.plan)}"
             f"{f', {self.pending} changes not made yet' if self.pending else ''}"
             f"{f', {len(self.unknown)} containers unknown' if self.unknown else ''}."
         )

@@ -22,7 +22,8 @@ TIMEOUT = 4.0
 #: Where an agent listens by default.
 DEFAULT_LISTEN = "0.0.0.0:9119"
 
-#: Bytes of an answer that are read. An agent's own answer is shorter; something else may listen at its port.
+#: Bytes of an answer that are read by default. What an agent says of its health and of itself is shorter, but something
+#: else may listen at its port.
 MAX_ANSWER = 10_000
 
 #: The ports of the schemes, for a URL that gives none.
@@ -61,9 +62,9 @@ def _host_to_dial(host: str) -> str:
     return "127.0.0.1" if address.version == 4 else "::1"
 
 
-def fetch(url: str, seconds: float = TIMEOUT) -> tuple[int, bytes]:
+def fetch(url: str, seconds: float = TIMEOUT, *, token: str = "", most: int = MAX_ANSWER) -> tuple[int, bytes]:
     """Return the status and the body of what is answered at this URL, after these seconds at most. Raises OSError or
-    ValueError.
+    ValueError. ``token`` is sent if it is not empty. Of a longer answer, only its first ``most`` bytes are read.
 
     The question is asked in the background, because neither the look-up of a name nor an answer that comes byte by byte
     has a time limit of its own.
@@ -73,7 +74,7 @@ def fetch(url: str, seconds: float = TIMEOUT) -> tuple[int, bytes]:
 
     def ask() -> None:
         try:
-            answers.append(_get(url))
+            answers.append(_get(url, token, most))
         except (OSError, ValueError) as error:
             errors.append(error)
 
@@ -85,7 +86,7 @@ def fetch(url: str, seconds: float = TIMEOUT) -> tuple[int, bytes]:
     raise TimeoutError(f"there was no answer within {seconds:g} seconds")
 
 
-def _get(url: str) -> tuple[int, bytes]:
+def _get(url: str, token: str, most: int) -> tuple[int, bytes]:
     """Return the status and the body of what is answered at this URL. Raises OSError or ValueError."""
     parts = urlsplit(url)
     try:
@@ -95,16 +96,17 @@ def _get(url: str) -> tuple[int, bytes]:
     if parts.scheme not in _PORTS or not host:
         raise ValueError("it is no URL as in http://127.0.0.1:9119/healthz")
     path = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
-    request = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n\r\n".encode()
-    return _ask(request, host, port or _PORTS[parts.scheme], encrypted=parts.scheme == "https")
+    sent = f"Authorization: Bearer {token}\r\n" if token else ""
+    request = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n{sent}\r\n".encode()
+    return _ask(request, host, port or _PORTS[parts.scheme], most, encrypted=parts.scheme == "https")
 
 
-def _ask(request: bytes, host: str, port: int, *, encrypted: bool) -> tuple[int, bytes]:
+def _ask(request: bytes, host: str, port: int, most: int, *, encrypted: bool) -> tuple[int, bytes]:
     """Send one HTTP request, and return the status and the body of the answer. Raises OSError or ValueError. The answer
     to a request of HTTP/1.0 ends with the connection."""
     with _connect(host, port, encrypted=encrypted) as connection, connection.makefile("rb") as answer:
         connection.sendall(request)
-        head, _, body = answer.read(MAX_ANSWER).partition(b"\r\n\r\n")
+        head, _, body = answer.read(most).partition(b"\r\n\r\n")
     status = _STATUS.match(head)
     if status is None:
         raise ValueError("what answers there does not speak HTTP")

@@ -24,6 +24,7 @@ from controller.errors import masked
 from controller.observe.agent_page import AgentDescription, AgentPage
 from controller.observe.first_pass import FirstPass
 from controller.observe.health import AllRegistries, Health
+from controller.observe.last_reports import LastReports
 from controller.observe.metrics_feed import MetricsFeed
 from controller.observe.pass_log import PassLog, log_hints
 from controller.observe.systemd import SystemdNotifier
@@ -165,12 +166,16 @@ class Agent:
     health: AllRegistries
     #: What the agent tells of itself to other commands.
     page: AgentPage
+    #: What is known of the passes of each loop, by the registry's label.
+    last_reports: Mapping[str, LastReports]
     #: Tells systemd about the passes.
     notifier: SystemdNotifier
     #: Ends a wait for the first pass of each loop.
     first_passes: Sequence[FirstPass]
     #: This host's engine, as each loop asks it.
     engines: Sequence[Engine]
+    #: When the agent was built, in seconds since the epoch.
+    started: float
     #: Follows the engine's events; None with --no-hints.
     events: Events | None = None
 
@@ -189,6 +194,7 @@ def build_agent(
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
     page = AgentPage(agent_description(settings, effects))
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
+    last_reports = {label: LastReports() for label in labels}
     first_passes = {label: FirstPass(effects.background.waker()) for label in labels}
     loops, engines = {}, list[Engine]()
     events = _events(settings, effects, metrics) if settings.hints else None
@@ -199,6 +205,7 @@ def build_agent(
             health[each.label],
             PassLog(),
             page,
+            last_reports[each.label],
             notifier.of(each.label),
         )
         observers += (*more_observers(each.label), first_passes[each.label])
@@ -218,7 +225,18 @@ def build_agent(
         registry = _open_registry(each, settings, effects, metrics, check)
         of_pass = evolve(pass_settings(settings, each.uri, effects), note=note, heartbeat=settings.heartbeat)
         loops[each.label] = Loop(_pass_over(registry, engine, of_pass), pace, observers)
-    return Agent(loops, metrics, AllRegistries(health), page, notifier, [*first_passes.values()], engines, events)
+    return Agent(
+        loops,
+        metrics,
+        AllRegistries(health),
+        page,
+        last_reports,
+        notifier,
+        [*first_passes.values()],
+        engines,
+        effects.clock.wall(),
+        events,
+    )
 
 
 def _events(settings: Settings, effects: Effects, metrics: MetricsFeed) -> Events:

@@ -105,7 +105,7 @@ def _pass_over(
     settings: Settings,
     options: ReconcileOptions,
     effects: Effects,
-    on_progress: Callable[[Progress], object],
+    on_progress: Callable[[Progress], object] = lambda progress: None,
 ) -> Callable[[], PassReport]:
     """Return the pass over one registry. It has an engine client of its own, so that no pass waits for another.
     ``on_progress`` is told what it does at each moment."""
@@ -123,6 +123,12 @@ def _pass_over(
     engine = engine_for(settings, effects, patience=PATIENCE, hinting=hinting)
     one_pass = partial(reconcile, of_pass, engine, registry)
     return partial(_pass_after_wait, one_pass, effects.clock)
+
+
+def dry_pass(each: RegistrySettings, settings: Settings, effects: Effects) -> Callable[[], PassReport]:
+    """Return a pass over one registry that changes nothing, and that waits for no sign of life."""
+    options = ReconcileOptions(dry_run=True, output="", exit_code=False, force=False, wide=False)
+    return _pass_over(each, evolve(settings, take_over=False), options, effects)
 
 
 def _pass_after_wait(one_pass: Callable[[Memory], PassReport], clock: Clock) -> PassReport:

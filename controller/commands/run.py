@@ -50,7 +50,7 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     block_signals()
     servers = {}
     if settings.listen:
-        servers["http"] = partial(_serve_http, _listen(settings.listen), agent, effects)
+        servers["http"] = partial(_serve_http, _listen(settings.listen), agent, settings, effects)
     asking.join()
     identity = next(iter(told), NO_IDENTITY)
     for engine in agent.engines:
@@ -72,15 +72,23 @@ def _listen(address: HostPort) -> Sequence[Any]:
         raise Stop(f"cannot listen on {address}: {one_line(error)}; choose another address with --listen") from error
 
 
-def _serve_http(sockets: Sequence[Any], agent: Agent, effects: Effects) -> None:
-    """Serve health, metrics and the description of the agent for ever. The libraries for that are loaded when the first
+def _serve_http(sockets: Sequence[Any], agent: Agent, settings: Settings, effects: Effects) -> None:
+    """Serve health, metrics and the pages about the agent for ever. The libraries for that are loaded when the first
     passes have ended, because loading them delays what runs beside it, or after HEAD_START, because a pass may hang."""
     deadline = Deadline.after(HEAD_START, effects.clock)
     for each in agent.first_passes:
         each.wait_for_end(deadline.left)
+    from controller.commands.pages import api_pages  # noqa: PLC0415 - only the HTTP server needs them
     from controller.observe.http_server import http_server, router  # noqa: PLC0415 - it loads waitress
+    from controller.observe.web_token import WebToken  # noqa: PLC0415 - only the HTTP server needs it
 
-    app = router(agent.health, agent.metrics.metrics().app(), agent.page.text)
+    app = router(
+        agent.health,
+        agent.metrics.metrics().app(),
+        agent.page.text,
+        api_pages(agent, settings, effects).find,
+        WebToken(settings.web_token_file),
+    )
     http_server(app, sockets, effects.clock)()
 
 

@@ -7,16 +7,23 @@ import os
 
 from attrs import frozen
 
-from controller.commands.agent_http import agent_url, fetch
-from controller.config.flags import password_in_environment
+from controller.commands.agent_http import MAX_ANSWER, agent_url, fetch
+from controller.config.flags import environment_variable, password_in_environment
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import parse_connection
+from controller.effects.files import UnusableFile, token_in
 from controller.errors import Stop, WrongUsage, masked, one_line
 from controller.observe.agent_page import PATH, AgentDescription
 from controller.source.engine_connection import EngineSettings
 
 #: What to do if the agent is not found.
 _CURE = "give its URL with --agent, as in --agent http://127.0.0.1:9119, or set WHARFINGER_LISTEN as for the agent"
+
+#: The environment variable that names the file with the agent's token, for the agent and for those who ask it.
+TOKEN_VARIABLE = environment_variable("web-token-file")
+
+#: The status of an answer that asks for a token.
+_UNAUTHORIZED = 401
 
 
 @frozen
@@ -57,27 +64,45 @@ class RunningAgent:
 def find_agent(url: str) -> RunningAgent:
     """Return the agent whose HTTP server is at this URL, or if it is empty, at WHARFINGER_LISTEN. It takes no longer
     than ``agent_http.TIMEOUT``. Raises Stop, with what to do, if there is none."""
+    url = url_of_agent(url)
+    status, body = ask_page(url, PATH)
+    description = AgentDescription.decode(body) if status == 200 else None
+    if description is None:
+        raise Stop(f"what answers at {masked(url)} is no agent, or one of another version; {_CURE}")
+    if not description.owner:
+        raise Stop(f"the agent at {masked(url)} does not know its owner name yet: its engine has not answered so far")
+    return RunningAgent(url, description)
+
+
+def url_of_agent(given: str) -> str:
+    """Return the URL of the agent's HTTP server without a slash at its end: the given one, or if it is empty, the one
+    that WHARFINGER_LISTEN means. Raises Stop, with what to do, if that means none."""
     listen = os.environ.get("WHARFINGER_LISTEN")
-    if not url and listen == "":
+    if not given and listen == "":
         raise Stop(
             "WHARFINGER_LISTEN is empty, so the agent has no HTTP server and cannot be asked; start it with --listen, "
             "or give the URL of its HTTP server with --agent"
         )
     try:
-        return _ask(url.rstrip("/") or agent_url(listen))
+        return given.rstrip("/") or agent_url(listen)
     except ValueError as error:
         raise Stop(f"{error}; {_CURE}") from error
 
 
-def _ask(url: str) -> RunningAgent:
-    """Return the agent at this URL. Raises ValueError if there is none."""
+def ask_page(url: str, path: str, most: int = MAX_ANSWER) -> tuple[int, bytes]:
+    """Return the status and the body of a page of the agent at this URL, of which at most so many bytes are read. The
+    agent is sent the token in the file that WHARFINGER_WEB_TOKEN_FILE names. Raises Stop, with what to do, if nobody
+    answers, or if the agent wants another token."""
+    file = os.environ.get(TOKEN_VARIABLE, "")
     try:
-        status, body = fetch(f"{url}{PATH}")
+        token = token_in(file) if file else ""
+    except UnusableFile as error:
+        raise Stop(f"the token for the agent cannot be used: {error}") from error
+    try:
+        status, body = fetch(f"{url}{path}", token=token, most=most)
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot ask the agent at {masked(url)}: {one_line(error)}") from error
-    description = AgentDescription.decode(body) if status == 200 else None
-    if description is None:
-        raise ValueError(f"what answers at {masked(url)} is no agent, or one of another version")
-    if not description.owner:
-        raise Stop(f"the agent at {masked(url)} does not know its owner name yet: its engine has not answered so far")
-    return RunningAgent(url, description)
+        raise Stop(f"cannot ask the agent at {masked(url)}: {one_line(error)}; {_CURE}") from error
+    if status == _UNAUTHORIZED:
+        problem = f"asks for another token than that in {file}" if token else "asks for a token"
+        raise Stop(f"the agent at {masked(url)} {problem}: set {TOKEN_VARIABLE} as for the agent")
+    return status, body

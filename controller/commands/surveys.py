@@ -19,7 +19,6 @@ from controller.config.settings import RawOptions, parse_connection
 from controller.effects.clock import Deadline
 from controller.errors import RegistryUnavailable, Stop, masked, plain
 from controller.registry.factory import layout_for, open_surveyor
-from model.stored import StorePosition
 from model.survey import Findings, Survey
 
 #: Seconds that reading one registry may take.
@@ -27,6 +26,10 @@ TIMEOUT = 30.0
 
 #: The version of the JSON documents. It changes if a document can no longer be read as before; new fields do not count.
 VERSION = 1
+
+
+#: What is shown of a registry that was not read.
+_NOTHING = Survey({}, {})
 
 
 @frozen
@@ -59,8 +62,10 @@ class RegistrySurvey:
         self.settings = settings
         #: Why it cannot be read; empty if it was read.
         self.problem = ""
+        self._layout = layout_for(settings.uri)
         #: What was read, and what it shows; empty if nothing was read.
-        self.survey, self.findings = self._empty()
+        self.survey = _NOTHING
+        self.findings = Findings(_NOTHING, self._layout)
         #: How many seconds it took.
         self.seconds = 0.0
         self._surveyor = open_surveyor(settings.uri, settings.credentials, effects.transports)
@@ -75,24 +80,18 @@ class RegistrySurvey:
         """Read everything, unless nothing was written since it was last read."""
         begun, deadline = self._clock.monotonic(), Deadline.after(TIMEOUT, self._clock)
         try:
-            if self._is_unchanged(self._position_if_read(deadline)):
+            if self._is_current(deadline):
                 return
-            survey = self._surveyor.survey(deadline)
-            self.survey, self.findings, self.problem = survey, Findings(survey, layout_for(self.settings.uri)), ""
+            self.survey, self.problem = self._surveyor.survey(deadline), ""
         except RegistryUnavailable as error:
-            (self.survey, self.findings), self.problem = self._empty(), str(error)
+            self.survey, self.problem = _NOTHING, str(error)
+        self.findings = Findings(self.survey, self._layout)
         self.seconds = self._clock.monotonic() - begun
 
-    def _position_if_read(self, deadline: Deadline) -> StorePosition | None:
-        """Return how far the store has come, if it was read before and this tells whether it has to be read again."""
-        return self._surveyor.store_position(deadline) if self.survey.store_position else None
-
-    def _is_unchanged(self, now: StorePosition | None) -> bool:
-        return now is not None and now == self.survey.store_position
-
-    def _empty(self) -> tuple[Survey, Findings]:
-        survey = Survey({}, {})
-        return survey, Findings(survey, layout_for(self.settings.uri))
+    def _is_current(self, deadline: Deadline) -> bool:
+        """Return whether it was read, and nothing was written since. Raises RegistryUnavailable."""
+        known = self.survey.store_position
+        return known is not None and self._surveyor.store_position(deadline) == known
 
     @property
     def cost(self) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from controller.effects.files import UnusableFile, check_readable, password_in
+from controller.effects.files import UnusableFile, check_readable, password_in, token_in
 from model.address import address_problem
 from model.family import Family
 from model.host_port import HostPort
@@ -103,6 +103,15 @@ def password(path: str) -> str:
         return password_in(path)
     except UnusableFile as error:
         raise ValueError(f"it {error.problem}") from None
+
+
+def token_file(path: str) -> str:
+    """Return the path if it is that of a file with a token."""
+    try:
+        token_in(path)
+    except UnusableFile as error:
+        raise ValueError(f"it {error.problem}") from None
+    return path
 
 
 def address(text: str) -> str:

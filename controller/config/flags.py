@@ -179,6 +179,15 @@ FLAGS = (
         of_agent=True,
     ),
     Flag(
+        "web-token-file",
+        "FILE",
+        "Answer only those who send the token in the first line of this file (Authorization: Bearer TOKEN), except for "
+        "/healthz, /readyz and /metrics.",
+        new=True,
+        instead_of_empty="give a file, or leave the flag out to show the pages to everybody",
+        of_agent=True,
+    ),
+    Flag(
         "docker-host",
         "URL",
         "Connect to the Docker engine at this URL: unix:///PATH or tcp://HOST:PORT. By default it is DOCKER_HOST, or "

@@ -73,7 +73,17 @@ FLAG_GROUPS = (
     FlagGroup("Safety", ("delete-guard", "take-over", "adopt")),
     FlagGroup(
         "Running and serving",
-        ("interval", "pass-timeout", "heartbeat", "no-hints", "docker-host", "listen", "log-format", "log-level"),
+        (
+            "interval",
+            "pass-timeout",
+            "heartbeat",
+            "no-hints",
+            "docker-host",
+            "listen",
+            "web-token-file",
+            "log-format",
+            "log-level",
+        ),
     ),
 )
 

@@ -80,8 +80,9 @@ def _mistyped(ctx: click.Context, command: click.Command, arguments: Sequence[st
         for (each, _), left in zip(given, before, strict=False)
         if not (_is_option(each) or _unknown(left, options))
     ]
-    takes_uris = any(each.name == URIS for each in command.params)
-    problems = [_word_problem(ctx, each, switch) for each, switch in words if takes_uris]
+    arguments_in_order = [each.name for each in command.params if isinstance(each, click.Argument)]
+    first_uri = arguments_in_order.index(URIS) if URIS in arguments_in_order else len(words)
+    problems = [_word_problem(ctx, each, switch) for each, switch in words[first_uri:]]
     if not any(problems):
         problems = [_option_problem(ctx, each, value, options) for each, value in given if _is_option(each)]
     return [each for each in problems if each]

@@ -104,6 +104,8 @@ class Settings:
     #: that stop it do, for 120 seconds at least. With -deregister on-success none does, as nobody knows yet how the
     #: container will end.
     stop_rule: StopRule = DEFAULT_STOP_RULE
+    #: The file with the token that the HTTP server asks for (--web-token-file). Empty by default: it asks for none.
+    web_token_file: str = ""
     #: How often a key is renewed by which the agent shows that it is alive (--heartbeat). Off by default: it costs one
     #: request each time by v2, and two by v3.
     heartbeat: Heartbeat = NO_HEARTBEAT
@@ -201,6 +203,7 @@ def parse_settings(
             not raw["no-drain-on-stop"] and rules.deregister is Deregister.ALWAYS,
             parser.seconds("stop-grace", STOP_GRACE),
         ),
+        web_token_file=parser.get("web-token-file", converters.token_file, ""),
     )
     if parser.problems:
         raise WrongUsage(parser.problems)

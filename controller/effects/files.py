@@ -1,4 +1,5 @@
-"""Files with certificates, keys and passwords. Whoever renews them replaces the files; the program reads them again.
+"""Files with certificates, keys, passwords and tokens. Whoever renews them replaces the files; the program reads them
+again.
 
 Looking whether a file has changed asks the file system alone, and takes microseconds. A file system that hangs, as NFS
 may, holds up whoever looks, so these files belong on a local one.
@@ -154,11 +155,24 @@ def check_readable(path: str) -> None:
 def password_in(path: str) -> str:
     """Return the password in the first line of a file, without the end of the line. Raises UnusableFile, also if there
     is none."""
+    return _first_line(path, "password")
+
+
+def token_in(path: str) -> str:
+    """Return the token in the first line of a file, without the space around it. Raises UnusableFile, also if there is
+    none, and for what is no regular file, because the file is read again and again."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UnusableFile(path, "is no regular file")
+    return _first_line(path, "token").strip()
+
+
+def _first_line(path: str, what: str) -> str:
+    """Return the first line of a file, which has to be ``what``, without the end of the line. Raises UnusableFile."""
     try:
         with open(path, encoding="utf-8") as file:
             line = file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UnusableFile(path, reading_problem(error)) from error
     if not line.strip():
-        raise UnusableFile(path, "has nothing in its first line, which has to be the password")
+        raise UnusableFile(path, f"has nothing in its first line, which has to be the {what}")
     return line

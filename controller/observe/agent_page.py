@@ -81,6 +81,11 @@ class AgentPage:
         """``description`` is what is known when the agent starts."""
         self._description = description
 
+    @property
+    def description(self) -> AgentDescription:
+        """What is known now."""
+        return self._description
+
     def begun(self, now: float) -> None:
         """Do nothing: a pass that begins shows nothing yet."""
 

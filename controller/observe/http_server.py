@@ -1,5 +1,5 @@
-"""The HTTP server, and the only module that imports waitress: ``/metrics``, ``/healthz``, ``/readyz``,
-``/api/v1/agent``.
+"""The HTTP server, and the only module that imports waitress: ``/metrics``, ``/healthz``, ``/readyz``, and the pages
+under ``/api/v1/``.
 
 A health check has to get its answer whatever other clients do. Therefore each connection gets one answer, within ten
 seconds, and if too many connections are open, those give way that have been idle for the longest time.
@@ -24,7 +24,10 @@ from controller.effects.clock import Clock, Deadline
 from controller.errors import one_line
 from controller.observe import agent_page
 from controller.observe.answer import Answer
+from controller.observe.api.pages import CHANGES, ENTRIES, PLAN, STATUS, Page
+from controller.observe.api.values import encoded, problems_document
 from controller.observe.health import Condition
+from controller.observe.web_token import NO_TOKEN, WebToken
 
 log = logs.logger("wharfinger.http")
 
@@ -37,6 +40,9 @@ MAX_HEAD = 16 * 1024
 
 #: The most connections at the same time. Those who ask are a Prometheus or two, a health check, and people.
 MAX_CONNECTIONS = 100
+
+#: The most bytes of answers that clients have not read yet, all of them together.
+MAX_UNREAD = 16 * 1024 * 1024
 
 #: The part of the files that the process may open which clients may use, as a divisor. The engine and etcd need files,
 #: too.
@@ -51,27 +57,47 @@ _PAUSE = 1.0
 #: Seconds between two log lines about connections that give way, so that clients cannot fill the log.
 _QUIET = 60.0
 
-_INDEX = b"""<!doctype html><html lang="en"><title>wharfinger</title><h1>wharfinger</h1>
-<ul><li><a href="/metrics">/metrics</a><li><a href="/healthz">/healthz</a><li><a href="/readyz">/readyz</a>
-<li><a href="/api/v1/agent">/api/v1/agent</a></ul></html>
-"""
+#: The pages that the front page links to.
+_LINKED = ("/metrics", "/healthz", "/readyz", agent_page.PATH, STATUS, ENTRIES, PLAN, CHANGES)
+
+_INDEX = f"""<!doctype html><html lang="en"><title>wharfinger</title><h1>wharfinger</h1>
+<ul>{"".join(f'<li><a href="{each}">{each}</a>' for each in _LINKED)}</ul></html>
+""".encode()
+
+_JSON = "application/json; charset=utf-8"
+
+#: What builds the page at a path under /api/v1/; None if there is none.
+FindPage = Callable[[str], Callable[[], Page] | None]
 
 
-def router(health: Condition, metrics: App, describe_agent: Callable[[], str]) -> App:
-    """Return the WSGI application that serves health, metrics and the description of the agent. It answers GET and
-    HEAD, and changes nothing."""
+def router(
+    health: Condition,
+    metrics: App,
+    describe_agent: Callable[[], str],
+    find_page: FindPage = lambda path: None,
+    token: WebToken = NO_TOKEN,
+) -> App:
+    """Return the WSGI application that serves health, metrics, the description of the agent, and the pages that
+    ``find_page`` finds. It answers GET and HEAD, and changes nothing. It asks for the token, except for the pages that
+    are open."""
     pages: dict[str, App] = {
         "/": lambda environ, start: _reply(start, "200 OK", _INDEX, "text/html; charset=utf-8"),
         "/metrics": metrics,
         "/healthz": lambda environ, start: _answer(start, health.alive()),
         "/readyz": lambda environ, start: _answer(start, health.ready()),
-        agent_page.PATH: lambda environ, start: _reply(
-            start, "200 OK", describe_agent().encode(), "application/json; charset=utf-8"
-        ),
+        agent_page.PATH: lambda environ, start: _reply(start, "200 OK", describe_agent().encode(), _JSON),
     }
 
+    def page_at(path: str) -> App | None:
+        if path in pages:
+            return pages[path]
+        build = find_page(_decoded(path))
+        return None if build is None else lambda environ, start: _reply_with(start, build())
+
     def app(environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        page = pages.get(environ["PATH_INFO"])
+        path = environ["PATH_INFO"]
+        admitted = token.admits(path, environ.get("HTTP_AUTHORIZATION", ""))
+        page = page_at(path) if admitted else _ask_for_token
         if page is None:
             return _reply(start, "404 Not Found", b"not found\n")
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
@@ -83,6 +109,21 @@ def router(health: Condition, metrics: App, describe_agent: Callable[[], str]) -
         return [body] if environ["REQUEST_METHOD"] == "GET" else []
 
     return app
+
+
+def _decoded(path: str) -> str:
+    """Return a path as text. A server of WSGI hands over each byte of it as one character."""
+    return path.encode("latin-1", "replace").decode(errors="replace")
+
+
+def _ask_for_token(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+    document = problems_document(["this page needs the token of --web-token-file, as Authorization: Bearer TOKEN"])
+    body = f"{encoded(document)}\n".encode()
+    return _reply(start, "401 Unauthorized", body, _JSON, more=[("WWW-Authenticate", "Bearer")])
+
+
+def _reply_with(start: StartResponse, page: Page) -> Iterable[bytes]:
+    return _reply(start, page.status, f"{encoded(page.document)}\n".encode(), _JSON)
 
 
 def _answer(start: StartResponse, answer: Answer) -> Iterable[bytes]:
@@ -175,17 +216,30 @@ class _Server(TcpWSGIServer):
         super().__init__(app, shared, **settings)
 
     def readable(self) -> bool:
-        """Return whether connections are accepted, after closing those that have taken too long, and making room for
-        another one."""
+        """Return whether connections are accepted, after closing those that have taken too long or keep too much, and
+        making room for another one."""
         for channel in self._channels():
             if channel.end.passed:
                 channel.handle_close()
+        self._free_memory()
         # One whose request is being answered is not idle.
         channels = sorted(self._channels(), key=lambda each: (bool(each.requests), each.last_heard))
         for channel in channels[: max(0, len(channels) - self._limit + 1)]:
             self._tell("as many are open as there may be, so those give way that have been idle for the longest time")
             channel.handle_close()
         return self._pause.passed and bool(super().readable())
+
+    def _free_memory(self) -> None:
+        """Close the connections of those who have not read their answers for the longest time, while more is unread
+        than may be. The last one stays, however long its answer is."""
+        unread = sorted((each for each in self._channels() if each.total_outbufs_len), key=lambda each: each.last_heard)
+        excess = sum(each.total_outbufs_len for each in unread) - MAX_UNREAD
+        for channel in unread[:-1]:
+            if excess <= 0:
+                return
+            self._tell("clients do not read their answers, so those give way that have not for the longest time")
+            excess -= channel.total_outbufs_len
+            channel.handle_close()
 
     def accept(self) -> Any:
         """Accept a connection. If that fails, as without a free descriptor, accept none for a second."""
@@ -222,6 +276,7 @@ def http_server(app: App, sockets: Sequence[Any], clock: Clock) -> Callable[[], 
         asyncore_use_poll=True,  # select() cannot serve descriptors from 1024 on.
         max_request_header_size=MAX_HEAD,
         max_request_body_size=1,  # The least that can be set. It refuses every body.
+        outbuf_overflow=sys.maxsize,  # waitress would keep long answers in files.
         log_socket_errors=False,
         ident=None,
     )

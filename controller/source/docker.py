@@ -35,12 +35,12 @@ from controller.source.networks import Networks
 from controller.source.questions import Answer, Inquiry, Questions, Silence
 from controller.source.sent_signals import SentSignals
 from model.address import networks_in_question
-from model.container import SERVING, STOPPING, Container, ContainerRef, from_inspect
+from model.container import SERVING, STOPPING, Container, from_inspect
 from model.draining import DEFAULT_STOP_RULE, NO_DRAINING, Draining, StopRule
 from model.engine_network import Network
 from model.hint import Hint, hint_in
 from model.hint_pace import Notice
-from model.listing import agrees_with_list, joiners_to_inspect, may_have_started, shown_in_list
+from model.listing import agrees_with_list, joiners_to_inspect, listed_ref, may_have_started, shown_in_list
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
 #: Seconds that a pass waits for an inspect or for ``info``. If the answer comes later, the next pass uses it.
@@ -431,7 +431,7 @@ class Engine:
         """Return the container in a line of the list as ``reply``, the answer of its inspect, describes it; None if the
         container is gone by now. An answer that agrees with the line is kept."""
         if isinstance(reply, Silence):
-            return None if self._has_ended(line["Id"]) else UnknownContainer(_ref(line), _silence_message(reply))
+            return None if self._has_ended(line["Id"]) else UnknownContainer(listed_ref(line), _silence_message(reply))
         container = reply.value
         try:
             if container and agrees_with_list(container, line):
@@ -456,7 +456,7 @@ class Engine:
     def _unknown(self, line: Mapping[str, Any], error: Exception) -> UnknownContainer:
         """Return the unknown container for a line of the list that cannot be understood."""
         self._on_error()
-        return UnknownContainer(_ref(line), problem_of(error))
+        return UnknownContainer(listed_ref(line), problem_of(error))
 
     def _ask(self, request: Callable[[EngineClient], Any], advice: str = "") -> Any:
         """Return what ``request`` returns, over a connection that is opened if there is none. An error closes it.
@@ -566,15 +566,6 @@ def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:
         return container is not None and agrees_with_list(container, line)
     except ENGINE_ERRORS:
         return False
-
-
-def _ref(line: Mapping[str, Any]) -> ContainerRef:
-    """Return id and name of the container of a line of the list. The name is empty if the line does not tell it."""
-    names = line.get("Names")
-    texts = [each for each in (names if isinstance(names, list) else ()) if isinstance(each, str)]
-    # A link gives a container a second name, as in /other/alias. Its own name has one slash.
-    own = [name[1:] for name in texts if name.count("/") == 1]
-    return ContainerRef(line["Id"], own[0] if own else "")
 
 
 def _silence_message(silence: Silence) -> str:

@@ -270,7 +270,8 @@ def test_the_password_is_in_no_log_and_no_metric(host: Host) -> None:
         ).start()
         try:
             wait_until(partial(_has_had_a_pass, agent), what="a pass")
-            pages = [agent.get(path)[1] for path in ("/", "/metrics", "/healthz", "/readyz", "/api/v1/agent")]
+            pages = [agent.get(path)[1] for path in ("/", "/metrics", "/healthz", "/readyz")]
+            pages += [agent.get(f"/api/v1/{name}")[1] for name in ("agent", "status", "entries", "plan", "changes")]
         finally:
             agent.terminate()
         assert [page for page in pages if SECRET in page] == []

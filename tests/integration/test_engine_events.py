@@ -54,3 +54,12 @@ def test_the_events_of_a_container_are_told_as_they_happen_and_afterwards(
     engine.docker("rm", "after")
     streaming.close()
     asking.close()
+
+
+def test_a_history_up_to_a_moment_to_come_is_answered_at_that_moment(settings: EngineSettings) -> None:
+    """So an engine whose clock is behind keeps those waiting who ask for its history up to now."""
+    asking, ahead = connect(settings), 0.5
+    began = time.time()
+    assert asking.event_history(began + ahead, began + ahead, FILTERS) == []
+    assert time.time() - began >= ahead
+    asking.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.observe.http_server import MAX_CONNECTIONS, MAX_HEAD
+from controller.observe.http_server import MAX_CONNECTIONS, MAX_HEAD, MAX_UNREAD
 from tests.support.agent import PROGRAM, Agent, run_once
 from tests.support.answering import fake
 from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
@@ -176,6 +178,56 @@ def test_clients_that_send_a_byte_now_and_then_do_not_keep_a_health_check_out(st
                     client.send(b"a")
             port.assert_serves()
         port.close_clients()
+
+
+#: Serves answers of 4 MiB, as the JSON pages of a very large host may have, and a health check.
+LONG_ANSWERS = """
+import sys
+from controller.effects.clock import Clock
+from controller.effects.network import listen
+from controller.observe.http_server import http_server
+
+def app(environ, start):
+    body = b"ok\\n" if environ["PATH_INFO"] == "/healthz" else b"x" * 4194304
+    start("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+http_server(app, listen("127.0.0.1", int(sys.argv[1])), Clock())()
+"""
+
+
+def test_clients_that_do_not_read_long_answers_cost_little_memory_and_no_file(tmp_path: Path) -> None:
+    """What they have not read is bounded. Whoever reads gets the whole answer meanwhile."""
+    agent = Agent("unix:///nowhere.sock", log_path=tmp_path / "log")
+    number = agent.listen.rpartition(":")[2]
+    server = Child([sys.executable, "-c", LONG_ANSWERS, number], tmp_path / "log", cwd=REPOSITORY)
+    server.start()
+    clients: list[socket.socket] = []
+    try:
+        wait_until(lambda: agent.get("/healthz")[0] == 200, 20, "the server")
+        before = peak_memory(server.pid)
+        for _ in range(MAX_CONNECTIONS - 10):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            clients.append(client)
+            client.connect(("127.0.0.1", int(number)))
+            client.sendall(b"GET /long HTTP/1.0\r\n\r\n")
+        assert agent.get("/healthz") == (200, "ok\n")
+        assert len(agent.get("/long")[1]) == 4194304
+        # Beside what is unread, four threads make answers at the same time. All answers together have 360 MiB.
+        assert peak_memory(server.pid) - before < 10 * MAX_UNREAD
+        names = [os.readlink(each) for each in Path(f"/proc/{server.pid}/fd").iterdir()]
+        assert [name for name in names if "(deleted)" in name] == []
+    finally:
+        for client in clients:
+            client.close()
+        server.kill()
+
+
+def peak_memory(pid: int) -> int:
+    """Return the most bytes of memory that a process has used so far."""
+    (found,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found) * 1024
 
 
 def test_a_clock_that_is_set_back_keeps_no_health_check_out(start: Callable[..., Port], tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_systemd_accepts_the_drop_in_with_credentials(installed: Path, whole: bo
 def test_the_drop_in_sets_only_variables_that_exist_to_what_it_loads() -> None:
     """Every variable in the drop-in belongs to a flag or to Docker, and every path is that of a credential."""
     found = re.findall(r"^#?Environment=(\w+)=(.+)$", CREDENTIALS.read_text(), re.MULTILINE)
-    flags = {environment_variable(each.name) for each in CONNECTION_FLAGS}
+    flags = {environment_variable(name) for name in (*(each.name for each in CONNECTION_FLAGS), "web-token-file")}
     assert {name for name, _ in found} == flags | {"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"}
     loaded = set(re.findall(r"^#?LoadCredential=([^:]+):/", CREDENTIALS.read_text(), re.MULTILINE))
     used = {text.removeprefix("%d/") for _, text in found if text.startswith("%d/")}

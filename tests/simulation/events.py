@@ -693,6 +693,7 @@ class Happenings:
         health = pick(("any", "healthy"), numbers[1])
         interval, hints = (1.0, 2.0)[numbers[2] < 0.3], self._fleet.draw_hints()
         drain_on_stop, stop_grace = numbers[4] > 0.15, (120, 20)[numbers[4] > 0.6]
+        deregister = ("always", "on-success")[0.15 < numbers[4] < 0.3]
         host.flags = evolve(
             host.flags,
             ttl=ttl,
@@ -700,6 +701,7 @@ class Happenings:
             health=health,
             interval=interval,
             hints=hints,
+            deregister=deregister,
             drain_on_stop=drain_on_stop,
             stop_grace=stop_grace,
         )

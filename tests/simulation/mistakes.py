@@ -289,6 +289,8 @@ MISTAKES = (
         "controller/source/hinted.py",
         "        return told is not None and told.died is not None and told.state(known) is None",
         "        return False",
+        test="tests/simulation/test_hints.py"
+        "::test_the_key_of_a_container_that_ends_goes_at_once_however_long_the_engine_takes_to_clear_up",
     ),
     Mistake(
         "an-earlier-end-ends-the-present-run",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from tests.simulation.engine import EventAccess
+from tests.simulation.engine import EventAccess, SimulatedEngine
 from tests.simulation.network import LineFate
 from tests.simulation.quiet_host import QuietHost, quiet_host
 
@@ -34,15 +35,16 @@ def test_a_container_is_registered_as_soon_as_it_has_started(api: int) -> None:
 
 
 @APIS
-@pytest.mark.parametrize("lag", [0.0, 0.12, 1.6])
+@pytest.mark.parametrize("lag", [0.0, 0.12, 1.6, 6.0])
+@pytest.mark.parametrize("end", [SimulatedEngine.kill, SimulatedEngine.die], ids=["killed", "by-itself"])
 def test_the_key_of_a_container_that_ends_goes_at_once_however_long_the_engine_takes_to_clear_up(
-    api: int, lag: float
+    api: int, end: Callable[[SimulatedEngine, str], None], lag: float
 ) -> None:
     """Until then the engine's list still shows the container, and an inspect does not answer. The key does not come
     back."""
     with quiet_host(api) as host:
         host.engine.list_lag(lag)
-        host.engine.kill("web")
+        end(host.engine, "web")
         assert host.until_right() < AT_ONCE
         host.after(30)
         assert host.changes["/services/web/core-1:web:80"] == 1

@@ -94,10 +94,13 @@ class Agent:
         """Return everything that it has logged, also before a restart."""
         return self._child.log()
 
-    def get(self, path: str, timeout: float = 5.0) -> tuple[int, str]:
-        """Send a GET request to its HTTP server. Return status and body; status 0 if nobody answers."""
+    def get(self, path: str, timeout: float = 5.0, token: str = "") -> tuple[int, str]:
+        """Send a GET request to its HTTP server, with a token if one is given. Return status and body; status 0 if
+        nobody answers."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"http://{self.listen}{path}", headers=headers)
         try:
-            with _opener.open(f"http://{self.listen}{path}", timeout=timeout) as response:
+            with _opener.open(request, timeout=timeout) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

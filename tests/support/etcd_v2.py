@@ -110,12 +110,17 @@ class EtcdV2:
             since = int(change["node"]["modifiedIndex"]) + 1
 
     def answers(self) -> bool:
-        """Return whether an etcd with the v2 API answers."""
+        """Return whether an etcd with the v2 API answers, and has written what it writes by itself when it starts: the
+        version of its cluster. That write moves the index."""
         try:
             self.index()
+            return self._knows_version()
         except (OSError, EtcdError, ValueError):
             return False
-        return True
+
+    def _knows_version(self) -> bool:
+        with _opener.open(f"http://{self.endpoint}/version", timeout=self._timeout) as answer:
+            return bool(json.load(answer)["etcdcluster"] != "not_decided")
 
     def _nodes(self, prefix: str) -> Iterator[dict[str, Any]]:
         try:

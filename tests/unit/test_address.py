@@ -227,6 +227,36 @@ def test_a_port_whose_container_lacks_something_is_refused_where_the_hosts_addre
         address(given, **rules)
 
 
+@pytest.mark.parametrize(
+    ("given", "rule_fields", "source"),
+    [
+        pytest.param(WEB, {"ip": "10.0.0.1"}, "-ip", id="ip"),
+        pytest.param(WEB, GUESSED, "the address from which this host reaches etcd", id="guessed"),
+        pytest.param(PUBLISHED_ON_ADDRESS, {}, "the address that the port is published on", id="binding"),
+        pytest.param(LABELLED, {"label": "my.ip"}, "label my.ip", id="label"),
+        pytest.param(HOST_NETWORKING, {"ip": "10.0.0.1"}, "-ip", id="host-networking"),
+        pytest.param(WEB, {"internal": True}, "the container's own address", id="internal"),
+        pytest.param(
+            SEVERAL_NETWORKS,
+            {"internal": True, "network": "back"},
+            "the container's own address, on the network that --network asks for",
+            id="network",
+        ),
+        pytest.param(
+            joining("holder"),
+            {},
+            "the address of container 'holder', whose network it joins",
+            id="joined",
+        ),
+    ],
+)
+def test_a_place_tells_what_gives_its_address(given: Container, rule_fields: dict[str, Any], source: str) -> None:
+    """It names the flag or the label, or says where the address was found."""
+    book = book_of(given, HOLDER, **rule_fields)
+    (port,) = service_ports(given, internal=book.rules.internal)
+    assert [each.source for each in book.places_of(given, port)] == [source]
+
+
 # Which binding of a published port is registered: the second table of AddressBook.places_of.
 
 

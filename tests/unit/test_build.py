@@ -9,20 +9,26 @@ from typing import Any
 
 import pytest
 
+from controller import __version__
 from controller.commands.build import Effects, agent_description, build_agent, engine_for, pass_settings
+from controller.commands.pages import api_pages
 from controller.config.settings import parse_settings
 from controller.effects.background import Task, Threads, Waker
 from controller.effects.clock import Clock, Deadline
 from controller.effects.network import Network
 from controller.errors import EngineUnavailable
 from controller.observe.agent_page import AgentDescription
+from controller.observe.api.explain import EXPLAIN
+from controller.observe.api.pages import STATUS
+from controller.observe.api.values import encoded, moment_text
 from controller.registry.uri import parse_uri
 from controller.source.engine_client import EngineClient
 from controller.source.engine_connection import EngineSettings
 from model.snapshot import Snapshot
 from tests.support.builders import container, rules
 from tests.support.captured_logs import capture_logs
-from tests.support.fakes import FakeDocker, Inline, inspected
+from tests.support.fakes import EPOCH, FakeDocker, FakeTime, Inline, inspected
+from tests.support.schemas import validated
 from tests.unit.test_settings import DEFAULT_OPTIONS
 
 
@@ -160,3 +166,23 @@ def test_an_agent_tells_no_password(user: str) -> None:
     described = agent_description(parse_settings(options, (URI,)), Effects(environment={}))
     assert described.connection == {"etcd-user": "agent"}
     assert "horse" not in described.encode()
+
+
+def test_the_pages_of_an_agent_show_its_version_its_start_and_its_hints() -> None:
+    """The URIs of its registries are shown by their labels, without a secret."""
+    uris = (URI, "etcd3://127.0.0.1:1/services")
+    time = FakeTime()
+    for more, hints in (({}, "nowhere"), ({"no-hints": "true"}, "off")):
+        settings = parse_settings({**DEFAULT_OPTIONS, **more}, uris)
+        effects = Effects(clock=time.clock)
+        pages = api_pages(build_agent(settings, effects), settings, effects)
+        build = pages.find(STATUS)
+        assert build is not None
+        assert pages.find(f"{EXPLAIN}web") is not None
+        document = validated("status", encoded(build().document))
+        assert (document["program"], document["hints"]) == (__version__, hints)
+        assert (document["started_at"], document["now"]) == (moment_text(EPOCH), moment_text(EPOCH))
+        assert [(each["registry"], each["uri"]) for each in document["registries"]] == [
+            ("etcd", uris[0]),
+            ("etcd3", uris[1]),
+        ]

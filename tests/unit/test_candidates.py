@@ -12,7 +12,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from model import candidates
-from model.container import Container, ContainerRef
+from model.container import Container, ContainerRef, ports_in
 from model.desired import NOTHING_DESIRED, Desired, desired
 from model.draining import Draining
 from model.engine_network import Network
@@ -246,3 +246,43 @@ def test_every_container_is_decided_about_again_if_a_container_turns_out_to_have
     second = after(first, WEB, container("agent", address=GUESS), under=guessing)
     assert decided.taken() == ["agent", "web"]
     assert second.entries == ()
+
+
+@pytest.mark.parametrize(
+    ("env", "explicit", "expected"),
+    [
+        pytest.param([], False, ["81/udp unpublished"], id="nothing-hidden"),
+        pytest.param(["IGNORE="], False, ["81/udp unpublished"], id="empty"),
+        pytest.param(["IGNORE=false"], False, ["80/tcp ignored", "9-8/tcp ignored", "81/udp unpublished"], id="false"),
+        pytest.param(["80_IGNORE=1"], False, ["80/tcp ignored", "81/udp unpublished"], id="one-port"),
+        pytest.param([], True, ["80/tcp not-named", "9-8/tcp not-named", "81/udp unpublished"], id="explicit"),
+        pytest.param(["NAME=web"], True, ["81/udp unpublished"], id="explicit-with-a-name"),
+        pytest.param(
+            ["NAME=web", "IGNORE=no"], True, ["80/tcp ignored", "9-8/tcp ignored", "81/udp unpublished"], id="both"
+        ),
+    ],
+)
+def test_a_port_without_an_entry_and_a_refusal_is_left_out_for_a_reason(
+    env: list[str], explicit: bool, expected: list[str]
+) -> None:
+    """Each port of a container is registered, refused, or left out. Any value of SERVICE_IGNORE but an empty one hides
+    a port."""
+    given = container(
+        publish={"80/tcp": "0.0.0.0:8000", "81/udp": "", "9-8/tcp": ""},
+        to_publish=frozenset(ports_in("9-8/tcp")),
+        env=tuple(f"SERVICE_{each}" for each in env),
+    )
+    under = evolve(rules(), explicit=explicit)
+    left_out: list[candidates.LeftOutPort] = [*candidates.left_out_ports(given, under)]
+    assert [f"{each.port} {each.reason.value}" for each in left_out] == expected
+    decided = desired(Snapshot((given,)), under, PLAIN)
+    told = {*(each.port for each in decided.refusals), *(each.port for each in left_out)}
+    told |= {each.container_port for each in decided.entries}
+    assert told == {*given.published}
+
+
+def test_an_ignored_port_tells_the_variable_and_its_value() -> None:
+    """People write SERVICE_IGNORE=false and expect the opposite."""
+    given = container(publish={"80/tcp": "0.0.0.0:8000"}, labels={"SERVICE_80_Ignore": "false"})
+    (left_out,) = candidates.left_out_ports(given, rules())
+    assert left_out.detail == "the label SERVICE_80_Ignore is set, and every value counts as yes, 'false' too"

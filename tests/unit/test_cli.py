@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.schemas import validated
 from tests.unit.conftest import Ran
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
@@ -33,6 +34,11 @@ URI = "etcd://127.0.0.1:1/services"
         (["--nonsense", URI], "No such option '--nonsense'"),
         (["reconcile", "-o", "xml", URI], "'xml' is not one of 'text', 'json'"),
         (["-ip"], "requires an argument"),
+        (
+            ["--web-token-file", "", URI],
+            "it is empty; give a file, or leave the flag out to show the pages to everybody",
+        ),
+        (["--web-token-file", "/nowhere/token", URI], "--web-token-file '/nowhere/token': it cannot be read"),
         (["drain"], "wharfinger: name containers, or give --all"),
         (["drain", "--all", "web"], "wharfinger: name containers, or give --all, and not both"),
         (["undrain"], "wharfinger: name containers, or give --all"),
@@ -65,6 +71,37 @@ def test_all_mistakes_in_a_command_line_are_reported_at_once(ran: Ran) -> None:
     hint, *problems = err.splitlines()
     assert hint == "Try 'wharfinger reconcile --help'."
     assert [line.split()[0] for line in problems] == ["wharfinger:"] * 4
+
+
+@pytest.mark.parametrize("asking", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("args", "problems"),
+    [
+        (["consul://x", "-tags={{x}}"], ["-tags '{{x}}': templates", "registry URI 'consul://x': the scheme"]),
+        (["--nonsense", URI], ["No such option '--nonsense'"]),
+        (["-internal=maybe", URI], ["-internal 'maybe': it must be true or false"]),
+        (["--etcd-ca=/nowhere/ca", URI], ["--etcd-ca '/nowhere/ca': it cannot be read"]),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_json_where_json_is_asked_for(
+    ran: Ran, asking: list[str], args: list[str], problems: list[str]
+) -> None:
+    """On standard output, so that a program finds one document there, whatever happens. Standard error has the lines
+    for people all the same."""
+    code, out, err = ran("reconcile", *asking, *args)
+    found = validated("problems", out)["problems"]
+    assert code == 1
+    assert len(found) == len(problems)
+    assert all(any(problem in each for each in found) for problem in problems)
+    assert [line.removeprefix("wharfinger: ") for line in err.splitlines()[1:]] == found
+
+
+@pytest.mark.parametrize("args", [["reconcile", "-o", "text"], ["run", "-o", "json"], ["-o", "json"], ["-ojson", URI]])
+def test_wrong_usage_is_text_alone_otherwise(ran: Ran, args: list[str]) -> None:
+    """Also where a command cannot print JSON."""
+    code, out, _ = ran(*args)
+    assert (code, out) == (1, "")
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,8 @@ def test_a_file_that_this_user_may_not_read_is_named_with_the_user(tmp_path: Pat
         (converters.listen, "a b:80", "its host is neither"),
         (converters.readable_file, "/nowhere/file", "it cannot be read"),
         (converters.readable_file, "/", "it cannot be read"),
+        (converters.token_file, "/nowhere/file", "it cannot be read"),
+        (converters.token_file, "/", "it is no regular file"),
     ],
     ids=str,
 )

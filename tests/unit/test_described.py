@@ -28,12 +28,17 @@ def test_the_described_enumerations_are_found() -> None:
         "EntryState",
         "ExclusionReason",
         "HintOutcome",
+        "HoldReason",
+        "KeyState",
+        "LeftOutReason",
         "PassResult",
+        "PortState",
         "Presence",
         "Reason",
         "RefusalReason",
         "Result",
         "Stage",
+        "Verdict",
     }
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.container import Container, ContainerRef
-from model.desired import NO_HOLDINGS, RECORD_ROOM, Desired, ExclusionReason, desired
+from model.desired import NO_HOLDINGS, RECORD_ROOM, Desired, ExclusionReason, HoldReason, desired
 from model.draining import Draining
 from model.engine_network import Network
 from model.entry import DefaultId
@@ -138,6 +138,20 @@ def test_an_unhealthy_container_is_held_only_if_it_failed(status: str, health: s
     under = evolve(HEALTHY, deregister=Deregister.ON_SUCCESS)
     result = desired_state(web, under=under, unknown=("net",))
     assert result.held == ({ref("net"), ref("web")} if held else {ref("net")})
+
+
+def test_each_held_container_is_held_for_a_reason() -> None:
+    """The reason tells the four kinds of held containers apart."""
+    failed = container("failed", publish=WEB, status="exited", exit_code=3)
+    side = container("side", expose=("80/tcp",), network_mode="container:id-net")
+    lan = container("lan", expose=("80/tcp",), network_mode="lan", networks={"lan": ""}, network_ids={"lan": "n1"})
+    under = evolve(rules(), deregister=Deregister.ON_SUCCESS)
+    assert desired_state(failed, side, lan, under=under, unknown=("net",)).why_held == {
+        ref("net"): HoldReason.UNREADABLE,
+        ref("failed"): HoldReason.FAILED,
+        ref("side"): HoldReason.JOINS_UNREADABLE,
+        ref("lan"): HoldReason.NETWORK_UNKNOWN,
+    }
 
 
 def test_only_selected_containers_have_entries() -> None:

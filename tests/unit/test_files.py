@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from controller.effects.files import Renewed, TlsFiles, UnusableFile, UnusableFiles, check_readable, password_in
+from controller.effects.files import (
+    Renewed,
+    TlsFiles,
+    UnusableFile,
+    UnusableFiles,
+    check_readable,
+    password_in,
+    token_in,
+)
 from tests.support.secure_etcd import authority
 
 
@@ -131,3 +139,28 @@ def test_a_password_file_that_is_not_text_is_refused(file: Path) -> None:
         password_in(str(file))
     assert "secret" not in str(wrong.value)
     check_readable(str(file))
+
+
+@pytest.mark.parametrize("content", [b"token", b"token\n", b" token \r\nmore\n"], ids=str)
+def test_a_token_is_the_first_line_without_the_space_around_it(file: Path, content: bytes) -> None:
+    """A header of HTTP cannot begin or end with a space."""
+    file.write_bytes(content)
+    assert token_in(str(file)) == "token"
+
+
+def test_a_token_file_without_a_token_is_refused(file: Path) -> None:
+    """Nobody could send what opens the pages."""
+    file.write_text(" \n")
+    with pytest.raises(UnusableFile, match="nothing in its first line, which has to be the token"):
+        token_in(str(file))
+
+
+def test_a_token_file_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    """It is read again and again. A FIFO might never answer."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path in (fifo, tmp_path):
+        with pytest.raises(UnusableFile, match="is no regular file"):
+            token_in(str(path))
+    with pytest.raises(UnusableFile, match="cannot be read"):
+        token_in(str(tmp_path / "nowhere"))

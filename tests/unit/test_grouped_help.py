@@ -12,6 +12,9 @@ from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES, environme
 from controller.config.grouped_help import FLAG_GROUPS, FlagGroup
 from tests.unit.conftest import Ran
 
+#: A file whose first line can be a token.
+TOKEN = Path(__file__).parents[2] / "LICENSE"
+
 README = Path(__file__).parents[2] / "README.md"
 
 ALL = (*FLAGS, *CONNECTION_FLAGS, *SWITCHES)
@@ -74,7 +77,7 @@ def test_the_help_of_reconcile_has_only_flags_that_count_there(ran: Ran) -> None
 def test_reconcile_accepts_the_flags_of_the_agent_that_it_does_not_show(ran: Ran, name: str) -> None:
     """The command can be given the flags of the agent as they are: the only problem is the missing registry."""
     switch = name in {each.name for each in SWITCHES}
-    values = {"listen": "127.0.0.1:9119", "heartbeat": "60"}
+    values = {"listen": "127.0.0.1:9119", "heartbeat": "60", "web-token-file": str(TOKEN)}
     given = f"--{name}" if switch else f"--{name}={values.get(name, '1')}"
     code, _, err = ran("reconcile", given)
     assert (code, err.count("wharfinger: "), "at least one registry URI is needed" in err) == (1, 1, True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
@@ -10,13 +12,19 @@ from wsgiref.validate import validator
 import pytest
 from attrs import frozen
 
+from controller.observe.api.pages import Page
 from controller.observe.health import Health
 from controller.observe.http_server import MAX_CONNECTIONS, App, allowed_connections, router
 from controller.observe.metrics import Metrics
+from controller.observe.web_token import NO_TOKEN, WebToken
 from tests.support.fakes import FakeTime
 from tests.support.reports import failed, planned
+from tests.support.schemas import validated
 
-PAGES = ("/", "/metrics", "/healthz", "/readyz", "/api/v1/agent")
+#: The pages that are built from the last reports.
+OF_REPORTS = ("/api/v1/status", "/api/v1/entries", "/api/v1/plan", "/api/v1/changes")
+
+PAGES = ("/", "/metrics", "/healthz", "/readyz", "/api/v1/agent", *OF_REPORTS)
 
 
 @frozen
@@ -45,15 +53,30 @@ def health(time: FakeTime) -> Health:
 @pytest.fixture
 def ask(health: Health) -> Callable[..., Response]:
     """Return a function that asks the agent's server for a page."""
-    app = router(health, Metrics("etcd").app(), lambda: '{"version": 1}\n')
+    app = app_of(health)
     return lambda path, method="GET": respond(app, path, method)
 
 
-def respond(app: App, path: str, method: str) -> Response:
+def app_of(health: Health, token: WebToken = NO_TOKEN) -> App:
+    """Return the application of an agent whose pages say where they are."""
+    return router(health, Metrics("etcd").app(), lambda: '{"version": 1}\n', find_page, token)
+
+
+def find_page(path: str) -> Callable[[], Page] | None:
+    """Return what builds a page that says where it is. The page about ``late`` is not ready."""
+    if path.startswith("/api/v1/explain/"):
+        status = "503 Service Unavailable" if path.endswith("/late") else "200 OK"
+        return lambda: Page(status, {"path": path})
+    return (lambda: Page("200 OK", {"path": path})) if path in OF_REPORTS else None
+
+
+def respond(app: App, path: str, method: str, authorization: str = "") -> Response:
     """Send one request, and return the response."""
     environ: dict[str, Any] = {}
     setup_testing_defaults(environ)
     environ |= {"PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": ""}
+    if authorization:
+        environ["HTTP_AUTHORIZATION"] = authorization
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start(status: str, headers: list[tuple[str, str]], _error: object = None, /) -> Callable[[bytes], object]:
@@ -81,6 +104,42 @@ def test_an_agent_tells_of_itself_in_json(ask: Callable[..., Response]) -> None:
     response = ask("/api/v1/agent")
     assert (response.status, response.body) == (200, '{"version": 1}\n')
     assert response.headers["Content-Type"].startswith("application/json")
+
+
+@pytest.mark.parametrize("path", OF_REPORTS)
+def test_the_pages_of_the_last_reports_are_json(ask: Callable[..., Response], path: str) -> None:
+    """In ASCII."""
+    response = ask(path)
+    assert (response.status, json.loads(response.body)) == (200, {"path": path})
+    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+def test_a_page_says_its_own_status(ask: Callable[..., Response]) -> None:
+    """As one does of which nothing is known yet."""
+    assert ask("/api/v1/explain/late").status == 503
+
+
+def test_a_path_is_text_in_utf_8(ask: Callable[..., Response]) -> None:
+    """The server hands over each byte of it as one character. What is no UTF-8 is replaced."""
+    path = "/api/v1/explain/grün"
+    assert json.loads(ask(path.encode().decode("latin-1")).body) == {"path": path}
+    assert json.loads(ask("/api/v1/explain/\xff").body) == {"path": "/api/v1/explain/\ufffd"}
+
+
+def test_with_a_token_file_only_health_and_metrics_are_open(health: Health, tmp_path: Path) -> None:
+    """Whoever sends the token sees every page; all others are asked for it, by JSON, whether there is a page or not."""
+    file = tmp_path / "token"
+    file.write_text("correct-horse\n")
+    app = app_of(health, WebToken(str(file)))
+    closed = ("/", "/api/v1/agent", *OF_REPORTS)
+    for path in ("/metrics", "/healthz", "/readyz"):
+        assert respond(app, path, "GET").status == 200
+    for path in (*closed, "/nothing"):
+        response = respond(app, path, "GET", "Bearer wrong")
+        assert (response.status, response.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert "--web-token-file" in validated("problems", response.body)["problems"][0]
+    assert [respond(app, path, "GET", "Bearer correct-horse").status for path in closed] == [200] * len(closed)
+    assert respond(app, "/nothing", "GET", "Bearer correct-horse").status == 404
 
 
 def test_an_agent_that_is_not_ready_answers_503_and_why(health: Health, ask: Callable[..., Response]) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from model.container import Container, from_inspect
-from model.listing import agrees_with_list, joiners_to_inspect, may_have_started, shown_in_list
+from model.container import Container, ContainerRef, from_inspect
+from model.listing import agrees_with_list, joiners_to_inspect, listed_ref, may_have_started, shown_in_list
 from tests.support.builders import container, with_value
 from tests.support.parity import load_case, load_cases
 
@@ -219,3 +219,19 @@ def test_a_joiner_is_inspected_while_it_may_have_missed_a_start(
     """Its line in the list does not show its own start."""
     ids = {each.id: each for each in kept}
     assert joiners_to_inspect(ids, {f"id-{name}" for name in due}) == {f"id-{name}" for name in found}
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [
+        (["/web"], "web"),
+        (["/other/alias", "/web"], "web"),
+        ([], ""),
+        (None, ""),
+        ([7], ""),
+        ("/web", ""),
+    ],
+)
+def test_a_line_names_its_container(names: object, name: str) -> None:
+    """A link gives a container further names. What is no list of names tells no name."""
+    assert listed_ref({"Id": "1", "Names": names}) == ContainerRef("1", name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.container import Container
-from model.ports import ServicePort, bad_ports, service_ports
+from model.ports import ServicePort, bad_ports, service_ports, unpublished_ports
 from tests.support.builders import binding, container, port
 
 #: A port that is exposed only, and two published ones.
@@ -96,3 +96,17 @@ def test_a_bad_port_counts_where_a_port_would_be_a_service_port(
     """It is never among the service ports."""
     assert [str(each) for each in bad_ports(given, internal=internal)] == expected
     assert all(str(each.port) not in expected for each in service_ports(given, internal=internal))
+
+
+@pytest.mark.parametrize(
+    ("given", "internal", "expected"),
+    [
+        pytest.param(container(publish=MAPPED), False, ["443/tcp"], id="exposed-only"),
+        pytest.param(container(publish=MAPPED), True, [], id="internal"),
+        pytest.param(container(expose=("80/tcp", "9-8/tcp")), False, ["80/tcp", "9-8/tcp"], id="bridge"),
+        pytest.param(container(expose=("80/tcp",), network_mode="host"), False, [], id="host"),
+    ],
+)
+def test_what_is_no_service_port_is_not_published(given: Container, internal: bool, expected: list[str]) -> None:
+    """Each port of a container is either a service port, or bad, or not published."""
+    assert [str(each) for each in unpublished_ports(given, internal=internal)] == expected

@@ -16,12 +16,18 @@ from pathlib import Path
 
 import pytest
 
+from controller.commands.build import Effects
+from controller.commands.exit_codes import ExitCode
+from controller.commands.reconcile import ReconcileOptions, reconcile_once
+from controller.config.settings import parse_settings
+from controller.effects.clock import Clock
 from tests.support.agent import PROGRAM
-from tests.support.fakes import FakeDocker, inspected
+from tests.support.fakes import EPOCH, FakeDocker, Inline, inspected
 from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer
 from tests.support.waiting import wait_until
 from tests.unit.conftest import Ran
+from tests.unit.test_settings import DEFAULT_OPTIONS
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
 
@@ -103,6 +109,22 @@ def test_a_failed_pass_is_printed_as_json_too(ran: Ran, nowhere: str, etcd: str)
     """A program that reads the JSON need not look at the exit code."""
     code, out, _ = ran("reconcile", "-o", "json", nowhere, etcd)
     assert (code, json.loads(out)["result"]) == (1, "engine-error")
+
+
+@pytest.mark.parametrize(("no_hints", "asked", "created"), [("", 1, 0), ("true", 0, 1)])
+def test_a_pass_does_not_register_a_container_that_is_being_stopped(
+    etcd: str, capsys: pytest.CaptureFixture[str], no_hints: str, asked: int, created: int
+) -> None:
+    """The engine's history tells of the signal. With --no-hints it is not asked for."""
+    fake = FakeDocker(inspected("web"))
+    actor = {"ID": "web", "Attributes": {"signal": "15"}}
+    fake.happened = [{"Type": "container", "Action": "kill", "Actor": actor, "timeNano": int(EPOCH * 1e9)}]
+    effects = Effects(clock=Clock(wall=lambda: EPOCH), background=Inline(), connect_engine=lambda _: fake.dial())
+    settings = parse_settings({**DEFAULT_OPTIONS, "no-hints": no_hints, "ip": "10.1.1.1"}, (etcd,))
+    options = ReconcileOptions(dry_run=True, output="text", exit_code=False, force=False, wide=False)
+    assert reconcile_once(settings, options, effects, colour=False) is ExitCode.IN_SYNC
+    assert fake.asked.count("event history") == asked
+    assert f"{created} to create" in capsys.readouterr().out
 
 
 PLANNED = "+ /services/nginx/core-07:web:80  10.1.1.1:8080  (new)"

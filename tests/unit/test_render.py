@@ -164,7 +164,7 @@ def test_the_document_of_a_single_registry_names_it() -> None:
 def test_several_registries_have_a_document_each() -> None:
     """They are in the given order, each as it would be alone."""
     documents = json.loads(as_json({"etcd-2": failed(), "etcd": MIXED}))
-    assert documents.keys() == {"registries"}
+    assert documents.keys() == {"version", "registries"}
     assert [each["registry"] for each in documents["registries"]] == ["etcd-2", "etcd"]
     assert documents["registries"] == [json.loads(as_json({"etcd-2": failed()})), json.loads(in_json(MIXED))]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from controller.commands.running_agent import RunningAgent, find_agent
+from controller.commands.running_agent import TOKEN_VARIABLE, RunningAgent, ask_page, find_agent
 from controller.errors import Stop
 from controller.observe.agent_page import PATH, AgentDescription
 
@@ -27,12 +27,13 @@ CURE = "give its URL with --agent, as in --agent http://127.0.0.1:9119, or set W
 
 
 @contextmanager
-def serving(text: str, status: int = 200) -> Iterator[str]:
-    """Serve this text as the agent's page, and yield HOST:PORT."""
+def serving(text: str, status: int = 200, token: str = "") -> Iterator[str]:
+    """Serve this text as the agent's page, and yield HOST:PORT. Whoever does not send exactly this token is refused."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == PATH else 404)
+            admitted = self.headers["Authorization"] == (f"Bearer {token}" if token else None)
+            self.send_response(401 if not admitted else status if self.path == PATH else 404)
             self.end_headers()
             self.wfile.write(text.encode())
 
@@ -50,7 +51,7 @@ def serving(text: str, status: int = 200) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove what the environment of the tests says about etcd and the agent."""
-    for variable in ("WHARFINGER_ETCD_PASSWORD", "ETCDCTL_PASSWORD", "WHARFINGER_LISTEN"):
+    for variable in ("WHARFINGER_ETCD_PASSWORD", "ETCDCTL_PASSWORD", "WHARFINGER_LISTEN", TOKEN_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -77,6 +78,43 @@ def test_what_is_no_agent_is_told_apart(text: str, status: int) -> None:
     with serving(text, status) as address, pytest.raises(Stop) as stop:
         find_agent(f"http://{address}")
     assert str(stop.value) == f"what answers at http://{address} is no agent, or one of another version; {CURE}"
+
+
+def test_the_agent_is_sent_the_token_that_it_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the file that the variable names which the agent has, too. Without it, or with another one, the agent
+    refuses, and the message says what to do."""
+    file = tmp_path / "token"
+    file.write_text("correct-horse\n")
+    with serving(DESCRIPTION.encode(), token="correct-horse") as address:
+        url = f"http://{address}"
+        with pytest.raises(Stop, match=f"^the agent at {url} asks for a token: set {TOKEN_VARIABLE} as"):
+            find_agent(url)
+        monkeypatch.setenv(TOKEN_VARIABLE, str(file))
+        assert find_agent(url).owner == "core-01"
+        file.write_text("wrong\n")
+        with pytest.raises(Stop, match=rf"asks for another token than that in {file}: set {TOKEN_VARIABLE}"):
+            find_agent(url)
+
+
+@pytest.mark.parametrize("text", [None, "\n"], ids=["no file", "no token"])
+def test_a_token_file_that_cannot_be_used_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    """Nobody is asked then."""
+    file = tmp_path / "token"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv(TOKEN_VARIABLE, str(file))
+    with pytest.raises(Stop, match=f"the token for the agent cannot be used: {file} "):
+        find_agent("http://127.0.0.1:1")
+
+
+def test_of_a_long_page_only_so_much_is_read() -> None:
+    """Something else than an agent may listen there."""
+    with serving("x" * 100) as address:
+        status, body = ask_page(f"http://{address}", PATH, most=1000)
+        assert (status, body) == (200, b"x" * 100)
+        assert len(ask_page(f"http://{address}", PATH, most=150)[1]) < 100
 
 
 def test_an_agent_that_does_not_know_its_owner_yet_cannot_be_used() -> None:

@@ -42,6 +42,7 @@ DEFAULTS = {
     "pass-timeout": "10",
     "hostname": "",
     "listen": "0.0.0.0:9119",
+    "web-token-file": "",
     "docker-host": "",
     "log-format": "text",
     "log-level": "info",
@@ -238,6 +239,7 @@ NOT_SHAPING = {
     "stop-grace",
     "take-over",
     "ttl-refresh",
+    "web-token-file",
 }
 
 
