@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf
@@ -18,6 +17,7 @@ from controller.config.grouped_help import FLAG_GROUPS
 from controller.config.near_misses import URIS
 from controller.config.settings import RawOptions, Settings
 from controller.errors import masked
+from controller.observe.api.values import VERSION, encoded
 from controller.source.engine_connection import TLS_VARIABLES
 
 #: What is shown in the place of a secret.
@@ -34,9 +34,6 @@ _COUNTING = "interval that counts"
 
 #: The flags that ask for passes at least that often, besides --interval.
 _SHORTENING = [each for each in FLAGS if each.name in {"resync", "ttl-refresh", "heartbeat"}]
-
-#: The version of the JSON document.
-_VERSION = 1
 
 
 @frozen
@@ -155,4 +152,4 @@ def _as_text(groups: Mapping[str, Sequence[_Setting]]) -> str:
 def _as_json(groups: Mapping[str, Sequence[_Setting]]) -> str:
     """Return one JSON document, with the groups in the order of the help."""
     shown = [{"title": title, "settings": [each.document for each in settings]} for title, settings in groups.items()]
-    return json.dumps({"version": _VERSION, "groups": shown}, indent=2)
+    return encoded({"version": VERSION, "groups": shown})

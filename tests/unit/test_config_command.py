@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+import controller.commands
 from controller.config.flags import ETCDCTL_VARIABLES, FLAGS, SWITCHES
 from controller.config.grouped_help import FLAG_GROUPS
 from tests.unit.conftest import Ran
@@ -17,6 +19,8 @@ pytestmark = pytest.mark.usefixtures("logging_restored")
 URI = "etcd://127.0.0.1:2379/services"
 
 SECRET = "correct-horse"
+
+SCHEMA = Path(controller.commands.__file__).parent / "schemas/config.json"
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +38,10 @@ def rows(text: str) -> dict[str, list[str]]:
 
 
 def settings_in(document: str) -> dict[str, Any]:
-    """Return the settings of a JSON document by their names."""
-    return {each.pop("name"): each for group in json.loads(document)["groups"] for each in group["settings"]}
+    """Return the settings of a JSON document, which its schema allows, by their names."""
+    groups = json.loads(document)
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(groups)
+    return {each.pop("name"): each for group in groups["groups"] for each in group["settings"]}
 
 
 def test_each_setting_has_a_line_with_its_value_and_origin(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
