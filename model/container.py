@@ -461,3 +461,8 @@ def _moment(timestamp: Any) -> str:
         return ""
     seconds = utc.replace(tzinfo=None).isoformat(timespec="seconds")
     return f"{seconds}.{(match['fraction'] or '')[:9]:0<9}Z" if utc.year > 1 else ""
+
+
+def seconds_since_1970(moment: str) -> float:
+    """Return the seconds since 1970-01-01 UTC of a moment in the form of ``Container.started``."""
+    return datetime.fromisoformat(moment).timestamp()

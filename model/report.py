@@ -144,6 +144,8 @@ class PassReport:
     containers: int = 0
     #: How long each stage took that was reached, in seconds.
     seconds: Mapping[Stage, float] = field(factory=dict, converter=frozen_dict)
+    #: How long the whole pass took, in seconds; None if it broke.
+    duration: float | None = None
     #: The changes that were not made when they were last tried, by their keys.
     setbacks: Mapping[str, Setback] = field(factory=dict, converter=frozen_dict)
     #: The deletes that the guard holds back, by their keys: for how long, and what the engine said of the container.

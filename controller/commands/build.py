@@ -24,8 +24,9 @@ from controller.errors import masked
 from controller.observe.agent_page import AgentDescription, AgentPage
 from controller.observe.first_pass import FirstPass
 from controller.observe.health import AllRegistries, Health
+from controller.observe.key_delays import KeyDelays
 from controller.observe.last_reports import LastReports
-from controller.observe.metrics_feed import MetricsFeed
+from controller.observe.metrics_feed import MetricsFeed, PassFeed
 from controller.observe.pass_log import PassLog, log_hints
 from controller.observe.systemd import SystemdNotifier
 from controller.reconcile.deciding import Deciding
@@ -35,10 +36,11 @@ from controller.registry.base import Registry, Sweeping
 from controller.registry.factory import Transports, Use, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
 from controller.registry.uri import RegistryUri
+from controller.source.counted_client import counted
 from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
 from controller.source.engine_client import EngineClient, Versions
 from controller.source.engine_connection import TLS_VARIABLES, EngineSettings, connect
-from controller.source.events import Events, Origin
+from controller.source.events import NO_HINTS, Events, Origin
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
@@ -190,7 +192,14 @@ def build_agent(
     """
     labels = [each.label for each in settings.registries]
     note = agent_note(settings, effects)
-    metrics = MetricsFeed(*labels, wanted=settings.listen is not None)
+    metrics = MetricsFeed(
+        *labels,
+        engine=masked(engine_settings_for(settings, effects).url),
+        endpoints={each.label: each.uri.urls for each in settings.registries},
+        lifetime=settings.lifetime,
+        wanted=settings.listen is not None,
+    )
+    effects = evolve(effects, connect_engine=counted(effects.connect_engine, metrics.engine_asked))
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
     page = AgentPage(agent_description(settings, effects))
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
@@ -202,6 +211,7 @@ def build_agent(
     for each in settings.registries:
         observers: tuple[Observer, ...] = (
             metrics.of(each.label),
+            _key_delays(events, metrics.of(each.label)),
             health[each.label],
             PassLog(),
             page,
@@ -267,6 +277,12 @@ class _ShownEvents:
         self.metrics.hinted(HintOutcome.REOPENED)
 
 
+def _key_delays(events: Events | None, metrics: PassFeed) -> KeyDelays:
+    """Return what measures how long the keys of one registry take. It subscribes to the events before the loop does, so
+    that it knows of each end that a pass knows of."""
+    return KeyDelays(events.subscribe(lambda: None) if events else NO_HINTS, metrics.key_followed)
+
+
 def _hinting(events: Events, waker: Waker, metrics: MetricsFeed, stop_rule: StopRule) -> Hinting:
     """Return how the engine of one registry learns of changes. Each event wakes the loop of the registry."""
     return Hinting(events.subscribe(waker.set), waker.set, partial(metrics.hinted, HintOutcome.NO_CHANGE), stop_rule)
@@ -309,7 +325,7 @@ def _open_registry(
         each.uri,
         each.credentials,
         settings.lifetime,
-        metrics.of(each.label).registry_failed,
+        metrics.of(each.label).asked,
         transports=effects.transports,
         use=Use(sweeping=Sweeping(SweepRule(settings.sweep_period), effects.jitter)),
     )

@@ -6,8 +6,9 @@ Every label value exists from the start, at 0, and none comes from a container.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from prometheus_client import (
@@ -21,17 +22,25 @@ from prometheus_client import (
     disable_created_metrics,
     make_wsgi_app,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from controller import __version__
+from controller.observe.key_delays import Phase
 from controller.source.events import Origin
 from model.desired import ExclusionReason
 from model.drain_order import DrainScope
+from model.drift import Attendance
 from model.hint import HintOutcome
 from model.plan import DRIFT, Action
 from model.refusal import RefusalReason
 from model.report import PassReport, PassResult, Result, Stage
+from model.stored import FOREVER, Lifetime
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+#: From the quickest change of a key to one that had to wait for a registry that was away.
+_KEY_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 #: The results that are counted. ``waiting`` is missing because such a change was not tried, and ``pending`` because
 #: only a dry run has it.
@@ -41,8 +50,15 @@ _RESULTS = (Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.REJECTED, Res
 class Metrics:
     """All metrics of one agent, in a collector registry of its own."""
 
-    def __init__(self, *labels: str) -> None:
-        """``labels`` are those of the registries that the agent keeps in step."""
+    def __init__(
+        self,
+        *labels: str,
+        engine: str = "",
+        endpoints: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        lifetime: Lifetime = FOREVER,
+    ) -> None:
+        """``labels`` are those of the registries that the agent keeps in step, whose keys have this ``lifetime``.
+        ``engine`` is the engine's URL, and ``endpoints`` has the URLs of each registry's members, by its label."""
         disable_created_metrics()  # type: ignore[no-untyped-call] # prometheus_client types only part of itself
         self.registry = CollectorRegistry()
         self.passes = self._counter("passes", "Passes by how they ended.", "registry", "result")
@@ -51,6 +67,20 @@ class Metrics:
             "Duration of the stages of a pass.",
             ["registry", "stage"],
             buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.whole = Histogram(
+            "wharfinger_whole_pass_duration_seconds",
+            "Duration of a pass as a whole.",
+            ["registry"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.key_delay = Histogram(
+            "wharfinger_key_delay_seconds",
+            "How long it took from a container's start or end to its key.",
+            ["registry", "phase"],
+            buckets=_KEY_BUCKETS,
             registry=self.registry,
         )
         self.operations = self._counter(
@@ -77,6 +107,7 @@ class Metrics:
             "registry",
         )
         self.guarded = self._counter("guarded_passes", "Passes in which the guard held deletes back.", "registry")
+        self.seen = self._gauge("containers_seen", "Containers that the engine described.", "registry")
         self.unknown = self._gauge("containers_unknown", "Containers that the engine did not describe.", "registry")
         self.excluded = self._gauge(
             "containers_excluded", "Containers that run, and are to have no entries.", "registry", "reason"
@@ -91,20 +122,28 @@ class Metrics:
         self.registry_errors = self._counter(
             "registry_request_errors", "Requests to the registry that failed.", "registry"
         )
+        self.requests = self._counter("endpoint_requests", "Requests to each endpoint.", "registry", "endpoint")
+        self.request_errors = self._counter(
+            "endpoint_request_errors", "Requests to each endpoint that failed.", "registry", "endpoint"
+        )
+        self._start_requests_at_zero(engine, endpoints)
         self.hints_flow = self._gauge("hints_flowing", "1 while the engine's events arrive, else 0.")
         self.hints = self._counter("hints", "What came of the engine's events.", "outcome")
         for outcome in HintOutcome:
             self.hints.labels(outcome.value)
-        self._build_info()
-        self.lost_lines = self._counter("log_lines_lost", "Lines of the log that could not be written.")
-        self._of = {label: PassMetrics(self, label) for label in labels}
-
-    def _build_info(self) -> None:
-        """Add the metrics about the program as a whole."""
-        build = self._gauge("build_info", "Version of this program and of Python.", "version", "python")
-        build.labels(__version__, platform.python_version()).set(1)
+        self._engine = engine
+        self.build = _BuildInfo()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        self.registry.register(self.build)
+        self.lost_lines = self._counter("log_lines_lost", "Lines of the log that could not be written.")
+        self._of = {label: PassMetrics(self, label, lifetime) for label in labels}
+
+    def _start_requests_at_zero(self, engine: str, endpoints: Mapping[str, Sequence[str]]) -> None:
+        for label, urls in {"": [engine], **endpoints}.items():
+            for url in urls:
+                self.requests.labels(label, url)
+                self.request_errors.labels(label, url)
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
         return Counter(f"wharfinger_{name}", about, labels, registry=self.registry)
@@ -119,6 +158,11 @@ class Metrics:
     def engine_failed(self) -> None:
         """Count a request to the engine that got no usable answer."""
         self.engine_errors.inc()
+        self.request_errors.labels("", self._engine).inc()
+
+    def engine_asked(self) -> None:
+        """Count a request to the engine."""
+        self.requests.labels("", self._engine).inc()
 
     def hints_come_from(self, origin: Origin) -> None:
         """Note where the engine's events come from now."""
@@ -140,9 +184,11 @@ class Metrics:
 class PassMetrics:
     """Observes the loop of one registry and counts its passes."""
 
-    def __init__(self, metrics: Metrics, label: str) -> None:
+    def __init__(self, metrics: Metrics, label: str, lifetime: Lifetime) -> None:
         self._all = metrics
         self._label = label
+        self._began = 0.0
+        self._attendance = Attendance(lifetime)
         self._start_at_zero()
 
     def _start_at_zero(self) -> None:
@@ -157,15 +203,18 @@ class PassMetrics:
             shown.held_back,
             shown.waiting,
             shown.guarded,
+            shown.seen,
             shown.unknown,
             shown.disagree,
             shown.attempt,
             shown.success,
             shown.registry_errors,
+            shown.whole,
         ):
             metric.labels(self._label)
         self._touch(shown.passes, PassResult)
         self._touch(shown.seconds, Stage)
+        self._touch(shown.key_delay, Phase)
         self._touch(shown.refused, RefusalReason)
         self._touch(shown.drift, DRIFT)
         self._touch(shown.excluded, ExclusionReason)
@@ -180,6 +229,7 @@ class PassMetrics:
 
     def begun(self, now: float) -> None:
         """Note when a pass begins."""
+        self._began = now
         self._all.attempt.labels(self._label).set(now)
 
     def ended(self, report: PassReport, now: float, wait: float) -> None:
@@ -188,6 +238,10 @@ class PassMetrics:
         shown.passes.labels(label, report.result.value).inc()
         for stage, seconds in report.seconds.items():
             shown.seconds.labels(label, stage.value).observe(seconds)
+        if report.duration is not None:
+            shown.whole.labels(label).observe(report.duration)
+        if report.owner:
+            shown.build.owner = report.owner
         if report.follows_host:
             shown.success.labels(label).set(now)
         if report.planned:
@@ -196,8 +250,9 @@ class PassMetrics:
             if outcome.result not in _RESULTS:
                 continue
             shown.operations.labels(label, outcome.change.action.value, outcome.result.value).inc()
-            if outcome.result is Result.APPLIED and outcome.change.reason in DRIFT:
-                shown.drift.labels(label, outcome.change.reason.value).inc()
+        for reason in self._attendance.drift_repaired(report, now):
+            shown.drift.labels(label, reason.value).inc()
+        self._attendance = self._attendance.after(report, self._began)
 
     def _show(self, report: PassReport) -> None:
         shown, label, plan = self._all, self._label, report.plan
@@ -210,6 +265,7 @@ class PassMetrics:
         shown.held_back.labels(label).set(len(plan.held_back))
         shown.waiting.labels(label).set(report.waiting)
         shown.guarded.labels(label).inc(bool(plan.held_back))
+        shown.seen.labels(label).set(report.containers)
         shown.unknown.labels(label).set(len(report.unknown))
         shown.disagree.labels(label).set(bool(report.disagreement))
         for why in ExclusionReason:
@@ -220,6 +276,27 @@ class PassMetrics:
         for reason in RefusalReason:
             shown.refused.labels(label, reason.value).set(refused.count(reason))
 
-    def registry_failed(self) -> None:
-        """Count a request to the registry that got no usable answer."""
-        self._all.registry_errors.labels(self._label).inc()
+    def asked(self, endpoint: str, *, usable: bool) -> None:
+        """Count a request to the member of the cluster with this URL, and whether its answer was ``usable``."""
+        self._all.requests.labels(self._label, endpoint).inc()
+        if not usable:
+            self._all.registry_errors.labels(self._label).inc()
+            self._all.request_errors.labels(self._label, endpoint).inc()
+
+    def key_followed(self, phase: Phase, seconds: float) -> None:
+        """Count a key that followed its container after so many seconds."""
+        self._all.key_delay.labels(self._label, phase.value).observe(seconds)
+
+
+class _BuildInfo(Collector):
+    """Shows the versions and the owner as the labels of one series. The owner is known after the first pass."""
+
+    def __init__(self) -> None:
+        self.owner = ""
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return the metric as it is now. A gauge of the library would have one series more for each owner."""
+        about = "Version of this program and of Python, and the owner of the entries."
+        family = GaugeMetricFamily("wharfinger_build_info", about, labels=["version", "python", "owner"])
+        family.add_metric([__version__, platform.python_version(), self.owner], 1)
+        return [family]

@@ -7,7 +7,8 @@ kept, and told to the metrics when they are there.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -15,18 +16,28 @@ from attrs import frozen
 from controller.source.events import Origin
 from model.hint import HintOutcome
 from model.report import PassReport
+from model.stored import FOREVER, Lifetime
 
 if TYPE_CHECKING:
+    from controller.observe.key_delays import Phase
     from controller.observe.metrics import Metrics
 
 
 class MetricsFeed:
     """Tells the metrics what is observed. Until they are loaded it keeps everything."""
 
-    def __init__(self, *labels: str, wanted: bool = True) -> None:
-        """``labels`` are those of the registries. Nothing is kept if the metrics are not ``wanted``, because nobody can
-        read them."""
+    def __init__(
+        self,
+        *labels: str,
+        engine: str = "",
+        endpoints: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        lifetime: Lifetime = FOREVER,
+        wanted: bool = True,
+    ) -> None:
+        """``labels``, ``engine``, ``endpoints`` and ``lifetime`` are as for Metrics. Nothing is kept if the metrics are
+        not ``wanted``, because nobody can read them."""
         self._labels = labels
+        self._engine, self._endpoints, self._lifetime = engine, endpoints, lifetime
         self._wanted = wanted
         self._lock = threading.Lock()
         self._kept: list[Callable[[Metrics], None]] = []
@@ -38,7 +49,9 @@ class MetricsFeed:
 
         with self._lock:
             if self._metrics is None:
-                self._metrics = Metrics(*self._labels)
+                self._metrics = Metrics(
+                    *self._labels, engine=self._engine, endpoints=self._endpoints, lifetime=self._lifetime
+                )
                 for observation in self._kept:
                     observation(self._metrics)
                 self._kept.clear()
@@ -60,6 +73,10 @@ class MetricsFeed:
     def engine_failed(self) -> None:
         """Count a request to the engine that got no usable answer."""
         self.tell(lambda metrics: metrics.engine_failed())
+
+    def engine_asked(self) -> None:
+        """Count a request to the engine."""
+        self.tell(lambda metrics: metrics.engine_asked())
 
     def hints_come_from(self, origin: Origin) -> None:
         """Note where the engine's events come from now."""
@@ -89,6 +106,10 @@ class PassFeed:
         """Tell the metrics how a pass ended."""
         self.feed.tell(lambda metrics: metrics.of(self.label).ended(report, now, wait))
 
-    def registry_failed(self) -> None:
-        """Count a request to the registry that got no usable answer."""
-        self.feed.tell(lambda metrics: metrics.of(self.label).registry_failed())
+    def asked(self, endpoint: str, usable: bool) -> None:
+        """Count a request to the member of the cluster with this URL, and whether its answer was ``usable``."""
+        self.feed.tell(lambda metrics: metrics.of(self.label).asked(endpoint, usable=usable))
+
+    def key_followed(self, phase: Phase, seconds: float) -> None:
+        """Count a key that followed its container after so many seconds."""
+        self.feed.tell(lambda metrics: metrics.of(self.label).key_followed(phase, seconds))

@@ -213,6 +213,7 @@ class _Pass:
         self.hurried = hurried and memory.take_over is None
         #: Whether the inner prefixes that were read last will do.
         self.inner_will_do = self.hurried
+        self.began = settings.clock.monotonic()
         self.deadline = Deadline.after(settings.seconds, settings.clock)
         self.seconds: dict[Stage, float] = {}
         self.owner = settings.rules.owner or memory.owner
@@ -245,7 +246,13 @@ class _Pass:
         for a sign of life begins anew: perhaps the other agent cannot read or write the registry either."""
         take_over = None if result is PassResult.REGISTRY_ERROR else self.take_over
         return PassReport(
-            result, self.owner, str(error), seconds=self.seconds, engine_id=self.engine_id, take_over=take_over
+            result,
+            self.owner,
+            str(error),
+            seconds=self.seconds,
+            duration=self._duration,
+            engine_id=self.engine_id,
+            take_over=take_over,
         )
 
     def with_heartbeat(self, report: PassReport) -> PassReport:
@@ -265,6 +272,11 @@ class _Pass:
         except RegistryUnavailable as error:
             problem = str(error)
         return evolve(report, heartbeat_at=now, heartbeat_problem=problem)
+
+    @property
+    def _duration(self) -> float:
+        """How long the pass has taken until now, in seconds."""
+        return self.settings.clock.monotonic() - self.began
 
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:
@@ -542,6 +554,7 @@ class _Pass:
             unreadable_drain_order=order.key if order and is_unreadable(order) else "",
             containers=len(view.snapshot.containers),
             seconds=self.seconds,
+            duration=self._duration,
             setbacks=setbacks,
             held_deletes=decision.held_deletes,
             store_position=view.store_position,

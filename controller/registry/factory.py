@@ -16,6 +16,7 @@ from attrs import frozen
 from controller.effects.names import MACHINE, Names
 from controller.registry.base import Registry, Sweeping
 from controller.registry.credentials import Credentials
+from controller.registry.failover import OnRequest, not_counted
 from controller.registry.schemes import Api, LayoutKind
 from controller.registry.uri import RegistryUri
 from model.layout import Layout, PlainLayout, ValueFormat
@@ -57,7 +58,7 @@ class _Connection:
 
     uri: RegistryUri
     credentials: Credentials
-    on_error: Callable[[], None]
+    on_request: OnRequest
     transports: Transports
 
 
@@ -65,14 +66,14 @@ def _etcd_v2_client(to: _Connection) -> EtcdV2Client:
     from controller.registry.etcd_v2.client import EtcdV2Client, pool_manager  # noqa: PLC0415 - see above
 
     transport = to.transports.etcd_v2 or partial(pool_manager, names=to.transports.names)
-    return EtcdV2Client(to.uri.endpoints, to.on_error, to.credentials, transport)
+    return EtcdV2Client(to.uri.endpoints, to.on_request, to.credentials, transport)
 
 
 def _etcd_v3_client(to: _Connection) -> EtcdV3Client:
     from controller.registry.etcd_v3.client import EtcdV3Client, kept_connection  # noqa: PLC0415 - see above
 
     transport = to.transports.etcd_v3 or partial(kept_connection, names=to.transports.names)
-    return EtcdV3Client(to.uri.endpoints, to.on_error, to.credentials, transport)
+    return EtcdV3Client(to.uri.endpoints, to.on_request, to.credentials, transport)
 
 
 def _open_etcd_v2(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
@@ -98,17 +99,17 @@ def open_registry(
     uri: RegistryUri,
     credentials: Credentials,
     lifetime: Lifetime,
-    on_error: Callable[[], None] = lambda: None,
+    on_request: OnRequest = not_counted,
     *,
     use: Use = Use(),
     transports: Transports = Transports(),
 ) -> Registry:
     """Return the registry of a URI. No connection is made before its first use.
 
-    Keys are written with ``lifetime``. ``on_error`` is called for each request to a member of the cluster that got no
-    usable answer. Raises Stop for credentials that cannot be used.
+    Keys are written with ``lifetime``. ``on_request`` is called after each request to a member of the cluster. Raises
+    Stop for credentials that cannot be used.
     """
-    return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_error, transports), lifetime, use)
+    return _CONSTRUCTORS[uri.api](_Connection(uri, credentials, on_request, transports), lifetime, use)
 
 
 def _etcd_v2_surveyor(to: _Connection) -> Surveyor:
@@ -132,7 +133,7 @@ _SURVEYORS: Mapping[Api, Callable[[_Connection], Surveyor]] = MappingProxyType(
 def open_surveyor(uri: RegistryUri, credentials: Credentials, transports: Transports = Transports()) -> Surveyor:
     """Return what reads everything of the registry of a URI. No connection is made before its first use. Raises Stop
     for credentials that cannot be used."""
-    return _SURVEYORS[uri.api](_Connection(uri, credentials, lambda: None, transports))
+    return _SURVEYORS[uri.api](_Connection(uri, credentials, not_counted, transports))
 
 
 #: How a layout of each kind is made of a prefix, the format of plain values and the TTL of DNS records.

@@ -51,6 +51,14 @@ class Member(Protocol):
         """Send a request, so that the member's cluster id is known from the answer. Raises NoUsableAnswer."""
 
 
+#: Called after a request to a member, with the member's URL, and whether it gave a usable answer.
+OnRequest = Callable[[str, bool], None]
+
+
+def not_counted(url: str, usable: bool) -> None:
+    """Count no request."""
+
+
 M = TypeVar("M", bound=Member)
 T = TypeVar("T")
 
@@ -59,10 +67,10 @@ class EndpointFailover(Generic[M]):
     """The members of one etcd cluster. Each request goes to the member that answered last, and from there to the others
     in turn until one gives a usable answer."""
 
-    def __init__(self, members: Sequence[M], on_error: Callable[[], None]) -> None:
-        """``on_error`` is called for each request to a member that got no usable answer."""
+    def __init__(self, members: Sequence[M], on_request: OnRequest) -> None:
+        """``on_request`` is called after each request to a member."""
         self._members = list(members)
-        self._on_error = on_error
+        self._on_request = on_request
         self._current = 0
         self._cluster = _Cluster()
         #: The endpoints that have ever given a usable answer.
@@ -94,14 +102,17 @@ class EndpointFailover(Generic[M]):
             if deadline.passed:
                 problems.append("the pass ran out of time")
                 break
+            usable = True
             try:
                 return self._ask_one(member, request, deadline if member is members[-1] else _half(deadline), writes)
             except NoUsableAnswer as problem:
+                usable = False
                 self._cluster.failed(member)
-                self._on_error()
                 self._current = (self._current + 1) % len(self._members)
                 hint = "" if member.url in self._answered else _tls_hint(member.url, str(problem))
                 problems.append(f"{member.url}: {problem}{hint}")
+            finally:
+                self._on_request(member.url, usable)
         raise RegistryUnavailable("; ".join(problems))
 
     def _ask_one(self, member: M, request: Callable[[M, Deadline], T], deadline: Deadline, writes: bool) -> T:

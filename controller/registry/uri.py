@@ -53,6 +53,11 @@ class RegistryUri:
         return SCHEMES[self.scheme].tls
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        """The URL of each endpoint."""
+        return tuple(f"{'https' if self.tls else 'http'}://{each}" for each in self.endpoints)
+
+    @property
     def layout(self) -> LayoutKind:
         """How service entries are written there."""
         return SCHEMES[self.scheme].layout

@@ -12,6 +12,7 @@ from controller.registry.etcd_v2.registry import etcd_v2_registry
 from controller.registry.etcd_v3.client import EtcdV3Client
 from controller.registry.etcd_v3.documents import Document
 from controller.registry.etcd_v3.registry import etcd_v3_registry
+from controller.registry.failover import OnRequest
 from model.stored import Lifetime
 from tests.support.etcd_server import EtcdServer
 
@@ -27,13 +28,13 @@ class Client:
         self.errors = 0
         self.registry = REGISTRIES[api](endpoints, self._count)
 
-    def _count(self) -> None:
-        self.errors += 1
+    def _count(self, url: str, usable: bool) -> None:
+        self.errors += not usable
 
 
-REGISTRIES: dict[int, Callable[[tuple[Address, ...], Callable[[], None]], Registry]] = {
-    2: lambda endpoints, on_error: etcd_v2_registry(EtcdV2Client(endpoints, on_error), PREFIX, Lifetime()),
-    3: lambda endpoints, on_error: etcd_v3_registry(EtcdV3Client(endpoints, on_error), PREFIX, Lifetime()),
+REGISTRIES: dict[int, Callable[[tuple[Address, ...], OnRequest], Registry]] = {
+    2: lambda endpoints, on_request: etcd_v2_registry(EtcdV2Client(endpoints, on_request), PREFIX, Lifetime()),
+    3: lambda endpoints, on_request: etcd_v3_registry(EtcdV3Client(endpoints, on_request), PREFIX, Lifetime()),
 }
 
 

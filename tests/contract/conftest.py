@@ -107,7 +107,7 @@ class EtcdV2Store:
 
     def _client(self) -> EtcdV2Client:
         host, _, port = self._server.endpoint.rpartition(":")
-        return EtcdV2Client([(host, int(port))], on_error=lambda: None)
+        return EtcdV2Client([(host, int(port))])
 
     def put(self, key: str, value: str, ttl: int | None = None) -> None:
         self._server.put(key, value, ttl)

@@ -22,15 +22,26 @@ RUNBOOK = REPOSITORY / "docs/runbook.md"
 
 EXPECTED_ALERTS = {
     "WharfingerReconcileStale",
+    "WharfingerHangs",
+    "WharfingerDown",
+    "WharfingerRestarts",
+    "WharfingerClockSkew",
     "WharfingerDockerUnreachable",
     "WharfingerRegistryUnreachable",
+    "WharfingerOwnerConflict",
+    "WharfingerInternalError",
     "WharfingerOperationsFailing",
+    "WharfingerOutOfStep",
+    "WharfingerDrift",
+    "WharfingerContainersUnreadable",
     "WharfingerDeletesHeldBack",
     "WharfingerConflicts",
     "WharfingerPortsRefused",
     "WharfingerDrainedForLong",
-    "WharfingerDown",
 }
+
+#: The operators of expressions that are words.
+OPERATORS = {"and", "or", "unless", "offset"}
 
 #: The metrics that Prometheus itself adds for each target.
 PROMETHEUS_OWN = {"up"}
@@ -48,6 +59,12 @@ def field(rule: str, name: str) -> str:
     return str(found)
 
 
+def expression(rule: str) -> str:
+    """Return the expression of a rule, in one line."""
+    (found,) = re.findall(r"^ {8}expr: (?:>-\n)?((?:.+\n(?= {10}))*.+)$", rule, re.MULTILINE)
+    return " ".join(found.split())
+
+
 def panels() -> list[dict[str, Any]]:
     """Return the dashboard's panels."""
     return list(json.loads(DASHBOARD.read_text())["panels"])
@@ -60,7 +77,7 @@ def targets() -> list[dict[str, Any]]:
 
 def expressions() -> list[str]:
     """Return every expression of the alerts and of the dashboard."""
-    return [field(rule, "expr") for rule in alerts().values()] + [target["expr"] for target in targets()]
+    return [expression(rule) for rule in alerts().values()] + [target["expr"] for target in targets()]
 
 
 def served() -> set[str]:
@@ -77,7 +94,12 @@ def label_values(name: str) -> set[str]:
 def metrics_in(expression: str) -> set[str]:
     """Return the names of the metrics in an expression: all words but functions, operators and those in brackets."""
     bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(?:by|without|on|ignoring) *\([^)]*\)", " ", expression)
-    return {word for word, call in re.findall(r"\b([a-z_]+)\b( *\()?", bare) if not call}
+    return {word for word, call in re.findall(r"\b([a-z_]+)\b( *\()?", bare) if not call} - OPERATORS
+
+
+def seconds(duration: str) -> int:
+    """Return the seconds of a duration such as ``2m15s``."""
+    return sum(int(number) * {"m": 60, "s": 1}[unit] for number, unit in re.findall(r"(\d+)([ms])", duration))
 
 
 def promtool(*argv: str) -> tuple[int, str]:
@@ -113,6 +135,19 @@ def test_every_alert_has_a_case_that_fires_it_and_a_case_that_does_not() -> None
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED_ALERTS))
+def test_every_alert_is_tested_just_before_it_fires(name: str) -> None:
+    """alerts_test.yml has a moment at which the alert does not fire, and fires in the next evaluation."""
+    text = (PROMETHEUS / "alerts_test.yml").read_text()
+    found = []
+    for case in text.split("  - name: ")[1:]:
+        (interval,) = (seconds(each) for each in re.findall(r"^    interval: (\w+)$", case, re.MULTILINE))
+        checks = re.findall(rf"eval_time: (\w+)\n +alertname: {name}\n( +exp_alerts:)?", case)
+        moments = {seconds(moment): bool(expected) for moment, expected in checks}
+        found += [each for each in moments if moments[each] and moments.get(each - interval) is False]
+    assert found
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED_ALERTS))
 def test_every_alert_has_a_severity_a_summary_a_description_and_a_runbook_section(name: str) -> None:
     """Each alert has a severity, a summary with the instance, a description, and a section in the runbook that
     exists."""
@@ -122,6 +157,12 @@ def test_every_alert_has_a_severity_a_summary_a_description_and_a_runbook_sectio
     assert "description:" in rule
     assert field(rule, "runbook_url") == f"docs/runbook.md#{name.lower()}"
     assert re.search(rf"^## {name}$", RUNBOOK.read_text(), re.MULTILINE)
+
+
+def test_the_page_of_the_metrics_lists_every_alert() -> None:
+    """Each has a row there, in the order of the rules."""
+    page = (REPOSITORY / "docs/metrics.md").read_text()
+    assert re.findall(r"^\| \[(\w+)\]\(runbook\.md#", page, re.MULTILINE) == list(alerts())
 
 
 def test_alerts_and_dashboard_use_only_metrics_that_exist() -> None:
@@ -137,6 +178,12 @@ def test_alerts_and_dashboard_use_only_label_values_that_exist() -> None:
     asked = {(name, value) for name, _, values in matchers for value in values.split("|") if name != "job"}
     assert {(name, value) for name, value in asked if value not in label_values(name)} == set()
     assert ("result", "engine-error") in asked
+
+
+def test_the_clocks_of_agent_and_prometheus_are_compared_by_one_alert_alone() -> None:
+    """Everywhere else, an agent whose clock is wrong would look stuck for ever, or an outage would not show."""
+    compare = re.compile(r"\b(?:time\(\)|timestamp\()")
+    assert [each for each in expressions() if compare.search(each)] == [expression(alerts()["WharfingerClockSkew"])]
 
 
 def test_a_refusal_of_every_reason_fires_exactly_one_alert() -> None:

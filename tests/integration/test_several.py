@@ -88,8 +88,9 @@ def test_entries_are_registered_in_both_registries(two: Two) -> None:
     assert agent.get("/healthz") == (200, "etcd: ok\netcd-2: ok\n")
     seen = agent.metrics()
     assert [seen[f'wharfinger_entries_desired{{registry="{label}"}}'] for label in ("etcd", "etcd-2")] == [2, 2]
-    orphans = 'wharfinger_drift_repaired_total{{kind="orphan",registry="{}"}}'
-    assert [seen[orphans.format(label)] for label in ("etcd", "etcd-2")] == [0, 1]
+    deletes = 'wharfinger_operations_total{{action="delete",registry="{}",result="applied"}}'
+    assert [seen[deletes.format(label)] for label in ("etcd", "etcd-2")] == [0, 1]
+    assert set(agent.drift().values()) == {0.0}
     log = agent.log().splitlines()
     assert len([line for line in log if " started [wharfinger]" in line]) == 2
     (ghost,) = (line for line in log if "ghost" in line)

@@ -113,9 +113,9 @@ def test_a_dry_run_asks_for_no_write(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["etcd", "etcd3"])
-def test_failed_requests_are_reported_member_by_member(scheme: str) -> None:
-    """``on_error`` is called once for each member that gave no usable answer."""
-    errors: list[None] = []
+def test_requests_are_reported_member_by_member(scheme: str) -> None:
+    """``on_request`` is called once for each member, with the URL that the registry's URI gives it."""
+    told: list[tuple[str, bool]] = []
 
     class Down(Pool):
         def urlopen(self, *args: Any, **kw: Any) -> Any:
@@ -127,10 +127,10 @@ def test_failed_requests_are_reported_member_by_member(scheme: str) -> None:
 
     transports = Transports(lambda context: Down([]), lambda endpoint, context: DownToo(endpoint, context(), []))
     uri = parse_uri(f"{scheme}://a:1,b:2/services")
-    registry = open_registry(uri, Credentials(), FOREVER, lambda: errors.append(None), transports=transports)
+    registry = open_registry(uri, Credentials(), FOREVER, lambda *request: told.append(request), transports=transports)
     with pytest.raises(RegistryUnavailable, match=r"^http://a:1: .*down; http://b:2: .*down$"):
         registry.read(OWNER, Deadline.after(10, Clock()))
-    assert len(errors) == 2
+    assert told == [(url, False) for url in uri.urls]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from controller.registry.failover import (
     READ_TIMEOUT,
     EndpointFailover,
     NoUsableAnswer,
+    not_counted,
     time_limits,
 )
 from tests.support.captured_logs import capture_logs
@@ -47,11 +48,13 @@ class Cluster:
         self.asked: list[str] = []
         self.given: list[float] = []
         self.errors = 0
+        self.requests: list[str] = []
         self.members = {url: Member(url) for url in "abc"}
         self.failover = EndpointFailover([*self.members.values()], self._count)
 
-    def _count(self) -> None:
-        self.errors += 1
+    def _count(self, url: str, usable: bool) -> None:
+        self.requests.append(f"{url} {'answered' if usable else 'failed'}")
+        self.errors += not usable
 
     def ask(self, seconds: float = 10, *, writes: bool = False) -> str:
         """Make one request; return who answered it."""
@@ -66,6 +69,21 @@ class Cluster:
         self.given.append(until.left)
         member.identify(until)
         return member.url
+
+
+def test_each_request_to_a_member_is_told_once_with_how_it_ended() -> None:
+    """A refusal is an answer, too, and so is one for which the member had to tell first who it is."""
+    cluster = Cluster()
+    cluster.ill = {"a"}
+    cluster.ask(writes=True)
+    assert cluster.requests == ["a failed", "b answered"]
+
+    def refuse(member: Member, until: Deadline) -> str:
+        raise KeyError("no such key")
+
+    with pytest.raises(KeyError):
+        cluster.failover.ask(refuse, Deadline.after(1, cluster.time.clock), writes=False)
+    assert cluster.requests == ["a failed", "b answered", "b answered"]
 
 
 def test_a_request_goes_to_the_member_that_answered_last() -> None:
@@ -267,7 +285,7 @@ def test_a_problem_that_may_come_from_tls_at_one_end_names_the_schemes_for_the_o
         raise NoUsableAnswer(problem)
 
     with pytest.raises(RegistryUnavailable) as unavailable:
-        EndpointFailover([Member(url)], lambda: None).ask(fail, Deadline.after(1, FakeTime().clock), writes=False)
+        EndpointFailover([Member(url)], not_counted).ask(fail, Deadline.after(1, FakeTime().clock), writes=False)
     before, found, after = str(unavailable.value).partition(f"{url}: {problem}")
     assert (before, found) == ("", f"{url}: {problem}")
     assert f"one of {hint}" in after if hint else not after
@@ -282,7 +300,7 @@ def test_an_endpoint_that_has_answered_is_not_suspected_of_using_tls() -> None:
             raise NoUsableAnswer(problems[0])
         return member.url
 
-    failover, soon = EndpointFailover([Member("http://a")], lambda: None), Deadline.after(1, FakeTime().clock)
+    failover, soon = EndpointFailover([Member("http://a")], not_counted), Deadline.after(1, FakeTime().clock)
     assert failover.ask(ask, soon, writes=False) == "http://a"
     problems.append("Connection reset by peer")
     with pytest.raises(RegistryUnavailable, match=r"^http://a: Connection reset by peer$"):

@@ -14,6 +14,7 @@ from prometheus_client import parser as prometheus
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 
+from controller.observe.key_delays import Phase
 from controller.observe.metrics import Metrics
 from controller.source.events import Origin
 from model.container import ContainerRef
@@ -80,6 +81,7 @@ COUNTED_RESULTS = [each for each in Result if each not in {Result.PENDING, Resul
 LABEL_VALUES: dict[tuple[str, str], Iterable[DescribedEnum]] = {
     ("wharfinger_passes_total", "result"): PassResult,
     ("wharfinger_pass_duration_seconds", "stage"): Stage,
+    ("wharfinger_key_delay_seconds", "phase"): Phase,
     ("wharfinger_operations_total", "action"): Action,
     ("wharfinger_operations_total", "result"): COUNTED_RESULTS,
     ("wharfinger_drift_repaired_total", "kind"): DRIFT,
@@ -126,7 +128,7 @@ def test_the_page_lists_every_value_of_a_label_and_no_other(metrics: Metrics) ->
     in_code: dict[tuple[str, str], set[str]] = {}
     for family in own_families(metrics):
         for sample in family.samples:
-            for label in sample.labels.keys() - {"registry", "version", "python", "le"}:
+            for label in sample.labels.keys() - {"registry", "version", "python", "owner", "endpoint", "le"}:
                 in_code.setdefault((query_name(family), label), set()).add(sample.labels[label])
     assert in_code.keys() == LABEL_VALUES.keys(), "add a label with a closed list of values to LABEL_VALUES"
     assert on_page == in_code
@@ -249,7 +251,9 @@ def test_a_rejected_change_is_no_sign_of_a_dead_host(metrics: Metrics, result: P
 def test_only_applied_changes_with_a_drift_reason_are_counted_as_drift(
     metrics: Metrics, reason: Reason, repairs: int
 ) -> None:
-    """A change that follows the containers is not drift, and a change that failed repaired nothing."""
+    """A change that follows the containers is not drift, and a change that failed repaired nothing. What the first pass
+    repairs is no drift either."""
+    metrics.of("etcd").ended(planned(added(reason=reason)), EPOCH, 1.0)
     metrics.of("etcd").ended(planned(added(reason=reason), ended=Result.FAILED), EPOCH, 1.0)
     assert total(metrics, "drift_repaired_total") == 0
     metrics.of("etcd").ended(planned(added(reason=reason)), EPOCH, 1.0)
@@ -273,7 +277,8 @@ BUSY = planned(
 def test_the_gauges_show_the_counts_of_the_last_pass(metrics: Metrics) -> None:
     """These are the entries, the refusals and excluded containers by reason, and the unknown containers."""
     excluded = {ContainerRef("1", "a"): ExclusionReason.UNHEALTHY, ContainerRef("2", "b"): ExclusionReason.UNHEALTHY}
-    metrics.of("etcd").ended(evolve(BUSY, excluded=excluded), EPOCH, 1.0)
+    metrics.of("etcd").ended(evolve(BUSY, excluded=excluded, containers=9), EPOCH, 1.0)
+    assert value(metrics, "containers_seen", **OF_ETCD) == 9
     assert {name: value(metrics, f"entries_{name}", **OF_ETCD) for name in COUNTS} == COUNTS
     assert value(metrics, "containers_excluded", reason="unhealthy", **OF_ETCD) == 2
     assert value(metrics, "containers_excluded", reason="filtered", **OF_ETCD) == 0
@@ -330,11 +335,60 @@ def test_the_series_of_owner_conflicts_and_owner_records_exist_from_the_start(me
 
 def test_failed_requests_are_counted(metrics: Metrics) -> None:
     """Requests to the engine and to the registry are counted apart."""
+    for _ in range(2):
+        metrics.of("etcd").asked("http://a:1", usable=False)
+    metrics.of("etcd").asked("http://a:1", usable=True)
     metrics.engine_failed()
-    metrics.of("etcd").registry_failed()
-    metrics.of("etcd").registry_failed()
     assert value(metrics, "engine_request_errors_total") == 1
     assert value(metrics, "registry_request_errors_total", **OF_ETCD) == 2
+
+
+def test_requests_and_errors_are_counted_by_endpoint_from_zero_on() -> None:
+    """The engine has no registry. The series exist before the first request, so that the first error is an increase."""
+    metrics = Metrics("etcd", engine="unix:///e.sock", endpoints={"etcd": ("http://a:1", "http://b:2")})
+    assert [total(metrics, name) for name in ("endpoint_requests_total", "endpoint_request_errors_total")] == [0, 0]
+    metrics.engine_asked()
+    metrics.engine_asked()
+    metrics.engine_failed()
+    metrics.of("etcd").asked("http://a:1", usable=False)
+    metrics.of("etcd").asked("http://b:2", usable=True)
+    found = {
+        endpoint: [
+            value(metrics, f"endpoint_{name}_total", registry=registry, endpoint=endpoint)
+            for name in ("requests", "request_errors")
+        ]
+        for registry, endpoint in (("", "unix:///e.sock"), ("etcd", "http://a:1"), ("etcd", "http://b:2"))
+    }
+    assert found == {"unix:///e.sock": [2, 1], "http://a:1": [1, 1], "http://b:2": [1, 0]}
+
+
+def test_the_owner_is_a_label_of_build_info_once_it_is_known(metrics: Metrics) -> None:
+    """There is one series at any time. A pass that did not learn the owner changes nothing."""
+    owners = []
+    for report in (failed(), planned(), failed()):
+        metrics.of("etcd").ended(report, EPOCH, 1.0)
+        (info,) = (each for each in own_families(metrics) if each.name == "wharfinger_build_info")
+        owners += [(sample.labels["owner"], sample.value) for sample in info.samples]
+    assert owners == [("", 1), ("core-01", 1), ("core-01", 1)]
+
+
+def test_the_duration_of_whole_passes_is_counted(metrics: Metrics) -> None:
+    """Also of a pass that failed, but not of one that broke."""
+    for report in (planned(), failed()):
+        metrics.of("etcd").ended(evolve(report, duration=0.25), EPOCH, 1.0)
+    metrics.of("etcd").ended(failed(PassResult.INTERNAL_ERROR), EPOCH, 1.0)
+    assert value(metrics, "whole_pass_duration_seconds_count", **OF_ETCD) == 2
+    assert value(metrics, "whole_pass_duration_seconds_sum", **OF_ETCD) == 0.5
+
+
+def test_the_delays_of_keys_are_counted_by_phase_from_a_millisecond_on(metrics: Metrics) -> None:
+    """The smallest bucket ends at a millisecond."""
+    for phase, seconds in ((Phase.START, 0.0009), (Phase.START, 0.004), (Phase.END, 70.0)):
+        metrics.of("etcd").key_followed(phase, seconds)
+    assert value(metrics, "key_delay_seconds_bucket", phase="start", le="0.001", **OF_ETCD) == 1
+    assert value(metrics, "key_delay_seconds_bucket", phase="start", le="0.005", **OF_ETCD) == 2
+    assert value(metrics, "key_delay_seconds_bucket", phase="end", le="60.0", **OF_ETCD) == 0
+    assert value(metrics, "key_delay_seconds_count", phase="end", **OF_ETCD) == 1
 
 
 def test_hints_are_counted_by_what_came_of_them(metrics: Metrics) -> None:
@@ -376,6 +430,7 @@ def test_the_prometheus_and_the_openmetrics_format_can_be_parsed(metrics: Metric
 
 def test_no_label_comes_from_a_container(metrics: Metrics) -> None:
     """The series stay the same, however many containers come and go and whatever their names are."""
+    metrics.of("etcd").ended(planned(), EPOCH, 1.0)
     before = {line.rpartition(" ")[0] for line in scrape(metrics).splitlines()}
     for number in range(20):
         name = f"marker-{number}"
@@ -397,10 +452,10 @@ def test_every_refusal_reason_and_action_of_the_model_is_a_label_value() -> None
 def test_each_registry_has_series_of_its_own() -> None:
     """Every series exists for each registry from the start, and a pass over one registry changes no series of
     another."""
-    both = Metrics("etcd", "etcd-2")
+    both = Metrics("etcd", "etcd-2", endpoints=dict.fromkeys(("etcd", "etcd-2"), ("http://a:1",)))
     both.of("etcd-2").begun(EPOCH)
     both.of("etcd-2").ended(BUSY, EPOCH, 1.0)
-    both.of("etcd-2").registry_failed()
+    both.of("etcd-2").asked("http://a:1", usable=False)
     samples = [sample for family in own_families(both) for sample in family.samples]
     changed = {sample.labels["registry"] for sample in samples if sample.value and "registry" in sample.labels}
     assert changed == {"etcd-2"}

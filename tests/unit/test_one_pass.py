@@ -328,19 +328,23 @@ def test_changes_after_the_deadline_of_the_pass_are_skipped() -> None:
 
 
 def test_each_stage_is_timed() -> None:
-    """The report has the seconds of each stage by the given clock. In this test only the writes take time."""
+    """The report has the seconds of each stage, and of the whole pass, by the given clock. In this test only the writes
+    take time."""
     time, registry = FakeTime(), RecordingRegistry()
     first_pass(registry)
     registry.before_write = lambda: time.advance(2)
     report = first_pass(registry, serving("web"), clock=time.clock)
     assert report.seconds == {Stage.REGISTRY_READ: 0, Stage.DOCKER: 0, Stage.PLAN: 0, Stage.APPLY: 2}
+    assert report.duration == 2
 
 
 def test_a_stage_that_failed_is_timed_and_a_stage_that_was_not_reached_is_not() -> None:
-    """The report of a failed pass has the stages up to the one that failed."""
+    """The report of a failed pass has the stages up to the one that failed, and the time of the whole pass."""
     host = Host()
     host.registry.down, host.source.problem = True, "no"
-    assert host.tries_a_pass().seconds.keys() == {Stage.REGISTRY_READ}
+    report = host.tries_a_pass()
+    assert report.seconds.keys() == {Stage.REGISTRY_READ}
+    assert report.duration == 0
     host.registry.down = False
     assert host.tries_a_pass().seconds.keys() == {Stage.DOCKER, Stage.REGISTRY_READ}
 

@@ -24,7 +24,7 @@ from controller.effects.connections import bounded_manager, for_urllib3
 from controller.effects.names import MACHINE, Names
 from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
-from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
+from controller.registry.failover import EndpointFailover, NoUsableAnswer, OnRequest, not_counted, time_limits
 from controller.registry.strange_answer import StrangeAnswer, not_in_http
 from model.host_port import HostPort
 from model.record import ROOT
@@ -122,15 +122,15 @@ class EtcdV2Client:
     def __init__(
         self,
         endpoints: Sequence[tuple[str, int]],
-        on_error: Callable[[], None] = lambda: None,
+        on_request: OnRequest = not_counted,
         credentials: Credentials = Credentials(),
         transport: EtcdV2Transport = pool_manager,
     ) -> None:
-        """``endpoints`` are the hosts and ports of the cluster's members; ``on_error`` is called for each request to a
-        member that got no usable answer. Raises Stop for credentials that cannot be used."""
+        """``endpoints`` are the hosts and ports of the cluster's members; ``on_request`` is called after each
+        request to a member. Raises Stop for credentials that cannot be used."""
         current = CurrentCredentials(credentials)
         members = [_Member(HostPort(*each), current, transport) for each in endpoints]
-        self._failover = EndpointFailover(members, on_error)
+        self._failover = EndpointFailover(members, on_request)
         self.requests = 0
 
     def request(self, method: str, key: str, params: Mapping[str, str], deadline: Deadline) -> EtcdV2Response:

@@ -24,7 +24,7 @@ from controller.effects.names import MACHINE, Names
 from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.etcd_v3.documents import Document, cluster_in, store_position_in
-from controller.registry.failover import EndpointFailover, NoUsableAnswer, time_limits
+from controller.registry.failover import EndpointFailover, NoUsableAnswer, OnRequest, not_counted, time_limits
 from controller.registry.strange_answer import StrangeAnswer, not_in_http
 from model.host_port import HostPort
 
@@ -162,16 +162,16 @@ class EtcdV3Client:
     def __init__(
         self,
         endpoints: Sequence[tuple[str, int]],
-        on_error: Callable[[], None] = lambda: None,
+        on_request: OnRequest = not_counted,
         credentials: Credentials = Credentials(),
         transport: EtcdV3Transport = kept_connection,
     ) -> None:
-        """``endpoints`` are the hosts and ports of the cluster's members; ``on_error`` is called for each request to a
-        member that got no usable answer. Raises Stop for credentials that cannot be used."""
+        """``endpoints`` are the hosts and ports of the cluster's members; ``on_request`` is called after each
+        request to a member. Raises Stop for credentials that cannot be used."""
         current = CurrentCredentials(credentials)
         members = [_Member(HostPort(*each), current, transport) for each in endpoints]
-        self._on_error = on_error
-        self._failover = EndpointFailover(members, self._count_failure)
+        self._on_request = on_request
+        self._failover = EndpointFailover(members, self._count)
         self.requests = self.failures = 0
 
     def call(self, path: str, document: Document, read: Callable[[Any], T], deadline: Deadline) -> T:
@@ -189,9 +189,9 @@ class EtcdV3Client:
             writes=path not in _READS,
         )
 
-    def _count_failure(self) -> None:
-        self.failures += 1
-        self._on_error()
+    def _count(self, url: str, usable: bool) -> None:
+        self.failures += not usable
+        self._on_request(url, usable)
 
 
 class _Member:
