@@ -24,11 +24,14 @@ from controller.config.flags import (
     connection_options,
     empty_variables,
     naming_unknown_variables,
+    origins,
+    pass_options,
     rewrite,
     unknown_variables,
     uris_of_command_line,
     variables_in_use,
 )
+from controller.config.grouped_help import GroupedCommand
 from controller.config.near_misses import Command
 from controller.config.settings import RawOptions, Settings, parse_owner_settings, parse_settings
 from controller.errors import RegistryUnavailable, Stop, WrongUsage
@@ -40,6 +43,14 @@ if TYPE_CHECKING:
 
 #: How help is asked for. Go's flag package, and with it registrator, takes one hyphen as well as two.
 _HELP = ("-h", "-help", "--help")
+
+#: What stands at the end of the help of ``wharfinger run``. click leaves the lines after its mark as they are.
+_EXAMPLES = """\b
+Examples:
+  wharfinger -ip 192.0.2.10 etcd://127.0.0.1:2379/services
+  wharfinger -ttl 60 -ttl-refresh 20 etcd3s://etcd-1:2379,etcd-2:2379/services
+  wharfinger -internal --network backend skydns3://etcd-1:2379/cluster.local
+"""
 
 #: The most seconds that ``wharfinger drain`` waits after the entries are gone.
 LONGEST_WAIT = 600.0
@@ -145,7 +156,7 @@ def cli(context: click.Context) -> None:
         unblock_signals()
 
 
-@cli.command("run", cls=Command)
+@cli.command("run", cls=GroupedCommand, epilog=_EXAMPLES)
 @all_options
 @_pass_effects
 def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> int:
@@ -160,7 +171,7 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
     return run.run(_begin(raw, uris, effects), effects)
 
 
-@cli.command("reconcile", cls=Command)
+@cli.command("reconcile", cls=GroupedCommand)
 @click.option("--dry-run", is_flag=True, help="Print what a pass would change, and change nothing.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
 @click.option(
@@ -171,7 +182,8 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
     "containers cannot be read. Without this option, the exit code is 1, 3 or 0.",
 )
 @click.option("--force", is_flag=True, help="Make the deletes that --delete-guard would hold back.")
-@all_options
+@click.option("--wide", is_flag=True, help="Print whole lines on a terminal. By default they are cut to its width.")
+@pass_options
 @_pass_effects
 def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], **given: Any) -> int:
     """Do exactly one pass over each registry, print what it did, and end.
@@ -179,12 +191,31 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
     Each URI is one as in 'wharfinger run --help'. If there is none, those in WHARFINGER_REGISTRY are used. The exit
     code is 1 after any failure, and 3 if deletes were held back, with or without --exit-code. A single pass cannot see
     a delete several times in a row, as --delete-guard asks. With --take-over the pass begins once the agent of the
-    other engine has been silent for long enough.
+    other engine has been silent for long enough. Flags that concern the agent alone, such as --interval, are accepted
+    and not shown here.
     """
     settings = _begin(raw, uris, effects)
     return reconcile.reconcile_once(
         settings, reconcile.ReconcileOptions(**given), effects, colour=_wants_colour(sys.stdout)
     )
+
+
+@cli.command("config", cls=GroupedCommand)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
+@all_options
+@_pass_effects
+def config_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], output: str) -> int:
+    """Print the settings that 'wharfinger run' would have with these options, and where each of them is from.
+
+    A setting is from a flag, or from an environment variable, which is named, or it is the default. Secrets are shown
+    as ***. Neither the engine nor a registry is asked. If settings are wrong, every problem is printed, and the exit
+    code is 1.
+    """
+    from controller.commands import config  # noqa: PLC0415 - the agent does not need it
+
+    settings = _begin(raw, uris, effects)
+    config.print_config(settings, config.Given(raw, origins()), effects, output)
+    return ExitCode.IN_SYNC
 
 
 @cli.command("deregister", cls=Command)
@@ -330,12 +361,12 @@ def _places(raw: RawOptions, uris: tuple[str, ...], agent: str, effects: Effects
     return chosen_places(raw, uris_of_command_line(uris), variables_in_use(), agent)
 
 
-@cli.command("explain", cls=Command)
+@cli.command("explain", cls=GroupedCommand)
 @click.argument("container", metavar="CONTAINER")
 @_agent_option
 @click.option("--no-agent", is_flag=True, help="Do not ask an agent. Decide by the flags of this command.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
-@all_options
+@pass_options
 @_pass_effects
 def explain_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], **given: Any) -> int:
     """Say why a container is registered or not: what was decided about each of its ports, and by what.

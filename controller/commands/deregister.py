@@ -12,7 +12,7 @@ from controller.commands.build import Effects
 from controller.commands.confirm import confirm
 from controller.commands.exit_codes import ExitCode
 from controller.commands.parallel import run_in_parallel
-from controller.commands.render import removal_line
+from controller.commands.plan_text import removal_line
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import OwnerSettings
 from controller.errors import RegistryUnavailable, Stop

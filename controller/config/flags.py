@@ -44,6 +44,14 @@ class Flag:
     #: None: an empty value is valid. Otherwise an empty value on the command line is wrong usage, and this text tells
     #: the operator what to do instead. An empty environment variable then counts as not set, with a warning.
     instead_of_empty: str | None = None
+    #: Whether it is about what the agent does between its passes and beside them. ``reconcile`` accepts such a flag, so
+    #: that it can be given the flags of the agent, and its help does not show it.
+    of_agent: bool = False
+
+    @property
+    def spelling(self) -> str:
+        """The flag as the documents write it: ``-ip``, and ``--interval`` if it is not registrator's."""
+        return _spelling(self.name, new=self.new)
 
 
 @frozen
@@ -56,11 +64,32 @@ class Switch:
     help: str
     #: Whether registrator does not have this flag, as in ``Flag``.
     new: bool = False
+    #: Whether it is about what the agent does between its passes and beside them, as in ``Flag``.
+    of_agent: bool = False
+
+    @property
+    def spelling(self) -> str:
+        """The switch as the documents write it, as in ``Flag``."""
+        return _spelling(self.name, new=self.new)
 
     @property
     def opposite(self) -> str:
         """The name by which it is switched off: ``no-internal``, and ``hints`` for ``no-hints``."""
         return self.name.removeprefix("no-") if self.name.startswith("no-") else f"no-{self.name}"
+
+
+def _spelling(name: str, *, new: bool) -> str:
+    return f"--{name}" if new else f"-{name}"
+
+
+@frozen
+class Origin:
+    """What gave a setting its value."""
+
+    #: ``default``, ``variable``, ``flag``, ``argument`` or ``file``.
+    kind: str
+    #: The environment variable, or the file; empty for the others.
+    name: str = ""
 
 
 #: The environment variables in which etcdctl has the same, first those of its v3 and then those of its v2.
@@ -107,15 +136,22 @@ FLAGS = (
         "resync",
         "SECONDS",
         "Run a pass at least this often. By v3, look for forgotten keys of this host as often.",
+        of_agent=True,
     ),
-    Flag("retry-attempts", "N", "Accepted for compatibility and ignored: the agent never gives up."),
-    Flag("retry-interval", "MS", "Accepted for compatibility and ignored: the wait grows with each failed pass."),
+    Flag("retry-attempts", "N", "Accepted for compatibility and ignored: the agent never gives up.", of_agent=True),
+    Flag(
+        "retry-interval",
+        "MS",
+        "Accepted for compatibility and ignored: the wait grows with each failed pass.",
+        of_agent=True,
+    ),
     Flag(
         "interval",
         "SECONDS",
         "Wait this long between passes. If -resync, -ttl-refresh or --heartbeat is less, it counts instead.",
         "1",
         new=True,
+        of_agent=True,
     ),
     Flag(
         "delete-guard",
@@ -140,6 +176,7 @@ FLAGS = (
         "Serve metrics and health at this address. With an empty value there is no HTTP server.",
         "0.0.0.0:9119",
         new=True,
+        of_agent=True,
     ),
     Flag(
         "web-token-file",
@@ -148,6 +185,7 @@ FLAGS = (
         "/healthz, /readyz and /metrics.",
         new=True,
         instead_of_empty="give a file, or leave the flag out to show the pages to everybody",
+        of_agent=True,
     ),
     Flag(
         "docker-host",
@@ -163,6 +201,7 @@ FLAGS = (
         "must not be less than --pass-timeout. With 0 there is no such key.",
         "0",
         new=True,
+        of_agent=True,
     ),
     Flag("log-format", "FORMAT", "Write the log as text or json.", "text", new=True),
     Flag(
@@ -270,7 +309,7 @@ CONNECTION_FLAGS = (
 SWITCHES = (
     Switch("internal", "Register the containers' own addresses and exposed ports."),
     Switch("explicit", "Register only ports to which a container gives a name with SERVICE_NAME."),
-    Switch("cleanup", "Accepted for compatibility and ignored: orphans are always removed."),
+    Switch("cleanup", "Accepted for compatibility and ignored: orphans are always removed.", of_agent=True),
     Switch(
         "take-over",
         "Take the owner name from another engine. This first waits until the agent of that engine has shown no sign of "
@@ -331,7 +370,13 @@ def environment_variable(name: str) -> str:
 
 def password_in_environment() -> str:
     """Return the password for etcd that an environment variable holds; an empty text if none does."""
-    return _first_set(PASSWORD_VARIABLES) or ""
+    return os.environ.get(password_variable(), "")
+
+
+def password_variable() -> str:
+    """Return the environment variable that holds the password for etcd; an empty text if none is set to one."""
+    name = next((each for each in PASSWORD_VARIABLES if each in os.environ), "")
+    return name if os.environ.get(name) else ""
 
 
 def all_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -340,6 +385,11 @@ def all_options(command: Callable[..., Any]) -> Callable[..., Any]:
     The command is called with ``raw``, as described at ``controller.config.settings.RawOptions``, and with ``uris``.
     """
     return _with_options(command, (*FLAGS, *CONNECTION_FLAGS), SWITCHES)
+
+
+def pass_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a click command what ``all_options`` does. Its help does not show the flags that are ``of_agent``."""
+    return _with_options(command, (*FLAGS, *CONNECTION_FLAGS), SWITCHES, agent=False)
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -354,7 +404,12 @@ def uris_of_command_line(uris: tuple[str, ...]) -> tuple[str, ...]:
     return uris if source is ParameterSource.COMMANDLINE else ()
 
 
-def _with_options(command: Callable[..., Any], flags: Sequence[Flag], switches: Sequence[Switch]) -> Callable[..., Any]:
+def _with_options(
+    command: Callable[..., Any], flags: Sequence[Flag], switches: Sequence[Switch], *, agent: bool = True
+) -> Callable[..., Any]:
+    """Give a click command these flags, these switches and the registry URIs. ``agent`` says whether its help shows
+    those that are ``of_agent``."""
+
     @wraps(command)
     def collect(uris: tuple[str, ...], **given: Any) -> Any:
         raw = {"etcd-password": password_in_environment()}
@@ -372,9 +427,9 @@ def _with_options(command: Callable[..., Any], flags: Sequence[Flag], switches: 
     )
     # click shows the option first that was added last.
     for switch in reversed(switches):
-        decorated = _switch_option(switch)(decorated)
+        decorated = _switch_option(switch, hidden=switch.of_agent and not agent)(decorated)
     for flag in reversed(flags):
-        decorated = _flag_option(flag)(decorated)
+        decorated = _flag_option(flag, hidden=flag.of_agent and not agent)(decorated)
     return decorated
 
 
@@ -392,7 +447,7 @@ def _refuse_empty_values(flags: Sequence[Flag]) -> None:
     """Raise WrongUsage if a flag has an empty value on the command line and may not have one. The cause is most likely
     a shell variable that is not set."""
     problems = [
-        f"{'--' if flag.new else '-'}{flag.name} '': it is empty; {flag.instead_of_empty}"
+        f"{flag.spelling} '': it is empty; {flag.instead_of_empty}"
         for flag in flags
         if flag.instead_of_empty and _is_empty(flag, ParameterSource.COMMANDLINE)
     ]
@@ -419,6 +474,23 @@ def variables_in_use() -> dict[str, str]:
         for parameter in context.params.keys() & flags.keys()
         if context.get_parameter_source(parameter) is ParameterSource.ENVIRONMENT
     }
+
+
+def origins() -> dict[str, Origin]:
+    """Return what gave the flags and switches of the running command their values, by their names, and the registry
+    URIs theirs, under ``URIS``. A variable that counts as not set gives none."""
+    variables = variables_in_use() | {each.name: environment_variable(each.name) for each in SWITCHES}
+    flags = [each.name for each in (*FLAGS, *CONNECTION_FLAGS, *SWITCHES)]
+    found = {name: _origin(_parameter(name), "flag", variables.get(name, "")) for name in flags}
+    return found | {URIS: _origin(URIS, "argument", REGISTRY_VARIABLE)}
+
+
+def _origin(parameter: str, on_command_line: str, variable: str) -> Origin:
+    """Return what gave a parameter of the running command its value: the variable, if any variable did."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    if source is ParameterSource.ENVIRONMENT and variable not in empty_variables():
+        return Origin("variable", variable)
+    return Origin(on_command_line if source is ParameterSource.COMMANDLINE else "default")
 
 
 def _variables(flag: Flag) -> list[str]:
@@ -487,7 +559,7 @@ def _first_set(variables: Iterable[str]) -> str | None:
     return next((os.environ[name] for name in variables if name in os.environ), None)
 
 
-def _flag_option(flag: Flag) -> Callable[..., Any]:
+def _flag_option(flag: Flag, *, hidden: bool) -> Callable[..., Any]:
     spellings = [f"--{flag.name}"] if flag.new else [f"-{flag.name}", f"--{flag.name}"]
     return click.option(
         *spellings,
@@ -498,11 +570,13 @@ def _flag_option(flag: Flag) -> Callable[..., Any]:
         default=[] if flag.repeatable else flag.default,
         show_default=bool(flag.default),
         envvar=_variables(flag),
+        show_envvar=True,
+        hidden=hidden,
         help=flag.help,
     )
 
 
-def _switch_option(switch: Switch) -> Callable[..., Any]:
+def _switch_option(switch: Switch, *, hidden: bool) -> Callable[..., Any]:
     spellings = [f"--{switch.name}/--{switch.opposite}"]
     if not switch.new:
         spellings.insert(0, f"-{switch.name}/-{switch.opposite}")
@@ -512,6 +586,8 @@ def _switch_option(switch: Switch) -> Callable[..., Any]:
         cls=_SwitchOption,
         default=False,
         envvar=environment_variable(switch.name),
+        show_envvar=True,
+        hidden=hidden,
         help=switch.help,
     )
 

@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable, OwnerConflict, RegistryUnavailable
 from controller.reconcile.deciding import Deciding
+from controller.reconcile.progress import Progress
 from controller.reconcile.take_over import TakeOver
 from controller.registry.base import Reading, Registry
 from controller.registry.owner_records import has_record, record_in
@@ -103,6 +104,8 @@ class PassSettings:
     clock: Clock = field(factory=Clock)
     #: The functions of the model, or ones that remember their last answers.
     deciding: Deciding = field(factory=Deciding)
+    #: Told what a pass does at each moment, on the thread of the pass.
+    on_progress: Callable[[Progress], object] = lambda progress: None
 
 
 def reconcile(
@@ -216,6 +219,8 @@ class _Pass:
         self.owner = settings.rules.owner or memory.owner
         self.engine_id = memory.engine_id
         self.take_over = memory.take_over
+        #: How many changes have been tried.
+        self.tried = 0
 
     def run(self) -> PassReport:
         """Read, decide, apply, report.
@@ -276,6 +281,7 @@ class _Pass:
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:
         start = self.settings.clock.monotonic()
+        self.settings.on_progress(Progress(stage))
         try:
             yield
         finally:
@@ -510,7 +516,10 @@ class _Pass:
         outcomes = [Outcome(each, Result.WAITING, waits[each.key].detail) for each in changes if each.key in waits]
         going = [change for change in changes if change.key not in waits]
         for part in in_parts(going, decision.setbacks):
-            outcomes += self.registry.apply_all(self.owner, part, self.deadline)
+            for outcome in self.registry.apply_all(self.owner, part, self.deadline):
+                outcomes.append(outcome)
+                self.tried += 1
+                self.settings.on_progress(Progress(Stage.APPLY, self.tried, len(decision.plan.changes)))
         return tuple(outcomes)
 
     def _withdrawal(self, before: Stored | None, record: OwnerRecord, outcomes: Sequence[Outcome]) -> Change | None:

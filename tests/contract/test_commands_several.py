@@ -54,7 +54,7 @@ def test_each_plan_is_printed_under_its_registry(host: Host, others: str) -> Non
     assert reconcile(host, host.uri).returncode == IN_SYNC
     done = reconcile(host, "--dry-run", others, host.uri)
     assert (done.returncode, done.stderr) == (IN_SYNC, "")
-    assert done.stdout == f"{others}:\n{alone}{host.uri}:\n{PLAN.format(0, 0, 1)}\n"
+    assert done.stdout == f"{others}:\n{alone}\n{host.uri}:\n{PLAN.format(0, 0, 1)}\n"
 
 
 def test_each_document_has_its_registrys_label(host: Host, others: str) -> None:
@@ -95,7 +95,7 @@ def test_an_owner_conflict_in_one_registry_does_not_affect_the_other(host: Host,
     done = reconcile(host, others, host.uri)
     assert (done.returncode, host.registered) == (WRONG, {f"{OWNER}:a:80"})
     assert done.stderr.startswith(f"wharfinger: {others}: owner-conflict: ")
-    assert done.stdout.startswith(f"{others}:\nNo plan: owner-conflict.\n{host.uri}:\n+ ")
+    assert done.stdout.startswith(f"{others}:\nNo plan: owner-conflict.\n\n{host.uri}:\nCreate:\n+ ")
 
 
 # deregister

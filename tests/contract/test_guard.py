@@ -67,7 +67,7 @@ def test_one_pass_without_a_lifetime_keeps_the_entries_of_a_stopped_agent(host: 
     host.docker.list_is_empty = True
     done = run_once(*flags, "-ttl=0", "-ttl-refresh=0", env={"WHARFINGER_TTL": "60", "WHARFINGER_TTL_REFRESH": "20"})
     assert done.returncode == HELD_BACK
-    assert done.stdout.count("(ttl-unwanted)") == done.stdout.count("held back: see --delete-guard") == 2
+    assert done.stdout.count("(ttl-unwanted: ") == done.stdout.count("  held back: ") == 2
     assert [expires(host, api, name) for name in (f"{OWNER}:a:80", "custom")] == [False, False]
 
 
@@ -132,8 +132,10 @@ def test_a_single_pass_says_what_waits_and_why(host: Host) -> None:
     host.docker.list_is_empty = True
     host.docker.slow["c"] = 60.0
     waiting = [
-        f"! /services/nginx/{OWNER}:b:80  10.0.0.1:8080  (orphan)  held back: see --delete-guard  (container running)",
-        f"! /services/nginx/{OWNER}:c:80  10.0.0.1:8080  (orphan)  held back: see --delete-guard  (container unknown)",
+        f"! /services/nginx/{OWNER}:b:80  10.0.0.1:8080  held back: its container runs, although the engine's list "
+        "does not have it  (orphan: no container backs it)",
+        f"! /services/nginx/{OWNER}:c:80  10.0.0.1:8080  held back: the engine does not say whether its container "
+        "runs  (orphan: no container backs it)",
     ]
     dry = host.reconcile("--dry-run")
     assert (dry.returncode, len(host.registered)) == (HELD_BACK, 3)

@@ -68,8 +68,8 @@ def prepare_one_of_each_change(host: Host) -> dict[str, str]:
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(host: Host) -> None:
-    """It prints one line for each change, sorted by key, with old and new value and the reason. A second run prints the
-    same."""
+    """It prints one line for each change, grouped by what the change does, with old and new value and the reason. A
+    second run prints the same."""
     right = prepare_one_of_each_change(host)
     changed, ghost, new = (host.key(name) for name in ("changed", "ghost", "new"))
     index = host.etcd.index()
@@ -78,10 +78,18 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(host: Host) -> None:
         assert done.returncode == 0
         assert done.stderr == ""
         assert done.stdout.splitlines() == [
-            f"~ {host.prefix}/{changed}  192.0.2.9:9 -> {right[changed]}  (changed)",
-            f"- {host.prefix}/{ghost}  192.0.2.8:8  (orphan)",
+            "Create:",
             f"+ {host.prefix}/{new}  {right[new]}  (new)",
+            "",
+            "Update:",
+            f"~ {host.prefix}/{changed}  192.0.2.9:9 -> {right[changed]}  (changed)",
+            "",
+            "Delete:",
+            f"- {host.prefix}/{ghost}  192.0.2.8:8  (orphan: no container backs it)",
+            "",
+            "Refused:",
             "! evil 9000/tcp  environment variable SERVICE_NAME '../evil' has the path part '..'  (bad-name)",
+            "",
             "Plan: 1 to create, 1 to update, 1 to delete, 1 in sync, 1 refused.",
         ]
     assert host.etcd.index() == index
@@ -97,8 +105,9 @@ def test_reconcile_prints_the_plan_and_how_many_changes_it_applied(host: Host) -
         "Applied 3 of 3 changes.",
     ]
     assert host.keys() == right
-    assert host.reconcile().stdout.splitlines()[1:] == [
-        "Plan: 0 to create, 0 to update, 0 to delete, 3 in sync, 1 refused."
+    assert host.reconcile().stdout.splitlines()[2:] == [
+        "",
+        "Plan: 0 to create, 0 to update, 0 to delete, 3 in sync, 1 refused.",
     ]
 
 
@@ -285,7 +294,7 @@ def test_variables_are_checked_and_unknown_ones_named() -> None:
     assert done.stderr.splitlines()[-1].endswith("give unix:///var/run/docker.sock")
     env = {"WHARFINGER_REGISTRY": "etcd://127.0.0.1:1/a \n etcd3://127.0.0.1:1/b", "WHARFINGER_ETCD_PASSWORT": "secret"}
     done = run_once(NOWHERE, "reconcile", env=env)
-    assert done.stdout.splitlines()[::2] == ["etcd://127.0.0.1:1/a:", "etcd3://127.0.0.1:1/b:"]
+    assert done.stdout.splitlines()[::3] == ["etcd://127.0.0.1:1/a:", "etcd3://127.0.0.1:1/b:"]
     assert "variable=WHARFINGER_ETCD_PASSWORT did_you_mean=WHARFINGER_ETCD_PASSWORD" in done.stderr
     assert "secret" not in done.stdout + done.stderr
     done = run_once(NOWHERE, "reconcile", env={"WHARFINGER_REGISTRY_URI": "etcd://h/x"})

@@ -114,6 +114,6 @@ def test_the_first_pass_deletes_the_orphans_of_this_host(host: Host) -> None:
     host.start("here")
     done = host.reconcile()
     assert done.returncode == 0
-    assert done.stdout.count("(orphan)") == len(orphans)
+    assert done.stdout.count("(orphan: ") == len(orphans)
     assert host.keys() == host.expected() | {"worker/core-02:theirs:9000": "192.0.2.2:80"}
     assert host.etcd.ls_dirs(host.prefix) == [f"{host.prefix}/worker"]

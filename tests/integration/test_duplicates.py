@@ -95,7 +95,7 @@ def test_a_container_that_asks_for_the_id_of_a_neighbour_is_refused(host: Host) 
     assert host.keys() == {}
     for name, (flag, text) in ASKING.items():
         kind, variable = "label" if flag == "-l" else "environment variable", text.partition("=")[0]
-        assert f"! {name} 9000/tcp  {kind} {variable} '" in done.stdout
+        assert f"! {name} 9000/tcp {kind} {variable} '" in " ".join(done.stdout.split())
         assert f"and this is '{name}'  (bad-id)" in done.stdout
     host.start("victim")
     for act, keys in (("kill", set()), ("start", {host.key("victim")})):

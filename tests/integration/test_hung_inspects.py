@@ -159,7 +159,9 @@ def test_reconcile_waits_a_little_longer_and_says_what_does_not_answer(host: Hos
     done = run_once(host.engine.socket_url, "reconcile", *flags, host.uri)
     assert time.monotonic() - began < 30
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"! hung cannot be read, its entries stay: its inspect has not answered for \d\.\d s", done.stdout)
+    assert re.search(
+        r"! hung  cannot be read, its entries stay: its inspect has not answered for \d\.\d s", done.stdout
+    )
     right = host.expected()
     assert host.keys() == {host.key(each): right[host.key(each)] for each in ("stays", "slow")}
 

@@ -38,6 +38,6 @@ def test_strict_names_refuse_what_would_harm_a_template(host: Host) -> None:
     for name, ((flag, text), why) in HARMFUL.items():
         kind, variable = "label" if flag == "-l" else "environment variable", text.partition("=")[0]
         (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"! {name} "))
-        assert line.startswith(f"! {name} 9000/tcp  {kind} {variable} '"), line
+        assert " ".join(line.split()).startswith(f"! {name} 9000/tcp {kind} {variable} '"), line
         assert why in line
     assert host.keys().keys() == {f"txt/{host.owner}:first:9000", "worker/db.1"}

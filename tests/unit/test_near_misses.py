@@ -41,8 +41,8 @@ MISTYPED = {
     "reconcile -dry-run URI": ["No such option '-dry-run'. Did you mean '--dry-run'?"],
     "reconcile -output json URI": ["No such option '-output'. Did you mean '--output'?"],
     "deregister -ip 10.0.0.1 URI": [
-        "No such option '-ip'. '-ip' is an option of 'wharfinger explain' and 'wharfinger reconcile' and "
-        "'wharfinger run'."
+        "No such option '-ip'. '-ip' is an option of 'wharfinger config' and 'wharfinger explain' and "
+        "'wharfinger reconcile' and 'wharfinger run'."
     ],
     "-ip 10.0.0.1 --version URI": ["No such option '--version'. '--version' is an option of 'wharfinger'."],
     "health --exitcode": ["No such option '--exitcode'. '--exit-code' is an option of 'wharfinger reconcile'."],

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from controller.effects.clock import Clock, Deadline
 from controller.reconcile.one_pass import reconcile
+from controller.reconcile.progress import Progress
 from controller.registry.base import PendingWriter, ReadWriteRegistry
 from controller.source.docker import IDENTITY_INTERVAL, Asking, Engine
 from model.container import ContainerRef
@@ -54,6 +55,17 @@ def test_a_pass_registers_what_runs_and_removes_what_is_gone() -> None:
     version = registry.version
     second = first_pass(registry, serving("web"))
     assert (second.outcomes, second.plan.in_sync, registry.version) == ((), 1, version)
+
+
+def test_a_pass_tells_what_it_does_at_each_moment() -> None:
+    """While it writes, it tells how many changes it has tried, of how many that it planned."""
+    host, told = Host(serving("web"), CUSTOM_ID), list[Progress]()
+    host.settings = evolve(host.settings, on_progress=told.append)
+    host.has_a_pass()
+    assert told[0] == Progress(Stage.REGISTRY_READ)
+    assert {Progress(Stage.DOCKER), Progress(Stage.PLAN)} <= {*told}
+    writing = told[told.index(Progress(Stage.APPLY)) + 1 :]
+    assert writing == [Progress(Stage.APPLY, tried, 3) for tried in (1, 2, 3)]
 
 
 def test_nothing_is_written_if_the_engine_does_not_answer() -> None:

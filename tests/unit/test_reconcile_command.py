@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -120,13 +121,13 @@ def test_a_pass_does_not_register_a_container_that_is_being_stopped(
     fake.happened = [{"Type": "container", "Action": "kill", "Actor": actor, "timeNano": int(EPOCH * 1e9)}]
     effects = Effects(clock=Clock(wall=lambda: EPOCH), background=Inline(), connect_engine=lambda _: fake.dial())
     settings = parse_settings({**DEFAULT_OPTIONS, "no-hints": no_hints, "ip": "10.1.1.1"}, (etcd,))
-    options = ReconcileOptions(dry_run=True, output="text", exit_code=False, force=False)
+    options = ReconcileOptions(dry_run=True, output="text", exit_code=False, force=False, wide=False)
     assert reconcile_once(settings, options, effects, colour=False) is ExitCode.IN_SYNC
     assert fake.asked.count("event history") == asked
     assert f"{created} to create" in capsys.readouterr().out
 
 
-PLANNED = "+ /services/nginx/core-07:web:80  10.1.1.1:8080  (new)\n"
+PLANNED = "+ /services/nginx/core-07:web:80  10.1.1.1:8080  (new)"
 SUMMARY = "Plan: 1 to create, 0 to update, 0 to delete, 0 in sync, 0 refused.\n"
 
 
@@ -134,7 +135,7 @@ SUMMARY = "Plan: 1 to create, 0 to update, 0 to delete, 0 in sync, 0 refused.\n"
 def test_a_dry_run_prints_the_plan(ran: Ran, engine: str, etcd: str, more: list[str], expected: int) -> None:
     """With --exit-code it also has an exit code for pending changes."""
     code, out, err = ran("reconcile", "--dry-run", *more, "-ip", "10.1.1.1", engine, etcd)
-    assert (code, out, err) == (expected, PLANNED + SUMMARY, "")
+    assert (code, out, err) == (expected, f"Create:\n{PLANNED}\n\n{SUMMARY}", "")
 
 
 def test_a_dry_run_prints_the_plan_as_json(ran: Ran, engine: str, etcd: str) -> None:
@@ -155,8 +156,9 @@ def test_a_change_that_fails_has_exit_code_1(ran: Ran, engine: str, etcd: str, m
     """The plan is printed with the results, and the reason is on standard error."""
     code, out, err = ran("reconcile", *more, "-ip=10.1.1.1", engine, etcd)
     assert code == 1
-    first, summary, last = out.splitlines()
-    assert first.startswith(f"{PLANNED.rstrip()}  rejected: ")
+    title, first, empty, summary, last = out.splitlines()
+    assert (title, empty) == ("Create:", "")
+    assert first.startswith(f"{PLANNED}  rejected: ")
     assert (f"{summary}\n", last) == (SUMMARY, "Applied 0 of 1 changes.")
     assert err.startswith("wharfinger: operation-error: cannot record /_wharfinger/%2Fservices/core-07/record: ")
     assert err.endswith(" (and 1 more)\n")
@@ -189,10 +191,26 @@ def test_colour_is_for_terminals_without_no_color(
     assert "Plan: 1 to create" in out
 
 
-def on_a_terminal(argv: list[str], env: dict[str, str]) -> str:
-    """Return what a program prints on a terminal of its own."""
+def test_a_terminal_shows_how_far_a_slow_pass_has_come(tmp_path: Path, engine: str) -> None:
+    """The line is gone before anything else is printed, and goes to standard error."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"etcd://127.0.0.1:{silent.getsockname()[1]}/services"
+        argv = [*PROGRAM, "reconcile", "--hostname=core-07", "--pass-timeout=1.5", engine, uri]
+        shown = on_a_terminal(argv, {}, stdout=(out := tmp_path / "out"))
+    assert out.read_text() == ""
+    first, *_, last = shown.split("\r\x1b[K")
+    assert first == ""
+    assert "\x1b[K1 s: reading the registry\r" in shown
+    assert last.startswith("wharfinger: registry-error: ")
+
+
+def on_a_terminal(argv: list[str], env: dict[str, str], stdout: Path | None = None) -> str:
+    """Return what a program prints on a terminal of its own. With ``stdout``, only its standard error goes there, and
+    its standard output into this file."""
     ours, its = pty.openpty()
-    with subprocess.Popen(argv, stdout=its, cwd=REPOSITORY, env={**clean_environment(), **env}):
+    with contextlib.ExitStack() as stack:
+        streams = {"stdout": stack.enter_context(stdout.open("w")), "stderr": its} if stdout else {"stdout": its}
+        stack.enter_context(subprocess.Popen(argv, **streams, cwd=REPOSITORY, env={**clean_environment(), **env}))
         os.close(its)
         output = b"".join(iter(lambda: _read(ours), b""))
     os.close(ours)
