@@ -34,9 +34,11 @@ A container sets these as labels or in its environment. A label overrides a vari
 _FLAGS = """\
 ## Flags
 
-These commands take the flags, as far as they count there: {commands}. The other commands that take a URI have those
-that begin with `--etcd`. registrator's flags may be written with one hyphen or two. A flag on the command line has
-precedence over its variable. Of several variables the first one that is set counts."""
+These commands take the flags, as far as they count there: {commands}.
+
+The other commands that take a URI have those that begin with `--etcd`. registrator's flags may be written with one hyphen
+or two. A flag on the command line has precedence over its variable. Of several variables the first one that is set
+counts."""
 
 _COMMANDS = """\
 ## Commands
@@ -119,8 +121,7 @@ def _flags() -> str:
 
 
 def _spelling(flag: Flag | Switch) -> str:
-    dashes = "--" if flag.new else "-"
-    return f"{dashes}{flag.name} {flag.metavar}" if isinstance(flag, Flag) else f"{dashes}{flag.name}"
+    return f"{flag.spelling} {flag.metavar}" if isinstance(flag, Flag) else flag.spelling
 
 
 def _variables(flag: Flag | Switch) -> list[str]:

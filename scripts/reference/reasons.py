@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from controller.observe.api.entries import State
+from controller.observe.key_delays import Phase
 from model.candidates import LeftOutReason
 from model.described import DescribedEnum
 from model.desired import ExclusionReason, HoldReason
@@ -54,5 +55,6 @@ WORDS = (
     Words(Alive, "What hosts says of an agent", "In `hosts` as `alive`."),
     Words(DrainScope, "What the operator drains", "In the metrics as `scope`."),
     Words(HintOutcome, "What came of the engine's events", "In the metrics as `outcome`."),
+    Words(Phase, "What a key follows", "In the metrics as `phase`."),
     Words(Stage, "The stages of a pass", "In the log as `seconds`, and in the metrics as `stage`."),
 )
