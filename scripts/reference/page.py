@@ -36,9 +36,9 @@ _FLAGS = """\
 
 These commands take the flags, as far as they count there: {commands}.
 
-The other commands that take a URI have those that begin with `--etcd`. registrator's flags may be written with one hyphen
-or two. A flag on the command line has precedence over its variable. Of several variables the first one that is set
-counts."""
+The other commands that take a URI have those that begin with `--etcd`. registrator's flags may be written with one
+hyphen or two. A flag on the command line has precedence over its variable. Of several variables the first one that is
+set counts."""
 
 _COMMANDS = """\
 ## Commands

@@ -1,10 +1,12 @@
-"""docs/migrate.md, followed word for word on a host where registrator ran, and then from etcd's v2 API to v3."""
+"""docs/migrate.md, followed word for word on a host where registrator ran, then from etcd's v2 API to v3, and back to
+registrator."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,7 @@ from tests.support.host import Host
 from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.waiting import wait_until
 
-GUIDE = (REPOSITORY / "docs" / "migrate.md").read_text()
+GUIDE, _, GUIDE_BACK = (REPOSITORY / "docs" / "migrate.md").read_text().partition("## Back to registrator")
 
 #: The part after this heading stops once more, when both registries are in use.
 TO_V3 = "## From etcd's v2 API to v3"
@@ -88,6 +90,56 @@ def test_the_guide_ends_with_a_clean_registry(host: Host, moved: Moved) -> None:
     assert (host.keys(), keys_in_v3(host)) == (theirs, host.expected())
     # Printed by etcdctl of either API, before and after.
     assert [moved.printed.count(f"{host.prefix}/{key}") for key in host.expected()] == [2, 2, 2]
+
+
+@pytest.fixture
+def left(host: Host) -> dict[str, str]:
+    """wharfinger ran on a host with three containers, one of them with a SERVICE_ID, and was stopped. Then a container
+    ended. This is what registrator writes at its start, if it has the owner name of the host."""
+    host.start("web-1", "web-2")
+    host.engine.run("--name db -P -e SERVICE_ID=db-1 worker:1")
+    agent = host.agent()
+    wait_until(lambda: len(host.keys()) == 3, 20, "the entries")
+    agent.terminate()
+    registered = host.keys()
+    host.engine.docker("rm", "--force", "web-2")
+    return {key: value for key, value in registered.items() if "web-2" not in key}
+
+
+def test_the_way_back_leaves_what_registrator_writes_and_nothing_else(host: Host, left: dict[str, str]) -> None:
+    """Under one owner name both write the same keys. The key of a container that ended in between goes, and so does
+    what wharfinger wrote about itself."""
+    write_as_registrator(host, left)
+    assert len(host.keys()) == 3
+    same_name, _, _ = GUIDE_BACK.partition("### ")
+    assert run(host, same_name)[-1] == "Plan: 0 to create, 0 to update, 0 to delete, 2 in sync, 0 refused."
+    assert host.keys() == left
+    assert host.store.get(host.beside_record("record")) is None
+
+
+def test_the_way_back_to_another_owner_name_removes_all_of_wharfingers_entries(
+    host: Host, left: dict[str, str]
+) -> None:
+    """Among them is the one under a custom id that both write, so registrator is restarted."""
+    write_as_registrator(host, {key.replace(f"{host.owner}:", f"{EARLIER}:"): value for key, value in left.items()})
+    _, _, other_name = GUIDE_BACK.partition("### ")
+    run(host, other_name)
+    assert [*host.keys()] == [f"worker/{EARLIER}:web-1:9000"]
+
+
+def write_as_registrator(host: Host, entries: dict[str, str]) -> None:
+    """Write entries as registrator does at its start, whether they are there or not."""
+    for key, value in entries.items():
+        host.store.put(f"{host.prefix}/{key}", value)
+
+
+def run(host: Host, guide: str) -> list[str]:
+    """Run the commands of a part of the guide, and return the lines that they printed."""
+    settings = GUIDE[GUIDE.index("```sh") :].partition("## ")[0]
+    lines = "\n".join(["set -e", *commands(host, settings), *commands(host, guide)])
+    done = subprocess.run(["bash", "-c", lines], env=environment(host), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [line for line in done.stdout.splitlines() if line]
 
 
 def script(host: Host, folder: Path) -> str:
