@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shlex
+import re
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
+
+from attrs import frozen
 
 from scripts.background import Hold, kept_pid, run_in_background, stop_kept
 from scripts.scene import Scene, set_up
@@ -16,6 +19,29 @@ from scripts.terminal import Terminal
 from tests.support.waiting import WaitTimeout, wait_until
 
 Samples = dict[str, float]
+
+
+@frozen
+class Number:
+    """A number of the agent's metrics, and what it says."""
+
+    #: The metric with its labels, as /metrics prints it, without the label of the registry.
+    sample: str
+    about: str
+
+
+#: What the demo shows of the metrics.
+NUMBERS = (
+    Number("wharfinger_containers_seen", "Containers that the engine described."),
+    Number("wharfinger_entries_desired", "Entries that this host should have: two for each server that runs."),
+    Number("wharfinger_entries_in_sync", "How many of them etcd holds as they should be."),
+    Number('wharfinger_operations_total{action="create",result="applied"}', "Keys created: two for each server."),
+    Number(
+        'wharfinger_operations_total{action="delete",result="applied"}', "Keys deleted: two, of the one that stopped."
+    ),
+    Number('wharfinger_passes_total{result="success"}', "Passes: one a second, and one after each event."),
+    Number('wharfinger_hints_total{outcome="hurried-pass"}', "Events of the engine that made a pass at once."),
+)
 
 
 def main() -> int:
@@ -89,11 +115,14 @@ def _show(scene: Scene) -> None:
     scene.servers.start(terminal)
 
     terminal.step("What would wharfinger do?")
+    terminal.settings(scene.settings)
     scene.wharfinger("reconcile", "--dry-run")
 
     terminal.step("Run wharfinger, with a pass every second")
-    before = _start_agent(scene)
-    scene.etcdctl("ls", "--recursive", "--sort", scene.prefix)
+    _start_agent(scene)
+    scene.wharfinger("list")
+    terminal.aside("The keys that are no entries are the owner record and the note of the agent.")
+    before = _metrics_after_a_pass(scene)
 
     terminal.step("The servers answer at the addresses in etcd")
     scene.servers.visit(terminal, scene.keys())
@@ -102,31 +131,33 @@ def _show(scene: Scene) -> None:
     _stop_one(scene, NAMES[1])
     scene.etcdctl("ls", "--recursive", "--sort", scene.prefix)
 
-    terminal.step("Metrics that changed")
-    terminal.aside(f"http://{scene.agent.listen}/metrics after the first pass and after the last pass:")
-    for line in _moved(before, _metrics_after_a_pass(scene)):
+    terminal.step("Why is it not there?")
+    scene.wharfinger("explain", NAMES[1])
+    terminal.aside("137 is 128 + 9: the image asks to be stopped by signal 9, KILL.")
+
+    terminal.step("What the agent counted")
+    terminal.aside(f"http://{scene.agent.listen}/metrics, before the container stopped and now:")
+    for line in _shown(before, _metrics_after_a_pass(scene)):
         terminal.line(line)
 
 
-def _start_agent(scene: Scene) -> Samples:
-    """Start the agent, and return its metrics after its first pass."""
-    words = ["wharfinger", "--listen", scene.agent.listen, *scene.address_and_uri]
-    scene.terminal.command(f"{shlex.join(words)} &")
+def _start_agent(scene: Scene) -> None:
+    scene.terminal.command("wharfinger &")
     began = time.monotonic()
     scene.agent.start().wait_ready()
     scene.terminal.aside(f"Its first pass ended {time.monotonic() - began:.1f} s after its start.")
-    return scene.agent.metrics()
 
 
 def _stop_one(scene: Scene, name: str) -> None:
     going = len(scene.keys(name))
-    scene.servers.stop_one(scene.terminal, name)
     began = time.monotonic()
+    scene.servers.stop_one(scene.terminal, name)
     try:
         wait_until(lambda: not scene.keys(name), 10, f"the keys of {name} to be deleted")
     except WaitTimeout as error:
         raise RuntimeError(f"{error}; the log of wharfinger:\n{scene.agent.log()}") from None
-    scene.terminal.aside(f"Its {going} keys were deleted {time.monotonic() - began:.1f} s later.")
+    seconds = time.monotonic() - began
+    scene.terminal.aside(f"Its {going} keys were gone {seconds:.1f} s after the command was given.")
 
 
 def _metrics_after_a_pass(scene: Scene) -> Samples:
@@ -141,20 +172,27 @@ def _metrics_after_a_pass(scene: Scene) -> Samples:
     return scene.agent.metrics()
 
 
-def _moved(before: Samples, after: Samples) -> list[str]:
-    """Return a line for each counter that is not 0, and for each gauge of entries that changed since the first pass."""
-    counters = {name: 0.0 for name in after if name.partition("{")[0].endswith("_total")}
-    gauges = {name: value for name, value in before.items() if name.startswith("wharfinger_entries")}
-    start = {name: was for name, was in (gauges | counters).items() if name.startswith("wharfinger_")}
-    return [f"{name}  {was:g} -> {after[name]:g}" for name, was in sorted(start.items()) if after.get(name, was) != was]
+def _shown(before: Samples, after: Samples) -> Iterator[str]:
+    """Yield two lines for each of NUMBERS: the number before and now, and what it says."""
+    was, now = _without_registry(before), _without_registry(after)
+    for number in NUMBERS:
+        if now.get(number.sample):
+            yield f"{number.sample}  {was[number.sample]:g} -> {now[number.sample]:g}"
+            yield f"    {number.about}"
+
+
+def _without_registry(samples: Samples) -> Samples:
+    """Return the samples without the label of the registry, as the demo has one registry."""
+    return {re.sub(r'{registry="etcd"}|registry="etcd",', "", name): value for name, value in samples.items()}
 
 
 def _say_how_to_go_on(scene: Scene) -> None:
     terminal = scene.terminal
     terminal.step("Everything keeps running. To look around, run")
-    for name in ("DOCKER_HOST", "ETCDCTL_API", "ETCDCTL_ENDPOINTS"):
-        terminal.command(f"export {name}={scene.environment[name]}")
+    names = ("DOCKER_HOST", "ETCDCTL_API", "ETCDCTL_ENDPOINTS", *scene.settings)
+    terminal.settings({name: scene.environment[name] for name in names})
     terminal.command(f"docker start {NAMES[1]}")
+    terminal.command(f".venv/bin/wharfinger explain {NAMES[1]}")
     terminal.command(f".venv/bin/etcdctl ls --recursive {scene.prefix}")
     terminal.command(f"curl http://{scene.agent.listen}/readyz")
     terminal.aside("To end it, run")

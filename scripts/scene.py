@@ -19,6 +19,8 @@ from tests.support.finding import find_engine
 from tests.support.scratch import scratch_folder
 
 PREFIX = "/services/demo"
+#: The owner of the demo's entries. It is short, so that a table of them fits into 80 columns.
+OWNER = "core"
 USUAL_ETCD = "http://127.0.0.1:2379"
 
 
@@ -35,13 +37,17 @@ class Scene:
     etcd: EtcdV2
     agent: Agent
     prefix: str
-    #: The arguments at the end of every wharfinger command of the demo: `-ip`, the address and the URI.
-    address_and_uri: list[str]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment variables with which wharfinger uses the parts of this scene."""
+        return _settings(self.servers, self.etcd, self.prefix) | {"WHARFINGER_LISTEN": self.agent.listen}
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables with which docker, etcdctl and wharfinger use the parts of this scene."""
-        return self.servers.environment | {"ETCDCTL_API": "2", "ETCDCTL_ENDPOINTS": f"http://{self.etcd.endpoint}"}
+        etcdctl = {"ETCDCTL_API": "2", "ETCDCTL_ENDPOINTS": f"http://{self.etcd.endpoint}"}
+        return self.servers.environment | etcdctl | self.settings
 
     def keys(self, *names: str) -> dict[str, str]:
         """Return the keys of these containers (by default of all the demo's containers) with their values, sorted."""
@@ -55,7 +61,6 @@ class Scene:
 
     def wharfinger(self, *words: str) -> None:
         """Print a wharfinger command, run it, and wait for its end."""
-        words = (*words, *self.address_and_uri)
         self.terminal.run(["wharfinger", *words], [*PROGRAM, *words], self.environment)
 
 
@@ -73,10 +78,19 @@ def set_up(terminal: Terminal, engine: str, stack: ExitStack) -> Scene:
     terminal.line(f"etcd    {about}")
     folder = scratch_folder("demo")
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    address_and_uri = ["-ip", servers.address, f"etcd://{etcd.endpoint}{prefix}"]
-    agent = Agent(servers.docker_host, *address_and_uri, log_path=folder / "agent.log", env=servers.environment)
+    environment = servers.environment | _settings(servers, etcd, prefix)
+    agent = Agent(servers.docker_host, log_path=folder / "agent.log", env=environment)
     stack.callback(agent.terminate)
-    return Scene(terminal, servers, etcd, agent, prefix, address_and_uri)
+    return Scene(terminal, servers, etcd, agent, prefix)
+
+
+def _settings(servers: Servers, etcd: EtcdV2, prefix: str) -> dict[str, str]:
+    """Return the environment variables that tell wharfinger where to register what, and as whom."""
+    return {
+        "WHARFINGER_REGISTRY": f"etcd://{etcd.endpoint}{prefix}",
+        "WHARFINGER_IP": servers.address,
+        "WHARFINGER_HOSTNAME": OWNER,
+    }
 
 
 def _servers(terminal: Terminal, engine: str) -> Servers:

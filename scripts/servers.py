@@ -19,7 +19,7 @@ from tests.support.scratch import scratch_folder
 from tests.support.waiting import wait_until
 
 IMAGE = "wharfinger-demo/web"
-NAMES = tuple(f"wharfinger-demo-{number}" for number in (1, 2, 3))
+NAMES = tuple(f"demo-{number}" for number in (1, 2, 3))
 PORTS = (80, 8080)
 RECORDING = Path(__file__).with_name("recorded-engine.json")
 
@@ -69,8 +69,7 @@ class RealServers(Servers):
         self.environment = engine.environment
 
     def start(self, terminal: Terminal) -> None:
-        """Build the image and run three containers of it. Remove old containers with these names first, which is safe
-        because only the demo uses the names and the image's tag."""
+        """Build the image and run three containers of it. Remove those that an earlier demo left behind first."""
         self._remove_containers()
         build(self._engine, IMAGE, WEB)
         for name in NAMES:
@@ -98,15 +97,16 @@ class RealServers(Servers):
         terminal.run(["docker", *args], ["docker", *args], self.environment)
 
     def _remove_containers(self) -> None:
-        for name in NAMES:
-            with suppress(DockerError):
-                self._engine.docker("rm", "--force", name)
+        """Remove the containers of the demo's image, whose tag nobody else uses. Others may have a name like theirs."""
+        with suppress(DockerError):
+            for container in self._engine.docker("ps", "--all", "--quiet", "--filter", f"ancestor={IMAGE}").split():
+                self._engine.docker("rm", "--force", container)
 
 
 class RecordedServers(Servers):
     """Servers that ran once: the recorded JSON answers of a real engine, with no server at the addresses."""
 
-    about = "a recorded one: its answers come from a real engine, but no containers run"
+    about = "a recorded one: the answers of a real one, without containers"
     address = "192.0.2.10"  # reserved for documentation (RFC 5737)
 
     def __init__(self) -> None:

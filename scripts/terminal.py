@@ -43,6 +43,11 @@ class Terminal:
         """Print a remark of the demo, as opposed to the output of a command."""
         self._print(self._paint(text, DIM))
 
+    def settings(self, variables: Mapping[str, str]) -> None:
+        """Print how one would set these environment variables."""
+        for name, value in variables.items():
+            self.command(f"export {name}={shlex.quote(value)}")
+
     def problem(self, text: str) -> None:
         """Print what went wrong."""
         self._print(self._paint(text, RED))

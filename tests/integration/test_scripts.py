@@ -5,14 +5,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from scripts.demo import NUMBERS
 from tests.support.packages import CLIENT, DAEMON, missing_packages
 from tests.support.processes import REPOSITORY, Child, is_alive
 from tests.support.waiting import wait_until
@@ -150,6 +153,23 @@ def test_a_demo_that_a_signal_ends_has_cleaned_up_when_it_ends(number: signal.Si
     wait_until(lambda: not demo.running, 30, "the demo to end")
     assert demo.exit_code == 128 + number
     assert not is_alive(player)
+
+
+def test_the_demo_fits_into_80_columns_and_explains_what_it_counts(tmp_path: Path) -> None:
+    """It lists what it registered, and explains why the keys of a container are gone. Only what ``explain`` prints may
+    be wider: it has whole keys."""
+    demo = Child([sys.executable, "-m", "scripts.demo", "--engine", "recorded"], tmp_path / "log", cwd=REPOSITORY)
+    demo.start()
+    wait_until(lambda: not demo.running, 60, "the demo to end")
+    assert demo.exit_code == 0, demo.log()
+    before, explained, after = re.split(r"(?ms)^6\. Why is it not there\?$(.*?)^7\. ", demo.log())
+    assert [line for line in (before + after).splitlines() if len(line) > 80] == []
+    assert "6 entries: 6 ours." in before
+    assert "demo-2 does not run" in explained
+    counted = [*pairwise(after.splitlines())]
+    assert [("6 -> 4", number.about) for number in NUMBERS if "wharfinger_entries" in number.sample] == [
+        (line.partition("  ")[2], about.strip()) for line, about in counted if line.startswith("wharfinger_entries")
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

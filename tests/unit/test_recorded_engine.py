@@ -14,7 +14,7 @@ import pytest
 from tests.support.recorded_engine import RecordedEngine, RecordedEngineServer, load
 
 RECORDING = Path(__file__).parents[2] / "scripts" / "recorded-engine.json"
-FIRST = "wharfinger-demo-1"
+FIRST = "demo-1"
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def names(listed: list[dict[str, Any]]) -> list[str]:
 def test_the_client_library_can_list_inspect_and_ask_for_the_name(client: docker.APIClient) -> None:
     """With version negotiation these are all the requests of wharfinger."""
     assert client.info()["Name"] == "recorded"
-    assert names(client.containers()) == [f"/wharfinger-demo-{number}" for number in (1, 2, 3)]
+    assert names(client.containers()) == [f"/demo-{number}" for number in (1, 2, 3)]
     assert client.inspect_container(FIRST)["State"]["Running"] is True
 
 
