@@ -156,7 +156,7 @@ def cli(context: click.Context) -> None:
         unblock_signals()
 
 
-@cli.command("run", cls=GroupedCommand, epilog=_EXAMPLES)
+@cli.command("run", cls=GroupedCommand, short_help="Keep the registry in step until told to stop.", epilog=_EXAMPLES)
 @all_options
 @_pass_effects
 def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> int:
@@ -171,7 +171,7 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
     return run.run(_begin(raw, uris, effects), effects)
 
 
-@cli.command("reconcile", cls=GroupedCommand)
+@cli.command("reconcile", cls=GroupedCommand, short_help="Make one pass, print what it did, and end.")
 @click.option("--dry-run", is_flag=True, help="Print what a pass would change, and change nothing.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
 @click.option(
@@ -200,7 +200,7 @@ def reconcile_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...
     )
 
 
-@cli.command("config", cls=GroupedCommand)
+@cli.command("config", cls=GroupedCommand, short_help="Print the settings, and where each is from.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Print text or JSON.")
 @all_options
 @_pass_effects
@@ -335,7 +335,7 @@ def list_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...], ag
     return list_entries(ListOptions(**given), _places(raw, uris, agent, effects), effects)
 
 
-@cli.command("hosts", cls=Command)
+@cli.command("hosts", cls=Command, short_help="Show who writes to a registry.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Print a table or JSON.")
 @_agent_option
 @connection_options
@@ -361,7 +361,7 @@ def _places(raw: RawOptions, uris: tuple[str, ...], agent: str, effects: Effects
     return chosen_places(raw, uris_of_command_line(uris), variables_in_use(), agent)
 
 
-@cli.command("explain", cls=GroupedCommand)
+@cli.command("explain", cls=GroupedCommand, short_help="Say why a container is registered or not.")
 @click.argument("container", metavar="CONTAINER")
 @_agent_option
 @click.option("--no-agent", is_flag=True, help="Do not ask an agent. Decide by the flags of this command.")
