@@ -170,6 +170,9 @@ def test_the_stale_alert_fires_when_etcd_is_stopped(breakable_host: Host, lonely
     agent = host.agent().wait_ready()
     prometheus = watch(agent, lonely_agent)
     wait_until(lambda: len(prometheus.query("up == 1")) == 2, 15, "the first scrapes")
+    # Prometheus has to see that passes have succeeded, or the agent is like the one that never had an etcd.
+    succeeds = 'sum by (instance) (increase(wharfinger_passes_total{result="success"}[90s])) > 0'
+    wait_until(lambda: prometheus.query(succeeds).keys() == {agent.listen}, 15, "a pass between two scrapes")
     host.etcd.stop()
     wait_until(lambda: _unreachable(prometheus, lonely_agent) == UNREACHABLE, 60, "the lonely agent's alerts")
     assert _unreachable(prometheus, agent) == set()
