@@ -11,6 +11,7 @@ import click
 from controller.cli import cli
 from controller.commands import exit_codes
 from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES, Flag, Switch, environment_variable
+from controller.config.grouped_help import FLAG_GROUPS
 from scripts.reference import environment, log_lines, log_meanings, service_variables
 from scripts.reference.markdown import code, codes, table
 from scripts.reference.reasons import WORDS
@@ -77,7 +78,7 @@ def page() -> str:
         _VARIABLES,
         _service_variables(),
         _FLAGS.format(commands=codes(_with_flags())),
-        _flags(),
+        *_flags(),
         _COMMANDS,
         *_commands(),
         _ENVIRONMENT,
@@ -112,12 +113,12 @@ def _counts_for(key: str) -> str:
     return "for the container or a port, under `skydns…://` only" if of_record else "for the container or a port"
 
 
-def _flags() -> str:
-    rows = (
-        (code(_spelling(each)), codes(_variables(each)), _default(each), each.help)
-        for each in (*FLAGS, *CONNECTION_FLAGS, *SWITCHES)
-    )
-    return table(("Flag", "Variable", "Default", "Meaning"), rows)
+def _flags() -> Iterator[str]:
+    """Yield heading and table of each group of flags."""
+    for group in FLAG_GROUPS:
+        rows = ((code(_spelling(each)), codes(_variables(each)), _default(each), each.help) for each in group.flags)
+        yield f"### {group.title}"
+        yield table(("Flag", "Variable", "Default", "Meaning"), rows)
 
 
 def _spelling(flag: Flag | Switch) -> str:
