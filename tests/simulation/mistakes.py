@@ -146,7 +146,7 @@ MISTAKES = (
         "A container whose inspect failed counted as gone, and its keys were deleted.",
         "1b6e90d",
         "controller/source/docker.py",
-        ' if self._has_ended(line["Id"]) else UnknownContainer(_ref(line), _silence_message(reply))',
+        ' if self._has_ended(line["Id"]) else UnknownContainer(listed_ref(line), _silence_message(reply))',
         "",
     ),
     Mistake(
