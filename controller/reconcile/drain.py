@@ -13,6 +13,7 @@ from controller.registry.owner_records import record_in
 from model.agent_note import SECONDS_WITHOUT_NOTE, note_in
 from model.drain_order import DrainOrder, drain_order_in
 from model.interest import Interest
+from model.keys import by_number
 from model.layout import Layout
 from model.ownership import Ownership
 from model.plan import Action, Change, Reason
@@ -67,15 +68,15 @@ class DrainedOwner:
 
     def keys_that_stay(self, containers: Collection[str] | None) -> tuple[str, ...]:
         """Wait until the keys of these containers, given by id and name, are gone, for as long as the agent may take to
-        obey the order. Return the keys that are still there then. None stands for all containers of the owner. Raises
-        RegistryUnavailable."""
+        obey the order. Return the keys that are still there then, sorted. None stands for all containers of the owner.
+        Raises RegistryUnavailable."""
         begun, inner = self.clock.monotonic(), self.registry.inner_prefixes(self._deadline())
         while True:
             actual = self._observed()
             claims = record_in(actual.record).claims
             left = Ownership(self.name, self.layout, claims, inner=inner).keys_written_for(containers, actual)
             if not left or self.clock.monotonic() - begun >= seconds_to_obey(actual.agent_note):
-                return left
+                return tuple(sorted(left, key=by_number))
             self.clock.sleep(POLL_INTERVAL)
 
     def _observed(self) -> Actual:
