@@ -92,7 +92,7 @@ def test_names_that_lead_outside_the_prefix_are_refused_and_other_containers_are
     added = (host.etcd.keys().keys() | host.etcd.ls_dirs()) - before
     assert added == {host.prefix, f"{host.prefix}/worker", f"{host.prefix}/{host.key('good')}"}
     assert host.etcd.get(outside) == "untouched"
-    refused = {line.split()[1]: line.rpartition("  ")[2] for line in done.stdout.splitlines() if line[0] == "!"}
+    refused = {line.split()[1]: line.rpartition("  ")[2] for line in done.stdout.splitlines() if line.startswith("!")}
     assert refused == {f"evil{number}": f"({reason})" for number, reason in enumerate(EVIL.values())}
 
 

@@ -222,13 +222,17 @@ def test_hostile_texts_cannot_forge_a_line_of_the_log(aftermath: Aftermath) -> N
 
 @pytest.mark.parametrize("output", ["text", "json"])
 def test_hostile_texts_cannot_forge_a_line_of_the_plan(aftermath: Aftermath, output: str) -> None:
-    """The plan has one line for each refusal and one for the summary, without control characters. As JSON, it is
-    ASCII."""
+    """Below its heading, the plan has one line for each refusal, then an empty line and the summary, without control
+    characters. As JSON, it is ASCII."""
     done = aftermath.host.reconcile("--dry-run", "-o", output, "--hostname", OWNER, "-useIpFromLabel", IP)
     assert done.returncode == 0
     assert control_characters(done.stdout) == set()
     if output == "text":
-        assert len(done.stdout.splitlines()) == len(aftermath.plan["refused"]) + 1
+        heading, *refused, empty, summary = done.stdout.splitlines()
+        assert (heading, empty) == ("Refused:", "")
+        assert summary.startswith("Plan: ")
+        assert all(line.startswith("! ") for line in refused)
+        assert len(refused) == len(aftermath.plan["refused"])
     else:
         assert done.stdout.isascii()
 

@@ -194,8 +194,8 @@ def test_reconcile_with_one_registry_down_changes_the_other_and_ends_with_1(two:
     down = Two(two.second, two.first)
     dry = down.reconcile("--dry-run", "--exit-code")
     assert (dry.returncode, two.first.keys()) == (1, {})
-    headings = [f"{two.second.uri}:", "No plan: registry-error.", f"{two.first.uri}:"]
-    assert dry.stdout.splitlines()[:3] == headings
+    headings = [f"{two.second.uri}:", "No plan: registry-error.", "", f"{two.first.uri}:"]
+    assert dry.stdout.splitlines()[:4] == headings
     assert dry.stderr.startswith(f"wharfinger: {two.second.uri}: registry-error: http://{two.second.etcd.endpoint}: ")
     assert len(dry.stderr.splitlines()) == 1
     done = down.reconcile("-o", "json")

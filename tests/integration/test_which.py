@@ -23,8 +23,8 @@ def address(host: Host, name: str, network: str, family: str = "IPAddress") -> s
 
 def refusals(output: str) -> dict[str, str]:
     """Return what was refused: container to everything that is said about it."""
-    lines = [line.split(maxsplit=2) for line in output.splitlines() if line.startswith("!")]
-    return {name: rest for _, name, rest in lines}
+    lines = [line.split(maxsplit=3) for line in output.splitlines() if line.startswith("!")]
+    return {name: f"{port}  {rest}" for _, name, port, rest in lines}
 
 
 @pytest.fixture
