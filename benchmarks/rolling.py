@@ -162,10 +162,11 @@ def replace(name: str, backends: Backends, load: Load, end: End) -> Replaced:
 
 
 def replace_all(names: Sequence[str], backends: Backends, load: Load, end: End) -> Iterator[Replaced]:
-    """Replace containers one by one, spread over the time of the load. Raises RuntimeError if that took longer."""
+    """Replace containers one by one, at equal distances while the load runs. Raises RuntimeError if the load ends
+    before the last replacement does."""
     begun = time.perf_counter() + BEFORE
     for number, name in enumerate(names):
-        time.sleep(max(0.0, begun + number * load.seconds / len(names) - time.perf_counter()))
+        time.sleep(max(0.0, begun + number * load.seconds / len(names) - time.perf_counter()))  # the distances
         yield replace(name, backends, load, end)
     if not load.running:
         raise RuntimeError("the load ended before the last container was replaced")

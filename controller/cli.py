@@ -265,7 +265,7 @@ def deregister_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ..
     metavar="DURATION",
     callback=_duration(0, LONGEST_WAIT),
     help="Return this long after the entries are gone from every registry. The exit code is 1 if the agent has not "
-    "removed them within its interval and the time of a pass, or within a minute if that is longer. By default, return "
+    "removed them within its interval and the time of a pass, which is cut to a minute. By default, return "
     "when the drain is written down.",
 )
 @click.option("--yes", is_flag=True, help="Drain all containers without asking for confirmation.")

@@ -26,9 +26,9 @@ class Interest:
     held: frozenset[str] = frozenset()
     #: The keys that the host's entries want, whether or not they get them.
     wanted: frozenset[str] = frozenset()
-    #: Whether there may be keys that nothing leads to, and that have to be renewed, or to lose a lifetime that an agent
-    #: with -ttl gave them: those of containers of which the agent does not know what they want, as after a start while
-    #: their inspects hang.
+    #: Whether this host may have keys that neither the fields above nor its record name, and whose lifetimes need care:
+    #: with -ttl they have to be renewed, and without it they must lose the lifetime that an earlier agent gave them.
+    #: That is so while the engine does not describe a container, for example after a start while its inspects hang.
     renews_unknown_keys: bool = False
 
     @property

@@ -87,7 +87,7 @@ def _registries(settings: Settings, given: Given) -> Iterator[_Setting]:
 
 
 def _settings_of(flag: Flag | Switch, settings: Settings, given: Given, effects: Effects) -> Iterator[_Setting]:
-    """Yield the setting of a flag, and those that have no flag and belong to it."""
+    """Yield the setting of a flag, and the settings without a flag that are shown below it."""
     origin, text = given.origins[flag.name], given.raw[flag.name]
     match flag.name:
         case "interval":

@@ -62,7 +62,8 @@ def explain(options: ExplainOptions, parse: Callable[[], Settings], effects: Eff
 
 
 def _explained(options: ExplainOptions, parse: Callable[[], Settings], effects: Effects) -> tuple[Document, str]:
-    """Return the explanation as a document, and as text that ends in a sentence about who decided so."""
+    """Return the explanation as a document and as text. The last sentence of the text says whose decision it is: the
+    agent's, or that of a pass by the flags of this command."""
     problem = ""
     if not options.no_agent:
         try:

@@ -65,8 +65,8 @@ class _Group:
 
 
 def as_text(report: PassReport, *, colour: bool = False, width: int | None = None) -> str:
-    """Return the report as text: groups of lines, each with a title and separated by an empty line, and then the
-    summary. A group without lines is left out. Within a group, changes are sorted by key.
+    """Return the report as text: the groups of lines, and then the summary. Each group has a title, and an empty line
+    follows it. A group without lines is left out. Within a group, changes are sorted by key.
 
     ``colour`` puts escape sequences for colours around the lines. ``width`` is the number of columns to which the lines
     are cut; None leaves them whole.

@@ -75,8 +75,8 @@ def find_agent(url: str) -> RunningAgent:
 
 
 def url_of_agent(given: str) -> str:
-    """Return the URL of the agent's HTTP server without a slash at its end: the given one, or if it is empty, the one
-    that WHARFINGER_LISTEN means. Raises Stop, with what to do, if that means none."""
+    """Return the URL of the agent's HTTP server, without a slash at its end. It is ``given``, or if that is empty, the
+    one that WHARFINGER_LISTEN stands for. Raises Stop, with advice, if WHARFINGER_LISTEN stands for no URL."""
     listen = os.environ.get("WHARFINGER_LISTEN")
     if not given and listen == "":
         raise Stop(

@@ -80,7 +80,7 @@ class DrainedOwner:
             self.clock.sleep(POLL_INTERVAL)
 
     def _observed(self) -> Actual:
-        """Return the keys that matter to the owner as they are now. Raises RegistryUnavailable."""
+        """Read the owner's keys, those under custom ids included, and return them. Raises RegistryUnavailable."""
         deadline, interest = self._deadline(), Interest(self.name, self.layout)
         record = self.registry.observe(interest, deadline, consistent=True).actual.record
         claimed = frozenset(record_in(record).claims)

@@ -111,9 +111,9 @@ class HintedContainers:
         *,
         ends_at_once: bool,
     ) -> None:
-        """``inspect`` returns the inquiry about the container with this id. ``signals`` is told what hints tell of
-        signals. ``ends_at_once`` says whether the hint of an end suffices. It does not if the exit code matters, which
-        only an inspect tells."""
+        """``inspect`` takes the id of a container and returns the inquiry that inspects it. ``signals`` receives each
+        hint, because it may be about a signal. ``ends_at_once`` says whether a hint alone ends a container. It must not
+        if the exit code matters, which only an inspect tells."""
         self._subscription, self._questions, self._inspect = subscription, questions, inspect
         self._clock, self._signals = clock, signals
         self._ends_at_once = ends_at_once

@@ -257,7 +257,7 @@ RECORD, LIVENESS_QUERY = RECORD_KEYS.record(OWNER), RECORD_KEYS.liveness_query(O
 
 
 def _kept(actual: Actual) -> tuple[Stored | None, ...]:
-    """Return what is kept about an owner."""
+    """Return the keys beside the prefix in which something is written about the owner."""
     return actual.record, actual.liveness_query, actual.agent_note, actual.drain_order
 
 

@@ -70,7 +70,7 @@ def with_web(order: DrainOrder) -> DrainOrder:
 
 
 def test_an_order_is_created_changed_and_removed(host: DrainedHost) -> None:
-    """An order that drains nothing has no key."""
+    """When an order drains nothing any more, its key is removed."""
     assert host.owner.change_order(with_web) == NO_DRAIN.with_containers([WEB]) == host.order()
     host.owner.change_order(lambda order: order.with_containers([DB]))
     assert host.order() == NO_DRAIN.with_containers([WEB, DB])

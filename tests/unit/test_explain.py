@@ -353,7 +353,7 @@ def test_a_container_that_does_not_run_tells_its_end(status: str, ending: str) -
 
 
 def test_a_container_that_just_started_is_not_seen_yet() -> None:
-    """The engine knows it, and no pass does."""
+    """The engine shows that it runs, and it started after the last pass."""
     explanation = explain(report_of(), "web", EngineLookup((serving().ref,), serving()))
     assert explanation.verdict is Verdict.NOT_SEEN
     assert explanation.answer == "web is not registered: it runs, and no pass has seen it yet."

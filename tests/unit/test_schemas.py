@@ -22,7 +22,7 @@ from tests.support.schemas import NAMES, schema, validated
 
 
 def values(*enums: type[Any]) -> set[str]:
-    """Return the values of these enumerations."""
+    """Return the values of all members of these enumerations."""
     return {each.value for enum in enums for each in enum}
 
 

@@ -26,7 +26,8 @@ class AgentStatus:
     owner: str
     #: The id of the engine; empty where the engine has none, or no pass has learned it.
     engine_id: str
-    #: Where hints come from: ``stream``, ``history``, ``nowhere``; ``off`` with --no-hints.
+    #: How the agent gets the engine's events: by a ``stream``, by asking for the ``history``, from ``nowhere`` because
+    #: both fail, or not at all because --no-hints is given (``off``).
     hints: str
 
 
