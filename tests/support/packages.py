@@ -16,6 +16,16 @@ from tests.support.images import static_busybox
 CLIENT = {"docker": "docker.io", "busybox": "busybox-static"}
 DAEMON = {"dockerd": "docker.io", "ip": "iproute2", "iptables": "iptables", "nsenter": "util-linux"}
 
+PODMAN = {
+    "podman": "podman",
+    "/usr/lib/podman/netavark": "netavark",
+    "runc": "runc",
+    "busybox": "busybox-static",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "nsenter": "util-linux",
+}
+
 
 def missing_packages(needed: Mapping[str, str]) -> list[str]:
     """Return the packages of those commands that are not installed, sorted."""
