@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from tests.support.engine import DockerEngine, DockerError, Unavailable
 from tests.support.network import NetworkNamespace
@@ -118,10 +119,13 @@ class PodmanEngine(DockerEngine):
                 "build", "--layers=false", "--format", "docker", "--file", f"{folder}/Dockerfile", "--tag", tag, folder
             )
 
+    def inspect(self, name: str) -> dict[str, Any]:
+        """Return `podman inspect` of one container, image or network. Podman takes no slash before a name."""
+        return super().inspect(name.removeprefix("/"))
+
     def remove_all(self) -> None:
         """Remove every container and every user-made network. Podman's prune would leave networks of this second."""
-        if containers := self.containers():
-            self.docker("rm", "--force", "--volumes", "--time", "0", *containers)
+        self.docker("rm", "--all", "--force", "--volumes", "--time", "0")
         made = set(self.docker("network", "ls", "--format", "{{.Name}}").split()) - {self.default_network}
         if made:
             self.docker("network", "rm", "--force", *made)
