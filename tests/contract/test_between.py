@@ -231,6 +231,7 @@ def test_what_does_not_speak_http_is_named(api: int, greeting: bytes, said: str)
         assert str(unavailable.value).partition(": ")[2] == f"it does not answer in HTTP, but with {said}"
 
 
+@pytest.mark.v2
 def test_a_load_balancer_that_drops_etcds_headers_is_named(shared_server: EtcdServer) -> None:
     """By v2, only the headers tell how far the store has come. By v3, there are none that matter."""
     answer = urllib.request.urlopen(f"http://{shared_server.endpoint}/v2/keys/").read().decode()
@@ -278,6 +279,7 @@ def answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.every_etcd
 def test_etcds_grpc_proxy_is_named(api: int, grpc_proxy: Address) -> None:
     """It serves neither the v2 API nor the gateway of the v3 API."""
     with pytest.raises(RegistryUnavailable) as unavailable:
