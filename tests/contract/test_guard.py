@@ -78,7 +78,7 @@ def expires(host: Host, api: int, name: str) -> bool:
         pair = EtcdV3(host.etcd.endpoint).node(key)
         assert pair is not None
         return pair.lease != 0
-    node = host.etcd.store.node(key)
+    node = host.etcd.node(key)
     assert node is not None
     return "ttl" in node
 
