@@ -212,7 +212,12 @@ class SimulatedStore:
 
 
 #: The values of parameters with which a test needs the v2 API, and those with which it needs no etcd.
-_BY_V2: Mapping[str, Collection[object]] = {"api": [2], "store": ["etcd_v2"], "scheme": ["etcd", "skydns2"]}
+_BY_V2: Mapping[str, Collection[object]] = {
+    "api": [2],
+    "tls": [2],
+    "store": ["etcd_v2"],
+    "scheme": ["etcd", "skydns2"],
+}
 _WITHOUT_ETCD: Mapping[str, Collection[object]] = {"store": ["memory", "simulated-v2", "simulated-v3"]}
 
 

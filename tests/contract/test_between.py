@@ -260,14 +260,17 @@ def test_a_redirect_leads_nobody_astray(api: int) -> None:
 def grpc_proxy(shared_server: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """Return the address of etcd's own grpc-proxy before an etcd."""
     address = "127.0.0.1", free_ports(1)[0]
-    flags = [f"--endpoints={shared_server.endpoint}", f"--listen-addr={address[0]}:{address[1]}"]
+    # Later versions of the proxy connect to themselves at the address that they advertise.
+    itself = f"{address[0]}:{address[1]}"
+    flags = [f"--endpoints={shared_server.endpoint}", f"--listen-addr={itself}", f"--advertise-client-url={itself}"]
     log = tmp_path_factory.mktemp("grpc-proxy") / "log"
     proxy = Child([etcd_binary(), "grpc-proxy", "start", *flags], log)
     proxy.start()
-    health = f"http://{address[0]}:{address[1]}/health"
-    wait_until(lambda: answers(health), 10, "the grpc-proxy")
-    yield address
-    proxy.kill()
+    try:
+        wait_until(lambda: answers(f"http://{itself}/health"), 20, "the grpc-proxy")
+        yield address
+    finally:
+        proxy.kill()
 
 
 def answers(url: str) -> bool:
