@@ -26,6 +26,8 @@ from tests.support.etcd_v3 import EtcdV3, encoded
 from tests.support.pass_harness import RealHost, serving
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.every_etcd
+
 KEY = "/services/nginx/core-01:web:80"
 FOREIGN = "/services/nginx/core-02:web:80"
 RECORD = RecordKeys(PREFIX).record(OWNER)
