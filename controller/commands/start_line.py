@@ -52,6 +52,11 @@ def log_start(settings: Settings, effects: Effects, identity: EngineIdentity) ->
             )
     for name in settings.unneeded_flags:
         log.info("flag is not needed: every pass compares and repairs everything", flag=f"-{name}")
+    if settings.unused_endpoints:
+        log.warning(
+            "endpoints in ETCD_ENDPOINTS are not used, as each registry URI names its own; write all into the URI",
+            endpoints=[*map(str, settings.unused_endpoints)],
+        )
     if settings.rules.address.internal and settings.rules.address.ip:
         log.info("with -internal, -ip counts for containers with host networking alone", ip=settings.rules.address.ip)
 

@@ -15,6 +15,7 @@ from attrs import frozen
 from click.core import ParameterSource
 
 from controller.config.converters import SEPARATOR
+from controller.config.default_endpoints import ENDPOINTS_VARIABLE
 from controller.config.near_misses import URIS, closest
 from controller.errors import WrongUsage
 
@@ -100,6 +101,9 @@ ETCDCTL_VARIABLES = {
     "user": ("ETCDCTL_USER", "ETCDCTL_USERNAME"),
     "password": ("ETCDCTL_PASSWORD",),
 }
+
+#: The environment variables in which registrator 9 has the same. etcd itself has the last two for its own certificate.
+REGISTRATOR_VARIABLES = {"ca": "ETCD_CA_CERT_FILE", "cert": "ETCD_CERT_FILE", "key": "ETCD_KEY_FILE"}
 
 #: The flags of a pass and of the agent. Those that are not ``new`` are registrator's, as documented at
 #: https://gliderlabs.github.io/registrator/latest/user/run/
@@ -274,21 +278,21 @@ CONNECTION_FLAGS = (
         "FILE",
         "Verify the certificate of etcd with the CA certificate in this file. By default the system's CAs are used.",
         new=True,
-        other_variables=ETCDCTL_VARIABLES["ca"],
+        other_variables=(*ETCDCTL_VARIABLES["ca"], REGISTRATOR_VARIABLES["ca"]),
     ),
     Flag(
         "etcd-cert",
         "FILE",
         "Authenticate to etcd with the client certificate in this file; needs --etcd-key.",
         new=True,
-        other_variables=ETCDCTL_VARIABLES["cert"],
+        other_variables=(*ETCDCTL_VARIABLES["cert"], REGISTRATOR_VARIABLES["cert"]),
     ),
     Flag(
         "etcd-key",
         "FILE",
         "Use the private key in this file for the client certificate of --etcd-cert.",
         new=True,
-        other_variables=ETCDCTL_VARIABLES["key"],
+        other_variables=(*ETCDCTL_VARIABLES["key"], REGISTRATOR_VARIABLES["key"]),
     ),
     Flag(
         "etcd-user",
@@ -412,7 +416,7 @@ def _with_options(
 
     @wraps(command)
     def collect(uris: tuple[str, ...], **given: Any) -> Any:
-        raw = {"etcd-password": password_in_environment()}
+        raw = {"etcd-password": password_in_environment(), ENDPOINTS_VARIABLE: os.environ.get(ENDPOINTS_VARIABLE, "")}
         for flag in flags:
             value = given.pop(_parameter(flag.name))
             raw[flag.name] = SEPARATOR.join(value) if flag.repeatable else value
