@@ -112,8 +112,8 @@ FLAGS = (
         "ip",
         "ADDRESS",
         "Register this address. By default it is the address on which the port is published, or else the address of "
-        "the interface through which this host reaches etcd. With -internal, it counts for containers with host "
-        "networking alone.",
+        "the interface through which this host reaches etcd. With -internal or -ip-from-container, it counts for "
+        "containers with host networking alone.",
         instead_of_empty="give this host's address, or leave the flag out to have it found out",
     ),
     Flag(
@@ -258,8 +258,8 @@ FLAGS = (
     Flag(
         "network",
         "NAME",
-        "Register the address that a container has in this network; needs -internal. SERVICE_NETWORK of a container "
-        "has precedence.",
+        "Register the address that a container has in this network; needs -internal or -ip-from-container. "
+        "SERVICE_NETWORK of a container has precedence.",
         new=True,
     ),
     Flag(
@@ -312,6 +312,11 @@ CONNECTION_FLAGS = (
 #: The switches of a pass and of the agent.
 SWITCHES = (
     Switch("internal", "Register the containers' own addresses and exposed ports."),
+    Switch(
+        "ip-from-container",
+        "Register the containers' own addresses and exposed ports, but of published ports alone. With -internal it has "
+        "no effect.",
+    ),
     Switch("explicit", "Register only ports to which a container gives a name with SERVICE_NAME."),
     Switch("cleanup", "Accepted for compatibility and ignored: orphans are always removed.", of_agent=True),
     Switch(

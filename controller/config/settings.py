@@ -130,6 +130,7 @@ class Settings:
             "ip": address.ip,
             "useIpFromLabel": address.label,
             "internal": _switch_text(address.internal),
+            "ip-from-container": _switch_text(address.from_container),
             "network": address.network,
             "ip-family": _unless_default(address.family, Family.ANY),
             "explicit": _switch_text(rules.explicit),
@@ -257,6 +258,7 @@ def _rules(parser: _SettingsParser) -> Rules:
         ip=parser.get("ip", converters.address, ""),
         label=raw["useIpFromLabel"],
         internal=bool(raw["internal"]),
+        from_container=bool(raw["ip-from-container"]),
         network=raw["network"],
         family=parser.get("ip-family", converters.family, Family.ANY),
     )
@@ -277,8 +279,11 @@ def _rules(parser: _SettingsParser) -> Rules:
 def _address_problems(address: AddressRules) -> list[str]:
     """Return a message for each two address options that contradict each other."""
     problems = []
-    if address.network and not address.internal:
-        problems.append(f"--network {address.network!r} applies to addresses of -internal only: give -internal, too")
+    if address.network and not (address.internal or address.from_container):
+        problems.append(
+            f"--network {address.network!r} applies to addresses of -internal and -ip-from-container only: give one of "
+            "them, too"
+        )
     if address.ip and not address.family.has(address.ip):
         kind = address.family.name_for_people
         problems.append(f"-ip {address.ip!r} is not an {kind} address, but --ip-family allows no others")

@@ -122,4 +122,8 @@ MEANINGS: Mapping[str, str] = {
     "with -internal, -ip counts for containers with host networking alone": (
         "`-internal` registers the address of each container, so `-ip` is not used for containers that have one."
     ),
+    "with -ip-from-container, -ip counts for containers with host networking alone": (
+        "`-ip-from-container` registers the address of each container, so `-ip` is not used for containers that have "
+        "one."
+    ),
 }

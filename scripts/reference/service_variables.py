@@ -26,7 +26,10 @@ MEANINGS: Mapping[str, str] = {
     ),
     "tags": "Tags, separated by commas. They are part of JSON values alone.",
     "ignore": "The port has no entry, whatever the value is: `false` ignores the port, too. An empty value does not.",
-    "network": "With `-internal`, the network whose address is registered. It has precedence over `--network`.",
+    "network": (
+        "With `-internal` or `-ip-from-container`, the network whose address is registered. It has precedence over "
+        "`--network`."
+    ),
     "drain": "With `false`, `f`, `0`, `no` or `off`, no signal takes the entries away before the container has ended.",
     "stop_grace": (
         "If the container still runs this many seconds after a signal that should stop it, its entries return. From 0 "

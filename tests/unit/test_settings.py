@@ -58,6 +58,7 @@ DEFAULTS = {
 CONNECTING = {"etcd-ca": "", "etcd-cert": "", "etcd-key": "", "etcd-user": "", "etcd-password-file": ""}
 OFF = {
     "internal": "",
+    "ip-from-container": "",
     "explicit": "",
     "cleanup": "",
     "take-over": "",
@@ -211,6 +212,7 @@ SHAPING = {
     "deregister": ("on-success", "on-success"),
     "value-format": ("json", "json"),
     "internal": ("true", "true"),
+    "ip-from-container": ("true", "true"),
     "explicit": ("true", "true"),
     "health": ("healthy", "healthy"),
     "filter": ("name=x\0label=a=b c", "label=a=b c name=x"),
@@ -252,7 +254,8 @@ def test_the_agent_note_has_the_flags_on_which_two_agents_of_one_host_must_agree
     for name, (text, noted) in SHAPING.items():
         assert parsed(**{name: text}).flags_that_shape_keys == {name: noted}
     assert parsed(ttl="30", ttl_refresh="10").flags_that_shape_keys == {"ttl": "30"}
-    assert parsed(internal="true", network="back").flags_that_shape_keys == {"internal": "true", "network": "back"}
+    for switch in ("internal", "ip-from-container"):
+        assert parsed(**{switch: "true"}, network="back").flags_that_shape_keys == {switch: "true", "network": "back"}
     assert SHAPING.keys() | {"ttl", "network", "record-ttl"} | NOT_SHAPING == DEFAULTS.keys() | OFF.keys()
 
 
@@ -442,7 +445,11 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
         ("log_level", "loud", "--log-level 'loud': it must be one of trace, debug, info, warning, error"),
         ("health", "good", "--health 'good': it must be one of any, healthy"),
         ("ip_family", "6", "--ip-family '6': it must be one of any, ipv4, ipv6"),
-        ("network", "backend", "--network 'backend' applies to addresses of -internal only: give -internal, too"),
+        (
+            "network",
+            "backend",
+            "--network 'backend' applies to addresses of -internal and -ip-from-container only: give one of them, too",
+        ),
         (
             "filter",
             "label",
