@@ -66,7 +66,7 @@ class Rules:
     address: AddressRules = AddressRules()
     #: Whether only ports with a SERVICE_NAME are registered (``-explicit``).
     explicit: bool = False
-    #: Tags for every entry, behind its own (``-tags``).
+    #: Tags for every entry, behind its own (``-tags``). If there are templates in them, they are one text.
     tags: tuple[str, ...] = ()
     deregister: Deregister = Deregister.ALWAYS
     health: HealthRule = HealthRule.ANY

@@ -121,7 +121,12 @@ FLAGS = (
         "LABEL",
         "Register the address in this label of a container, if it has the label. The label has precedence over -ip.",
     ),
-    Flag("tags", "TAGS", "Add these tags, separated by commas, to every entry."),
+    Flag(
+        "tags",
+        "TAGS",
+        'Add these tags, separated by commas, to every entry. {{.Field}} and {{index .Field "key"}} stand for what an '
+        "inspect of the container says.",
+    ),
     Flag(
         "deregister",
         "WHEN",

@@ -240,7 +240,7 @@ WRONG = {
     "-ttl 30 etcd://h/x": ["-ttl and -ttl-refresh go together"],
     "-ttl-refresh 30 etcd://h/x": ["-ttl and -ttl-refresh go together"],
     "-ttl 30 -ttl-refresh 30 etcd://h/x": ["-ttl 30 must be greater than -ttl-refresh 30"],
-    "-tags {{.Name}} etcd://h/x": ["templates are not supported"],
+    "-tags {{toUpper}} etcd://h/x": ["it has '{{toUpper}}', and only {{.Field}} and"],
     "-ip 0.0.0.0 -ttl x -deregister never -retry-attempts many --interval 0 --log-level loud --hostname a:b nothing": [
         "-ip '0.0.0.0'",
         "-ttl 'x'",

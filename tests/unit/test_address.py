@@ -282,14 +282,14 @@ def places(bindings: str, **rule_fields: Any) -> list[str]:
 def test_a_port_of_its_containers_address_has_the_containers_port() -> None:
     """With -ip-from-container, the bindings of a port say only that it is published, whatever their family is.
     registrator 9 writes the port of the host behind the container's address, where nobody answers."""
-    given = {"publish": {"80/tcp": "0.0.0.0:8080 127.0.0.1:8081 192.0.2.7:8082"}, "address": "172.17.0.2"}
-    web = container(**given, labels={"my.ip": "192.0.2.10/24"})
+    bindings = {"80/tcp": "0.0.0.0:8080 127.0.0.1:8081 192.0.2.7:8082"}
+    web = container(publish=bindings, labels={"my.ip": "192.0.2.10/24"})
     (port,) = service_ports(web, internal=False)
-    for fields, expected in (({}, "172.17.0.2:80"), ({"label": "my.ip"}, "192.0.2.10:80")):
-        (only,) = book_of(web, from_container=True, **fields).places_of(web, port)
-        assert f"{only.address}:{only.port}" == expected
+    for label, expected in (("", ("172.17.0.2", 80)), ("my.ip", ("192.0.2.10", 80))):
+        places = book_of(web, from_container=True, label=label).places_of(web, port)
+        assert [(each.address, each.port) for each in places] == [expected]
     with pytest.raises(RefusedPort, match="has no IPv6 address of its own"):
-        book_of(web, from_container=True, **IPV6).places_of(web, port)
+        book_of(web, from_container=True, family=Family.IPV6).places_of(web, port)
 
 
 LABEL = {"label": "my.ip"}

@@ -79,7 +79,7 @@ def test_all_mistakes_in_a_command_line_are_reported_at_once(ran: Ran) -> None:
     [
         (
             ["consul://x", "-tags={{x}}"],
-            ["-tags '{{x}}': templates", "registry URI 'consul://x': this program is for etcd"],
+            ["-tags '{{x}}': it has '{{x}}'", "registry URI 'consul://x': this program is for etcd"],
         ),
         (["--nonsense", URI], ["No such option '--nonsense'"]),
         (["-internal=maybe", URI], ["-internal 'maybe': it must be true or false"]),

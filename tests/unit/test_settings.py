@@ -420,8 +420,12 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
     [
         ("ip", "0.0.0.0", "-ip '0.0.0.0': it is the unspecified address"),
         ("ip", "10.0.0.1/24", "-ip '10.0.0.1/24': it is neither an IP address nor a host name"),
-        ("tags", "{{.Node}}", "templates are not supported; give plain tags, separated by commas"),
-        ("tags", 'a,{{ index .Env "B" }}', "templates are not supported; give plain tags, separated by commas"),
+        (
+            "tags",
+            "{{.Name | toUpper}}",
+            'and only {{.Field}} and {{index .Field "key"}} are understood; give plain tags, separated by commas',
+        ),
+        ("tags", "a,{{ index .Config.Env 0 }}", "which may have secrets in it; give plain tags, separated by commas"),
         ("deregister", "never", "--deregister 'never': it must be one of always, on-success"),
         ("resync", "-1", "--resync '-1': it must not be negative"),
         ("resync", "soon", "--resync 'soon': it is not a whole number"),
