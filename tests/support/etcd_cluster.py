@@ -185,7 +185,8 @@ def _until_done(call: Callable[[], object]) -> None:
             call()
         except urllib.error.HTTPError as error:
             # 410: the member is already gone; 409: it is already there.
-            return error.code in (409, 410)
+            with error:
+                return error.code in (409, 410)
         except OSError:
             return False
         return True
