@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -46,19 +47,21 @@ def engine_tree(suite: str) -> Path:
 
 
 def _make(suite: str, tree: Path) -> None:
-    _run("debootstrap", "--variant=minbase", "--download-only", _included(), suite, str(tree), MIRROR, _SCRIPT)
-    for package in (tree / "var/cache/apt/archives").glob("*.deb"):
-        _run("dpkg-deb", "--extract", str(package), str(tree))
-    for folder in _UNUSED:
-        shutil.rmtree(tree / folder, ignore_errors=True)
+    unpack(suite, _PACKAGES, tree)
     for path, text in _ACCOUNTS.items():
         (tree / path).write_text(text)
     for name in _PACKET_FILTER:
         (tree / "usr/sbin" / name).symlink_to("xtables-nft-multi")
 
 
-def _included() -> str:
-    return f"--include={','.join(_PACKAGES)}"
+def unpack(suite: str, packages: Sequence[str], tree: Path) -> None:
+    """Unpack packages of a Debian suite, and all that they need, into an empty folder. Raises NoTree."""
+    included = f"--include={','.join(packages)}"
+    _run("debootstrap", "--variant=minbase", "--download-only", included, suite, str(tree), MIRROR, _SCRIPT)
+    for package in (tree / "var/cache/apt/archives").glob("*.deb"):
+        _run("dpkg-deb", "--extract", str(package), str(tree))
+    for folder in _UNUSED:
+        shutil.rmtree(tree / folder, ignore_errors=True)
 
 
 def _run(*argv: str) -> None:
