@@ -50,17 +50,22 @@ class DockerEngine(ABC):
         """The environment for commands that talk to this engine. Builds avoid BuildKit, so they need no network."""
         return clean_environment(DOCKER_HOST=self.socket_url, DOCKER_BUILDKIT="0")
 
+    @property
+    def client(self) -> list[str]:
+        """The docker command by which this engine is driven."""
+        return ["docker"]
+
     def docker(self, *args: str, stdin: bytes | None = None, timeout: float = 60.0) -> str:
         """Run `docker ARGS...` and return its stripped output. Raises `DockerError` if it fails or hangs."""
-        argv = ["docker", *args]
+        argv, shown = [*self.client, *args], shlex.join(["docker", *args])
         try:
             done = subprocess.run(
                 argv, input=stdin, capture_output=True, env=self.environment, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired:
-            raise DockerError(f"{shlex.join(argv)}: no answer within {timeout:g} s") from None
+            raise DockerError(f"{shown}: no answer within {timeout:g} s") from None
         if done.returncode:
-            raise DockerError(f"{shlex.join(argv)}: {done.stderr.decode(errors='replace').strip()}")
+            raise DockerError(f"{shown}: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode(errors="replace").strip()
 
     def run(self, line: str) -> str:
