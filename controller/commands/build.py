@@ -128,6 +128,7 @@ def engine_for(
             networks_needed=not settings.rules.address.internal,
             health_needed=settings.rules.health is not HealthRule.ANY,
             hinting=hinting,
+            tags=settings.rules.tags,
         ),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,

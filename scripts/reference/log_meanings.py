@@ -34,6 +34,10 @@ MEANINGS: Mapping[str, str] = {
         "An endpoint of the URI has another cluster id than the one that the agent knows, so nothing is written there. "
         "Take it out of the URI."
     ),
+    "endpoints in ETCD_ENDPOINTS are not used, as each registry URI names its own; write all into the URI": (
+        "registrator 9 adds the endpoints of the variable to that of the URI. Here they count only for a URI that "
+        "names none, as in `etcd3:///services`."
+    ),
     "environment variable is empty and counts as not set": "The variable must not be empty. Its flag has its default.",
     "environment variable is not known and has no effect": (
         "The variable begins with `WHARFINGER_` and belongs to no flag. `did_you_mean` is a similar one that does."
@@ -111,11 +115,20 @@ MEANINGS: Mapping[str, str] = {
     ),
     "the operator no longer drains a container": "Its entries return, if it still runs.",
     "the operator no longer drains all containers of this host": "The entries return.",
+    "the v3 API has keys under this prefix, too, which are not kept; newer registrators mean the v3 API by etcd://, "
+    "which is etcd3:// here": (
+        "etcd has a store for each API, and this registry is kept by the v2 API. `key` is one of the other store. If "
+        "consumers read that store, give `etcd3://` or `skydns3://`. The agent looks once, when it starts."
+    ),
     "thread ended by an error": "Please report it with the traceback.",
     "too many HTTP connections": (
         "`problem` says which connections were closed or not accepted. `/healthz` and `/metrics` still answer."
     ),
     "with -internal, -ip counts for containers with host networking alone": (
         "`-internal` registers the address of each container, so `-ip` is not used for containers that have one."
+    ),
+    "with -ip-from-container, -ip counts for containers with host networking alone": (
+        "`-ip-from-container` registers the address of each container, so `-ip` is not used for containers that have "
+        "one."
     ),
 }

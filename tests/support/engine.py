@@ -67,15 +67,15 @@ class DockerEngine(ABC):
 
     def docker(self, *args: str, stdin: bytes | None = None, timeout: float = 60.0) -> str:
         """Run `docker ARGS...` and return its stripped output. Raises `DockerError` if it fails or hangs."""
-        argv = [*self.client, *args]
+        argv, shown = [*self.client, *args], shlex.join(["docker", *args])
         try:
             done = subprocess.run(
                 argv, input=stdin, capture_output=True, env=self.environment, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired:
-            raise DockerError(f"{shlex.join(argv)}: no answer within {timeout:g} s") from None
+            raise DockerError(f"{shown}: no answer within {timeout:g} s") from None
         if done.returncode:
-            raise DockerError(f"{shlex.join(argv)}: {done.stderr.decode(errors='replace').strip()}")
+            raise DockerError(f"{shown}: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode(errors="replace").strip()
 
     def build(self, tag: str, context: bytes) -> None:

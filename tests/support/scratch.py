@@ -72,9 +72,9 @@ def end_users(folder: Path) -> None:
 def sweep(folder: Path) -> None:
     """Remove a folder, and whatever is left of an engine that had its data there: shims, their containers, mounts."""
     # A killed shim leaves its container running, so both are killed. Conmon goes first, or it would start Podman.
-    for shim in _shims_of(folder):
+    for shim in shims_of(folder):
         _signal([shim, *_children_of(shim)], signal.SIGKILL)
-    wait_until(lambda: not list(_shims_of(folder)), 10, "the containers of the private engine to end")
+    wait_until(lambda: not list(shims_of(folder)), 10, "the containers of the private engine to end")
     for mount in _mounts_below(folder):
         subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
     shutil.rmtree(folder, ignore_errors=True)
@@ -87,7 +87,7 @@ def _signal(pids: Iterable[int], *numbers: signal.Signals) -> None:
                 os.kill(pid, number)
 
 
-def _shims_of(folder: Path) -> Iterator[int]:
+def shims_of(folder: Path) -> Iterator[int]:
     """Yield the pids of the shims of an engine that has its data below `folder`."""
     return (pid for pid, command in _users_of(folder) if _is_shim(command))
 
