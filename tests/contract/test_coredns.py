@@ -9,6 +9,8 @@ from pathlib import Path
 
 import dns.exception
 import dns.flags
+import dns.name
+import dns.rcode
 import pytest
 
 from controller.registry.etcd_v3.client import EtcdV3Client
@@ -196,6 +198,20 @@ def test_groups_targetstrip_and_mail_do_what_the_page_says(domain: Dns) -> None:
     assert domain.records("api", "SRV") == {f"30 10 50 8004 api.{DOMAIN}.", f"30 10 50 8004 e.api.{DOMAIN}."}
     assert domain.records("api", "MX") == {f"30 10 api.{DOMAIN}."}
     assert domain.ask("api", "TXT") == Answer("NOERROR")
+    domain.put({"api/f": record("192.0.2.11", port=8004, targetstrip=1, ttl=30)})
+    assert domain.ask("api", "SRV").additional >= {f"api.{DOMAIN}. 30 IN A 192.0.2.{last}" for last in (10, 11)}
+
+
+def test_a_host_name_is_the_target_of_an_srv_record(domain: Dns) -> None:
+    """By A it is a CNAME. Beside a text, only a question for TXT is answered."""
+    domain.registers(
+        answers("plain", 1, ports={"80/tcp": 8001}, inspect=labelled(NAME="web")),
+        answers("texted", 2, ports={"80/tcp": 8002}, inspect=labelled(NAME="web", TEXT="hello")),
+        flags=("-ip", "core-01.example.com"),
+    )
+    assert domain.records("web", "SRV") == {"30 10 50 8001 core-01.example.com."}
+    assert domain.ask("web", "A").records == {f"web.{DOMAIN}. 30 IN CNAME core-01.example.com."}
+    assert '30 "hello"' in domain.records("web", "TXT")
 
 
 def test_the_ttl_of_an_answer_is_that_of_the_record(domain: Dns) -> None:
