@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import dns.exception
@@ -107,6 +108,7 @@ def labelled(**labels: str) -> dict[str, object]:
 # What the program writes, and what clients are answered.
 
 
+@pytest.mark.every_etcd
 def test_a_service_is_answered_with_all_its_containers_and_each_id_with_its_own(domain: Dns) -> None:
     """By SRV with port and target, whose address comes along; by A; with a wildcard; by UDP as by TCP."""
     domain.registers(
@@ -234,7 +236,9 @@ def test_the_ttl_of_an_answer_is_that_of_the_record(domain: Dns) -> None:
     assert domain.records("default", "A") == {"300 192.0.2.10"}
 
 
-@pytest.mark.parametrize(("lifetime", "least", "most"), [(20, 30, 30), (100, 80, 100)])
+@pytest.mark.parametrize(
+    ("lifetime", "least", "most"), [(20, 30, 30), pytest.param(100, 80, 100, marks=pytest.mark.every_etcd)]
+)
 def test_the_ttl_of_an_answer_is_not_longer_than_the_lease(domain: Dns, lifetime: int, least: int, most: int) -> None:
     """A lease counts as one of at least 30 seconds. A record's own TTL counts if it is less."""
     domain.registers(
@@ -301,10 +305,11 @@ def _agree(domain: Dns, *names: str) -> None:
     """Assert that CoreDNS answers about these names, and about the name of each record, what the tests' reading of it
     does."""
     values = domain.store.keys("/skydns")
-    own = (dns_name(key).removesuffix(f".{DOMAIN}") for key in values)
-    for name in {*names, *own}:
-        for kind in ("A", "AAAA", "SRV"):
-            assert domain.ask(name, kind) == answer(values, f"{name}.{DOMAIN}", kind), (name, kind)
+    own = {dns_name(key).removesuffix(f".{DOMAIN}") for key in values}
+    asked = [*product(names, ("A", "AAAA", "SRV")), *product(own, ("A", "SRV"))]
+    assert [(each, domain.ask(*each)) for each in asked] == [
+        (each, answer(values, f"{each[0]}.{DOMAIN}", each[1])) for each in asked
+    ]
 
 
 def _containers() -> Iterator[Container]:
