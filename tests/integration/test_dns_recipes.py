@@ -66,6 +66,11 @@ class Site:
         """Return the name and the port by which the record of a container is found."""
         return f"core-01--{name}--9000.web.cluster.local:{self.host.port(name)}"
 
+    def targets(self, name: str) -> set[str]:
+        """Return the addresses that CoreDNS has for the targets of the SRV records of a name."""
+        named = {record.split()[-1] for record in self.coredns.ask(name, "SRV").records}
+        return {record.split()[-1] for each in named for record in self.coredns.ask(each, "A").records}
+
     def through_its_dns(self, *argv: str) -> Sequence[str]:
         """Return a command that asks this CoreDNS for names: it has an /etc/resolv.conf of its own."""
         script = f"mount --bind {self.resolv_conf} /etc/resolv.conf && exec {shlex.join(argv)}"
@@ -109,6 +114,7 @@ def test_haproxy_has_its_servers_from_coredns(site: Site) -> None:
     haproxy.start()
     try:
         wait_until(lambda: answers() == {"one", "two"}, 20, "both servers")
+        assert site.targets("_web._tcp.cluster.local") == {site.host.engine.address}
         site.host.engine.docker("rm", "--force", "one")
         wait_until(lambda: answers() == {"two"}, 20, "the server that is left")
         site.serve("three")
