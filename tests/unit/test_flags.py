@@ -479,8 +479,8 @@ FLAGS_OF_REGISTRATOR_9 = {
 
 
 def test_every_flag_of_registrator_9_is_accepted_and_explained() -> None:
-    """docs/migrate.md says what each flag does here, and names the variables for etcd. It shows no flag that registrator
-    9 does not have as one of its own."""
+    """docs/migrate.md says what each flag does here, and names the variables for etcd. No other flag counts as one of
+    registrator's."""
     assert {*REGISTRATOR_FLAGS, *REGISTRATOR_SWITCHES} == FLAGS_OF_REGISTRATOR_9
     page = (Path(__file__).parents[2] / "docs/migrate.md").read_text()
     table = page.partition("| registrator 9 | here |\n")[2].partition("\n\n")[0]
