@@ -179,3 +179,29 @@ def test_another_value_format_updates_every_key_in_one_pass(host: Host) -> None:
     label = SCHEMES[host.api]
     assert agent.total("operations_total", action="update", registry=label, result="applied") == 3
     assert agent.metrics()[f'wharfinger_entries_unreadable{{registry="{label}"}}'] == 0
+
+
+@on_both("host")
+def test_templates_in_tags_are_replaced_by_what_the_engine_says(host: Host) -> None:
+    """Those of a container and those of every entry are. A bad one is refused, and only for JSON values. A changed
+    label, which takes another container, makes another value."""
+    tags = 'SERVICE_TAGS=on-{{.Config.Hostname}},{{index .Config.Labels "tier"}}'
+    run = host.engine.docker
+    run("run", "-d", "--name", "cache", "-P", "--hostname", "c1", "-e", tags, "-l", "tier=db", "worker:1")
+    run("run", "-d", "--name", "bad", "-P", "-e", "SERVICE_TAGS={{.Config.Env}}", "worker:1")
+    flags = ("--value-format", "json", "-tags", "{{.HostConfig.NetworkMode}}", *NAMED)
+    done = host.reconcile(*flags)
+    assert json.loads(host.keys()["worker/core-01:cache:9000"])["tags"] == ["on-c1", "db", network_mode(host, "cache")]
+    assert [*host.keys()] == ["worker/core-01:cache:9000"]
+    assert "SERVICE_TAGS asks for '{{.Config.Env}}', which may have secrets in it; give a plain tag" in done.stdout
+    assert "(bad-attribute)" in done.stdout
+    assert "0 refused" in host.reconcile(*NAMED).stdout
+    run("rm", "--force", "cache")
+    run("run", "-d", "--name", "cache", "-P", "--hostname", "c2", "-e", tags, "worker:1")
+    host.reconcile(*flags)
+    assert json.loads(host.keys()["worker/core-01:cache:9000"])["tags"] == ["on-c2", network_mode(host, "cache")]
+
+
+def network_mode(host: Host, name: str) -> str:
+    """Return what the engine's own client says of a container's network."""
+    return host.engine.docker("inspect", "--format", "{{.HostConfig.NetworkMode}}", name)
