@@ -36,6 +36,10 @@ class NoUsableAnswer(Exception):
     """The member did not answer, or its answer says nothing about the store. Another member may know more."""
 
 
+class MemberInTrouble(NoUsableAnswer):
+    """The member answered as etcd does, so both ends agree on TLS. It says that something is wrong with itself."""
+
+
 class Member(Protocol):
     """The client of one member of the cluster."""
 
@@ -109,7 +113,8 @@ class EndpointFailover(Generic[M]):
                 usable = False
                 self._cluster.failed(member)
                 self._current = (self._current + 1) % len(self._members)
-                hint = "" if member.url in self._answered else _tls_hint(member.url, str(problem))
+                agreed = member.url in self._answered or isinstance(problem, MemberInTrouble)
+                hint = "" if agreed else _tls_hint(member.url, str(problem))
                 problems.append(f"{member.url}: {problem}{hint}")
             finally:
                 self._on_request(member.url, usable)

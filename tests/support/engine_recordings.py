@@ -1,4 +1,4 @@
-"""What engines of several kinds and versions answered about the same containers, and the entries that these should have.
+"""What engines of several kinds and versions answered about the same containers, and the entries of these.
 
 Each engine has a file in tests/engines/, which `record.py` writes.
 """

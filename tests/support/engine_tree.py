@@ -8,13 +8,12 @@ nothing ever runs in the tree by chroot. `enter_tree` says how a process gets th
 from __future__ import annotations
 
 import shutil
-import subprocess
 from functools import partial
 from pathlib import Path
 
 from tests.support.cache import made_once
-
-MIRROR = "http://deb.debian.org/debian"
+from tests.support.debian_packages import mirror
+from tests.support.parts import PartMissing, run_to_make
 
 #: The commands that making a tree needs, each with its Debian package.
 NEEDED = {"debootstrap": "debootstrap", "dpkg-deb": "dpkg"}
@@ -22,9 +21,11 @@ NEEDED = {"debootstrap": "debootstrap", "dpkg-deb": "dpkg"}
 #: The command that runs a program with a tree as its root.
 ENTER = Path(__file__).parent / "enter_tree"
 
+#: Seconds that a command may take.
+_PATIENCE = 600
 #: How trees are made; another number makes them anew.
 _RECIPE = 1
-#: The suites: bookworm's debootstrap does not know the later ones by name, but makes all of them by one script.
+#: bookworm's debootstrap does not know all later suites by name, but makes all of them by one script.
 _SCRIPT = "/usr/share/debootstrap/scripts/sid"
 _PACKAGES = ("docker.io", "docker-cli", "iptables", "podman")
 _UNUSED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/bash-completion", "var/cache")
@@ -33,38 +34,24 @@ _ACCOUNTS = {"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root
 _PACKET_FILTER = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
 
 
-class NoTree(RuntimeError):
-    """The tree cannot be made here. The message says why."""
-
-
 def engine_tree(suite: str) -> Path:
     """Return the tree of a Debian suite. Making it the first time takes about a minute.
 
-    Raises NoTree, and WaitTimeout if another process does not get ready with it.
+    Raises PartMissing, and WaitTimeout if another process does not get ready with it.
     """
     return made_once(f"debian-{suite}-{_RECIPE}", partial(_make, suite))
 
 
 def _make(suite: str, tree: Path) -> None:
-    _run("debootstrap", "--variant=minbase", "--download-only", _included(), suite, str(tree), MIRROR, _SCRIPT)
+    if missing := [package for command, package in NEEDED.items() if shutil.which(command) is None]:
+        raise PartMissing(f"an engine's tree needs {', '.join(missing)}, not installed here")
+    options = ["--variant=minbase", "--download-only", f"--include={','.join(_PACKAGES)}"]
+    run_to_make(["debootstrap", *options, suite, str(tree), mirror(), _SCRIPT], seconds=_PATIENCE)
     for package in (tree / "var/cache/apt/archives").glob("*.deb"):
-        _run("dpkg-deb", "--extract", str(package), str(tree))
+        run_to_make(["dpkg-deb", "--extract", str(package), str(tree)], seconds=_PATIENCE)
     for folder in _UNUSED:
         shutil.rmtree(tree / folder, ignore_errors=True)
     for path, text in _ACCOUNTS.items():
         (tree / path).write_text(text)
     for name in _PACKET_FILTER:
         (tree / "usr/sbin" / name).symlink_to("xtables-nft-multi")
-
-
-def _included() -> str:
-    return f"--include={','.join(_PACKAGES)}"
-
-
-def _run(*argv: str) -> None:
-    try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    except FileNotFoundError:
-        raise NoTree(f"{argv[0]} is not installed (Debian: {NEEDED[argv[0]]})") from None
-    if done.returncode:
-        raise NoTree(f"{argv[0]} failed: {' '.join(done.stdout.splitlines()[-2:])}")

@@ -2,6 +2,7 @@
 
 `python -m tests.support.record NAME...` starts each of these engines (see engines.py), runs CONTAINERS on it, and
 writes its answers to `tests/engines/NAME.json`, in the form that recorded_engine.py serves. It needs root.
+`docker-20.10-upgraded-to-forky` is the engine of forky with the containers that Docker 20.10 made.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import docker
 
 from tests.support.engine import DockerEngine, Unavailable
 from tests.support.engine_recordings import FOLDER, OWNER
+from tests.support.engine_tree import engine_tree
 from tests.support.engines import engine_named
 from tests.support.images import build_test_images
+from tests.support.private_engine import PrivateEngine
 from tests.support.recorded_engine import Json
 from tests.support.waiting import wait_until
 
@@ -70,14 +74,38 @@ _OF_NETWORK = ("Id", "Name", "Driver", "Scope", "Internal", "Ingress", "ConfigOn
 def record(engine: DockerEngine) -> Json:
     """Run the containers on an empty engine, and return its answers about them."""
     build_test_images(engine)
-    client = docker.APIClient(base_url=engine.socket_url, version="auto")
+    events = _events_of_life(engine)
+    for line in CONTAINERS:
+        engine.replay(line)
+    return _answers(engine) | {"events": events}
+
+
+def record_upgraded(engine: PrivateEngine, tree: Path) -> Json:
+    """Run the containers on an empty engine, upgrade it to that of a tree, start them again, and return its answers."""
+    record(engine)
+    running = engine.docker("ps", "--format", "{{.Names}}").split()
+    engine.upgrade(tree)
+    for name in reversed(running):
+        engine.docker("start", name)
+    engine.docker("pause", "halted")
+    return _answers(engine) | {"events": _events_of_life(engine)}
+
+
+def _events_of_life(engine: DockerEngine) -> list[Json]:
     since = int(time.time())
     for command in LIFE:
         engine.docker(*command.split())
-    events = list(client.events(since=since, until=int(time.time()) + 1, decode=True))
-    for line in CONTAINERS:
-        engine.replay(line)
+    return list(_client(engine).events(since=since, until=int(time.time()) + 1, decode=True))
+
+
+def _client(engine: DockerEngine) -> docker.APIClient:
+    return docker.APIClient(base_url=engine.socket_url, version="auto")
+
+
+def _answers(engine: DockerEngine) -> Json:
+    """Return what the engine answers about everything that is there."""
     wait_until(lambda: _health(engine, "checked") == "healthy", 20, "a healthy container")
+    client = _client(engine)
     listed = client.containers(all=True)
     return {
         "version": _version(client.version()),
@@ -86,7 +114,6 @@ def record(engine: DockerEngine) -> Json:
         "containers_json": listed,
         "inspect": {each["Id"]: _inspected(client.inspect_container(each["Id"])) for each in listed},
         "networks": {each["Id"]: _part(client.inspect_network(each["Id"]), _OF_NETWORK) for each in client.networks()},
-        "events": events,
     }
 
 
@@ -117,11 +144,16 @@ def _part(document: Mapping[str, Any], names: Sequence[str]) -> Json:
 def main() -> None:
     """Record the engines that are named on the command line."""
     for name in sys.argv[1:]:
-        engine = engine_named(name)
+        older, _, suite = name.partition("-upgraded-to-")
+        engine = engine_named(older)
         if isinstance(engine, Unavailable):
             sys.exit(engine.reason)
         try:
-            answers = record(engine)
+            if suite:
+                assert isinstance(engine, PrivateEngine), name
+                answers = record_upgraded(engine, engine_tree(suite))
+            else:
+                answers = record(engine)
         finally:
             engine.close()
         (FOLDER / f"{name}.json").write_text(json.dumps(answers, separators=(",", ":"), sort_keys=True) + "\n")

@@ -101,6 +101,27 @@ def test_the_order_in_which_an_engine_lists_things_does_not_matter(name: str) ->
             assert entries(reordered(document), address, all_bindings) == as_recorded
 
 
+def of_an_older_engine(document: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    """Return a recording whose containers on the default bridge have this NetworkMode, as engines of different ages
+    write it. Its answers have the shape of Docker 29's: a container's addresses are in Networks alone."""
+    changed = copy.deepcopy(dict(document))
+    for each in changed["inspect"].values():
+        if each["HostConfig"]["NetworkMode"] in {"default", "bridge"}:
+            each["HostConfig"]["NetworkMode"] = mode
+        settings = each["NetworkSettings"]
+        each["NetworkSettings"] = {key: settings[key] for key in ("Networks", "Ports", "SandboxID", "SandboxKey")}
+    return changed
+
+
+@each_engine
+@pytest.mark.parametrize("mode", ["default", "bridge"])
+def test_a_container_that_an_older_engine_made_has_the_same_entries(name: str, mode: str) -> None:
+    """Whatever it says of its network, and wherever its addresses are."""
+    document = of_an_older_engine(recording(name), mode)
+    assert entries(document, AddressRules(ip=IP)) == WITH_IP
+    assert entries(document, AddressRules(ip=IP, internal=True)) == INTERNAL
+
+
 @each_engine
 def test_every_engine_leads_to_the_same_refusals(name: str) -> None:
     """What is refused, and why, does not depend on the engine."""
