@@ -46,7 +46,7 @@ from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
 from model.draining import StopRule
 from model.hint import HintOutcome
-from model.rules import Deregister
+from model.rules import Deregister, HealthRule
 from model.sweep import SweepRule
 
 log = logs.logger("wharfinger")
@@ -126,7 +126,9 @@ def engine_for(
             patience,
             name_needed=name_needed and not settings.rules.owner,
             networks_needed=not settings.rules.address.internal,
+            health_needed=settings.rules.health is not HealthRule.ANY,
             hinting=hinting,
+            tags=settings.rules.tags,
         ),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,

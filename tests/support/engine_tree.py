@@ -8,6 +8,7 @@ nothing ever runs in the tree by chroot. `enter_tree` says how a process gets th
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -43,15 +44,20 @@ def engine_tree(suite: str) -> Path:
 
 
 def _make(suite: str, tree: Path) -> None:
+    unpack(suite, _PACKAGES, tree)
+    for path, text in _ACCOUNTS.items():
+        (tree / path).write_text(text)
+    for name in _PACKET_FILTER:
+        (tree / "usr/sbin" / name).symlink_to("xtables-nft-multi")
+
+
+def unpack(suite: str, packages: Sequence[str], tree: Path) -> None:
+    """Unpack packages of a Debian suite, and all that they need, into an empty folder. Raises PartMissing."""
     if missing := [package for command, package in NEEDED.items() if shutil.which(command) is None]:
-        raise PartMissing(f"an engine's tree needs {', '.join(missing)}, not installed here")
-    options = ["--variant=minbase", "--download-only", f"--include={','.join(_PACKAGES)}"]
+        raise PartMissing(f"unpacking packages of {suite} needs {', '.join(missing)}, not installed here")
+    options = ["--variant=minbase", "--download-only", f"--include={','.join(packages)}"]
     run_to_make(["debootstrap", *options, suite, str(tree), mirror(), _SCRIPT], seconds=_PATIENCE)
     for package in (tree / "var/cache/apt/archives").glob("*.deb"):
         run_to_make(["dpkg-deb", "--extract", str(package), str(tree)], seconds=_PATIENCE)
     for folder in _UNUSED:
         shutil.rmtree(tree / folder, ignore_errors=True)
-    for path, text in _ACCOUNTS.items():
-        (tree / path).write_text(text)
-    for name in _PACKET_FILTER:
-        (tree / "usr/sbin" / name).symlink_to("xtables-nft-multi")
