@@ -39,7 +39,7 @@ from controller.registry.uri import RegistryUri
 from controller.source.counted_client import counted
 from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
 from controller.source.engine_client import EngineClient, Versions
-from controller.source.engine_connection import TLS_VARIABLES, EngineSettings, connect
+from controller.source.engine_connection import TLS_VARIABLES, EngineSettings, SocketChoice, connect
 from controller.source.events import NO_HINTS, Events, Origin
 from controller.source.local_address import LocalAddress
 from model.agent_note import AgentNote
@@ -80,6 +80,8 @@ class Effects:
     )
     #: Carry the requests to etcd.
     transports: Transports = Factory(lambda self: Transports(names=self.names), takes_self=True)
+    #: The socket of the engine, where nothing names the engine. It is chosen once.
+    sockets: SocketChoice = field(factory=SocketChoice)
     #: The environment variables that other programs define: DOCKER_HOST and those that belong to it, NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 
@@ -102,7 +104,9 @@ def warn_of_variables(*, empty: Sequence[str] = (), unknown: Mapping[str, str]) 
 
 def engine_settings_for(settings: Settings, effects: Effects) -> EngineSettings:
     """Return where this host's engine is."""
-    return EngineSettings(settings.docker_host, effects.environment, report_renewal=logs.report_renewal)
+    return EngineSettings(
+        settings.docker_host, effects.environment, effects.sockets, report_renewal=logs.report_renewal
+    )
 
 
 def engine_for(
@@ -132,7 +136,7 @@ def engine_for(
         ),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,
-        where=masked(engine_settings.url),
+        where=lambda: masked(engine_settings.url),
         filters=settings.filters,
     )
 
@@ -203,7 +207,8 @@ def build_agent(
     )
     effects = evolve(effects, connect_engine=counted(effects.connect_engine, metrics.engine_asked))
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
-    page = AgentPage(agent_description(settings, effects))
+    engine_settings = engine_settings_for(settings, effects)
+    page = AgentPage(agent_description(settings, effects), lambda: masked(engine_settings.url))
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
     last_reports = {label: LastReports() for label in labels}
     first_passes = {label: FirstPass(effects.background.waker()) for label in labels}

@@ -8,11 +8,10 @@ from ipaddress import ip_address
 from attrs import evolve
 
 from controller import __version__, logs
-from controller.commands.build import Effects, engine_for
+from controller.commands.build import Effects, engine_for, engine_settings_for
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.errors import masked
-from controller.source.engine_connection import EngineSettings
 from controller.source.local_address import LOOK_UP_TIMEOUT, LocalAddress
 from model.address import AddressBook
 from model.host_port import HostPort
@@ -39,7 +38,8 @@ def log_start(settings: Settings, effects: Effects, identity: EngineIdentity) ->
             prefix=each.uri.prefix or "/",
             owner=owner,
             address=_address(settings, each, effects),
-            engine=masked(EngineSettings(settings.docker_host, effects.environment).url),
+            engine=masked(engine_settings_for(settings, effects).url),
+            engine_kind=identity.kind or _UNKNOWN,
             lifetime=_lifetime(settings.lifetime),
             interval=settings.interval,
             listen=str(settings.listen) if settings.listen else "none",

@@ -136,17 +136,17 @@ class Engine:
         *,
         stopped_too: bool,
         on_error: Callable[[], None] = lambda: None,
-        where: str = "",
+        where: Callable[[], str] = lambda: "",
         filters: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Nothing is connected yet.
 
         ``dial`` connects to the engine. ``stopped_too`` says whether ``read`` also returns stopped containers.
-        ``on_error`` is called for each request without a usable answer. ``where`` is the engine's URL, for messages.
-        ``filters`` are names and values as for ``docker ps --filter``.
+        ``on_error`` is called for each request without a usable answer. ``where`` returns the engine's URL, for
+        messages. ``filters`` are names and values as for ``docker ps --filter``.
         """
         self._dial = dial
-        self._where = f" ({where})" if where else ""
+        self._where = where
         self._stopped_too = stopped_too
         self._on_error = on_error
         self._filters = _for_api(filters)
@@ -507,8 +507,9 @@ class Engine:
         except ENGINE_ERRORS as error:
             self._on_error()
             more = advice if self._client else ""
+            where = f" ({url})" if (url := self._where()) else ""
             self.close()
-            raise EngineUnavailable(f"cannot read the Docker engine: {problem_of(error)}{self._where}{more}") from error
+            raise EngineUnavailable(f"cannot read the Docker engine: {problem_of(error)}{where}{more}") from error
 
     def close(self) -> None:
         """Close the connections. The next request opens another one, and another engine may answer it."""

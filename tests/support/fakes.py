@@ -82,12 +82,12 @@ class FakeSource:
         self.presences: dict[str, Presence] = {}
         self.problem = ""
         self.requests: list[str] = []
-        self._identity = EngineIdentity(name, engine)
+        self.told = EngineIdentity(name, engine)
 
     def identity(self) -> EngineIdentity:
         """See Source."""
         self._request("engine")
-        return self._identity
+        return self.told
 
     def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
         """See Source."""

@@ -18,7 +18,7 @@ from controller.effects.background import Threads
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from controller.source.docker import NO_IDENTITY, PATIENCE, Asking, Engine
-from controller.source.engine_connection import EngineSettings, connect
+from controller.source.engine_connection import EngineSettings, SocketChoice, connect
 from controller.source.engine_errors import NO_ANSWER, EngineError
 from model.container import Container, ContainerRef
 from model.engine_kind import DOCKER, PODMAN, UNKNOWN_KIND
@@ -971,7 +971,7 @@ def test_the_engine_is_found(socket_path: Path, tmp_path: Path, given: str) -> N
     settings = {
         "flag": EngineSettings(url),
         "DOCKER_HOST": EngineSettings("", {"DOCKER_HOST": url}),
-        "usual socket": EngineSettings("", {}, sockets),
+        "usual socket": EngineSettings("", {}, SocketChoice(sockets)),
         "flag over DOCKER_HOST": EngineSettings(url, {"DOCKER_HOST": nowhere}),
     }[given]
     name, containers = read_through(settings)
@@ -982,7 +982,7 @@ def test_the_engine_is_found(socket_path: Path, tmp_path: Path, given: str) -> N
     ("settings", "message"),
     [
         (EngineSettings("unix:///nowhere/docker.sock"), "No such file or directory"),
-        (EngineSettings("", {}, ["/nowhere/a.sock", "/nowhere/b.sock"]), "No such file or directory"),
+        (EngineSettings("", {}, SocketChoice(["/nowhere/a.sock", "/nowhere/b.sock"])), "No such file or directory"),
         (EngineSettings("tcp://127.0.0.1:1"), "Connection refused"),
         (EngineSettings("gopher://127.0.0.1"), "Invalid bind address protocol"),
         (EngineSettings("", {"DOCKER_HOST": "tcp://x:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/no"}), "TLS"),
