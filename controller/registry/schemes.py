@@ -58,6 +58,11 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
 )
 
 
+#: What follows the name of a scheme if a domain stands in the place of the endpoints, whose SRV records have them. It
+#: goes with every scheme.
+BY_SRV = "+srv"
+
+
 def schemes_for(*, tls: bool) -> str:
     """Return the schemes with TLS, or those without, as a list for people: ``etcd://, etcd3://``."""
     return ", ".join(f"{each.name}://" for each in SCHEMES.values() if each.tls is tls)

@@ -9,12 +9,13 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from controller.registry.schemes import SCHEMES, Api, LayoutKind
+from controller.registry.schemes import BY_SRV, SCHEMES, Api, LayoutKind
 from model.address import address_problem
 from model.dns import domain_problem
 from model.host_port import HostPort
 from model.keys import key_part_problem, quoted
 from model.skydns import prefix_of
+from model.srv import record_name
 
 #: The port of an endpoint that is given without one: etcd's own default.
 DEFAULT_PORT = 2379
@@ -28,14 +29,27 @@ _MEANT = MappingProxyType({"http": ("etcd", "etcd3"), "https": ("etcds", "etcd3s
 @frozen
 class RegistryUri:
     """Which registry is meant: ``SCHEME://HOST:PORT[,HOST:PORT…]/PREFIX`` or, for the SkyDNS layout,
-    ``SCHEME://HOST:PORT[,HOST:PORT…]/DOMAIN``."""
+    ``SCHEME://HOST:PORT[,HOST:PORT…]/DOMAIN``. With ``SCHEME+srv://`` a domain stands in the place of the endpoints,
+    and its SRV records have them."""
 
-    #: One of SCHEMES, by its name.
+    #: One of SCHEMES, by its name. It is the same whether the endpoints are named or looked up.
     scheme: str
-    #: The members of one etcd cluster, at least one.
+    #: The members of one etcd cluster, at least one; none if they are looked up.
     endpoints: tuple[HostPort, ...]
     #: The path of the service entries, without a slash at its end; empty for all of etcd.
     prefix: str
+    #: The domain whose SRV records have the endpoints; empty if they are named.
+    srv_domain: str = ""
+
+    def record(self, *, tls: bool) -> str:
+        """Return the name of the SRV records that have the endpoints, for connections with TLS or without; an empty
+        string if the endpoints are named."""
+        return record_name(self.srv_domain, tls=tls) if self.srv_domain else ""
+
+    def names_same_cluster_as(self, other: RegistryUri) -> bool:
+        """Return whether the two URIs name the same etcd cluster for certain: they have an endpoint in common, or the
+        domain."""
+        return bool({*self.endpoints} & {*other.endpoints} or (self.srv_domain and self.srv_domain == other.srv_domain))
 
     @property
     def api(self) -> Api:
@@ -54,7 +68,7 @@ class RegistryUri:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """The URL of each endpoint."""
+        """The URL of each endpoint that is named."""
         return tuple(f"{'https' if self.tls else 'http'}://{each}" for each in self.endpoints)
 
     @property
@@ -68,21 +82,25 @@ def parse_uri(text: str) -> RegistryUri:
     scheme, separator, rest = text.partition("://")
     if not separator:
         raise ValueError("it has no scheme; it should look like etcd://HOST:PORT/PREFIX")
-    if scheme not in SCHEMES:
+    name = scheme.removesuffix(BY_SRV)
+    if name not in SCHEMES:
         raise ValueError(_unsupported(scheme))
     hosts, _, path = rest.partition("/")
     if {"?", "#"} & set(rest) or "@" in hosts:
         raise ValueError(_NO_USER)
     if "@" in path:  # Behind a password with a slash in it, the host looks like a part of the path.
         raise ValueError(f"{_NO_USER}, and write an '@' that belongs to the prefix as %40")
-    prefix = _PREFIX_READERS[SCHEMES[scheme].layout](unquote(path).strip("/"))
-    return RegistryUri(scheme, _endpoints(hosts), prefix)
+    prefix = _PREFIX_READERS[SCHEMES[name].layout](unquote(path).strip("/"))
+    if name == scheme:
+        return RegistryUri(name, _endpoints(hosts), prefix)
+    return RegistryUri(name, (), prefix, _srv_domain(hosts))
 
 
 def _unsupported(scheme: str) -> str:
     """Return the message about a scheme that does not exist, with those that may be meant."""
     names = ", ".join(each.name for each in SCHEMES.values() if not each.tls)
-    meant = _MEANT.get(scheme.lower()) or get_close_matches(scheme.lower(), SCHEMES, n=1)
+    known = [*SCHEMES, *(f"{each}{BY_SRV}" for each in SCHEMES)]
+    meant = _MEANT.get(scheme.lower()) or get_close_matches(scheme.lower(), known, n=1)
     hint = f"; did you mean {' or '.join(f'{each}://' for each in meant)}?" if meant else ""
     return f"the scheme {scheme!r} is not supported; {names} are, each also with an s at its end for TLS{hint}"
 
@@ -92,6 +110,23 @@ def _endpoints(hosts: str) -> tuple[HostPort, ...]:
     if not hosts:
         return (HostPort("127.0.0.1", DEFAULT_PORT),)
     return tuple(_endpoint(each) for each in hosts.split(","))
+
+
+def _srv_domain(text: str) -> str:
+    """Return the domain before the path of a URI, as the names of its records have it. Raises ValueError with a message
+    for the operator."""
+    if "," in text:
+        raise ValueError(f"one domain names one cluster, so {BY_SRV}:// takes only one, as in example.com/services")
+    if ":" in text:
+        raise ValueError(f"the SRV records of a domain have the ports: give a domain alone, and not {text!r}")
+    domain = text.removesuffix(".").lower()
+    if not domain:
+        raise ValueError(f"{BY_SRV}:// needs a DNS domain before the path, as in example.com/services")
+    if problem := address_problem(domain):
+        raise ValueError(f"the domain {quoted(domain)} {problem}")
+    if domain.replace(".", "").isdigit():
+        raise ValueError(f"{domain!r} is an address; give a DNS domain, or the scheme without {BY_SRV}")
+    return domain
 
 
 def _plain_prefix(path: str) -> str:

@@ -34,6 +34,12 @@ MEANINGS: Mapping[str, str] = {
         "An endpoint of the URI has another cluster id than the one that the agent knows, so nothing is written there. "
         "Take it out of the URI."
     ),
+    "endpoints can be looked up again": "The name servers have answered with endpoints again.",
+    "endpoints cannot be looked up, the known ones stay": (
+        "The SRV record of a `+srv` URI cannot be looked up, or names no endpoint. `problem` says why. The agent goes on "
+        "with the endpoints that it knows."
+    ),
+    "endpoints have changed": "The SRV record names other endpoints, which are used from now on.",
     "environment variable is empty and counts as not set": "The variable must not be empty. Its flag has its default.",
     "environment variable is not known and has no effect": (
         "The variable begins with `WHARFINGER_` and belongs to no flag. `did_you_mean` is a similar one that does."

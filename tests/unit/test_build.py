@@ -21,7 +21,6 @@ from controller.observe.agent_page import AgentDescription
 from controller.observe.api.explain import EXPLAIN
 from controller.observe.api.pages import STATUS
 from controller.observe.api.values import encoded, moment_text
-from controller.registry.uri import parse_uri
 from controller.source.engine_client import EngineClient
 from controller.source.engine_connection import EngineSettings
 from model.snapshot import Snapshot
@@ -35,7 +34,8 @@ from tests.unit.test_settings import DEFAULT_OPTIONS
 def test_unchanged_containers_are_not_decided_about_again() -> None:
     """A pass over the same containers returns the decision of the pass before."""
     uri = "skydns2://a/cluster.local"
-    settings = pass_settings(parse_settings(DEFAULT_OPTIONS, (uri,)), parse_uri(uri), Effects())
+    parsed = parse_settings(DEFAULT_OPTIONS, (uri,))
+    settings = pass_settings(parsed, parsed.registries[0], Effects())
     before, after = (
         settings.deciding.desired(
             Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules(), settings.layout, {}

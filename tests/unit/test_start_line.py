@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,6 +11,7 @@ from controller.commands.build import Effects
 from controller.commands.start_line import log_start
 from controller.effects.network import Network, Resolved, numeric
 from model.snapshot import EngineIdentity
+from model.srv import SrvRecord
 from tests.support.captured_logs import capture_logs
 from tests.unit.test_settings import parsed
 
@@ -60,3 +62,21 @@ def test_an_etcd_at_the_address_that_is_registered_is_warned_of() -> None:
 def test_an_etcd_with_an_endpoint_elsewhere_is_not_warned_of(endpoints: str) -> None:
     """An endpoint whose name cannot be looked up may be elsewhere."""
     assert not warned(endpoints)
+
+
+@pytest.mark.parametrize(
+    ("found", "endpoints"), [((SrvRecord(0, 0, 2379, "core-1."),), ["core-1:2379"]), ((), "not known yet")]
+)
+def test_endpoints_that_are_looked_up_are_logged_as_far_as_they_are_known(
+    found: Sequence[SrvRecord], endpoints: object
+) -> None:
+    """The line names the record, too. Whether unknown endpoints are this host's own is not known either."""
+    network = Network(resolve, lambda _, address: str(address[0]), lambda name: found)
+    effects = Effects(network=network, environment={"DOCKER_HOST": "unix:///nowhere.sock"})
+    with capture_logs() as lines:
+        settings = parsed("etcd3+srv://example.com/services", hostname="core-1", ttl="60", ttl_refresh="20")
+        log_start(settings, effects, EngineIdentity("core-1"))
+    assert (lines[0]["endpoints"], lines[0]["record"]) == (endpoints, "_etcd-client._tcp.example.com")
+    assert lines[0]["address"] == (OUTWARD if found else "not known yet")
+    warned_of = [line["event"].partition(":")[0] for line in lines[1:]]
+    assert warned_of == ["every etcd endpoint is this host's own"] * len(found)
