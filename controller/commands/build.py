@@ -39,7 +39,7 @@ from controller.registry.one_place import OnePlaceCheck, checked
 from controller.source.counted_client import counted
 from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
 from controller.source.engine_client import EngineClient, Versions
-from controller.source.engine_connection import TLS_VARIABLES, EngineSettings, connect
+from controller.source.engine_connection import EngineSettings, connect
 from controller.source.events import NO_HINTS, Events, Origin
 from controller.source.local_address import LOOK_UP_TIMEOUT, LocalAddress
 from model.agent_note import AgentNote
@@ -87,7 +87,8 @@ class Effects:
     transports: Transports = Factory(
         lambda self: Transports(names=self.names, discovery=self.discovery), takes_self=True
     )
-    #: The environment variables that other programs define: DOCKER_HOST and those that belong to it, NOTIFY_SOCKET.
+    #: The environment variables that other programs define: DOCKER_HOST, DOCKER_CONTEXT and those that belong to them,
+    #: NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 
 
@@ -109,7 +110,12 @@ def warn_of_variables(*, empty: Sequence[str] = (), unknown: Mapping[str, str]) 
 
 def engine_settings_for(settings: Settings, effects: Effects) -> EngineSettings:
     """Return where this host's engine is."""
-    return EngineSettings(settings.docker_host, effects.environment, report_renewal=logs.report_renewal)
+    return EngineSettings(
+        settings.docker_host,
+        effects.environment,
+        context=settings.docker_context,
+        report_renewal=logs.report_renewal,
+    )
 
 
 def engine_for(
@@ -332,7 +338,7 @@ def agent_description(settings: Settings, effects: Effects) -> AgentDescription:
         registries=tuple(masked(each.given) for each in settings.registries),
         connection=connection,
         docker_host=masked(engine.url),
-        docker_environment={name: value for name, value in engine.environment.items() if name in TLS_VARIABLES},
+        docker_environment=engine.connection_variables,
         owner=settings.rules.owner,
     )
 

@@ -8,11 +8,10 @@ from ipaddress import ip_address
 from attrs import evolve
 
 from controller import __version__, logs
-from controller.commands.build import Effects, endpoints_of, engine_for, local_address
+from controller.commands.build import Effects, endpoints_of, engine_for, engine_settings_for, local_address
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.errors import masked
-from controller.source.engine_connection import EngineSettings
 from controller.source.local_address import LOOK_UP_TIMEOUT
 from model.address import AddressBook
 from model.host_port import HostPort
@@ -24,11 +23,15 @@ log = logs.logger("wharfinger")
 #: Stands for what a pass has to find out.
 _UNKNOWN = "not known yet"
 
+#: Says that nothing names the engine.
+_BY_SOCKET = "the usual sockets"
+
 
 def log_start(settings: Settings, effects: Effects, identity: EngineIdentity) -> None:
     """Log a line about each registry, and what the operator should know of the flags. ``identity`` is what the engine
     says of itself. This waits for a name server that does not answer for a second for each endpoint."""
     owner = settings.rules.owner or identity.name or _UNKNOWN
+    engine = engine_settings_for(settings, effects)
     for each in settings.registries:
         record, endpoints = each.uri.record(tls=each.credentials.tls), _endpoints(each, effects)
         log.info(
@@ -40,7 +43,8 @@ def log_start(settings: Settings, effects: Effects, identity: EngineIdentity) ->
             prefix=each.uri.prefix or "/",
             owner=owner,
             address=_address(settings, each, effects),
-            engine=masked(EngineSettings(settings.docker_host, effects.environment).url),
+            engine=masked(engine.url),
+            engine_from=engine.named_by or _BY_SOCKET,
             lifetime=_lifetime(settings.lifetime),
             interval=settings.interval,
             listen=str(settings.listen) if settings.listen else "none",
@@ -52,6 +56,8 @@ def log_start(settings: Settings, effects: Effects, identity: EngineIdentity) ->
                 registry=each.label,
                 ttl=settings.lifetime.ttl,
             )
+    if engine.named_by == "DOCKER_HOST" and effects.environment.get("DOCKER_CONTEXT"):
+        log.warning("DOCKER_CONTEXT has no effect, because DOCKER_HOST has precedence")
     for name in settings.unneeded_flags:
         log.info("flag is not needed: every pass compares and repairs everything", flag=f"-{name}")
     if settings.rules.address.internal and settings.rules.address.ip:

@@ -11,6 +11,7 @@ from functools import partial
 from attrs import Factory, field, frozen
 
 from controller.effects.clock import Clock
+from controller.effects.docker_context import DockerContext
 from controller.effects.files import Renewed, Report, TlsFiles
 from controller.effects.http_client import KeptConnection, UnixRoute
 from controller.effects.names import MACHINE, Names
@@ -42,10 +43,14 @@ class EngineSettings:
     #: The sockets to try if neither of the above names the engine. The first one that exists is used.
     sockets: Sequence[str] = SOCKETS
 
-    #: Told when the files in DOCKER_CERT_PATH have changed.
+    #: The context that says where the engine is and how to connect to it, where neither ``host`` nor DOCKER_HOST names
+    #: the engine. None by default.
+    context: DockerContext | None = None
+
+    #: Told when the files for TLS have changed.
     report_renewal: Report = lambda files, problem: None
-    #: The TLS context for an engine over TCP, made again when the files in DOCKER_CERT_PATH have changed. All
-    #: connections to the engine share it.
+    #: The TLS context for an engine over TCP, made again when the files for TLS have changed. All connections to the
+    #: engine share it.
     tls_context: Renewed[ssl.SSLContext] = field(
         init=False,
         eq=False,
@@ -55,13 +60,17 @@ class EngineSettings:
 
     @property
     def asks_for_tls(self) -> bool:
-        """Whether the environment asks for TLS to an engine over TCP."""
+        """Whether the context, or else the environment, asks for TLS to an engine over TCP."""
+        if self.context:
+            return self.context.tls
         return bool(self.environment.get("DOCKER_CERT_PATH") or self.environment.get("DOCKER_TLS_VERIFY"))
 
     @property
     def tls_files(self) -> TlsFiles:
-        """The files for TLS, as the docker command and its SDK find them. Without DOCKER_TLS_VERIFY, they do not verify
-        the engine."""
+        """The files for TLS, as the docker command and its SDK find them. Without DOCKER_TLS_VERIFY, those of the
+        environment do not verify the engine."""
+        if self.context:
+            return self.context.tls_files
         if not self.asks_for_tls:
             return TlsFiles()
         folder = self.environment.get("DOCKER_CERT_PATH") or os.path.join(os.path.expanduser("~"), ".docker")
@@ -72,10 +81,24 @@ class EngineSettings:
     @property
     def url(self) -> str:
         """The URL of the engine. If none of the sockets exists it is that of the first one."""
-        if given := self.host or self.environment.get("DOCKER_HOST"):
+        if given := self.host or self.environment.get("DOCKER_HOST") or (self.context and self.context.host):
             return given
         existing = [path for path in self.sockets if _is_socket(path)]
         return f"unix://{existing[0] if existing else self.sockets[0]}"
+
+    @property
+    def named_by(self) -> str:
+        """What says where the engine is: a flag or an environment variable. Empty if nothing does, and the sockets are
+        tried."""
+        named = {"--docker-host": self.host, "DOCKER_HOST": self.environment.get("DOCKER_HOST")}
+        return next((name for name, url in named.items() if url), "DOCKER_CONTEXT" if self.context else "")
+
+    @property
+    def connection_variables(self) -> Mapping[str, str]:
+        """The environment variables that say how to connect to the engine, whatever its URL."""
+        if self.context:
+            return self.context.variables
+        return {name: self.environment[name] for name in TLS_VARIABLES if name in self.environment}
 
     @property
     def socket(self) -> str:

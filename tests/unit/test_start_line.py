@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from controller.commands.build import Effects
 from controller.commands.start_line import log_start
+from controller.config.settings import parse_settings
 from controller.effects.network import Network, Resolved, numeric
 from model.snapshot import EngineIdentity
 from model.srv import SrvRecord
 from tests.support.captured_logs import capture_logs
-from tests.unit.test_settings import parsed
+from tests.support.docker_contexts import write_context
+from tests.unit.test_settings import DEFAULT_OPTIONS, parsed
 
 #: The addresses of this host, those of names, and the address from which this host reaches others.
 OWN = {"10.0.0.1", "fd00::1", "127.0.0.1", "::1"}
@@ -80,3 +83,31 @@ def test_endpoints_that_are_looked_up_are_logged_as_far_as_they_are_known(
     assert lines[0]["address"] == (OUTWARD if found else "not known yet")
     warned_of = [line["event"].partition(":")[0] for line in lines[1:]]
     assert warned_of == ["every etcd endpoint is this host's own"] * len(found)
+
+
+@pytest.mark.parametrize(
+    ("host", "environment", "named_by", "warned_of"),
+    [
+        ("", {}, "the usual sockets", []),
+        ("tcp://10.0.0.9:1", {"DOCKER_HOST": "tcp://10.0.0.8:1", "DOCKER_CONTEXT": "prod"}, "--docker-host", []),
+        ("", {"DOCKER_CONTEXT": "prod"}, "DOCKER_CONTEXT", []),
+        (
+            "",
+            {"DOCKER_HOST": "tcp://10.0.0.8:1", "DOCKER_CONTEXT": "prod"},
+            "DOCKER_HOST",
+            ["DOCKER_CONTEXT has no effect, because DOCKER_HOST has precedence"],
+        ),
+    ],
+)
+def test_what_names_the_engine_is_logged(
+    tmp_path: Path, host: str, environment: dict[str, str], named_by: str, warned_of: list[str]
+) -> None:
+    """A context that has no effect may be what the operator meant."""
+    write_context(tmp_path, "prod", "tcp://10.0.0.7:1")
+    environment = {"DOCKER_CONFIG": str(tmp_path), **environment}
+    options = {**DEFAULT_OPTIONS, "hostname": "core-1", "ip": "10.0.0.1", "docker-host": host}
+    settings = parse_settings(options, ("etcd://10.0.0.2/services",), environment=environment)
+    with capture_logs() as lines:
+        log_start(settings, Effects(environment=environment), EngineIdentity("core-1"))
+    assert lines[0]["engine_from"] == named_by
+    assert [line["event"] for line in lines[1:]] == warned_of
