@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve, field, frozen
 
 from controller.config import converters
 from controller.config.engine_url import engine_url
 from controller.config.registry_settings import RegistrySettings, labels, overlapping_registries
-from controller.effects.docker_context import DockerContext, chosen_context
 from controller.errors import WrongUsage, masked
 from controller.logs import FORMATS, LEVELS
 from controller.registry.credentials import Credentials
@@ -29,6 +28,9 @@ from model.layout import ValueFormat
 from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.stored import Lifetime
 from model.sweep import PERIOD
+
+if TYPE_CHECKING:
+    from controller.effects.docker_context import DockerContext
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -370,8 +372,10 @@ class _SettingsParser:
 
     def docker_context(self, environment: Mapping[str, str]) -> DockerContext | None:
         """Return the context that says where the engine is; None if there is none, or --docker-host says so."""
-        if self.raw["docker-host"]:
+        if self.raw["docker-host"] or not environment.get("DOCKER_CONTEXT"):
             return None
+        from controller.effects.docker_context import chosen_context  # noqa: PLC0415 - few hosts need it
+
         host = ""
         try:
             if context := chosen_context(environment):

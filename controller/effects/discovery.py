@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from controller.effects.background import Background, Threads
 from controller.effects.clock import Clock
@@ -10,7 +11,9 @@ from controller.effects.names import MACHINE, Names
 from controller.effects.network import Network
 from controller.effects.remembered import Remembered
 from model.host_port import HostPort
-from model.srv import SrvRecord, endpoints_in_order
+
+if TYPE_CHECKING:
+    from model.srv import SrvRecord
 
 
 class Discovery:
@@ -72,6 +75,8 @@ class _LookUp:
     def __call__(self) -> Sequence[HostPort]:
         """Return the endpoints. Their order is drawn when the records have changed. Raises OSError, also if the records
         name no endpoint."""
+        from model.srv import endpoints_in_order  # noqa: PLC0415 - few agents need it
+
         records = self._network.srv_records(self._record)
         if frozenset(records) != self._known:
             endpoints = endpoints_in_order(records, self._draw)

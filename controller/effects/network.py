@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from model.srv import SrvRecord
+if TYPE_CHECKING:
+    from model.srv import SrvRecord
 
 #: One address of a host: its family, and the address as the socket module takes it.
 Resolved = tuple[int, tuple[Any, ...]]

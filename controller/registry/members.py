@@ -49,15 +49,15 @@ class Members(Protocol[M_co]):
         """Note that a member gave no usable answer."""
 
 
-@frozen
 class NamedMembers(Generic[M]):
     """Members that stay the same while the program runs."""
 
-    members: Sequence[M]
+    def __init__(self, members: Sequence[M]) -> None:
+        self._members = members
 
     def now(self, deadline: Deadline) -> Sequence[M]:
         """See Members."""
-        return self.members
+        return self._members
 
     def doubt(self) -> None:
         """See Members. Nobody else knows of other members."""

@@ -15,7 +15,6 @@ from model.dns import domain_problem
 from model.host_port import HostPort
 from model.keys import key_part_problem, quoted
 from model.skydns import prefix_of
-from model.srv import record_name
 
 #: The port of an endpoint that is given without one: etcd's own default.
 DEFAULT_PORT = 2379
@@ -44,7 +43,11 @@ class RegistryUri:
     def record(self, *, tls: bool) -> str:
         """Return the name of the SRV records that have the endpoints, for connections with TLS or without; an empty
         string if the endpoints are named."""
-        return record_name(self.srv_domain, tls=tls) if self.srv_domain else ""
+        if not self.srv_domain:
+            return ""
+        from model.srv import record_name  # noqa: PLC0415 - few agents need it
+
+        return record_name(self.srv_domain, tls=tls)
 
     def names_same_cluster_as(self, other: RegistryUri) -> bool:
         """Return whether the two URIs name the same etcd cluster for certain: they have an endpoint in common, or the

@@ -7,15 +7,18 @@ import ssl
 import stat
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from attrs import Factory, field, frozen
 
 from controller.effects.clock import Clock
-from controller.effects.docker_context import DockerContext
 from controller.effects.files import Renewed, Report, TlsFiles
 from controller.effects.http_client import KeptConnection, UnixRoute
 from controller.effects.names import MACHINE, Names
 from controller.source.engine_client import EngineClient, Versions, negotiated, version_of
+
+if TYPE_CHECKING:
+    from controller.effects.docker_context import DockerContext
 
 #: Seconds that a request may take. After many containers had died at once, the engine was seen to hold an inspect back
 #: for 1.6 s.

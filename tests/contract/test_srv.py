@@ -1,4 +1,4 @@
-"""Endpoints in SRV records (``SCHEME+srv://``), with a name server whose records change, and with both APIs of etcd."""
+"""Endpoints in SRV records (``SCHEME+srv://``), with a name server whose records change."""
 
 from __future__ import annotations
 
@@ -137,23 +137,23 @@ def test_the_members_are_followed_while_they_change(dns: DnsServer, api: int) ->
         cluster.close()
 
 
-def test_the_member_with_the_lower_priority_is_asked_first(good: EtcdServer, dns: DnsServer, api: int) -> None:
+def test_the_member_with_the_lower_priority_is_asked_first(good: EtcdServer, dns: DnsServer) -> None:
     """The others are asked if it does not answer, as those of a URI are."""
     port = free_ports(1)[0]
     dns.records[NAME] = (record(good, priority=20), f"10 0 {port} etcd-2.test.")
     asked = list[tuple[str, bool]]()
-    uri = parse_uri(f"{SCHEMES[api]}+srv://example.test/services")
+    uri = parse_uri("etcd3+srv://example.test/services")
     transports = effects_with(dns).transports
     found = open_registry(uri, Credentials(), Lifetime(), lambda *each: asked.append(each), transports=transports)
     assert found.read(OWNER, soon()).stored == {}
     assert asked[:2] == [(f"http://etcd-2.test:{port}", False), (f"http://etcd-1.test:{address(good)[1]}", True)]
 
 
-def test_a_name_server_that_dies_stops_nothing(good: EtcdServer, dns: DnsServer, api: int) -> None:
+def test_a_name_server_that_dies_stops_nothing(good: EtcdServer, dns: DnsServer) -> None:
     """Requests go on, also over new connections, and one line of the log says that look-ups fail. When it answers
     again, its records count."""
     dns.records[NAME] = (record(good),)
-    found = registry(api, effects_with(dns))
+    found = registry(3, effects_with(dns))
     assert found.read(OWNER, soon()).stored == {}
     with capture_logs() as lines:
         dns.dead = True
@@ -172,11 +172,11 @@ def test_a_name_server_that_dies_stops_nothing(good: EtcdServer, dns: DnsServer,
 
 @pytest.mark.parametrize("records", [(), ("0 0 0 .",), None], ids=["no record", "no service", "no such name"])
 def test_an_answer_without_endpoints_takes_none_away(
-    good: EtcdServer, dns: DnsServer, api: int, records: tuple[str, ...] | None
+    good: EtcdServer, dns: DnsServer, records: tuple[str, ...] | None
 ) -> None:
     """Somebody may have removed the records by mistake. One line of the log says so."""
     dns.records[NAME] = (record(good),)
-    found = registry(api, effects_with(dns))
+    found = registry(3, effects_with(dns))
     assert found.read(OWNER, soon()).stored == {}
     if records is None:
         del dns.records[NAME]
@@ -188,12 +188,12 @@ def test_an_answer_without_endpoints_takes_none_away(
     assert [line["event"] for line in lines] == ["endpoints cannot be looked up, the known ones stay"]
 
 
-def test_a_name_server_that_is_dead_at_the_start_is_waited_for_once(good: EtcdServer, dns: DnsServer, api: int) -> None:
+def test_a_name_server_that_is_dead_at_the_start_is_waited_for_once(good: EtcdServer, dns: DnsServer) -> None:
     """The first request waits for half of its time, and later ones fail at once, with what is wrong. They succeed as
     soon as the name server has answered."""
     dns.dead = True
     dns.records[NAME] = (record(good),)
-    found = registry(api, effects_with(dns))
+    found = registry(3, effects_with(dns))
     begun = time.monotonic()
     with pytest.raises(RegistryUnavailable, match=f"SRV record {NAME}.* unknown: "):
         found.read(OWNER, soon(0.4))
@@ -206,10 +206,10 @@ def test_a_name_server_that_is_dead_at_the_start_is_waited_for_once(good: EtcdSe
     wait_until(lambda: _reads(found), SOON, "the first look-up that succeeds")
 
 
-def test_the_error_names_the_record_that_is_missing(dns: DnsServer, api: int) -> None:
+def test_the_error_names_the_record_that_is_missing(dns: DnsServer) -> None:
     """It is the one that etcdctl asks for."""
     with pytest.raises(RegistryUnavailable, match=rf"SRV record {NAME}, .* unknown: the DNS has no such record"):
-        registry(api, effects_with(dns)).read(OWNER, soon())
+        registry(3, effects_with(dns)).read(OWNER, soon())
 
 
 @pytest.mark.parametrize("name", ["etcd-1.test", "other.test"])
