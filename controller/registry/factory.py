@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from controller.effects.clock import Deadline
 from controller.effects.discovery import BY_MACHINE, Discovery
 from controller.effects.names import MACHINE, Names
 from controller.registry.base import Registry, Sweeping
@@ -145,6 +146,16 @@ def open_surveyor(uri: RegistryUri, credentials: Credentials, transports: Transp
     """Return what reads everything of the registry of a URI. No connection is made before its first use. Raises Stop
     for credentials that cannot be used."""
     return _SURVEYORS[uri.api](_Connection(uri, credentials, not_counted, transports))
+
+
+def first_key_by_v3(
+    uri: RegistryUri, credentials: Credentials, deadline: Deadline, transports: Transports = Transports()
+) -> str:
+    """Return the first key that the v3 API has under the prefix of a URI of either API; empty if there is none. Raises
+    RegistryUnavailable, and Stop for credentials that cannot be used."""
+    from controller.registry.etcd_v3.first_key import first_key  # noqa: PLC0415 - no pass needs it
+
+    return first_key(_etcd_v3_client(_Connection(uri, credentials, not_counted, transports)), uri.prefix, deadline)
 
 
 #: How a layout of each kind is made of a prefix, the format of plain values and the TTL of DNS records.

@@ -37,6 +37,10 @@ class NoUsableAnswer(Exception):
     """The member did not answer, or its answer says nothing about the store. Another member may know more."""
 
 
+class MemberInTrouble(NoUsableAnswer):
+    """The member answered as etcd does, so both ends agree on TLS. It says that something is wrong with itself."""
+
+
 #: Called after a request to a member, with the member's URL, and whether it gave a usable answer.
 OnRequest = Callable[[str, bool], None]
 
@@ -110,7 +114,8 @@ class EndpointFailover(Generic[M]):
                 self._cluster.failed(member)
                 self._source.doubt()
                 self._current = (self._current + 1) % len(self._members)
-                hint = "" if member.url in self._answered else _tls_hint(member.url, str(problem))
+                agreed = member.url in self._answered or isinstance(problem, MemberInTrouble)
+                hint = "" if agreed else _tls_hint(member.url, str(problem))
                 problems.append(f"{member.url}: {problem}{hint}")
             finally:
                 self._on_request(member.url, usable)

@@ -120,6 +120,11 @@ MEANINGS: Mapping[str, str] = {
     ),
     "the operator no longer drains a container": "Its entries return, if it still runs.",
     "the operator no longer drains all containers of this host": "The entries return.",
+    "the v3 API has keys under this prefix, too, which are not kept; newer registrators mean the v3 API by etcd://, "
+    "which is etcd3:// here": (
+        "etcd has a store for each API, and this registry is kept by the v2 API. `key` is one of the other store. If "
+        "consumers read that store, give `etcd3://` or `skydns3://`. The agent looks once, when it starts."
+    ),
     "thread ended by an error": "Please report it with the traceback.",
     "too many HTTP connections": (
         "`problem` says which connections were closed or not accepted. `/healthz` and `/metrics` still answer."

@@ -136,6 +136,7 @@ def test_a_key_that_gets_no_answer_holds_up_no_other(lifetime: Lifetime, good: E
     assert [line["event"] for line in lines].count("pass failed") == 1
 
 
+@pytest.mark.every_etcd
 def test_an_etcd_that_is_full_takes_everything_soon_after_it_has_room(good: EtcdServer) -> None:
     """Through v3, a full etcd refuses every write of a value. Each refused change waits by itself until it is tried
     again, and none waits for ever."""
