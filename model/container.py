@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from model.family import UNSPECIFIED, is_loopback, same_address, same_family
 from model.frozen import frozen_dict
 from model.keys import quoted
 from model.stop_signal import TERM, signal_number
+from model.tag_template import Query, has_templates, queries_in
 
 #: The state of a container that Podman has sent the signal which stops it.
 STOPPING = "stopping"
@@ -222,6 +223,9 @@ class Container:
     stop_signal: int = TERM
     #: Seconds that the engine gives it to end after that signal; negative if it has no limit.
     stop_timeout: float = STOP_TIMEOUT
+    #: What the engine's answer says to the templates in the container's tags and in those of every entry. Nothing is
+    #: kept of what no template asks for.
+    answers: Mapping[Query, str] = field(factory=dict, converter=frozen_dict)
 
     @property
     def ref(self) -> ContainerRef:
@@ -268,15 +272,17 @@ def port_number(text: str) -> int:
     return int(digits)
 
 
-def from_inspect(document: Mapping[str, Any]) -> Container:
+def from_inspect(document: Mapping[str, Any], tags: Sequence[str] = ()) -> Container:
     """Read the answer of ``GET /containers/<id>/json``. Raises MalformedContainer, which names what is wrong.
+
+    ``tags`` are the tags of every entry, which may have templates, as may those of the container.
 
     Null stands for an empty list or mapping. A container that cannot be understood in full is malformed, because the
     part that is not understood may hold its SERVICE_IGNORE. Two things are exceptions: a port that is none is a
     BadPort, so that the others are registered, and the time of creation decides only which container is older.
     """
     try:
-        return _from_inspect(document)
+        return _with_answers(_from_inspect(document), document, tags)
     except MalformedContainer:
         raise
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
@@ -317,6 +323,16 @@ def _from_inspect(document: Mapping[str, Any]) -> Container:
         stop_signal=signal_number(str(config.get("StopSignal") or "")) or TERM,
         stop_timeout=_stop_timeout(config.get("StopTimeout")),
     )
+
+
+def _with_answers(container: Container, document: Mapping[str, Any], tags: Iterable[str]) -> Container:
+    """Return the container with what the answer says to all templates in tags."""
+    lines = (line.partition("=")[::2] for line in container.env)
+    own = [text for name, text in (*lines, *container.labels.items()) if name.lower().endswith("tags")]
+    queries = {query for text in (*own, *tags) if has_templates(text) for query in queries_in(text)}
+    found = {query: query.answer(document) for query in queries}
+    answers = {query: text for query, text in found.items() if text is not None}
+    return evolve(container, answers=answers) if answers else container
 
 
 def _stop_timeout(value: Any) -> float:

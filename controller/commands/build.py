@@ -140,6 +140,7 @@ def engine_for(
             name_needed=name_needed and not settings.rules.owner,
             networks_needed=not settings.rules.address.internal,
             hinting=hinting,
+            tags=settings.rules.tags,
         ),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,

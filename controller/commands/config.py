@@ -12,6 +12,7 @@ from attrs import frozen
 from controller.commands.build import Effects, engine_settings_for
 from controller.commands.tables import table_lines
 from controller.config.converters import SEPARATOR
+from controller.config.default_endpoints import ENDPOINTS_VARIABLE
 from controller.config.flags import FLAGS, Flag, Origin, Switch, password_variable
 from controller.config.grouped_help import FLAG_GROUPS
 from controller.config.near_misses import URIS
@@ -27,6 +28,9 @@ _REGISTRIES = "Registries"
 
 #: By what the operator knows the password, which is no flag.
 _PASSWORD = "password of --etcd-user"  # noqa: S105 - it is a name
+
+#: By what the operator knows the endpoints in ETCD_ENDPOINTS.
+_ENDPOINTS = "endpoints of URIs that name none"
 
 #: By what the operator knows the interval that is shorter than --interval.
 _COUNTING = "interval that counts"
@@ -80,9 +84,11 @@ def print_config(settings: Settings, given: Given, effects: Effects, output: str
 
 
 def _registries(settings: Settings, given: Given) -> Iterator[_Setting]:
-    """Yield the registries, each by its label."""
+    """Yield the registries, each by its label, and what gives endpoints to those whose URI names none."""
     for each in settings.registries:
         yield _Setting(each.label, masked(each.given), given.origins[URIS])
+    if endpoints := given.raw[ENDPOINTS_VARIABLE]:
+        yield _Setting(_ENDPOINTS, endpoints, Origin("variable", ENDPOINTS_VARIABLE))
 
 
 def _settings_of(flag: Flag | Switch, settings: Settings, given: Given, effects: Effects) -> Iterator[_Setting]:

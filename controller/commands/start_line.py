@@ -15,6 +15,7 @@ from controller.errors import masked
 from controller.source.local_address import LOOK_UP_TIMEOUT
 from model.address import AddressBook
 from model.host_port import HostPort
+from model.rules import AddressRules
 from model.snapshot import EngineIdentity
 from model.stored import Lifetime
 
@@ -60,8 +61,20 @@ def log_start(settings: Settings, effects: Effects, identity: EngineIdentity) ->
         log.warning("DOCKER_CONTEXT has no effect, because DOCKER_HOST has precedence")
     for name in settings.unneeded_flags:
         log.info("flag is not needed: every pass compares and repairs everything", flag=f"-{name}")
-    if settings.rules.address.internal and settings.rules.address.ip:
-        log.info("with -internal, -ip counts for containers with host networking alone", ip=settings.rules.address.ip)
+    if settings.unused_endpoints:
+        log.warning(
+            "endpoints in ETCD_ENDPOINTS are not used, as each registry URI names its own; write all into the URI",
+            endpoints=[*map(str, settings.unused_endpoints)],
+        )
+    _log_effect_of_ip(settings.rules.address)
+
+
+def _log_effect_of_ip(rules: AddressRules) -> None:
+    """Log it if another flag leaves -ip little to count for."""
+    if rules.internal and rules.ip:
+        log.info("with -internal, -ip counts for containers with host networking alone", ip=rules.ip)
+    elif rules.from_container and rules.ip:
+        log.info("with -ip-from-container, -ip counts for containers with host networking alone", ip=rules.ip)
 
 
 def identity_at_start(settings: Settings, effects: Effects) -> EngineIdentity:
@@ -88,7 +101,7 @@ def _address(settings: Settings, registry: RegistrySettings, effects: Effects) -
     """Return the address that entries get if their containers say nothing else, or why there is none. A pass may find
     that the address is a container's, and says so."""
     rules = settings.rules.address
-    if rules.internal:
+    if rules.take_own_address(published=True):
         return "each container's own"
     if rules.ip:
         return rules.ip

@@ -18,7 +18,7 @@ class RegistrySettings:
 
     #: The registry's name in metrics, log and JSON output, as ``labels`` gives it.
     label: str
-    #: The URI as the operator wrote it, for messages.
+    #: The URI as the operator wrote it, for messages. If it names no endpoint, it has those of ETCD_ENDPOINTS.
     given: str
     #: The same URI, parsed.
     uri: RegistryUri

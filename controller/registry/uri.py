@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from attrs import frozen
 
-from controller.registry.schemes import BY_SRV, SCHEMES, Api, LayoutKind
+from controller.registry.schemes import BY_SRV, OTHER_SPELLINGS, OTHER_STORES, SCHEMES, Api, LayoutKind
 from model.address import address_problem
 from model.dns import domain_problem
 from model.host_port import HostPort
 from model.keys import key_part_problem, quoted
-from model.skydns import prefix_of
+from model.skydns import SKYDNS, prefix_of
 
 #: The port of an endpoint that is given without one: etcd's own default.
 DEFAULT_PORT = 2379
@@ -24,12 +24,15 @@ _NO_USER = "it must not contain a user, a query or a fragment; give the user wit
 #: What may be meant by the schemes of URLs that etcd's own programs take.
 _MEANT = MappingProxyType({"http": ("etcd", "etcd3"), "https": ("etcds", "etcd3s")})
 
+#: The scheme by which registrator 9.0 means the v3 API, although its name says v2.
+_ETCD2 = "etcd2"
+
 
 @frozen
 class RegistryUri:
     """Which registry is meant: ``SCHEME://HOST:PORT[,HOST:PORT…]/PREFIX`` or, for the SkyDNS layout,
     ``SCHEME://HOST:PORT[,HOST:PORT…]/DOMAIN``. With ``SCHEME+srv://`` a domain stands in the place of the endpoints,
-    and its SRV records have them."""
+    and its SRV records have them. A URI in another spelling is equal to the one in these."""
 
     #: One of SCHEMES, by its name. It is the same whether the endpoints are named or looked up.
     scheme: str
@@ -86,6 +89,9 @@ def parse_uri(text: str) -> RegistryUri:
     if not separator:
         raise ValueError("it has no scheme; it should look like etcd://HOST:PORT/PREFIX")
     name = scheme.removesuffix(BY_SRV)
+    if other := OTHER_SPELLINGS.get(name):
+        by_srv = scheme.removeprefix(name)
+        return parse_uri(f"{other.scheme}{by_srv}://{_with_domain(scheme, rest) if other.zone_in_query else rest}")
     if name not in SCHEMES:
         raise ValueError(_unsupported(scheme))
     hosts, _, path = rest.partition("/")
@@ -99,10 +105,40 @@ def parse_uri(text: str) -> RegistryUri:
     return RegistryUri(name, (), prefix, _srv_domain(hosts))
 
 
+def _with_domain(scheme: str, rest: str) -> str:
+    """Return ``HOST:PORT/DOMAIN`` for ``HOST:PORT/skydns?zone=DOMAIN``, which is what follows a scheme. Raises
+    ValueError with a message for the operator."""
+    example = f"it should look like {scheme}://HOST:PORT{SKYDNS}?zone=DOMAIN"
+    if {"@", "#"} & set(rest):
+        raise ValueError(f"it must not contain a user or a fragment; {example}, and give the user with --etcd-user")
+    place, _, query = rest.partition("?")
+    hosts, _, path = place.partition("/")
+    if path.rstrip("/") not in {"", SKYDNS.strip("/")}:
+        raise ValueError(
+            f"the records cannot lie under {quoted(unquote(f'/{path}'))}, but only under {SKYDNS}, where DNS servers "
+            f"look for them by default; {example}"
+        )
+    given = parse_qsl(query, keep_blank_values=True)
+    if unknown := [name for name, _ in given if name != "zone"]:
+        raise ValueError(f"the query {quoted(unknown[0])} is not known; {example}")
+    domains = [domain for _, domain in given]
+    if len(domains) != 1 or not domains[0]:
+        raise ValueError(f"one zone is needed, for which there is no default; {example}")
+    return f"{hosts}/{quote(domains[0], safe='')}"
+
+
 def _unsupported(scheme: str) -> str:
     """Return the message about a scheme that does not exist, with those that may be meant."""
+    without_srv = scheme.lower().removesuffix(BY_SRV)
+    if store := OTHER_STORES.get(without_srv):
+        return (
+            f"this program is for etcd and does not write to {store}; leave that registry to registrator, or name an "
+            "etcd, as in etcd3://HOST:PORT/PREFIX"
+        )
+    if without_srv == _ETCD2:
+        return f"the scheme {scheme!r} means the v3 API in registrator 9.0; here this is etcd3://, and v2 is etcd://"
     names = ", ".join(each.name for each in SCHEMES.values() if not each.tls)
-    known = [*SCHEMES, *(f"{each}{BY_SRV}" for each in SCHEMES)]
+    known = [*SCHEMES, *OTHER_SPELLINGS, *(f"{each}{BY_SRV}" for each in SCHEMES)]
     meant = _MEANT.get(scheme.lower()) or get_close_matches(scheme.lower(), known, n=1)
     hint = f"; did you mean {' or '.join(f'{each}://' for each in meant)}?" if meant else ""
     return f"the scheme {scheme!r} is not supported; {names} are, each also with an s at its end for TLS{hint}"
@@ -112,7 +148,7 @@ def _endpoints(hosts: str) -> tuple[HostPort, ...]:
     """Return the endpoints before the path of a URI. Raises ValueError with a message for the operator."""
     if not hosts:
         return (HostPort("127.0.0.1", DEFAULT_PORT),)
-    return tuple(_endpoint(each) for each in hosts.split(","))
+    return tuple(parse_endpoint(each) for each in hosts.split(","))
 
 
 def _srv_domain(text: str) -> str:
@@ -155,7 +191,9 @@ _PREFIX_READERS: Mapping[LayoutKind, Callable[[str], str]] = MappingProxyType(
 )
 
 
-def _endpoint(text: str) -> HostPort:
+def parse_endpoint(text: str) -> HostPort:
+    """Return the endpoint that a text is, ``HOST`` or ``HOST:PORT``. Raises ValueError with a message for the
+    operator."""
     host, port = HostPort.parse(text, str(DEFAULT_PORT))
     if not host:
         raise ValueError(f"the endpoint {text!r} has no host")

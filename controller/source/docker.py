@@ -111,6 +111,8 @@ class Asking:
     networks_needed: bool = True
     #: How the engine learns of changes before it is asked. By default it does not.
     hinting: Hinting = NO_HINTING
+    #: The tags of every entry, as some may have templates that ask for what the engine tells of a container.
+    tags: Sequence[str] = ()
 
 
 class Engine:
@@ -140,6 +142,7 @@ class Engine:
         self._stop_rule = asking.hinting.stop_rule
         self._name_needed = asking.name_needed
         self._networks_needed = asking.networks_needed
+        self._tags = asking.tags
         self._clock = clock = asking.clock
         self._client: EngineClient | None = None
         #: What the last list showed, brought up to date for what hints named since.
@@ -166,7 +169,7 @@ class Engine:
         self._hinted = HintedContainers(
             asking.hinting.hints,
             Questions(dial, asking.background, clock, asking.patience, on_error, asking.hinting.wake),
-            _inquiry_of,
+            self._inquiry_of,
             clock,
             self._signals,
             ends_at_once=not stopped_too,
@@ -190,6 +193,15 @@ class Engine:
         self._identity = NO_IDENTITY
         self._identity_due = clock.monotonic()
         self._identities = Questions[EngineClient, EngineIdentity](dial, asking.background, clock, PATIENCE, on_error)
+
+    def _inquiry_of(self, container_id: str) -> Inquiry[EngineClient, Container | None]:
+        """Return the inquiry by which to inspect a container that a hint names."""
+        return Inquiry(partial(_inspect, container_id, self._tags))
+
+    def _inquiry(self, line: Mapping[str, Any], shown: object) -> Inquiry[EngineClient, Container | None]:
+        """Return the inquiry by which to inspect the container in a line of the list. ``shown`` is what the line
+        shows."""
+        return Inquiry(partial(_inspect, line["Id"], self._tags), partial(_still_agrees, line), shown)
 
     def note_identity(self, identity: EngineIdentity) -> None:
         """Note what the engine has just told of itself. Do nothing if it did not answer."""
@@ -321,7 +333,7 @@ class Engine:
         looks = {container_id: self._look(line) for container_id, line in lines.items()}
         kept = {container_id: look for container_id, look in looks.items() if isinstance(look, Container)}
         for each in joiners_to_inspect(kept, looks.keys() - kept.keys()):
-            looks[each] = _inquiry(lines[each], shown_in_list(lines[each]))
+            looks[each] = self._inquiry(lines[each], shown_in_list(lines[each]))
         inquiries = {container_id: look for container_id, look in looks.items() if isinstance(look, Inquiry)}
         replies = self._inspects.ask(inquiries, deadline)
         self._inspected = {each: self._inspected[each] for each in lines if each in self._inspected}
@@ -405,7 +417,7 @@ class Engine:
         if before and before.shown == shown and not ended and not self._may_have_started(before, line):
             before.status, before.listed_at = line.get("Status") or "", self._listed_at
             return before.container
-        return _inquiry(line, shown)
+        return self._inquiry(line, shown)
 
     def _has_ended(self, container_id: str) -> bool:
         """Return whether a hint ended the container, and no inspect has answered since. What the list shows does not
@@ -541,22 +553,12 @@ def _ask_network(network_id: str, client: EngineClient) -> Network | None:
     return Network(driver, bool(document.get("Internal")))
 
 
-def _inspect(container_id: str, client: EngineClient) -> Container | None:
-    """Return a container, or None if there is none with this id."""
+def _inspect(container_id: str, tags: Sequence[str], client: EngineClient) -> Container | None:
+    """Return a container, or None if there is none with this id. ``tags`` are those of every entry."""
     try:
-        return from_inspect(client.inspect_container(container_id))
+        return from_inspect(client.inspect_container(container_id), tags)
     except NotFound:
         return None
-
-
-def _inquiry_of(container_id: str) -> Inquiry[EngineClient, Container | None]:
-    """Return the inquiry by which to inspect a container that a hint names."""
-    return Inquiry(partial(_inspect, container_id))
-
-
-def _inquiry(line: Mapping[str, Any], shown: object) -> Inquiry[EngineClient, Container | None]:
-    """Return the inquiry by which to inspect the container in a line of the list. ``shown`` is what the line shows."""
-    return Inquiry(partial(_inspect, line["Id"]), partial(_still_agrees, line), shown)
 
 
 def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:

@@ -43,6 +43,10 @@ MEANINGS: Mapping[str, str] = {
         "on with the endpoints that it knows."
     ),
     "endpoints have changed": "The SRV record names other endpoints, which are used from now on.",
+    "endpoints in ETCD_ENDPOINTS are not used, as each registry URI names its own; write all into the URI": (
+        "registrator 9 adds the endpoints of the variable to that of the URI. Here they count only for a URI that "
+        "names none, as in `etcd3:///services`."
+    ),
     "environment variable is empty and counts as not set": "The variable must not be empty. Its flag has its default.",
     "environment variable is not known and has no effect": (
         "The variable begins with `WHARFINGER_` and belongs to no flag. `did_you_mean` is a similar one that does."
@@ -131,5 +135,9 @@ MEANINGS: Mapping[str, str] = {
     ),
     "with -internal, -ip counts for containers with host networking alone": (
         "`-internal` registers the address of each container, so `-ip` is not used for containers that have one."
+    ),
+    "with -ip-from-container, -ip counts for containers with host networking alone": (
+        "`-ip-from-container` registers the address of each container, so `-ip` is not used for containers that have "
+        "one."
     ),
 }

@@ -32,6 +32,7 @@ from controller.observe.api.values import encoded, moment_text
 from controller.source.engine_client import EngineClient
 from controller.source.engine_connection import EngineSettings
 from model.snapshot import Snapshot
+from model.tag_template import Query
 from tests.support.builders import container, rules
 from tests.support.captured_logs import capture_logs
 from tests.support.docker_contexts import write_context
@@ -112,6 +113,17 @@ def test_with_internal_the_engine_is_not_asked_what_its_networks_are(internal: b
     )
     engine.read(Deadline.after(10, Clock()))
     assert fake.asked.count("network id-bridge") == asked
+
+
+def test_the_engine_answers_the_templates_in_the_tags_of_every_entry() -> None:
+    """What they ask for is kept of each container."""
+    document = inspected("web")
+    document["Config"]["Hostname"] = "web-1"
+    fake = FakeDocker(document)
+    settings = parse_settings({**DEFAULT_OPTIONS, "tags": "a,{{.Config.Hostname}}"}, (URI,))
+    engine = engine_for(settings, Effects(background=Inline(), connect_engine=lambda _: fake.dial()))
+    (container,) = engine.read(Deadline.after(10, Clock())).containers
+    assert container.answers == {Query(("Config", "Hostname")): "web-1"}
 
 
 class Stopped(BaseException):

@@ -55,6 +55,8 @@ def test_every_uri_that_makes_no_sense_is_reported() -> None:
         ("etcd://a", "etcd://a/"),
         ("etcd3://a/x", "etcd3s://a/x"),
         ("skydns3://a/x.y", "etcd3://a/skydns/y/x"),
+        ("etcd://a/x", "etcd-legacy://a/x"),
+        ("skydns3://a/x.y", "coredns://a/skydns?zone=x.y"),
     ],
 )
 def test_two_uris_for_the_same_place_are_refused(one: str, other: str) -> None:
