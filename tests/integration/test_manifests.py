@@ -18,7 +18,8 @@ from controller.cli import cli
 from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES, environment_variable, rewrite
 from controller.registry.uri import parse_uri
 from model.backoff import SEQUENCE
-from tests.support.engine_tree import NoTree, engine_tree
+from tests.support.engine_tree import engine_tree
+from tests.support.parts import PartMissing
 from tests.support.private_engine import PrivateEngine
 from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.tools import run_tool
@@ -340,9 +341,9 @@ def quadlet(folder: Path) -> tuple[int, str, str]:
     that of a later Debian, because bookworm's Podman has none."""
     try:
         tree = engine_tree("forky")
-    except NoTree as error:
+    except PartMissing as error:
         pytest.skip(f"no tree of a later Debian: {error}")
-    argv = [tree / "usr/libexec/podman/quadlet", "-dryrun"]
+    argv = [str(tree / "usr/libexec/podman/quadlet"), "-dryrun"]
     environment = clean_environment(QUADLET_UNIT_DIRS=str(folder))
     done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=60, check=False)
     return done.returncode, done.stdout, done.stderr

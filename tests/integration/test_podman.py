@@ -113,7 +113,7 @@ def test_with_health_healthy_a_container_has_entries_while_it_is_healthy(host: H
     host.engine.docker("exec", "web", "sh", "-c", "echo > /tmp/ok")
     host.engine.docker("healthcheck", "run", "web")
     host.wait_for(both)
-    hurried.stop()
+    hurried.kill9()
     host.agent("--health", "healthy", "--no-hints").wait_ready()
     host.engine.docker("exec", "web", "/bin/busybox", "rm", "/tmp/ok")
     with pytest.raises(DockerError):
@@ -134,7 +134,7 @@ def test_an_agent_writes_down_its_kind_of_engine_and_leaves_the_name_of_another_
     """Nothing is written under the name of an engine of another kind. With --take-over, the name is taken once the
     agent of that engine is silent."""
     host.start("web")
-    host.agent().wait_ready().stop()
+    host.agent().wait_ready().kill9()
     key, note = host.beside_record("agent"), note_of(host)
     assert note["engine"] == "podman"
     host.store.put(key, json.dumps(note | {"engine": "docker"}))
