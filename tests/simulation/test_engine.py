@@ -21,6 +21,7 @@ from controller.source.engine_client import EngineClient
 from controller.source.engine_errors import NotFound
 from controller.source.questions import BACKOFF
 from model.container import Binding, Container, PortId, port_order
+from model.engine_kind import DOCKER
 from model.host_port import HostPort
 from model.listing import shown_in_list
 from model.snapshot import EngineIdentity
@@ -712,20 +713,20 @@ def test_the_identity_of_an_engine_can_change() -> None:
     owner."""
     world = World()
     source = world.source()
-    assert source.identity() == EngineIdentity("core-01", "E:1")
+    assert source.identity() == EngineIdentity("core-01", "E:1", kind=DOCKER)
     world.engine.name, world.engine.engine_id = "core-02", "E:2"
     source.close()
-    assert source.identity() == EngineIdentity("core-01", "E:2", new_name="core-02")
+    assert source.identity() == EngineIdentity("core-01", "E:2", new_name="core-02", kind=DOCKER)
 
 
 # The API.
 
 
-def test_the_client_asks_for_the_version_first() -> None:
-    """So it does with a real engine, and uses the version from then on."""
+def test_the_client_asks_first_what_the_engine_speaks() -> None:
+    """So it does with a real engine, and uses that version of the API from then on."""
     world = World()
     assert world.client().info()["ContainersRunning"] == 0
-    assert world.requests == ["/version", "/v1.41/info"]
+    assert world.requests == ["/_ping", "/v1.41/info"]
     assert world.answered("/_ping").body == b"OK"
 
 
