@@ -1,6 +1,7 @@
 """Records for DNS servers and JSON values, on a real engine and a real etcd.
 
-Tests have no CoreDNS; ``tests/support/coredns.py`` implements its rules for reading records.
+``tests/support/coredns.py`` implements CoreDNS's rules for reading records. ``tests/contract/test_coredns.py`` compares
+it with a real CoreDNS.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.agent import run_once
-from tests.support.coredns import Service, dns_name, read_service
+from tests.support.coredns import Service
+from tests.support.dns_host import DnsHost
 from tests.support.etcd_server import EtcdServer
 from tests.support.host import SCHEMES, Host, on_both
 from tests.support.waiting import wait_until
@@ -21,29 +23,10 @@ from tests.support.waiting import wait_until
 NAMED = ("--hostname", "core-01")
 
 
-class DnsHost(Host):
-    """A host whose agents register into a domain. A domain is in a fixed place in etcd, so each test needs its own
-    etcd."""
-
-    @property
-    def uri(self) -> str:
-        """See Host."""
-        return f"skydns{self.api}://{self.etcd.endpoint}/Cluster.Local"
-
-    def port(self, name: str) -> int:
-        """Return the host port that the engine published for a container of `start()`."""
-        return int(self.engine.docker("port", name, "9000/tcp").split()[0].rpartition(":")[2])
-
-    def services(self) -> dict[str, Service]:
-        """Return the records that CoreDNS would answer with, by name."""
-        return {dns_name(key): read_service(value) for key, value in self.store.keys("/skydns").items()}
-
-
 @pytest.fixture
 def dns(host: Host, fresh_etcd: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[DnsHost]:
     """The same engine with an etcd of the test's own, through its v2 API unless the test says otherwise."""
     dns = DnsHost(host.engine, fresh_etcd, tmp_path, getattr(request, "param", 2))
-    dns.prefix = "/skydns/local/cluster"
     yield dns
     dns.close()
 
