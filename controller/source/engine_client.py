@@ -162,19 +162,28 @@ class EngineVersion:
 def version_of(http: HttpClient, timeout: int) -> EngineVersion:
     """Return the version of the API that the engine speaks, and the engine's kind. Raises EngineError.
 
-    The engine tells both at ``/version``, and in headers of each answer. A socket proxy may refuse ``/version``, and
-    may let requests through only with a version in their path, or only without one. The list of containers is asked
-    for here because the agent cannot do without it.
+    The engine tells both in headers of each answer, and at ``/version``. ``/_ping`` costs least: for ``/version``,
+    Podman starts several programs. A socket proxy may refuse both or change the headers, and may let requests through
+    only with a version in their path, or only without one. The list of containers is asked for here because the agent
+    cannot do without it.
     """
+    told = _told_in_headers(_asked(http, "/_ping", timeout))
+    if told and told.kind:
+        return told
     try:
         return EngineVersion.in_document(HttpEngineClient(http, timeout, "")._document("/version"))
     except (ErrorAnswer, ValueError, *UNEXPECTED_ANSWER) as error:
         refusal = error
     for version in ("", f"/v{SOME_VERSION}"):
-        answer = _asked(http, f"{version}/containers/json?limit=1", timeout)
-        if told := answer.headers.get("api-version"):
-            return EngineVersion(told, kind_in_headers(answer.headers))
+        if told := _told_in_headers(_asked(http, f"{version}/containers/json?limit=1", timeout)):
+            return told
     raise EngineError(NO_VERSION) from refusal
+
+
+def _told_in_headers(answer: HttpAnswer) -> EngineVersion | None:
+    """Return what the headers of an answer tell of the engine; None if they do not tell the version of the API."""
+    version = answer.headers.get("api-version")
+    return EngineVersion(version, kind_in_headers(answer.headers)) if version else None
 
 
 class Versions:

@@ -192,7 +192,7 @@ def test_the_list_is_asked_for_with_a_version_too() -> None:
     """A proxy may refuse all paths without one."""
     http = WithVersionAlone({"/v1.52/info": (200, b"{}")})
     assert negotiated(http, 5).info() == {}
-    assert [path for path, _ in http.asked[:2]] == ["/version", "/containers/json"]
+    assert [path for path, _ in http.asked[:3]] == ["/_ping", "/version", "/containers/json"]
 
 
 def test_a_version_that_cannot_be_known_is_an_error() -> None:
@@ -203,13 +203,39 @@ def test_a_version_that_cannot_be_known_is_an_error() -> None:
     assert http.closed == 1
 
 
-@pytest.mark.parametrize("given", [(302, b""), TimeoutError("timed out"), OSError("broken")], ids=repr)
+@pytest.mark.parametrize("given", [TimeoutError("timed out"), OSError("broken")], ids=repr)
 def test_an_engine_that_cannot_be_reached_is_asked_once(given: Given) -> None:
     """No other request would get through."""
-    http = FakeHttp({"/version": given}, {"api-version": "1.52"})
+    http = FakeHttp({"/_ping": given}, {"api-version": "1.52"})
     with pytest.raises(EngineError):
         negotiated(http, 5)
     assert (len(http.asked), http.closed) == (1, 1)
+
+
+def test_an_engine_that_redirects_is_not_followed() -> None:
+    """Whoever stands at the other place is not the engine."""
+    http = FakeHttp({"/_ping": (302, b""), "/version": (302, b"")})
+    with pytest.raises(EngineError, match="it redirects to another place"):
+        negotiated(http, 5)
+    assert http.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "asked"),
+    [
+        ({"api-version": "1.52", "server": "Docker/29.1.0 (linux)"}, ["/_ping"]),
+        ({"api-version": "1.52", "libpod-api-version": "5.4.2"}, ["/_ping"]),
+        ({"api-version": "1.52", "server": "nginx"}, ["/_ping", "/version"]),
+        ({}, ["/_ping", "/version"]),
+    ],
+)
+def test_the_cheapest_request_is_enough_if_its_headers_tell_what_the_engine_is(
+    headers: Mapping[str, str], asked: list[str]
+) -> None:
+    """Podman starts several programs to answer /version. A proxy may put a name of its own into the headers."""
+    http = FakeHttp({"/_ping": (200, b"OK"), "/version": (200, b'{"ApiVersion": "1.52"}')}, headers)
+    negotiated(http, 5)
+    assert [path for path, _ in http.asked] == asked
 
 
 def test_a_version_is_remembered_for_the_connections_that_are_opened_next() -> None:

@@ -67,6 +67,15 @@ def test_an_etcd_with_an_endpoint_elsewhere_is_not_warned_of(endpoints: str) -> 
     assert not warned(endpoints)
 
 
+@pytest.mark.parametrize(("kind", "shown"), [("podman", "podman"), ("docker", "docker"), ("", "not known yet")])
+def test_the_start_line_names_the_socket_and_the_kind_of_the_engine(kind: str, shown: str) -> None:
+    """With --hostname nothing waits for the engine, so its kind may not be known."""
+    effects = Effects(environment={"DOCKER_HOST": "unix:///run/podman/podman.sock"})
+    with capture_logs() as lines:
+        log_start(parsed("etcd://10.0.0.2/services", hostname="core-1"), effects, EngineIdentity("core-1", kind=kind))
+    assert (lines[0]["engine"], lines[0]["engine_kind"]) == ("unix:///run/podman/podman.sock", shown)
+
+
 @pytest.mark.parametrize(
     ("found", "endpoints"), [((SrvRecord(0, 0, 2379, "core-1."),), ["core-1:2379"]), ((), "not known yet")]
 )
