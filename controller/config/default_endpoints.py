@@ -12,6 +12,7 @@ from typing import Self
 from attrs import frozen
 
 from controller.errors import masked
+from controller.registry.schemes import BY_SRV
 from controller.registry.uri import RegistryUri, parse_endpoint
 from model.host_port import HostPort
 
@@ -47,9 +48,10 @@ class DefaultEndpoints:
         return cls(tuple(dict.fromkeys(endpoints)), encrypted=asking[True], unencrypted=asking[False])
 
     def filled_in(self, uri: str) -> str:
-        """Return a registry URI with these endpoints, if it names none itself."""
+        """Return a registry URI with these endpoints, if it names none itself and has none looked up."""
         scheme, separator, rest = uri.partition("://")
-        if not (self.endpoints and separator and rest[:1] in {"", "/", "?"}):
+        names_none = separator and rest[:1] in {"", "/", "?"} and not scheme.endswith(BY_SRV)
+        if not (self.endpoints and names_none):
             return uri
         return f"{scheme}://{','.join(map(str, self.endpoints))}{rest}"
 

@@ -200,7 +200,7 @@ FLAGS = (
         "docker-host",
         "URL",
         "Connect to the Docker engine at this URL: unix:///PATH or tcp://HOST:PORT. By default it is DOCKER_HOST, or "
-        "else a socket in one of the usual places.",
+        "else that of DOCKER_CONTEXT, or else a socket in one of the usual places.",
         new=True,
     ),
     Flag(

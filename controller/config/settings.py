@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from controller.config import converters
 from controller.config.default_endpoints import ENDPOINTS_VARIABLE, DefaultEndpoints
@@ -29,6 +29,9 @@ from model.layout import ValueFormat
 from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.stored import Lifetime
 from model.sweep import PERIOD
+
+if TYPE_CHECKING:
+    from controller.effects.docker_context import DockerContext
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -86,6 +89,9 @@ class Settings:
     listen: HostPort | None
     #: The URL of the Docker engine (--docker-host). Empty by default, which means DOCKER_HOST or the usual sockets.
     docker_host: str
+    #: The context of the docker command that says where the engine is (DOCKER_CONTEXT), as it was at the start. None by
+    #: default, and where --docker-host or DOCKER_HOST says so.
+    docker_context: DockerContext | None = field(default=None, kw_only=True)
     #: How the log is written (--log-format): ``text`` by default, for people, or ``json``, for programs.
     log_format: str
     #: The least severe level that is logged (--log-level), ``info`` by default.
@@ -167,8 +173,8 @@ def parse_settings(
     """Return the settings that these options and registry URIs mean. Raises WrongUsage with every problem there is.
 
     ``variables`` are the environment variables that gave options their texts, by the names of the options.
-    ``environment`` holds the environment variables of other programs. Of these, DOCKER_HOST is checked where it says
-    where the engine is.
+    ``environment`` holds the environment variables of other programs. Of these, DOCKER_HOST and DOCKER_CONTEXT are
+    checked where they say where the engine is.
     """
     parser = _SettingsParser(raw, variables)
     lifetime = parser.lifetime()
@@ -195,6 +201,7 @@ def parse_settings(
         heartbeat=heartbeat,
         listen=parser.get("listen", converters.listen, None),
         docker_host=parser.docker_host(environment.get("DOCKER_HOST", "")),
+        docker_context=parser.docker_context(environment),
         log_format=parser.get("log-format", converters.one_of(FORMATS), "text"),
         log_level=parser.get("log-level", converters.one_of(LEVELS), "info"),
         unneeded_flags=tuple(
@@ -375,6 +382,22 @@ class _SettingsParser:
         except ValueError as error:
             self.problems.append(f"{name} {masked(url)!r}: {error}")
         return given
+
+    def docker_context(self, environment: Mapping[str, str]) -> DockerContext | None:
+        """Return the context that says where the engine is; None if there is none, or --docker-host says so."""
+        if self.raw["docker-host"] or not environment.get("DOCKER_CONTEXT"):
+            return None
+        from controller.effects.docker_context import chosen_context  # noqa: PLC0415 - few hosts need it
+
+        host = ""
+        try:
+            if context := chosen_context(environment):
+                host = f", which has the engine at {masked(context.host)!r}"
+                engine_url(context.host)
+        except ValueError as error:
+            self.problems.append(f"DOCKER_CONTEXT {environment['DOCKER_CONTEXT']!r}{host}: {error}")
+            return None
+        return context
 
     def credentials(self) -> Credentials:
         """Return the credentials that the options give for every registry.

@@ -91,6 +91,10 @@ OTHER_STORES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+#: What follows the name of a scheme if a domain stands in the place of the endpoints, whose SRV records have them. It
+#: goes with every scheme.
+BY_SRV = "+srv"
+
 
 def schemes_for(*, tls: bool) -> str:
     """Return the schemes with TLS, or those without, as a list for people: ``etcd://, etcd3://``."""

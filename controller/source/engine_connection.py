@@ -7,6 +7,7 @@ import ssl
 import stat
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from attrs import Factory, field, frozen
 
@@ -15,6 +16,9 @@ from controller.effects.files import Renewed, Report, TlsFiles
 from controller.effects.http_client import KeptConnection, UnixRoute
 from controller.effects.names import MACHINE, Names
 from controller.source.engine_client import EngineClient, Versions, negotiated, version_of
+
+if TYPE_CHECKING:
+    from controller.effects.docker_context import DockerContext
 
 #: Seconds that a request may take. After many containers had died at once, the engine was seen to hold an inspect back
 #: for 1.6 s.
@@ -68,10 +72,14 @@ class EngineSettings:
     #: The socket to use if neither of the above names the engine.
     sockets: SocketChoice = field(factory=SocketChoice, eq=False)
 
-    #: Told when the files in DOCKER_CERT_PATH have changed.
+    #: The context that says where the engine is and how to connect to it, where neither ``host`` nor DOCKER_HOST names
+    #: the engine. None by default.
+    context: DockerContext | None = None
+
+    #: Told when the files for TLS have changed.
     report_renewal: Report = lambda files, problem: None
-    #: The TLS context for an engine over TCP, made again when the files in DOCKER_CERT_PATH have changed. All
-    #: connections to the engine share it.
+    #: The TLS context for an engine over TCP, made again when the files for TLS have changed. All connections to the
+    #: engine share it.
     tls_context: Renewed[ssl.SSLContext] = field(
         init=False,
         eq=False,
@@ -81,13 +89,17 @@ class EngineSettings:
 
     @property
     def asks_for_tls(self) -> bool:
-        """Whether the environment asks for TLS to an engine over TCP."""
+        """Whether the context, or else the environment, asks for TLS to an engine over TCP."""
+        if self.context:
+            return self.context.tls
         return bool(self.environment.get("DOCKER_CERT_PATH") or self.environment.get("DOCKER_TLS_VERIFY"))
 
     @property
     def tls_files(self) -> TlsFiles:
-        """The files for TLS, as the docker command and its SDK find them. Without DOCKER_TLS_VERIFY, they do not verify
-        the engine."""
+        """The files for TLS, as the docker command and its SDK find them. Without DOCKER_TLS_VERIFY, those of the
+        environment do not verify the engine."""
+        if self.context:
+            return self.context.tls_files
         if not self.asks_for_tls:
             return TlsFiles()
         folder = self.environment.get("DOCKER_CERT_PATH") or os.path.join(os.path.expanduser("~"), ".docker")
@@ -98,9 +110,23 @@ class EngineSettings:
     @property
     def url(self) -> str:
         """The URL of the engine. While none of the sockets exists it is that of the first one."""
-        if given := self.host or self.environment.get("DOCKER_HOST"):
+        if given := self.host or self.environment.get("DOCKER_HOST") or (self.context and self.context.host):
             return given
         return f"unix://{self.sockets.path}"
+
+    @property
+    def named_by(self) -> str:
+        """What says where the engine is: a flag or an environment variable. Empty if nothing does, and the sockets are
+        tried."""
+        named = {"--docker-host": self.host, "DOCKER_HOST": self.environment.get("DOCKER_HOST")}
+        return next((name for name, url in named.items() if url), "DOCKER_CONTEXT" if self.context else "")
+
+    @property
+    def connection_variables(self) -> Mapping[str, str]:
+        """The environment variables that say how to connect to the engine, whatever its URL."""
+        if self.context:
+            return self.context.variables
+        return {name: self.environment[name] for name in TLS_VARIABLES if name in self.environment}
 
     @property
     def socket(self) -> str:

@@ -38,6 +38,11 @@ MEANINGS: Mapping[str, str] = {
         "asked for by the scheme or a file, too."
     ),
     "DOCKER_HOST": "The URL of the engine, as for docker itself. `--docker-host` has precedence.",
+    "DOCKER_CONTEXT": (
+        "A context of the docker command. It says where the engine is, and has its certificates, if neither "
+        "`--docker-host` nor `DOCKER_HOST` says so. `default` means none. `docker context use` has no effect."
+    ),
+    "DOCKER_CONFIG": "The folder in which the docker command keeps contexts. By default it is `~/.docker`.",
     "DOCKER_TLS_VERIFY": "If it is set and not empty, an engine over TCP is asked with TLS, and verified.",
     "DOCKER_CERT_PATH": (
         "The directory with `ca.pem`, `cert.pem` and `key.pem` for an engine over TCP. It turns TLS on, too. By "

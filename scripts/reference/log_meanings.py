@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MEANINGS: Mapping[str, str] = {
+    "DOCKER_CONTEXT has no effect, because DOCKER_HOST has precedence": (
+        "Both variables are set. Unset the one that you do not mean."
+    ),
     "a prefix within this one has agents of its own, its keys are left alone": (
         "Agents with a longer prefix write below this one. Each such prefix is logged once. If those agents are gone "
         "for good, `if_abandoned` says how to remove what they left."
@@ -34,6 +37,12 @@ MEANINGS: Mapping[str, str] = {
         "An endpoint of the URI has another cluster id than the one that the agent knows, so nothing is written there. "
         "Take it out of the URI."
     ),
+    "endpoints can be looked up again": "The name servers have answered with endpoints again.",
+    "endpoints cannot be looked up, the known ones stay": (
+        "The SRV record of a `+srv` URI cannot be looked up, or names no endpoint. `problem` says why. The agent goes "
+        "on with the endpoints that it knows."
+    ),
+    "endpoints have changed": "The SRV record names other endpoints, which are used from now on.",
     "endpoints in ETCD_ENDPOINTS are not used, as each registry URI names its own; write all into the URI": (
         "registrator 9 adds the endpoints of the variable to that of the URI. Here they count only for a URI that "
         "names none, as in `etcd3:///services`."

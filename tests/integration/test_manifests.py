@@ -18,6 +18,8 @@ from controller.cli import cli
 from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES, environment_variable, rewrite
 from controller.registry.uri import parse_uri
 from model.backoff import SEQUENCE
+from tests.support.engine_tree import engine_tree
+from tests.support.parts import PartMissing
 from tests.support.private_engine import PrivateEngine
 from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.tools import run_tool
@@ -31,6 +33,7 @@ NATIVE_NGINX = MANIFESTS / "systemd/nginx.service"
 NGINX = (MANIFESTS / "fleet/nginx@.service", NATIVE_NGINX)
 CREDENTIALS = MANIFESTS / "systemd/credentials.conf"
 UNITS = (*FLEET, NATIVE, NATIVE_NGINX)
+QUADLET = MANIFESTS / "podman/wharfinger.container"
 COMPOSE = MANIFESTS / "compose/compose.yaml"
 README = REPOSITORY / "README.md"
 RUNBOOK = REPOSITORY / "docs/runbook.md"
@@ -316,7 +319,7 @@ def test_the_environment_file_sets_only_variables_that_exist() -> None:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        *((unit, "#Environment=WHARFINGER_STRICT_NAMES=true") for unit in (*AGENTS_ON_FLEET, NATIVE)),
+        *((unit, "#Environment=WHARFINGER_STRICT_NAMES=true") for unit in (*AGENTS_ON_FLEET, NATIVE, QUADLET)),
         (MANIFESTS / "systemd/wharfinger.env", "#WHARFINGER_STRICT_NAMES=true"),
         (COMPOSE, '# WHARFINGER_STRICT_NAMES: "true"'),
     ],
@@ -328,6 +331,39 @@ def test_strict_names_are_commented_out_in_each_manifest_of_the_agent(file: Path
     assert environment_variable("strict-names") in line
     if file in AGENTS_ON_FLEET:
         assert " --env WHARFINGER_STRICT_NAMES " in value(file, "ExecStart").partition(IMAGE)[0]
+
+
+# Podman
+
+
+def quadlet(folder: Path) -> tuple[int, str, str]:
+    """Return exit code, units and messages of Podman's generator, which makes units of the files in a folder. It is
+    that of a later Debian, because bookworm's Podman has none."""
+    try:
+        tree = engine_tree("forky")
+    except PartMissing as error:
+        pytest.skip(f"no tree of a later Debian: {error}")
+    argv = [str(tree / "usr/libexec/podman/quadlet"), "-dryrun"]
+    environment = clean_environment(QUADLET_UNIT_DIRS=str(folder))
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_podmans_generator_makes_a_unit_of_the_file(tmp_path: Path) -> None:
+    """It refuses a key that it does not know. The agent gets Podman's socket, and nothing else that it could do harm
+    with."""
+    code, made, messages = quadlet(QUADLET.parent)
+    assert (code, [line for line in messages.splitlines() if "Loading source unit file" not in line]) == (0, [])
+    (start,) = re.findall(r"^ExecStart=(.*)$", made, re.MULTILINE)
+    words = shlex.split(start)
+    assert words[:2] == ["/usr/bin/podman", "run"]
+    assert words[words.index(IMAGE) + 1 :] == shlex.split(value(QUADLET, "Exec"))
+    options = {"--network host", "--cap-drop all", "--read-only", "label=disable", "no-new-privileges"}
+    assert {option for option in options if option in start} == options
+    assert words.count("-v") == 1
+    wrong = QUADLET.read_text().replace("ReadOnly=", "ReadOny=")
+    (tmp_path / QUADLET.name).write_text(wrong)
+    assert "unsupported key 'ReadOny'" in quadlet(tmp_path)[2]
 
 
 # The command lines
@@ -345,9 +381,12 @@ def in_unit(unit: Path) -> list[str]:
     return shlex.split(line.replace("${COREOS_PUBLIC_IPV4}", "192.0.2.1"))
 
 
-@pytest.mark.parametrize("words", [in_compose(), *(in_unit(unit) for unit in AGENTS_ON_FLEET)])
+@pytest.mark.parametrize(
+    "words",
+    [in_compose(), *(in_unit(unit) for unit in AGENTS_ON_FLEET), shlex.split(value(QUADLET, "Exec"))],
+)
 def test_the_program_accepts_the_arguments_in_the_manifests(words: Sequence[str]) -> None:
-    """The program accepts the arguments in the compose file and in the fleet units."""
+    """The program accepts the arguments in the compose file, in the fleet units and in the unit for Podman."""
     command, *rest = rewrite(list(words), commands=cli.commands)
     parsed = cli.commands[command].make_context(command, rest).params
     assert parse_uri(*parsed["uris"]).prefix

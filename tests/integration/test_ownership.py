@@ -329,6 +329,35 @@ def test_a_host_that_replaces_another_takes_over_its_name_with_a_flag(host: Host
     assert (host.store.index(), other.keys()) == (index, other.expected())
 
 
+def test_a_host_whose_engine_has_lost_its_id_comes_back_by_itself(other: Host, other_engine: PrivateEngine) -> None:
+    """Its agent waits for a sign of life of the agent that had the name, although nobody gave `--take-over`, because
+    all entries point at its own address. Until then only a liveness query is written."""
+    other.start("one")
+    before = other.agent("--pass-timeout", "5").wait_ready()
+    before.kill9()
+    lose_id(other_engine)
+    other.engine.docker("start", "one")
+    agent = other.agent()
+    wait_until_ready_page_says(
+        agent, "as every entry under the name points at this host, waits for a sign of life until"
+    )
+    index = other.store.index()
+    agent.wait_for_passes(2, "owner-conflict")
+    assert other.store.index() == index
+    other.shorten_note()
+    agent.wait_ready(20)
+    other.wait_for(other.expected())
+
+
+def lose_id(engine: PrivateEngine) -> None:
+    """Start an engine with an id of its own anew, so that it has another one."""
+    before = engine_id(engine)
+    engine.stop()
+    subprocess.run(engine.run_in_namespace(["rm", "/etc/docker/key.json"]), check=True)
+    engine.start()
+    assert engine_id(engine) != before
+
+
 @on_both("host")
 def test_two_hosts_that_keep_take_over_do_not_take_the_name_from_each_other(host: Host, other: Host) -> None:
     """Whichever of two agents with `--take-over` is restarted, the agent that has the name answers the other agent's

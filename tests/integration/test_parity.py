@@ -109,7 +109,10 @@ def translated(host: Host, case: Case, value: str) -> str:
 
 
 def choices(inspect: dict[str, Any]) -> list[str]:
-    """Return a container's address and the host port of each of its published ports, in the order of the ports."""
+    """Return a container's address and the host port of each of its published ports, in the order of the ports. One
+    that joined another's network has none of its own, although Podman shows those of the other one."""
+    if inspect["HostConfig"]["NetworkMode"].startswith("container:"):
+        return [""]
     network = inspect["NetworkSettings"]
     published = [bindings for _, bindings in sorted(network["Ports"].items()) if bindings]
     return [network["IPAddress"], *(bindings[0]["HostPort"] for bindings in published)]

@@ -84,7 +84,7 @@ def test_only_containers_that_the_filters_select_have_entries(host: Host) -> Non
     host.engine.run("--name side --network container:three --label side -e SERVICE_NAME=side worker:1")
     assert host.reconcile().returncode == 0
     everything = host.keys()
-    of_three = {f"side/{host.owner}:side:9000": f"{address(host, 'three', 'bridge')}:9000"}
+    of_three = {f"side/{host.owner}:side:9000": f"{address(host, 'three', host.engine.default_network)}:9000"}
     assert everything == published | of_three
     for flags, names in (
         (("--filter", "label=public"), ("one", "two")),

@@ -73,7 +73,7 @@ class Host:
     def expected(self) -> dict[str, str]:
         """Return the entries that should be registered now, worked out from docker inspect, if all containers are of
         `start()`."""
-        running = [each for each in self.engine.inspect_all() if each["State"]["Running"]]
+        running = [each for each in self.engine.inspect_all() if each["State"]["Running"] or each["State"]["Paused"]]
         bindings = {each["Name"].lstrip("/"): each["NetworkSettings"]["Ports"]["9000/tcp"] for each in running}
         return {self.key(name): f"{self.engine.address}:{each[0]['HostPort']}" for name, each in bindings.items()}
 

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 import controller.commands
 from controller.config.flags import ETCDCTL_VARIABLES, FLAGS, REGISTRATOR_VARIABLES, SWITCHES
 from controller.config.grouped_help import FLAG_GROUPS
+from tests.support.docker_contexts import write_context
 from tests.unit.conftest import Ran
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
@@ -169,6 +170,23 @@ def test_the_engine_is_the_one_that_is_asked(ran: Ran, monkeypatch: pytest.Monke
     assert shown["DOCKER_CERT_PATH"] == ["DOCKER_CERT_PATH", "/certs"]
     assert "DOCKER_TLS_VERIFY" not in shown
     assert rows(ran("config", "--docker-host=tcp://other:1", URI)[1])["--docker-host"] == ["flag", "tcp://other:1"]
+
+
+def test_a_context_that_names_the_engine_is_shown(ran: Ran, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The variables for TLS have no effect then, and are not shown. Under DOCKER_HOST, they are, and the context is
+    not."""
+    write_context(tmp_path, "prod", "tcp://engine:2376")
+    for name, text in (("CONTEXT", "prod"), ("CONFIG", str(tmp_path)), ("CERT_PATH", "/certs")):
+        monkeypatch.setenv(f"DOCKER_{name}", text)
+    shown = rows(ran("config", URI)[1])
+    assert shown["--docker-host"] == ["DOCKER_CONTEXT", "tcp://engine:2376"]
+    assert shown["DOCKER_CONTEXT"] == ["DOCKER_CONTEXT", "prod"]
+    assert shown["DOCKER_CONFIG"] == ["DOCKER_CONFIG", str(tmp_path)]
+    assert "DOCKER_CERT_PATH" not in shown
+    monkeypatch.setenv("DOCKER_HOST", "tcp://other:2376")
+    shown = rows(ran("config", URI)[1])
+    assert shown["--docker-host"] == ["DOCKER_HOST", "tcp://other:2376"]
+    assert (shown["DOCKER_CERT_PATH"], "DOCKER_CONTEXT" in shown) == (["DOCKER_CERT_PATH", "/certs"], False)
 
 
 @pytest.mark.parametrize(

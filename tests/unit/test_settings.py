@@ -20,6 +20,7 @@ from model.host_port import HostPort
 from model.layout import ValueFormat
 from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.stored import Lifetime
+from tests.support.docker_contexts import write_context
 
 URI = "etcd://10.0.0.1:2379/services"
 
@@ -664,6 +665,38 @@ def test_docker_host_is_checked_only_where_it_counts() -> None:
     assert parse_settings(DEFAULT_OPTIONS, (URI,), environment={"DOCKER_HOST": "tcp://10.0.0.9:2375"}).docker_host == ""
 
 
+def test_a_context_says_where_the_engine_is_if_nothing_else_does(tmp_path: Path) -> None:
+    """--docker-host and DOCKER_HOST have precedence, and the context is not looked for then."""
+    write_context(tmp_path, "prod", "tcp://10.0.0.1:2375")
+    environment = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "prod"}
+    context = parse_settings(DEFAULT_OPTIONS, (URI,), environment=environment).docker_context
+    assert context is not None
+    assert context.host == "tcp://10.0.0.1:2375"
+    nowhere = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "nowhere"}
+    options = {**DEFAULT_OPTIONS, "docker-host": "tcp://10.0.0.9:2375"}
+    assert parse_settings(options, (URI,), environment=nowhere).docker_context is None
+    variable = {**nowhere, "DOCKER_HOST": "tcp://10.0.0.9:2375"}
+    assert parse_settings(DEFAULT_OPTIONS, (URI,), environment=variable).docker_context is None
+
+
+def test_a_context_that_cannot_be_used_is_wrong_usage(tmp_path: Path) -> None:
+    """The message names the context, and says what to do."""
+    write_context(tmp_path, "far", "ssh://me@core-01")
+    write_context(tmp_path, "odd", "tcp://me:secret@core-01")
+    problems = []
+    for name in ("nowhere", "far", "odd"):
+        environment = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": name}
+        with pytest.raises(WrongUsage) as wrong:
+            parse_settings(DEFAULT_OPTIONS, (URI,), environment=environment)
+        problems += wrong.value.problems
+    assert [each.partition(";")[0] for each in problems] == [
+        f"DOCKER_CONTEXT 'nowhere': there is no context of this name in {tmp_path}/contexts",
+        "DOCKER_CONTEXT 'far', which has the engine at 'ssh://***@core-01': ssh:// is not supported",
+        "DOCKER_CONTEXT 'odd', which has the engine at 'tcp://***@core-01': it must not contain a user or a password, "
+        "which an engine does not ask for",
+    ]
+
+
 def test_no_setting_shows_the_password(file: str) -> None:
     """That is so for every way to give it."""
     for options in ({"etcd_password": SECRET}, {"etcd_password_file": file}):
@@ -745,6 +778,7 @@ def test_endpoints_of_the_environment_without_effect_are_known() -> None:
         ("unix:///run/etcd.sock", "etcd3:///x", "should be HOST:PORT"),
         ("http://:1", "etcd3:///x", "the endpoint ':1' has no host"),
         ("a:70000", "etcd3:///x", "'70000' is not a port number"),
+        ("a:1", "etcd3+srv:///x", "registry URI 'etcd3+srv:///x': +srv:// needs a DNS domain before the path"),
     ],
 )
 def test_endpoints_of_the_environment_that_make_no_sense_are_refused(variable: str, uri: str, problem: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.registry.schemes import OTHER_SPELLINGS, OTHER_STORES, SCHEMES, LayoutKind
+from controller.registry.schemes import BY_SRV, OTHER_SPELLINGS, OTHER_STORES, SCHEMES, LayoutKind
 from controller.registry.uri import RegistryUri, parse_uri
 from model.host_port import HostPort
 
@@ -202,6 +202,52 @@ def test_a_scheme_stands_for_an_api_a_layout_and_tls(scheme: str, kind: str, api
     without_tls = parse_uri(f"{kind}://a:1/cluster")
     assert (without_tls.api, without_tls.tls, without_tls.layout) == (api, False, uri.layout)
     assert uri.prefix == ("/skydns/cluster" if skydns else "/cluster")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_each_scheme_may_have_its_endpoints_looked_up(scheme: str) -> None:
+    """The name before the path is a DNS domain then. All else is as without ``+srv``, also the domain of records."""
+    named, looked_up = parse_uri(f"{scheme}://a:1/cluster"), parse_uri(f"{scheme}{BY_SRV}://Example.COM./cluster")
+    assert looked_up == RegistryUri(named.scheme, (), named.prefix, "example.com")
+    assert named.record(tls=named.tls) == ""
+    service = "_etcd-client-ssl" if named.tls else "_etcd-client"
+    assert looked_up.record(tls=looked_up.tls) == f"{service}._tcp.example.com"
+    assert looked_up.record(tls=True) == "_etcd-client-ssl._tcp.example.com"
+
+
+def test_another_spelling_may_have_its_endpoints_looked_up() -> None:
+    """It means the same as under the scheme of this program."""
+    assert parse_uri("etcd-legacy+srv://example.com/x") == parse_uri("etcd+srv://example.com/x")
+    assert parse_uri("corednss+srv://example.com/skydns?zone=cluster.local") == parse_uri(
+        "skydns3s+srv://example.com/cluster.local"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("etcd3+srv:///services", "+srv:// needs a DNS domain before the path, as in example.com/services"),
+        ("etcd3+srv://", "+srv:// needs a DNS domain before the path"),
+        ("etcd3+srv://.", "+srv:// needs a DNS domain before the path"),
+        ("etcd3+srv://example.com:2379/x", "SRV records of a domain have the ports: give a domain alone, and not 'exa"),
+        ("etcd3+srv://[fd00::1]/x", "SRV records of a domain have the ports: give a domain alone"),
+        ("etcd3+srv://a.example,b.example/x", "one domain names one cluster, so +srv:// takes only one"),
+        ("etcd3+srv://10.0.0.1/x", "'10.0.0.1' is an address; give a DNS domain, or the scheme without +srv"),
+        ("etcd3+srv://10.0.0.300/x", "the domain '10.0.0.300' is neither an IP address nor a host name"),
+        ("etcd3+srv://_tcp.example.com/x", "the domain '_tcp.example.com' is neither"),
+        ("etcd3+srv://user@example.com/x", "it must not contain a user"),
+        ("skydns3+srv://example.com", "a DNS domain is needed behind the host, as in"),
+        ("etcd3+srvs://example.com/x", "the scheme 'etcd3+srvs' is not supported; etcd, "),
+        ("etcd3+srvs://example.com/x", "did you mean etcd3+srv://?"),
+        ("ectd3+srv://example.com/x", "did you mean etcd3+srv://?"),
+        ("consul+srv://example.com/x", "this program is for etcd and does not write to Consul"),
+        ("srv://example.com/x", "the scheme 'srv' is not supported; etcd, "),
+    ],
+)
+def test_a_uri_whose_endpoints_cannot_be_looked_up_is_refused(text: str, problem: str) -> None:
+    """The message says what is wrong."""
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        parse_uri(text)
 
 
 def test_each_scheme_has_a_twin_with_tls() -> None:

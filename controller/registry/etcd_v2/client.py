@@ -26,6 +26,7 @@ from controller.effects.names import MACHINE, Names
 from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, OnRequest, not_counted, time_limits
+from controller.registry.members import SrvEndpoints, members_of
 from controller.registry.strange_answer import StrangeAnswer, not_in_http
 from model.host_port import HostPort
 from model.record import ROOT
@@ -128,15 +129,15 @@ class EtcdV2Client:
 
     def __init__(
         self,
-        endpoints: Sequence[tuple[str, int]],
+        endpoints: Sequence[tuple[str, int]] | SrvEndpoints,
         on_request: OnRequest = not_counted,
         credentials: Credentials = Credentials(),
         transport: EtcdV2Transport = pool_manager,
     ) -> None:
-        """``endpoints`` are the hosts and ports of the cluster's members; ``on_request`` is called after each
-        request to a member. Raises Stop for credentials that cannot be used."""
+        """``endpoints`` are the hosts and ports of the cluster's members, or where they are looked up; ``on_request``
+        is called after each request to a member. Raises Stop for credentials that cannot be used."""
         current = CurrentCredentials(credentials)
-        members = [_Member(HostPort(*each), current, transport) for each in endpoints]
+        members = members_of(endpoints, lambda endpoint: _Member(endpoint, current, transport))
         self._failover = EndpointFailover(members, on_request)
         self.requests = 0
 
@@ -184,6 +185,10 @@ class _Member:
         """See Member. Every answer carries the cluster id, also a refusal."""
         with suppress(EtcdV2Error):
             self.request("GET", ROOT, {}, deadline)
+
+    def close(self) -> None:
+        """See Member."""
+        self._client.http.clear()
 
     def _use_current_credentials(self) -> None:
         """Send the user and the current password from now on. If the TLS context has changed, close the connections

@@ -32,6 +32,7 @@ from controller.registry.failover import (
     not_counted,
     time_limits,
 )
+from controller.registry.members import SrvEndpoints, members_of
 from controller.registry.strange_answer import StrangeAnswer, not_in_http
 from model.host_port import HostPort
 
@@ -183,15 +184,15 @@ class EtcdV3Client:
 
     def __init__(
         self,
-        endpoints: Sequence[tuple[str, int]],
+        endpoints: Sequence[tuple[str, int]] | SrvEndpoints,
         on_request: OnRequest = not_counted,
         credentials: Credentials = Credentials(),
         transport: EtcdV3Transport = kept_connection,
     ) -> None:
-        """``endpoints`` are the hosts and ports of the cluster's members; ``on_request`` is called after each
-        request to a member. Raises Stop for credentials that cannot be used."""
+        """``endpoints`` are the hosts and ports of the cluster's members, or where they are looked up; ``on_request``
+        is called after each request to a member. Raises Stop for credentials that cannot be used."""
         current = CurrentCredentials(credentials)
-        members = [_Member(HostPort(*each), current, transport) for each in endpoints]
+        members = members_of(endpoints, lambda endpoint: _Member(endpoint, current, transport))
         self._on_request = on_request
         self._failover = EndpointFailover(members, self._count)
         self.requests = self.failures = 0
@@ -239,6 +240,10 @@ class _Member:
         """See Member. etcd answers this call whoever makes it."""
         with suppress(EtcdV3Error):
             self.usable(store_position_in, self._post("maintenance/status", {}, deadline))
+
+    def close(self) -> None:
+        """See Member."""
+        self._http.close()
 
     def call(self, path: str, document: Document, deadline: Deadline) -> Any:
         """Return the JSON of the answer to a call. Raises EtcdV3Error and NoUsableAnswer.
