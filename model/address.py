@@ -19,9 +19,10 @@ from model.ports import ServicePort, service_ports
 from model.refusal import RefusalReason, RefusedPort
 from model.rules import AddressRules
 
-_HOSTNAME = re.compile(
-    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
-)
+#: A host name (RFC 1123). No DNS answer can carry a longer label or name, so a server that has one in its records gives
+#: no answer at all.
+_HOSTNAME_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_HOSTNAME_LABEL}(\.{_HOSTNAME_LABEL})*")
 
 
 def address_problem(text: str) -> str | None:
@@ -105,12 +106,12 @@ class AddressBook:
         joins the network of a container that     refused
         does not run, or was started later
         published, but on no address of the       refused
-        family
+        family, without ``-ip-from-container``
         has the label of ``-useIpFromLabel``      the label's, without a mask; on a published port see below
         has no network (``--network none``)       refused
         joins another container's network         the other container's own; with host networking the host's, as below
-        ``-internal``                             the container's own: on ``network`` or ``rules.network`` where one of
-                                                  them is given; with host networking the host's, as below, unless
+        ``-internal``, or it is published and     the container's own: on ``network`` or ``rules.network`` where one of
+        ``-ip-from-container``                    them is given; with host networking the host's, as below, unless
                                                   another network was asked for
         host networking                           ``-ip``; else the guessed one
         not mapped by the engine                  the container's own, or refused: see ``_address_on_lan``
@@ -121,9 +122,9 @@ class AddressBook:
         Of a container's own addresses an IPv4 one goes before an IPv6 one, unless ``rules.family`` asks for one of
         them. Then only addresses of that family are taken, and only ports published on such addresses are registered.
 
-        Of a published port only those bindings count that may answer at the address; see ``Binding.listens_on``. A port
-        with no such binding is refused. The order of the bindings is ours, and not the engine's. Of two bindings, the
-        one for which a higher row is true goes first:
+        With ``-ip-from-container`` no binding counts. Without it, only those bindings of a published port count that
+        may answer at the address; see ``Binding.listens_on``. A port with no such binding is refused. The order of the
+        bindings is ours, and not the engine's. Of two bindings, the one for which a higher row is true goes first:
 
         ========================================  ========================================================
         a binding                                 why
@@ -136,8 +137,9 @@ class AddressBook:
         ========================================  ========================================================
         """
         rules, holder = self.rules, self._network_holder(container)
-        bindings = [each for each in port.bindings if rules.family.has(each.address)]
-        if port.bindings and not bindings:
+        own = rules.take_own_address(published=bool(port.bindings))
+        bindings = [each for each in port.bindings if not own and rules.family.has(each.address)]
+        if port.bindings and not own and not bindings:
             detail = f"it is not published on an {rules.family.name_for_people} address"
             raise RefusedPort(RefusalReason.NO_ADDRESS, detail)
         if label := container.labels.get(rules.label, "") if rules.label else "":
@@ -160,13 +162,14 @@ class AddressBook:
         """Return the place of a port that is not reached through a binding. ``holder`` is the container whose network
         it uses. Raises RefusedPort and NetworkNotTold."""
         rules, number = self.rules, port.port.number
+        own = rules.take_own_address(published=bool(port.bindings))
         if container.network_mode == "none":
-            reason = RefusalReason.NO_ADDRESS if rules.internal else RefusalReason.NOT_PUBLISHED
+            reason = RefusalReason.NO_ADDRESS if own else RefusalReason.NOT_PUBLISHED
             raise RefusedPort(reason, "the container has no network")
-        asked_for = (network or rules.network) if rules.internal else ""
+        asked_for = (network or rules.network) if own else ""
         if holder.network_mode == "host" and asked_for in {"", "host"}:
             return Place(self._host_address, number, source=self._host_address_source)
-        if not rules.internal and holder is container:
+        if not own and holder is container:
             return Place(self._address_on_lan(container, port.port), number, source=_OWN_ADDRESS)
         asker = network_variable if network else "--network"
         address = _required_own_address(holder, rules.family, asked_for, asker)

@@ -24,6 +24,7 @@ from model.ports import bad_ports, service_ports, unpublished_ports
 from model.record import claim_size
 from model.refusal import Refusal, RefusalReason, RefusedPort
 from model.rules import AddressRules, Rules
+from model.tag_template import BadTemplate, expanded, has_templates
 
 
 @frozen
@@ -196,10 +197,25 @@ class _Service:
         source = self.metadata.variables["id"] if given else "the default id"
         return _Made(source, bool(given), given or default, f":{suffix}" if suffix else "")
 
-    def tags(self, forced: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the entry's tags: its own, then those of every entry, then ``udp`` where it is."""
+    def tags(self, forced: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+        """Return the entry's tags: its own, then those of every entry, then ``udp`` where it is. Return none, and why,
+        if a template in them is bad."""
         udp = ("udp",) if self.port.protocol == "udp" else ()
-        return split_tags(self.metadata.get("tags")) + forced + udp
+        try:
+            own = self._expanded(self.metadata.get("tags"), self.metadata.variables.get("tags", ""))
+            return own + tuple(tag for text in forced for tag in self._expanded(text, "-tags")) + udp, ""
+        except BadTemplate as bad:
+            return (), f"{bad}; give a plain tag"
+
+    def _expanded(self, text: str, source: str) -> tuple[str, ...]:
+        """Return the tags in a text that ``source`` gives. What a template makes may hold several tags, or none. Raises
+        BadTemplate, whose message names the source."""
+        if not has_templates(text):
+            return split_tags(text)
+        try:
+            return tuple(filter(None, split_tags(expanded(text, self.container.answers))))
+        except BadTemplate as bad:
+            raise BadTemplate(f"{source} {bad}") from None
 
 
 def _decisions(
@@ -274,6 +290,7 @@ def _at_each_place(service: _Service, places: Sequence[Place], rules: Rules) -> 
 
 
 def _entry(service: _Service, entry_id: _Made, place: Place, rules: Rules) -> Entry:
+    tags, tags_problem = service.tags(rules.tags)
     return Entry(
         name=service.name.text,
         id=entry_id.text,
@@ -281,7 +298,8 @@ def _entry(service: _Service, entry_id: _Made, place: Place, rules: Rules) -> En
         port=place.port,
         container=service.container.ref,
         container_port=service.port,
-        tags=service.tags(rules.tags),
+        tags=tags,
+        tags_problem=tags_problem,
         attributes=service.metadata.attributes,
         variables=service.metadata.variables,
         name_shown=str(service.name),

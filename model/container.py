@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from model.family import UNSPECIFIED, is_loopback, same_address, same_family
 from model.frozen import frozen_dict
 from model.keys import quoted
 from model.stop_signal import TERM, signal_number
+from model.tag_template import Query, has_templates, queries_in
 
 #: The state of a container that Podman has sent the signal which stops it.
 STOPPING = "stopping"
@@ -21,6 +22,12 @@ STOPPING = "stopping"
 #: States in which a container's ports answer, or will again once it is unpaused. ``restarting`` is not among them:
 #: the engine reports such a container as running, but with no ports.
 SERVING = frozenset({"running", "paused", STOPPING})
+
+#: States in which Docker's list shows a container by default.
+UP = SERVING | {"restarting"}
+
+#: The states for which engines have another word than Docker. Podman says "stopped" until it has cleaned up.
+_OTHER_WORDS = {"stopped": "exited"}
 
 #: The label that compose gives to a container of ``docker compose run``, with the value ``True``.
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
@@ -222,6 +229,9 @@ class Container:
     stop_signal: int = TERM
     #: Seconds that the engine gives it to end after that signal; negative if it has no limit.
     stop_timeout: float = STOP_TIMEOUT
+    #: What the engine's answer says to the templates in the container's tags and in those of every entry. Nothing is
+    #: kept of what no template asks for.
+    answers: Mapping[Query, str] = field(factory=dict, converter=frozen_dict)
 
     @property
     def ref(self) -> ContainerRef:
@@ -247,8 +257,7 @@ class Container:
     @property
     def joined(self) -> str:
         """The id of the container whose network this one joins; an empty string if it joins none."""
-        kind, _, target = self.network_mode.partition(":")
-        return target if kind == "container" else ""
+        return _joined_in(self.network_mode)
 
     def started_after(self, other: Container) -> bool:
         """Return whether it was certainly started later than another container."""
@@ -268,15 +277,17 @@ def port_number(text: str) -> int:
     return int(digits)
 
 
-def from_inspect(document: Mapping[str, Any]) -> Container:
+def from_inspect(document: Mapping[str, Any], tags: Sequence[str] = ()) -> Container:
     """Read the answer of ``GET /containers/<id>/json``. Raises MalformedContainer, which names what is wrong.
+
+    ``tags`` are the tags of every entry, which may have templates, as may those of the container.
 
     Null stands for an empty list or mapping. A container that cannot be understood in full is malformed, because the
     part that is not understood may hold its SERVICE_IGNORE. Two things are exceptions: a port that is none is a
     BadPort, so that the others are registered, and the time of creation decides only which container is older.
     """
     try:
-        return _from_inspect(document)
+        return _with_answers(_from_inspect(document), document, tags)
     except MalformedContainer:
         raise
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
@@ -285,12 +296,16 @@ def from_inspect(document: Mapping[str, Any]) -> Container:
 
 def _from_inspect(document: Mapping[str, Any]) -> Container:
     config, network, state = document["Config"], document["NetworkSettings"], document["State"]
-    host_config, status = document["HostConfig"], _string("State.Status", state["Status"])
+    host_config, status = document["HostConfig"], state_named(_string("State.Status", state["Status"]))
+    mode = _optional("HostConfig.NetworkMode", host_config.get("NetworkMode")) or "default"
+    if _joined_in(mode):
+        # It has nothing of its own, but Podman shows what the other container has.
+        network = {}
     networks = networks_in(network)
     ids = {name: _text(each.get("NetworkID") or "") for name, each in networks.items()}
     exposed = _exposed(_mapping("Config.ExposedPorts", config.get("ExposedPorts")))
     ports = _mapping("NetworkSettings.Ports", network.get("Ports"))
-    mode = _optional("HostConfig.NetworkMode", host_config.get("NetworkMode")) or "default"
+    health = _mapping("State.Health", state.get("Health") or state.get("Healthcheck"))
     return Container(
         id=_text(document["Id"]),
         name=_name(document.get("Name"), status),
@@ -308,7 +323,7 @@ def _from_inspect(document: Mapping[str, Any]) -> Container:
         network_mode=_network_named(mode, ids),
         address=_text(network.get("IPAddress") or ""),
         networks={_text(name): _text(each.get("IPAddress") or "") for name, each in networks.items()},
-        health=_text(_mapping("State.Health", state.get("Health")).get("Status") or ""),
+        health=_text(health.get("Status") or ""),
         address_ipv6=_text(network.get("GlobalIPv6Address") or ""),
         networks_ipv6=ipv6_addresses(networks),
         network_ids=ids,
@@ -317,6 +332,28 @@ def _from_inspect(document: Mapping[str, Any]) -> Container:
         stop_signal=signal_number(str(config.get("StopSignal") or "")) or TERM,
         stop_timeout=_stop_timeout(config.get("StopTimeout")),
     )
+
+
+def _with_answers(container: Container, document: Mapping[str, Any], tags: Iterable[str]) -> Container:
+    """Return the container with what the answer says to all templates in tags."""
+    lines = (line.partition("=")[::2] for line in container.env)
+    own = [text for name, text in (*lines, *container.labels.items()) if name.lower().endswith("tags")]
+    queries = {query for text in (*own, *tags) if has_templates(text) for query in queries_in(text)}
+    found = {query: query.answer(document) for query in queries}
+    answers = {query: text for query, text in found.items() if text is not None}
+    return evolve(container, answers=answers) if answers else container
+
+
+def state_named(word: str) -> str:
+    """Return Docker's word for a state of a container for which the engine has this word."""
+    return _OTHER_WORDS.get(word, word)
+
+
+def _joined_in(mode: str) -> str:
+    """Return the id of the container whose network a container with this network mode joins; an empty string if it
+    joins none."""
+    kind, _, target = mode.partition(":")
+    return target if kind == "container" else ""
 
 
 def _stop_timeout(value: Any) -> float:

@@ -28,6 +28,8 @@ class Entry:
     #: The port that the container listens on.
     container_port: PortId
     tags: tuple[str, ...] = ()
+    #: Why the tags are not known, for people; empty if they are.
+    tags_problem: str = ""
     #: What else ``SERVICE_…`` says of the port, by lower-case name.
     attributes: Mapping[str, str] = field(factory=dict, converter=frozen_dict)
     #: The image that the container was started from.

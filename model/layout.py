@@ -95,7 +95,10 @@ class PlainLayout:
         return cls(path.rstrip("/"), form)
 
     def check(self, entry: Entry) -> None:
-        """Raise RefusedPort if the JSON value is too long."""
+        """Raise RefusedPort if the JSON value is too long, or if the tags in it are not known. Other values have no
+        tags."""
+        if self.form is ValueFormat.JSON and entry.tags_problem:
+            raise RefusedPort(RefusalReason.BAD_ATTRIBUTE, entry.tags_problem)
         if self.form is ValueFormat.JSON and (size := len(self.value(entry).encode())) > VALUE_LIMIT:
             detail = (
                 f"its SERVICE_ attributes and tags make a value of {size} bytes, and {VALUE_LIMIT} are the most; "

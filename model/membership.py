@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Self
 
 from attrs import evolve, frozen
@@ -27,6 +27,11 @@ class Membership:
         if not cluster or endpoint in self.members:
             return self
         return evolve(self, cluster=cluster, members=self.members | {endpoint})
+
+    def of(self, endpoints: Collection[str]) -> Self:
+        """Return what is known of these endpoints alone. The cluster stays the same: if there are only new endpoints,
+        they have to belong to it, too."""
+        return evolve(self, members=self.members.intersection(endpoints))
 
     def replaced_by(self, answered: Mapping[str, str], missed_for: float, patience: float) -> str:
         """Return the id of the cluster that has replaced this one; empty if none has.

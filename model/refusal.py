@@ -26,7 +26,10 @@ class RefusalReason(DescribedEnum):
         "The container exposes or publishes something that is no port, or a range of more than 100 ports.",
     )
     BAD_ADDRESS = "bad-address", "The label that -useIpFromLabel names holds no address that can be registered."
-    BAD_ATTRIBUTE = "bad-attribute", "The SERVICE_ attributes or tags make a value that the layout cannot write."
+    BAD_ATTRIBUTE = (
+        "bad-attribute",
+        "The SERVICE_ attributes or tags make a value that the layout cannot write, or a template in the tags is bad.",
+    )
     NO_ADDRESS = (
         "no-address",
         "There is no address under which others reach the port. If only this host's address is missing, the keys that "

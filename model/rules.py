@@ -45,10 +45,16 @@ class AddressRules:
     label: str = ""
     #: Whether the containers' own addresses and exposed ports are registered (``-internal``).
     internal: bool = False
-    #: The network whose address ``internal`` takes, if the container names no other (``--network``); empty for any.
+    #: The same for published ports alone (``-ip-from-container``).
+    from_container: bool = False
+    #: The network whose address these two take, if the container names no other (``--network``); empty for any.
     network: str = ""
     #: Which addresses may be registered (``--ip-family``).
     family: Family = Family.ANY
+
+    def take_own_address(self, *, published: bool) -> bool:
+        """Return whether a port, published or not, is registered at its container's own address."""
+        return self.internal or (self.from_container and published)
 
 
 @frozen
@@ -60,7 +66,7 @@ class Rules:
     address: AddressRules = AddressRules()
     #: Whether only ports with a SERVICE_NAME are registered (``-explicit``).
     explicit: bool = False
-    #: Tags for every entry, behind its own (``-tags``).
+    #: Tags for every entry, behind its own (``-tags``). If there are templates in them, they are one text.
     tags: tuple[str, ...] = ()
     deregister: Deregister = Deregister.ALWAYS
     health: HealthRule = HealthRule.ANY

@@ -17,6 +17,7 @@ from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.effects.background import Background, Threads, Waker
 from controller.effects.clock import Clock
+from controller.effects.discovery import Discovery
 from controller.effects.log_writer import LogWriter
 from controller.effects.names import Names
 from controller.effects.network import Network
@@ -35,18 +36,18 @@ from controller.reconcile.one_pass import PassSettings, reconcile
 from controller.registry.base import Registry, Sweeping
 from controller.registry.factory import Transports, Use, layout_for, open_registry
 from controller.registry.one_place import OnePlaceCheck, checked
-from controller.registry.uri import RegistryUri
 from controller.source.counted_client import counted
 from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
 from controller.source.engine_client import EngineClient, Versions
-from controller.source.engine_connection import TLS_VARIABLES, EngineSettings, connect
+from controller.source.engine_connection import EngineSettings, SocketChoice, connect
 from controller.source.events import NO_HINTS, Events, Origin
-from controller.source.local_address import LocalAddress
+from controller.source.local_address import LOOK_UP_TIMEOUT, LocalAddress
 from model.agent_note import AgentNote
 from model.backoff import SEQUENCE
 from model.draining import StopRule
 from model.hint import HintOutcome
-from model.rules import Deregister
+from model.host_port import HostPort
+from model.rules import Deregister, HealthRule
 from model.sweep import SweepRule
 
 log = logs.logger("wharfinger")
@@ -71,6 +72,10 @@ class Effects:
     jitter: Callable[[], float] = random.random
     #: Remembers the addresses of the hosts that are connected to.
     names: Names = Factory(lambda self: Names(self.network, self.background, self.clock), takes_self=True)
+    #: Remembers the endpoints of etcd that are looked up in the DNS.
+    discovery: Discovery = Factory(
+        lambda self: Discovery(self.network, self.names, self.background, self.clock, self.jitter), takes_self=True
+    )
     #: Returns an id for this run of the agent, which no other run has.
     run_id: Callable[[], str] = lambda: f"{random.getrandbits(64):016x}"
     #: Opens a connection to the Docker engine.
@@ -79,8 +84,13 @@ class Effects:
         takes_self=True,
     )
     #: Carry the requests to etcd.
-    transports: Transports = Factory(lambda self: Transports(names=self.names), takes_self=True)
-    #: The environment variables that other programs define: DOCKER_HOST and those that belong to it, NOTIFY_SOCKET.
+    transports: Transports = Factory(
+        lambda self: Transports(names=self.names, discovery=self.discovery), takes_self=True
+    )
+    #: The socket of the engine, where nothing names the engine. It is chosen once.
+    sockets: SocketChoice = field(factory=SocketChoice)
+    #: The environment variables that other programs define: DOCKER_HOST, DOCKER_CONTEXT and those that belong to them,
+    #: NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
 
 
@@ -102,7 +112,13 @@ def warn_of_variables(*, empty: Sequence[str] = (), unknown: Mapping[str, str]) 
 
 def engine_settings_for(settings: Settings, effects: Effects) -> EngineSettings:
     """Return where this host's engine is."""
-    return EngineSettings(settings.docker_host, effects.environment, report_renewal=logs.report_renewal)
+    return EngineSettings(
+        settings.docker_host,
+        effects.environment,
+        effects.sockets,
+        context=settings.docker_context,
+        report_renewal=logs.report_renewal,
+    )
 
 
 def engine_for(
@@ -126,25 +142,40 @@ def engine_for(
             patience,
             name_needed=name_needed and not settings.rules.owner,
             networks_needed=not settings.rules.address.internal,
+            health_needed=settings.rules.health is not HealthRule.ANY,
             hinting=hinting,
+            tags=settings.rules.tags,
         ),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,
-        where=masked(engine_settings.url),
+        where=lambda: masked(engine_settings.url),
         filters=settings.filters,
     )
 
 
-def pass_settings(settings: Settings, uri: RegistryUri, effects: Effects) -> PassSettings:
+def endpoints_of(registry: RegistrySettings, effects: Effects) -> Callable[[], Sequence[HostPort]]:
+    """Return what tells the endpoints of a registry as they are now. It raises OSError while none is known."""
+    record = registry.uri.record(tls=registry.credentials.tls)
+    if record:
+        return partial(effects.discovery.endpoints, record, LOOK_UP_TIMEOUT)
+    return lambda: registry.uri.endpoints
+
+
+def local_address(registry: RegistrySettings, effects: Effects) -> LocalAddress:
+    """Return what finds the address of this host that faces a registry."""
+    return LocalAddress(endpoints_of(registry, effects), effects.names, effects.network)
+
+
+def pass_settings(settings: Settings, registry: RegistrySettings, effects: Effects) -> PassSettings:
     """Return what every pass over this registry has to do."""
     return PassSettings(
         rules=settings.rules,
-        layout=layout_for(uri, settings.value_format, settings.record_ttl),
+        layout=layout_for(registry.uri, settings.value_format, settings.record_ttl),
         lifetime=settings.lifetime,
         guard=settings.guard,
         take_over=settings.take_over,
         adopt=settings.adopt,
-        local_address=LocalAddress(uri.endpoints, effects.names, effects.network),
+        local_address=local_address(registry, effects),
         seconds=settings.pass_timeout,
         clock=effects.clock,
         deciding=Deciding.remembering(),
@@ -201,7 +232,8 @@ def build_agent(
     )
     effects = evolve(effects, connect_engine=counted(effects.connect_engine, metrics.engine_asked))
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
-    page = AgentPage(agent_description(settings, effects))
+    engine_settings = engine_settings_for(settings, effects)
+    page = AgentPage(agent_description(settings, effects), lambda: masked(engine_settings.url))
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
     last_reports = {label: LastReports() for label in labels}
     first_passes = {label: FirstPass(effects.background.waker()) for label in labels}
@@ -233,7 +265,7 @@ def build_agent(
             partial(metrics.hinted, HintOutcome.HURRIED_PASS),
         )
         registry = _open_registry(each, settings, effects, metrics, check)
-        of_pass = evolve(pass_settings(settings, each.uri, effects), note=note, heartbeat=settings.heartbeat)
+        of_pass = evolve(pass_settings(settings, each, effects), note=note, heartbeat=settings.heartbeat)
         loops[each.label] = Loop(_pass_over(registry, engine, of_pass), pace, observers)
     return Agent(
         loops,
@@ -312,7 +344,7 @@ def agent_description(settings: Settings, effects: Effects) -> AgentDescription:
         registries=tuple(masked(each.given) for each in settings.registries),
         connection=connection,
         docker_host=masked(engine.url),
-        docker_environment={name: value for name, value in engine.environment.items() if name in TLS_VARIABLES},
+        docker_environment=engine.connection_variables,
         owner=settings.rules.owner,
     )
 

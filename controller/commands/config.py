@@ -12,13 +12,13 @@ from attrs import frozen
 from controller.commands.build import Effects, engine_settings_for
 from controller.commands.tables import table_lines
 from controller.config.converters import SEPARATOR
+from controller.config.default_endpoints import ENDPOINTS_VARIABLE
 from controller.config.flags import FLAGS, Flag, Origin, Switch, password_variable
 from controller.config.grouped_help import FLAG_GROUPS
 from controller.config.near_misses import URIS
 from controller.config.settings import RawOptions, Settings
 from controller.errors import masked
 from controller.observe.api.values import VERSION, encoded
-from controller.source.engine_connection import TLS_VARIABLES
 
 #: What is shown in the place of a secret.
 _SECRET = "***"  # noqa: S105 - it hides one
@@ -28,6 +28,9 @@ _REGISTRIES = "Registries"
 
 #: By what the operator knows the password, which is no flag.
 _PASSWORD = "password of --etcd-user"  # noqa: S105 - it is a name
+
+#: By what the operator knows the endpoints in ETCD_ENDPOINTS.
+_ENDPOINTS = "endpoints of URIs that name none"
 
 #: By what the operator knows the interval that is shorter than --interval.
 _COUNTING = "interval that counts"
@@ -81,9 +84,11 @@ def print_config(settings: Settings, given: Given, effects: Effects, output: str
 
 
 def _registries(settings: Settings, given: Given) -> Iterator[_Setting]:
-    """Yield the registries, each by its label."""
+    """Yield the registries, each by its label, and what gives endpoints to those whose URI names none."""
     for each in settings.registries:
         yield _Setting(each.label, masked(each.given), given.origins[URIS])
+    if endpoints := given.raw[ENDPOINTS_VARIABLE]:
+        yield _Setting(_ENDPOINTS, endpoints, Origin("variable", ENDPOINTS_VARIABLE))
 
 
 def _settings_of(flag: Flag | Switch, settings: Settings, given: Given, effects: Effects) -> Iterator[_Setting]:
@@ -95,7 +100,7 @@ def _settings_of(flag: Flag | Switch, settings: Settings, given: Given, effects:
             yield from _counting_interval(settings, given)
         case "docker-host":
             yield _engine(flag, settings, origin, effects)
-            yield from _tls_of_engine(effects)
+            yield from _connection_to_engine(settings, effects)
         case "etcd-user":
             name, colon, _ = text.partition(":")
             yield _Setting(flag.spelling, f"{name}:{_SECRET}" if colon else name, origin)
@@ -118,15 +123,16 @@ def _counting_interval(settings: Settings, given: Given) -> Iterator[_Setting]:
 
 
 def _engine(flag: Flag | Switch, settings: Settings, origin: Origin, effects: Effects) -> _Setting:
-    """Return where the engine is. Without the flag, DOCKER_HOST says so."""
-    if not settings.docker_host and effects.environment.get("DOCKER_HOST"):
-        origin = Origin("variable", "DOCKER_HOST")
-    return _Setting(flag.spelling, masked(engine_settings_for(settings, effects).url), origin)
+    """Return where the engine is. Without the flag, DOCKER_HOST or DOCKER_CONTEXT says so."""
+    engine = engine_settings_for(settings, effects)
+    if engine.named_by and not settings.docker_host:
+        origin = Origin("variable", engine.named_by)
+    return _Setting(flag.spelling, masked(engine.url), origin)
 
 
-def _tls_of_engine(effects: Effects) -> Iterator[_Setting]:
-    """Yield the variables of Docker that are set and say how to connect to an engine over TCP."""
-    for name in TLS_VARIABLES:
+def _connection_to_engine(settings: Settings, effects: Effects) -> Iterator[_Setting]:
+    """Yield the variables of Docker that are set and say how to connect to the engine."""
+    for name in engine_settings_for(settings, effects).connection_variables:
         if value := effects.environment.get(name):
             yield _Setting(name, value, Origin("variable", name))
 

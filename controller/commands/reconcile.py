@@ -116,7 +116,7 @@ def _pass_over(
         use=Use(options.dry_run, Sweeping(SweepRule(at_once=True))),
         transports=effects.transports,
     )
-    of_pass = evolve(pass_settings(settings, each.uri, effects), on_progress=on_progress)
+    of_pass = evolve(pass_settings(settings, each, effects), on_progress=on_progress)
     if options.force:
         of_pass = evolve(of_pass, guard=OFF)
     hinting = Hinting(stop_rule=settings.stop_rule) if settings.hints else NO_HINTING

@@ -19,6 +19,7 @@ from controller.effects.clock import Deadline
 from controller.effects.network import listen
 from controller.errors import Stop, one_line
 from controller.reconcile.loop import Loop
+from controller.registry.schemes import Api
 from controller.signals import SIGNALS, block_signals
 from controller.source.docker import NO_IDENTITY
 from model.host_port import HostPort
@@ -31,7 +32,7 @@ log = logs.logger("wharfinger")
 #: anywhere: the first pass of the next agent finds what it left.
 GRACE = 0.8
 
-#: The most seconds that the HTTP server waits for the end of the first passes.
+#: The most seconds that whatever else begins waits for the end of the first passes.
 HEAD_START = 1.0
 
 
@@ -58,6 +59,8 @@ def run(settings: Settings, effects: Effects) -> ExitCode:
     log_start(settings, effects, identity)
     if agent.events:
         agent.events.start()
+    if any(each.uri.api is Api.ETCD_V2 for each in settings.registries):
+        effects.background.start(partial(_look_for_keys_by_v3, agent, settings, effects), name="keys by v3")
     return run_until_signalled(agent.loops, effects, agent.notifier.stopping, servers, settings.lifetime)
 
 
@@ -75,9 +78,7 @@ def _listen(address: HostPort) -> Sequence[Any]:
 def _serve_http(sockets: Sequence[Any], agent: Agent, settings: Settings, effects: Effects) -> None:
     """Serve health, metrics and the pages about the agent for ever. The libraries for that are loaded when the first
     passes have ended, because loading them delays what runs beside it, or after HEAD_START, because a pass may hang."""
-    deadline = Deadline.after(HEAD_START, effects.clock)
-    for each in agent.first_passes:
-        each.wait_for_end(deadline.left)
+    _let_first_passes_end(agent, effects)
     from controller.commands.pages import api_pages  # noqa: PLC0415 - only the HTTP server needs them
     from controller.observe.http_server import http_server, router  # noqa: PLC0415 - it loads waitress
     from controller.observe.web_token import WebToken  # noqa: PLC0415 - only the HTTP server needs it
@@ -90,6 +91,21 @@ def _serve_http(sockets: Sequence[Any], agent: Agent, settings: Settings, effect
         WebToken(settings.web_token_file),
     )
     http_server(app, sockets, effects.clock)()
+
+
+def _look_for_keys_by_v3(agent: Agent, settings: Settings, effects: Effects) -> None:
+    """Warn of keys that the v3 API has under a prefix that is kept by the v2 API, once the first passes have ended."""
+    _let_first_passes_end(agent, effects)
+    from controller.commands.other_store import warn_of_keys_by_v3  # noqa: PLC0415 - no pass waits for it
+
+    warn_of_keys_by_v3(settings, effects)
+
+
+def _let_first_passes_end(agent: Agent, effects: Effects) -> None:
+    """Wait until the first passes have ended, for at most HEAD_START seconds."""
+    deadline = Deadline.after(HEAD_START, effects.clock)
+    for each in agent.first_passes:
+        each.wait_for_end(deadline.left)
 
 
 def run_until_signalled(

@@ -11,6 +11,7 @@ from controller.commands.agent_http import MAX_ANSWER, agent_url, fetch
 from controller.config.flags import environment_variable, password_in_environment
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import parse_connection
+from controller.effects.docker_context import UnusableContext, chosen_context
 from controller.effects.files import UnusableFile, token_in
 from controller.errors import Stop, WrongUsage, masked, one_line
 from controller.observe.agent_page import PATH, AgentDescription
@@ -41,8 +42,12 @@ class RunningAgent:
 
     @property
     def engine(self) -> EngineSettings:
-        """Where its engine is."""
-        return EngineSettings(self.description.docker_host, self.description.docker_environment)
+        """Where its engine is. Raises Stop if the context by which the agent connects to it cannot be used."""
+        variables = self.description.docker_environment
+        try:
+            return EngineSettings(self.description.docker_host, variables, context=chosen_context(variables))
+        except UnusableContext as error:
+            raise Stop(f"cannot reach the engine of the agent at {masked(self.url)}: {error}") from error
 
     def registries(self) -> tuple[RegistrySettings, ...]:
         """Return the settings of its registries, with the password in this program's environment, or in the agent's

@@ -19,6 +19,7 @@ from model.layout import ValueFormat
 from model.metadata import split_tags
 from model.rules import Deregister, HealthRule
 from model.skydns import MAX_TTL
+from model.tag_template import BadTemplate, check_templates, has_templates
 
 #: Separates the values of an option that was given several times. No command line and no environment variable can
 #: contain this character.
@@ -132,10 +133,14 @@ def owner(text: str) -> str:
 
 
 def tags(text: str) -> tuple[str, ...]:
-    """Convert to the tags between the commas. registrator's templates are refused."""
-    if "{{" in text:
-        raise ValueError("templates are not supported; give plain tags, separated by commas")
-    return split_tags(text)
+    """Convert to the tags between the commas, or to one text if it has templates, as a comma may be a part of one."""
+    if not has_templates(text):
+        return split_tags(text)
+    try:
+        check_templates(text)
+    except BadTemplate as error:
+        raise ValueError(f"it {error}; give plain tags, separated by commas") from None
+    return (text,)
 
 
 def deregister(text: str) -> Deregister:

@@ -1,4 +1,4 @@
-"""URLs of the Docker engine, as ``--docker-host`` and DOCKER_HOST have them."""
+"""URLs of the Docker engine, as ``--docker-host``, DOCKER_HOST and contexts of the docker command have them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _FORMS = "unix:///PATH or tcp://HOST:PORT"
 
 #: Schemes that other programs of Docker take, and what to do instead.
 _CURES = {
-    "ssh": "ssh:// is not supported; forward the engine's socket with ssh -L, and give the forwarded socket as "
-    "unix:///PATH",
+    "ssh": "ssh:// is not supported; forward the engine's socket with ssh -nNT -L "
+    "/run/engine.sock:/var/run/docker.sock HOST, and give unix:///run/engine.sock",
     "npipe": f"npipe:// works on Windows only; give {_FORMS}",
     "fd": f"fd:// is for the engine itself, which gets its socket from systemd; give {_FORMS}",
 }

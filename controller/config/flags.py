@@ -15,6 +15,7 @@ from attrs import frozen
 from click.core import ParameterSource
 
 from controller.config.converters import SEPARATOR
+from controller.config.default_endpoints import ENDPOINTS_VARIABLE
 from controller.config.near_misses import URIS, closest
 from controller.errors import WrongUsage
 
@@ -101,6 +102,9 @@ ETCDCTL_VARIABLES = {
     "password": ("ETCDCTL_PASSWORD",),
 }
 
+#: The environment variables in which registrator 9 has the same. etcd itself has the last two for its own certificate.
+REGISTRATOR_VARIABLES = {"ca": "ETCD_CA_CERT_FILE", "cert": "ETCD_CERT_FILE", "key": "ETCD_KEY_FILE"}
+
 #: The flags of a pass and of the agent. Those that are not ``new`` are registrator's, as documented at
 #: https://gliderlabs.github.io/registrator/latest/user/run/
 FLAGS = (
@@ -108,8 +112,8 @@ FLAGS = (
         "ip",
         "ADDRESS",
         "Register this address. By default it is the address on which the port is published, or else the address of "
-        "the interface through which this host reaches etcd. With -internal, it counts for containers with host "
-        "networking alone.",
+        "the interface through which this host reaches etcd. With -internal or -ip-from-container, it counts for "
+        "containers with host networking alone.",
         instead_of_empty="give this host's address, or leave the flag out to have it found out",
     ),
     Flag(
@@ -117,7 +121,12 @@ FLAGS = (
         "LABEL",
         "Register the address in this label of a container, if it has the label. The label has precedence over -ip.",
     ),
-    Flag("tags", "TAGS", "Add these tags, separated by commas, to every entry."),
+    Flag(
+        "tags",
+        "TAGS",
+        'Add these tags, separated by commas, to every entry. {{.Field}} and {{index .Field "key"}} stand for what an '
+        "inspect of the container says.",
+    ),
     Flag(
         "deregister",
         "WHEN",
@@ -191,7 +200,7 @@ FLAGS = (
         "docker-host",
         "URL",
         "Connect to the Docker engine at this URL: unix:///PATH or tcp://HOST:PORT. By default it is DOCKER_HOST, or "
-        "else a socket in one of the usual places.",
+        "else that of DOCKER_CONTEXT, or else a socket in one of the usual places.",
         new=True,
     ),
     Flag(
@@ -254,8 +263,8 @@ FLAGS = (
     Flag(
         "network",
         "NAME",
-        "Register the address that a container has in this network; needs -internal. SERVICE_NETWORK of a container "
-        "has precedence.",
+        "Register the address that a container has in this network; needs -internal or -ip-from-container. "
+        "SERVICE_NETWORK of a container has precedence.",
         new=True,
     ),
     Flag(
@@ -274,21 +283,21 @@ CONNECTION_FLAGS = (
         "FILE",
         "Verify the certificate of etcd with the CA certificate in this file. By default the system's CAs are used.",
         new=True,
-        other_variables=ETCDCTL_VARIABLES["ca"],
+        other_variables=(*ETCDCTL_VARIABLES["ca"], REGISTRATOR_VARIABLES["ca"]),
     ),
     Flag(
         "etcd-cert",
         "FILE",
         "Authenticate to etcd with the client certificate in this file; needs --etcd-key.",
         new=True,
-        other_variables=ETCDCTL_VARIABLES["cert"],
+        other_variables=(*ETCDCTL_VARIABLES["cert"], REGISTRATOR_VARIABLES["cert"]),
     ),
     Flag(
         "etcd-key",
         "FILE",
         "Use the private key in this file for the client certificate of --etcd-cert.",
         new=True,
-        other_variables=ETCDCTL_VARIABLES["key"],
+        other_variables=(*ETCDCTL_VARIABLES["key"], REGISTRATOR_VARIABLES["key"]),
     ),
     Flag(
         "etcd-user",
@@ -308,6 +317,11 @@ CONNECTION_FLAGS = (
 #: The switches of a pass and of the agent.
 SWITCHES = (
     Switch("internal", "Register the containers' own addresses and exposed ports."),
+    Switch(
+        "ip-from-container",
+        "Register the containers' own addresses and exposed ports, but of published ports alone. With -internal it has "
+        "no effect.",
+    ),
     Switch("explicit", "Register only ports to which a container gives a name with SERVICE_NAME."),
     Switch("cleanup", "Accepted for compatibility and ignored: orphans are always removed.", of_agent=True),
     Switch(
@@ -412,7 +426,7 @@ def _with_options(
 
     @wraps(command)
     def collect(uris: tuple[str, ...], **given: Any) -> Any:
-        raw = {"etcd-password": password_in_environment()}
+        raw = {"etcd-password": password_in_environment(), ENDPOINTS_VARIABLE: os.environ.get(ENDPOINTS_VARIABLE, "")}
         for flag in flags:
             value = given.pop(_parameter(flag.name))
             raw[flag.name] = SEPARATOR.join(value) if flag.repeatable else value

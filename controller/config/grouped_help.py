@@ -40,6 +40,7 @@ FLAG_GROUPS = (
         (
             "ip",
             "internal",
+            "ip-from-container",
             "explicit",
             "useIpFromLabel",
             "tags",

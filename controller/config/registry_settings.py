@@ -18,7 +18,7 @@ class RegistrySettings:
 
     #: The registry's name in metrics, log and JSON output, as ``labels`` gives it.
     label: str
-    #: The URI as the operator wrote it, for messages.
+    #: The URI as the operator wrote it, for messages. If it names no endpoint, it has those of ETCD_ENDPOINTS.
     given: str
     #: The same URI, parsed.
     uri: RegistryUri
@@ -43,10 +43,11 @@ def overlapping_registries(registries: Sequence[RegistrySettings]) -> list[str]:
 def _overlap(one: RegistrySettings, other: RegistrySettings) -> str:
     """Return how two registries overlap, or an empty string if they do not.
 
-    Two URIs with the same API and an endpoint in common mean the same store, whatever other endpoints they have. If one
-    prefix lies within the other, passes over the outer prefix would take the keys of the inner one for orphans.
+    Two URIs with the same API and an endpoint or a domain in common mean the same store, whatever other endpoints they
+    have. If one prefix lies within the other, passes over the outer prefix would take the keys of the inner one for
+    orphans.
     """
-    if not one.uri.shares_keys_with(other.uri) or not {*one.uri.endpoints} & {*other.uri.endpoints}:
+    if not (one.uri.shares_keys_with(other.uri) and one.uri.names_same_cluster_as(other.uri)):
         return ""
     if one.uri.prefix == other.uri.prefix:
         return f"registry URIs {one.given!r} and {other.given!r} are the same place: give it once"

@@ -6,18 +6,19 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from controller.config import converters
+from controller.config.default_endpoints import ENDPOINTS_VARIABLE, DefaultEndpoints
 from controller.config.engine_url import engine_url
 from controller.config.registry_settings import RegistrySettings, labels, overlapping_registries
 from controller.errors import WrongUsage, masked
 from controller.logs import FORMATS, LEVELS
 from controller.registry.credentials import Credentials
 from controller.registry.schemes import Api, LayoutKind
-from controller.registry.uri import parse_uri
+from controller.registry.uri import RegistryUri, parse_uri
 from model.backoff import SEQUENCE
 from model.draining import DEFAULT_STOP_RULE, STOP_GRACE, StopRule
 from model.family import Family
@@ -29,11 +30,14 @@ from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.stored import Lifetime
 from model.sweep import PERIOD
 
+if TYPE_CHECKING:
+    from controller.effects.docker_context import DockerContext
+
 T = TypeVar("T")
 D = TypeVar("D")
 
-#: The text of each option by the option's name, as ``controller.config.flags`` collects it. The text is empty if the
-#: option was not given, and ``true`` for a switch that is on.
+#: The text of each option by the option's name, as ``controller.config.flags`` collects it, and that of
+#: ENDPOINTS_VARIABLE. The text is empty if the option was not given, and ``true`` for a switch that is on.
 RawOptions = Mapping[str, str]
 
 #: registrator's flags that are not needed here, since every pass compares and repairs everything. They are accepted, so
@@ -85,12 +89,18 @@ class Settings:
     listen: HostPort | None
     #: The URL of the Docker engine (--docker-host). Empty by default, which means DOCKER_HOST or the usual sockets.
     docker_host: str
+    #: The context of the docker command that says where the engine is (DOCKER_CONTEXT), as it was at the start. None by
+    #: default, and where --docker-host or DOCKER_HOST says so.
+    docker_context: DockerContext | None = field(default=None, kw_only=True)
     #: How the log is written (--log-format): ``text`` by default, for people, or ``json``, for programs.
     log_format: str
     #: The least severe level that is logged (--log-level), ``info`` by default.
     log_level: str
     #: The flags of UNNEEDED_FLAGS that were given and have no effect. The log names them once at the start.
     unneeded_flags: tuple[str, ...]
+    #: The endpoints in ETCD_ENDPOINTS that have no effect, as every registry URI names its own. The log names them once
+    #: at the start, because registrator 9 uses them, too.
+    unused_endpoints: tuple[HostPort, ...]
     #: Names and values of ``docker ps`` filters (--filter). Only containers that all filters let through have entries.
     filters: tuple[tuple[str, str], ...]
     #: The format of values of etcd:// and etcd3:// registries (--value-format): by default registrator's ``host:port``.
@@ -126,6 +136,7 @@ class Settings:
             "ip": address.ip,
             "useIpFromLabel": address.label,
             "internal": _switch_text(address.internal),
+            "ip-from-container": _switch_text(address.from_container),
             "network": address.network,
             "ip-family": _unless_default(address.family, Family.ANY),
             "explicit": _switch_text(rules.explicit),
@@ -162,8 +173,8 @@ def parse_settings(
     """Return the settings that these options and registry URIs mean. Raises WrongUsage with every problem there is.
 
     ``variables`` are the environment variables that gave options their texts, by the names of the options.
-    ``environment`` holds the environment variables of other programs. Of these, DOCKER_HOST is checked where it says
-    where the engine is.
+    ``environment`` holds the environment variables of other programs. Of these, DOCKER_HOST and DOCKER_CONTEXT are
+    checked where they say where the engine is.
     """
     parser = _SettingsParser(raw, variables)
     lifetime = parser.lifetime()
@@ -190,11 +201,13 @@ def parse_settings(
         heartbeat=heartbeat,
         listen=parser.get("listen", converters.listen, None),
         docker_host=parser.docker_host(environment.get("DOCKER_HOST", "")),
+        docker_context=parser.docker_context(environment),
         log_format=parser.get("log-format", converters.one_of(FORMATS), "text"),
         log_level=parser.get("log-level", converters.one_of(LEVELS), "info"),
         unneeded_flags=tuple(
             name for name in UNNEEDED_FLAGS if raw[name] and not (name == "resync" and resync_matters)
         ),
+        unused_endpoints=parser.default_endpoints.without(each.uri for each in registries),
         value_format=parser.value_format(registries),
         record_ttl=parser.record_ttl(registries),
         filters=parser.get_all("filter", converters.docker_filter),
@@ -238,7 +251,8 @@ def parse_connection(
     """Return the settings of the registries with these URIs. ``connection`` holds the options of the connection that
     were given, and ``password`` is the one in the environment, or an empty text. ``variables`` is as for
     ``parse_settings``. Raises WrongUsage with every problem there is."""
-    parser = _SettingsParser({**dict.fromkeys(_CONNECTION, ""), **connection, "etcd-password": password}, variables)
+    nothing = dict.fromkeys((*_CONNECTION, ENDPOINTS_VARIABLE), "")
+    parser = _SettingsParser({**nothing, **connection, "etcd-password": password}, variables)
     registries = parser.registries(uris)
     if parser.problems:
         raise WrongUsage(parser.problems)
@@ -251,6 +265,7 @@ def _rules(parser: _SettingsParser) -> Rules:
         ip=parser.get("ip", converters.address, ""),
         label=raw["useIpFromLabel"],
         internal=bool(raw["internal"]),
+        from_container=bool(raw["ip-from-container"]),
         network=raw["network"],
         family=parser.get("ip-family", converters.family, Family.ANY),
     )
@@ -271,8 +286,11 @@ def _rules(parser: _SettingsParser) -> Rules:
 def _address_problems(address: AddressRules) -> list[str]:
     """Return a message for each two address options that contradict each other."""
     problems = []
-    if address.network and not address.internal:
-        problems.append(f"--network {address.network!r} applies to addresses of -internal only: give -internal, too")
+    if address.network and not (address.internal or address.from_container):
+        problems.append(
+            f"--network {address.network!r} applies to addresses of -internal and -ip-from-container only: give one of "
+            "them, too"
+        )
     if address.ip and not address.family.has(address.ip):
         kind = address.family.name_for_people
         problems.append(f"-ip {address.ip!r} is not an {kind} address, but --ip-family allows no others")
@@ -298,6 +316,7 @@ class _SettingsParser:
         self.raw = raw
         self.variables = variables
         self.problems: list[str] = []
+        self.default_endpoints = DefaultEndpoints()
 
     def get(self, name: str, convert: Callable[[str], T], default: T) -> T:
         """Return the option's value, or the default if the option was not given or makes no sense."""
@@ -319,7 +338,8 @@ class _SettingsParser:
 
     def _given_as(self, name: str) -> str:
         """Return what gave an option its text, for messages: the option, or an environment variable."""
-        return self.variables.get(name) or (f"-{name}" if len(name) < 4 else f"--{name}")
+        flag = f"-{name}" if len(name) < 4 else f"--{name}"
+        return self.variables.get(name) or (name if name == ENDPOINTS_VARIABLE else flag)
 
     def check(self, name: str, convert: Callable[[str], object]) -> None:
         """Find the problem of an option whose value is not needed."""
@@ -363,6 +383,22 @@ class _SettingsParser:
             self.problems.append(f"{name} {masked(url)!r}: {error}")
         return given
 
+    def docker_context(self, environment: Mapping[str, str]) -> DockerContext | None:
+        """Return the context that says where the engine is; None if there is none, or --docker-host says so."""
+        if self.raw["docker-host"] or not environment.get("DOCKER_CONTEXT"):
+            return None
+        from controller.effects.docker_context import chosen_context  # noqa: PLC0415 - few hosts need it
+
+        host = ""
+        try:
+            if context := chosen_context(environment):
+                host = f", which has the engine at {masked(context.host)!r}"
+                engine_url(context.host)
+        except ValueError as error:
+            self.problems.append(f"DOCKER_CONTEXT {environment['DOCKER_CONTEXT']!r}{host}: {error}")
+            return None
+        return context
+
     def credentials(self) -> Credentials:
         """Return the credentials that the options give for every registry.
 
@@ -389,19 +425,28 @@ class _SettingsParser:
                 f"at least one registry URI is needed, as in {example}; none was given as an argument or in "
                 "WHARFINGER_REGISTRY"
             )
+        self.default_endpoints = self.get(ENDPOINTS_VARIABLE, DefaultEndpoints.parse, DefaultEndpoints())
         parsed = []
         for text in uris:
             try:
-                parsed.append((text, parse_uri(text)))
+                parsed.append((text, parse_uri(self.default_endpoints.filled_in(text))))
             except ValueError as error:
                 self.problems.append(f"registry URI {masked(text)!r}: {error}")
         credentials = self.credentials()
         registries = tuple(
-            RegistrySettings(label, text, uri, evolve(credentials, tls=credentials.tls or uri.tls))
+            self._registry(label, text, uri, evolve(credentials, tls=credentials.tls or uri.tls))
             for label, (text, uri) in zip(labels([uri for _, uri in parsed]), parsed, strict=True)
         )
         self.problems += overlapping_registries(registries)
         return registries
+
+    def _registry(self, label: str, text: str, uri: RegistryUri, credentials: Credentials) -> RegistrySettings:
+        """Return the settings of a registry whose URI was given as ``text``. It is a problem if TLS is used and the
+        endpoints of ETCD_ENDPOINTS, in place of its own, ask for none, or the other way round."""
+        given = self.default_endpoints.filled_in(text)
+        if given != text and (problem := self.default_endpoints.tls_problem(text, tls=credentials.tls)):
+            self.problems.append(problem)
+        return RegistrySettings(label, given, uri, credentials)
 
     def value_format(self, registries: tuple[RegistrySettings, ...]) -> ValueFormat:
         """Return the value format. It is a problem to give one if every registry has the SkyDNS layout."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
+
+if TYPE_CHECKING:
+    from model.srv import SrvRecord
 
 #: One address of a host: its family, and the address as the socket module takes it.
 Resolved = tuple[int, tuple[Any, ...]]
@@ -17,6 +20,13 @@ def resolve(host: str, port: int) -> Sequence[Resolved]:
     take. Raises OSError or UnicodeError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in found]
+
+
+def srv_records(name: str) -> Sequence[SrvRecord]:
+    """Return the SRV records with this name. Raises OSError, after a few seconds at the latest."""
+    from controller.effects.srv_lookup import look_up  # noqa: PLC0415 - it loads dnspython, which few need
+
+    return look_up(name)
 
 
 def numeric(host: str, port: int) -> Sequence[Resolved]:
@@ -82,3 +92,5 @@ class Network:
     resolve: Callable[[str, int], Sequence[Resolved]] = resolve
     #: Returns this host's address that faces an address of a family. Raises OSError if there is no route.
     source_address: Callable[[int, tuple[Any, ...]], str] = source_address
+    #: Returns the SRV records with a name. Raises OSError if there are none, or no name server answers.
+    srv_records: Callable[[str], Sequence[SrvRecord]] = srv_records

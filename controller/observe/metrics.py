@@ -47,6 +47,10 @@ _KEY_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25
 _RESULTS = (Result.APPLIED, Result.CONFLICT, Result.FAILED, Result.REJECTED, Result.SKIPPED)
 
 
+#: The most endpoints of a registry that have series.
+_MOST_ENDPOINTS = 32
+
+
 class Metrics:
     """All metrics of one agent, in a collector registry of its own."""
 
@@ -189,6 +193,8 @@ class PassMetrics:
         self._label = label
         self._began = 0.0
         self._attendance = Attendance(lifetime)
+        #: The endpoints that have been asked, the one that was asked last at the end.
+        self._endpoints: dict[str, None] = {}
         self._start_at_zero()
 
     def _start_at_zero(self) -> None:
@@ -278,10 +284,23 @@ class PassMetrics:
 
     def asked(self, endpoint: str, *, usable: bool) -> None:
         """Count a request to the member of the cluster with this URL, and whether its answer was ``usable``."""
+        self._make_room_for(endpoint)
         self._all.requests.labels(self._label, endpoint).inc()
+        errors = self._all.request_errors.labels(self._label, endpoint)
         if not usable:
             self._all.registry_errors.labels(self._label).inc()
-            self._all.request_errors.labels(self._label, endpoint).inc()
+            errors.inc()
+
+    def _make_room_for(self, endpoint: str) -> None:
+        """Note that an endpoint is asked. If there are too many, remove the series of the one that was not asked for
+        the longest time: a name in the DNS may stand for ever new endpoints."""
+        self._endpoints.pop(endpoint, None)
+        self._endpoints[endpoint] = None
+        if len(self._endpoints) > _MOST_ENDPOINTS:
+            oldest = next(iter(self._endpoints))
+            del self._endpoints[oldest]
+            for metric in (self._all.requests, self._all.request_errors):
+                metric.remove(self._label, oldest)
 
     def key_followed(self, phase: Phase, seconds: float) -> None:
         """Count a key that followed its container after so many seconds."""

@@ -6,19 +6,23 @@ than a first pass by the v3 API takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from controller.effects.clock import Deadline
+from controller.effects.discovery import BY_MACHINE, Discovery
 from controller.effects.names import MACHINE, Names
 from controller.registry.base import Registry, Sweeping
 from controller.registry.credentials import Credentials
 from controller.registry.failover import OnRequest, not_counted
+from controller.registry.members import SrvEndpoints
 from controller.registry.schemes import Api, LayoutKind
 from controller.registry.uri import RegistryUri
+from model.host_port import HostPort
 from model.layout import Layout, PlainLayout, ValueFormat
 from model.skydns import SkyDnsLayout
 from model.stored import Lifetime
@@ -40,6 +44,8 @@ class Transports:
     etcd_v3: EtcdV3Transport | None = None
     #: Remembers the addresses that sockets are opened to.
     names: Names = MACHINE
+    #: Remembers the endpoints that SRV records name.
+    discovery: Discovery = BY_MACHINE
 
 
 @frozen
@@ -61,19 +67,25 @@ class _Connection:
     on_request: OnRequest
     transports: Transports
 
+    @property
+    def endpoints(self) -> Sequence[HostPort] | SrvEndpoints:
+        """The endpoints of the cluster, or where they are looked up."""
+        record = self.uri.record(tls=self.credentials.tls)
+        return SrvEndpoints(self.transports.discovery, record) if record else self.uri.endpoints
+
 
 def _etcd_v2_client(to: _Connection) -> EtcdV2Client:
     from controller.registry.etcd_v2.client import EtcdV2Client, pool_manager  # noqa: PLC0415 - see above
 
     transport = to.transports.etcd_v2 or partial(pool_manager, names=to.transports.names)
-    return EtcdV2Client(to.uri.endpoints, to.on_request, to.credentials, transport)
+    return EtcdV2Client(to.endpoints, to.on_request, to.credentials, transport)
 
 
 def _etcd_v3_client(to: _Connection) -> EtcdV3Client:
     from controller.registry.etcd_v3.client import EtcdV3Client, kept_connection  # noqa: PLC0415 - see above
 
     transport = to.transports.etcd_v3 or partial(kept_connection, names=to.transports.names)
-    return EtcdV3Client(to.uri.endpoints, to.on_request, to.credentials, transport)
+    return EtcdV3Client(to.endpoints, to.on_request, to.credentials, transport)
 
 
 def _open_etcd_v2(to: _Connection, lifetime: Lifetime, use: Use) -> Registry:
@@ -134,6 +146,16 @@ def open_surveyor(uri: RegistryUri, credentials: Credentials, transports: Transp
     """Return what reads everything of the registry of a URI. No connection is made before its first use. Raises Stop
     for credentials that cannot be used."""
     return _SURVEYORS[uri.api](_Connection(uri, credentials, not_counted, transports))
+
+
+def first_key_by_v3(
+    uri: RegistryUri, credentials: Credentials, deadline: Deadline, transports: Transports = Transports()
+) -> str:
+    """Return the first key that the v3 API has under the prefix of a URI of either API; empty if there is none. Raises
+    RegistryUnavailable, and Stop for credentials that cannot be used."""
+    from controller.registry.etcd_v3.first_key import first_key  # noqa: PLC0415 - no pass needs it
+
+    return first_key(_etcd_v3_client(_Connection(uri, credentials, not_counted, transports)), uri.prefix, deadline)
 
 
 #: How a layout of each kind is made of a prefix, the format of plain values and the TTL of DNS records.

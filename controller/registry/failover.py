@@ -6,14 +6,15 @@ The failover of python-etcd is not used: it stays with dead members and multipli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import Generic, TypeVar
 
 from controller import logs
 from controller.effects.clock import Deadline
 from controller.effects.one_sided_tls import shows_no_tls, shows_tls, was_closed
 from controller.effects.request_time import TimeLimits
 from controller.errors import RegistryUnavailable
+from controller.registry.members import M, Member, Members
 from controller.registry.schemes import schemes_for
 from model.membership import Membership
 
@@ -36,19 +37,8 @@ class NoUsableAnswer(Exception):
     """The member did not answer, or its answer says nothing about the store. Another member may know more."""
 
 
-class Member(Protocol):
-    """The client of one member of the cluster."""
-
-    @property
-    def url(self) -> str:
-        """The member's URL, for error messages."""
-
-    @property
-    def cluster(self) -> str:
-        """The cluster id in its last answer; empty if that had none."""
-
-    def identify(self, deadline: Deadline) -> None:
-        """Send a request, so that the member's cluster id is known from the answer. Raises NoUsableAnswer."""
+class MemberInTrouble(NoUsableAnswer):
+    """The member answered as etcd does, so both ends agree on TLS. It says that something is wrong with itself."""
 
 
 #: Called after a request to a member, with the member's URL, and whether it gave a usable answer.
@@ -59,7 +49,6 @@ def not_counted(url: str, usable: bool) -> None:
     """Count no request."""
 
 
-M = TypeVar("M", bound=Member)
 T = TypeVar("T")
 
 
@@ -67,9 +56,10 @@ class EndpointFailover(Generic[M]):
     """The members of one etcd cluster. Each request goes to the member that answered last, and from there to the others
     in turn until one gives a usable answer."""
 
-    def __init__(self, members: Sequence[M], on_request: OnRequest) -> None:
+    def __init__(self, members: Members[M], on_request: OnRequest) -> None:
         """``on_request`` is called after each request to a member."""
-        self._members = list(members)
+        self._source = members
+        self._members: Sequence[M] = ()
         self._on_request = on_request
         self._current = 0
         self._cluster = _Cluster()
@@ -85,6 +75,7 @@ class EndpointFailover(Generic[M]):
         RegistryUnavailable when no member gave a usable answer before the deadline; its message says what each endpoint
         did.
         """
+        self._follow(deadline)
         self._cluster.begin()
         try:
             return self._ask_in_turn(request, deadline, writes=writes)
@@ -93,11 +84,24 @@ class EndpointFailover(Generic[M]):
                 raise
         return self._ask_in_turn(request, deadline, writes=writes)
 
+    def _follow(self, deadline: Deadline) -> None:
+        """Take in which members there are now. The one that answered last stays the first to be asked, if it is still
+        among them. Raises RegistryUnavailable."""
+        members = self._source.now(deadline)
+        if members is self._members:
+            return
+        current = self._members[self._current] if self._members else None
+        self._current = next((number for number, each in enumerate(members) if each is current), 0)
+        self._members = members
+        urls = {each.url for each in members}
+        self._answered &= urls
+        self._cluster.keep(urls)
+
     def _ask_in_turn(self, request: Callable[[M, Deadline], T], deadline: Deadline, *, writes: bool) -> T:
         """Ask each member in turn, once; otherwise as ``ask``."""
         problems = []
         start = self._current
-        members = self._members[start:] + self._members[:start]
+        members = [*self._members[start:], *self._members[:start]]
         for member in members:
             if deadline.passed:
                 problems.append("the pass ran out of time")
@@ -108,8 +112,10 @@ class EndpointFailover(Generic[M]):
             except NoUsableAnswer as problem:
                 usable = False
                 self._cluster.failed(member)
+                self._source.doubt()
                 self._current = (self._current + 1) % len(self._members)
-                hint = "" if member.url in self._answered else _tls_hint(member.url, str(problem))
+                agreed = member.url in self._answered or isinstance(problem, MemberInTrouble)
+                hint = "" if agreed else _tls_hint(member.url, str(problem))
                 problems.append(f"{member.url}: {problem}{hint}")
             finally:
                 self._on_request(member.url, usable)
@@ -149,6 +155,12 @@ class _Cluster:
     def begin(self) -> None:
         """Note that a request begins."""
         self._strangers = {}
+
+    def keep(self, urls: Collection[str]) -> None:
+        """Forget all endpoints but those with these URLs."""
+        self._membership = self._membership.of(urls)
+        self._identified.intersection_update(urls)
+        self._logged = {url: cluster for url, cluster in self._logged.items() if url in urls}
 
     def has_identified(self, member: Member) -> bool:
         """Return whether an endpoint has answered with the cluster's id, and has not failed since."""

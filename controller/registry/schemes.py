@@ -58,6 +58,44 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
 )
 
 
+@frozen
+class OtherSpelling:
+    """A scheme of registrator 9, and the scheme of this program that means the same."""
+
+    #: What stands before ``://``.
+    name: str
+    #: The name of one of SCHEMES.
+    scheme: str
+    #: Whether the path and the domain of the records are given apart, as ``/skydns?zone=DOMAIN``.
+    zone_in_query: bool = False
+
+
+#: Every other spelling by its name. Each has a twin with TLS, as the schemes have.
+OTHER_SPELLINGS: Mapping[str, OtherSpelling] = MappingProxyType(
+    {
+        other.name: other
+        for other in (
+            OtherSpelling("etcd-legacy", "etcd"),
+            OtherSpelling("etcd-legacys", "etcds"),
+            OtherSpelling("coredns", "skydns3", zone_in_query=True),
+            OtherSpelling("corednss", "skydns3s", zone_in_query=True),
+        )
+    }
+)
+
+#: The schemes of registrator's other registries, and what each of them stores its entries in.
+OTHER_STORES: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("consul", "consul-tls", "consul-unix", "consulkv", "consulkv-unix"), "Consul"),
+        "zookeeper": "ZooKeeper",
+    }
+)
+
+#: What follows the name of a scheme if a domain stands in the place of the endpoints, whose SRV records have them. It
+#: goes with every scheme.
+BY_SRV = "+srv"
+
+
 def schemes_for(*, tls: bool) -> str:
     """Return the schemes with TLS, or those without, as a list for people: ``etcd://, etcd3://``."""
     return ", ".join(f"{each.name}://" for each in SCHEMES.values() if each.tls is tls)

@@ -35,12 +35,21 @@ from controller.source.networks import Networks
 from controller.source.questions import Answer, Inquiry, Questions, Silence
 from controller.source.sent_signals import SentSignals
 from model.address import networks_in_question
-from model.container import SERVING, STOPPING, Container, from_inspect
+from model.container import SERVING, STOPPING, UP, Container, from_inspect
 from model.draining import DEFAULT_STOP_RULE, NO_DRAINING, Draining, StopRule
+from model.engine_kind import PODMAN, id_lasts, kind_in_info
 from model.engine_network import Network
 from model.hint import Hint, hint_in
 from model.hint_pace import Notice
-from model.listing import agrees_with_list, joiners_to_inspect, listed_ref, may_have_started, shown_in_list
+from model.listing import (
+    agrees_with_list,
+    is_up,
+    joiners_to_inspect,
+    listed_ref,
+    may_have_started,
+    shown_in_list,
+    shows_health,
+)
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
 #: Seconds that a pass waits for an inspect or for ``info``. If the answer comes later, the next pass uses it.
@@ -109,8 +118,12 @@ class Asking:
     name_needed: bool = True
     #: Whether a port that the engine does not map depends on what the container's networks are.
     networks_needed: bool = True
+    #: Whether the health of a container decides about its entries.
+    health_needed: bool = True
     #: How the engine learns of changes before it is asked. By default it does not.
     hinting: Hinting = NO_HINTING
+    #: The tags of every entry, as some may have templates that ask for what the engine tells of a container.
+    tags: Sequence[str] = ()
 
 
 class Engine:
@@ -123,23 +136,25 @@ class Engine:
         *,
         stopped_too: bool,
         on_error: Callable[[], None] = lambda: None,
-        where: str = "",
+        where: Callable[[], str] = lambda: "",
         filters: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Nothing is connected yet.
 
         ``dial`` connects to the engine. ``stopped_too`` says whether ``read`` also returns stopped containers.
-        ``on_error`` is called for each request without a usable answer. ``where`` is the engine's URL, for messages.
-        ``filters`` are names and values as for ``docker ps --filter``.
+        ``on_error`` is called for each request without a usable answer. ``where`` returns the engine's URL, for
+        messages. ``filters`` are names and values as for ``docker ps --filter``.
         """
         self._dial = dial
-        self._where = f" ({where})" if where else ""
+        self._where = where
         self._stopped_too = stopped_too
         self._on_error = on_error
         self._filters = _for_api(filters)
         self._stop_rule = asking.hinting.stop_rule
         self._name_needed = asking.name_needed
         self._networks_needed = asking.networks_needed
+        self._tags = asking.tags
+        self._health_needed = asking.health_needed
         self._clock = clock = asking.clock
         self._client: EngineClient | None = None
         #: What the last list showed, brought up to date for what hints named since.
@@ -166,7 +181,7 @@ class Engine:
         self._hinted = HintedContainers(
             asking.hinting.hints,
             Questions(dial, asking.background, clock, asking.patience, on_error, asking.hinting.wake),
-            _inquiry_of,
+            self._inquiry_of,
             clock,
             self._signals,
             ends_at_once=not stopped_too,
@@ -190,6 +205,15 @@ class Engine:
         self._identity = NO_IDENTITY
         self._identity_due = clock.monotonic()
         self._identities = Questions[EngineClient, EngineIdentity](dial, asking.background, clock, PATIENCE, on_error)
+
+    def _inquiry_of(self, container_id: str) -> Inquiry[EngineClient, Container | None]:
+        """Return the inquiry by which to inspect a container that a hint names."""
+        return Inquiry(partial(_inspect, container_id, self._tags))
+
+    def _inquiry(self, line: Mapping[str, Any], shown: object) -> Inquiry[EngineClient, Container | None]:
+        """Return the inquiry by which to inspect the container in a line of the list. ``shown`` is what the line
+        shows."""
+        return Inquiry(partial(_inspect, line["Id"], self._tags), partial(_still_agrees, line), shown)
 
     def note_identity(self, identity: EngineIdentity) -> None:
         """Note what the engine has just told of itself. Do nothing if it did not answer."""
@@ -289,7 +313,7 @@ class Engine:
 
     def _counts(self, container: Container) -> bool:
         """Return whether a list would show the container."""
-        return self._stopped_too or container.serving or container.status == "restarting"
+        return self._stopped_too or container.status in UP
 
     def _list_is_due(self) -> bool:
         """Return whether an ordinary read has to ask for the list: events may have been missed, a container could not
@@ -314,14 +338,14 @@ class Engine:
         began = self._clock.monotonic()
         self._selected = self._ask(self._list_selected) if self._filters else None
         self._listed_at = self._clock.monotonic()
-        lines = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
+        lines = self._ask(self._list_all)
         now = self._clock.monotonic()
         self._list_due = self._listed_at + max(LIST_INTERVAL, (now - began) / LIST_SHARE)
         self._joined = frozenset(each.container.joined for each in self._inspected.values())
         looks = {container_id: self._look(line) for container_id, line in lines.items()}
         kept = {container_id: look for container_id, look in looks.items() if isinstance(look, Container)}
         for each in joiners_to_inspect(kept, looks.keys() - kept.keys()):
-            looks[each] = _inquiry(lines[each], shown_in_list(lines[each]))
+            looks[each] = self._inquiry(lines[each], shown_in_list(lines[each]))
         inquiries = {container_id: look for container_id, look in looks.items() if isinstance(look, Inquiry)}
         replies = self._inspects.ask(inquiries, deadline)
         self._inspected = {each: self._inspected[each] for each in lines if each in self._inspected}
@@ -377,12 +401,21 @@ class Engine:
         }
         return frozenset[str]().union(*(networks for _, networks in self._in_question.values()))
 
+    def _list_all(self, client: EngineClient) -> dict[str, Mapping[str, Any]]:
+        """Return the lines of the list by the ids of their containers. Podman's default list lacks containers that are
+        paused or being stopped, so it is asked for all containers."""
+        by_default = client.kind != PODMAN or self._stopped_too
+        lines = client.containers(all=self._stopped_too or not by_default)
+        return {line["Id"]: line for line in lines if by_default or is_up(line)}
+
     def _list_selected(self, client: EngineClient) -> frozenset[str]:
         """Return the ids of the containers that the filters let through."""
+        every_one = self._stopped_too or client.kind == PODMAN
         try:
-            return frozenset(line["Id"] for line in client.containers(all=self._stopped_too, filters=self._filters))
+            return frozenset(line["Id"] for line in client.containers(all=every_one, filters=self._filters))
         except ErrorAnswer as error:
-            if not error.is_client_error:
+            # Podman answers to a filter that it does not know as if it had failed itself (500).
+            if not (error.is_client_error or client.kind == PODMAN):
                 raise
             raise EngineError(f"it refuses --filter: {error.explanation}") from error
 
@@ -402,10 +435,10 @@ class Engine:
         except ENGINE_ERRORS as error:
             return self._unknown(line, error)
         before = self._inspected.get(container_id)
-        if before and before.shown == shown and not ended and not self._may_have_started(before, line):
+        if before and before.shown == shown and not ended and self._still_holds(before, line):
             before.status, before.listed_at = line.get("Status") or "", self._listed_at
             return before.container
-        return _inquiry(line, shown)
+        return self._inquiry(line, shown)
 
     def _has_ended(self, container_id: str) -> bool:
         """Return whether a hint ended the container, and no inspect has answered since. What the list shows does not
@@ -417,6 +450,11 @@ class Engine:
         described = self._hinted.described(line["Id"])
         if described and agrees_with_list(described[0], line):
             self._inspected[line["Id"]] = _CachedInspect(shown, described[0], "", described[1])
+
+    def _still_holds(self, before: _CachedInspect, line: Mapping[str, Any]) -> bool:
+        """Return whether nothing that decides about entries may have changed that a line of the list does not show."""
+        health_shown = not self._health_needed or shows_health(before.container, line)
+        return health_shown and not self._may_have_started(before, line)
 
     def _may_have_started(self, before: _CachedInspect, line: Mapping[str, Any]) -> bool:
         """Return whether the container in a line of the list may have been started since an earlier list, and another
@@ -469,8 +507,9 @@ class Engine:
         except ENGINE_ERRORS as error:
             self._on_error()
             more = advice if self._client else ""
+            where = f" ({url})" if (url := self._where()) else ""
             self.close()
-            raise EngineUnavailable(f"cannot read the Docker engine: {problem_of(error)}{self._where}{more}") from error
+            raise EngineUnavailable(f"cannot read the Docker engine: {problem_of(error)}{where}{more}") from error
 
     def close(self) -> None:
         """Close the connections. The next request opens another one, and another engine may answer it."""
@@ -515,8 +554,10 @@ def _for_api(filters: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _ask_identity(client: EngineClient) -> EngineIdentity:
+    """Return what the engine says of itself. An id that it makes up whenever it is asked is none."""
     info = client.info()
-    return EngineIdentity(str(info.get("Name") or ""), str(info.get("ID") or ""))
+    kind = client.kind or kind_in_info(info)
+    return EngineIdentity(str(info.get("Name") or ""), str(info.get("ID") or "") if id_lasts(kind) else "", kind=kind)
 
 
 #: The status codes of a client error that say nothing about the question itself. The same question may get an answer.
@@ -541,22 +582,12 @@ def _ask_network(network_id: str, client: EngineClient) -> Network | None:
     return Network(driver, bool(document.get("Internal")))
 
 
-def _inspect(container_id: str, client: EngineClient) -> Container | None:
-    """Return a container, or None if there is none with this id."""
+def _inspect(container_id: str, tags: Sequence[str], client: EngineClient) -> Container | None:
+    """Return a container, or None if there is none with this id. ``tags`` are those of every entry."""
     try:
-        return from_inspect(client.inspect_container(container_id))
+        return from_inspect(client.inspect_container(container_id), tags)
     except NotFound:
         return None
-
-
-def _inquiry_of(container_id: str) -> Inquiry[EngineClient, Container | None]:
-    """Return the inquiry by which to inspect a container that a hint names."""
-    return Inquiry(partial(_inspect, container_id))
-
-
-def _inquiry(line: Mapping[str, Any], shown: object) -> Inquiry[EngineClient, Container | None]:
-    """Return the inquiry by which to inspect the container in a line of the list. ``shown`` is what the line shows."""
-    return Inquiry(partial(_inspect, line["Id"]), partial(_still_agrees, line), shown)
 
 
 def _still_agrees(line: Mapping[str, Any], container: Container | None) -> bool:

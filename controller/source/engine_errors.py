@@ -82,7 +82,9 @@ def _told_by(cause: BaseException) -> str:
 def _advice_on_tls(message: str) -> str:
     """Return what to do if this message shows that only one end of the connection uses TLS; else an empty text."""
     if shows_tls(message):
-        return "; the engine uses TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"
+        return (
+            "; the engine uses TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or a DOCKER_CONTEXT with certificates"
+        )
     if shows_no_tls(message):
         return "; the engine does not use TLS: give tcp://, and unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from controller.effects.names import Names
@@ -20,7 +20,8 @@ class LocalAddress:
     While this host has no route to any endpoint, the address that was found last is still used.
     """
 
-    def __init__(self, endpoints: Sequence[HostPort], names: Names, network: Network) -> None:
+    def __init__(self, endpoints: Callable[[], Sequence[HostPort]], names: Names, network: Network) -> None:
+        """``endpoints`` returns the endpoints as they are now, and raises OSError if none is known."""
         self._endpoints = endpoints
         self._names = names
         self._network = network
@@ -33,7 +34,10 @@ class LocalAddress:
 
     def _look_up(self) -> str:
         """Return the address that faces the first endpoint with a route to it; an empty string if there is none."""
-        return next((found for endpoint in self._endpoints for found in self._facing(endpoint)), "")
+        try:
+            return next((found for endpoint in self._endpoints() for found in self._facing(endpoint)), "")
+        except OSError:
+            return ""
 
     def _facing(self, endpoint: HostPort) -> Iterator[str]:
         """Yield this host's address on the way to each address of an endpoint."""

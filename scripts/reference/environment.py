@@ -11,6 +11,7 @@ from controller.config.flags import (
     CONNECTION_FLAGS,
     ETCDCTL_VARIABLES,
     FLAGS,
+    REGISTRATOR_VARIABLES,
     SWITCHES,
     environment_variable,
 )
@@ -31,7 +32,17 @@ MEANINGS: Mapping[str, str] = {
         "because every user of the host can read command lines."
     ),
     "ETCDCTL_PASSWORD": "The same, if `WHARFINGER_ETCD_PASSWORD` is not set.",
+    "ETCD_ENDPOINTS": (
+        "The endpoints of registry URIs that name none, as in `etcd3:///services`: `HOST:PORT`, `http://HOST:PORT` or "
+        "`https://HOST:PORT`, separated by commas. Endpoints in a URI have precedence. With `https://`, TLS has to be "
+        "asked for by the scheme or a file, too."
+    ),
     "DOCKER_HOST": "The URL of the engine, as for docker itself. `--docker-host` has precedence.",
+    "DOCKER_CONTEXT": (
+        "A context of the docker command. It says where the engine is, and has its certificates, if neither "
+        "`--docker-host` nor `DOCKER_HOST` says so. `default` means none. `docker context use` has no effect."
+    ),
+    "DOCKER_CONFIG": "The folder in which the docker command keeps contexts. By default it is `~/.docker`.",
     "DOCKER_TLS_VERIFY": "If it is set and not empty, an engine over TCP is asked with TLS, and verified.",
     "DOCKER_CERT_PATH": (
         "The directory with `ca.pem`, `cert.pem` and `key.pem` for an engine over TCP. It turns TLS on, too. By "
@@ -46,7 +57,7 @@ def found_in_code() -> set[str]:
     """Return the variables that the program reads and that belong to no flag."""
     flags = {environment_variable(each.name) for each in (*FLAGS, *CONNECTION_FLAGS, *SWITCHES)}
     others = {name for key, names in ETCDCTL_VARIABLES.items() if key != "password" for name in names}
-    return {*_named()} - flags - others - _OF_WSGI
+    return {*_named()} - flags - others - {*REGISTRATOR_VARIABLES.values()} - _OF_WSGI
 
 
 def _named() -> Iterator[str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MEANINGS: Mapping[str, str] = {
+    "DOCKER_CONTEXT has no effect, because DOCKER_HOST has precedence": (
+        "Both variables are set. Unset the one that you do not mean."
+    ),
     "a prefix within this one has agents of its own, its keys are left alone": (
         "Agents with a longer prefix write below this one. Each such prefix is logged once. If those agents are gone "
         "for good, `if_abandoned` says how to remove what they left."
@@ -33,6 +36,16 @@ MEANINGS: Mapping[str, str] = {
     "endpoint belongs to another cluster": (
         "An endpoint of the URI has another cluster id than the one that the agent knows, so nothing is written there. "
         "Take it out of the URI."
+    ),
+    "endpoints can be looked up again": "The name servers have answered with endpoints again.",
+    "endpoints cannot be looked up, the known ones stay": (
+        "The SRV record of a `+srv` URI cannot be looked up, or names no endpoint. `problem` says why. The agent goes "
+        "on with the endpoints that it knows."
+    ),
+    "endpoints have changed": "The SRV record names other endpoints, which are used from now on.",
+    "endpoints in ETCD_ENDPOINTS are not used, as each registry URI names its own; write all into the URI": (
+        "registrator 9 adds the endpoints of the variable to that of the URI. Here they count only for a URI that "
+        "names none, as in `etcd3:///services`."
     ),
     "environment variable is empty and counts as not set": "The variable must not be empty. Its flag has its default.",
     "environment variable is not known and has no effect": (
@@ -87,7 +100,8 @@ MEANINGS: Mapping[str, str] = {
         "The cluster id changed, or the index went back. The next pass counts as the first one."
     ),
     "started": (
-        "A line for each registry, with the settings that count most. `address` is the one that is registered."
+        "A line for each registry, with the settings that count most. `address` is the one that is registered. "
+        "`engine` is where the engine is, and `engine_kind` is `docker` or `podman`, once the engine has told it."
     ),
     "starting a pass at once": "The agent received the signal.",
     "stopping, the entries expire if no agent renews them": (
@@ -111,11 +125,20 @@ MEANINGS: Mapping[str, str] = {
     ),
     "the operator no longer drains a container": "Its entries return, if it still runs.",
     "the operator no longer drains all containers of this host": "The entries return.",
+    "the v3 API has keys under this prefix, too, which are not kept; newer registrators mean the v3 API by etcd://, "
+    "which is etcd3:// here": (
+        "etcd has a store for each API, and this registry is kept by the v2 API. `key` is one of the other store. If "
+        "consumers read that store, give `etcd3://` or `skydns3://`. The agent looks once, when it starts."
+    ),
     "thread ended by an error": "Please report it with the traceback.",
     "too many HTTP connections": (
         "`problem` says which connections were closed or not accepted. `/healthz` and `/metrics` still answer."
     ),
     "with -internal, -ip counts for containers with host networking alone": (
         "`-internal` registers the address of each container, so `-ip` is not used for containers that have one."
+    ),
+    "with -ip-from-container, -ip counts for containers with host networking alone": (
+        "`-ip-from-container` registers the address of each container, so `-ip` is not used for containers that have "
+        "one."
     ),
 }

@@ -24,9 +24,15 @@ MEANINGS: Mapping[str, str] = {
         "The entry's id, instead of `<host>:<container>:<port>`. Give one for each port, as two ports cannot have one "
         "key."
     ),
-    "tags": "Tags, separated by commas. They are part of JSON values alone.",
+    "tags": (
+        "Tags, separated by commas. They are part of JSON values alone. `{{.Field}}` and "
+        '`{{index .Field "key"}}` stand for what an inspect of the container says.'
+    ),
     "ignore": "The port has no entry, whatever the value is: `false` ignores the port, too. An empty value does not.",
-    "network": "With `-internal`, the network whose address is registered. It has precedence over `--network`.",
+    "network": (
+        "With `-internal` or `-ip-from-container`, the network whose address is registered. It has precedence over "
+        "`--network`."
+    ),
     "drain": "With `false`, `f`, `0`, `no` or `off`, no signal takes the entries away before the container has ended.",
     "stop_grace": (
         "If the container still runs this many seconds after a signal that should stop it, its entries return. From 0 "

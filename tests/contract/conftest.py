@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -26,9 +26,10 @@ from tests.simulation.etcd_cluster import EtcdCluster
 from tests.simulation.messages import Request, Response
 from tests.simulation.transports import Refused, SimulatedHttpClient, SimulatedPool, Timeouts
 from tests.support.command_host import Host
-from tests.support.etcd_server import EtcdServer
+from tests.support.etcd_server import EtcdServer, chosen_version, etcd_binary, serves_v2
 from tests.support.etcd_v3 import EtcdV3, encoded
 from tests.support.memory_registry import MemoryRegistry
+from tests.support.parts import PartMissing
 from tests.support.recorded_engine import RecordedEngineServer
 
 PREFIX = "/services"
@@ -96,8 +97,7 @@ class EtcdV2Store:
 
     def __init__(self, server: EtcdServer) -> None:
         self._server = server
-        for path in (PREFIX, ROOT):
-            server.delete(path, recursive=True)
+        _empty_v2(server)
 
     def registry(self, lifetime: Lifetime = Lifetime(), prefix: str = PREFIX) -> Registry:
         return etcd_v2_registry(self._client(), prefix, lifetime)
@@ -211,6 +211,50 @@ class SimulatedStore:
         return response
 
 
+#: The values of parameters with which a test needs the v2 API, and those with which it needs no etcd.
+_BY_V2: Mapping[str, Collection[object]] = {
+    "api": [2],
+    "tls": [2],
+    "store": ["etcd_v2"],
+    "scheme": ["etcd", "skydns2"],
+}
+_WITHOUT_ETCD: Mapping[str, Collection[object]] = {"store": ["memory", "simulated-v2", "simulated-v3"]}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """If a version of etcd was chosen, leave out the tests that need no etcd, and those that need an API which this
+    version does not have."""
+    if chosen_version():
+        config.hook.pytest_deselected(items=[item for item in items if not _concerns_this_version(item)])
+        items[:] = filter(_concerns_this_version, items)
+
+
+def _concerns_this_version(item: pytest.Item) -> bool:
+    if _has(item, _WITHOUT_ETCD):
+        return False
+    return serves_v2() or not (_has(item, _BY_V2) or item.get_closest_marker("v2"))
+
+
+def _has(item: pytest.Item, values: Mapping[str, Collection[object]]) -> bool:
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and "callspec" in vars(item) else {}
+    return any(parameters[name] in some for name, some in values.items() if name in parameters)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """If a version of etcd was chosen, and the tests that were asked for do not depend on it, nothing is wrong."""
+    if chosen_version() and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.fixture(scope="session", autouse=True)
+def etcd_is_there() -> None:
+    """Skip the test if the version of etcd that was chosen cannot be had here."""
+    try:
+        etcd_binary()
+    except PartMissing as missing:
+        pytest.skip(str(missing))
+
+
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[EtcdServer]:
     """An etcd that all tests of a session share."""
@@ -237,20 +281,21 @@ def good(shared_server: EtcdServer) -> EtcdServer:
     """An etcd that is well and empty."""
     if not shared_server.answers():
         shared_server.start()
-    for path in (PREFIX, ROOT):
-        shared_server.delete(path, recursive=True)
+    if serves_v2():
+        _empty_v2(shared_server)
     EtcdV3(shared_server.endpoint).clear()
     return shared_server
 
 
+def _empty_v2(server: EtcdServer) -> None:
+    for path in (PREFIX, ROOT):
+        server.delete(path, recursive=True)
+
+
 @pytest.fixture
-def host(tmp_path: Path, shared_server: EtcdServer) -> Iterator[Host]:
+def host(tmp_path: Path, good: EtcdServer) -> Iterator[Host]:
     """A host that runs nothing, and an empty registry."""
-    if not shared_server.answers():
-        shared_server.start()
-    for path in ("/services", ROOT):
-        shared_server.delete(path, recursive=True)
-    host = Host(tmp_path, shared_server)
+    host = Host(tmp_path, good)
     with RecordedEngineServer(host.socket, host.docker) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

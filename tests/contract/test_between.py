@@ -231,6 +231,7 @@ def test_what_does_not_speak_http_is_named(api: int, greeting: bytes, said: str)
         assert str(unavailable.value).partition(": ")[2] == f"it does not answer in HTTP, but with {said}"
 
 
+@pytest.mark.v2
 def test_a_load_balancer_that_drops_etcds_headers_is_named(shared_server: EtcdServer) -> None:
     """By v2, only the headers tell how far the store has come. By v3, there are none that matter."""
     answer = urllib.request.urlopen(f"http://{shared_server.endpoint}/v2/keys/").read().decode()
@@ -259,14 +260,17 @@ def test_a_redirect_leads_nobody_astray(api: int) -> None:
 def grpc_proxy(shared_server: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """Return the address of etcd's own grpc-proxy before an etcd."""
     address = "127.0.0.1", free_ports(1)[0]
-    flags = [f"--endpoints={shared_server.endpoint}", f"--listen-addr={address[0]}:{address[1]}"]
+    # Later versions of the proxy connect to themselves at the address that they advertise.
+    itself = f"{address[0]}:{address[1]}"
+    flags = [f"--endpoints={shared_server.endpoint}", f"--listen-addr={itself}", f"--advertise-client-url={itself}"]
     log = tmp_path_factory.mktemp("grpc-proxy") / "log"
     proxy = Child([etcd_binary(), "grpc-proxy", "start", *flags], log)
     proxy.start()
-    health = f"http://{address[0]}:{address[1]}/health"
-    wait_until(lambda: answers(health), 10, "the grpc-proxy")
-    yield address
-    proxy.kill()
+    try:
+        wait_until(lambda: answers(f"http://{itself}/health"), 20, "the grpc-proxy")
+        yield address
+    finally:
+        proxy.kill()
 
 
 def answers(url: str) -> bool:
@@ -278,6 +282,7 @@ def answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.every_etcd
 def test_etcds_grpc_proxy_is_named(api: int, grpc_proxy: Address) -> None:
     """It serves neither the v2 API nor the gateway of the v3 API."""
     with pytest.raises(RegistryUnavailable) as unavailable:

@@ -60,12 +60,12 @@ def test_a_recorded_engine_gets_the_right_keys(name: str, good: EtcdServer, tmp_
     """One pass leaves the right keys, removes every other key of this host, and refuses the right ports."""
     right = CASES[name]
     for key in BEFORE:
-        good.put(key, "192.0.2.99:1")
+        good.store.put(key, "192.0.2.99:1")
     flags = (*right.flags, "--hostname", "core-01", "--delete-guard", "0")
     with serving(recorded(name), tmp_path) as url:
-        done = run_once(url, "reconcile", *flags, f"etcd://{good.endpoint}/services")
+        done = run_once(url, "reconcile", *flags, f"{good.scheme}://{good.endpoint}/services")
     assert done.returncode == 0, done.stderr
-    assert good.keys("/services") == {f"/services/{key}": value for key, value in right.keys.items()}
+    assert good.store.keys("/services") == {f"/services/{key}": value for key, value in right.keys.items()}
     refused = (line for line in done.stdout.splitlines() if line.startswith("!"))
     assert {" ".join(line.split()[1:3]): line.rpartition("(")[2].rstrip(")") for line in refused} == right.refused
 
@@ -105,8 +105,8 @@ def test_what_the_engine_says_of_a_network_decides_about_a_port_that_it_does_not
     """A driver that gives addresses on the LAN registers them, although the port was to be published. On all other
     networks, and on one that the engine does not describe, the port is refused."""
     with serving(engine_with_a_network(driver, internal=internal), tmp_path) as url:
-        done = run_once(url, "reconcile", *IP, "--hostname", "core-01", f"etcd://{good.endpoint}/services")
-    assert good.keys("/services") == ({LAN_KEY: value} if value else {}), done.stderr
+        done = run_once(url, "reconcile", *IP, "--hostname", "core-01", f"{good.scheme}://{good.endpoint}/services")
+    assert good.store.keys("/services") == ({LAN_KEY: value} if value else {}), done.stderr
     assert ("(not-published)" in done.stdout) is (value is None)
 
 
@@ -115,13 +115,13 @@ def test_nothing_is_written_or_deleted_while_the_engine_does_not_say_what_a_netw
 ) -> None:
     """The container is held, and the output says so. Once the engine answers, the container is registered."""
     engine = engine_with_a_network("macvlan")
-    good.put(LAN_KEY, "192.0.2.99:1")
-    command = ("reconcile", *IP, "--hostname", "core-01", f"etcd://{good.endpoint}/services")
+    good.store.put(LAN_KEY, "192.0.2.99:1")
+    command = ("reconcile", *IP, "--hostname", "core-01", f"{good.scheme}://{good.endpoint}/services")
     with serving(engine, tmp_path) as url:
         engine.describes.clear()
         done = run_once(url, *command)
         engine.describes.set()
-        assert (done.returncode, good.keys("/services")) == (0, {LAN_KEY: "192.0.2.99:1"})
+        assert (done.returncode, good.store.keys("/services")) == (0, {LAN_KEY: "192.0.2.99:1"})
         assert "the engine has not said yet what its network 'mv' is" in done.stdout
         assert run_once(url, *command).returncode == 0
-        assert good.keys("/services") == {LAN_KEY: "10.77.1.2:80"}
+        assert good.store.keys("/services") == {LAN_KEY: "10.77.1.2:80"}

@@ -78,20 +78,20 @@ def test_without_a_guard_nothing_is_held_back(host: Host) -> None:
 def test_the_owner_name_of_another_engine_gives_exit_code_1_and_a_remedy(host: Host) -> None:
     """Nothing is written, unless --take-over is given."""
     host.runs("a")
-    host.etcd.put(RECORD_KEYS.record(OWNER), '{"engine":"ANOTHER","claims":{}}')
-    host.etcd.put(RECORD_KEYS.agent_note(OWNER), SHORT_NOTE)
+    host.etcd.store.put(RECORD_KEYS.record(OWNER), '{"engine":"ANOTHER","claims":{}}')
+    host.etcd.store.put(RECORD_KEYS.agent_note(OWNER), SHORT_NOTE)
     done = host.reconcile()
     assert (done.returncode, host.registered) == (WRONG, set())
     assert done.stderr.startswith("wharfinger: owner-conflict: ")
     assert "--take-over" in done.stderr
-    index = host.etcd.index()
+    index = host.etcd.store.index()
     planned = host.reconcile("--take-over", "--dry-run")
-    assert (planned.returncode, host.etcd.index(), planned.stdout.count("(new)")) == (IN_SYNC, index, 1)
+    assert (planned.returncode, host.etcd.store.index(), planned.stdout.count("(new)")) == (IN_SYNC, index, 1)
     taken = host.reconcile("--take-over")
     assert taken.returncode == IN_SYNC
     assert taken.stderr.count("--take-over waits for a sign of life until") == 1
     assert host.registered == {f"{OWNER}:a:80"}
-    assert host.etcd.get(RECORD_KEYS.record(OWNER)) != '{"engine":"ANOTHER","claims":{}}'
+    assert host.etcd.store.get(RECORD_KEYS.record(OWNER)) != '{"engine":"ANOTHER","claims":{}}'
 
 
 def test_a_single_pass_with_take_over_leaves_the_name_of_a_living_agent(host: Host) -> None:
@@ -116,7 +116,7 @@ def leftovers(host: Host) -> dict[str, str]:
     assert host.reconcile().returncode == IN_SYNC
     foreign = {"/services/nginx/core-08:a:80": "10.0.0.8:80", "/services/nginx/core-071:a:80": "10.0.0.9:80"}
     for key, value in foreign.items():
-        host.etcd.put(key, value)
+        host.etcd.store.put(key, value)
     return foreign
 
 
@@ -130,8 +130,8 @@ def test_deregister_removes_and_prints_the_owners_entries(host: Host) -> None:
         "- /services/nginx/custom-b  10.0.0.1:8080",
         f"Removed 2 of 2 entries of '{OWNER}'.",
     ]
-    assert host.etcd.keys("/services") == foreign
-    assert host.etcd.get(RECORD_KEYS.record(OWNER)) is None
+    assert host.etcd.store.keys("/services") == foreign
+    assert host.etcd.store.get(RECORD_KEYS.record(OWNER)) is None
     again = host.deregister("--yes")
     assert (again.returncode, "0 to delete" in again.stdout) == (WRONG, True)
     assert again.stderr == f"wharfinger: nobody has the name '{OWNER}'; the owners there are 'core-071', 'core-08'\n"
@@ -144,8 +144,8 @@ def test_deregister_also_removes_what_comes_while_it_waits_for_the_agent(host: H
     with ThreadPoolExecutor() as pool:
         ended = pool.submit(host.deregister, "--yes", "--wait=2")
         query = RECORD_KEYS.liveness_query(OWNER)
-        wait_until(lambda: host.etcd.get(query) is not None, what="the liveness query")
-        host.etcd.put(f"/services/nginx/{OWNER}:late:80", "10.0.0.1:8082")
+        wait_until(lambda: host.etcd.store.get(query) is not None, what="the liveness query")
+        host.etcd.store.put(f"/services/nginx/{OWNER}:late:80", "10.0.0.1:8082")
         done = ended.result()
     assert done.stdout.splitlines()[-1] == f"Removed 3 of 3 entries of '{OWNER}'."
     assert len(host.registered) == 2
@@ -154,9 +154,9 @@ def test_deregister_also_removes_what_comes_while_it_waits_for_the_agent(host: H
 def test_a_dry_run_of_deregister_writes_nothing(host: Host) -> None:
     """It does not create a liveness query either."""
     leftovers(host)
-    before = host.etcd.index()
+    before = host.etcd.store.index()
     done = host.deregister("--dry-run")
-    assert (done.returncode, host.etcd.index()) == (IN_SYNC, before)
+    assert (done.returncode, host.etcd.store.index()) == (IN_SYNC, before)
     assert done.stdout.splitlines()[-1] == "Plan: 0 to create, 0 to update, 2 to delete, 0 in sync, 0 refused."
 
 
@@ -186,11 +186,13 @@ def test_deregister_refuses_an_owner_whose_agent_is_alive(host: Host) -> None:
         done = host.deregister("--yes", "--wait=20")
         assert (done.returncode, len(host.registered)) == (WRONG, 4)
         assert f"the agent of '{OWNER}' is alive" in done.stderr
-        assert host.etcd.get(RECORD_KEYS.liveness_query(OWNER)) is None
+        assert host.etcd.store.get(RECORD_KEYS.liveness_query(OWNER)) is None
         assert host.deregister("--yes", "--force").returncode in {IN_SYNC, WRONG}
         wait_until(lambda: len(host.registered) == 4, what="the agent to register them again")
         # The agent writes its record again in the pass after that, at the latest.
-        wait_until(lambda: "custom-b" in (host.etcd.get(RECORD_KEYS.record(OWNER)) or ""), what="the new owner record")
+        wait_until(
+            lambda: "custom-b" in (host.etcd.store.get(RECORD_KEYS.record(OWNER)) or ""), what="the new owner record"
+        )
     finally:
         agent.terminate()
     assert host.deregister("--yes").returncode == IN_SYNC
@@ -241,7 +243,7 @@ def test_the_program_speaks_tls_with_etcdctls_own_variables(host: Host, tmp_path
     server = TlsEtcd(ours, ours.issue("127.0.0.1")).start()
     try:
         env = {"ETCDCTL_CACERT": ours.path, "ETCDCTL_CERT": client.cert, "ETCDCTL_KEY": client.key}
-        uri = f"etcds://{server.endpoint}/services"
+        uri = f"{server.scheme}s://{server.endpoint}/services"
         host.runs("a")
         args = ("reconcile", "-ip=10.0.0.1", "--exit-code", uri)
         assert run_once(f"unix://{host.socket}", *args, env=env).returncode == IN_SYNC

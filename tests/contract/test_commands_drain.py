@@ -46,7 +46,7 @@ def asking(agent: Agent, *args: str) -> subprocess.CompletedProcess[str]:
 
 def order(host: Host) -> DrainOrder | None:
     """Return the drain order in etcd; None if there is no key."""
-    value = host.etcd.get(ORDER_KEY)
+    value = host.etcd.store.get(ORDER_KEY)
     return None if value is None else DrainOrder.decode(value)
 
 
@@ -65,7 +65,7 @@ def test_containers_are_drained_and_get_their_entries_back(host: Host, agent: Ag
     wait_until(lambda: host.registered == ids("b", "c"), what="the entry to return")
     assert asking(agent, "undrain", "a").returncode == IN_SYNC
     wait_until(lambda: host.registered == ids("a", "b", "c"), what="the entry to return")
-    assert host.etcd.get(ORDER_KEY) is None
+    assert host.etcd.store.get(ORDER_KEY) is None
 
 
 def test_the_agent_is_asked_at_a_url_that_is_given(host: Host, agent: Agent) -> None:
@@ -93,9 +93,9 @@ def test_containers_that_cannot_be_drained_do_not_keep_the_others_from_it(host: 
         "wharfinger: container 'old' does not run: it is exited",
     ]
     assert host.registered == ids("b", "c")
-    index = host.etcd.index()
+    index = host.etcd.store.index()
     assert asking(agent, "drain", "nobody").returncode == WRONG
-    assert host.etcd.index() == index
+    assert host.etcd.store.index() == index
 
 
 def test_containers_that_have_ended_are_taken_out_of_the_order(host: Host, agent: Agent) -> None:
@@ -152,7 +152,7 @@ def test_a_container_drains_on_while_all_do(host: Host, agent: Agent) -> None:
 def test_a_name_that_others_wrote_does_not_control_the_terminal(host: Host, agent: Agent) -> None:
     """Whoever can write to etcd can write any name into the order."""
     odd = DrainedContainer("odd", "", "\x1b[31mred")
-    host.etcd.put(ORDER_KEY, NO_DRAIN.with_containers([odd]).encode())
+    host.etcd.store.put(ORDER_KEY, NO_DRAIN.with_containers([odd]).encode())
     done = asking(agent, "undrain", "odd")
     assert (done.returncode, done.stdout) == (IN_SYNC, "\\x1b[31mred drains no longer.\n")
 
@@ -191,7 +191,7 @@ def test_the_connection_is_that_of_the_agents_flags(host: Host, tmp_path: Path) 
     client = ours.issue("agent@core-07.example")
     server = TlsEtcd(ours, ours.issue("127.0.0.1")).start()
     flags = (f"--etcd-ca={ours.path}", f"--etcd-cert={client.cert}", f"--etcd-key={client.key}", "-ip=10.0.0.1")
-    uri = f"etcds://{server.endpoint}/services"
+    uri = f"{server.scheme}s://{server.endpoint}/services"
     agent = Agent(f"unix://{host.socket}", *flags, uri, log_path=tmp_path / "tls.log").start()
     try:
         agent.wait_ready()

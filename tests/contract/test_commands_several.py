@@ -26,8 +26,8 @@ KEYS = ("/services/nginx", "/others/nginx")
 def others(host: Host) -> str:
     """Another prefix, empty."""
     for path in ("/others", RecordKeys("/others").path):
-        host.etcd.delete(path, recursive=True)
-    return f"etcd://{host.etcd.endpoint}/others"
+        host.etcd.store.delete(path, recursive=True)
+    return f"{host.etcd.scheme}://{host.etcd.endpoint}/others"
 
 
 @pytest.fixture
@@ -61,11 +61,11 @@ def test_each_document_has_its_registrys_label(host: Host, others: str) -> None:
     """With one registry the document is all of the output. With several, each is an item of a list."""
     host.runs("a")
     alone = json.loads(reconcile(host, "--dry-run", "-o", "json", others).stdout)
-    assert alone["registry"] == "etcd"
+    assert alone["registry"] == host.etcd.scheme
     both = json.loads(reconcile(host, "--dry-run", "-o", "json", host.uri, others).stdout)["registries"]
-    assert [each["registry"] for each in both] == ["etcd", "etcd-2"]
+    assert [each["registry"] for each in both] == [host.etcd.scheme, f"{host.etcd.scheme}-2"]
     assert [each["changes"][0]["key"] for each in both] == [f"{key}/{OWNER}:a:80" for key in KEYS]
-    assert both[1] == {**alone, "registry": "etcd-2"}
+    assert both[1] == {**alone, "registry": both[1]["registry"]}
 
 
 def test_the_worst_exit_code_of_several_registries_is_returned(host: Host, others: str, down: str) -> None:
@@ -91,7 +91,7 @@ def test_the_worst_exit_code_of_several_registries_is_returned(host: Host, other
 def test_an_owner_conflict_in_one_registry_does_not_affect_the_other(host: Host, others: str) -> None:
     """Each registry has an owner record of its own."""
     host.runs("a")
-    host.etcd.put(RecordKeys("/others").record(OWNER), '{"engine":"ANOTHER","claims":{}}')
+    host.etcd.store.put(RecordKeys("/others").record(OWNER), '{"engine":"ANOTHER","claims":{}}')
     done = reconcile(host, others, host.uri)
     assert (done.returncode, host.registered) == (WRONG, {f"{OWNER}:a:80"})
     assert done.stderr.startswith(f"wharfinger: {others}: owner-conflict: ")
@@ -111,7 +111,7 @@ def registered(host: Host, others: str) -> tuple[str, str]:
 
 def left(host: Host) -> tuple[int, int]:
     """The number of entries in each of the two registries."""
-    return len(host.etcd.keys("/services")), len(host.etcd.keys("/others"))
+    return len(host.etcd.store.keys("/services")), len(host.etcd.store.keys("/others"))
 
 
 def test_deregister_empties_each_registry_and_prints_what_it_removed(host: Host, registered: tuple[str, str]) -> None:
@@ -131,9 +131,9 @@ def test_deregister_empties_each_registry_and_prints_what_it_removed(host: Host,
 
 def test_a_dry_run_of_deregister_removes_nothing(host: Host, registered: tuple[str, str]) -> None:
     """It prints a plan for each registry."""
-    before = host.etcd.index()
+    before = host.etcd.store.index()
     done = deregister("--dry-run", *registered)
-    assert (done.returncode, host.etcd.index()) == (IN_SYNC, before)
+    assert (done.returncode, host.etcd.store.index()) == (IN_SYNC, before)
     assert done.stdout.splitlines().count(PLAN.format(0, 2, 0)) == 2
 
 
@@ -180,13 +180,13 @@ def test_two_spellings_of_one_cluster_are_refused_at_the_start(host: Host, schem
     host.runs("a")
     port = host.etcd.endpoint.rpartition(":")[2]
     uris = f"{scheme}://127.0.0.1:{port}/services", f"{scheme}://localhost:{port}/services{inner}"
-    index = host.etcd.index()
+    index = host.etcd.store.index()
     for command in ("reconcile", "run"):
         done = run_once(f"unix://{host.socket}", command, "-ip=10.0.0.1", *uris, env={"WHARFINGER_LISTEN": ""})
         assert done.returncode == WRONG
         assert "are in the same etcd cluster and have keys in common" in done.stderr
         assert all(uri in done.stderr for uri in uris)
-    assert (host.registered, host.etcd.index()) == (set(), index)
+    assert (host.registered, host.etcd.store.index()) == (set(), index)
 
 
 def test_two_clusters_with_one_prefix_are_two_places(host: Host, down: str) -> None:
@@ -194,9 +194,9 @@ def test_two_clusters_with_one_prefix_are_two_places(host: Host, down: str) -> N
     host.runs("a")
     other = EtcdServer()
     try:
-        second = f"etcd://{other.start().endpoint}/services"
+        second = f"{other.scheme}://{other.start().endpoint}/services"
         assert reconcile(host, host.uri, second).returncode == IN_SYNC
-        assert other.keys("/services") == host.etcd.keys("/services") != {}
+        assert other.store.keys("/services") == host.etcd.store.keys("/services") != {}
     finally:
         other.close()
     assert "same etcd cluster" not in reconcile(host, host.uri, down).stderr

@@ -19,6 +19,8 @@ from tests.support.builders import OWNER, change, create
 from tests.support.etcd_server import EtcdServer
 from tests.support.pass_harness import RealHost, serving
 
+pytestmark = [pytest.mark.every_etcd, pytest.mark.v2]
+
 KEY = "/services/nginx/core-01:web:80"
 
 

@@ -11,8 +11,10 @@ from attrs import evolve
 from controller.registry.credentials import Credentials
 from tests.support.builders import OWNER, create
 from tests.support.captured_logs import capture_logs
-from tests.support.etcd_server import EtcdServer
+from tests.support.etcd_server import EtcdServer, serves_v2
 from tests.support.secure_etcd import Setting, WithoutV2, add_user, authority, problem, soon, works
+
+pytestmark = pytest.mark.every_etcd
 
 PASSWORD = "correct horse: battery/staple?ü€日"
 
@@ -27,11 +29,13 @@ def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     server.close()
 
 
+@pytest.mark.v2
 def test_the_right_user_and_password_are_accepted(users: Setting) -> None:
     """The password may have any characters."""
     assert works(users.registry(users.good))
 
 
+@pytest.mark.v2
 @pytest.mark.parametrize(
     "credentials",
     [Credentials(), Credentials(user="agent", password="wr0ng"), Credentials(user="nobody", password=PASSWORD)],
@@ -44,6 +48,7 @@ def test_other_credentials_are_refused_with_a_clear_error(users: Setting, creden
     assert [word for word in ("wr0ng", PASSWORD) if word in text] == []
 
 
+@pytest.mark.v2
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
 def test_the_password_is_never_shown(users: Setting, right: bool, caplog: pytest.LogCaptureFixture) -> None:
     """It is in no log line of the program or of the libraries, at any level, and in no ``repr``."""
@@ -58,10 +63,14 @@ def test_the_password_is_never_shown(users: Setting, right: bool, caplog: pytest
 
 
 def test_an_etcd_without_the_v2_api_says_so(tmp_path: Path) -> None:
-    """The error also says what to do. Since 3.4, etcd does not serve it unless it is told to."""
+    """The error also says what to do: etcd has not served it since 3.4 unless it is told to, and has none since 3.6."""
     server = WithoutV2().start()
     try:
         text = problem(Setting(server, Credentials(), authority(tmp_path / "ours")).registry(Credentials()))
-        assert "it does not serve the v2 API; start etcd with --enable-v2" in text
+        if serves_v2():
+            assert "and its v2 API is off; start it with --enable-v2, or use etcd3://" in text
+        else:
+            assert "and etcd has no v2 API since 3.6; use etcd3://" in text
+        assert "newer registrators mean the v3 API by etcd://" in text
     finally:
         server.close()

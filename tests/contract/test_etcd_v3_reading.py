@@ -29,6 +29,8 @@ from tests.support.etcd_v3 import EtcdV3
 from tests.support.fakes import FakeTime
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.every_etcd
+
 KEY = "/services/nginx/core-01:web:80"
 FOREIGN = "/services/nginx/core-02:web:80"
 CUSTOM = "/services/redis/redis-1"

@@ -24,10 +24,12 @@ from model.stored import Lifetime, Stored
 from model.sweep import MANY_HOSTS
 from tests.support.builders import OWNER, change, create
 from tests.support.captured_logs import capture_logs
-from tests.support.etcd_server import EtcdServer
+from tests.support.etcd_server import EtcdServer, chosen_version, serves_v2
 from tests.support.etcd_v3 import EtcdV3, EtcdV3Error
 from tests.support.secure_etcd import KEY, Flagged, Setting, TlsEtcd, V3Users, authority, problem, soon, works
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.every_etcd
 
 PASSWORD = "correct horse: battery/staple?ü€日"
 GOOD = Credentials(user="agent", password=PASSWORD)
@@ -284,10 +286,17 @@ def test_a_key_that_may_not_be_written_does_not_hold_up_the_others(users: Guarde
     assert [each.key in stored for each in changes] == [True, False, True, True, True]
 
 
-@pytest.mark.parametrize("own", [False, True], ids=["the server's certificate", "one of its own"])
+#: Whether etcd's gateway is given a certificate of its own. etcd 3.4 has no flag for it.
+OWN = [pytest.param(False, id="the server's certificate")]
+if chosen_version() != "3.4":
+    OWN.append(pytest.param(True, id="one of its own"))
+
+
+@pytest.mark.parametrize("own", OWN)
 def test_the_error_of_a_gateway_that_etcd_rejects_says_what_it_needs(tmp_path: Path, own: bool) -> None:
     """Where etcd asks for client certificates, its own gateway needs one, too. It shows the one that it was given, or
-    else the server's, which may be valid for servers alone. The v2 API works in both cases."""
+    else the server's, which may be valid for servers alone. It tells so in other words from time to time. The v2 API
+    works in both cases."""
     ours = authority(tmp_path / "ours")
     client = ours.issue("agent@core-01.example")
     more = [f"--client-cert-file={client.cert}", f"--client-key-file={client.key}"] if own else []
@@ -296,13 +305,16 @@ def test_the_error_of_a_gateway_that_etcd_rejects_says_what_it_needs(tmp_path: P
         server.start()
         good = Credentials(True, ours.path, client.cert, client.key)
         setting = Setting(server, good, ours, api=3)
-        assert works(evolve(setting, api=2).registry(good))
+        if serves_v2():
+            assert works(evolve(setting, api=2).registry(good))
         if own:
             assert works(setting.registry(good))
-        else:
+            return
+        for _ in range(5):
             text = problem(setting.registry(good))
             assert server.endpoint in text
-            assert "etcd's own certificate has to be good for clients, too; or give etcd a --client-cert-file" in text
+            assert "with --client-cert-auth, etcd's own certificate has to be good for clients, too; or, since" in text
+            assert "if it does not use TLS" not in text
     finally:
         server.close()
 

@@ -15,6 +15,8 @@ from tests.contract.conftest import PREFIX, EtcdV2Store, EtcdV3Store, Store
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v3 import EtcdV3
 
+pytestmark = pytest.mark.every_etcd
+
 OWNER = "core-01"
 KEY = RecordKeys(PREFIX).heartbeat(OWNER)
 BEAT = Heartbeat(20)
@@ -55,6 +57,7 @@ def test_a_renewal_by_v3_writes_nothing(good: EtcdServer, lifetime: Lifetime) ->
     assert [*leases] != [lease_id(PREFIX, OWNER, BEAT.lifetime)]
 
 
+@pytest.mark.v2
 def test_a_renewal_by_v2_wakes_no_watcher(good: EtcdServer) -> None:
     """etcd has no event for it."""
     store = EtcdV2Store(good)

@@ -15,6 +15,8 @@ from tests.contract.clients import soon
 from tests.contract.conftest import PREFIX, Store
 from tests.support.builders import OWNER, change, create
 
+pytestmark = pytest.mark.every_etcd
+
 KEY = "/services/nginx/core-01:web:80"
 FOREIGN = "/services/nginx/core-02:web:80"
 RECORD = RecordKeys(PREFIX).record(OWNER)

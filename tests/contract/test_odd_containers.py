@@ -42,10 +42,10 @@ def test_ports_that_are_none_are_refused_and_the_others_registered(good: EtcdSer
         answers("published", 5, ports={"80/tcp": 8301, "0/tcp": 32768}),
     )
     with serving(engine, tmp_path) as url:
-        done = run_once(url, "reconcile", *FLAGS, f"etcd://{good.endpoint}/services")
+        done = run_once(url, "reconcile", *FLAGS, f"{good.scheme}://{good.endpoint}/services")
     assert done.returncode == 0, done.stderr
     assert refused(done.stdout) == {*(f"odd {port} bad-port" for port in odd), "published 0/tcp bad-port"}
-    assert good.keys("/services") == services(
+    assert good.store.keys("/services") == services(
         [
             *(f"app-{number}/core-01:odd:{number}=192.0.2.10:{number}" for number in (80, 8000, 8001, 8002)),
             "shown/core-01:hidden:80=192.0.2.10:80",
@@ -68,11 +68,11 @@ def test_one_off_containers_of_compose_have_no_keys(good: EtcdServer, tmp_path: 
             "web", 3, ports=WEB, inspect={"Config.Labels": {"com.docker.compose.oneoff": "False", "SERVICE_ID": "web"}}
         ),
     )
-    good.put("/services/app/core-01:once:80", "192.0.2.10:8001")
-    uri = f"etcd://{good.endpoint}/services"
+    good.store.put("/services/app/core-01:once:80", "192.0.2.10:8001")
+    uri = f"{good.scheme}://{good.endpoint}/services"
     with serving(engine, tmp_path) as url:
         done = run_once(url, "reconcile", *FLAGS, uri)
-        assert good.keys("/services") == services(["app/web=192.0.2.10:8300"])
+        assert good.store.keys("/services") == services(["app/web=192.0.2.10:8300"])
         assert "- /services/app/core-01:once:80  192.0.2.10:8001  (one-off: " in done.stdout
         asked = run_once(url, "reconcile", "--one-offs", "--dry-run", *FLAGS, uri)
     assert "+ /services/app/core-01:once:80  192.0.2.10:8001  (new)" in asked.stdout
@@ -147,7 +147,7 @@ def test_sctp_leaves_the_key_of_tcp_alone(scheme: str, good: EtcdServer, tmp_pat
         again = run_once(url, "reconcile", "-ip", "192.0.2.10", "--hostname", "core-01", uri)
     assert "0 to create, 0 to update, 0 to delete, 4 in sync, 1 refused" in again.stdout
     if scheme == "etcd":
-        assert good.keys("/services") == services(
+        assert good.store.keys("/services") == services(
             [
                 "app-80/core-01:both:80=192.0.2.10:8001",
                 "app-80/core-01:both:80:sctp=192.0.2.10:8002",
@@ -164,10 +164,10 @@ def test_variables_and_labels_speak_for_ranges_of_ports(good: EtcdServer, tmp_pa
     labels = {"SERVICE_5000-6000_UDP_NAME": "sip", "SERVICE_5000-6000_TCP_NAME": "other", "SERVICE_90-80_NAME": "none"}
     engine = engine_of(answers("sip", 1, inspect=exposing(*every) | {"Config.Env": env, "Config.Labels": labels}))
     with serving(engine, tmp_path) as url:
-        done = run_once(url, "reconcile", *FLAGS, f"etcd://{good.endpoint}/services")
+        done = run_once(url, "reconcile", *FLAGS, f"{good.scheme}://{good.endpoint}/services")
     assert done.returncode == 0, done.stderr
     assert refused(done.stdout) == set()
-    assert good.keys("/services") == services(
+    assert good.store.keys("/services") == services(
         [
             "low/core-01:sip:80=192.0.2.10:80",
             "sip/core-01:sip:5060:udp=192.0.2.10:5060",
@@ -202,11 +202,11 @@ def test_a_container_that_is_not_understood_keeps_its_keys_and_the_others_are_re
         answers("dead", 41, ports=WEB, inspect={"Name": None, "State.Status": "dead"}, listed={"Names": None}),
     )
     for name in not_understood:
-        good.put(f"/services/app/core-01:{name}:80", "192.0.2.99:1")
+        good.store.put(f"/services/app/core-01:{name}:80", "192.0.2.99:1")
     with serving(engine, tmp_path) as url:
-        done = run_once(url, "reconcile", *FLAGS, f"etcd://{good.endpoint}/services")
+        done = run_once(url, "reconcile", *FLAGS, f"{good.scheme}://{good.endpoint}/services")
     assert done.returncode == 0, done.stderr
-    assert good.keys("/services") == services(
+    assert good.store.keys("/services") == services(
         [
             *(f"app/core-01:{name}:80=192.0.2.99:1" for name in not_understood),
             *(f"app/core-01:{name}:80=192.0.2.10:8300" for name in (*understood, "no-list")),
@@ -220,8 +220,10 @@ def test_a_container_without_a_name_that_is_not_understood_keeps_what_may_be_its
     """A new agent knows the container of a key by its name alone, and the engine tells none after a crash."""
     odd = answers("odd", 10, ports=WEB, inspect={"Config.Env": 5}, listed={"Names": None})
     for name in ("odd", "web"):
-        good.put(f"/services/app/core-01:{name}:81", "192.0.2.10:1")
+        good.store.put(f"/services/app/core-01:{name}:81", "192.0.2.10:1")
     with serving(engine_of(odd, answers("web", 11, ports=WEB)), tmp_path) as url:
-        done = run_once(url, "reconcile", *FLAGS, f"etcd://{good.endpoint}/services")
+        done = run_once(url, "reconcile", *FLAGS, f"{good.scheme}://{good.endpoint}/services")
     assert done.returncode == 0, done.stderr
-    assert good.keys("/services") == services(["app/core-01:odd:81=192.0.2.10:1", "app/core-01:web:80=192.0.2.10:8300"])
+    assert good.store.keys("/services") == services(
+        ["app/core-01:odd:81=192.0.2.10:1", "app/core-01:web:80=192.0.2.10:8300"]
+    )

@@ -220,6 +220,7 @@ def test_a_member_that_does_not_know_the_token_that_it_gave_out_is_left_for_the_
     assert asked == [*(("forgetful", call) for call in both * 2), *(("other", call) for call in both)]
 
 
+@pytest.mark.every_etcd
 @pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
 def test_a_real_learner_first_in_the_list_is_passed_over(api: int) -> None:
     """A learner is a member of the cluster that may not vote yet. It refuses requests that go through the quorum."""

@@ -15,6 +15,8 @@ from model.stored import Actual, Lifetime, Stored, StorePosition
 from tests.contract.conftest import PREFIX, Store
 from tests.support.builders import OWNER, change, create
 
+pytestmark = pytest.mark.every_etcd
+
 KEY = "/services/nginx/core-01:web:80"
 
 #: Parts of keys that a careless client would cut off, decode, or take for a path.

@@ -10,6 +10,8 @@ from controller.registry.etcd_v3 import surveyor as etcd_v3_surveyor
 from model.record import InnerPrefix, RecordKeys
 from tests.contract.conftest import PREFIX, Store
 
+pytestmark = pytest.mark.every_etcd
+
 KEYS = RecordKeys(PREFIX)
 
 

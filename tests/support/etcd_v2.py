@@ -110,15 +110,16 @@ class EtcdV2:
             since = int(change["node"]["modifiedIndex"]) + 1
 
     def answers(self) -> bool:
-        """Return whether an etcd with the v2 API answers, and has written what it writes by itself when it starts: the
-        version of its cluster. That write moves the index."""
+        """Return whether an etcd with the v2 API answers, and knows the version of its cluster."""
         try:
             self.index()
-            return self._knows_version()
+            return self.knows_version()
         except (OSError, EtcdError, ValueError):
             return False
 
-    def _knows_version(self) -> bool:
+    def knows_version(self) -> bool:
+        """Return whether it has written what etcd writes by itself when it starts: the version of its cluster. That
+        write moves the index. Raises OSError if it does not answer."""
         with _opener.open(f"http://{self.endpoint}/version", timeout=self._timeout) as answer:
             return bool(json.load(answer)["etcdcluster"] != "not_decided")
 

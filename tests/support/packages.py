@@ -18,6 +18,16 @@ DAEMON = {"dockerd": "docker.io", "ip": "iproute2", "iptables": "iptables", "nse
 # What an engine needs of this machine if all the rest is in a tree of its own.
 IN_TREE = {"busybox": "busybox-static", "ip": "iproute2", "nsenter": "util-linux", "pivot_root": "util-linux"}
 
+PODMAN = {
+    "podman": "podman",
+    "/usr/lib/podman/netavark": "netavark",
+    "runc": "runc",
+    "busybox": "busybox-static",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "nsenter": "util-linux",
+}
+
 
 def missing_packages(needed: Mapping[str, str]) -> list[str]:
     """Return the packages of those commands that are not installed, sorted."""

@@ -186,6 +186,6 @@ def _is_free(port: int) -> bool:
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """Return this process's environment plus `extra`, without variables that configure wharfinger, docker or
-    etcdctl."""
-    prefixes = ("WHARFINGER_", "DOCKER_", "ETCDCTL_")
+    etcd's clients."""
+    prefixes = ("WHARFINGER_", "DOCKER_", "ETCDCTL_", "ETCD_")
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)} | extra

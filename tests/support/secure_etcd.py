@@ -207,14 +207,10 @@ class TlsEtcd(EtcdServer):
 
 
 class WithoutV2(EtcdServer):
-    """An etcd without the v2 API, as is the default since 3.4."""
+    """An etcd whose v2 API is off, as is the default since 3.4, or that has none, as since 3.6."""
 
     def _argv(self, client: str, peer: str) -> list[str]:
         return [each for each in super()._argv(client, peer) if each != "--enable-v2"]
-
-    def answers(self) -> bool:
-        """Return whether it listens."""
-        return _listens(self.endpoint)
 
 
 class Flagged(EtcdServer):

@@ -91,6 +91,7 @@ def book_of(
 GUESSED = {"guessed": "198.51.100.1"}
 WITH_IP = {"ip": "203.0.113.1", **GUESSED}
 INTERNAL = {**WITH_IP, "internal": True}
+FROM_CONTAINER = {**WITH_IP, "from_container": True}
 IPV4, IPV6 = {"family": Family.IPV4}, {"family": Family.IPV6}
 WITH_IPV6 = {"ip": "2001:db8::1", **IPV6}
 
@@ -123,6 +124,16 @@ WITH_IPV6 = {"ip": "2001:db8::1", **IPV6}
         pytest.param(MACVLAN, [], GUESSED, "192.168.7.7", id="unmapped"),
         pytest.param(MACVLAN, [], WITH_IP, "192.168.7.7", id="unmapped-beats-ip"),
         pytest.param(WEB, [HOLDER], {"guessed": "198.51.100.1"}, "198.51.100.1", id="guessed-beside-others"),
+        pytest.param(WEB, [], FROM_CONTAINER, "172.17.0.2", id="from-container"),
+        pytest.param(PUBLISHED_ON_ADDRESS, [], FROM_CONTAINER, "172.17.0.2", id="from-container-beats-binding"),
+        pytest.param(LABELLED, [], {**FROM_CONTAINER, "label": "my.ip"}, "10.9.8.7", id="label-beats-from-container"),
+        pytest.param(HOST_NETWORKING, [], FROM_CONTAINER, "203.0.113.1", id="host-network-from-container"),
+        pytest.param(joining("holder"), [HOLDER], FROM_CONTAINER, "172.28.0.5", id="joined-from-container"),
+        pytest.param(MACVLAN, [], FROM_CONTAINER, "192.168.7.7", id="unmapped-from-container"),
+        pytest.param(WEB, [], {**FROM_CONTAINER, **INTERNAL}, "172.17.0.2", id="from-container-and-internal"),
+        pytest.param(
+            container(publish={"80/tcp": "127.0.0.1:80"}), [], FROM_CONTAINER, "172.17.0.2", id="published-on-loopback"
+        ),
     ],
 )
 def test_the_first_row_that_applies_decides_the_address(
@@ -236,6 +247,7 @@ def test_a_port_whose_container_lacks_something_is_refused_where_the_hosts_addre
         pytest.param(LABELLED, {"label": "my.ip"}, "label my.ip", id="label"),
         pytest.param(HOST_NETWORKING, {"ip": "10.0.0.1"}, "-ip", id="host-networking"),
         pytest.param(WEB, {"internal": True}, "the container's own address", id="internal"),
+        pytest.param(WEB, {"from_container": True}, "the container's own address", id="from-container"),
         pytest.param(
             SEVERAL_NETWORKS,
             {"internal": True, "network": "back"},
@@ -265,6 +277,19 @@ def places(bindings: str, **rule_fields: Any) -> list[str]:
     web = container(publish={"80/tcp": bindings}, labels={"my.ip": "192.0.2.10/24"})
     (port,) = service_ports(web, internal=False)
     return [f"{each.address}:{each.port}" for each in book_of(web, **rule_fields).places_of(web, port)]
+
+
+def test_a_port_of_its_containers_address_has_the_containers_port() -> None:
+    """With -ip-from-container, the bindings of a port say only that it is published, whatever their family is.
+    registrator 9 writes the port of the host behind the container's address, where nobody answers."""
+    bindings = {"80/tcp": "0.0.0.0:8080 127.0.0.1:8081 192.0.2.7:8082"}
+    web = container(publish=bindings, labels={"my.ip": "192.0.2.10/24"})
+    (port,) = service_ports(web, internal=False)
+    for label, expected in (("", ("172.17.0.2", 80)), ("my.ip", ("192.0.2.10", 80))):
+        places = book_of(web, from_container=True, label=label).places_of(web, port)
+        assert [(each.address, each.port) for each in places] == [expected]
+    with pytest.raises(RefusedPort, match="has no IPv6 address of its own"):
+        book_of(web, from_container=True, family=Family.IPV6).places_of(web, port)
 
 
 LABEL = {"label": "my.ip"}
@@ -394,8 +419,9 @@ def unmapped(*networks: str, asked_for: bool = False, ipv6: bool = False) -> Con
 def test_a_port_that_is_not_mapped_has_the_containers_own_address_if_others_reach_it(
     given: Container, networks: dict[str, Network | None], expected: str
 ) -> None:
-    """-ip does not count, because the host does not answer for the port."""
-    for rules in (WITH_IP, GUESSED, {}):
+    """-ip does not count, because the host does not answer for the port. Nor does -ip-from-container, because the port
+    is not published."""
+    for rules in (WITH_IP, GUESSED, {}, {**FROM_CONTAINER, "network": "gone"}):
         book = book_of(given, networks=networks, **rules)
         (port,) = service_ports(given, internal=False)
         assert [(each.address, each.port) for each in book.places_of(given, port)] == [(expected, 80)]
@@ -621,6 +647,11 @@ def test_neither_a_label_nor_a_binding_leads_into_a_network_that_its_holder_left
         pytest.param(SEVERAL_NETWORKS, [], "six", INTERNAL, "fd00:66::2", id="only-ipv6-on-it"),
         pytest.param(SEVERAL_NETWORKS, [], "back", {**INTERNAL, **IPV6}, "fd00:31::2", id="family-on-the-network"),
         pytest.param(SEVERAL_NETWORKS, [], "back", WITH_IP, "203.0.113.1", id="ignored-without-internal"),
+        pytest.param(SEVERAL_NETWORKS, [], "back", FROM_CONTAINER, "172.31.0.2", id="SERVICE_NETWORK-from-container"),
+        pytest.param(
+            SEVERAL_NETWORKS, [], "", {**FROM_CONTAINER, "network": "back"}, "172.31.0.2", id="option-likewise"
+        ),
+        pytest.param(SEVERAL_NETWORKS, [], "", {**FROM_CONTAINER, **IPV6}, "fd00:31::2", id="family-from-container"),
         pytest.param(
             joining("web"), [SEVERAL_NETWORKS], "back", INTERNAL, "172.31.0.2", id="network-of-the-joined-container"
         ),
@@ -631,7 +662,8 @@ def test_neither_a_label_nor_a_binding_leads_into_a_network_that_its_holder_left
 def test_the_named_network_decides_which_own_address_is_registered(
     given: Container, peers: list[Container], network: str, rules: dict[str, object], expected: str
 ) -> None:
-    """SERVICE_NETWORK beats --network. Both decide only which of the container's own addresses -internal takes."""
+    """SERVICE_NETWORK beats --network. Both decide only which of the container's own addresses -internal and
+    -ip-from-container take."""
     assert address(given, *peers, service_network=network, **rules) == expected
 
 
@@ -815,9 +847,15 @@ def test_an_ipv6_address_on_the_first_network_beats_an_ipv4_address_on_another()
         ("-web", False),
         ("a b", False),
         ("a" * 254, False),
+        ("a" * 63, True),
+        ("a" * 64, False),
+        (f"web.{'a' * 64}.example", False),
+        (".".join(["a" * 63] * 3), True),
+        (".".join(["a" * 63] * 4), False),
         ("10.0.0.1\n", False),
     ],
 )
 def test_only_a_concrete_ip_address_or_a_host_name_can_be_an_address(text: str, good: bool) -> None:
-    """An unspecified address, and a text that only looks like an address, cannot be registered."""
+    """An unspecified address, and a text that only looks like an address, cannot be registered. A host name is one that
+    fits into a DNS answer."""
     assert (address_problem(text) is None) is good

@@ -10,23 +10,32 @@ from typing import Any
 import pytest
 
 from controller import __version__
-from controller.commands.build import Effects, agent_description, build_agent, engine_for, pass_settings
+from controller.commands.build import (
+    Effects,
+    agent_description,
+    build_agent,
+    engine_for,
+    engine_settings_for,
+    pass_settings,
+)
 from controller.commands.pages import api_pages
+from controller.commands.running_agent import RunningAgent
 from controller.config.settings import parse_settings
 from controller.effects.background import Task, Threads, Waker
 from controller.effects.clock import Clock, Deadline
 from controller.effects.network import Network
-from controller.errors import EngineUnavailable
+from controller.errors import EngineUnavailable, Stop
 from controller.observe.agent_page import AgentDescription
 from controller.observe.api.explain import EXPLAIN
 from controller.observe.api.pages import STATUS
 from controller.observe.api.values import encoded, moment_text
-from controller.registry.uri import parse_uri
 from controller.source.engine_client import EngineClient
 from controller.source.engine_connection import EngineSettings
 from model.snapshot import Snapshot
+from model.tag_template import Query
 from tests.support.builders import container, rules
 from tests.support.captured_logs import capture_logs
+from tests.support.docker_contexts import write_context
 from tests.support.fakes import EPOCH, FakeDocker, FakeTime, Inline, inspected
 from tests.support.schemas import validated
 from tests.unit.test_settings import DEFAULT_OPTIONS
@@ -35,7 +44,8 @@ from tests.unit.test_settings import DEFAULT_OPTIONS
 def test_unchanged_containers_are_not_decided_about_again() -> None:
     """A pass over the same containers returns the decision of the pass before."""
     uri = "skydns2://a/cluster.local"
-    settings = pass_settings(parse_settings(DEFAULT_OPTIONS, (uri,)), parse_uri(uri), Effects())
+    parsed = parse_settings(DEFAULT_OPTIONS, (uri,))
+    settings = pass_settings(parsed, parsed.registries[0], Effects())
     before, after = (
         settings.deciding.desired(
             Snapshot((container(publish={"80/tcp": "0.0.0.0:80"}),)), rules(), settings.layout, {}
@@ -105,6 +115,17 @@ def test_with_internal_the_engine_is_not_asked_what_its_networks_are(internal: b
     assert fake.asked.count("network id-bridge") == asked
 
 
+def test_the_engine_answers_the_templates_in_the_tags_of_every_entry() -> None:
+    """What they ask for is kept of each container."""
+    document = inspected("web")
+    document["Config"]["Hostname"] = "web-1"
+    fake = FakeDocker(document)
+    settings = parse_settings({**DEFAULT_OPTIONS, "tags": "a,{{.Config.Hostname}}"}, (URI,))
+    engine = engine_for(settings, Effects(background=Inline(), connect_engine=lambda _: fake.dial()))
+    (container,) = engine.read(Deadline.after(10, Clock())).containers
+    assert container.answers == {Query(("Config", "Hostname")): "web-1"}
+
+
 class Stopped(BaseException):
     """Ends work that would go on for ever."""
 
@@ -157,6 +178,28 @@ def test_an_agent_tells_what_it_takes_to_reach_what_it_reaches(tmp_path: Path) -
         docker_environment={"DOCKER_CERT_PATH": "/certs"},
         owner="core-01",
     )
+
+
+def test_an_agent_tells_by_which_context_it_reaches_its_engine(tmp_path: Path) -> None:
+    """The variables for TLS play no part under a context. Another program connects in the same way by what it is
+    told."""
+    tls = write_context(tmp_path, "prod", "tcp://10.0.0.1:2376", {"ca.pem": b"x"})
+    context = {"DOCKER_CONTEXT": "prod", "DOCKER_CONFIG": str(tmp_path)}
+    environment = {**context, "DOCKER_CERT_PATH": "/certs", "DOCKER_TLS_VERIFY": "1"}
+    settings, effects = parse_settings(DEFAULT_OPTIONS, (URI,), {}, environment), Effects(environment=environment)
+    engine, described = engine_settings_for(settings, effects), agent_description(settings, effects)
+    assert (engine.url, engine.asks_for_tls, engine.tls_files.ca) == ("tcp://10.0.0.1:2376", True, f"{tls}/ca.pem")
+    assert (described.docker_host, described.docker_environment) == ("tcp://10.0.0.1:2376", context)
+    found = RunningAgent("http://127.0.0.1:9119", described).engine
+    assert (found.url, found.asks_for_tls, found.tls_files) == (engine.url, True, engine.tls_files)
+
+
+def test_a_context_that_is_gone_since_the_agent_started_is_told(tmp_path: Path) -> None:
+    """So that nobody asks another engine."""
+    variables = {"DOCKER_CONTEXT": "prod", "DOCKER_CONFIG": str(tmp_path)}
+    described = AgentDescription((URI,), {}, "tcp://10.0.0.1:2376", variables)
+    with pytest.raises(Stop, match=r"cannot reach the engine of the agent at http://a:1: there is no context"):
+        _ = RunningAgent("http://a:1", described).engine
 
 
 @pytest.mark.parametrize("user", ["agent:correct horse", "agent"])

@@ -72,6 +72,7 @@ RULES = st.builds(
         guessed=st.sampled_from(["", GUESS]),
         label=st.sampled_from(["", "ip"]),
         internal=st.booleans(),
+        from_container=st.booleans(),
     ),
     deregister=st.sampled_from(Deregister),
     health=st.sampled_from(HealthRule),

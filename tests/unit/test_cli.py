@@ -22,7 +22,7 @@ URI = "etcd://127.0.0.1:1/services"
         ),
         (
             ["consul://x/y"],
-            "wharfinger: registry URI 'consul://x/y': the scheme 'consul' is not supported; etcd, etcd3, ",
+            "wharfinger: registry URI 'consul://x/y': this program is for etcd and does not write to Consul; ",
         ),
         (["help"], "registry URI 'help': it has no scheme; did you mean 'wharfinger --help'?"),
         (
@@ -46,7 +46,7 @@ URI = "etcd://127.0.0.1:1/services"
         (["drain", "--for=0", "web"], "'0': it must be from 1 to 31536000 seconds"),
         (["drain", "--wait=1h", "web"], "'1h': it must be from 0 to 600 seconds"),
         (["list", "-o", "text", URI], "'text' is not one of 'table', 'wide', 'json'"),
-        (["hosts", "consul://x/y"], "wharfinger: registry URI 'consul://x/y': the scheme 'consul' is not supported;"),
+        (["hosts", "consul://x/y"], "wharfinger: registry URI 'consul://x/y': this program is for etcd"),
         (["list", "--etcd-user=name", URI], "a user name and a password go together: give both, or neither"),
         (["drain", "-all"], "No such option '-all'. Did you mean '--all'?"),
     ],
@@ -77,7 +77,10 @@ def test_all_mistakes_in_a_command_line_are_reported_at_once(ran: Ran) -> None:
 @pytest.mark.parametrize(
     ("args", "problems"),
     [
-        (["consul://x", "-tags={{x}}"], ["-tags '{{x}}': templates", "registry URI 'consul://x': the scheme"]),
+        (
+            ["consul://x", "-tags={{x}}"],
+            ["-tags '{{x}}': it has '{{x}}'", "registry URI 'consul://x': this program is for etcd"],
+        ),
         (["--nonsense", URI], ["No such option '--nonsense'"]),
         (["-internal=maybe", URI], ["-internal 'maybe': it must be true or false"]),
         (["--etcd-ca=/nowhere/ca", URI], ["--etcd-ca '/nowhere/ca': it cannot be read"]),
@@ -136,7 +139,7 @@ def test_help_and_version_have_exit_code_0(ran: Ran, args: list[str], words: lis
     ("command", "sentence"),
     [
         ("run", "SIGTERM and SIGINT end the program and leave the entries in place; with -ttl, they expire unless"),
-        ("run", "With -internal, it counts for containers with host networking alone."),
+        ("run", "With -internal or -ip-from-container, it counts for containers with host networking"),
         ("run", "last renewed, also while the agent is stopped or cannot read the engine or etcd."),
         ("run", "If -resync, -ttl-refresh or --heartbeat is less, it counts instead."),
         ("list", "If none is given as an argument, the registries of the running agent are read,"),
@@ -169,7 +172,7 @@ ENGINE_CURE = "it must not contain a user or a password, which an engine does no
         ([f"etcd://agent:{SECRET}@h/x"], "give the user with --etcd-user"),
         ([f"etcd:/agent:{SECRET}@h/x"], "it has no scheme"),
         ([f"agent:{SECRET}@h:2379/x"], "it has no scheme"),
-        ([f"consul://agent:{SECRET}@h/x"], "the scheme 'consul' is not supported"),
+        ([f"consul://agent:{SECRET}@h/x"], "this program is for etcd and does not write to Consul"),
         (["--docker-host", f"tcp://agent:{SECRET}@h:2375", URI], ENGINE_CURE),
         (["--docker-host", f"https://agent:{SECRET}@h:2376", URI], ENGINE_CURE),
         (["--docker-host", f"agent:{SECRET}@h:2375", URI], ENGINE_CURE),

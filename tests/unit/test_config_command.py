@@ -10,8 +10,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import controller.commands
-from controller.config.flags import ETCDCTL_VARIABLES, FLAGS, SWITCHES
+from controller.config.flags import ETCDCTL_VARIABLES, FLAGS, REGISTRATOR_VARIABLES, SWITCHES
 from controller.config.grouped_help import FLAG_GROUPS
+from tests.support.docker_contexts import write_context
 from tests.unit.conftest import Ran
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
@@ -26,7 +27,8 @@ SCHEMA = Path(controller.commands.__file__).parent / "schemas/config.json"
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the variables of other programs that give settings."""
-    for name in (*(each for names in ETCDCTL_VARIABLES.values() for each in names), "DOCKER_HOST"):
+    etcdctl = [each for names in ETCDCTL_VARIABLES.values() for each in names]
+    for name in (*etcdctl, *REGISTRATOR_VARIABLES.values(), "ETCD_ENDPOINTS", "DOCKER_HOST"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -86,6 +88,32 @@ def test_the_registries_may_be_from_their_variable(ran: Ran, monkeypatch: pytest
     }
 
 
+def test_endpoints_may_be_from_their_variable(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URI that names none is shown with them, and a line says what gives them. Another spelling of a URI has the
+    label of the scheme that it means."""
+    monkeypatch.setenv("ETCD_ENDPOINTS", "a:1,http://b:2")
+    shown = rows(ran("config", "etcd3:///x", "coredns://c:3/skydns?zone=cluster.local")[1])
+    assert {name: shown[name] for name in ("etcd3", "skydns3", "endpoints of URIs that name none")} == {
+        "etcd3": ["argument", "etcd3://a:1,b:2/x"],
+        "skydns3": ["argument", "coredns://c:3/skydns?zone=cluster.local"],
+        "endpoints of URIs that name none": ["ETCD_ENDPOINTS", "a:1,http://b:2"],
+    }
+    document = settings_in(ran("config", "-o", "json", "etcd3:///x")[1])["endpoints of URIs that name none"]
+    assert document == {"value": "a:1,http://b:2", "origin": "variable", "from": "ETCD_ENDPOINTS"}
+
+
+def test_files_for_tls_may_be_from_the_variables_of_registrator_9(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each names its variable."""
+    for name, variable in REGISTRATOR_VARIABLES.items():
+        (tmp_path / name).write_text("x")
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    shown = rows(ran("config", URI)[1])
+    for name, variable in REGISTRATOR_VARIABLES.items():
+        assert shown[f"--etcd-{name}"] == [variable, str(tmp_path / name)]
+
+
 def test_json_has_the_same_settings(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     """The document has a version, and names the variable of a setting."""
     monkeypatch.setenv("WHARFINGER_TTL", "60")
@@ -142,6 +170,23 @@ def test_the_engine_is_the_one_that_is_asked(ran: Ran, monkeypatch: pytest.Monke
     assert shown["DOCKER_CERT_PATH"] == ["DOCKER_CERT_PATH", "/certs"]
     assert "DOCKER_TLS_VERIFY" not in shown
     assert rows(ran("config", "--docker-host=tcp://other:1", URI)[1])["--docker-host"] == ["flag", "tcp://other:1"]
+
+
+def test_a_context_that_names_the_engine_is_shown(ran: Ran, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The variables for TLS have no effect then, and are not shown. Under DOCKER_HOST, they are, and the context is
+    not."""
+    write_context(tmp_path, "prod", "tcp://engine:2376")
+    for name, text in (("CONTEXT", "prod"), ("CONFIG", str(tmp_path)), ("CERT_PATH", "/certs")):
+        monkeypatch.setenv(f"DOCKER_{name}", text)
+    shown = rows(ran("config", URI)[1])
+    assert shown["--docker-host"] == ["DOCKER_CONTEXT", "tcp://engine:2376"]
+    assert shown["DOCKER_CONTEXT"] == ["DOCKER_CONTEXT", "prod"]
+    assert shown["DOCKER_CONFIG"] == ["DOCKER_CONFIG", str(tmp_path)]
+    assert "DOCKER_CERT_PATH" not in shown
+    monkeypatch.setenv("DOCKER_HOST", "tcp://other:2376")
+    shown = rows(ran("config", URI)[1])
+    assert shown["--docker-host"] == ["DOCKER_HOST", "tcp://other:2376"]
+    assert (shown["DOCKER_CERT_PATH"], "DOCKER_CONTEXT" in shown) == (["DOCKER_CERT_PATH", "/certs"], False)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from model.container import (
     ports_in,
 )
 from model.stop_signal import TERM
+from model.tag_template import Query
 from tests.support.builders import with_value
 from tests.support.parity import load_case
 
@@ -51,6 +52,21 @@ def test_an_inspect_answer_becomes_a_container() -> None:
         started="2026-11-22T07:28:12.824865343Z",
     )
     assert container.serving
+
+
+@pytest.mark.parametrize("name", ["SERVICE_TAGS", "SERVICE_80_tcp_tags"])
+def test_what_templates_ask_for_is_kept(name: str) -> None:
+    """They stand in the container's environment, in its labels, and in the tags of every entry. Nothing else of the
+    answer is kept for them, and nothing that the answer does not say."""
+    env = [*INSPECT["Config"]["Env"], f"{name}={{{{.Path}}}}", f"{name}={{{{.Config.Hostname}}}}", "OTHER={{.Id}}"]
+    document = with_value(with_value(INSPECT, "Config.Env", env), "Config.Labels", {name: "{{.Created}},{{.Nothing}}"})
+    document = with_value(document, "Config.Hostname", "web-1")
+    assert from_inspect(document, ["a", "{{.Name}},{{x"]).answers == {
+        Query(("Config", "Hostname")): "web-1",
+        Query(("Created",)): INSPECT["Created"],
+    }
+    assert from_inspect(document, ["a,{{.Name}}"]).answers[Query(("Name",))] == "/nginx"
+    assert from_inspect(INSPECT, ["a", "b"]).answers == {}
 
 
 def test_a_list_that_is_null_in_the_answer_is_empty() -> None:
@@ -316,6 +332,21 @@ def test_only_a_container_network_mode_joins_another_containers_network() -> Non
     """The joined container's id stands in the network mode ``container:<id>``."""
     joined = from_inspect(with_value(INSPECT, "HostConfig.NetworkMode", "container:abc"))
     assert (joined.joined, from_inspect(INSPECT).joined) == ("abc", "")
+
+
+def test_a_container_that_joins_anothers_network_has_nothing_of_its_own_there() -> None:
+    """Podman shows the other's ports, addresses and networks as its own."""
+    joined = from_inspect(with_value(INSPECT, "HostConfig.NetworkMode", "container:abc"))
+    assert joined.exposed
+    assert (dict(joined.published), joined.address, dict(joined.networks)) == ({}, "", {})
+    assert (dict(joined.networks_ipv6), joined.address_ipv6, dict(joined.network_ids)) == ({}, "", {})
+
+
+@pytest.mark.parametrize("field", ["Health", "Healthcheck"])
+def test_the_health_is_read_under_either_name(field: str) -> None:
+    """Old versions of Podman call it Healthcheck."""
+    state = {"Status": "running", "ExitCode": 0, field: {"Status": "unhealthy"}}
+    assert from_inspect(with_value(INSPECT, "State", state)).health == "unhealthy"
 
 
 #: The networks of a container: their ids by their names. One has a name that looks like the beginning of an id.

@@ -25,6 +25,7 @@ from model.refusal import RefusalReason
 from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.skydns import SkyDnsLayout
 from model.snapshot import Snapshot, UnknownContainer
+from model.tag_template import Query
 from tests.support.builders import OWNER, PLAIN, container, container_with_metadata, rules
 
 #: The published port of most containers here.
@@ -289,6 +290,66 @@ def test_an_entry_has_address_ports_tags_and_attributes() -> None:
     assert (entry.address, entry.port, str(entry.container_port)) == ("172.17.8.101", 5353, "53/udp")
     assert (entry.tags, dict(entry.attributes)) == (("a", "b", "all", "udp"), {"region": "eu"})
     assert (entry.container, entry.image) == (ref("web"), "nginx")
+
+
+ASKED = {Query(("Config", "Hostname")): "web-1", Query(("Config", "Labels"), "tier"): "front,db"}
+
+
+@pytest.mark.parametrize(
+    ("own", "forced", "expected"),
+    [
+        ("host-{{.Config.Hostname}},x", (), ("host-web-1", "x")),
+        ('{{index .Config.Labels "tier"}}', (), ("front", "db")),
+        ("a", ("all,{{.Config.Hostname}}",), ("a", "all", "web-1")),
+        ("a,,b", ("all", ""), ("a", "", "b", "all")),
+    ],
+)
+def test_templates_in_tags_are_replaced(own: str, forced: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    """They may make several tags, as registrator splits a text after its templates have been replaced."""
+    given = container(publish={"80/tcp": "0.0.0.0:80"}, labels={"SERVICE_TAGS": own}, answers=ASKED)
+    (entry,) = desired_state(given, under=evolve(rules(), tags=forced)).entries
+    assert (entry.tags, entry.tags_problem) == (expected, "")
+
+
+def test_a_template_that_makes_an_empty_text_makes_no_tag() -> None:
+    """A label that a container does not have leaves nothing behind, not even the tag between two commas."""
+    empty = {Query(("Config", "Labels"), "tier"): ""}
+    labels = {"SERVICE_TAGS": 'a,{{index .Config.Labels "tier"}},b'}
+    given = container(publish={"80/tcp": "0.0.0.0:80"}, labels=labels, answers=empty)
+    (entry,) = desired_state(given).entries
+    assert entry.tags == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("labels", "forced", "problem"),
+    [
+        (
+            {"SERVICE_TAGS": "{{toUpper .Name}}"},
+            (),
+            "label SERVICE_TAGS has '{{toUpper .Name}}', and only {{.Field}} and {{index .Field",
+        ),
+        (
+            {"SERVICE_80_TAGS": "{{.Config.Env}}"},
+            (),
+            "label SERVICE_80_TAGS asks for '{{.Config.Env}}', which may have",
+        ),
+        ({}, ("{{.Nothing}}",), "-tags asks for '{{.Nothing}}', and the engine does not tell that as text"),
+    ],
+)
+def test_tags_with_a_bad_template_are_refused_where_they_are_written(
+    labels: dict[str, str], forced: tuple[str, ...], problem: str
+) -> None:
+    """Only JSON values have tags. The port has an entry in the other layouts, where a bad template does no harm. Other
+    containers are not concerned."""
+    given, under = container(publish={"80/tcp": "0.0.0.0:80"}, labels=labels), evolve(rules(), tags=forced)
+    other = container("other", publish={"80/tcp": "0.0.0.0:81"}, answers={Query(("Nothing",)): "n"})
+    in_json = desired_state(given, other, under=under, layout=PlainLayout.under("/services", ValueFormat.JSON))
+    (refused,) = in_json.refusals
+    assert (refused.container.name, refused.reason) == ("web", RefusalReason.BAD_ATTRIBUTE)
+    assert refused.detail.startswith(problem)
+    assert [each.container.name for each in in_json.entries] == ["other"]
+    for layout in (PLAIN, SkyDnsLayout("/skydns/local/cluster")):
+        assert len([*desired_state(given, other, under=under, layout=layout).entries]) == 2
 
 
 @pytest.mark.parametrize(

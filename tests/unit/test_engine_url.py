@@ -36,7 +36,7 @@ def test_what_the_docker_sdk_can_use_is_accepted(url: str) -> None:
         ("/var/run/docker.sock", "a socket is written unix:///PATH; give unix:///var/run/docker.sock"),
         ("unix:/var/run/docker.sock", "a socket is written unix:///PATH; give unix:///var/run/docker.sock"),
         ("unix://var/run/docker.sock", "its path is not absolute; give unix:///var/run/docker.sock"),
-        ("ssh://me@core-01", "ssh:// is not supported; forward the engine's socket with ssh -L"),
+        ("ssh://me@core-01", "ssh:// is not supported; forward the engine's socket with ssh -nNT -L"),
         ("npipe:////./pipe/docker_engine", "npipe:// works on Windows only; give unix:///PATH or tcp://HOST:PORT"),
         ("fd://", "fd:// is for the engine itself"),
         ("ftp://core-01", "the scheme 'ftp' is not supported; give unix:///PATH or tcp://HOST:PORT"),

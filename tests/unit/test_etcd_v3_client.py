@@ -107,3 +107,41 @@ def test_a_token_that_cannot_be_a_header_is_no_usable_answer(token: str) -> None
         with pytest.raises(RegistryUnavailable):
             client.call("kv/range", {}, dict, Deadline.after(10, Clock()))
         assert server.asked == ["POST /v3/auth/authenticate"]
+
+
+#: How the gateway of one version or another says that it does not reach its own etcd.
+GATEWAY = (
+    "connection closed",
+    'connection error: desc = "transport: authentication handshake failed: remote error: tls: bad certificate"',
+    'connection error: desc = "error reading server preface: remote error: tls: bad certificate"',
+    "write tcp 127.0.0.1:41108->127.0.0.1:2379: write: broken pipe",
+    "something that a later version of etcd may say",
+)
+
+
+def said_over(tls: bool, message: str) -> str:
+    """Return what is said of a gateway that answers with this message."""
+    answer = Response.of_json({"code": GrpcStatus.UNAVAILABLE, "message": message}, 503)
+    client = EtcdV3Client(
+        [("a", 1)],
+        credentials=Credentials(tls=tls),
+        transport=lambda endpoint, context: SimulatedHttpClient(lambda *_: answer, endpoint),
+    )
+    with pytest.raises(RegistryUnavailable) as unavailable:
+        client.call("kv/range", {}, dict, Deadline.after(10, Clock()))
+    return str(unavailable.value)
+
+
+@pytest.mark.parametrize("message", GATEWAY)
+def test_a_gateway_that_does_not_reach_its_etcd_is_told_by_code(message: str) -> None:
+    """Its words change. It needs a certificate over TLS alone, and both ends agree on TLS, since it answered."""
+    over_tls = said_over(True, message)
+    assert "its gateway does not reach etcd itself; with --client-cert-auth, etcd's own certificate" in over_tls
+    assert "does not use TLS" not in over_tls
+    assert "its gateway" not in said_over(False, message)
+    assert "uses TLS" not in said_over(False, message)
+
+
+def test_an_etcd_in_trouble_is_no_gateway_that_does_not_reach_it() -> None:
+    """The gateway has reached it, and passes on what it says."""
+    assert "its gateway" not in said_over(True, "etcdserver: no leader")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from attrs import define
 
@@ -17,6 +19,7 @@ from controller.registry.failover import (
     not_counted,
     time_limits,
 )
+from controller.registry.members import NamedMembers
 from tests.support.captured_logs import capture_logs
 from tests.support.fakes import FakeTime
 
@@ -32,10 +35,29 @@ class Member:
     ill: bool = False
 
     def identify(self, deadline: Deadline) -> None:
-        """Take on the id of the cluster behind the address; see ``Member`` in ``registry/failover.py``."""
+        """Take on the id of the cluster behind the address; see ``Member`` in ``registry/members.py``."""
         if self.ill:
             raise NoUsableAnswer("ill")
         self.cluster = self.serves
+
+    def close(self) -> None:
+        """See ``Member`` in ``registry/members.py``."""
+
+
+@define
+class Source:
+    """The members that there are now. ``doubts`` counts how often one gave no usable answer."""
+
+    members: Sequence[Member]
+    doubts: int = 0
+
+    def now(self, deadline: Deadline) -> Sequence[Member]:
+        """See ``Members`` in ``registry/members.py``."""
+        return self.members
+
+    def doubt(self) -> None:
+        """See ``Members`` in ``registry/members.py``."""
+        self.doubts += 1
 
 
 class Cluster:
@@ -50,7 +72,8 @@ class Cluster:
         self.errors = 0
         self.requests: list[str] = []
         self.members = {url: Member(url) for url in "abc"}
-        self.failover = EndpointFailover([*self.members.values()], self._count)
+        self.source = Source([*self.members.values()])
+        self.failover = EndpointFailover(self.source, self._count)
 
     def _count(self, url: str, usable: bool) -> None:
         self.requests.append(f"{url} {'answered' if usable else 'failed'}")
@@ -261,6 +284,53 @@ def test_a_cluster_that_answers_now_and_then_is_not_missed() -> None:
         assert cluster.ask() == "a"
 
 
+def test_a_member_that_is_new_is_asked_and_one_that_is_gone_is_not() -> None:
+    """The member that answered last stays the first to be asked, wherever it stands now, unless it is gone."""
+    cluster = Cluster()
+    cluster.ill = {"a"}
+    assert cluster.ask() == "b"
+    members, cluster.ill = cluster.members, set[str]()
+    members["d"] = Member("d")
+    cluster.source.members = [members["d"], members["c"], members["b"]]
+    assert (cluster.ask(), cluster.asked) == ("b", ["b"])
+    cluster.source.members = [members["d"], members["c"]]
+    assert (cluster.ask(writes=True), cluster.asked) == ("d", ["d"])
+
+
+def test_a_new_member_has_to_belong_to_the_cluster() -> None:
+    """Names may be pointed at another cluster by mistake. After five minutes without the known one, the other one is
+    used, as with endpoints that stay the same."""
+    cluster = Cluster()
+    cluster.ask(writes=True)
+    cluster.members["d"] = Member("d", "new")
+    cluster.source.members = [cluster.members["d"]]
+    for _ in range(2):
+        with pytest.raises(RegistryUnavailable, match="d: it belongs to another cluster than before"):
+            cluster.ask(writes=True)
+        cluster.time.advance(PATIENCE / 2)
+    assert cluster.ask(writes=True) == "d"
+
+
+def test_a_store_that_was_replaced_is_told_by_the_members_that_are_left() -> None:
+    """Members that were there once do not count among those that would have to answer with the new id."""
+    cluster = Cluster()
+    for gone in ("ab", "a", ""):
+        cluster.ill = {*gone}
+        cluster.ask()
+    cluster.source.members = [cluster.members["c"]]
+    cluster.members["c"].serves = "new"
+    assert cluster.ask(writes=True) == "c"
+
+
+def test_a_member_without_a_usable_answer_is_doubted() -> None:
+    """Somebody may know of other members. An answer doubts nothing."""
+    cluster = Cluster()
+    cluster.ill = {"a"}
+    cluster.ask()
+    cluster.ask()
+    assert cluster.source.doubts == 1
+
+
 @pytest.mark.parametrize(
     ("url", "problem", "hint"),
     [
@@ -284,8 +354,9 @@ def test_a_problem_that_may_come_from_tls_at_one_end_names_the_schemes_for_the_o
     def fail(member: Member, until: Deadline) -> str:
         raise NoUsableAnswer(problem)
 
+    failover = EndpointFailover(NamedMembers([Member(url)]), not_counted)
     with pytest.raises(RegistryUnavailable) as unavailable:
-        EndpointFailover([Member(url)], not_counted).ask(fail, Deadline.after(1, FakeTime().clock), writes=False)
+        failover.ask(fail, Deadline.after(1, FakeTime().clock), writes=False)
     before, found, after = str(unavailable.value).partition(f"{url}: {problem}")
     assert (before, found) == ("", f"{url}: {problem}")
     assert f"one of {hint}" in after if hint else not after
@@ -300,7 +371,8 @@ def test_an_endpoint_that_has_answered_is_not_suspected_of_using_tls() -> None:
             raise NoUsableAnswer(problems[0])
         return member.url
 
-    failover, soon = EndpointFailover([Member("http://a")], not_counted), Deadline.after(1, FakeTime().clock)
+    failover = EndpointFailover(NamedMembers([Member("http://a")]), not_counted)
+    soon = Deadline.after(1, FakeTime().clock)
     assert failover.ask(ask, soon, writes=False) == "http://a"
     problems.append("Connection reset by peer")
     with pytest.raises(RegistryUnavailable, match=r"^http://a: Connection reset by peer$"):

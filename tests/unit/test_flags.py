@@ -17,6 +17,7 @@ from controller.config.flags import (
     ETCDCTL_VARIABLES,
     FLAGS,
     PASSWORD_VARIABLES,
+    REGISTRATOR_VARIABLES,
     REGISTRY_VARIABLE,
     SWITCHES,
     all_options,
@@ -47,6 +48,8 @@ VARIABLES = (
     *PASSWORD_VARIABLES,
     REGISTRY_VARIABLE,
     *(variable for names in ETCDCTL_VARIABLES.values() for variable in names),
+    *REGISTRATOR_VARIABLES.values(),
+    "ETCD_ENDPOINTS",
 )
 
 #: Go's spellings of the two truth values.
@@ -93,7 +96,7 @@ def parse(*args: str, env: Mapping[str, str] | None = None) -> Parsed:
 def test_a_uri_alone_runs_the_agent_with_every_default() -> None:
     """Each flag has the text of its default, and each switch is off."""
     expected = {flag.name: flag.default for flag in (*FLAGS, *CONNECTION_FLAGS)} | dict.fromkeys(SWITCH_NAMES, "")
-    expected |= {"etcd-password": ""}
+    expected |= {"etcd-password": "", "ETCD_ENDPOINTS": ""}
     assert parse(URI) == ("run", expected, (URI,))
 
 
@@ -281,6 +284,24 @@ def test_the_supported_variables_of_etcdctl_are_these() -> None:
     }
 
 
+@pytest.mark.parametrize("name", REGISTRATOR_VARIABLES)
+def test_environment_variables_of_registrator_9_are_understood(name: str) -> None:
+    """Those of etcdctl have precedence over them, wharfinger's own over both, and the flag over all."""
+    env = {REGISTRATOR_VARIABLES[name]: "registrator's"}
+    assert parse(URI, env=env)[1][f"etcd-{name}"] == "registrator's"
+    env[ETCDCTL_VARIABLES[name][-1]] = "etcdctl's"
+    assert parse(URI, env=env)[1][f"etcd-{name}"] == "etcdctl's"
+    env[environment_variable(f"etcd-{name}")] = "ours"
+    assert parse(URI, env=env)[1][f"etcd-{name}"] == "ours"
+    assert parse(f"--etcd-{name}=flag", URI, env=env)[1][f"etcd-{name}"] == "flag"
+
+
+@pytest.mark.parametrize("command", ["run", "reconcile", "deregister"])
+def test_the_endpoints_of_registrator_9_are_handed_on(command: str) -> None:
+    """The settings say for which registries they count."""
+    assert parse(command, URI, env={"ETCD_ENDPOINTS": "a:1,b:2"})[1]["ETCD_ENDPOINTS"] == "a:1,b:2"
+
+
 @pytest.mark.parametrize("command", ["run", "deregister"])
 @pytest.mark.parametrize("variable", PASSWORD_VARIABLES)
 def test_the_password_comes_from_the_environment(command: str, variable: str) -> None:
@@ -299,7 +320,11 @@ def test_the_password_is_never_a_flag(command: str) -> None:
 
 def test_connection_options_are_the_flags_of_the_connection_alone() -> None:
     """``deregister`` is about another host, so the other flags mean nothing to it."""
-    expected = {flag.name: "" for flag in CONNECTION_FLAGS} | {"etcd-password": "", "etcd-ca": "ca.pem"}
+    expected = {flag.name: "" for flag in CONNECTION_FLAGS} | {
+        "etcd-password": "",
+        "ETCD_ENDPOINTS": "",
+        "etcd-ca": "ca.pem",
+    }
     assert parse("deregister", "--etcd-ca", "ca.pem", URI) == ("deregister", expected, (URI,))
     with pytest.raises(click.UsageError):
         parse("deregister", "--interval=1", URI)
@@ -433,3 +458,33 @@ def test_readme_has_every_flag_of_the_agent() -> None:
     names = [each.name for each in (*FLAGS, *CONNECTION_FLAGS)] + [each.name for each in SWITCHES]
     missing = [name for name in names if not re.search(rf"-{name}\b", readme)]
     assert missing == []
+
+
+#: The flags that registrator 9.2 has, from its source.
+FLAGS_OF_REGISTRATOR_9 = {
+    "cleanup",
+    "deregister",
+    "explicit",
+    "internal",
+    "ip",
+    "ip-from-container",
+    "resync",
+    "retry-attempts",
+    "retry-interval",
+    "tags",
+    "ttl",
+    "ttl-refresh",
+    "useIpFromLabel",
+}
+
+
+def test_every_flag_of_registrator_9_is_accepted_and_explained() -> None:
+    """docs/migrate.md says what each flag does here, and names the variables for etcd. No other flag counts as one of
+    registrator's."""
+    assert {*REGISTRATOR_FLAGS, *REGISTRATOR_SWITCHES} == FLAGS_OF_REGISTRATOR_9
+    page = (Path(__file__).parents[2] / "docs/migrate.md").read_text()
+    table = page.partition("| registrator 9 | here |\n")[2].partition("\n\n")[0]
+    explained = [row.split(" | ")[0] for row in table.splitlines()]
+    assert {*re.findall(r"`-([\w-]+)`", " ".join(explained))} == FLAGS_OF_REGISTRATOR_9
+    variables = {*re.findall(r"`(ETCD_\w+)`", " ".join(explained))}
+    assert variables == {*REGISTRATOR_VARIABLES.values(), "ETCD_ENDPOINTS"}

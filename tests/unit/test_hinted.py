@@ -11,6 +11,7 @@ from controller.source.hinted import DOUBT, DOUBT_IF_LATE, MEMORY, PATIENCE_WITH
 from model.hint import HintKind
 from model.hint_pace import CRASH_LOOP_INTERVAL, Notice
 from model.snapshot import Snapshot
+from model.tag_template import Query
 from tests.support.fakes import FakeDocker, FakeHints, FakeTime, Json, Postponed, inspected, listed, refusal
 
 
@@ -44,7 +45,7 @@ class Hinted:
         self.background = Postponed()
         self.woken = self.unchanged = 0
         hinting = Hinting(self.hints, self._wake, self._count)
-        asking = Asking(self.background, self.time.clock, 0.0, hinting=hinting)
+        asking = Asking(self.background, self.time.clock, 0.0, hinting=hinting, tags=("{{.Config.Hostname}}",))
         self.engine = Engine(self.fake.dial, asking, stopped_too=stopped_too, filters=filters)
         self.first = self.read()
         self.fake.inspects()
@@ -180,6 +181,16 @@ def test_a_container_that_starts_is_read_by_its_inspect_alone() -> None:
     hinted.time.advance(LIST_INTERVAL)
     assert hinted.read() is snapshot
     assert hinted.fake.inspects() == ["new"]
+
+
+def test_templates_are_answered_for_a_container_that_a_hint_names() -> None:
+    """Its inspect is read in the same way as one that a list led to."""
+    hinted, document = Hinted(), up("new")
+    document["Config"]["Hostname"] = "web-1"
+    hinted.set(document)
+    hinted.hints.give("new", HintKind.START)
+    (container,) = hinted.read(hurried=True).containers
+    assert container.answers == {Query(("Config", "Hostname")): "web-1"}
 
 
 def test_a_hint_of_a_container_that_did_not_change_makes_no_pass() -> None:

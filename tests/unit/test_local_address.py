@@ -33,13 +33,13 @@ NO_NAME, NO_ROUTE = HostPort("a" * 64, 2379), HostPort("255.255.255.255", 2379)
 )
 def test_the_first_endpoint_with_a_route_decides(endpoints: list[HostPort], address: str) -> None:
     """The address is this host's own on the way there. An endpoint without a route is skipped."""
-    assert LocalAddress(endpoints, MACHINE, Network())() == address
+    assert LocalAddress(lambda: endpoints, MACHINE, Network())() == address
 
 
 def test_a_look_up_that_fails_leaves_the_last_good_answer() -> None:
     """A host does not move when no name server answers for a while."""
     endpoints = [NO_NAME]
-    local_address = LocalAddress(endpoints, MACHINE, Network())
+    local_address = LocalAddress(lambda: endpoints, MACHINE, Network())
     assert local_address() == ""
     endpoints[0] = HostPort("127.0.0.1", 2379)
     assert local_address() == "127.0.0.1"
@@ -58,7 +58,7 @@ def test_every_address_of_an_endpoint_is_tried() -> None:
     found = [(socket.AF_INET6, ("fd00::1", 1, 0, 0)), (socket.AF_INET, ("10.0.0.2", 1))]
     network = Network(lambda host, port: found, source_address)
     names = Names(network, Threads(), Clock())
-    assert LocalAddress([HostPort("etcd.example", 1)], names, network)() == "facing 10.0.0.2"
+    assert LocalAddress(lambda: [HostPort("etcd.example", 1)], names, network)() == "facing 10.0.0.2"
 
 
 def test_a_name_server_that_is_dead_holds_up_the_first_call_alone() -> None:
@@ -72,9 +72,8 @@ def test_a_name_server_that_is_dead_holds_up_the_first_call_alone() -> None:
         return [(socket.AF_INET, ("10.0.0.2", port))]
 
     network = Network(resolve, lambda family, address: f"facing {address[0]}")
-    local_address = LocalAddress(
-        [HostPort("dead.example", 1), HostPort("etcd.example", 1)], Names(network, Threads(), Clock()), network
-    )
+    endpoints = [HostPort("dead.example", 1), HostPort("etcd.example", 1)]
+    local_address = LocalAddress(lambda: endpoints, Names(network, Threads(), Clock()), network)
     assert local_address() == "facing 10.0.0.2"
     begun = time.monotonic()
     assert [local_address() for _ in range(50)] == ["facing 10.0.0.2"] * 50

@@ -29,6 +29,15 @@ def test_an_answer_without_an_id_makes_no_member() -> None:
     assert NONE.with_member("a", "") == NONE
 
 
+def test_endpoints_that_are_gone_count_no_longer() -> None:
+    """So they are not missed among those that answer. The cluster stays the same, even if all endpoints are new."""
+    assert THREE.of({"a", "d"}) == ONE
+    new = THREE.of({"d"})
+    assert (new.admits("old"), new.admits("new")) == (True, False)
+    assert new.replaced_by({"d": "new"}, PATIENCE - 1, PATIENCE) == ""
+    assert new.replaced_by({"d": "new"}, PATIENCE, PATIENCE) == "new"
+
+
 @pytest.mark.parametrize(
     ("membership", "answered", "missed_for", "replaced_by"),
     [

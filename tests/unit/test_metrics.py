@@ -362,6 +362,23 @@ def test_requests_and_errors_are_counted_by_endpoint_from_zero_on() -> None:
     assert found == {"unix:///e.sock": [2, 1], "http://a:1": [1, 1], "http://b:2": [1, 0]}
 
 
+def test_the_endpoints_of_a_registry_that_have_series_are_limited() -> None:
+    """A name in the DNS may stand for ever new endpoints. Those that were not asked for the longest time go first."""
+    metrics = Metrics("etcd", "etcd-2", engine="unix:///e.sock")
+    metrics.engine_asked()
+    metrics.of("etcd-2").asked("http://0:1", usable=True)
+    for number in range(100):
+        metrics.of("etcd").asked("http://stays:1", usable=True)
+        metrics.of("etcd").asked(f"http://{number}:1", usable=bool(number % 2))
+    families = {each.name: each for each in own_families(metrics)}
+    for name in ("endpoint_requests", "endpoint_request_errors"):
+        shown = [each.labels for each in families[f"wharfinger_{name}"].samples]
+        assert [each["registry"] for each in shown].count("etcd") == 32
+        assert {"registry": "", "endpoint": "unix:///e.sock"} in shown
+    assert value(metrics, "endpoint_requests_total", registry="etcd", endpoint="http://stays:1") == 100
+    assert value(metrics, "endpoint_requests_total", registry="etcd-2", endpoint="http://0:1") == 1
+
+
 def test_the_owner_is_a_label_of_build_info_once_it_is_known(metrics: Metrics) -> None:
     """There is one series at any time. A pass that did not learn the owner changes nothing."""
     owners = []

@@ -12,8 +12,9 @@ import pytest
 
 from controller.effects.background import Threads
 from controller.effects.clock import Clock
-from controller.effects.names import REFRESH, RETRY, Names
+from controller.effects.names import Names
 from controller.effects.network import Network, Resolved
+from controller.effects.remembered import REFRESH, RETRY
 from tests.support.waiting import wait_until
 
 #: Seconds within which even a busy machine answers a call that waits for nothing.

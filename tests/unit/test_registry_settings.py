@@ -55,6 +55,8 @@ def test_every_uri_that_makes_no_sense_is_reported() -> None:
         ("etcd://a", "etcd://a/"),
         ("etcd3://a/x", "etcd3s://a/x"),
         ("skydns3://a/x.y", "etcd3://a/skydns/y/x"),
+        ("etcd://a/x", "etcd-legacy://a/x"),
+        ("skydns3://a/x.y", "coredns://a/skydns?zone=x.y"),
     ],
 )
 def test_two_uris_for_the_same_place_are_refused(one: str, other: str) -> None:
@@ -70,6 +72,7 @@ def test_two_uris_for_the_same_place_are_refused(one: str, other: str) -> None:
         ("etcd://a,b/x", "etcd://b/x/y/z"),
         ("etcd://a", "skydns2://a/cluster.local"),
         ("skydns3://a/local", "skydns3://a/cluster.local"),
+        ("etcd3+srv://a.example", "etcd3s+srv://A.example./x"),
     ],
 )
 def test_a_prefix_within_another_is_refused(outer: str, inner: str) -> None:
@@ -79,7 +82,8 @@ def test_a_prefix_within_another_is_refused(outer: str, inner: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", ["etcd://b/x", "etcd://a:1/x", "etcd://a/y", "etcd://a/xy", "etcd://b/x/y", "etcd3://a/x"]
+    "other",
+    ["etcd://b/x", "etcd://a:1/x", "etcd://a/y", "etcd://a/xy", "etcd://b/x/y", "etcd3://a/x", "etcd+srv://a/x"],
 )
 def test_registries_that_do_not_overlap_are_accepted(other: str) -> None:
     """They have another server, port, prefix or version of the API: etcd v2 and v3 keep separate stores."""

@@ -347,9 +347,10 @@ def test_what_the_agent_was_not_told_and_cannot_find_out_is_not_known_at_the_sta
     assert line["address"] == "not known yet"
 
 
-def logged(path: Path, *args: str) -> list[dict[str, Any]]:
-    """Run the agent with these arguments until its first pass has failed, and return the lines of its log."""
-    environment = clean_environment(DOCKER_HOST=f"unix://{path}.sock")
+def logged(path: Path, *args: str, **variables: str) -> list[dict[str, Any]]:
+    """Run the agent with these arguments and environment variables until its first pass has failed, and return the
+    lines of its log."""
+    environment = clean_environment(DOCKER_HOST=f"unix://{path}.sock", **variables)
     child = Child([*PROGRAM, "--log-format=json", *args], path, cwd=REPOSITORY, env=environment)
     child.start()
     wait_until(lambda: "pass failed" in child.log(), what="the first pass")
@@ -399,6 +400,23 @@ def test_the_agent_logs_what_its_flags_mean_for_each_other(tmp_path: Path) -> No
     assert lines["started"]["interval"] == 1.0
     assert "flag is not needed: every pass compares and repairs everything" not in lines
     assert lines["with -internal, -ip counts for containers with host networking alone"]["ip"] == "10.0.0.1"
+    assert not [event for event in lines if "ETCD_ENDPOINTS" in event or "-ip-from-container" in event]
     last = lines["stopping, the entries expire if no agent renews them"]
     assert (last["signal"], last["seconds_after_last_renewal"]) == ("SIGTERM", 30)
     assert "stopping, the entries stay" not in lines
+
+
+def test_the_agent_warns_of_endpoints_that_it_does_not_use(tmp_path: Path) -> None:
+    """registrator 9 adds those of its variable to that of the URI, so a user of it would miss them."""
+    endpoints = "127.0.0.1:1,http://127.0.0.9:1"
+    lines = {line["event"]: line for line in logged(tmp_path / "log", "--listen=", URI, ETCD_ENDPOINTS=endpoints)}
+    warning = "endpoints in ETCD_ENDPOINTS are not used, as each registry URI names its own; write all into the URI"
+    assert (lines[warning]["level"], lines[warning]["endpoints"]) == ("warning", ["127.0.0.9:1"])
+
+
+def test_the_agent_logs_that_published_ports_have_the_address_of_their_container(tmp_path: Path) -> None:
+    """With ``-ip-from-container``, ``-ip`` counts for as few containers as with ``-internal``."""
+    lines = {line["event"]: line for line in logged(tmp_path / "log", "-ip-from-container", "-ip=10.0.0.1", URI)}
+    assert lines["started"]["address"] == "each container's own"
+    event = "with -ip-from-container, -ip counts for containers with host networking alone"
+    assert lines[event]["ip"] == "10.0.0.1"

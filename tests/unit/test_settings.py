@@ -20,6 +20,7 @@ from model.host_port import HostPort
 from model.layout import ValueFormat
 from model.rules import AddressRules, Deregister, HealthRule, Rules
 from model.stored import Lifetime
+from tests.support.docker_contexts import write_context
 
 URI = "etcd://10.0.0.1:2379/services"
 
@@ -58,6 +59,7 @@ DEFAULTS = {
 CONNECTING = {"etcd-ca": "", "etcd-cert": "", "etcd-key": "", "etcd-user": "", "etcd-password-file": ""}
 OFF = {
     "internal": "",
+    "ip-from-container": "",
     "explicit": "",
     "cleanup": "",
     "take-over": "",
@@ -70,7 +72,9 @@ OFF = {
 }
 
 #: The texts of all options. The password is the one that no flag gives.
-DEFAULT_OPTIONS = {**DEFAULTS, **CONNECTING, **OFF, "etcd-password": ""}
+#: What comes from the environment and has no flag.
+WITHOUT_FLAGS = {"etcd-password": "", "ETCD_ENDPOINTS": ""}
+DEFAULT_OPTIONS = {**DEFAULTS, **CONNECTING, **OFF, **WITHOUT_FLAGS}
 
 
 def parsed(uri: str = URI, **given: str) -> Settings:
@@ -115,6 +119,7 @@ def test_the_defaults_mean_these_settings() -> None:
         log_format="text",
         log_level="info",
         unneeded_flags=(),
+        unused_endpoints=(),
         value_format=ValueFormat.HOSTPORT,
         filters=(),
     )
@@ -208,6 +213,7 @@ SHAPING = {
     "deregister": ("on-success", "on-success"),
     "value-format": ("json", "json"),
     "internal": ("true", "true"),
+    "ip-from-container": ("true", "true"),
     "explicit": ("true", "true"),
     "health": ("healthy", "healthy"),
     "filter": ("name=x\0label=a=b c", "label=a=b c name=x"),
@@ -249,7 +255,8 @@ def test_the_agent_note_has_the_flags_on_which_two_agents_of_one_host_must_agree
     for name, (text, noted) in SHAPING.items():
         assert parsed(**{name: text}).flags_that_shape_keys == {name: noted}
     assert parsed(ttl="30", ttl_refresh="10").flags_that_shape_keys == {"ttl": "30"}
-    assert parsed(internal="true", network="back").flags_that_shape_keys == {"internal": "true", "network": "back"}
+    for switch in ("internal", "ip-from-container"):
+        assert parsed(**{switch: "true"}, network="back").flags_that_shape_keys == {switch: "true", "network": "back"}
     assert SHAPING.keys() | {"ttl", "network", "record-ttl"} | NOT_SHAPING == DEFAULTS.keys() | OFF.keys()
 
 
@@ -316,7 +323,7 @@ def test_flags_that_have_no_effect_are_listed(options: dict[str, str], names: tu
 @pytest.mark.parametrize("uri", ["", "consul://a:1/services", "etcd://a:0/x"], ids=repr)
 def test_a_registry_uri_that_makes_no_sense_is_refused(uri: str) -> None:
     """The message names the URI, and says what is wrong with it."""
-    with pytest.raises(ValueError, match=r"it has|the scheme|not a port") as wrong:
+    with pytest.raises(ValueError, match=r"it has|is for etcd|not a port") as wrong:
         parse_uri(uri)
     assert problems(uri=uri) == [f"registry URI {uri!r}: {wrong.value}"]
 
@@ -414,8 +421,12 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
     [
         ("ip", "0.0.0.0", "-ip '0.0.0.0': it is the unspecified address"),
         ("ip", "10.0.0.1/24", "-ip '10.0.0.1/24': it is neither an IP address nor a host name"),
-        ("tags", "{{.Node}}", "templates are not supported; give plain tags, separated by commas"),
-        ("tags", 'a,{{ index .Env "B" }}', "templates are not supported; give plain tags, separated by commas"),
+        (
+            "tags",
+            "{{.Name | toUpper}}",
+            'and only {{.Field}} and {{index .Field "key"}} are understood; give plain tags, separated by commas',
+        ),
+        ("tags", "a,{{ index .Config.Env 0 }}", "which may have secrets in it; give plain tags, separated by commas"),
         ("deregister", "never", "--deregister 'never': it must be one of always, on-success"),
         ("resync", "-1", "--resync '-1': it must not be negative"),
         ("resync", "soon", "--resync 'soon': it is not a whole number"),
@@ -439,7 +450,11 @@ def test_lifetimes_follow_registrators_rules(ttl: str, refresh: str, problem: st
         ("log_level", "loud", "--log-level 'loud': it must be one of trace, debug, info, warning, error"),
         ("health", "good", "--health 'good': it must be one of any, healthy"),
         ("ip_family", "6", "--ip-family '6': it must be one of any, ipv4, ipv6"),
-        ("network", "backend", "--network 'backend' applies to addresses of -internal only: give -internal, too"),
+        (
+            "network",
+            "backend",
+            "--network 'backend' applies to addresses of -internal and -ip-from-container only: give one of them, too",
+        ),
         (
             "filter",
             "label",
@@ -477,7 +492,7 @@ def test_a_problem_names_the_variable_that_gave_the_option_its_text() -> None:
     ]
     with pytest.raises(WrongUsage, match=r"^ETCDCTL_CACERT '/nowhere/ca': it cannot be read"):
         parse_owner_settings(
-            {**CONNECTING, "etcd-password": "", "hostname": "a", "etcd-ca": "/nowhere/ca"}, (URI,), variables
+            {**CONNECTING, **WITHOUT_FLAGS, "hostname": "a", "etcd-ca": "/nowhere/ca"}, (URI,), variables
         )
 
 
@@ -650,6 +665,38 @@ def test_docker_host_is_checked_only_where_it_counts() -> None:
     assert parse_settings(DEFAULT_OPTIONS, (URI,), environment={"DOCKER_HOST": "tcp://10.0.0.9:2375"}).docker_host == ""
 
 
+def test_a_context_says_where_the_engine_is_if_nothing_else_does(tmp_path: Path) -> None:
+    """--docker-host and DOCKER_HOST have precedence, and the context is not looked for then."""
+    write_context(tmp_path, "prod", "tcp://10.0.0.1:2375")
+    environment = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "prod"}
+    context = parse_settings(DEFAULT_OPTIONS, (URI,), environment=environment).docker_context
+    assert context is not None
+    assert context.host == "tcp://10.0.0.1:2375"
+    nowhere = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "nowhere"}
+    options = {**DEFAULT_OPTIONS, "docker-host": "tcp://10.0.0.9:2375"}
+    assert parse_settings(options, (URI,), environment=nowhere).docker_context is None
+    variable = {**nowhere, "DOCKER_HOST": "tcp://10.0.0.9:2375"}
+    assert parse_settings(DEFAULT_OPTIONS, (URI,), environment=variable).docker_context is None
+
+
+def test_a_context_that_cannot_be_used_is_wrong_usage(tmp_path: Path) -> None:
+    """The message names the context, and says what to do."""
+    write_context(tmp_path, "far", "ssh://me@core-01")
+    write_context(tmp_path, "odd", "tcp://me:secret@core-01")
+    problems = []
+    for name in ("nowhere", "far", "odd"):
+        environment = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": name}
+        with pytest.raises(WrongUsage) as wrong:
+            parse_settings(DEFAULT_OPTIONS, (URI,), environment=environment)
+        problems += wrong.value.problems
+    assert [each.partition(";")[0] for each in problems] == [
+        f"DOCKER_CONTEXT 'nowhere': there is no context of this name in {tmp_path}/contexts",
+        "DOCKER_CONTEXT 'far', which has the engine at 'ssh://***@core-01': ssh:// is not supported",
+        "DOCKER_CONTEXT 'odd', which has the engine at 'tcp://***@core-01': it must not contain a user or a password, "
+        "which an engine does not ask for",
+    ]
+
+
 def test_no_setting_shows_the_password(file: str) -> None:
     """That is so for every way to give it."""
     for options in ({"etcd_password": SECRET}, {"etcd_password_file": file}):
@@ -662,7 +709,8 @@ def test_no_setting_shows_the_password(file: str) -> None:
 
 def test_the_settings_of_deregister_are_the_registries_and_the_owner(file: str) -> None:
     """They include how to connect to the registries."""
-    options = {**CONNECTING, "etcd-password": SECRET, "etcd-user": "agent", "etcd-ca": file, "hostname": "core-02"}
+    options = {**CONNECTING, **WITHOUT_FLAGS, "etcd-user": "agent", "etcd-ca": file, "hostname": "core-02"}
+    options["etcd-password"] = SECRET
     only = RegistrySettings("etcd", URI, PARSED, Credentials(True, file, "", "", "agent", SECRET))
     expected = OwnerSettings((only,), "core-02")
     assert parse_owner_settings(options, (URI,)) == expected
@@ -672,7 +720,84 @@ def test_the_settings_of_deregister_are_the_registries_and_the_owner(file: str) 
 def test_deregister_without_a_host_name_is_refused() -> None:
     """The name is never guessed. All problems are reported at once, as for the other commands."""
     with pytest.raises(WrongUsage) as wrong:
-        parse_owner_settings({**CONNECTING, "etcd-password": "", "hostname": ""}, ())
+        parse_owner_settings({**CONNECTING, **WITHOUT_FLAGS, "hostname": ""}, ())
     assert [each.split()[0] for each in wrong.value.problems] == ["at", "--hostname"]
     with pytest.raises(WrongUsage, match="separate the parts of a key"):
-        parse_owner_settings({**CONNECTING, "etcd-password": "", "hostname": "a:b"}, (URI,))
+        parse_owner_settings({**CONNECTING, **WITHOUT_FLAGS, "hostname": "a:b"}, (URI,))
+
+
+@pytest.mark.parametrize(
+    ("variable", "uri", "endpoints"),
+    [
+        ("a:1,b", "etcd3:///services", "a:1,b:2379"),
+        (" a:1 , http://b:2/ ,, ", "etcd:///services", "a:1,b:2"),
+        ("http://[fd00::1]:5,a,a:2379", "etcd3://", "[fd00::1]:5,a:2379"),
+        ("a:1", "coredns:///skydns?zone=cluster.local", "a:1"),
+        ("a:1", "coredns://?zone=cluster.local", "a:1"),
+        ("https://a:1,b:2", "etcd3s:///services", "a:1,b:2"),
+        ("a:1", "etcd3://own:7/services", "own:7"),
+        ("", "etcd3:///services", "127.0.0.1:2379"),
+        (" , ", "etcd3:///services", "127.0.0.1:2379"),
+    ],
+)
+def test_endpoints_of_the_environment_count_for_a_uri_that_names_none(variable: str, uri: str, endpoints: str) -> None:
+    """They may be written as etcd's clients take them. The settings show the URI with the endpoints that count, so that
+    whoever asks the agent for its registries needs no variable."""
+    (only,) = parse_settings({**DEFAULT_OPTIONS, "ETCD_ENDPOINTS": variable}, (uri,)).registries
+    assert ",".join(map(str, only.uri.endpoints)) == endpoints
+    assert parse_uri(only.given) == only.uri
+
+
+def test_endpoints_of_the_environment_without_effect_are_known() -> None:
+    """They are those that no registry has, because each URI names its own: registrator 9 uses both."""
+    options = {**DEFAULT_OPTIONS, "ETCD_ENDPOINTS": "a:1,b:2,http://c:3"}
+    assert parse_settings(options, ("etcd3://b:2/x", "etcd3://own/y")).unused_endpoints == (("a", 1), ("c", 3))
+    assert parse_settings(options, ("etcd3:///x", "etcd3://own/y")).unused_endpoints == ()
+
+
+@pytest.mark.parametrize(
+    ("variable", "uri", "problem"),
+    [
+        (
+            "b:1,https://a:1",
+            "etcd3:///x",
+            "ETCD_ENDPOINTS has https://a:1, which asks for TLS, and registry URI 'etcd3:///x' does not: "
+            "give its scheme an s at the end, or give --etcd-ca",
+        ),
+        (
+            "http://a:1",
+            "etcds:///x",
+            "ETCD_ENDPOINTS has http://a:1, which asks for no TLS, and registry URI 'etcds:///",
+        ),
+        ("http://a:1,https://b:1", "etcd3s:///x", "https://b:1 asks for TLS, and http://a:1 for none"),
+        (
+            "a:1/x",
+            "etcd3:///x",
+            "ETCD_ENDPOINTS 'a:1/x': a:1/x should be HOST:PORT, http://HOST:PORT or https://HOST:PO",
+        ),
+        ("unix:///run/etcd.sock", "etcd3:///x", "should be HOST:PORT"),
+        ("http://:1", "etcd3:///x", "the endpoint ':1' has no host"),
+        ("a:70000", "etcd3:///x", "'70000' is not a port number"),
+        ("a:1", "etcd3+srv:///x", "registry URI 'etcd3+srv:///x': +srv:// needs a DNS domain before the path"),
+    ],
+)
+def test_endpoints_of_the_environment_that_make_no_sense_are_refused(variable: str, uri: str, problem: str) -> None:
+    """A mismatch of TLS names both sides, and is none if a file for TLS is given."""
+    with pytest.raises(WrongUsage) as wrong:
+        parse_settings({**DEFAULT_OPTIONS, "ETCD_ENDPOINTS": variable}, (uri,))
+    assert problem in wrong.value.problems[0]
+
+
+def test_endpoints_of_the_environment_may_ask_for_the_tls_that_a_file_turns_on(file: str) -> None:
+    """registrator 9 has no scheme for TLS."""
+    options = {**DEFAULT_OPTIONS, "ETCD_ENDPOINTS": "https://a:1", "etcd-ca": file}
+    assert parse_settings(options, ("etcd3:///x",)).registries[0].credentials.tls
+    with pytest.raises(WrongUsage, match="http://a:1, which asks for no TLS"):
+        parse_settings({**options, "ETCD_ENDPOINTS": "http://a:1"}, ("etcd3:///x",))
+
+
+def test_no_message_about_endpoints_has_a_password() -> None:
+    """Some people write a user into a URL."""
+    with pytest.raises(WrongUsage) as wrong:
+        parse_settings({**DEFAULT_OPTIONS, "ETCD_ENDPOINTS": f"http://agent:{SECRET}@a:1"}, ("etcd3:///x",))
+    assert (SECRET in str(wrong.value), "***@a:1" in str(wrong.value)) == (False, True)

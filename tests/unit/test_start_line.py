@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from controller.commands.build import Effects
 from controller.commands.start_line import log_start
+from controller.config.settings import parse_settings
 from controller.effects.network import Network, Resolved, numeric
 from model.snapshot import EngineIdentity
+from model.srv import SrvRecord
 from tests.support.captured_logs import capture_logs
-from tests.unit.test_settings import parsed
+from tests.support.docker_contexts import write_context
+from tests.unit.test_settings import DEFAULT_OPTIONS, parsed
 
 #: The addresses of this host, those of names, and the address from which this host reaches others.
 OWN = {"10.0.0.1", "fd00::1", "127.0.0.1", "::1"}
@@ -60,3 +65,49 @@ def test_an_etcd_at_the_address_that_is_registered_is_warned_of() -> None:
 def test_an_etcd_with_an_endpoint_elsewhere_is_not_warned_of(endpoints: str) -> None:
     """An endpoint whose name cannot be looked up may be elsewhere."""
     assert not warned(endpoints)
+
+
+@pytest.mark.parametrize(
+    ("found", "endpoints"), [((SrvRecord(0, 0, 2379, "core-1."),), ["core-1:2379"]), ((), "not known yet")]
+)
+def test_endpoints_that_are_looked_up_are_logged_as_far_as_they_are_known(
+    found: Sequence[SrvRecord], endpoints: object
+) -> None:
+    """The line names the record, too. Whether unknown endpoints are this host's own is not known either."""
+    network = Network(resolve, lambda _, address: str(address[0]), lambda name: found)
+    effects = Effects(network=network, environment={"DOCKER_HOST": "unix:///nowhere.sock"})
+    with capture_logs() as lines:
+        settings = parsed("etcd3+srv://example.com/services", hostname="core-1", ttl="60", ttl_refresh="20")
+        log_start(settings, effects, EngineIdentity("core-1"))
+    assert (lines[0]["endpoints"], lines[0]["record"]) == (endpoints, "_etcd-client._tcp.example.com")
+    assert lines[0]["address"] == (OUTWARD if found else "not known yet")
+    warned_of = [line["event"].partition(":")[0] for line in lines[1:]]
+    assert warned_of == ["every etcd endpoint is this host's own"] * len(found)
+
+
+@pytest.mark.parametrize(
+    ("host", "environment", "named_by", "warned_of"),
+    [
+        ("", {}, "the usual sockets", []),
+        ("tcp://10.0.0.9:1", {"DOCKER_HOST": "tcp://10.0.0.8:1", "DOCKER_CONTEXT": "prod"}, "--docker-host", []),
+        ("", {"DOCKER_CONTEXT": "prod"}, "DOCKER_CONTEXT", []),
+        (
+            "",
+            {"DOCKER_HOST": "tcp://10.0.0.8:1", "DOCKER_CONTEXT": "prod"},
+            "DOCKER_HOST",
+            ["DOCKER_CONTEXT has no effect, because DOCKER_HOST has precedence"],
+        ),
+    ],
+)
+def test_what_names_the_engine_is_logged(
+    tmp_path: Path, host: str, environment: dict[str, str], named_by: str, warned_of: list[str]
+) -> None:
+    """A context that has no effect may be what the operator meant."""
+    write_context(tmp_path, "prod", "tcp://10.0.0.7:1")
+    environment = {"DOCKER_CONFIG": str(tmp_path), **environment}
+    options = {**DEFAULT_OPTIONS, "hostname": "core-1", "ip": "10.0.0.1", "docker-host": host}
+    settings = parse_settings(options, ("etcd://10.0.0.2/services",), environment=environment)
+    with capture_logs() as lines:
+        log_start(settings, Effects(environment=environment), EngineIdentity("core-1"))
+    assert lines[0]["engine_from"] == named_by
+    assert [line["event"] for line in lines[1:]] == warned_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.registry.schemes import SCHEMES, LayoutKind
+from controller.registry.schemes import BY_SRV, OTHER_SPELLINGS, OTHER_STORES, SCHEMES, LayoutKind
 from controller.registry.uri import RegistryUri, parse_uri
 from model.host_port import HostPort
 
@@ -48,11 +48,39 @@ def test_a_registry_uri_is_read(text: str, endpoints: tuple[HostPort, ...], pref
         ("", "it has no scheme"),
         ("10.0.0.1:2379/services", "it has no scheme"),
         ("etcd:/a/services", "it has no scheme"),
-        ("consul://a:1/services", "the scheme 'consul' is not supported; etcd, "),
         ("http://a:1/services", "the scheme 'http' is not supported; etcd, "),
         ("ETCD://a:1/services", "each also with an s at its end for TLS; did you mean etcd://?"),
         ("ectd://a:1/services", "did you mean etcd://?"),
-        ("etcd2://a:1/services", "did you mean etcd://?"),
+        (
+            "etcd2://a:1/services",
+            "the scheme 'etcd2' means the v3 API in registrator 9.0; here this is etcd3://, and v2 is etcd://",
+        ),
+        ("etcd-legcy://a:1/services", "did you mean etcd-legacy://?"),
+        ("etcd-legacy://a:1/services?x=1", "it must not contain a user, a query or a fragment"),
+        (
+            "coredns://a:1/skydns",
+            "one zone is needed, for which there is no default; it should look like coredns://HOST:",
+        ),
+        ("coredns://a:1/skydns?zone=", "one zone is needed"),
+        ("coredns://a:1/skydns?zone=a.b&zone=c.d", "one zone is needed"),
+        ("coredns://a:1/skydns?zone=a..b", "the domain 'a..b' has the part '', which is no DNS label"),
+        ("coredns://a:1/skydns?zone=a%2Fb", "the domain 'a/b' has the part 'a/b', which is no DNS label"),
+        (
+            "coredns://a:1/skydns?zone=a.b&ttl=5",
+            "the query 'ttl' is not known; it should look like coredns://HOST:PORT/",
+        ),
+        ("coredns://a:1/skydns?", "one zone is needed"),
+        (
+            "coredns://a:1/dns?zone=a.b",
+            "the records cannot lie under '/dns', but only under /skydns, where DNS servers",
+        ),
+        ("coredns://a:1/skydns/local?zone=a.b", "the records cannot lie under '/skydns/local'"),
+        ("coredns://a:1/cluster.local", "the records cannot lie under '/cluster.local'"),
+        (
+            "corednss://a:1/skydns?zone=a.b#c",
+            "it must not contain a user or a fragment; it should look like corednss://",
+        ),
+        ("coredns://a:0/skydns?zone=a.b", "'0' is not a port number"),
         ("etcdv3://a:1/services", "did you mean etcd3://?"),
         ("skydns2ss://a:1/local", "did you mean skydns2s://?"),
         ("http://a:1/services", "did you mean etcd:// or etcd3://?"),
@@ -107,6 +135,46 @@ def test_an_invalid_registry_uri_is_refused(text: str, problem: str) -> None:
         parse_uri(text)
 
 
+@pytest.mark.parametrize("scheme", [*OTHER_STORES, "Consul"])
+def test_a_registry_that_is_no_etcd_is_refused_in_one_sentence(scheme: str) -> None:
+    """It says what to do. registrator keeps such registries, too."""
+    store = "ZooKeeper" if scheme == "zookeeper" else "Consul"
+    with pytest.raises(ValueError, match="this program is for etcd") as wrong:
+        parse_uri(f"{scheme}://a:1/services")
+    assert str(wrong.value) == (
+        f"this program is for etcd and does not write to {store}; leave that registry to registrator, or name an etcd, "
+        "as in etcd3://HOST:PORT/PREFIX"
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "canonical"),
+    [
+        ("etcd-legacy://a:1,b/services", "etcd://a:1,b/services"),
+        ("etcd-legacys://a/services/", "etcds://a/services"),
+        ("etcd-legacy://", "etcd://"),
+        ("coredns://a:1,b/skydns?zone=cluster.local", "skydns3://a:1,b/cluster.local"),
+        ("coredns://a/skydns/?zone=Cluster.Local.", "skydns3://a/cluster.local"),
+        ("coredns://a?zone=cluster.local", "skydns3://a/cluster.local"),
+        ("coredns://a/?zone=cluster%2elocal", "skydns3://a/cluster.local"),
+        ("coredns:///skydns?zone=local", "skydns3:///local"),
+        ("corednss://a/skydns?zone=cluster.local", "skydns3s://a/cluster.local"),
+    ],
+)
+def test_another_spelling_means_the_same_registry(other: str, canonical: str) -> None:
+    """Everything that is decided by the URI is the same, such as the label of the registry and which keys it has in
+    common with another one."""
+    assert parse_uri(other) == parse_uri(canonical)
+
+
+def test_each_other_spelling_has_a_twin_with_tls() -> None:
+    """It ends in an ``s`` and stands for the twin of the scheme. No scheme has the name of another spelling."""
+    spellings = {(each.name, each.scheme) for each in OTHER_SPELLINGS.values()}
+    without_tls = {(name, scheme) for name, scheme in spellings if not SCHEMES[scheme].tls}
+    assert spellings == without_tls | {(f"{name}s", f"{scheme}s") for name, scheme in without_tls}
+    assert not {*OTHER_SPELLINGS, *OTHER_STORES} & {*SCHEMES}
+
+
 def test_a_scheme_for_tls_ends_in_an_s() -> None:
     """The rest of the URI is the same."""
     assert parse_uri("etcds://a:1,b/services") == RegistryUri(
@@ -136,6 +204,52 @@ def test_a_scheme_stands_for_an_api_a_layout_and_tls(scheme: str, kind: str, api
     assert uri.prefix == ("/skydns/cluster" if skydns else "/cluster")
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_each_scheme_may_have_its_endpoints_looked_up(scheme: str) -> None:
+    """The name before the path is a DNS domain then. All else is as without ``+srv``, also the domain of records."""
+    named, looked_up = parse_uri(f"{scheme}://a:1/cluster"), parse_uri(f"{scheme}{BY_SRV}://Example.COM./cluster")
+    assert looked_up == RegistryUri(named.scheme, (), named.prefix, "example.com")
+    assert named.record(tls=named.tls) == ""
+    service = "_etcd-client-ssl" if named.tls else "_etcd-client"
+    assert looked_up.record(tls=looked_up.tls) == f"{service}._tcp.example.com"
+    assert looked_up.record(tls=True) == "_etcd-client-ssl._tcp.example.com"
+
+
+def test_another_spelling_may_have_its_endpoints_looked_up() -> None:
+    """It means the same as under the scheme of this program."""
+    assert parse_uri("etcd-legacy+srv://example.com/x") == parse_uri("etcd+srv://example.com/x")
+    assert parse_uri("corednss+srv://example.com/skydns?zone=cluster.local") == parse_uri(
+        "skydns3s+srv://example.com/cluster.local"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("etcd3+srv:///services", "+srv:// needs a DNS domain before the path, as in example.com/services"),
+        ("etcd3+srv://", "+srv:// needs a DNS domain before the path"),
+        ("etcd3+srv://.", "+srv:// needs a DNS domain before the path"),
+        ("etcd3+srv://example.com:2379/x", "SRV records of a domain have the ports: give a domain alone, and not 'exa"),
+        ("etcd3+srv://[fd00::1]/x", "SRV records of a domain have the ports: give a domain alone"),
+        ("etcd3+srv://a.example,b.example/x", "one domain names one cluster, so +srv:// takes only one"),
+        ("etcd3+srv://10.0.0.1/x", "'10.0.0.1' is an address; give a DNS domain, or the scheme without +srv"),
+        ("etcd3+srv://10.0.0.300/x", "the domain '10.0.0.300' is neither an IP address nor a host name"),
+        ("etcd3+srv://_tcp.example.com/x", "the domain '_tcp.example.com' is neither"),
+        ("etcd3+srv://user@example.com/x", "it must not contain a user"),
+        ("skydns3+srv://example.com", "a DNS domain is needed behind the host, as in"),
+        ("etcd3+srvs://example.com/x", "the scheme 'etcd3+srvs' is not supported; etcd, "),
+        ("etcd3+srvs://example.com/x", "did you mean etcd3+srv://?"),
+        ("ectd3+srv://example.com/x", "did you mean etcd3+srv://?"),
+        ("consul+srv://example.com/x", "this program is for etcd and does not write to Consul"),
+        ("srv://example.com/x", "the scheme 'srv' is not supported; etcd, "),
+    ],
+)
+def test_a_uri_whose_endpoints_cannot_be_looked_up_is_refused(text: str, problem: str) -> None:
+    """The message says what is wrong."""
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        parse_uri(text)
+
+
 def test_each_scheme_has_a_twin_with_tls() -> None:
     """It ends in an ``s`` and stands for the same API and layout."""
     without_tls = {(each.name, each.api, each.layout) for each in SCHEMES.values() if not each.tls}
@@ -161,6 +275,9 @@ def test_a_domain_is_read(domain: str) -> None:
         "etcd://user:1/sec/ret@a/x",
         "etcd3s://user/sec@ret@a:1,b/x",
         "skydns3://user:1/sec@a/cluster.local",
+        "etcd-legacy://user:sec/ret@a:1/x",
+        "coredns://user:sec/ret@a:1/skydns?zone=a.b",
+        "coredns://user:sec?ret@a:1/skydns?zone=a.b",
     ],
 )
 def test_no_message_has_a_password(text: str) -> None:
@@ -181,3 +298,5 @@ def test_the_documentation_shows_every_scheme() -> None:
     assert [scheme for scheme in SCHEMES if f"{scheme}://" not in page] == []
     assert [kind for kind in IN_THE_CLEAR if f"$ wharfinger reconcile {kind}://" not in page] == []
     assert [kind for kind in IN_THE_CLEAR if f"`{kind}://" not in (ROOT / "README.md").read_text()] == []
+    spellings = [name for name, other in OTHER_SPELLINGS.items() if not SCHEMES[other.scheme].tls]
+    assert [name for name in spellings if f"`{name}://" not in page] == []

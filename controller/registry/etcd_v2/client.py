@@ -7,6 +7,7 @@ switched off, because ``controller.registry.failover`` chooses the member and re
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from controller.effects.names import MACHINE, Names
 from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.failover import EndpointFailover, NoUsableAnswer, OnRequest, not_counted, time_limits
+from controller.registry.members import SrvEndpoints, members_of
 from controller.registry.strange_answer import StrangeAnswer, not_in_http
 from model.host_port import HostPort
 from model.record import ROOT
@@ -57,11 +59,17 @@ class EtcdV2ErrorCode(IntEnum):
     RAFT_INTERNAL = 300
 
 
-#: What is said of an endpoint without the v2 API.
+#: What is said of an endpoint without the v2 API that does not tell which etcd it is.
 NOT_SERVED = (
     "it does not serve the v2 API; start etcd with --enable-v2, use etcd3:// if it is etcd 3.6 or later, and give the "
     "endpoints of etcd itself if it is etcd's grpc-proxy"
 )
+
+#: What to use where etcd does not serve the v2 API.
+_BY_V3 = "use etcd3://, or skydns3:// for skydns2:// (newer registrators mean the v3 API by etcd://)"
+
+#: The first version of etcd that has no v2 API.
+_NO_V2_SINCE = (3, 6)
 
 #: What etcd says to a user that it does not know, where it gives no error code.
 NO_USER = "Insufficient credentials"
@@ -121,15 +129,15 @@ class EtcdV2Client:
 
     def __init__(
         self,
-        endpoints: Sequence[tuple[str, int]],
+        endpoints: Sequence[tuple[str, int]] | SrvEndpoints,
         on_request: OnRequest = not_counted,
         credentials: Credentials = Credentials(),
         transport: EtcdV2Transport = pool_manager,
     ) -> None:
-        """``endpoints`` are the hosts and ports of the cluster's members; ``on_request`` is called after each
-        request to a member. Raises Stop for credentials that cannot be used."""
+        """``endpoints`` are the hosts and ports of the cluster's members, or where they are looked up; ``on_request``
+        is called after each request to a member. Raises Stop for credentials that cannot be used."""
         current = CurrentCredentials(credentials)
-        members = [_Member(HostPort(*each), current, transport) for each in endpoints]
+        members = members_of(endpoints, lambda endpoint: _Member(endpoint, current, transport))
         self._failover = EndpointFailover(members, on_request)
         self.requests = 0
 
@@ -178,6 +186,10 @@ class _Member:
         with suppress(EtcdV2Error):
             self.request("GET", ROOT, {}, deadline)
 
+    def close(self) -> None:
+        """See Member."""
+        self._client.http.clear()
+
     def _use_current_credentials(self) -> None:
         """Send the user and the current password from now on. If the TLS context has changed, close the connections
         under the old one."""
@@ -206,19 +218,20 @@ class _Member:
         except etcd.EtcdConnectionFailed as error:
             raise NoUsableAnswer(_connection_problem(error)) from error
         except etcd.EtcdException as error:
-            raise self._translated(error) from error
+            raise self._translated(error, deadline) from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NoUsableAnswer(self._strange_answer() or one_line(error)) from error
         except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
             raise NoUsableAnswer(one_line(error)) from error
 
-    def _translated(self, error: etcd.EtcdException) -> Exception:
+    def _translated(self, error: etcd.EtcdException, deadline: Deadline) -> Exception:
         """Return EtcdV2Error where etcd refused the request, as every member would: its code is below 300. Return
         NoUsableAnswer for a member in trouble (300 to 499: Raft, no leader) and for what does not come from etcd."""
         payload = getattr(error, "payload", None) or {}
         code = self._code_in(payload)
         if code is None:
-            return NoUsableAnswer(NOT_SERVED if "404 page not found" in str(error) else self._strange_answer())
+            served = "404 page not found" not in str(error)
+            return NoUsableAnswer(self._strange_answer() if served else _not_served(self._version(deadline)))
         if code >= EtcdV2ErrorCode.RAFT_INTERNAL:
             return NoUsableAnswer(one_line(error))
         said = plain(": ".join(str(payload[part]) for part in ("message", "cause") if part in payload))
@@ -235,12 +248,31 @@ class _Member:
             return code
         return EtcdV2ErrorCode.UNAUTHORIZED if payload.get("message") == NO_USER else None
 
+    def _version(self, deadline: Deadline) -> str:
+        """Return the version that the member says it is; empty if it does not say so by the deadline."""
+        limits = for_urllib3(time_limits(deadline))
+        try:
+            answer = self._client.http.request("GET", f"{self.url}/version", timeout=limits, redirect=False)
+            return str(json.loads(answer.data)["etcdserver"])
+        except (ValueError, KeyError, TypeError, RecursionError, urllib3.exceptions.HTTPError, HTTPException, OSError):
+            return ""
+
     def _strange_answer(self) -> str:
         """Return what is said of the last answer, which is none of etcd's; empty if the last request had none."""
         answer = self._client.answer
         if answer is None:
             return ""
         return str(StrangeAnswer(answer.status, answer.headers, answer.data.decode(errors="replace")))
+
+
+def _not_served(version: str) -> str:
+    """Return what is said of an etcd of this version that does not serve the v2 API. ``version`` may be any text."""
+    numbers = re.fullmatch(r"(\d{1,4})\.(\d{1,4})\.[\w.+-]{1,40}", version, re.ASCII)
+    if numbers is None:
+        return NOT_SERVED
+    if (int(numbers[1]), int(numbers[2])) >= _NO_V2_SINCE:
+        return f"it is {version}, and etcd has no v2 API since 3.6; {_BY_V3}"
+    return f"it is etcd {version}, and its v2 API is off; start it with --enable-v2, or {_BY_V3}"
 
 
 def _whole(number: object) -> int:

@@ -24,7 +24,15 @@ from controller.effects.names import MACHINE, Names
 from controller.errors import one_line, plain
 from controller.registry.credentials import Credentials, CurrentCredentials
 from controller.registry.etcd_v3.documents import Document, cluster_in, store_position_in
-from controller.registry.failover import EndpointFailover, NoUsableAnswer, OnRequest, not_counted, time_limits
+from controller.registry.failover import (
+    EndpointFailover,
+    MemberInTrouble,
+    NoUsableAnswer,
+    OnRequest,
+    not_counted,
+    time_limits,
+)
+from controller.registry.members import SrvEndpoints, members_of
 from controller.registry.strange_answer import StrangeAnswer, not_in_http
 from model.host_port import HostPort
 
@@ -40,7 +48,8 @@ _HEADERS: Mapping[str, str] = MappingProxyType({"Content-Type": "application/jso
 
 
 class GrpcStatus(IntEnum):
-    """The gRPC status codes with which etcd may refuse a request that it has understood, as every member would.
+    """The gRPC status codes that this program tells apart. With each of them but UNAVAILABLE, etcd may refuse a request
+    that it has understood, as every member would.
 
     Source: https://grpc.io/docs/guides/status-codes/
     """
@@ -57,6 +66,8 @@ class GrpcStatus(IntEnum):
     FAILED_PRECONDITION = 9
     #: The revision that the request asks for was compacted, or is still to come.
     OUT_OF_RANGE = 11
+    #: The etcd behind the gateway cannot be reached, or is in trouble.
+    UNAVAILABLE = 14
     #: The token is not, or no longer, valid.
     UNAUTHENTICATED = 16
 
@@ -94,20 +105,32 @@ SAYS_OF_THE_STORE: Mapping[int, tuple[str, ...]] = MappingProxyType(
 )
 
 #: What etcd's message contains, and what the operator can do about it.
-HINTS = {
-    "database space exceeded": "etcd is full; compact and defragment it, then disarm the alarm: etcdctl alarm disarm",
-    "permission denied": "grant the user's role readwrite on the prefix and on /_wharfinger",
-    "user name is empty": "etcd asks for a user; give --etcd-user and its password",
-    "invalid user ID or password": "see --etcd-user and its password",
-    # The gateway is a client of the etcd that it belongs to: https://github.com/etcd-io/etcd/issues/9785
-    "authentication handshake failed": "with --client-cert-auth, etcd's own certificate has to be good for clients, "
-    "too; or give etcd a --client-cert-file and --client-key-file",
-}
+_HINTS: Mapping[str, str] = MappingProxyType(
+    {
+        "database space exceeded": "etcd is full; compact and defragment it, then disarm the alarm: "
+        "etcdctl alarm disarm",
+        "user name is empty": "etcd asks for a user; give --etcd-user and its password",
+        "invalid user ID or password": "see --etcd-user and its password",
+    }
+)
+
+#: What the operator can do about a missing permission.
+_GRANT = "grant the user's role readwrite on the prefix and on /_wharfinger"
+
+#: What the operator can do if the gateway, which is a client of the etcd that it belongs to, does not reach it over
+#: TLS. Its words for that change from version to version, and from request to request.
+#: Source: https://github.com/etcd-io/etcd/issues/9785
+_GATEWAY_NEEDS = (
+    "its gateway does not reach etcd itself; with --client-cert-auth, etcd's own certificate has to be good for "
+    "clients, too; or, since 3.5, give etcd a --client-cert-file and --client-key-file"
+)
+
+#: How etcd's own messages begin, unlike those of its gateway.
+_ETCDS_OWN = "etcdserver: "
 
 #: What etcd's message contains where signing in again may help: the request had no token, one that has expired, or one
 #: from before a change of the users, for which etcd 3.4 and the first releases of 3.5 have the last wording.
 _STALE_TOKEN = (
-    "invalid auth token",
     "user name is empty",
     "revision of auth store is old",
     "revision in header is old",
@@ -144,7 +167,7 @@ class EtcdV3Error(Exception):
     @property
     def stale_token(self) -> bool:
         """Whether the request may succeed after signing in again."""
-        return any(text in self.detail for text in _STALE_TOKEN)
+        return self.code == GrpcStatus.UNAUTHENTICATED or any(text in self.detail for text in _STALE_TOKEN)
 
 
 def kept_connection(
@@ -161,15 +184,15 @@ class EtcdV3Client:
 
     def __init__(
         self,
-        endpoints: Sequence[tuple[str, int]],
+        endpoints: Sequence[tuple[str, int]] | SrvEndpoints,
         on_request: OnRequest = not_counted,
         credentials: Credentials = Credentials(),
         transport: EtcdV3Transport = kept_connection,
     ) -> None:
-        """``endpoints`` are the hosts and ports of the cluster's members; ``on_request`` is called after each
-        request to a member. Raises Stop for credentials that cannot be used."""
+        """``endpoints`` are the hosts and ports of the cluster's members, or where they are looked up; ``on_request``
+        is called after each request to a member. Raises Stop for credentials that cannot be used."""
         current = CurrentCredentials(credentials)
-        members = [_Member(HostPort(*each), current, transport) for each in endpoints]
+        members = members_of(endpoints, lambda endpoint: _Member(endpoint, current, transport))
         self._on_request = on_request
         self._failover = EndpointFailover(members, self._count)
         self.requests = self.failures = 0
@@ -217,6 +240,10 @@ class _Member:
         """See Member. etcd answers this call whoever makes it."""
         with suppress(EtcdV3Error):
             self.usable(store_position_in, self._post("maintenance/status", {}, deadline))
+
+    def close(self) -> None:
+        """See Member."""
+        self._http.close()
 
     def call(self, path: str, document: Document, deadline: Deadline) -> Any:
         """Return the JSON of the answer to a call. Raises EtcdV3Error and NoUsableAnswer.
@@ -288,10 +315,18 @@ class _Member:
                 raise ValueError("it is no status of gRPC")
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             return NoUsableAnswer(NOT_SERVED if text.strip() in _NOT_SERVED_TEXTS else self._strange_answer())
-        hint = next((hint for says, hint in HINTS.items() if says in message), "")
+        hint = self._hint(code, message)
         error = EtcdV3Error(code, f"{message} ({hint})" if hint else message)
         of_the_store = any(text in message for text in SAYS_OF_THE_STORE.get(code, ()))
-        return error if of_the_store or error.stale_token else NoUsableAnswer(one_line(ValueError(error.detail)))
+        return error if of_the_store or error.stale_token else MemberInTrouble(one_line(ValueError(error.detail)))
+
+    def _hint(self, code: int, message: str) -> str:
+        """Return what the operator can do about a refusal; empty if there is nothing to say."""
+        if code == GrpcStatus.PERMISSION_DENIED:
+            return _GRANT
+        if code == GrpcStatus.UNAVAILABLE and self.url.startswith("https:") and not message.startswith(_ETCDS_OWN):
+            return _GATEWAY_NEEDS
+        return next((hint for says, hint in _HINTS.items() if says in message), "")
 
     def _strange_answer(self) -> str:
         """Return what is said of the last answer, which is none of etcd's; empty if the last request had none."""
