@@ -19,9 +19,10 @@ from model.ports import ServicePort, service_ports
 from model.refusal import RefusalReason, RefusedPort
 from model.rules import AddressRules
 
-_HOSTNAME = re.compile(
-    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
-)
+#: A host name (RFC 1123). No DNS answer can carry a longer label or name, so a server that has one in its records gives
+#: no answer at all.
+_HOSTNAME_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_HOSTNAME_LABEL}(\.{_HOSTNAME_LABEL})*")
 
 
 def address_problem(text: str) -> str | None:

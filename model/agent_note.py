@@ -1,8 +1,8 @@
 """The agent note: what a running agent writes down about itself, beside the owner record.
 
-The note says how long the agent may take to answer a liveness query, and which flags shape its keys. It has a key of
-its own because version 0.1.0 drops unknown fields when it writes the owner record. A reader ignores fields that it does
-not know, and treats a note that it cannot read as if there were none.
+The note says how long the agent may take to answer a liveness query, which flags shape its keys, and what kind of
+engine it asks. It has a key of its own because version 0.1.0 drops unknown fields when it writes the owner record. A
+reader ignores fields that it does not know, and treats a note that it cannot read as if there were none.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
+from model.engine_kind import UNKNOWN_KIND
 from model.frozen import frozen_dict
 from model.keys import quoted
 from model.stored import Stored
@@ -42,6 +43,8 @@ class AgentNote:
     flags: Mapping[str, str] = field(converter=frozen_dict)
     #: An id that is different for each run of an agent.
     run: str
+    #: The kind of the engine; unknown in the notes of older versions.
+    engine: str = UNKNOWN_KIND
 
     @property
     def seconds_to_answer(self) -> float:
@@ -62,7 +65,7 @@ class AgentNote:
             "max_backoff": self.max_backoff,
             "flags": dict(self.flags),
             "run": self.run,
-        }
+        } | ({"engine": self.engine} if self.engine else {})
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
     @classmethod
@@ -77,6 +80,7 @@ class AgentNote:
                 max_backoff=_seconds(document["max_backoff"]),
                 flags={str(name): str(value) for name, value in document["flags"].items()},
                 run=str(document["run"]),
+                engine=str(document.get("engine") or UNKNOWN_KIND),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
@@ -111,6 +115,12 @@ def _shown(value: str | None) -> str:
 def note_in(stored: Stored | None) -> AgentNote | None:
     """Return the agent note in a stored value; None if there is no key, or its value is not a note."""
     return AgentNote.decode(stored.value) if stored else None
+
+
+def noted_kind(stored: Stored | None) -> str:
+    """Return the kind of the engine whose agent wrote this note, if it tells."""
+    note = note_in(stored)
+    return note.engine if note else UNKNOWN_KIND
 
 
 def seconds_to_answer(stored: Stored | None) -> float:

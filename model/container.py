@@ -23,6 +23,12 @@ STOPPING = "stopping"
 #: the engine reports such a container as running, but with no ports.
 SERVING = frozenset({"running", "paused", STOPPING})
 
+#: States in which Docker's list shows a container by default.
+UP = SERVING | {"restarting"}
+
+#: The states for which engines have another word than Docker. Podman says "stopped" until it has cleaned up.
+_OTHER_WORDS = {"stopped": "exited"}
+
 #: The label that compose gives to a container of ``docker compose run``, with the value ``True``.
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
@@ -251,8 +257,7 @@ class Container:
     @property
     def joined(self) -> str:
         """The id of the container whose network this one joins; an empty string if it joins none."""
-        kind, _, target = self.network_mode.partition(":")
-        return target if kind == "container" else ""
+        return _joined_in(self.network_mode)
 
     def started_after(self, other: Container) -> bool:
         """Return whether it was certainly started later than another container."""
@@ -291,12 +296,16 @@ def from_inspect(document: Mapping[str, Any], tags: Sequence[str] = ()) -> Conta
 
 def _from_inspect(document: Mapping[str, Any]) -> Container:
     config, network, state = document["Config"], document["NetworkSettings"], document["State"]
-    host_config, status = document["HostConfig"], _string("State.Status", state["Status"])
+    host_config, status = document["HostConfig"], state_named(_string("State.Status", state["Status"]))
+    mode = _optional("HostConfig.NetworkMode", host_config.get("NetworkMode")) or "default"
+    if _joined_in(mode):
+        # It has nothing of its own, but Podman shows what the other container has.
+        network = {}
     networks = networks_in(network)
     ids = {name: _text(each.get("NetworkID") or "") for name, each in networks.items()}
     exposed = _exposed(_mapping("Config.ExposedPorts", config.get("ExposedPorts")))
     ports = _mapping("NetworkSettings.Ports", network.get("Ports"))
-    mode = _optional("HostConfig.NetworkMode", host_config.get("NetworkMode")) or "default"
+    health = _mapping("State.Health", state.get("Health") or state.get("Healthcheck"))
     return Container(
         id=_text(document["Id"]),
         name=_name(document.get("Name"), status),
@@ -314,7 +323,7 @@ def _from_inspect(document: Mapping[str, Any]) -> Container:
         network_mode=_network_named(mode, ids),
         address=_text(network.get("IPAddress") or ""),
         networks={_text(name): _text(each.get("IPAddress") or "") for name, each in networks.items()},
-        health=_text(_mapping("State.Health", state.get("Health")).get("Status") or ""),
+        health=_text(health.get("Status") or ""),
         address_ipv6=_text(network.get("GlobalIPv6Address") or ""),
         networks_ipv6=ipv6_addresses(networks),
         network_ids=ids,
@@ -333,6 +342,18 @@ def _with_answers(container: Container, document: Mapping[str, Any], tags: Itera
     found = {query: query.answer(document) for query in queries}
     answers = {query: text for query, text in found.items() if text is not None}
     return evolve(container, answers=answers) if answers else container
+
+
+def state_named(word: str) -> str:
+    """Return Docker's word for a state of a container for which the engine has this word."""
+    return _OTHER_WORDS.get(word, word)
+
+
+def _joined_in(mode: str) -> str:
+    """Return the id of the container whose network a container with this network mode joins; an empty string if it
+    joins none."""
+    kind, _, target = mode.partition(":")
+    return target if kind == "container" else ""
 
 
 def _stop_timeout(value: Any) -> float:

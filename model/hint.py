@@ -106,7 +106,8 @@ def _hint_in(event: Mapping[str, Any]) -> Hint | None:
         case "container" if action in _CONTAINER_EVENTS:
             container = actor["ID"]
         case "network" if action in _NETWORK_EVENTS:
-            container = actor["Attributes"]["container"]
+            # Podman names the container in the place of the network.
+            container = actor["Attributes"].get("container") or actor["ID"]
         case _:
             return None
     signal = signal_number(actor["Attributes"]["signal"]) or 0 if action == "kill" else 0

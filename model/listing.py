@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from model.container import NO_HEALTHCHECK, Container, ContainerRef, ipv6_addresses, networks_in
+from model.container import NO_HEALTHCHECK, UP, Container, ContainerRef, ipv6_addresses, networks_in, state_named
 
 #: What the list shows and what can change in a container's life.
 _SHOWN = ("Names", "State", "Ports", "NetworkSettings")
@@ -38,6 +38,12 @@ def listed_ref(line: Mapping[str, Any]) -> ContainerRef:
     # A link gives a container a second name, as in /other/alias. Its own name has one slash.
     own = [name[1:] for name in texts if name.count("/") == 1]
     return ContainerRef(line["Id"], own[0] if own else "")
+
+
+def is_up(listed: Mapping[str, Any]) -> bool:
+    """Return whether Docker's list would show the container of this line by default. Podman's list of all containers
+    also has those that are not up, and its default list lacks some that are."""
+    return listed.get("State") in UP
 
 
 def shown_in_list(listed: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,22 +114,39 @@ def agrees_with_list(container: Container, listed: Mapping[str, Any]) -> bool:
     """Return whether an inspect saw what the list had just shown. A container that restarts in between can be seen with
     empty ports, and such an answer must not be kept: the list will soon show the container as before. After a crash of
     the engine its list may lack the names."""
-    networks, names = networks_in(listed.get("NetworkSettings") or {}), listed.get("Names")
+    names = listed.get("Names")
     return (
-        container.status == listed.get("State")
+        container.status == state_named(listed.get("State") or "")
         and (not names or f"/{container.name}" in names)
-        and dict(container.networks) == {name: each.get("IPAddress") or "" for name, each in networks.items()}
-        and dict(container.networks_ipv6) == ipv6_addresses(networks)
         and _same_health(container, listed.get("Status") or "")
+        and (bool(container.joined) or _same_network(container, listed))
+    )
+
+
+def shows_health(container: Container, listed: Mapping[str, Any]) -> bool:
+    """Return whether the list tells of a change of the container's health. Podman's list says nothing of health."""
+    checked = container.status == "running" and container.health not in NO_HEALTHCHECK
+    return not checked or bool(_health_in(listed.get("Status") or ""))
+
+
+def _same_network(container: Container, listed: Mapping[str, Any]) -> bool:
+    """Return whether both show the same addresses and ports. Of a container that joins another's network, Podman's list
+    shows those of the other one."""
+    networks = networks_in(listed.get("NetworkSettings") or {})
+    return (
+        dict(container.networks) == {name: each.get("IPAddress") or "" for name, each in networks.items()}
+        and dict(container.networks_ipv6) == ipv6_addresses(networks)
         and _same_ports(container, listed.get("Ports") or ())
     )
 
 
 def _same_health(container: Container, status: str) -> bool:
-    """Return whether both show the same health. The list shows the health of running containers only. Of a paused one
-    it says "Paused" instead, and the engine does not check the health of a paused one, so it cannot change either."""
+    """Return whether both show the same health, as far as the list shows it: that of running containers only, and with
+    Podman none. Of a paused one it says "Paused" instead, and the engine does not check the health of a paused one, so
+    it cannot change either."""
     health = "" if container.health in NO_HEALTHCHECK else container.health
-    return container.status != "running" or health == _health_in(status)
+    shown = _health_in(status)
+    return container.status != "running" or not shown or health == shown
 
 
 def _same_ports(container: Container, listed: Sequence[Mapping[str, Any]]) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from attrs import evolve, field, frozen
 
+from model.engine_kind import UNKNOWN_KIND
 from model.frozen import frozen_dict
 from model.guard import HeldDelete
 from model.ownership import Known
@@ -38,6 +39,8 @@ class Memory:
     owner: str = ""
     #: The id of the engine; empty while it is not known.
     engine_id: str = ""
+    #: The kind of the engine; see engine_kind.py.
+    engine_kind: str = UNKNOWN_KIND
     #: The version of the agent note that this run replaced by its own note; 0 if there was none. None while this run
     #: has not written its note.
     replaced_note: int | None = None
@@ -69,6 +72,7 @@ def memory_after(report: PassReport, memory: Memory, *, hurried: bool = False) -
         memory,
         owner=report.owner or memory.owner,
         engine_id=report.engine_id or memory.engine_id,
+        engine_kind=report.engine_kind or memory.engine_kind,
         take_over=report.take_over,
         heartbeat_at=memory.heartbeat_at if report.heartbeat_at is None else report.heartbeat_at,
     )

@@ -11,6 +11,7 @@ from model.agent_note import AgentNote, note_in
 from model.container import ContainerRef, PortId
 from model.described import DescribedEnum
 from model.desired import Desired, ExclusionReason
+from model.engine_kind import UNKNOWN_KIND
 from model.entry import DefaultId, Entry
 from model.frozen import frozen_dict
 from model.keys import ancestors, by_number, quoted
@@ -235,10 +236,13 @@ def with_note(planned: Plan, note: AgentNote, actual: Actual, ownership: Ownersh
     """Return the plan with a change that writes the agent note ``note``, if it has to be written.
 
     It has to be written if the registry has no note, or the note of another run that may not stay. Such a note may stay
-    only after this run has written its own one before (``noted``).
+    only after this run has written its own one before (``noted``). This run's own note is written again when it knows
+    what kind of engine it asks.
     """
     found = note_in(actual.agent_note)
-    if found and (found.run == note.run or (noted and note.may_stay(found))):
+    if found and found.run == note.run and note.engine in {UNKNOWN_KIND, found.engine}:
+        return planned
+    if found and found.run != note.run and noted and note.may_stay(found):
         return planned
     key = RecordKeys(ownership.layout.prefix).agent_note(ownership.owner)
     change = Change(Action.NOTE, key, note.encode(), actual.agent_note, Reason.STARTED)

@@ -11,6 +11,7 @@ from model.described import DescribedEnum
 from model.desired import ExclusionReason
 from model.drain_order import NO_DRAIN, DrainOrder
 from model.draining import Draining
+from model.engine_kind import UNKNOWN_KIND
 from model.entry import Entry
 from model.evidence import Evidence
 from model.frozen import frozen_dict
@@ -160,6 +161,8 @@ class PassReport:
     consistent: bool = False
     #: The id of the engine; empty where the engine has none, or where no pass of this run has learned it.
     engine_id: str = ""
+    #: The kind of the engine; see engine_kind.py.
+    engine_kind: str = UNKNOWN_KIND
     #: The wait for a sign of life of another engine's agent, for the next pass to continue; None where --take-over does
     #: not wait.
     take_over: LivenessWait | None = None

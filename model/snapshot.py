@@ -11,6 +11,7 @@ from model.container import Container, ContainerRef
 from model.described import DescribedEnum
 from model.drain_order import NO_DRAIN, DrainOrder
 from model.draining import Draining
+from model.engine_kind import UNKNOWN_KIND
 from model.engine_network import Network
 from model.frozen import frozen_dict
 
@@ -88,13 +89,17 @@ class EngineIdentity:
     #: if the engine could not find out.
     name: str
     #: The engine's own id, by which two hosts of the same name are told apart. Empty by default, and for an engine that
-    #: has none.
+    #: has none, or whose id does not last.
     id: str = ""
     #: The name that the engine gives its host now, if it differs from ``name``; empty otherwise.
     new_name: str = ""
+    #: The kind of the engine; see engine_kind.py.
+    kind: str = UNKNOWN_KIND
 
     def followed_by(self, later: EngineIdentity) -> EngineIdentity:
         """Return what is known of the engine after it was asked once more and answered ``later``. The first name stays,
-        because the owner does not change while the program runs. An id that ``later`` lacks stays as it was."""
+        because the owner does not change while the program runs. An id or a kind that ``later`` lacks stays as it
+        was."""
         renamed = self.name and later.name != self.name
-        return EngineIdentity(self.name or later.name, later.id or self.id, later.name if renamed else "")
+        new_name = later.name if renamed else ""
+        return EngineIdentity(self.name or later.name, later.id or self.id, new_name, later.kind or self.kind)

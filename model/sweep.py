@@ -59,8 +59,9 @@ class SweepRule:
 
     def next(self, now: float, hosts: int, random: float) -> float:
         """Return when the sweep after the one of ``now`` is due. ``random``, from 0 to 1, lets the sweeps of several
-        hosts drift apart. The period is the longest time between two sweeps, and three quarters of it the shortest."""
-        return now + self.period * max(1.0, hosts / MANY_HOSTS) * (1 - random / 4)
+        hosts drift apart. Three quarters of the period are the shortest time between two sweeps, and the period is the
+        longest."""
+        return now + self.period * max(1.0, hosts / MANY_HOSTS) * (3 + random) / 4
 
     def after_doubt(self, now: float, hosts: int, random: float) -> float:
         """Return when a sweep is due that a start or a doubt calls for: at once, or in a large cluster at a random

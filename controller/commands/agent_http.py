@@ -117,6 +117,7 @@ def _connect(host: str, port: int, *, encrypted: bool) -> socket.socket:
     connection = socket.create_connection((host, port), TIMEOUT)
     if not encrypted:
         return connection
-    import ssl  # noqa: PLC0415 - it takes as long to load as everything else here
+    # TLS takes as long to load as everything else here.
+    from controller.effects.tls import verifying_context  # noqa: PLC0415
 
-    return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+    return verifying_context().wrap_socket(connection, server_hostname=host)

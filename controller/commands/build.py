@@ -39,7 +39,7 @@ from controller.registry.one_place import OnePlaceCheck, checked
 from controller.source.counted_client import counted
 from controller.source.docker import NO_HINTING, PATIENCE, Asking, Engine, Hinting
 from controller.source.engine_client import EngineClient, Versions
-from controller.source.engine_connection import EngineSettings, connect
+from controller.source.engine_connection import EngineSettings, SocketChoice, connect
 from controller.source.events import NO_HINTS, Events, Origin
 from controller.source.local_address import LOOK_UP_TIMEOUT, LocalAddress
 from model.agent_note import AgentNote
@@ -47,7 +47,7 @@ from model.backoff import SEQUENCE
 from model.draining import StopRule
 from model.hint import HintOutcome
 from model.host_port import HostPort
-from model.rules import Deregister
+from model.rules import Deregister, HealthRule
 from model.sweep import SweepRule
 
 log = logs.logger("wharfinger")
@@ -87,6 +87,8 @@ class Effects:
     transports: Transports = Factory(
         lambda self: Transports(names=self.names, discovery=self.discovery), takes_self=True
     )
+    #: The socket of the engine, where nothing names the engine. It is chosen once.
+    sockets: SocketChoice = field(factory=SocketChoice)
     #: The environment variables that other programs define: DOCKER_HOST, DOCKER_CONTEXT and those that belong to them,
     #: NOTIFY_SOCKET.
     environment: Mapping[str, str] = field(factory=lambda: os.environ)
@@ -113,7 +115,8 @@ def engine_settings_for(settings: Settings, effects: Effects) -> EngineSettings:
     return EngineSettings(
         settings.docker_host,
         effects.environment,
-        context=settings.docker_context,
+        effects.sockets,
+        settings.docker_context,
         report_renewal=logs.report_renewal,
     )
 
@@ -139,12 +142,13 @@ def engine_for(
             patience,
             name_needed=name_needed and not settings.rules.owner,
             networks_needed=not settings.rules.address.internal,
+            health_needed=settings.rules.health is not HealthRule.ANY,
             hinting=hinting,
             tags=settings.rules.tags,
         ),
         stopped_too=settings.rules.deregister is Deregister.ON_SUCCESS,
         on_error=on_error,
-        where=masked(engine_settings.url),
+        where=lambda: masked(engine_settings.url),
         filters=settings.filters,
     )
 
@@ -228,7 +232,8 @@ def build_agent(
     )
     effects = evolve(effects, connect_engine=counted(effects.connect_engine, metrics.engine_asked))
     health = {label: Health(settings.interval, settings.pass_timeout, effects.clock) for label in labels}
-    page = AgentPage(agent_description(settings, effects))
+    engine_settings = engine_settings_for(settings, effects)
+    page = AgentPage(agent_description(settings, effects), lambda: masked(engine_settings.url))
     notifier = SystemdNotifier(effects.environment.get("NOTIFY_SOCKET", ""), *labels)
     last_reports = {label: LastReports() for label in labels}
     first_passes = {label: FirstPass(effects.background.waker()) for label in labels}

@@ -46,6 +46,7 @@ def log_start(settings: Settings, effects: Effects, identity: EngineIdentity) ->
             address=_address(settings, each, effects),
             engine=masked(engine.url),
             engine_from=engine.named_by or _BY_SOCKET,
+            engine_kind=identity.kind or _UNKNOWN,
             lifetime=_lifetime(settings.lifetime),
             interval=settings.interval,
             listen=str(settings.listen) if settings.listen else "none",

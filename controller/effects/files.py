@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
+from controller.effects.tls import verifying_context
 from controller.errors import reading_problem
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ class TlsFiles:
         for path in filter(_is_there, filter(None, (self.ca, self.cert, self.key))):
             check_readable(path)
         try:
-            context = ssl.create_default_context(cafile=self.ca or None)
+            context = verifying_context(self.ca)
             if self.cert:
                 # Without a password here, OpenSSL would ask the terminal for that of an encrypted key, and wait.
                 context.load_cert_chain(self.cert, self.key, password="")

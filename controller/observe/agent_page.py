@@ -7,7 +7,7 @@ secret: of the connection to etcd it has the paths of the files and the name of 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 from attrs import evolve, field, frozen
@@ -77,9 +77,10 @@ def _texts(mapping: Mapping[str, str]) -> Mapping[str, str]:
 class AgentPage:
     """Observes the loops of an agent, and has its page."""
 
-    def __init__(self, description: AgentDescription) -> None:
-        """``description`` is what is known when the agent starts."""
-        self._description = description
+    def __init__(self, description: AgentDescription, engine_url: Callable[[], str]) -> None:
+        """``description`` is what is known when the agent starts. ``engine_url`` returns the URL of the engine, which
+        may be chosen later."""
+        self._description, self._engine_url = description, engine_url
 
     @property
     def description(self) -> AgentDescription:
@@ -93,7 +94,10 @@ class AgentPage:
         """Note whose entries the passes keep in step."""
         known = self._description
         self._description = evolve(
-            known, owner=report.owner or known.owner, engine_id=report.engine_id or known.engine_id
+            known,
+            docker_host=self._engine_url(),
+            owner=report.owner or known.owner,
+            engine_id=report.engine_id or known.engine_id,
         )
 
     def text(self) -> str:

@@ -20,7 +20,7 @@ from controller.reconcile.progress import Progress
 from controller.reconcile.take_over import TakeOver
 from controller.registry.base import Reading, Registry
 from controller.registry.owner_records import has_record, record_in
-from model.agent_note import AgentNote, disagreement
+from model.agent_note import AgentNote, disagreement, noted_kind
 from model.desired import Desired
 from model.drain_order import drain_order_in, is_unreadable
 from model.evidence import Evidence
@@ -29,6 +29,7 @@ from model.heartbeat import NO_HEARTBEAT, Heartbeat
 from model.interest import Interest
 from model.layout import Layout
 from model.memory import Memory
+from model.owner_conflict import Holder, all_point_at, holder_of, recorded_id
 from model.ownership import Ownership
 from model.plan import Action, Change, Plan, Reason, in_apply_order, with_note
 from model.record import InnerPrefix, OwnerRecord, decode_all
@@ -136,7 +137,7 @@ def reconcile(
 class _View:
     """What a pass read."""
 
-    engine_id: str
+    engine: EngineIdentity
     #: The name that the engine gives its host now, if the owner name is an earlier one; empty otherwise.
     new_name: str
     actual: Actual
@@ -217,8 +218,11 @@ class _Pass:
         self.deadline = Deadline.after(settings.seconds, settings.clock)
         self.seconds: dict[Stage, float] = {}
         self.owner = settings.rules.owner or memory.owner
-        self.engine_id = memory.engine_id
+        #: What is known of the engine.
+        self.engine = EngineIdentity(memory.owner, memory.engine_id, kind=memory.engine_kind)
         self.take_over = memory.take_over
+        #: The engine of another kind from which this pass takes the owner name.
+        self.replaced_kind: Holder | None = None
         #: How many changes have been tried.
         self.tried = 0
 
@@ -239,6 +243,7 @@ class _Pass:
             decision, view = self._decide(view)
         decision = self._guard(view, decision)
         outcomes = self._apply(view, decision)
+        self._remove_note_of_other_kind(view.actual)
         return self._report(view, decision, outcomes)
 
     def failed(self, result: PassResult, error: Exception) -> PassReport:
@@ -251,7 +256,8 @@ class _Pass:
             str(error),
             seconds=self.seconds,
             duration=self._duration,
-            engine_id=self.engine_id,
+            engine_id=self.engine.id,
+            engine_kind=self.engine.kind,
             take_over=take_over,
         )
 
@@ -326,14 +332,13 @@ class _Pass:
         order = drain_order_in(reading.actual.drain_order).at(self.settings.clock.wall())
         snapshot = self.settings.deciding.drained(snapshot, order)
         new_name = "" if self.settings.rules.owner else identity.new_name
-        return _View(identity.id, new_name, reading.actual, snapshot, reading.store_position, reading.consistent)
+        return _View(identity, new_name, reading.actual, snapshot, reading.store_position, reading.consistent)
 
     def _identity(self) -> EngineIdentity:
         """Return what the engine says about itself. Raises EngineUnavailable."""
         with self._timed(Stage.DOCKER):
-            identity = self.source.identity()
-        self.engine_id = identity.id
-        return identity
+            self.engine = self.source.identity()
+        return self.engine
 
     def _answer_liveness_query(self, actual: Actual) -> None:
         """Remove the liveness query, if there is one.
@@ -343,17 +348,17 @@ class _Pass:
         is left: it is meant for the agent of that engine, and this agent may have written it itself.
         """
         query = actual.liveness_query
-        if query and record_in(actual.record).belongs_to(self._known_engine_id()):
+        if query and not holder_of(record_in(actual.record), noted_kind(actual.agent_note), self._known_engine()):
             change = Change(Action.DELETE, query.key, "", query, Reason.ASKED)
             self.registry.apply(self.owner, change, self.deadline)
 
-    def _known_engine_id(self) -> str:
-        """Return the engine's id, or an empty text while it is not known. With --take-over, ask the engine for it
-        first: this agent may have written the query itself, before it was restarted, and must not answer it."""
-        if self.settings.take_over and not self.engine_id:
+    def _known_engine(self) -> EngineIdentity:
+        """Return what is known of the engine. While nothing is, ask it first: this agent may have written the query
+        itself, before it was restarted, and must not answer it."""
+        if (self.settings.take_over or self.settings.note) and not (self.engine.id or self.engine.kind):
             with suppress(EngineUnavailable):
                 self._identity()
-        return self.engine_id
+        return self.engine
 
     def _decide(self, view: _View) -> tuple[_Decision, _View]:
         """Decide what to change. Return also the view with all keys that this depends on.
@@ -371,7 +376,7 @@ class _Pass:
             settings, deciding, view = self.settings, self.settings.deciding, wish.view
             wanted, actual = wish.desired, wish.view.actual
             ownership = self._with_other_records(wish.ownership, wanted, actual)
-            engine_id = view.engine_id or record.engine
+            engine_id = recorded_id(record, view.engine)
             planned, next_record = deciding.plan(wanted, actual, ownership, settings.lifetime, engine_id)
             moment = settings.clock.monotonic()
             inner = None
@@ -380,7 +385,7 @@ class _Pass:
             if inner:
                 ownership = evolve(ownership, inner=inner)
                 planned, next_record = deciding.plan(wanted, actual, ownership, settings.lifetime, engine_id)
-            if note := settings.note:
+            if note := settings.note and evolve(settings.note, engine=view.engine.kind):
                 planned = with_note(planned, note, actual, ownership, noted=memory.replaced_note is not None)
             decision = _Decision(
                 planned,
@@ -448,21 +453,52 @@ class _Pass:
         engine's agent cannot be asked.
         """
         record = record_in(view.actual.record)
-        if record.belongs_to(view.engine_id):
+        holder = holder_of(record, noted_kind(view.actual.agent_note), view.engine)
+        if holder is None:
             self.take_over = None
             return record
-        conflict = f"the owner name {self.owner!r} belongs to the engine {record.engine} and this is {view.engine_id}"
-        if not (self.settings.take_over and self._unrecorded):
+        conflict = f"the owner name {self.owner!r} {holder.says}"
+        by_operator = self.settings.take_over and self._unwritten
+        if not (by_operator or self._takes_back(holder, record, view.actual)):
             self.take_over = None
             raise OwnerConflict(
                 f"{conflict}: give this host a name of its own with --hostname, or, if it replaces that one, use "
                 "--take-over once"
             )
-        take_over = TakeOver(self.owner, self.settings.layout.prefix, self.registry, self.settings.clock, self.deadline)
-        self.take_over, problem = take_over.step(self.memory.take_over, record.engine, view.actual)
+        settings = self.settings
+        take_over = TakeOver(
+            self.owner, settings.layout.prefix, self.registry, settings.clock, self.deadline, by_operator=by_operator
+        )
+        self.take_over, problem = take_over.step(self.memory.take_over, holder.engine, view.actual)
         if problem:
             raise OwnerConflict(f"{conflict}: {problem}")
+        self.replaced_kind = holder if holder.other_kind else None
         return record
+
+    def _remove_note_of_other_kind(self, actual: Actual) -> None:
+        """Remove the agent note by which an engine of another kind has the owner name, if this pass has taken it and
+        writes no note of its own."""
+        if self.replaced_kind and actual.agent_note and not self.settings.note:
+            note = actual.agent_note
+            change = Change(Action.DELETE, note.key, "", note, Reason.STARTED)
+            self.registry.apply(self.owner, change, self.deadline)
+
+    def _takes_back(self, holder: Holder, record: OwnerRecord, actual: Actual) -> bool:
+        """Return whether this agent may take the owner name by itself, once the agent that had it is silent: the engine
+        seems to be the same host's, and has another id since it was started anew. An agent that has written the record
+        never does, because it may have been led to another engine."""
+        if holder.other_kind or not (self.settings.note and self._unrecorded):
+            return False
+        layout, address = self.settings.layout, self._rules().address
+        ownership = Ownership(self.owner, layout)
+        own = [each for each in actual.stored.values() if ownership.id_is_ours(each.key)]
+        return all_point_at(address.ip or address.guessed, layout, own, record)
+
+    @property
+    def _unwritten(self) -> bool:
+        """Whether no pass of this run has written the record and the agent note yet, or found them as they should
+        be."""
+        return self._unrecorded or (self.settings.note is not None and self.memory.replaced_note is None)
 
     @property
     def _unrecorded(self) -> bool:
@@ -561,7 +597,8 @@ class _Pass:
             replaced=decision.replaced,
             inner=decision.inner,
             consistent=view.consistent,
-            engine_id=view.engine_id,
+            engine_id=view.engine.id,
+            engine_kind=view.engine.kind,
             take_over=self.take_over,
             disagreement=decision.disagreement,
             new_name=view.new_name,

@@ -26,6 +26,8 @@ class TakeOver:
     registry: Writer
     clock: Clock
     deadline: Deadline
+    #: Whether the operator asks for it, and not the agent by itself.
+    by_operator: bool = True
 
     def step(self, wait: LivenessWait | None, engine: str, actual: Actual) -> tuple[LivenessWait, str]:
         """Return the wait for a sign of life, for the next pass to continue, and why this pass does not take the name
@@ -42,13 +44,14 @@ class TakeOver:
         left = wait.since + seconds - self.clock.monotonic()
         end = datetime.fromtimestamp(self.clock.wall() + left, UTC)
         until = f"until {end:%H:%M:%S} UTC, {seconds:.0f} seconds in all"
+        who = "--take-over" if self.by_operator else "this agent, as every entry under the name points at this host,"
         if step is TakeOverStep.YIELD:
             return wait, (
-                f"the agent of that engine is alive, as it has answered; --take-over waits {until}, before it asks "
+                f"the agent of that engine is alive, as it has answered; {who} waits {until}, before it asks "
                 "again: stop that agent, or give this host a name of its own with --hostname"
             )
         return wait, (
-            f"--take-over waits for a sign of life {until}, and takes the name if that engine's agent gives none; if "
+            f"{who} waits for a sign of life {until}, and takes the name if that engine's agent gives none; if "
             "both hosts are to stay, give this one a name of its own with --hostname"
         )
 

@@ -24,6 +24,11 @@ class CountedClient:
     def timeout(self, seconds: int) -> None:
         self._client.timeout = seconds
 
+    @property
+    def kind(self) -> str:
+        """See EngineClient."""
+        return self._client.kind
+
     def info(self) -> Any:
         """See EngineClient."""
         self._on_request()

@@ -35,12 +35,21 @@ from controller.source.networks import Networks
 from controller.source.questions import Answer, Inquiry, Questions, Silence
 from controller.source.sent_signals import SentSignals
 from model.address import networks_in_question
-from model.container import SERVING, STOPPING, Container, from_inspect
+from model.container import SERVING, STOPPING, UP, Container, from_inspect
 from model.draining import DEFAULT_STOP_RULE, NO_DRAINING, Draining, StopRule
+from model.engine_kind import PODMAN, id_lasts, kind_in_info
 from model.engine_network import Network
 from model.hint import Hint, hint_in
 from model.hint_pace import Notice
-from model.listing import agrees_with_list, joiners_to_inspect, listed_ref, may_have_started, shown_in_list
+from model.listing import (
+    agrees_with_list,
+    is_up,
+    joiners_to_inspect,
+    listed_ref,
+    may_have_started,
+    shown_in_list,
+    shows_health,
+)
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
 
 #: Seconds that a pass waits for an inspect or for ``info``. If the answer comes later, the next pass uses it.
@@ -109,6 +118,8 @@ class Asking:
     name_needed: bool = True
     #: Whether a port that the engine does not map depends on what the container's networks are.
     networks_needed: bool = True
+    #: Whether the health of a container decides about its entries.
+    health_needed: bool = True
     #: How the engine learns of changes before it is asked. By default it does not.
     hinting: Hinting = NO_HINTING
     #: The tags of every entry, as some may have templates that ask for what the engine tells of a container.
@@ -125,17 +136,17 @@ class Engine:
         *,
         stopped_too: bool,
         on_error: Callable[[], None] = lambda: None,
-        where: str = "",
+        where: Callable[[], str] = lambda: "",
         filters: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Nothing is connected yet.
 
         ``dial`` connects to the engine. ``stopped_too`` says whether ``read`` also returns stopped containers.
-        ``on_error`` is called for each request without a usable answer. ``where`` is the engine's URL, for messages.
-        ``filters`` are names and values as for ``docker ps --filter``.
+        ``on_error`` is called for each request without a usable answer. ``where`` returns the engine's URL, for
+        messages. ``filters`` are names and values as for ``docker ps --filter``.
         """
         self._dial = dial
-        self._where = f" ({where})" if where else ""
+        self._where = where
         self._stopped_too = stopped_too
         self._on_error = on_error
         self._filters = _for_api(filters)
@@ -143,6 +154,7 @@ class Engine:
         self._name_needed = asking.name_needed
         self._networks_needed = asking.networks_needed
         self._tags = asking.tags
+        self._health_needed = asking.health_needed
         self._clock = clock = asking.clock
         self._client: EngineClient | None = None
         #: What the last list showed, brought up to date for what hints named since.
@@ -301,7 +313,7 @@ class Engine:
 
     def _counts(self, container: Container) -> bool:
         """Return whether a list would show the container."""
-        return self._stopped_too or container.serving or container.status == "restarting"
+        return self._stopped_too or container.status in UP
 
     def _list_is_due(self) -> bool:
         """Return whether an ordinary read has to ask for the list: events may have been missed, a container could not
@@ -326,7 +338,7 @@ class Engine:
         began = self._clock.monotonic()
         self._selected = self._ask(self._list_selected) if self._filters else None
         self._listed_at = self._clock.monotonic()
-        lines = self._ask(lambda client: {line["Id"]: line for line in client.containers(all=self._stopped_too)})
+        lines = self._ask(self._list_all)
         now = self._clock.monotonic()
         self._list_due = self._listed_at + max(LIST_INTERVAL, (now - began) / LIST_SHARE)
         self._joined = frozenset(each.container.joined for each in self._inspected.values())
@@ -389,12 +401,21 @@ class Engine:
         }
         return frozenset[str]().union(*(networks for _, networks in self._in_question.values()))
 
+    def _list_all(self, client: EngineClient) -> dict[str, Mapping[str, Any]]:
+        """Return the lines of the list by the ids of their containers. Podman's default list lacks containers that are
+        paused or being stopped, so it is asked for all containers."""
+        by_default = client.kind != PODMAN or self._stopped_too
+        lines = client.containers(all=self._stopped_too or not by_default)
+        return {line["Id"]: line for line in lines if by_default or is_up(line)}
+
     def _list_selected(self, client: EngineClient) -> frozenset[str]:
         """Return the ids of the containers that the filters let through."""
+        every_one = self._stopped_too or client.kind == PODMAN
         try:
-            return frozenset(line["Id"] for line in client.containers(all=self._stopped_too, filters=self._filters))
+            return frozenset(line["Id"] for line in client.containers(all=every_one, filters=self._filters))
         except ErrorAnswer as error:
-            if not error.is_client_error:
+            # Podman answers to a filter that it does not know as if it had failed itself (500).
+            if not (error.is_client_error or client.kind == PODMAN):
                 raise
             raise EngineError(f"it refuses --filter: {error.explanation}") from error
 
@@ -414,7 +435,7 @@ class Engine:
         except ENGINE_ERRORS as error:
             return self._unknown(line, error)
         before = self._inspected.get(container_id)
-        if before and before.shown == shown and not ended and not self._may_have_started(before, line):
+        if before and before.shown == shown and not ended and self._still_holds(before, line):
             before.status, before.listed_at = line.get("Status") or "", self._listed_at
             return before.container
         return self._inquiry(line, shown)
@@ -429,6 +450,11 @@ class Engine:
         described = self._hinted.described(line["Id"])
         if described and agrees_with_list(described[0], line):
             self._inspected[line["Id"]] = _CachedInspect(shown, described[0], "", described[1])
+
+    def _still_holds(self, before: _CachedInspect, line: Mapping[str, Any]) -> bool:
+        """Return whether nothing that decides about entries may have changed that a line of the list does not show."""
+        health_shown = not self._health_needed or shows_health(before.container, line)
+        return health_shown and not self._may_have_started(before, line)
 
     def _may_have_started(self, before: _CachedInspect, line: Mapping[str, Any]) -> bool:
         """Return whether the container in a line of the list may have been started since an earlier list, and another
@@ -481,8 +507,9 @@ class Engine:
         except ENGINE_ERRORS as error:
             self._on_error()
             more = advice if self._client else ""
+            where = f" ({url})" if (url := self._where()) else ""
             self.close()
-            raise EngineUnavailable(f"cannot read the Docker engine: {problem_of(error)}{self._where}{more}") from error
+            raise EngineUnavailable(f"cannot read the Docker engine: {problem_of(error)}{where}{more}") from error
 
     def close(self) -> None:
         """Close the connections. The next request opens another one, and another engine may answer it."""
@@ -527,8 +554,10 @@ def _for_api(filters: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _ask_identity(client: EngineClient) -> EngineIdentity:
+    """Return what the engine says of itself. An id that it makes up whenever it is asked is none."""
     info = client.info()
-    return EngineIdentity(str(info.get("Name") or ""), str(info.get("ID") or ""))
+    kind = client.kind or kind_in_info(info)
+    return EngineIdentity(str(info.get("Name") or ""), str(info.get("ID") or "") if id_lasts(kind) else "", kind=kind)
 
 
 #: The status codes of a client error that say nothing about the question itself. The same question may get an answer.

@@ -8,6 +8,8 @@ from math import inf
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
+from attrs import frozen
+
 from controller.effects.clock import Clock
 from controller.effects.http_client import HTTP_ERRORS, HttpAnswer, HttpClient, UnwantedAnswer
 from controller.effects.request_time import TimeLimits
@@ -19,6 +21,7 @@ from controller.source.engine_errors import (
     ErrorAnswer,
     error_answer,
 )
+from model.engine_kind import UNKNOWN_KIND, kind_in_headers, kind_in_version
 
 #: A version of the API to put into a path while that of the engine is not known. An engine that refuses this version
 #: still tells its own.
@@ -47,6 +50,10 @@ class EngineClient(Protocol):
 
     #: The seconds that a request may take as a whole, even if its answer comes byte by byte.
     timeout: int
+
+    @property
+    def kind(self) -> str:
+        """The kind of the engine; UNKNOWN_KIND if it did not tell."""
 
     def info(self) -> Any:
         """Return what the engine says of itself."""
@@ -79,10 +86,15 @@ class EngineClient(Protocol):
 class HttpEngineClient:
     """An EngineClient that makes its requests over an HttpClient."""
 
-    def __init__(self, http: HttpClient, timeout: int, base: str) -> None:
+    def __init__(self, http: HttpClient, timeout: int, base: str, kind: str = UNKNOWN_KIND) -> None:
         """``base`` is what all paths begin with: that of the engine's URL, and the version of the API."""
         self.timeout = timeout
-        self._http, self._base = http, base
+        self._http, self._base, self._kind = http, base, kind
+
+    @property
+    def kind(self) -> str:
+        """See EngineClient."""
+        return self._kind
 
     def info(self) -> Any:
         """See EngineClient."""
@@ -133,21 +145,35 @@ class HttpEngineClient:
         return f"{self._base}{path}{'?' if params else ''}{urlencode(params)}"
 
 
-def version_of(http: HttpClient, timeout: int) -> str:
-    """Return the version of the API that the engine speaks. Raises EngineError.
+@frozen
+class EngineVersion:
+    """What an engine speaks, and what it is."""
 
-    The engine tells it at ``/version``, and in a header of each answer. A socket proxy may refuse ``/version``, and may
-    let requests through only with a version in their path, or only without one. The list of containers is asked for
-    here because the agent cannot do without it.
+    #: The version of the API.
+    api: str
+    kind: str = UNKNOWN_KIND
+
+    @classmethod
+    def in_document(cls, document: Any) -> EngineVersion:
+        """Read the answer of ``GET /version``. Raises KeyError or TypeError if it is none."""
+        return cls(str(document["ApiVersion"]), kind_in_version(document))
+
+
+def version_of(http: HttpClient, timeout: int) -> EngineVersion:
+    """Return the version of the API that the engine speaks, and the engine's kind. Raises EngineError.
+
+    The engine tells both at ``/version``, and in headers of each answer. A socket proxy may refuse ``/version``, and
+    may let requests through only with a version in their path, or only without one. The list of containers is asked
+    for here because the agent cannot do without it.
     """
     try:
-        return str(HttpEngineClient(http, timeout, "")._document("/version")["ApiVersion"])
+        return EngineVersion.in_document(HttpEngineClient(http, timeout, "")._document("/version"))
     except (ErrorAnswer, ValueError, *UNEXPECTED_ANSWER) as error:
         refusal = error
     for version in ("", f"/v{SOME_VERSION}"):
         answer = _asked(http, f"{version}/containers/json?limit=1", timeout)
         if told := answer.headers.get("api-version"):
-            return told
+            return EngineVersion(told, kind_in_headers(answer.headers))
     raise EngineError(NO_VERSION) from refusal
 
 
@@ -160,12 +186,12 @@ class Versions:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         #: The version by the engine's socket, and until when it is remembered, in seconds of the monotonic clock.
-        self._known: dict[str, tuple[str, float]] = {}
+        self._known: dict[str, tuple[EngineVersion, float]] = {}
 
-    def of(self, socket: str, http: HttpClient, timeout: int) -> str:
+    def of(self, socket: str, http: HttpClient, timeout: int) -> EngineVersion:
         """Return the version of the engine at a socket, which is asked over ``http`` unless its version is remembered.
         Raises EngineError."""
-        version, until = self._known.get(socket, ("", -inf))
+        version, until = self._known.get(socket, (EngineVersion(""), -inf))
         if self._clock.monotonic() >= until:
             version = version_of(http, timeout)
             self._known[socket] = version, self._clock.monotonic() + VERSION_LIFETIME
@@ -173,12 +199,13 @@ class Versions:
 
 
 def negotiated(
-    http: HttpClient, timeout: int, version: Callable[[HttpClient, int], str] = version_of
+    http: HttpClient, timeout: int, version: Callable[[HttpClient, int], EngineVersion] = version_of
 ) -> HttpEngineClient:
     """Return a client that speaks the engine's version of the API, which ``version`` returns, because newer engines
     refuse old versions. Raises EngineError."""
     try:
-        return HttpEngineClient(http, timeout, f"/v{version(http, timeout)}")
+        told = version(http, timeout)
+        return HttpEngineClient(http, timeout, f"/v{told.api}", told.kind)
     except BaseException:
         http.close()
         raise

@@ -24,14 +24,40 @@ if TYPE_CHECKING:
 #: for 1.6 s.
 TIMEOUT = 5
 
-#: The sockets to try when nothing says where the engine is: Docker's own, and the one that registrator's users mount.
-SOCKETS = ("/var/run/docker.sock", "/tmp/docker.sock")  # noqa: S108 - a place to look, not one to write
+#: The sockets to try when nothing says where the engine is: Docker's own, the one that registrator's users mount, and
+#: that of Podman as root.
+SOCKETS = (
+    "/var/run/docker.sock",
+    "/tmp/docker.sock",  # noqa: S108 - a place to look, not one to write
+    "/run/podman/podman.sock",
+)
 
 #: Docker's own environment variables that say how to connect to an engine over TCP.
 TLS_VARIABLES = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 #: The machine's clock.
 CLOCK = Clock()
+
+
+class SocketChoice:
+    """The socket of an engine that nothing names: the first of some places that is there when it is first asked for.
+
+    The choice stays for as long as the process runs. If another engine's socket appeared later in a place that comes
+    first, or if the chosen one went, then an agent that turned to the other engine would delete the entries of all
+    containers that it does not have.
+    """
+
+    def __init__(self, places: Sequence[str] = SOCKETS) -> None:
+        self._places = tuple(places)
+        #: The chosen place; none while no socket was there. Of several threads, one makes the choice.
+        self._chosen: dict[str, str] = {}
+
+    @property
+    def path(self) -> str:
+        """The chosen place; the first one while none of them has a socket, and then nothing is chosen yet."""
+        if not self._chosen and (existing := next(filter(_is_socket, self._places), "")):
+            self._chosen.setdefault("path", existing)
+        return self._chosen.get("path", self._places[0])
 
 
 @frozen
@@ -43,8 +69,8 @@ class EngineSettings:
     #: The environment variables, of which Docker's own are used: DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.
     #: Empty by default, so that nothing depends on the environment unless the caller says so.
     environment: Mapping[str, str] = field(factory=dict)
-    #: The sockets to try if neither of the above names the engine. The first one that exists is used.
-    sockets: Sequence[str] = SOCKETS
+    #: The socket to use if neither of the above names the engine.
+    sockets: SocketChoice = field(factory=SocketChoice, eq=False)
 
     #: The context that says where the engine is and how to connect to it, where neither ``host`` nor DOCKER_HOST names
     #: the engine. None by default.
@@ -83,11 +109,10 @@ class EngineSettings:
 
     @property
     def url(self) -> str:
-        """The URL of the engine. If none of the sockets exists it is that of the first one."""
+        """The URL of the engine. While none of the sockets exists it is that of the first one."""
         if given := self.host or self.environment.get("DOCKER_HOST") or (self.context and self.context.host):
             return given
-        existing = [path for path in self.sockets if _is_socket(path)]
-        return f"unix://{existing[0] if existing else self.sockets[0]}"
+        return f"unix://{self.sockets.path}"
 
     @property
     def named_by(self) -> str:

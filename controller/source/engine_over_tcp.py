@@ -25,8 +25,9 @@ from controller.effects.connections import BoundedAdapter, TlsAdapter
 from controller.effects.http_client import KeptConnection, TcpRoute
 from controller.effects.names import Names
 from controller.effects.one_sided_tls import shows_tls
-from controller.source.engine_client import NO_VERSION, SOME_VERSION, Filters, HttpEngineClient
+from controller.source.engine_client import NO_VERSION, SOME_VERSION, EngineVersion, Filters, HttpEngineClient
 from controller.source.engine_errors import NO_ANSWER, REDIRECTED, UNEXPECTED_ANSWER, EngineError, error_answer
+from model.engine_kind import UNKNOWN_KIND, kind_in_headers
 
 
 def _no_config_file(config_path: object = None) -> None:
@@ -43,9 +44,9 @@ docker.utils.config.find_config_file = _no_config_file
 class TcpEngineClient(HttpEngineClient):
     """An EngineClient for an engine over TCP."""
 
-    def __init__(self, sdk: docker.APIClient, http: KeptConnection, base: str) -> None:
+    def __init__(self, sdk: docker.APIClient, http: KeptConnection, base: str, kind: str = UNKNOWN_KIND) -> None:
         """``sdk`` and ``http`` are clients of the same engine. ``base`` is what all paths for ``http`` begin with."""
-        super().__init__(http, sdk.timeout, base)
+        super().__init__(http, sdk.timeout, base, kind)
         self._sdk = sdk
 
     def info(self) -> Any:
@@ -90,8 +91,8 @@ def connect_over_tcp(
             sdk.close()
         parts = urlsplit(url)
         route = TcpRoute(parts.hostname or "", parts.port or 0, names, context if parts.scheme == "https" else _no_tls)
-        sdk = _client(url, context, timeout, names, version)
-        return TcpEngineClient(sdk, KeptConnection(route, clock), f"{parts.path}/v{version}")
+        sdk = _client(url, context, timeout, names, version.api)
+        return TcpEngineClient(sdk, KeptConnection(route, clock), f"{parts.path}/v{version.api}", version.kind)
 
 
 def _no_tls() -> None:
@@ -116,10 +117,10 @@ def _client(
     return client
 
 
-def _version_of(client: docker.APIClient) -> str:
+def _version_of(client: docker.APIClient) -> EngineVersion:
     """Return the version of the API that the engine speaks. It is found out as for an engine at a Unix socket."""
     try:
-        return str(client.version(api_version=False)["ApiVersion"])
+        return EngineVersion.in_document(client.version(api_version=False))
     except (docker.errors.APIError, ValueError, *UNEXPECTED_ANSWER) as error:
         if shows_tls(str(error)):
             raise  # No other request would get through either.
@@ -128,7 +129,9 @@ def _version_of(client: docker.APIClient) -> str:
         url = f"{client.base_url}{version}/containers/json"
         answer = client.get(url, params={"limit": "1"}, timeout=client.timeout)
         if told := answer.headers.get("Api-Version"):
-            return str(told)
+            return EngineVersion(
+                str(told), kind_in_headers({name.lower(): text for name, text in answer.headers.items()})
+            )
     raise EngineError(NO_VERSION) from refusal
 
 

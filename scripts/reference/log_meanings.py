@@ -100,7 +100,8 @@ MEANINGS: Mapping[str, str] = {
         "The cluster id changed, or the index went back. The next pass counts as the first one."
     ),
     "started": (
-        "A line for each registry, with the settings that count most. `address` is the one that is registered."
+        "A line for each registry, with the settings that count most. `address` is the one that is registered. "
+        "`engine` is where the engine is, and `engine_kind` is `docker` or `podman`, once the engine has told it."
     ),
     "starting a pass at once": "The agent received the signal.",
     "stopping, the entries expire if no agent renews them": (

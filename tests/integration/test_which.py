@@ -116,18 +116,19 @@ def test_an_agent_applies_its_filters_in_every_pass(host: Host) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("bogus=x", "cannot read the Docker engine: it refuses --filter: Invalid filter 'bogus'"),
-        ("status=odd", "it refuses --filter: Invalid filter 'status=odd'"),
+        ("bogus=x", "cannot read the Docker engine: it refuses --filter: invalid filter 'bogus'"),
+        ("status=odd", "it refuses --filter: invalid filter 'status=odd'"),
         ("label", "--filter 'label': it should be NAME=VALUE"),
     ],
 )
 def test_a_wrong_filter_is_an_error_and_nothing_is_written(host: Host, given: str, words: str) -> None:
-    """A wrong filter is an error, with the engine's message if the engine refuses it, and nothing is written."""
+    """A wrong filter is an error, with the engine's message if the engine refuses it, and nothing is written. Engines
+    before 26 begin that message with a capital letter."""
     host.start("web")
     assert host.reconcile().returncode == 0
     done = host.reconcile("--filter", given)
     assert done.returncode == 1
-    assert words in done.stdout + done.stderr
+    assert words in (done.stdout + done.stderr).replace("Invalid filter", "invalid filter")
     assert host.keys() == host.expected()
 
 

@@ -103,7 +103,8 @@ class Agent:
             with _opener.open(request, timeout=timeout) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+            with error:
+                return error.code, error.read().decode()
         except OSError as error:
             return 0, str(error)
 

@@ -98,7 +98,7 @@ class Chaos:
             self._run(name, flags)
         self.agent.start().wait_ready(30)
         self.wait_until_right(60)
-        self.untouchable = {key: self._node(key) for key in self.expected()}
+        self.untouchable = {key: self._node(key) for key in self.expected({})}
         since = self.store().index() + 1
         self.witness = Watcher(self.healthy, since) if self.api == 2 else History(self.store3, since)
         self.witness.start()
@@ -147,16 +147,19 @@ class Chaos:
         if not self.agent.running:
             self.agent.start()
 
-    def expected(self) -> dict[str, str]:
+    def expected(self, seen: Mapping[str, str]) -> dict[str, str]:
         """Return everything that should be registered by what the engine says now: the keys of others as they are, and
-        for a key that several containers ask for, the value of the oldest."""
+        for a key that several containers ask for, the value of the one that has it among those ``seen``, or else of the
+        oldest."""
         right = dict(FOREIGN)
         running = [each for each in self.engine.inspect_all() if each["State"]["Running"]]
         for each in sorted(running, key=_age):
             env = dict(line.partition("=")[::2] for line in each["Config"]["Env"])
             name, own = env.get("SERVICE_NAME", "worker"), f"{self.owner}:{each['Name'].lstrip('/')}:9000"
-            binding = each["NetworkSettings"]["Ports"]["9000/tcp"][0]
-            right.setdefault(f"{name}/{env.get('SERVICE_ID', own)}", f"{self.engine.address}:{binding['HostPort']}")
+            key = f"{name}/{env.get('SERVICE_ID', own)}"
+            value = f"{self.engine.address}:{each['NetworkSettings']['Ports']['9000/tcp'][0]['HostPort']}"
+            if key not in right or (key not in FOREIGN and seen.get(key) == value):
+                right[key] = value
         return right
 
     def keys(self) -> dict[str, str]:
@@ -165,7 +168,8 @@ class Chaos:
 
     def wrong(self) -> dict[str, tuple[str | None, str | None]]:
         """Return the keys where what is registered differs from what should be: (registered, expected)."""
-        seen, right = self.keys(), self.expected()
+        seen = self.keys()
+        right = self.expected(seen)
         return {key: (seen.get(key), right.get(key)) for key in seen | right if seen.get(key) != right.get(key)}
 
     def _is_right(self) -> bool:

@@ -25,11 +25,16 @@ class Unavailable:
 
 
 class DockerError(RuntimeError):
-    """The docker command failed. The message has the command and what it printed."""
+    """The engine's client failed. The message has the command and what it printed."""
 
 
 class DockerEngine(ABC):
-    """An engine that answers. Tests drive it with the docker command, as an operator would."""
+    """An engine that answers. Tests drive it with its own client, as an operator would."""
+
+    #: The network on which a container is by default.
+    default_network = "bridge"
+    #: The field in which the client's `info` shows the name that the engine has for its host.
+    name_format = "{{.Name}}"
 
     @property
     @abstractmethod
@@ -50,18 +55,32 @@ class DockerEngine(ABC):
         """The environment for commands that talk to this engine. Builds avoid BuildKit, so they need no network."""
         return clean_environment(DOCKER_HOST=self.socket_url, DOCKER_BUILDKIT="0")
 
+    @property
+    def client(self) -> list[str]:
+        """The command of the engine's own client."""
+        return ["docker"]
+
+    @property
+    def hostname(self) -> str:
+        """The name that the engine has for its host."""
+        return self.docker("info", "--format", self.name_format)
+
     def docker(self, *args: str, stdin: bytes | None = None, timeout: float = 60.0) -> str:
         """Run `docker ARGS...` and return its stripped output. Raises `DockerError` if it fails or hangs."""
-        argv = ["docker", *args]
+        argv, shown = [*self.client, *args], shlex.join(["docker", *args])
         try:
             done = subprocess.run(
                 argv, input=stdin, capture_output=True, env=self.environment, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired:
-            raise DockerError(f"{shlex.join(argv)}: no answer within {timeout:g} s") from None
+            raise DockerError(f"{shown}: no answer within {timeout:g} s") from None
         if done.returncode:
-            raise DockerError(f"{shlex.join(argv)}: {done.stderr.decode(errors='replace').strip()}")
+            raise DockerError(f"{shown}: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode(errors="replace").strip()
+
+    def build(self, tag: str, context: bytes) -> None:
+        """Build an image from a context that is a tar file."""
+        self.docker("build", "--tag", tag, "-", stdin=context, timeout=120)
 
     def run(self, line: str) -> str:
         """Run `docker run -d LINE` and return the container's id. `LINE` is quoted as for a shell."""

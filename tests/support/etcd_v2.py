@@ -160,7 +160,8 @@ class EtcdV2:
 
 
 def _translated(error: urllib.error.HTTPError) -> EtcdError:
-    text = error.read().decode(errors="replace")
+    with error:
+        text = error.read().decode(errors="replace")
     try:
         document = json.loads(text)
         return EtcdError(int(document["errorCode"]), f"{document['message']} ({document.get('cause', '')})")

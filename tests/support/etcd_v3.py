@@ -179,7 +179,8 @@ def _event(document: dict[str, Any]) -> Event:
 
 
 def _translated(error: urllib.error.HTTPError) -> EtcdV3Error:
-    text = error.read().decode(errors="replace")
+    with error:
+        text = error.read().decode(errors="replace")
     try:
         document = json.loads(text)
         return EtcdV3Error(int(document["code"]), str(document.get("message") or document["error"]))

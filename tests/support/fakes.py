@@ -14,6 +14,7 @@ from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from controller.source.engine_errors import ErrorAnswer, error_answer
 from model.container import Container
+from model.engine_kind import UNKNOWN_KIND
 from model.hint import Hint, HintKind
 from model.report import PassReport
 from model.snapshot import EngineIdentity, Presence, Snapshot, UnknownContainer
@@ -81,12 +82,12 @@ class FakeSource:
         self.presences: dict[str, Presence] = {}
         self.problem = ""
         self.requests: list[str] = []
-        self._identity = EngineIdentity(name, engine)
+        self.told = EngineIdentity(name, engine)
 
     def identity(self) -> EngineIdentity:
         """See Source."""
         self._request("engine")
-        return self._identity
+        return self.told
 
     def read(self, deadline: Deadline, *, hurried: bool = False, full: bool = False) -> Snapshot:
         """See Source."""
@@ -126,6 +127,8 @@ class FakeDocker:
         self.then: Callable[[], object] = lambda: None
         self.open = 0
         self.timeout = 60
+        #: The kind of the engine, which its /version tells.
+        self.kind = UNKNOWN_KIND
 
     def dial(self) -> FakeDocker:
         """Connect and return the client."""

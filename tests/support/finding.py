@@ -1,4 +1,5 @@
-"""Find an engine to test on: one that is there, else a private one, else none with the reasons."""
+"""Find an engine to test on: the one that is asked for, else one that is there, else a private one, else none with the
+reasons."""
 
 from __future__ import annotations
 
@@ -7,18 +8,25 @@ import sys
 from pathlib import Path
 
 from tests.support.engine import DockerEngine, ExistingEngine, Unavailable
+from tests.support.engines import engine_named
 from tests.support.packages import CLIENT, missing_packages
 from tests.support.private_engine import private_engine
 
 USUAL_SOCKET = Path("/var/run/docker.sock")
 
+#: The variable that names one of `ENGINES`, to run the tests on it.
+CHOSEN = "WHARFINGER_TEST_ENGINE"
+
 
 def find_engine(must_be_empty: bool = True) -> DockerEngine | Unavailable:
-    """Return an engine that is there, else start a private one. If neither works, return the reasons.
+    """Start the engine that WHARFINGER_TEST_ENGINE names. Without it, return an engine that is there, else start a
+    private one. If neither works, return the reasons.
 
     Tests need an empty engine: they remove every container and tag their images `nginx:latest`, among others. They must
     not do that to an engine that somebody uses.
     """
+    if chosen := os.environ.get(CHOSEN):
+        return engine_named(chosen)
     existing = existing_engine()
     if os.environ.get("PYTEST_XDIST_WORKER") and isinstance(existing, ExistingEngine):
         existing = Unavailable("several test workers cannot share the engine that is there")

@@ -59,7 +59,7 @@ class Host:
     @cached_property
     def owner(self) -> str:
         """The owner of the agents' entries: the name that the engine has for its host."""
-        return self.engine.docker("info", "--format", "{{.Name}}")
+        return self.engine.hostname
 
     def start(self, *names: str, flags: str = "") -> None:
         """Start containers, all at once. Each publishes one port, whose host port the engine chooses."""

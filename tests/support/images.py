@@ -69,7 +69,7 @@ def remove_test_images(engine: DockerEngine) -> None:
 
 def build(engine: DockerEngine, tag: str, rest: str) -> None:
     """Build one image: busybox, plus the Dockerfile lines in `rest`."""
-    engine.docker("build", "--tag", tag, "-", stdin=_context(PREAMBLE + rest), timeout=120)
+    engine.build(tag, _context(PREAMBLE + rest))
 
 
 def static_busybox() -> Path:

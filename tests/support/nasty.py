@@ -195,6 +195,8 @@ UNFIT_ADDRESSES = {
     "nul": "192.0.2.1\x00",
     "dash-first": "-evil",
     "long": "x" * 254,
+    "long-label": "x" * 64,
+    "long-label-amid": f"a.{'x' * 64}.example",
 }
 
 #: Label and variable names that do not change the name of port 9000, each with a value. A container that has them is

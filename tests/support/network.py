@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.support.engine_tree import ENTER
 from tests.support.processes import Child
 from tests.support.waiting import wait_until
 
@@ -18,14 +19,20 @@ class NetworkNamespace:
     """A namespace in which commands have bridges, ports, addresses and a packet filter of their own.
 
     The tests reach it at `address`. Nothing routes beyond the veth pair, so its traffic stays inside. With a
-    `hostname`, the namespace also is a host of that name with a /run of its own.
+    `hostname`, the namespace also is a host of that name with a /run of its own. With a `tree`, commands have that
+    folder as their root, in which they find no more of this machine than `folder`.
     """
 
-    def __init__(self, folder: Path, hostname: str | None = None) -> None:
+    def __init__(self, folder: Path, hostname: str | None = None, tree: Path | None = None) -> None:
         self._hostname = hostname
-        self._kinds = ["--net"] if hostname is None else ["--net", "--uts", "--mount"]
+        self._kinds = ["--net"]
+        if hostname is not None:
+            self._kinds.append("--uts")
+        if hostname is not None or tree is not None:
+            self._kinds.append("--mount")
+        enter = [] if tree is None else [str(ENTER), str(tree), str(folder)]
         # `ip netns add` is no alternative: `ip netns exec` hides the cgroup mounts, which a Docker engine needs.
-        self._holder = Child(["unshare", *self._kinds, HOLDER, "infinity"], folder / "namespace.log")
+        self._holder = Child(["unshare", *self._kinds, *enter, HOLDER, "infinity"], folder / "namespace.log")
         self._pair: int | None = None
 
     @property
@@ -60,9 +67,11 @@ class NetworkNamespace:
         near, far = f"wfh{self._pair}", f"wfe{self._pair}"
         run("ip", "address", "add", f"{self.host_address}/30", "dev", near)
         run("ip", "link", "set", near, "up")
-        run(*self.command(["ip", "link", "set", "lo", "up"]))
-        run(*self.command(["ip", "address", "add", f"{self.address}/30", "dev", far]))
-        run(*self.command(["ip", "link", "set", far, "up"]))
+        # `ip` is this machine's, as a tree may have none.
+        network = ["nsenter", f"--target={self._holder.pid}", "--net", "ip"]
+        run(*network, "link", "set", "lo", "up")
+        run(*network, "address", "add", f"{self.address}/30", "dev", far)
+        run(*network, "link", "set", far, "up")
         if self._hostname is not None:
             run(*self.command(["hostname", self._hostname]))
             run(*self.command(["mount", "-t", "tmpfs", "tmpfs", "/run"]))

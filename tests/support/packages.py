@@ -15,6 +15,18 @@ from tests.support.images import static_busybox
 # Each command, and the Debian (or Ubuntu) package that it is in.
 CLIENT = {"docker": "docker.io", "busybox": "busybox-static"}
 DAEMON = {"dockerd": "docker.io", "ip": "iproute2", "iptables": "iptables", "nsenter": "util-linux"}
+# What an engine needs of this machine if all the rest is in a tree of its own.
+IN_TREE = {"busybox": "busybox-static", "ip": "iproute2", "nsenter": "util-linux", "pivot_root": "util-linux"}
+
+PODMAN = {
+    "podman": "podman",
+    "/usr/lib/podman/netavark": "netavark",
+    "runc": "runc",
+    "busybox": "busybox-static",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "nsenter": "util-linux",
+}
 
 
 def missing_packages(needed: Mapping[str, str]) -> list[str]:

@@ -15,11 +15,13 @@ from functools import partial
 from typing import NoReturn
 
 from tests.support import peers
+from tests.support.engine_tree import engine_tree
 
 #: What makes each part, by the part's name, in the order in which the stages need them.
 MAKERS: Mapping[str, Callable[[], object]] = {
     **{f"etcd {version}": partial(peers.etcd_of, version) for version in ("3.4", "3.5", "3.6", "3.7")},
     "CoreDNS": peers.coredns,
+    "Debian forky's engines": partial(engine_tree, "forky"),
 }
 
 

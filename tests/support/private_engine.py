@@ -5,13 +5,16 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from tests.support.engine import DockerEngine, DockerError, Unavailable
+from tests.support.isolation import check_isolation
 from tests.support.network import NetworkNamespace
-from tests.support.packages import CLIENT, DAEMON, missing_packages
+from tests.support.packages import CLIENT, DAEMON, IN_TREE, missing_packages
 from tests.support.processes import Child, clean_environment, is_alive
 from tests.support.scratch import scratch_folder, sweep
 from tests.support.waiting import wait_until
@@ -24,12 +27,22 @@ class PrivateEngine(DockerEngine):
 
     It can be stopped, killed, frozen and started again, always with the same data. `close()` removes all of it, and
     also runs at exit. With a `hostname`, the engine has that name, and programs in its namespace find it at the usual
-    socket.
+    socket. With a `tree`, dockerd and all that it needs are those of that folder, which is its root. A `dockerd` takes
+    the place of the one that is installed.
     """
 
-    def __init__(self, live_restore: bool = False, hostname: str | None = None) -> None:
+    def __init__(
+        self,
+        live_restore: bool = False,
+        hostname: str | None = None,
+        tree: Path | None = None,
+        dockerd: Path | None = None,
+    ) -> None:
         self.folder = scratch_folder("engine")
-        self.network = NetworkNamespace(self.folder, hostname)
+        self.network = NetworkNamespace(self.folder, hostname, tree)
+        self._tree = tree
+        # A tree finds nothing but the scratch folder, so the program has to be there.
+        self._dockerd = str(shutil.copy(dockerd, self.folder)) if dockerd else "dockerd"
         self._sockets = [self.socket_url] if hostname is None else [self.socket_url, USUAL_SOCKET]
         self._daemon: Child | None = None
         # With a configuration file of its own, dockerd ignores the machine's /etc/docker/daemon.json.
@@ -45,6 +58,11 @@ class PrivateEngine(DockerEngine):
     def address(self) -> str:
         """The engine's end of the veth pair."""
         return self.network.address
+
+    @property
+    def client(self) -> list[str]:
+        """The docker command; that of the tree, if there is one."""
+        return super().client if self._tree is None else self.run_in_namespace(["/usr/bin/docker"])
 
     @property
     def daemon(self) -> Child:
@@ -65,6 +83,8 @@ class PrivateEngine(DockerEngine):
                 self.network.open()
                 self._daemon = self._new_daemon()
             self._launch(self._daemon)
+            if self._tree is not None:
+                check_isolation(self, self.folder, self._daemon.pid)
         except BaseException:
             self.close()
             raise
@@ -125,7 +145,7 @@ class PrivateEngine(DockerEngine):
             # With IPv6 the engine lists each published port twice, as most engines do.
             "--fixed-cidr-v6": "fd00:29::/64",
         }
-        argv = ["dockerd", *(word for pair in flags.items() for word in pair), "--ipv6", "--userland-proxy=false"]
+        argv = [self._dockerd, *(word for pair in flags.items() for word in pair), "--ipv6", "--userland-proxy=false"]
         return Child(
             self.run_in_namespace([*argv, *(f"--host={each}" for each in self._sockets)]),
             self.folder / "dockerd.log",
@@ -139,16 +159,22 @@ class PrivateEngine(DockerEngine):
             raise RuntimeError(f"dockerd ended at its start: {_last_line(daemon.log())}")
 
 
-def private_engine(live_restore: bool = False, hostname: str | None = None) -> PrivateEngine | Unavailable:
+def private_engine(
+    live_restore: bool = False,
+    hostname: str | None = None,
+    tree: Path | None = None,
+    dockerd: Path | None = None,
+) -> PrivateEngine | Unavailable:
     """Start a private engine, or return the reason why that is not possible."""
     if os.geteuid() != 0:
         return Unavailable("a private engine needs root")
     if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode:
         return Unavailable("a private engine needs a network namespace, which root may not make here (a container?)")
-    if missing := missing_packages(CLIENT | DAEMON):
+    needed = CLIENT | DAEMON if tree is None else IN_TREE
+    if missing := missing_packages(needed):
         return Unavailable(f"a private engine needs {', '.join(missing)}, not installed here")
     try:
-        return PrivateEngine(live_restore, hostname).start()
+        return PrivateEngine(live_restore, hostname, tree, dockerd).start()
     except (RuntimeError, TimeoutError) as error:
         return Unavailable(f"a private engine does not start here: {error}")
 

@@ -71,10 +71,10 @@ def end_users(folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove a folder, and whatever is left of an engine that had its data there: shims, their containers, mounts."""
-    # Kill the container before its shim: a killed shim leaves its container running.
-    for shim in _shims_of(folder):
-        _signal([*_children_of(shim), shim], signal.SIGKILL)
-    wait_until(lambda: not list(_shims_of(folder)), 10, "the containers of the private engine to end")
+    # A killed shim leaves its container running, so both are killed. Conmon goes first, or it would start Podman.
+    for shim in shims_of(folder):
+        _signal([shim, *_children_of(shim)], signal.SIGKILL)
+    wait_until(lambda: not list(shims_of(folder)), 10, "the containers of the private engine to end")
     for mount in _mounts_below(folder):
         subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
     shutil.rmtree(folder, ignore_errors=True)
@@ -87,13 +87,19 @@ def _signal(pids: Iterable[int], *numbers: signal.Signals) -> None:
                 os.kill(pid, number)
 
 
-def _shims_of(folder: Path) -> Iterator[int]:
-    """Yield the pids of the containerd-shims whose containerd has its socket below `folder`."""
-    return (pid for pid, command in _users_of(folder) if b"containerd-shim" in command)
+def shims_of(folder: Path) -> Iterator[int]:
+    """Yield the pids of the shims of an engine that has its data below `folder`."""
+    return (pid for pid, command in _users_of(folder) if _is_shim(command))
 
 
 def _daemons_of(folder: Path) -> Iterator[int]:
-    return (pid for pid, command in _users_of(folder) if b"containerd-shim" not in command)
+    return (pid for pid, command in _users_of(folder) if not _is_shim(command))
+
+
+def _is_shim(command: bytes) -> bool:
+    """Return whether a command line is that of a process that watches over a container: Docker's or Podman's."""
+    program = command.partition(b"\0")[0]
+    return b"containerd-shim" in command or program.endswith(b"conmon")
 
 
 def _users_of(folder: Path) -> Iterator[tuple[int, bytes]]:

@@ -7,8 +7,8 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+
+from tests.support.socket_server import SocketServer
 
 #: What is done with a connection. The connection is closed when the script returns.
 Script = Callable[["Connection"], object]
@@ -44,52 +44,29 @@ class Connection:
         self._ended.wait(seconds)
 
 
-class ScriptedServer:
+class ScriptedServer(SocketServer):
     """Serves the first connection by the first script, and so on, and all further ones by the last script."""
 
     def __init__(self, *scripts: Script, at: str = "", context: ssl.SSLContext | None = None) -> None:
-        """``at`` is the path of the Unix socket at which to listen; if it is empty, listen at a loopback port.
-        ``context`` is for TLS."""
+        """See SocketServer for ``at``. ``context`` is for TLS."""
+        super().__init__(at)
         self._scripts, self.context = scripts, context
-        self._ended = threading.Event()
-        self._sockets: list[socket.socket] = []
         #: How many connections were accepted.
         self.connections = 0
-        self._listener = _listening(at) if at else socket.create_server(("127.0.0.1", 0))
-        self.port: int = 0 if at else self._listener.getsockname()[1]
+        self.port = self.address[1]
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._ended.set()
-        for each in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                script = self._scripts[min(self.connections, len(self._scripts) - 1)]
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(script, sock), daemon=True).start()
+    def accepted(self, sock: socket.socket) -> None:
+        """Serve the connection by its script."""
+        script = self._scripts[min(self.connections, len(self._scripts) - 1)]
+        self.connections += 1
+        threading.Thread(target=self._serve, args=(script, sock), daemon=True).start()
 
     def _serve(self, script: Script, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
             if self.context:
                 sock = self.context.wrap_socket(sock, server_side=True)
-            self._sockets.append(sock)
-            connection = Connection(sock, self._ended)
+            self.sockets.append(sock)
+            connection = Connection(sock, self.ended)
             script(connection)
             connection.socket.shutdown(socket.SHUT_RDWR)
         sock.close()
-
-
-def _listening(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX)
-    sock.bind(path)
-    sock.listen()
-    return sock

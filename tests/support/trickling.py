@@ -6,12 +6,10 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from attrs import frozen
 
-Address = tuple[str, int]
+from tests.support.socket_server import Address, SocketServer
 
 #: Splits what the server sent into the part that is passed on at once and the part that trickles.
 Split = Callable[[bytes], tuple[bytes, bytes]]
@@ -46,9 +44,8 @@ def chunks(data: bytes) -> tuple[bytes, bytes]:
     return b"\r\n".join([*lines, b"Transfer-Encoding: chunked"]) + end, encoded
 
 
-class Trickler:
-    """Listens at ``address``, a loopback port of its own, or at a Unix socket. It passes all bytes on to ``target``,
-    and the answers back.
+class Trickler(SocketServer):
+    """Passes all bytes on to ``target``, and the answers back.
 
     While ``trickling`` is true, the answers trickle on each connection that has sent a request which contains ``only``.
     """
@@ -61,35 +58,18 @@ class Trickler:
         only: bytes = b"",
         at: str = "",
     ) -> None:
-        """``target`` is a host and port, or the path of a Unix socket. ``at`` is the path of the Unix socket at which
-        to listen; if it is empty, listen at a loopback port."""
+        """``target`` is a host and port, or the path of a Unix socket. See SocketServer for ``at``."""
+        super().__init__(at)
         self._target, self._split, self._pace, self._only = target, split, pace, only
-        self._ended = threading.Event()
-        self._sockets: list[socket.socket] = []
         self.trickling = True
-        self._listener = _listening(at) if at else socket.create_server(("127.0.0.1", 0))
-        self.address: Address = ("", 0) if at else self._listener.getsockname()[:2]
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._ended.set()
-        for each in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(self._target) if isinstance(self._target, tuple) else _unix(self._target)
-                self._sockets += [near, far]
-                slow = threading.Event()
-                threading.Thread(target=self._pass_requests, args=(near, far, slow), daemon=True).start()
-                threading.Thread(target=self._pass_answers, args=(far, near, slow), daemon=True).start()
+    def accepted(self, sock: socket.socket) -> None:
+        """Connect to the target, and pass on what comes from either side."""
+        far = socket.create_connection(self._target) if isinstance(self._target, tuple) else _unix(self._target)
+        self.sockets += [sock, far]
+        slow = threading.Event()
+        threading.Thread(target=self._pass_requests, args=(sock, far, slow), daemon=True).start()
+        threading.Thread(target=self._pass_answers, args=(far, sock, slow), daemon=True).start()
 
     def _pass_requests(self, near: socket.socket, far: socket.socket, slow: threading.Event) -> None:
         with contextlib.suppress(OSError):
@@ -107,18 +87,11 @@ class Trickler:
                 at_once, slowly = self._split(data)
                 near.sendall(at_once)
                 for start in range(0, len(slowly), self._pace.size):
-                    if self._ended.wait(self._pace.seconds):
+                    if self.ended.wait(self._pace.seconds):
                         return
                     near.sendall(slowly[start : start + self._pace.size])
         with contextlib.suppress(OSError):
             near.shutdown(socket.SHUT_RDWR)
-
-
-def _listening(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX)
-    sock.bind(path)
-    sock.listen()
-    return sock
 
 
 def _unix(path: str) -> socket.socket:

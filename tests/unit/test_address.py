@@ -847,9 +847,15 @@ def test_an_ipv6_address_on_the_first_network_beats_an_ipv4_address_on_another()
         ("-web", False),
         ("a b", False),
         ("a" * 254, False),
+        ("a" * 63, True),
+        ("a" * 64, False),
+        (f"web.{'a' * 64}.example", False),
+        (".".join(["a" * 63] * 3), True),
+        (".".join(["a" * 63] * 4), False),
         ("10.0.0.1\n", False),
     ],
 )
 def test_only_a_concrete_ip_address_or_a_host_name_can_be_an_address(text: str, good: bool) -> None:
-    """An unspecified address, and a text that only looks like an address, cannot be registered."""
+    """An unspecified address, and a text that only looks like an address, cannot be registered. A host name is one that
+    fits into a DNS answer."""
     assert (address_problem(text) is None) is good

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from model.agent_note import SECONDS_WITHOUT_NOTE, AgentNote, disagreement, note_in, seconds_to_answer
+from model.agent_note import SECONDS_WITHOUT_NOTE, AgentNote, disagreement, note_in, noted_kind, seconds_to_answer
 from model.desired import Desired
 from model.ownership import Ownership
 from model.plan import Action, Plan, Reason, plan, with_note
@@ -38,6 +38,28 @@ def changed(**fields: Any) -> str:
     """Return the text of NOTE with other values in these fields. A field that is ``...`` is left out."""
     document = json.loads(NOTE.encode()) | fields
     return json.dumps({name: value for name, value in document.items() if value is not ...})
+
+
+def test_a_note_tells_the_kind_of_the_engine() -> None:
+    """The notes of older versions do not, and neither does that of an agent whose engine did not tell."""
+    podman = evolve(NOTE, engine="podman")
+    assert AgentNote.decode(podman.encode()) == podman
+    assert "engine" not in NOTE.encode()
+    assert noted_kind(stored(podman)) == "podman"
+    assert {noted_kind(stored(each)) for each in (None, NOTE, "no note")} == {""}
+
+
+def test_an_agent_writes_its_note_again_when_it_knows_the_kind_of_its_engine() -> None:
+    """With --hostname it may learn that after its first pass. What it knows is not forgotten."""
+    podman = evolve(NOTE, engine="podman")
+    ownership = Ownership(OWNER, PLAIN)
+
+    def written(note: AgentNote, found: AgentNote) -> list[str]:
+        actual = Actual(agent_note=stored(found))
+        return [each.value for each in with_note(Plan(), note, actual, ownership, noted=True).changes]
+
+    assert written(podman, NOTE) == [podman.encode()]
+    assert written(podman, podman) == written(NOTE, podman) == []
 
 
 def test_a_note_is_read_as_it_was_written() -> None:

@@ -66,9 +66,17 @@ def test_a_text_that_is_no_description_counts_as_none(text: bytes) -> None:
     assert AgentDescription.decode(text) is None
 
 
+def test_the_page_has_the_url_of_an_engine_that_was_chosen_after_the_start() -> None:
+    """Other commands find the engine of the agent there."""
+    urls = ["unix:///run/podman/podman.sock"]
+    page = AgentPage(DESCRIPTION, lambda: urls[-1])
+    page.ended(planned(), 0.0, 1.0)
+    assert page.description.docker_host == urls[-1]
+
+
 def test_the_page_has_the_owner_as_soon_as_a_pass_has_learned_it() -> None:
     """A later pass that fails before it learns anything does not take it back."""
-    page = AgentPage(evolve(DESCRIPTION, owner="", engine_id=""))
+    page = AgentPage(evolve(DESCRIPTION, owner="", engine_id=""), lambda: DESCRIPTION.docker_host)
     page.begun(0.0)
     assert '"owner": ""' in page.text()
     for report in (evolve(planned(), owner="core-01", engine_id="4C7A"), evolve(failed(), owner="", engine_id="")):

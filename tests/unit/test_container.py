@@ -334,6 +334,21 @@ def test_only_a_container_network_mode_joins_another_containers_network() -> Non
     assert (joined.joined, from_inspect(INSPECT).joined) == ("abc", "")
 
 
+def test_a_container_that_joins_anothers_network_has_nothing_of_its_own_there() -> None:
+    """Podman shows the other's ports, addresses and networks as its own."""
+    joined = from_inspect(with_value(INSPECT, "HostConfig.NetworkMode", "container:abc"))
+    assert joined.exposed
+    assert (dict(joined.published), joined.address, dict(joined.networks)) == ({}, "", {})
+    assert (dict(joined.networks_ipv6), joined.address_ipv6, dict(joined.network_ids)) == ({}, "", {})
+
+
+@pytest.mark.parametrize("field", ["Health", "Healthcheck"])
+def test_the_health_is_read_under_either_name(field: str) -> None:
+    """Old versions of Podman call it Healthcheck."""
+    state = {"Status": "running", "ExitCode": 0, field: {"Status": "unhealthy"}}
+    assert from_inspect(with_value(INSPECT, "State", state)).health == "unhealthy"
+
+
 #: The networks of a container: their ids by their names. One has a name that looks like the beginning of an id.
 NETWORK_IDS = {"front": "4c1dd5a5", "back": "4c99", "99aa": "77bb", "host": "99aabb"}
 

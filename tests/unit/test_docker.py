@@ -18,9 +18,10 @@ from controller.effects.background import Threads
 from controller.effects.clock import Clock, Deadline
 from controller.errors import EngineUnavailable
 from controller.source.docker import NO_IDENTITY, PATIENCE, Asking, Engine
-from controller.source.engine_connection import EngineSettings, connect
+from controller.source.engine_connection import EngineSettings, SocketChoice, connect
 from controller.source.engine_errors import NO_ANSWER, EngineError
 from model.container import Container, ContainerRef
+from model.engine_kind import DOCKER, PODMAN, UNKNOWN_KIND
 from model.engine_network import Network
 from model.snapshot import EngineIdentity, Snapshot, UnknownContainer
 from tests.support.fakes import ENGINE, FakeDocker, FakeTime, Inline, Json, inspected, refusal
@@ -250,6 +251,70 @@ def test_an_engine_that_fails_at_the_filtered_list_does_not_blame_the_filter() -
     fake.errors["list filtered"] = refusal(500, "out of disk")
     with pytest.raises(EngineUnavailable, match="cannot read the Docker engine: 500 Server Error"):
         engine(fake, filters=(("name", "web"),)).read(soon())
+
+
+def test_podmans_refusal_of_a_filter_is_one_whatever_its_status() -> None:
+    """Podman answers to a filter that it does not know as if it had failed itself."""
+    fake = FakeDocker(inspected("web"))
+    fake.kind = PODMAN
+    fake.errors["list all filtered"] = refusal(500, "bogus is an invalid filter")
+    with pytest.raises(EngineUnavailable, match="it refuses --filter: bogus is an invalid filter"):
+        engine(fake, filters=(("bogus", "x"),)).read(soon())
+
+
+def test_podman_is_asked_for_all_containers_and_those_that_are_not_up_are_left_out() -> None:
+    """Its default list lacks the paused ones, and those that it is stopping. Nothing is asked about the others."""
+    states = ("running", "paused", "stopping", "stopped", "exited", "created", "removing")
+    fake = FakeDocker(*(inspected(f"c-{state}", status=state) for state in states))
+    fake.kind = PODMAN
+    snapshot = engine(fake).read(soon())
+    assert fake.asked[1] == "list all"
+    assert fake.inspects() == [f"c-{state}" for state in states[:3]]
+    assert [each.id for each in snapshot.containers] == ["c-running", "c-paused", "c-stopping"]
+    assert len(engine(fake, stopped_too=True).read(soon()).containers) == len(states)
+
+
+def without_health(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of the list as Podman shows it."""
+    return {**line, "Status": "Up 3 minutes"}
+
+
+class PodmanWithHealth(FakeDocker):
+    """A Podman whose list says nothing of health."""
+
+    def containers(self, *, all: bool, filters: dict[str, list[str]] | None = None) -> Any:
+        """See EngineClient."""
+        return [without_health(line) for line in super().containers(all=all, filters=filters)]
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_health_that_the_list_does_not_show_is_asked_for_at_each_list_if_it_matters(needed: bool) -> None:
+    """Only the containers with a HEALTHCHECK are inspected again, and only with --health healthy."""
+    fake = PodmanWithHealth(inspected("web", health="starting"), inspected("plain"))
+    source = Engine(fake.dial, Asking(Inline(), Clock(), health_needed=needed), stopped_too=False)
+    assert [each.health for each in source.read(soon()).containers] == ["starting", ""]
+    assert fake.inspects() == ["web", "plain"]
+    fake.documents["web"]["State"]["Health"]["Status"] = "healthy"
+    health = "healthy" if needed else "starting"
+    assert [each.health for each in source.read(soon()).containers] == [health, ""]
+    assert fake.inspects() == (["web"] if needed else [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "info", "identity"),
+    [
+        (UNKNOWN_KIND, {}, EngineIdentity("core-01", ENGINE)),
+        (DOCKER, {}, EngineIdentity("core-01", ENGINE, kind=DOCKER)),
+        (PODMAN, {}, EngineIdentity("core-01", "", kind=PODMAN)),
+        (UNKNOWN_KIND, {"BuildahVersion": "1.28.2"}, EngineIdentity("core-01", "", kind=PODMAN)),
+    ],
+)
+def test_an_id_that_does_not_last_is_none(kind: str, info: dict[str, Any], identity: EngineIdentity) -> None:
+    """Podman makes one up whenever it is asked. If a proxy hides what the engine is, its info shows Podman."""
+    fake = FakeDocker(inspected("web"))
+    fake.kind = kind
+    fake.info = lambda: {"Name": "core-01", "ID": ENGINE, **info}  # type: ignore[method-assign] # a Podman's answer
+    assert engine(fake).identity() == identity
 
 
 @pytest.mark.parametrize(
@@ -906,7 +971,7 @@ def test_the_engine_is_found(socket_path: Path, tmp_path: Path, given: str) -> N
     settings = {
         "flag": EngineSettings(url),
         "DOCKER_HOST": EngineSettings("", {"DOCKER_HOST": url}),
-        "usual socket": EngineSettings("", {}, sockets),
+        "usual socket": EngineSettings("", {}, SocketChoice(sockets)),
         "flag over DOCKER_HOST": EngineSettings(url, {"DOCKER_HOST": nowhere}),
     }[given]
     name, containers = read_through(settings)
@@ -917,7 +982,7 @@ def test_the_engine_is_found(socket_path: Path, tmp_path: Path, given: str) -> N
     ("settings", "message"),
     [
         (EngineSettings("unix:///nowhere/docker.sock"), "No such file or directory"),
-        (EngineSettings("", {}, ["/nowhere/a.sock", "/nowhere/b.sock"]), "No such file or directory"),
+        (EngineSettings("", {}, SocketChoice(["/nowhere/a.sock", "/nowhere/b.sock"])), "No such file or directory"),
         (EngineSettings("tcp://127.0.0.1:1"), "Connection refused"),
         (EngineSettings("gopher://127.0.0.1"), "Invalid bind address protocol"),
         (EngineSettings("", {"DOCKER_HOST": "tcp://x:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/no"}), "TLS"),

@@ -50,7 +50,7 @@ def engine_at() -> Iterator[EngineAt]:
     def open_at(url: str, **environment: str) -> Engine:
         settings = EngineSettings(url, environment, report_renewal=logs.report_renewal)
         asking = Asking(Threads(), Clock(), patience=5)
-        opened.append(Engine(lambda: connect(settings), asking, stopped_too=False, where=settings.url))
+        opened.append(Engine(lambda: connect(settings), asking, stopped_too=False, where=lambda: settings.url))
         return opened[-1]
 
     yield open_at

@@ -169,6 +169,15 @@ def test_the_version_is_also_in_a_header_of_the_list(refusal: tuple[int, bytes])
     assert negotiated(FakeHttp(answers, {"api-version": "1.52"}), 5).info() == {}
 
 
+def test_the_kind_of_the_engine_is_told_with_the_version() -> None:
+    """Where a proxy refuses /version, the headers of the list tell it."""
+    version = b'{"ApiVersion": "1.41", "Components": [{"Name": "Podman Engine"}]}'
+    assert negotiated(FakeHttp({"/version": (200, version)}), 5).kind == "podman"
+    headers = {"api-version": "1.41", "libpod-api-version": "4.3.1"}
+    assert negotiated(FakeHttp({}, headers), 5).kind == "podman"
+    assert negotiated(FakeHttp({"/version": (200, b'{"ApiVersion": "1.41"}')}), 5).kind == ""
+
+
 class WithVersionAlone(FakeHttp):
     """An engine behind a proxy that lets requests through only with a version in their path."""
 

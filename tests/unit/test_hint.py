@@ -64,6 +64,13 @@ def test_a_network_names_the_container_that_joins_or_leaves_it(action: str) -> N
     assert hint_in(event(action, "network")) == Hint("abc", HintKind.OTHER, NANOSECONDS)
 
 
+def test_podman_names_the_container_in_the_place_of_the_network() -> None:
+    """Its network events have no attribute for it."""
+    hint = hint_in(event("connect", "network", Actor={"ID": "abc", "Attributes": {"name": "web"}}))
+    assert hint is not None
+    assert (hint.container, hint.kind) == ("abc", HintKind.OTHER)
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -72,7 +79,7 @@ def test_a_network_names_the_container_that_joins_or_leaves_it(action: str) -> N
         event("start", "network"),
         event("connect"),
         event("pull", "image"),
-        event("connect", "network", Actor={"ID": "net", "Attributes": {}}),
+        event("connect", "network", Actor={"ID": "net", "Attributes": None}),
         event("start", Actor=None),
         event("kill", Actor={"ID": "abc", "Attributes": {}}),
         event("start", Actor={"ID": ""}),

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from model.container import Container, ContainerRef, from_inspect
-from model.listing import agrees_with_list, joiners_to_inspect, listed_ref, may_have_started, shown_in_list
+from model.listing import (
+    agrees_with_list,
+    is_up,
+    joiners_to_inspect,
+    listed_ref,
+    may_have_started,
+    shown_in_list,
+    shows_health,
+)
 from tests.support.builders import container, with_value
 from tests.support.parity import load_case, load_cases
 
@@ -45,7 +53,6 @@ def test_recorded_inspect_answers_agree_with_the_recorded_lists(case: Any) -> No
         ("NetworkSettings.Networks", {}),
         ("NetworkSettings.Networks.bridge.GlobalIPv6Address", ""),
         ("NetworkSettings.Networks.bridge.GlobalIPv6Address", "fd00::7"),
-        ("State.Health", {"Status": "healthy"}),
     ],
 )
 def test_an_inspect_answer_of_another_moment_disagrees(path: str, value: object) -> None:
@@ -56,10 +63,58 @@ def test_an_inspect_answer_of_another_moment_disagrees(path: str, value: object)
 @pytest.mark.parametrize("seen", [*STATUS_BY_HEALTH, "none"])
 @pytest.mark.parametrize("shown", STATUS_BY_HEALTH)
 def test_a_health_that_changed_between_list_and_inspect_disagrees(shown: str, seen: str) -> None:
-    """The inspect answer must not be kept while the list shows another health."""
+    """The inspect answer must not be kept while the list shows another health. A list without any does not tell."""
     container = from_inspect(with_value(INSPECT, "State.Health", {"Status": seen}))
-    agrees = shown == seen or (shown, seen) == ("", "none")
-    assert agrees_with_list(container, {**LISTED, "Status": STATUS_BY_HEALTH[shown]}) is agrees
+    assert agrees_with_list(container, {**LISTED, "Status": STATUS_BY_HEALTH[shown]}) is (shown in {"", seen})
+
+
+@pytest.mark.parametrize("seen", [*STATUS_BY_HEALTH, "none"])
+@pytest.mark.parametrize("shown", STATUS_BY_HEALTH)
+def test_a_list_without_health_does_not_show_that_of_a_container_with_a_healthcheck(shown: str, seen: str) -> None:
+    """Podman's list never has any. A container without a HEALTHCHECK has no health that could change."""
+    line, document = (
+        {**LISTED, "Status": STATUS_BY_HEALTH[shown]},
+        with_value(INSPECT, "State.Health", {"Status": seen}),
+    )
+    assert shows_health(from_inspect(document), line) is (bool(shown) or seen in {"", "none"})
+    paused = from_inspect(with_value(document, "State.Status", "paused"))
+    assert shows_health(paused, {**line, "State": "paused"})
+
+
+def test_a_container_that_joined_anothers_network_agrees_with_a_list_that_shows_the_others_ports() -> None:
+    """Podman's list shows them. Its own are none."""
+    joined = from_inspect(with_value(INSPECT, "HostConfig.NetworkMode", "container:4c1d"))
+    assert (dict(joined.published), dict(joined.networks)) == ({}, {})
+    assert agrees_with_list(joined, LISTED)
+    assert not agrees_with_list(joined, {**LISTED, "State": "paused"})
+
+
+@pytest.mark.parametrize(
+    ("state", "up"),
+    [
+        ("running", True),
+        ("paused", True),
+        ("restarting", True),
+        ("stopping", True),
+        ("stopped", False),
+        ("exited", False),
+        ("created", False),
+        ("initialized", False),
+        ("removing", False),
+        (None, False),
+    ],
+)
+def test_the_states_in_which_docker_lists_a_container_by_default(state: str | None, up: bool) -> None:
+    """Podman has more states, and lists them all when it is asked for all containers."""
+    assert is_up({**LISTED, "State": state}) is up
+
+
+def test_podmans_word_for_a_container_that_ended_is_dockers() -> None:
+    """Podman says stopped until it has cleaned up after the container."""
+    ended = from_inspect(with_value(INSPECT, "State.Status", "stopped"))
+    assert ended.status == "exited"
+    assert agrees_with_list(ended, {**LISTED, "State": "stopped"})
+    assert agrees_with_list(ended, {**LISTED, "State": "exited"})
 
 
 def test_the_health_of_a_paused_container_never_disagrees() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -10,10 +11,12 @@ from attrs import evolve
 from controller.reconcile.one_pass import reconcile
 from controller.registry.base import PendingWriter, ReadWriteRegistry
 from model.agent_note import AgentNote
+from model.engine_kind import DOCKER, PODMAN
 from model.memory import Memory
 from model.plan import Action
 from model.record import OwnerRecord, RecordKeys
 from model.report import PassReport, PassResult
+from model.snapshot import EngineIdentity
 from tests.support.fakes import ENGINE, FakeTime
 from tests.support.memory_registry import RecordingRegistry
 from tests.support.pass_harness import Host, first_pass, owner_record, serving
@@ -242,3 +245,127 @@ def test_an_owner_that_keeps_the_flag_answers_although_its_engine_never_did(succ
     succession.registry.put(LIVENESS_QUERY, "?")
     assert owner.tries_a_pass().result is PassResult.ENGINE_ERROR
     assert LIVENESS_QUERY not in succession.registry.stored
+
+
+# A host whose engine has another id since it was started anew.
+
+
+def reborn(succession: Succession, engine: str = NEW_ENGINE, **settings: Any) -> Host:
+    """Return the agent of an engine with this id, on the same address, to which nobody gave --take-over."""
+    host = Host(serving("zoo"), registry=succession.registry, engine=engine, clock=succession.time.clock, **settings)
+    host.settings = evolve(host.settings, note=AgentNote("0.2.0", 1.0, 10.0, 30.0, {}, "run-2"))
+    return host
+
+
+def test_a_host_whose_engine_has_lost_its_id_takes_its_name_back_by_itself(succession: Succession) -> None:
+    """It waits for a sign of life of the agent that had the name, as with --take-over."""
+    host = reborn(succession)
+    for report in succession.passes(host, 41):
+        assert (report.result, report.waits) == (PassResult.OWNER_CONFLICT, True)
+        assert (
+            "this agent, as every entry under the name points at this host, waits for a sign of life" in report.problem
+        )
+    assert succession.registry.writes == [ASKING]
+    host.has_a_pass()
+    assert (succession.holder, [*succession.registry.keys()]) == (NEW_ENGINE, ["/services/nginx/core-01:zoo:80"])
+
+
+def test_two_living_machines_on_one_address_are_still_told_apart(succession: Succession) -> None:
+    """The agent that has the name answers, and keeps it and its entries."""
+    host = reborn(succession)
+    for report in succession.passes(host, 200):
+        assert report.result is PassResult.OWNER_CONFLICT
+        succession.old.has_a_pass()
+    assert (succession.holder, [*succession.registry.keys()]) == (ENGINE, [WEB])
+    assert "the agent of that engine is alive, as it has answered; this agent" in report.problem
+
+
+def test_another_machine_leaves_the_name_of_a_silent_agent_alone(succession: Succession) -> None:
+    """The entries point at another address, so they are another machine's, whose containers may still run."""
+    host = reborn(succession, ip="10.0.0.2")
+    for report in succession.passes(host, 100):
+        assert (report.result, report.waits) == (PassResult.OWNER_CONFLICT, False)
+        assert "use --take-over once" in report.problem
+    assert succession.registry.writes == []
+
+
+def test_an_agent_that_is_led_to_another_engine_while_it_runs_never_takes_the_name(succession: Succession) -> None:
+    """The other engine's list lacks the containers of the first one, and all of their entries would be deleted."""
+    succession.old.source.told = EngineIdentity("core-01", NEW_ENGINE)
+    for report in succession.passes(succession.old, 100):
+        assert (report.result, report.waits) == (PassResult.OWNER_CONFLICT, False)
+    assert (succession.registry.writes, [*succession.registry.keys()]) == ([], [WEB])
+
+
+# An engine of another kind.
+
+
+def of_kind(host: Host, kind: str) -> Host:
+    """Let the host's engine be of this kind. The id of Podman is none."""
+    host.source.told = EngineIdentity("core-01", ENGINE if kind == DOCKER else "", kind=kind)
+    return host
+
+
+@pytest.mark.parametrize(("old", "new"), [(DOCKER, PODMAN), (PODMAN, DOCKER)])
+@pytest.mark.parametrize("noting", [True, False], ids=["agent", "single pass"])
+def test_the_name_of_an_engine_of_another_kind_is_taken_only_with_take_over(
+    succession: Succession, old: str, new: str, noting: bool
+) -> None:
+    """Without the flag nothing is written or deleted, also once that engine's agent is silent. With it, the other
+    engine's entries are replaced, and its agent cannot take the name back."""
+    note = AgentNote("0.2.0", 1.0, 10.0, 30.0, {}, "run-2") if noting else None
+    succession.registry.put(RECORD_KEYS.record("core-01"), OwnerRecord("").encode())
+    of_kind(succession.old, old).restarts()
+    succession.old.has_a_pass()
+    assert (note_of(succession.registry).engine, succession.holder) == (old, ENGINE if old == DOCKER else "")
+    succession.registry.writes.clear()
+    host = of_kind(reborn(succession), new)
+    for report in succession.passes(host, 100):
+        assert (report.result, report.waits) == (PassResult.OWNER_CONFLICT, False)
+        assert f"belongs to an engine of another kind: {old}, and this is {new}: give this host" in report.problem
+    assert (succession.registry.writes, [*succession.registry.keys()]) == ([], [WEB])
+    host = of_kind(reborn(succession, take_over=True), new)
+    host.settings = evolve(host.settings, note=note)
+    assert [report.waits for report in succession.passes(host, 41)] == [True] * 41
+    host.has_a_pass()
+    assert (succession.holder, [*succession.registry.keys()]) == (
+        ENGINE if new == DOCKER else "",
+        ["/services/nginx/core-01:zoo:80"],
+    )
+    host.has_a_pass()
+    if noting:
+        assert note_of(succession.registry).engine == new
+        assert succession.old.tries_a_pass().result is PassResult.OWNER_CONFLICT
+    else:
+        assert NOTE_KEY not in succession.registry.stored
+        host.restarts()
+        host.settings = evolve(host.settings, take_over=False)
+        host.has_a_pass()
+
+
+def test_an_agent_that_is_led_to_an_engine_of_another_kind_while_it_runs_writes_nothing(succession: Succession) -> None:
+    """With --take-over neither: it applies until the first pass that writes the record."""
+    of_kind(succession.old, DOCKER).restarts()
+    succession.old.settings = evolve(succession.old.settings, take_over=True)
+    succession.old.has_a_pass()
+    succession.registry.writes.clear()
+    of_kind(succession.old, PODMAN)
+    for report in succession.passes(succession.old, 100):
+        assert (report.result, report.waits) == (PassResult.OWNER_CONFLICT, False)
+    assert (succession.registry.writes, [*succession.registry.keys()]) == ([], [WEB])
+
+
+@pytest.mark.parametrize("kind", [DOCKER, PODMAN])
+def test_a_note_of_an_older_version_is_compatible_with_any_kind(succession: Succession, kind: str) -> None:
+    """It names none. An agent that runs for the first time in this version has the name if the id says nothing else."""
+    succession.old.registry.put(RECORD_KEYS.record("core-01"), OwnerRecord("").encode())
+    host = of_kind(reborn(succession), kind)
+    host.has_a_pass()
+    assert note_of(succession.registry).engine == kind
+
+
+def note_of(registry: RecordingRegistry) -> AgentNote:
+    """Return the agent note that the registry holds; it must be a readable one."""
+    note = AgentNote.decode(registry.stored[NOTE_KEY].value)
+    assert note is not None
+    return note

@@ -1,0 +1,31 @@
+"""The engines, of several kinds and versions, that tests can start on this machine, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from tests.support.engine import DockerEngine, Unavailable
+from tests.support.engine_tree import NoTree, engine_tree
+from tests.support.private_engine import private_engine
+
+
+def engine_named(name: str) -> DockerEngine | Unavailable:
+    """Start one of `ENGINES`, or return the reason why that is not possible. Raises KeyError for another name."""
+    try:
+        return ENGINES[name]()
+    except (NoTree, TimeoutError) as error:
+        return Unavailable(f"the engine {name} cannot be made here: {error}")
+
+
+def _docker_of(suite: str) -> DockerEngine | Unavailable:
+    return private_engine(tree=engine_tree(suite))
+
+
+#: What starts each engine, by its name: a kind and a version.
+ENGINES: Mapping[str, Callable[[], DockerEngine | Unavailable]] = {
+    # Debian 12 has it, on which these tests run in CI.
+    "docker-20.10": private_engine,
+    "docker-26": partial(_docker_of, "trixie"),
+    "docker-28": partial(_docker_of, "forky"),
+}

@@ -1,0 +1,204 @@
+"""A Podman engine that the tests start, in a network namespace and a scratch folder of its own."""
+
+from __future__ import annotations
+
+import atexit
+import io
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from tests.support.engine import DockerEngine, DockerError, Unavailable
+from tests.support.network import NetworkNamespace
+from tests.support.packages import PODMAN, missing_packages
+from tests.support.processes import Child, clean_environment
+from tests.support.scratch import scratch_folder, sweep
+from tests.support.waiting import wait_until
+
+#: The program by which Podman connects containers to networks.
+NETAVARK = "/usr/lib/podman/netavark"
+
+#: Podman's configuration. The runtime is runc, because crun refuses a machine that has both versions of cgroups. Podman
+#: raises the limits of a container to the kernel's, which a machine may forbid, unless they are given. The locks are
+#: files, because all engines of a machine would share the locks in memory. Of Podman's helpers it finds netavark alone,
+#: because the name server of networks would outlive a test run that is killed.
+CONFIGURATION = """\
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+helper_binaries_dir = ["{folder}/helpers"]
+lock_type = "file"
+runtime = "runc"
+
+[network]
+default_subnet = "172.29.0.0/16"
+network_backend = "netavark"
+network_config_dir = "{folder}/networks"
+"""
+
+#: How Podman keeps images and containers: without a driver that needs the kernel's help.
+STORAGE = """\
+[storage]
+driver = "vfs"
+graphroot = "{folder}/data"
+runroot = "{folder}/run"
+"""
+
+
+class PodmanEngine(DockerEngine):
+    """`podman system service` with data, socket, networks and ports of its own, driven by Podman's own client.
+
+    It can be stopped and started again, always with the same data; its containers go on meanwhile. `close()` removes
+    all of it, and also runs at exit. The engine has its host's name, or `hostname`.
+
+    A Podman that is installed elsewhere than on this machine is a subclass with another `podman` and `in_place`.
+    """
+
+    default_network = "podman"
+    name_format = "{{.Host.Hostname}}"
+    #: The path of the command.
+    podman = shutil.which("podman") or "podman"
+
+    def __init__(self, hostname: str = "") -> None:
+        self.folder = scratch_folder("podman")
+        # As the host of a name it has a /run of its own, in which Podman mounts the networks of containers.
+        self.network = NetworkNamespace(self.folder, hostname or socket.gethostname())
+        self._daemon: Child | None = None
+        for name, text in (("containers.conf", CONFIGURATION), ("storage.conf", STORAGE)):
+            (self.folder / name).write_text(text.format(folder=self.folder))
+        helpers = self.folder / "helpers"
+        helpers.mkdir()
+        (helpers / "netavark").symlink_to(NETAVARK)
+
+    @property
+    def socket_url(self) -> str:
+        """A socket in the scratch folder."""
+        return f"unix://{self.folder}/podman.sock"
+
+    @property
+    def address(self) -> str:
+        """The engine's end of the veth pair."""
+        return self.network.address
+
+    @property
+    def client(self) -> list[str]:
+        """Podman's own client."""
+        return [self.podman, "--url", self.socket_url]
+
+    @property
+    def daemon(self) -> Child:
+        """The process of the service. Raises RuntimeError if it was never started."""
+        if self._daemon is None:
+            raise RuntimeError("the engine was never started")
+        return self._daemon
+
+    def in_place(self, argv: Sequence[str]) -> list[str]:
+        """Return a command that runs `argv` where this Podman is installed."""
+        return list(argv)
+
+    def run_in_namespace(self, argv: Sequence[str]) -> list[str]:
+        """Return a command that runs `argv` in the engine's namespaces, as if on the engine's host."""
+        return self.network.command(argv)
+
+    def build(self, tag: str, context: bytes) -> None:
+        """Build an image. Podman's client takes a context from a folder only."""
+        with tempfile.TemporaryDirectory(prefix="wharfinger-context-") as folder:
+            with tarfile.open(fileobj=io.BytesIO(context)) as tar:
+                tar.extractall(folder, filter="data")
+            # The format of OCI has no HEALTHCHECK.
+            self.docker(
+                "build", "--layers=false", "--format", "docker", "--file", f"{folder}/Dockerfile", "--tag", tag, folder
+            )
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """Return `podman inspect` of one container, image or network. Podman takes no slash before a name."""
+        return super().inspect(name.removeprefix("/"))
+
+    def remove_all(self) -> None:
+        """Remove every container and every user-made network. Podman's prune would leave networks of this second."""
+        self.docker("rm", "--all", "--force", "--volumes", "--time", "0")
+        made = set(self.docker("network", "ls", "--format", "{{.Name}}").split()) - {self.default_network}
+        if made:
+            self.docker("network", "rm", "--force", *made)
+
+    def start(self) -> PodmanEngine:
+        """Start it, also after a stop, and wait until it answers. If that fails, remove everything again."""
+        try:
+            if self._daemon is None:
+                atexit.register(self.close)
+                self.network.open()
+                self._daemon = self._new_daemon()
+            self._daemon.start()
+            wait_until(lambda: self.answers() or not self.daemon.running, 60, "the Podman engine to answer")
+            if not self.daemon.running:
+                raise RuntimeError(f"podman ended at its start: {self.daemon.log().strip()[-300:]}")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop the service. Its containers go on."""
+        self.daemon.stop(grace=30)
+
+    def restart(self) -> None:
+        """Stop it if it runs, and start it with the same data."""
+        self.stop()
+        self.start()
+
+    def mend(self) -> None:
+        """Make it answer again, whatever a test did to it: thaw it, or start it if it has ended."""
+        if self.daemon.running:
+            self.daemon.thaw()
+            wait_until(self.answers, 20, "the thawed engine")
+        else:
+            self.start()
+
+    def close(self) -> None:
+        """End everything that was started, containers first, and remove the folder and the veth pair."""
+        atexit.unregister(self.close)
+        if self._daemon is not None and self._daemon.running:
+            self._daemon.thaw()
+            with suppress(DockerError):
+                self.remove_all()
+            self._daemon.stop(grace=30)
+        sweep(self.folder)
+        self.network.close()
+
+    def _new_daemon(self) -> Child:
+        folders = {"--root": "data", "--runroot": "run", "--tmpdir": "tmp"}
+        flags = (word for flag, name in folders.items() for word in (flag, f"{self.folder}/{name}"))
+        service = ("system", "service", "--time", "0", self.socket_url)
+        environment = clean_environment(
+            CONTAINERS_CONF=f"{self.folder}/containers.conf", CONTAINERS_STORAGE_CONF=f"{self.folder}/storage.conf"
+        )
+        return Child(
+            self.run_in_namespace(self.in_place([self.podman, *flags, *service])),
+            self.folder / "podman.log",
+            env=environment,
+            # It reads a Dockerfile in its own folder in place of the one that a client names.
+            cwd=self.folder,
+        )
+
+
+def podman_engine(hostname: str = "") -> PodmanEngine | Unavailable:
+    """Start a Podman engine, or return the reason why that is not possible."""
+    if os.geteuid() != 0:
+        return Unavailable("a Podman engine needs root")
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode:
+        return Unavailable("a Podman engine needs a network namespace, which root may not make here (a container?)")
+    if missing := missing_packages(PODMAN):
+        return Unavailable(f"a Podman engine needs {', '.join(missing)}, not installed here")
+    try:
+        return PodmanEngine(hostname).start()
+    except (RuntimeError, TimeoutError) as error:
+        return Unavailable(f"a Podman engine does not start here: {error}")
