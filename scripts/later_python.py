@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 from tests.support.base_image import copy_tree
-from tests.support.engine_tree import ENTER, NoTree
+from tests.support.engine_tree import ENTER
+from tests.support.parts import PartMissing
 from tests.support.python_tree import PYTHONS, python_tree
 from tests.support.scratch import scratch_folder
 
@@ -32,7 +33,7 @@ def main(version: str = "", *arguments: str) -> int:
         return 2
     try:
         tree = python_tree(PYTHONS[version])
-    except NoTree as error:
+    except PartMissing as error:
         print(error)
         return 2
     folder = scratch_folder(f"python-{version}")

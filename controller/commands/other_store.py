@@ -11,7 +11,7 @@ from controller.commands.build import Effects
 from controller.config.registry_settings import RegistrySettings
 from controller.config.settings import Settings
 from controller.effects.clock import Deadline
-from controller.errors import RegistryUnavailable
+from controller.errors import RegistryUnavailable, plain
 from controller.registry.factory import first_key_by_v3
 from controller.registry.schemes import Api
 from model.record import ROOT
@@ -36,7 +36,7 @@ def warn_of_keys_by_v3(settings: Settings, effects: Effects) -> None:
                 "the v3 API has keys under this prefix, too, which are not kept; newer registrators mean the v3 API by "
                 "etcd://, which is etcd3:// here",
                 registry=each.label,
-                key=key,
+                key=plain(key),
             )
 
 

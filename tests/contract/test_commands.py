@@ -243,7 +243,7 @@ def test_the_program_speaks_tls_with_etcdctls_own_variables(host: Host, tmp_path
     server = TlsEtcd(ours, ours.issue("127.0.0.1")).start()
     try:
         env = {"ETCDCTL_CACERT": ours.path, "ETCDCTL_CERT": client.cert, "ETCDCTL_KEY": client.key}
-        uri = f"etcds://{server.endpoint}/services"
+        uri = f"{server.scheme}s://{server.endpoint}/services"
         host.runs("a")
         args = ("reconcile", "-ip=10.0.0.1", "--exit-code", uri)
         assert run_once(f"unix://{host.socket}", *args, env=env).returncode == IN_SYNC

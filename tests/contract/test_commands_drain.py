@@ -191,7 +191,7 @@ def test_the_connection_is_that_of_the_agents_flags(host: Host, tmp_path: Path) 
     client = ours.issue("agent@core-07.example")
     server = TlsEtcd(ours, ours.issue("127.0.0.1")).start()
     flags = (f"--etcd-ca={ours.path}", f"--etcd-cert={client.cert}", f"--etcd-key={client.key}", "-ip=10.0.0.1")
-    uri = f"etcds://{server.endpoint}/services"
+    uri = f"{server.scheme}s://{server.endpoint}/services"
     agent = Agent(f"unix://{host.socket}", *flags, uri, log_path=tmp_path / "tls.log").start()
     try:
         agent.wait_ready()

@@ -61,11 +61,11 @@ def test_each_document_has_its_registrys_label(host: Host, others: str) -> None:
     """With one registry the document is all of the output. With several, each is an item of a list."""
     host.runs("a")
     alone = json.loads(reconcile(host, "--dry-run", "-o", "json", others).stdout)
-    assert alone["registry"] == "etcd"
+    assert alone["registry"] == host.etcd.scheme
     both = json.loads(reconcile(host, "--dry-run", "-o", "json", host.uri, others).stdout)["registries"]
-    assert [each["registry"] for each in both] == ["etcd", "etcd-2"]
+    assert [each["registry"] for each in both] == [host.etcd.scheme, f"{host.etcd.scheme}-2"]
     assert [each["changes"][0]["key"] for each in both] == [f"{key}/{OWNER}:a:80" for key in KEYS]
-    assert both[1] == {**alone, "registry": "etcd-2"}
+    assert both[1] == {**alone, "registry": both[1]["registry"]}
 
 
 def test_the_worst_exit_code_of_several_registries_is_returned(host: Host, others: str, down: str) -> None:
@@ -196,7 +196,7 @@ def test_two_clusters_with_one_prefix_are_two_places(host: Host, down: str) -> N
     try:
         second = f"{other.scheme}://{other.start().endpoint}/services"
         assert reconcile(host, host.uri, second).returncode == IN_SYNC
-        assert other.keys("/services") == host.etcd.store.keys("/services") != {}
+        assert other.store.keys("/services") == host.etcd.store.keys("/services") != {}
     finally:
         other.close()
     assert "same etcd cluster" not in reconcile(host, host.uri, down).stderr

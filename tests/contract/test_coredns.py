@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import dns.exception
 import dns.flags
+import dns.name
+import dns.rcode
 import pytest
 
 from controller.registry.etcd_v3.client import EtcdV3Client
@@ -105,6 +108,7 @@ def labelled(**labels: str) -> dict[str, object]:
 # What the program writes, and what clients are answered.
 
 
+@pytest.mark.every_etcd
 def test_a_service_is_answered_with_all_its_containers_and_each_id_with_its_own(domain: Dns) -> None:
     """By SRV with port and target, whose address comes along; by A; with a wildcard; by UDP as by TCP."""
     domain.registers(
@@ -196,6 +200,20 @@ def test_groups_targetstrip_and_mail_do_what_the_page_says(domain: Dns) -> None:
     assert domain.records("api", "SRV") == {f"30 10 50 8004 api.{DOMAIN}.", f"30 10 50 8004 e.api.{DOMAIN}."}
     assert domain.records("api", "MX") == {f"30 10 api.{DOMAIN}."}
     assert domain.ask("api", "TXT") == Answer("NOERROR")
+    domain.put({"api/f": record("192.0.2.11", port=8004, targetstrip=1, ttl=30)})
+    assert domain.ask("api", "SRV").additional >= {f"api.{DOMAIN}. 30 IN A 192.0.2.{last}" for last in (10, 11)}
+
+
+def test_a_host_name_is_the_target_of_an_srv_record(domain: Dns) -> None:
+    """By A it is a CNAME. Beside a text, only a question for TXT is answered."""
+    domain.registers(
+        answers("plain", 1, ports={"80/tcp": 8001}, inspect=labelled(NAME="web")),
+        answers("texted", 2, ports={"80/tcp": 8002}, inspect=labelled(NAME="web", TEXT="hello")),
+        flags=("-ip", "core-01.example.com"),
+    )
+    assert domain.records("web", "SRV") == {"30 10 50 8001 core-01.example.com."}
+    assert domain.ask("web", "A").records == {f"web.{DOMAIN}. 30 IN CNAME core-01.example.com."}
+    assert '30 "hello"' in domain.records("web", "TXT")
 
 
 def test_the_ttl_of_an_answer_is_that_of_the_record(domain: Dns) -> None:
@@ -218,7 +236,9 @@ def test_the_ttl_of_an_answer_is_that_of_the_record(domain: Dns) -> None:
     assert domain.records("default", "A") == {"300 192.0.2.10"}
 
 
-@pytest.mark.parametrize(("lifetime", "least", "most"), [(20, 30, 30), (100, 80, 100)])
+@pytest.mark.parametrize(
+    ("lifetime", "least", "most"), [(20, 30, 30), pytest.param(100, 80, 100, marks=pytest.mark.every_etcd)]
+)
 def test_the_ttl_of_an_answer_is_not_longer_than_the_lease(domain: Dns, lifetime: int, least: int, most: int) -> None:
     """A lease counts as one of at least 30 seconds. A record's own TTL counts if it is less."""
     domain.registers(
@@ -285,10 +305,11 @@ def _agree(domain: Dns, *names: str) -> None:
     """Assert that CoreDNS answers about these names, and about the name of each record, what the tests' reading of it
     does."""
     values = domain.store.keys("/skydns")
-    own = (dns_name(key).removesuffix(f".{DOMAIN}") for key in values)
-    for name in {*names, *own}:
-        for kind in ("A", "AAAA", "SRV"):
-            assert domain.ask(name, kind) == answer(values, f"{name}.{DOMAIN}", kind), (name, kind)
+    own = {dns_name(key).removesuffix(f".{DOMAIN}") for key in values}
+    asked = [*product(names, ("A", "AAAA", "SRV")), *product(own, ("A", "SRV"))]
+    assert [(each, domain.ask(*each)) for each in asked] == [
+        (each, answer(values, f"{each[0]}.{DOMAIN}", each[1])) for each in asked
+    ]
 
 
 def _containers() -> Iterator[Container]:

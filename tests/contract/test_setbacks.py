@@ -114,6 +114,7 @@ def test_passes_that_make_progress_follow_each_other_at_once(api: int, number: i
     assert told == ["pass ran out of time, the next one goes on at once"] * len(unfinished) + ["first pass succeeded"]
 
 
+@pytest.mark.v2
 @pytest.mark.parametrize("lifetime", [FOREVER, Lifetime(3, 2, 2.0)], ids=["for ever", "ttl"])
 def test_a_key_that_gets_no_answer_holds_up_no_other(lifetime: Lifetime, good: EtcdServer) -> None:
     """The other keys are written at the normal interval, and those with a lifetime do not expire. The test uses v2,

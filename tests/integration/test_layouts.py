@@ -1,6 +1,7 @@
 """Records for DNS servers and JSON values, on a real engine and a real etcd.
 
-Tests have no CoreDNS; ``tests/support/coredns.py`` implements its rules for reading records.
+``tests/support/coredns.py`` implements CoreDNS's rules for reading records. ``tests/contract/test_coredns.py`` compares
+it with a real CoreDNS.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.agent import run_once
-from tests.support.coredns import Service, dns_name, read_service
+from tests.support.coredns import Service
+from tests.support.dns_host import DnsHost
 from tests.support.etcd_server import EtcdServer
 from tests.support.host import SCHEMES, Host, on_both
 from tests.support.waiting import wait_until
@@ -21,29 +23,10 @@ from tests.support.waiting import wait_until
 NAMED = ("--hostname", "core-01")
 
 
-class DnsHost(Host):
-    """A host whose agents register into a domain. A domain is in a fixed place in etcd, so each test needs its own
-    etcd."""
-
-    @property
-    def uri(self) -> str:
-        """See Host."""
-        return f"skydns{self.api}://{self.etcd.endpoint}/Cluster.Local"
-
-    def port(self, name: str) -> int:
-        """Return the host port that the engine published for a container of `start()`."""
-        return int(self.engine.docker("port", name, "9000/tcp").split()[0].rpartition(":")[2])
-
-    def services(self) -> dict[str, Service]:
-        """Return the records that CoreDNS would answer with, by name."""
-        return {dns_name(key): read_service(value) for key, value in self.store.keys("/skydns").items()}
-
-
 @pytest.fixture
 def dns(host: Host, fresh_etcd: EtcdServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[DnsHost]:
     """The same engine with an etcd of the test's own, through its v2 API unless the test says otherwise."""
     dns = DnsHost(host.engine, fresh_etcd, tmp_path, getattr(request, "param", 2))
-    dns.prefix = "/skydns/local/cluster"
     yield dns
     dns.close()
 
@@ -196,3 +179,29 @@ def test_another_value_format_updates_every_key_in_one_pass(host: Host) -> None:
     label = SCHEMES[host.api]
     assert agent.total("operations_total", action="update", registry=label, result="applied") == 3
     assert agent.metrics()[f'wharfinger_entries_unreadable{{registry="{label}"}}'] == 0
+
+
+@on_both("host")
+def test_templates_in_tags_are_replaced_by_what_the_engine_says(host: Host) -> None:
+    """Those of a container and those of every entry are. A bad one is refused, and only for JSON values. A changed
+    label, which takes another container, makes another value."""
+    tags = 'SERVICE_TAGS=on-{{.Config.Hostname}},{{index .Config.Labels "tier"}}'
+    run = host.engine.docker
+    run("run", "-d", "--name", "cache", "-P", "--hostname", "c1", "-e", tags, "-l", "tier=db", "worker:1")
+    run("run", "-d", "--name", "bad", "-P", "-e", "SERVICE_TAGS={{.Config.Env}}", "worker:1")
+    flags = ("--value-format", "json", "-tags", "{{.HostConfig.NetworkMode}}", *NAMED)
+    done = host.reconcile(*flags)
+    assert json.loads(host.keys()["worker/core-01:cache:9000"])["tags"] == ["on-c1", "db", network_mode(host, "cache")]
+    assert [*host.keys()] == ["worker/core-01:cache:9000"]
+    assert "SERVICE_TAGS asks for '{{.Config.Env}}', which may have secrets in it; give a plain tag" in done.stdout
+    assert "(bad-attribute)" in done.stdout
+    assert "0 refused" in host.reconcile(*NAMED).stdout
+    run("rm", "--force", "cache")
+    run("run", "-d", "--name", "cache", "-P", "--hostname", "c2", "-e", tags, "worker:1")
+    host.reconcile(*flags)
+    assert json.loads(host.keys()["worker/core-01:cache:9000"])["tags"] == ["on-c2", network_mode(host, "cache")]
+
+
+def network_mode(host: Host, name: str) -> str:
+    """Return what the engine's own client says of a container's network."""
+    return host.engine.docker("inspect", "--format", "{{.HostConfig.NetworkMode}}", name)

@@ -1,5 +1,5 @@
 """docs/migrate.md, followed word for word on a host where registrator ran, then from etcd's v2 API to v3, and back to
-registrator."""
+registrator; and on a host where registrator 9 ran."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +21,13 @@ from tests.support.host import Host
 from tests.support.processes import REPOSITORY, Child, clean_environment, free_ports
 from tests.support.waiting import wait_until
 
-GUIDE, _, GUIDE_BACK = (REPOSITORY / "docs" / "migrate.md").read_text().partition("## Back to registrator")
+PAGE = (REPOSITORY / "docs" / "migrate.md").read_text()
+
+#: The section about registrator 9, of which each part is for another registry.
+FROM_9 = re.search(r"^## From registrator 9$.*?(?=^## )", PAGE, re.MULTILINE | re.DOTALL)[0]  # type: ignore[index]
+KEYS_OF_9, _, RECORDS_OF_9 = FROM_9.partition("### Its records for CoreDNS")
+
+GUIDE, _, GUIDE_BACK = PAGE.replace(FROM_9, "").partition("## Back to registrator")
 
 #: The part after this heading stops once more, when both registries are in use.
 TO_V3 = "## From etcd's v2 API to v3"
@@ -127,6 +134,67 @@ def test_the_way_back_to_another_owner_name_removes_all_of_wharfingers_entries(
     assert [*host.keys()] == [f"worker/{EARLIER}:web-1:9000"]
 
 
+@pytest.mark.parametrize("host", [3], indirect=True, ids=["v3"])
+def test_the_guide_moves_a_host_off_registrator_9(host: Host) -> None:
+    """Its ``etcd://`` has the keys and values of registrator 7 in the v3 store, where it leaves those of each of its
+    containers behind. The steps are the same with other variables, and with another command that prints the owners."""
+    host.start("web-1", "web-2")
+    backed = host.expected()
+    host.engine.run("--name registrator worker:1")
+    old = host.engine.docker("inspect", "--format", "{{.Config.Hostname}}", "registrator")
+    for key, value in backed.items():
+        host.store.put(f"{host.prefix}/{key.replace(host.owner, old)}", value)
+    host.store.put(f"{host.prefix}/{FOREIGN}", "192.0.2.11:1")
+    variables, owners = commands(host, KEYS_OF_9)
+    steps = commands(host, GUIDE.partition(TO_V3)[0])
+    try:
+        printed = run_lines(host, [variables, *steps[1:-1], owners])
+    finally:
+        end_agent(host)
+    assert [line for line in printed if line.startswith("Plan:")][:3] == [
+        "Plan: 0 to create, 0 to update, 0 to delete, 2 in sync, 0 refused.",
+        "Plan: 2 to create, 0 to update, 0 to delete, 0 in sync, 0 refused.",
+        "Plan: 0 to create, 0 to update, 0 to delete, 2 in sync, 0 refused.",
+    ]
+    assert printed[-2:] == sorted(["core-02", host.owner])
+    assert host.keys() == backed | {FOREIGN: "192.0.2.11:1"}
+
+
+@pytest.mark.parametrize("host", [3], indirect=True, ids=["v3"])
+def test_the_guide_moves_the_records_of_registrator_9(host: Host, tmp_path: Path) -> None:
+    """A record under a custom id is taken over without a write. Those whose label has the owner of registrator are
+    removed by hand, and no others."""
+    host.start("web-1")
+    host.engine.run("--name db -P -e SERVICE_ID=db-1 worker:1")
+    web, db = (host.expected()[host.key(name)].rpartition(":") for name in ("web-1", "db"))
+    host.engine.run("--name registrator worker:1")
+    old = host.engine.docker("inspect", "--format", "{{.Config.Hostname}}", "registrator")
+    zone = f"migrate-{os.getpid()}"
+    domain, records = f"{zone}.local", f"/skydns/local/{zone}"
+
+    def record(value: tuple[str, str, str], more: str = "") -> str:
+        return f'{{"host":"{value[0]}","port":{value[2]}{more}}}'
+
+    theirs = {f"{records}/worker/core-02-web-1-9000": record(web)}
+    written = {f"{records}/worker/{old}-web-1-9000": record(web), f"{records}/worker/db-1": record(db), **theirs}
+    for key, value in written.items():
+        host.store.put(key, value)
+    before = host.store.node(f"{records}/worker/db-1")
+    section = RECORDS_OF_9.replace("cluster.local", domain).replace("/skydns/local/cluster", records)
+    variables, _ = commands(host, KEYS_OF_9)
+    first_pass, look, remove = (each.replace("127.0.0.1:2379", host.etcd.endpoint) for each in commands(host, section))
+    run_lines(host, [variables, first_pass])
+    assert host.store.node(f"{records}/worker/db-1") == before
+    assert host.store.keys(records).items() > written.items()
+    agent = 'wharfinger reconcile -ip "$HOST_IP" "$REGISTRY"'
+    settings = first_pass.partition("\n")[0]
+    printed = run_lines(host, [f"cd {tmp_path}", variables, settings, agent, f"OLD_OWNER={old}", look, remove])
+    assert f"{records}/worker/{old}-web-1-9000" in printed
+    ttl = ',"ttl":30'
+    mine = {f"{host.owner}--web-1--9000": record(web, ttl), "db-1": record(db, ttl)}
+    assert host.store.keys(records) == {f"{records}/worker/{label}": value for label, value in mine.items()} | theirs
+
+
 def write_as_registrator(host: Host, entries: dict[str, str]) -> None:
     """Write entries as registrator does at its start, whether they are there or not."""
     for key, value in entries.items():
@@ -136,10 +204,18 @@ def write_as_registrator(host: Host, entries: dict[str, str]) -> None:
 def run(host: Host, guide: str) -> list[str]:
     """Run the commands of a part of the guide, and return the lines that they printed."""
     settings = GUIDE[GUIDE.index("```sh") :].partition("## ")[0]
-    lines = "\n".join(["set -e", *commands(host, settings), *commands(host, guide)])
-    done = subprocess.run(["bash", "-c", lines], env=environment(host), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [line for line in done.stdout.splitlines() if line]
+    return run_lines(host, [*commands(host, settings), *commands(host, guide)])
+
+
+def run_lines(host: Host, blocks: list[str]) -> list[str]:
+    """Run blocks of commands, and return the lines that they printed. An agent that they start is left running."""
+    lines = "\n".join(["set -e", *blocks])
+    with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as errors:
+        done = subprocess.run(["bash", "-c", lines], env=environment(host), stdout=printed, stderr=errors, check=False)
+        printed.seek(0)
+        errors.seek(0)
+        assert done.returncode == 0, errors.read()
+        return [line for line in printed.read().splitlines() if line]
 
 
 def script(host: Host, folder: Path) -> str:

@@ -133,3 +133,22 @@ def test_a_container_in_a_network_that_its_holder_left_is_refused_until_it_is_re
     agent.wait_for_passes(3)
     assert registered(host) == {"side": place}
     assert agent.log().count("action=delete") == 1
+
+
+def test_published_ports_are_registered_at_their_containers(host: Host) -> None:
+    """With -ip-from-container, that is so for these ports alone. What is only exposed is left out, and a container with
+    host networking has the host's address."""
+    engine = host.engine
+    engine.docker("network", "create", "side")
+    engine.run(f"--name default -p 18211:80 {WEB}")
+    engine.run(f"--name inner --network side -p 127.0.0.1:18212:80 {WEB}")
+    engine.run(f"--name exposed {WEB}")
+    engine.run(f"--name host --network host {WEB}")
+    assert host.reconcile("-ip-from-container").returncode == 0
+    inspected = {each["Name"].lstrip("/"): each["NetworkSettings"] for each in engine.inspect_all()}
+    own = {
+        "default": inspected["default"]["Networks"]["bridge"]["IPAddress"],
+        "inner": inspected["inner"]["Networks"]["side"]["IPAddress"],
+        "host": engine.address,
+    }
+    assert registered(host) == {name: f"{address}:80" for name, address in own.items()}

@@ -30,6 +30,11 @@ def refusals(output: str) -> dict[str, str]:
 @pytest.fixture
 def networks(host: Host) -> Host:
     """A host with two networks."""
+    return with_networks(host)
+
+
+def with_networks(host: Host) -> Host:
+    """Give the host two networks."""
     for name, subnet in SUBNETS.items():
         host.engine.docker("network", "create", "--subnet", subnet, name)
     return host

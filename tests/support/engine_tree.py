@@ -8,14 +8,13 @@ nothing ever runs in the tree by chroot. `enter_tree` says how a process gets th
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from tests.support.cache import made_once
-
-MIRROR = "http://deb.debian.org/debian"
+from tests.support.debian_packages import mirror
+from tests.support.parts import PartMissing, run_to_make
 
 #: The commands that making a tree needs, each with its Debian package.
 NEEDED = {"debootstrap": "debootstrap", "dpkg-deb": "dpkg"}
@@ -23,9 +22,11 @@ NEEDED = {"debootstrap": "debootstrap", "dpkg-deb": "dpkg"}
 #: The command that runs a program with a tree as its root.
 ENTER = Path(__file__).parent / "enter_tree"
 
+#: Seconds that a command may take.
+_PATIENCE = 600
 #: How trees are made; another number makes them anew.
 _RECIPE = 1
-#: The suites: bookworm's debootstrap does not know the later ones by name, but makes all of them by one script.
+#: bookworm's debootstrap does not know all later suites by name, but makes all of them by one script.
 _SCRIPT = "/usr/share/debootstrap/scripts/sid"
 _PACKAGES = ("docker.io", "docker-cli", "iptables", "podman")
 _UNUSED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/bash-completion", "var/cache")
@@ -34,14 +35,10 @@ _ACCOUNTS = {"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root
 _PACKET_FILTER = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
 
 
-class NoTree(RuntimeError):
-    """The tree cannot be made here. The message says why."""
-
-
 def engine_tree(suite: str) -> Path:
     """Return the tree of a Debian suite. Making it the first time takes about a minute.
 
-    Raises NoTree, and WaitTimeout if another process does not get ready with it.
+    Raises PartMissing, and WaitTimeout if another process does not get ready with it.
     """
     return made_once(f"debian-{suite}-{_RECIPE}", partial(_make, suite))
 
@@ -55,19 +52,12 @@ def _make(suite: str, tree: Path) -> None:
 
 
 def unpack(suite: str, packages: Sequence[str], tree: Path) -> None:
-    """Unpack packages of a Debian suite, and all that they need, into an empty folder. Raises NoTree."""
-    included = f"--include={','.join(packages)}"
-    _run("debootstrap", "--variant=minbase", "--download-only", included, suite, str(tree), MIRROR, _SCRIPT)
+    """Unpack packages of a Debian suite, and all that they need, into an empty folder. Raises PartMissing."""
+    if missing := [package for command, package in NEEDED.items() if shutil.which(command) is None]:
+        raise PartMissing(f"unpacking packages of {suite} needs {', '.join(missing)}, not installed here")
+    options = ["--variant=minbase", "--download-only", f"--include={','.join(packages)}"]
+    run_to_make(["debootstrap", *options, suite, str(tree), mirror(), _SCRIPT], seconds=_PATIENCE)
     for package in (tree / "var/cache/apt/archives").glob("*.deb"):
-        _run("dpkg-deb", "--extract", str(package), str(tree))
+        run_to_make(["dpkg-deb", "--extract", str(package), str(tree)], seconds=_PATIENCE)
     for folder in _UNUSED:
         shutil.rmtree(tree / folder, ignore_errors=True)
-
-
-def _run(*argv: str) -> None:
-    try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    except FileNotFoundError:
-        raise NoTree(f"{argv[0]} is not installed (Debian: {NEEDED[argv[0]]})") from None
-    if done.returncode:
-        raise NoTree(f"{argv[0]} failed: {' '.join(done.stdout.splitlines()[-2:])}")

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from tests.support.engine import DockerEngine, Unavailable
-from tests.support.engine_tree import NoTree, engine_tree
+from tests.support.engine_tree import engine_tree
+from tests.support.parts import PartMissing
+from tests.support.peers import dockerd
 from tests.support.private_engine import private_engine
 
 
@@ -14,8 +16,13 @@ def engine_named(name: str) -> DockerEngine | Unavailable:
     """Start one of `ENGINES`, or return the reason why that is not possible. Raises KeyError for another name."""
     try:
         return ENGINES[name]()
-    except (NoTree, TimeoutError) as error:
+    except (PartMissing, TimeoutError) as error:
         return Unavailable(f"the engine {name} cannot be made here: {error}")
+
+
+def _docker_29() -> DockerEngine | Unavailable:
+    """Start dockerd 29 with the containerd, the runc and the client of Debian's Docker 28."""
+    return private_engine(tree=engine_tree("forky"), dockerd=dockerd())
 
 
 def _docker_of(suite: str) -> DockerEngine | Unavailable:
@@ -28,4 +35,5 @@ ENGINES: Mapping[str, Callable[[], DockerEngine | Unavailable]] = {
     "docker-20.10": private_engine,
     "docker-26": partial(_docker_of, "trixie"),
     "docker-28": partial(_docker_of, "forky"),
+    "docker-29": _docker_29,
 }

@@ -36,6 +36,11 @@ def serves_v2() -> bool:
     return VERSIONS.get(chosen_version(), True)
 
 
+def usable_scheme() -> str:
+    """Return the scheme of a registry URI by which the etcd that tests start can be used."""
+    return "etcd" if serves_v2() else "etcd3"
+
+
 def etcd_binary(name: str = "etcd") -> str:
     """Return the path of `etcd` in the version to test on, or that of `etcdctl`.
 
@@ -94,8 +99,8 @@ class EtcdServer(EtcdV2):
 
     @property
     def scheme(self) -> str:
-        """The scheme of a registry URI by which this version can always be used."""
-        return "etcd" if serves_v2() else "etcd3"
+        """The scheme of a registry URI by which it can be used."""
+        return usable_scheme()
 
     @property
     def store(self) -> EtcdV2 | EtcdV3:

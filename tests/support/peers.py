@@ -25,7 +25,12 @@ MODULES = REPOSITORY / "tests" / "peers"
 BUILD_SECONDS = 800
 
 #: What Go builds of each module: a package of another module, or the one in the folder.
-PACKAGES = {"etcd-3.6": "go.etcd.io/etcd/server/v3", "etcd-3.7": "go.etcd.io/etcd/server/v3", "coredns": "."}
+PACKAGES = {
+    "etcd-3.6": "go.etcd.io/etcd/server/v3",
+    "etcd-3.7": "go.etcd.io/etcd/server/v3",
+    "coredns": ".",
+    "dockerd-29": "github.com/moby/moby/v2/cmd/dockerd",
+}
 
 #: The suites of Debian in which to look for each version of etcd.
 SUITES = {"3.4": ("bookworm",), "3.5": ("forky", "trixie")}
@@ -41,6 +46,12 @@ def etcd_of(version: str) -> Path:
 def coredns() -> Path:
     """Return the path of a CoreDNS with the plugins that the tests use. Raises PartMissing."""
     return _built("coredns") / "coredns"
+
+
+def dockerd() -> Path:
+    """Return the path of a dockerd 29, which Debian does not have. It needs a containerd and a runc beside it. Raises
+    PartMissing."""
+    return _built("dockerd-29") / "dockerd"
 
 
 def _built(name: str) -> Path:

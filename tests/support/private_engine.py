@@ -117,6 +117,14 @@ class PrivateEngine(DockerEngine):
         self.stop()
         self.start()
 
+    def upgrade(self, tree: Path) -> None:
+        """Stop it, and start the engine of another tree with the same data. Its address changes."""
+        self.stop()
+        self.network.close()
+        self.network, self._tree = NetworkNamespace(self.folder, tree=tree), tree
+        self._daemon = None
+        self.start()
+
     def mend(self) -> None:
         """Make it answer again, whatever a test did to it: thaw it, or start it if it has ended."""
         if self.daemon.running:

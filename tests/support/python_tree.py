@@ -21,7 +21,7 @@ _PACKAGES = ("git", "iproute2", "procps")
 def python_tree(suite: str) -> Path:
     """Return the tree of a suite with all its Pythons. Making it the first time takes about a minute.
 
-    Raises NoTree, and WaitTimeout if another process does not get ready with it.
+    Raises PartMissing, and WaitTimeout if another process does not get ready with it.
     """
     return made_once(f"debian-{suite}-python-{_RECIPE}", partial(_make, suite))
 

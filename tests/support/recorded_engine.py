@@ -2,9 +2,9 @@
 
 `python -m tests.support.recorded_engine SOCKET FILE` serves FILE, which holds `containers_json` (the answer of `GET
 /containers/json?all=1`) and `inspect` (id -> the answer of `GET /containers/ID/json`), as the parity cases do. It may
-hold `networks` (id -> the answer of `GET /networks/ID`); without it, that question is forbidden. The engine serves the
-requests that wharfinger makes, with and without `/v1.xx` before the path, and lets containers be stopped and
-started.
+hold `networks` (id -> the answer of `GET /networks/ID`); without it, that question is forbidden. It may hold `version`
+and `info`, the answers of `GET /version` and `GET /info`. The engine serves the requests that wharfinger makes, with
+and without `/v1.xx` before the path, and lets containers be stopped and started.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 API_VERSION = "1.41"
+_VERSION = {"Version": "recorded", "ApiVersion": API_VERSION, "MinAPIVersion": "1.12", "Os": "linux"}
 UP = ("running", "paused", "restarting")
 KILLED = 137
 
@@ -39,6 +40,8 @@ class RecordedEngine:
         inspect: dict[str, Json],
         name: str = "recorded",
         networks: dict[str, Json] | None = None,
+        version: Json | None = None,
+        info: Json | None = None,
     ) -> None:
         #: The answers about networks, by id; None where the question is forbidden.
         self.networks = networks
@@ -47,6 +50,10 @@ class RecordedEngine:
         self.describes.set()
         self.name = name
         self.engine_id = "RECORDED"
+        #: What the engine says of its versions.
+        self.version: Json = version or _VERSION
+        #: What the engine says of itself beside its name, its id and the number of its containers.
+        self.more_info: Json = info or {}
         self._recorded = {str(listed["Id"]): (listed, inspect[listed["Id"]]) for listed in containers_json}
         self._present = copy.deepcopy(self._recorded)
         self._lock = threading.Lock()
@@ -117,8 +124,9 @@ class _Handler(BaseHTTPRequestHandler):
         engine = self.server.engine
         simple = {
             "/_ping": "OK",
-            "/version": {"Version": "recorded", "ApiVersion": API_VERSION, "MinAPIVersion": "1.12", "Os": "linux"},
-            "/info": {"Name": engine.name, "ID": engine.engine_id, "Containers": len(engine.listed(True))},
+            "/version": engine.version,
+            "/info": engine.more_info
+            | {"Name": engine.name, "ID": engine.engine_id, "Containers": len(engine.listed(True))},
         }
         if path in simple:
             self._answer(200, simple[path])
@@ -162,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: object) -> None:
         data = b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
-        self.send_header("API-Version", API_VERSION)
+        self.send_header("API-Version", self.server.engine.version["ApiVersion"])
         self.send_header("Content-Type", "text/plain" if isinstance(body, str) else "application/json")
         if status != 204:
             self.send_header("Content-Length", str(len(data)))
@@ -211,6 +219,8 @@ def engine_of(recorded: Json) -> RecordedEngine:
         recorded["inspect"],
         recorded.get("hostname", "recorded"),
         recorded.get("networks"),
+        recorded.get("version"),
+        recorded.get("info"),
     )
 
 

@@ -15,6 +15,11 @@ from model.rules import Deregister, HealthRule
 from tests.support.unprivileged import as_nobody
 
 
+def name_or_text(value: object) -> str:
+    """Return how a value is shown in the name of a test: the same in every process, also for a function."""
+    return getattr(value, "__name__", str(value))
+
+
 @pytest.mark.parametrize(
     ("convert", "text", "value"),
     [
@@ -46,7 +51,7 @@ from tests.support.unprivileged import as_nobody
         (converters.listen, ":80", HostPort("0.0.0.0", 80)),
         (converters.listen, "[::1]:80", HostPort("::1", 80)),
     ],
-    ids=str,
+    ids=name_or_text,
 )
 def test_a_text_is_converted_to_its_value(convert: Callable[[str], object], text: str, value: object) -> None:
     """Each converter returns the value that the text means."""
@@ -109,7 +114,7 @@ def test_a_file_that_this_user_may_not_read_is_named_with_the_user(tmp_path: Pat
         (converters.token_file, "/nowhere/file", "it cannot be read"),
         (converters.token_file, "/", "it is no regular file"),
     ],
-    ids=str,
+    ids=name_or_text,
 )
 def test_a_text_that_makes_no_sense_is_refused(convert: Callable[[str], object], text: str, problem: str) -> None:
     """The message says what is wrong with it."""

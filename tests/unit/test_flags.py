@@ -458,3 +458,33 @@ def test_readme_has_every_flag_of_the_agent() -> None:
     names = [each.name for each in (*FLAGS, *CONNECTION_FLAGS)] + [each.name for each in SWITCHES]
     missing = [name for name in names if not re.search(rf"-{name}\b", readme)]
     assert missing == []
+
+
+#: The flags that registrator 9.2 has, from its source.
+FLAGS_OF_REGISTRATOR_9 = {
+    "cleanup",
+    "deregister",
+    "explicit",
+    "internal",
+    "ip",
+    "ip-from-container",
+    "resync",
+    "retry-attempts",
+    "retry-interval",
+    "tags",
+    "ttl",
+    "ttl-refresh",
+    "useIpFromLabel",
+}
+
+
+def test_every_flag_of_registrator_9_is_accepted_and_explained() -> None:
+    """docs/migrate.md says what each flag does here, and names the variables for etcd. No other flag counts as one of
+    registrator's."""
+    assert {*REGISTRATOR_FLAGS, *REGISTRATOR_SWITCHES} == FLAGS_OF_REGISTRATOR_9
+    page = (Path(__file__).parents[2] / "docs/migrate.md").read_text()
+    table = page.partition("| registrator 9 | here |\n")[2].partition("\n\n")[0]
+    explained = [row.split(" | ")[0] for row in table.splitlines()]
+    assert {*re.findall(r"`-([\w-]+)`", " ".join(explained))} == FLAGS_OF_REGISTRATOR_9
+    variables = {*re.findall(r"`(ETCD_\w+)`", " ".join(explained))}
+    assert variables == {*REGISTRATOR_VARIABLES.values(), "ETCD_ENDPOINTS"}
