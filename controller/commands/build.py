@@ -116,7 +116,7 @@ def engine_settings_for(settings: Settings, effects: Effects) -> EngineSettings:
         settings.docker_host,
         effects.environment,
         effects.sockets,
-        settings.docker_context,
+        context=settings.docker_context,
         report_renewal=logs.report_renewal,
     )
 
