@@ -4,29 +4,37 @@
 #
 # docs/deploy.md says how to run it.
 #
-# To build without a package index, first fill a folder with the dependencies, using the Python version of the image:
+# requirements.lock has the versions of the dependencies, and the hashes of their files. To build without a package index,
+# first fill a folder with them, using the Python version of the image:
 #
-#   pip wheel --wheel-dir wheels . 'setuptools>=70.1'
+#   pip wheel --wheel-dir wheels --require-hashes -r requirements.lock
+#   pip wheel --wheel-dir wheels 'setuptools>=70.1'
 #
-# All dependencies are then taken from this folder. The program itself is always built from this tree.
+# All dependencies are then taken from this folder, whatever it has of them, because the wheels that pip built itself
+# have no hash in the lock. The program itself is always built from this tree.
 
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 
-# .dockerignore excludes everything but the files that the program is built from, and wheels/ if it exists.
+# .dockerignore excludes everything but the files that the image is built from, and wheels/ if it exists.
 COPY . /source
 WORKDIR /source
 
 # The image's environment has no pip, so that nothing in it can install packages. The pip of a second environment fills
-# it.
+# it. What is in it is then written down as CycloneDX JSON.
 RUN set -e; \
     python -m venv --without-pip /opt/wharfinger; \
     python -m venv /tmp/tools; \
-    only=''; \
-    if ls wheels/*.whl >/dev/null 2>&1; then only='--no-index --find-links=wheels'; fi; \
-    /tmp/tools/bin/pip --python /opt/wharfinger/bin/python --disable-pip-version-check \
-        install --no-cache-dir --no-compile $only .
+    install='/tmp/tools/bin/pip --python /opt/wharfinger/bin/python --disable-pip-version-check \
+        install --no-cache-dir --no-compile'; \
+    if ls wheels/*.whl >/dev/null 2>&1; then \
+        $install --no-index --find-links=wheels .; \
+    else \
+        $install --require-hashes -r requirements.lock; \
+        $install .; \
+    fi; \
+    /opt/wharfinger/bin/python scripts/sbom.py >/opt/wharfinger/wharfinger.cdx.json
 
 # Compile the environment, and what it imports from the standard library, to bytecode. The official images come without
 # bytecode, and a read-only container could never store it, so each start (also of the health check) would compile 500

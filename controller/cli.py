@@ -164,9 +164,10 @@ def run_command(effects: Effects, /, raw: RawOptions, uris: tuple[str, ...]) -> 
 
     URI is etcd://HOST:PORT[,HOST:PORT...]/PREFIX for etcd's v2 API, or etcd3:// for its v3 API. skydns2:// and
     skydns3://, followed by HOST:PORT/DOMAIN, write records that SkyDNS and CoreDNS read. A scheme with an s at its end,
-    as in etcds://, uses TLS. Several URIs are kept in step independently of each other. If there is none, those in
-    WHARFINGER_REGISTRY are used, separated by whitespace. SIGTERM and SIGINT end the program and leave the entries in
-    place; with -ttl, they expire unless an agent renews them. SIGHUP starts a pass at once.
+    as in etcds://, uses TLS. One with +srv at its end, as in etcd3+srv://DOMAIN/PREFIX, has its endpoints looked up in
+    the SRV records of a DNS domain. Several URIs are kept in step independently of each other. If there is none, those
+    in WHARFINGER_REGISTRY are used, separated by whitespace. SIGTERM and SIGINT end the program and leave the entries
+    in place; with -ttl, they expire unless an agent renews them. SIGHUP starts a pass at once.
     """
     return run.run(_begin(raw, uris, effects), effects)
 

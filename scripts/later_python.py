@@ -3,8 +3,8 @@
     .venv/bin/python -m scripts.later_python 3.15
     .venv/bin/python -m scripts.later_python 3.14 tests/unit -k tls
 
-It needs root, debootstrap and a package index. What follows the version goes to pytest. The tests run in a copy of this
-tree, with a folder tree of that Debian as their root.
+It needs root, debootstrap and a package index. What follows the version goes to pytest, with the tests to run. The
+tests run in a copy of this tree, with a folder tree of that Debian as their root.
 """
 
 from __future__ import annotations

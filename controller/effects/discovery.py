@@ -78,7 +78,7 @@ class _LookUp:
         from model.srv import endpoints_in_order  # noqa: PLC0415 - few agents need it
 
         records = self._network.srv_records(self._record)
-        if frozenset(records) != self._known:
+        if frozenset(records) != self._known or not self._endpoints:
             endpoints = endpoints_in_order(records, self._draw)
             if not endpoints:
                 raise OSError("it names no host and port")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -232,6 +233,16 @@ def test_the_image_adds_one_layer_of_less_than_100_megabytes_to_its_base(image_e
     installed = inside(image_engine, "ls /opt/wharfinger/lib/python*/site-packages").split()
     assert "controller" in installed
     assert not {"pip", "setuptools", "wheel"} & set(installed)
+
+
+def test_the_image_says_of_what_it_is_made(image_engine: PrivateEngine) -> None:
+    """Its bill of materials names every distribution that is installed, with its version, and the Python."""
+    document = json.loads(inside(image_engine, "cat /opt/wharfinger/wharfinger.cdx.json"))
+    parts = [document["metadata"]["component"], *document["components"]]
+    named = {f"{part['name'].replace('-', '_')}-{part['version']}.dist-info" for part in parts}
+    installed = inside(image_engine, "cd /opt/wharfinger/lib/python*/site-packages; ls -d *.dist-info").split()
+    python = inside(image_engine, "python --version").replace("Python ", "python-")
+    assert named == {*installed, f"{python}.dist-info"}
 
 
 #: The source of a program that imports every module of the program. An agent loads some only when it needs them.

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.integration import test_converges, test_parity, test_which
-from tests.support.agent import run_once
 from tests.support.engine import DockerEngine, Unavailable
 from tests.support.engine_tree import engine_tree
 from tests.support.engines import engine_named
@@ -91,11 +90,13 @@ def test_what_holds_on_one_engine_holds_on_the_others(test: Callable[[Host], Non
     test(host)
 
 
-def test_containers_that_an_older_engine_made_keep_their_keys(etcd: EtcdServer, tmp_path: Path) -> None:
-    """When the engine is upgraded and the containers are started again, they get the same keys."""
+def test_containers_that_an_older_engine_made_get_their_keys_again(etcd: EtcdServer, tmp_path: Path) -> None:
+    """The upgrade of an engine gives it another id. An agent that is started after it takes the owner name back by
+    itself, as every entry under the name points at this host, and writes the same keys."""
     engine = private_engine()
     if isinstance(engine, Unavailable):
         pytest.skip(engine.reason)
+    host = Host(engine, etcd, tmp_path)
     try:
         build(engine, "worker:1", TEST_IMAGES["worker:1"])
         engine.docker("network", "create", "--subnet", "172.28.0.0/16", "backend")
@@ -103,19 +104,21 @@ def test_containers_that_an_older_engine_made_keep_their_keys(etcd: EtcdServer, 
         engine.run("--name inner --network backend -p 18201:9000 worker:1")
         engine.run("--name side --network container:plain -e SERVICE_NAME=side worker:1")
         assert engine.inspect("plain")["HostConfig"]["NetworkMode"] == "default"
-        host = Host(engine, etcd, tmp_path)
-        flags = ("-ip", "192.0.2.10", "--delete-guard", "0", host.uri)
-        assert run_once(engine.socket_url, "reconcile", *flags).returncode == 0
+        agent = host.run("--interval", "0.2", "-ip", "192.0.2.10", "--delete-guard", "0", host.uri).wait_ready()
         before = host.keys()
         assert len(before) == 3
+        old_id = engine.docker("info", "--format", "{{.ID}}")
         engine.upgrade(engine_tree("forky"))
-        assert run_once(engine.socket_url, "reconcile", *flags).returncode == 0
-        assert host.keys() == {}
+        assert engine.docker("info", "--format", "{{.ID}}") != old_id
+        host.wait_for({})
+        agent.terminate()
+        host.shorten_note()
+        agent.start()
         for name in ("plain", "inner", "side"):
             engine.docker("start", name)
-        assert run_once(engine.socket_url, "reconcile", *flags).returncode == 0
-        assert host.keys() == before
+        host.wait_for(before, timeout=60)
     finally:
+        host.close()
         engine.close()
 
 

@@ -66,12 +66,13 @@ def copy_tree(to: Path) -> None:
 
 
 def make_wheels(tree: Path) -> None:
-    """Fill `wheels/` in a copy of the tree with the Dockerfile's command. Raises NoWheels if pip fails."""
-    argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    argv += ["wheel", "--wheel-dir", "wheels", ".", "setuptools>=70.1"]
-    done = subprocess.run(argv, cwd=tree, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NoWheels((done.stderr.strip() or "pip printed no error").splitlines()[-1])
+    """Fill `wheels/` in a copy of the tree with the Dockerfile's commands. Raises NoWheels if pip fails."""
+    for wanted in (["--require-hashes", "-r", "requirements.lock"], ["setuptools>=70.1"]):
+        argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        argv += ["wheel", "--wheel-dir", "wheels", *wanted]
+        done = subprocess.run(argv, cwd=tree, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NoWheels((done.stderr.strip() or "pip printed no error").splitlines()[-1])
 
 
 def import_base(engine: DockerEngine) -> None:

@@ -30,7 +30,7 @@ def check_isolation(engine: DockerEngine, folder: Path, *pids: int) -> None:
     _check_roots(*pids)
     engine.docker("import", "-", _IMAGE, stdin=_busybox())
     try:
-        engine.run(f"--name {_CONTAINER} {_IMAGE} /busybox sleep 1000000")
+        engine.run(f"--name {_CONTAINER} --stop-signal KILL {_IMAGE} /busybox sleep 1000000")
         _check_roots(*shims_of(folder))
         test = f"if test -e {MARKER}; then echo seen; else echo unseen; fi"
         seen = engine.docker("exec", _CONTAINER, "/busybox", "sh", "-c", test)

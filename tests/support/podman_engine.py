@@ -5,18 +5,19 @@ from __future__ import annotations
 import atexit
 import io
 import os
-import shutil
 import socket
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from tests.support.engine import DockerEngine, DockerError, Unavailable
+from tests.support.isolation import check_isolation
 from tests.support.network import NetworkNamespace
-from tests.support.packages import PODMAN, missing_packages
+from tests.support.packages import IN_TREE, PODMAN, missing_packages
 from tests.support.processes import Child, clean_environment
 from tests.support.scratch import scratch_folder, sweep
 from tests.support.waiting import wait_until
@@ -60,18 +61,19 @@ class PodmanEngine(DockerEngine):
     It can be stopped and started again, always with the same data; its containers go on meanwhile. `close()` removes
     all of it, and also runs at exit. The engine has its host's name, or `hostname`.
 
-    A Podman that is installed elsewhere than on this machine is a subclass with another `podman` and `in_place`.
+    With a `tree`, Podman and all that it needs are those of that folder, which is its root.
     """
 
     default_network = "podman"
     name_format = "{{.Host.Hostname}}"
-    #: The path of the command.
-    podman = shutil.which("podman") or "podman"
+    #: The command.
+    podman = "podman"
 
-    def __init__(self, hostname: str = "") -> None:
+    def __init__(self, hostname: str = "", tree: Path | None = None) -> None:
         self.folder = scratch_folder("podman")
         # As the host of a name it has a /run of its own, in which Podman mounts the networks of containers.
-        self.network = NetworkNamespace(self.folder, hostname or socket.gethostname())
+        self.network = NetworkNamespace(self.folder, hostname or socket.gethostname(), tree)
+        self._tree = tree
         self._daemon: Child | None = None
         for name, text in (("containers.conf", CONFIGURATION), ("storage.conf", STORAGE)):
             (self.folder / name).write_text(text.format(folder=self.folder))
@@ -92,7 +94,8 @@ class PodmanEngine(DockerEngine):
     @property
     def client(self) -> list[str]:
         """Podman's own client."""
-        return [self.podman, "--url", self.socket_url]
+        command = [self.podman, "--url", self.socket_url]
+        return command if self._tree is None else self.run_in_namespace(command)
 
     @property
     def daemon(self) -> Child:
@@ -101,17 +104,13 @@ class PodmanEngine(DockerEngine):
             raise RuntimeError("the engine was never started")
         return self._daemon
 
-    def in_place(self, argv: Sequence[str]) -> list[str]:
-        """Return a command that runs `argv` where this Podman is installed."""
-        return list(argv)
-
     def run_in_namespace(self, argv: Sequence[str]) -> list[str]:
         """Return a command that runs `argv` in the engine's namespaces, as if on the engine's host."""
         return self.network.command(argv)
 
     def build(self, tag: str, context: bytes) -> None:
         """Build an image. Podman's client takes a context from a folder only."""
-        with tempfile.TemporaryDirectory(prefix="wharfinger-context-") as folder:
+        with tempfile.TemporaryDirectory(prefix="context-", dir=self.folder) as folder:
             with tarfile.open(fileobj=io.BytesIO(context)) as tar:
                 tar.extractall(folder, filter="data")
             # The format of OCI has no HEALTHCHECK.
@@ -141,6 +140,8 @@ class PodmanEngine(DockerEngine):
             wait_until(lambda: self.answers() or not self.daemon.running, 60, "the Podman engine to answer")
             if not self.daemon.running:
                 raise RuntimeError(f"podman ended at its start: {self.daemon.log().strip()[-300:]}")
+            if self._tree is not None:
+                check_isolation(self, self.folder, self.daemon.pid)
         except BaseException:
             self.close()
             raise
@@ -179,10 +180,13 @@ class PodmanEngine(DockerEngine):
         flags = (word for flag, name in folders.items() for word in (flag, f"{self.folder}/{name}"))
         service = ("system", "service", "--time", "0", self.socket_url)
         environment = clean_environment(
-            CONTAINERS_CONF=f"{self.folder}/containers.conf", CONTAINERS_STORAGE_CONF=f"{self.folder}/storage.conf"
+            CONTAINERS_CONF=f"{self.folder}/containers.conf",
+            CONTAINERS_STORAGE_CONF=f"{self.folder}/storage.conf",
+            # By default, newer ones call nft, which is not installed everywhere.
+            NETAVARK_FW="iptables",
         )
         return Child(
-            self.run_in_namespace(self.in_place([self.podman, *flags, *service])),
+            self.run_in_namespace([self.podman, *flags, *service]),
             self.folder / "podman.log",
             env=environment,
             # It reads a Dockerfile in its own folder in place of the one that a client names.
@@ -190,15 +194,15 @@ class PodmanEngine(DockerEngine):
         )
 
 
-def podman_engine(hostname: str = "") -> PodmanEngine | Unavailable:
+def podman_engine(hostname: str = "", tree: Path | None = None) -> PodmanEngine | Unavailable:
     """Start a Podman engine, or return the reason why that is not possible."""
     if os.geteuid() != 0:
         return Unavailable("a Podman engine needs root")
     if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode:
         return Unavailable("a Podman engine needs a network namespace, which root may not make here (a container?)")
-    if missing := missing_packages(PODMAN):
+    if missing := missing_packages(PODMAN if tree is None else IN_TREE):
         return Unavailable(f"a Podman engine needs {', '.join(missing)}, not installed here")
     try:
-        return PodmanEngine(hostname).start()
+        return PodmanEngine(hostname, tree).start()
     except (RuntimeError, TimeoutError) as error:
         return Unavailable(f"a Podman engine does not start here: {error}")

@@ -21,6 +21,7 @@ from tests.support.engine_recordings import FOLDER, OWNER
 from tests.support.engine_tree import engine_tree
 from tests.support.engines import engine_named
 from tests.support.images import build_test_images
+from tests.support.podman_engine import PodmanEngine
 from tests.support.private_engine import PrivateEngine
 from tests.support.recorded_engine import Json
 from tests.support.waiting import wait_until
@@ -51,8 +52,8 @@ CONTAINERS = (
 )
 
 #: A short life of another container, whose events are recorded.
+BIRTH = "--name mortal -p 18094:9000 worker:1"
 LIFE = (
-    "run -d --name mortal -p 18094:9000 worker:1",
     "pause mortal",
     "unpause mortal",
     "rename mortal dying",
@@ -92,10 +93,13 @@ def record_upgraded(engine: PrivateEngine, tree: Path) -> Json:
 
 
 def _events_of_life(engine: DockerEngine) -> list[Json]:
+    """Let a container live, and return the events that are about it."""
     since = int(time.time())
+    container = engine.run(BIRTH)
     for command in LIFE:
         engine.docker(*command.split())
-    return list(_client(engine).events(since=since, until=int(time.time()) + 1, decode=True))
+    events = _client(engine).events(since=since, until=int(time.time()) + 1, decode=True)
+    return [event for event in events if container in json.dumps(event)]
 
 
 def _client(engine: DockerEngine) -> docker.APIClient:
@@ -104,6 +108,9 @@ def _client(engine: DockerEngine) -> docker.APIClient:
 
 def _answers(engine: DockerEngine) -> Json:
     """Return what the engine answers about everything that is there."""
+    if isinstance(engine, PodmanEngine):
+        # Podman leaves health checks to systemd.
+        engine.docker("healthcheck", "run", "checked")
     wait_until(lambda: _health(engine, "checked") == "healthy", 20, "a healthy container")
     client = _client(engine)
     listed = client.containers(all=True)

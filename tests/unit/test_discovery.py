@@ -127,8 +127,9 @@ def test_an_error_names_the_record_that_was_asked_for() -> None:
     message = f"the SRV record {RECORD}, which has the endpoints, is unknown: the DNS has no such record"
     with pytest.raises(OSError, match=message):
         dns.endpoints()
-    with pytest.raises(OSError, match="is unknown: it names no host and port"):
-        Dns(SrvRecord(0, 0, 0, ".")).endpoints()
+    for nothing in (Dns(SrvRecord(0, 0, 0, ".")), Dns()):
+        with pytest.raises(OSError, match="is unknown: it names no host and port"):
+            nothing.endpoints()
 
 
 def test_the_name_of_a_host_that_is_gone_is_looked_up_no_longer() -> None:

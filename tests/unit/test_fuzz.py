@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from controller import logs
 from controller.config import converters
+from controller.config.default_endpoints import DefaultEndpoints
 from controller.effects.background import Threads
 from controller.effects.log_writer import LogWriter
 from controller.errors import plain
@@ -37,6 +38,7 @@ from model.metadata import metadata_for, split_tags
 from model.record import OwnerRecord
 from model.rules import AddressRules, HealthRule, Rules
 from model.snapshot import Snapshot
+from model.tag_template import BadTemplate, expanded, has_templates, queries_in
 from tests.support.builders import PLAIN, with_value
 from tests.support.nasty import ODD, OTHERS, STRANGE_KEYS, UNFIT, UNFIT_ADDRESSES
 
@@ -110,6 +112,27 @@ def test_a_good_answer_with_any_value_in_it_is_decided_about_or_malformed(path: 
     rules = Rules("core-01", AddressRules(ip="192.0.2.1"))
     for each in (rules, evolve(rules, all_bindings=True), evolve(rules, health=HealthRule.HEALTHY, address=IPV6_ONLY)):
         assert desired(Snapshot((container,)), each, PLAIN).held == frozenset()
+
+
+#: Texts that are like templates in tags, good and bad ones.
+TEMPLATES = st.lists(
+    TEXT | st.sampled_from(["{{", "}}", ".", "Config", "Labels", "NetworkSettings", "index ", " ", '"', "`", "7", "|"]),
+    max_size=12,
+).map("".join)
+
+
+@given(TEMPLATES, st.sampled_from(paths(INSPECT)[1:]), JSON)
+@example('{{index .Config.Labels "SERVICE_ID"}}', ("Name",), "/web")
+def test_any_text_in_tags_becomes_a_text_or_a_bad_template(text: str, path: Path, value: Any) -> None:
+    """Whatever the engine answers. A text without templates stays as it is."""
+    document = with_value(INSPECT, path, value)
+    found = {query: query.answer(document) for query in queries_in(text)}
+    answers = {query: answer for query, answer in found.items() if answer is not None}
+    if has_templates(text):
+        with suppress(BadTemplate):
+            expanded(text, answers)
+    else:
+        assert (expanded(text, answers), found) == (text, {})
 
 
 #: Errors that are caught where the list is read. The container is then unknown, and its entries are held.
@@ -265,6 +288,8 @@ URIS = (
     TEXT
     | st.builds("etcd://{}/{}".format, st.lists(HOSTS, max_size=3).map(",".join), TEXT)
     | st.builds("skydns2://a/{}".format, DOMAINS)
+    | st.builds("coredns://a/skydns?zone={}".format, DOMAINS)
+    | st.builds("coredns://{}/{}?{}={}".format, HOSTS, TEXT, TEXT, DOMAINS)
 )
 
 
@@ -295,7 +320,20 @@ CONVERTERS: list[Callable[[str], object]] = [
     converters.family,
     converters.docker_filter,
     lambda text: HostPort.parse(text, "2379"),
+    DefaultEndpoints.parse,
 ]
+
+
+@given(TEXT | st.lists(HOSTS, max_size=3).map(",".join), URIS)
+def test_any_endpoints_of_the_environment_are_filled_into_any_uri_or_raise_value_error(variable: str, uri: str) -> None:
+    """A URI that names its own stays as it is."""
+    try:
+        endpoints = DefaultEndpoints.parse(variable)
+        filled = parse_uri(endpoints.filled_in(uri))
+    except ValueError:
+        return
+    if endpoints.filled_in(uri) != uri:
+        assert filled.endpoints == endpoints.endpoints
 
 
 @pytest.mark.parametrize("convert", CONVERTERS, ids=lambda convert: convert.__name__.strip("<>"))

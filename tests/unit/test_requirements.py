@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from packaging.requirements import Requirement
 
-from scripts.requirements import allowed, oldest
+from scripts.requirements import LOCK, ROOT, allowed, locked, oldest
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,25 @@ def test_each_dependency_has_an_oldest_release_that_it_allows() -> None:
     for each in allowed():
         (floor,) = oldest(each).specifier
         assert each.specifier.contains(floor.version), each
+
+
+def test_the_lock_has_a_release_that_is_allowed_of_each_dependency() -> None:
+    """`scripts/lock` writes it anew when setup.cfg changes."""
+    versions = locked(LOCK.read_text())
+    assert [str(each) for each in allowed() if not each.specifier.contains(versions.get(each.name, "0"))] == []
+
+
+def test_each_locked_release_has_the_hashes_of_its_files() -> None:
+    """pip refuses a file that has none of them. The lock names no index: whoever builds the image chooses one."""
+    text = LOCK.read_text()
+    parts = re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]
+    assert len(parts) == len(locked(text)) > len(allowed())
+    assert [part for part in parts if not re.search(r"^ +--hash=sha256:[0-9a-f]{64}", part, re.MULTILINE)] == []
+    assert "://" not in text
+
+
+def test_the_image_is_built_from_the_lock() -> None:
+    """Where a package index is used, pip checks the hash of each dependency."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "--require-hashes -r requirements.lock" in dockerfile.partition("\nRUN ")[2]
+    assert {"!requirements.lock", "!scripts/sbom.py"} <= set((ROOT / ".dockerignore").read_text().splitlines())
