@@ -209,7 +209,8 @@ class PassLog:
                 after = round(max(0.0, now - self._failing_since), 1)
                 log.info("passes succeed again", after_seconds=after, failures=self._failures, **fields, **not_made)
             else:
-                log.info("first pass succeeded", **fields, **not_made)
+                kind = {"engine_kind": report.engine_kind} if report.engine_kind else {}
+                log.info("first pass succeeded", **fields, **kind, **not_made)
             self._failures, self._failure, self._settled = 0, None, True
 
     def _log_failure(self, report: PassReport, wait: float) -> None:

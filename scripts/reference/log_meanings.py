@@ -61,7 +61,8 @@ MEANINGS: Mapping[str, str] = {
         "If the etcd of this host is stopped, nobody renews the keys of this host, although its containers run."
     ),
     "first pass succeeded": (
-        "The entries follow the containers from now on. `not_made` counts changes that the registry did not make."
+        "The entries follow the containers from now on. `engine_kind` is `docker` or `podman`, if the engine tells it. "
+        "`not_made` counts changes that the registry did not make."
     ),
     "flag is not needed: every pass compares and repairs everything": "The flag may be left out.",
     "further changes failed": "More changes of the same pass were not made than are logged one by one.",
@@ -101,7 +102,7 @@ MEANINGS: Mapping[str, str] = {
     ),
     "started": (
         "A line for each registry, with the settings that count most. `address` is the one that is registered. "
-        "`engine` is where the engine is, and `engine_kind` is `docker` or `podman`, once the engine has told it."
+        "`engine` is where the engine is, and `engine_kind` is `docker` or `podman`, if the engine has told it by then."
     ),
     "starting a pass at once": "The agent received the signal.",
     "stopping, the entries expire if no agent renews them": (

@@ -77,6 +77,12 @@ def test_the_first_success_is_logged_once() -> None:
     assert log.lines(planned(wanted=4)) == []
 
 
+def test_the_first_success_names_the_kind_of_the_engine() -> None:
+    """When the agent starts, the engine may not have told it yet."""
+    (line,) = CapturedPassLog().lines(evolve(planned(wanted=3), engine_kind="podman"))
+    assert line["engine_kind"] == "podman"
+
+
 @pytest.mark.parametrize(
     ("change", "fields"),
     [
