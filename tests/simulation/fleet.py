@@ -13,6 +13,7 @@ from attrs import define, frozen
 
 from controller.commands.build import Effects, build_agent
 from controller.commands.deregister import DeregisterOptions, deregister
+from controller.config.default_endpoints import ENDPOINTS_VARIABLE
 from controller.config.flags import CONNECTION_FLAGS, FLAGS, SWITCHES
 from controller.config.settings import Settings, parse_owner_settings, parse_settings
 from controller.effects.network import Network
@@ -54,6 +55,7 @@ UNSET = {
     **{each.name: each.default for each in (*FLAGS, *CONNECTION_FLAGS)},
     **{each.name: "" for each in SWITCHES},
     "etcd-password": "",
+    ENDPOINTS_VARIABLE: "",
 }
 
 
