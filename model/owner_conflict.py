@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from model.engine_kind import UNKNOWN_KIND, are_apart, id_lasts
+from model.engine_kind import are_apart, id_lasts
 from model.family import is_loopback, same_address
 from model.layout import Decoded, Layout
 from model.record import OwnerRecord
@@ -50,16 +50,10 @@ def holder_of(record: OwnerRecord, noted: str, engine: EngineIdentity) -> Holder
     """
     if are_apart(noted, engine.kind):
         return Holder(noted, f"belongs to an engine of another kind: {noted}, and this is {engine.kind}", True)
-    if not id_lasts(engine.kind):
-        stranger = bool(record.engine) and noted == UNKNOWN_KIND
-        return (
-            Holder(record.engine, f"belongs to the engine {record.engine} and this is {engine.kind}")
-            if stranger
-            else None
-        )
-    if record.belongs_to(engine.id):
-        return None
-    return Holder(record.engine, f"belongs to the engine {record.engine} and this is {engine.id}")
+    may_have_id = id_lasts(engine.kind) or noted == engine.kind
+    ours = record.belongs_to(engine.id) and (may_have_id or not record.engine)
+    says = f"belongs to the engine {record.engine} and this is {engine.id or engine.kind}"
+    return None if ours else Holder(record.engine, says)
 
 
 def recorded_id(record: OwnerRecord, engine: EngineIdentity) -> str:
