@@ -28,8 +28,6 @@ OTHERS = ("docker-28",)
 CASES = (
     "publish-all",
     "image-basename",
-    "port-name-and-id",
-    "label-beats-env",
     "udp-and-tcp",
     "no-ports",
     "unpublished",

@@ -21,6 +21,11 @@ def test_old_versions_of_tls_are_not_spoken(tmp_path: Path, given: bool) -> None
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
+def test_every_python_takes_the_same_certificates() -> None:
+    """From 3.13 on, Python would refuse those of private authorities that lack what etcd and Docker do not ask for."""
+    assert not verifying_context().verify_flags & ssl.VERIFY_X509_STRICT
+
+
 def test_no_other_module_makes_a_context() -> None:
     """It would speak what Python and OpenSSL happen to allow."""
     makers = [file for file in CONTROLLER.rglob("*.py") if "create_default_context" in file.read_text()]
