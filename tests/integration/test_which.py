@@ -170,7 +170,7 @@ def test_a_network_applies_only_to_internal_addresses(networks: Host) -> None:
     networks.start("web", flags="-e SERVICE_NETWORK=back")
     done = networks.reconcile("--network", "back")
     assert done.returncode == 1
-    assert "--network 'back' applies to addresses of -internal only: give -internal, too" in done.stderr
+    assert "--network 'back' applies to addresses of -internal and -ip-from-container only" in done.stderr
     assert networks.reconcile().returncode == 0
     assert networks.keys() == networks.expected()
 

@@ -124,7 +124,12 @@ class PodmanEngine(DockerEngine):
 
     def remove_all(self) -> None:
         """Remove every container and every user-made network. Podman's prune would leave networks of this second."""
-        self.docker("rm", "--all", "--force", "--volumes", "--time", "0")
+        remove = ("rm", "--all", "--force", "--volumes", "--time", "0")
+        try:
+            self.docker(*remove)
+        except DockerError:
+            # The netavark of Podman 5.8 fails at the first try, as it misses the name server of networks.
+            self.docker(*remove)
         made = set(self.docker("network", "ls", "--format", "{{.Name}}").split()) - {self.default_network}
         if made:
             self.docker("network", "rm", "--force", *made)
