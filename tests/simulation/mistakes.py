@@ -322,7 +322,7 @@ MISTAKES = (
         "In a large fleet, no sweep followed the first one, so that an orphan stayed for ever.",
         "2ee0f02",
         "model/sweep.py",
-        "        return now + self.period * max(1.0, hosts / MANY_HOSTS) * (1 - random / 4)",
+        "        return now + self.period * max(1.0, hosts / MANY_HOSTS) * (3 + random) / 4",
         "        return now + 1e9",
         apis=(3,),
         test="tests/simulation/test_large_fleet.py::test_an_orphan_that_the_agent_never_saw_is_found_by_a_sweep",
