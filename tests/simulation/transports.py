@@ -174,7 +174,6 @@ class _Pool(urllib3.HTTPConnectionPool):
             {"Content-Length": str(len(response.body)), **response.headers},
             response.status,
             version=11,
-            version_string="HTTP/1.1",
             reason=responses.get(response.status),
             preload_content=preload_content,
             decode_content=decode_content,
