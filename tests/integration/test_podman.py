@@ -101,8 +101,13 @@ def test_a_container_that_joined_anothers_network_has_only_what_is_its_own(host:
 
 
 def test_with_health_healthy_a_container_has_entries_while_it_is_healthy(host: Host) -> None:
-    """Podman's list does not show health, but its events tell of each check. Its own client runs the checks here, in
-    the place of systemd's timers. A pass without events asks about each container with a HEALTHCHECK."""
+    """Podman's list does not show health, but its events tell of each check. Its own client runs the checks here, again
+    and again, in the place of systemd's timers. A pass without events asks about each container with a HEALTHCHECK."""
+
+    def is_right_after_a_check() -> bool:
+        host.engine.docker("healthcheck", "run", "web")
+        return host.keys() == both
+
     host.start("plain")
     host.start("web", flags=CHECKED)
     both = host.expected()
@@ -111,8 +116,7 @@ def test_with_health_healthy_a_container_has_entries_while_it_is_healthy(host: H
     wait_until(lambda: hurried.total("hints_flowing"), 10, "the events")
     assert host.keys() == plain
     host.engine.docker("exec", "web", "sh", "-c", "echo > /tmp/ok")
-    host.engine.docker("healthcheck", "run", "web")
-    host.wait_for(both)
+    wait_until(is_right_after_a_check, 20, "the entry of the healthy container")
     hurried.kill9()
     host.agent("--health", "healthy", "--no-hints").wait_ready()
     host.engine.docker("exec", "web", "/bin/busybox", "rm", "/tmp/ok")
