@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
 import io
-import os
 import socket
-import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.support.engine import DockerEngine, DockerError, Unavailable
-from tests.support.isolation import check_isolation
+from tests.support.engine import DockerError, Unavailable
 from tests.support.network import NetworkNamespace
-from tests.support.packages import IN_TREE, PODMAN, missing_packages
+from tests.support.own_engine import OwnEngine, started
+from tests.support.packages import IN_TREE, PODMAN
 from tests.support.processes import Child, clean_environment
-from tests.support.scratch import scratch_folder, sweep
-from tests.support.waiting import wait_until
+from tests.support.scratch import scratch_folder
 
 #: The program by which Podman connects containers to networks.
 NETAVARK = "/usr/lib/podman/netavark"
@@ -55,14 +49,9 @@ runroot = "{folder}/run"
 """
 
 
-class PodmanEngine(DockerEngine):
-    """`podman system service` with data, socket, networks and ports of its own, driven by Podman's own client.
-
-    It can be stopped and started again, always with the same data; its containers go on meanwhile. `close()` removes
-    all of it, and also runs at exit. The engine has its host's name, or `hostname`.
-
-    With a `tree`, Podman and all that it needs are those of that folder, which is its root.
-    """
+class PodmanEngine(OwnEngine):
+    """`podman system service`, driven by Podman's own client. Its containers go on while it is stopped. The engine has
+    its host's name, or `hostname`."""
 
     default_network = "podman"
     name_format = "{{.Host.Hostname}}"
@@ -70,11 +59,9 @@ class PodmanEngine(DockerEngine):
     podman = "podman"
 
     def __init__(self, hostname: str = "", tree: Path | None = None) -> None:
-        self.folder = scratch_folder("podman")
+        folder = scratch_folder("podman")
         # As the host of a name it has a /run of its own, in which Podman mounts the networks of containers.
-        self.network = NetworkNamespace(self.folder, hostname or socket.gethostname(), tree)
-        self._tree = tree
-        self._daemon: Child | None = None
+        super().__init__(folder, NetworkNamespace(folder, hostname or socket.gethostname(), tree), tree)
         for name, text in (("containers.conf", CONFIGURATION), ("storage.conf", STORAGE)):
             (self.folder / name).write_text(text.format(folder=self.folder))
         helpers = self.folder / "helpers"
@@ -87,26 +74,10 @@ class PodmanEngine(DockerEngine):
         return f"unix://{self.folder}/podman.sock"
 
     @property
-    def address(self) -> str:
-        """The engine's end of the veth pair."""
-        return self.network.address
-
-    @property
     def client(self) -> list[str]:
         """Podman's own client."""
         command = [self.podman, "--url", self.socket_url]
         return command if self._tree is None else self.run_in_namespace(command)
-
-    @property
-    def daemon(self) -> Child:
-        """The process of the service. Raises RuntimeError if it was never started."""
-        if self._daemon is None:
-            raise RuntimeError("the engine was never started")
-        return self._daemon
-
-    def run_in_namespace(self, argv: Sequence[str]) -> list[str]:
-        """Return a command that runs `argv` in the engine's namespaces, as if on the engine's host."""
-        return self.network.command(argv)
 
     def build(self, tag: str, context: bytes) -> None:
         """Build an image. Podman's client takes a context from a folder only."""
@@ -134,52 +105,6 @@ class PodmanEngine(DockerEngine):
         if made:
             self.docker("network", "rm", "--force", *made)
 
-    def start(self) -> PodmanEngine:
-        """Start it, also after a stop, and wait until it answers. If that fails, remove everything again."""
-        try:
-            if self._daemon is None:
-                atexit.register(self.close)
-                self.network.open()
-                self._daemon = self._new_daemon()
-            self._daemon.start()
-            wait_until(lambda: self.answers() or not self.daemon.running, 60, "the Podman engine to answer")
-            if not self.daemon.running:
-                raise RuntimeError(f"podman ended at its start: {self.daemon.log().strip()[-300:]}")
-            if self._tree is not None:
-                check_isolation(self, self.folder, self.daemon.pid)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def stop(self) -> None:
-        """Stop the service. Its containers go on."""
-        self.daemon.stop(grace=30)
-
-    def restart(self) -> None:
-        """Stop it if it runs, and start it with the same data."""
-        self.stop()
-        self.start()
-
-    def mend(self) -> None:
-        """Make it answer again, whatever a test did to it: thaw it, or start it if it has ended."""
-        if self.daemon.running:
-            self.daemon.thaw()
-            wait_until(self.answers, 20, "the thawed engine")
-        else:
-            self.start()
-
-    def close(self) -> None:
-        """End everything that was started, containers first, and remove the folder and the veth pair."""
-        atexit.unregister(self.close)
-        if self._daemon is not None and self._daemon.running:
-            self._daemon.thaw()
-            with suppress(DockerError):
-                self.remove_all()
-            self._daemon.stop(grace=30)
-        sweep(self.folder)
-        self.network.close()
-
     def _new_daemon(self) -> Child:
         folders = {"--root": "data", "--runroot": "run", "--tmpdir": "tmp"}
         flags = (word for flag, name in folders.items() for word in (flag, f"{self.folder}/{name}"))
@@ -201,13 +126,5 @@ class PodmanEngine(DockerEngine):
 
 def podman_engine(hostname: str = "", tree: Path | None = None) -> PodmanEngine | Unavailable:
     """Start a Podman engine, or return the reason why that is not possible."""
-    if os.geteuid() != 0:
-        return Unavailable("a Podman engine needs root")
-    if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode:
-        return Unavailable("a Podman engine needs a network namespace, which root may not make here (a container?)")
-    if missing := missing_packages(PODMAN if tree is None else IN_TREE):
-        return Unavailable(f"a Podman engine needs {', '.join(missing)}, not installed here")
-    try:
-        return PodmanEngine(hostname, tree).start()
-    except (RuntimeError, TimeoutError) as error:
-        return Unavailable(f"a Podman engine does not start here: {error}")
+    needed = PODMAN if tree is None else IN_TREE
+    return started(lambda: PodmanEngine(hostname, tree), "a Podman engine", needed)
