@@ -12,7 +12,7 @@ _VERSION = re.compile(r"/v1\.\d+(?=/)")
 
 
 def asked_of_engine(request: Request) -> str:
-    """Return ``list`` or ``inspect``, or the first part of another path: ``events``, ``info``, ``version``."""
+    """Return ``list`` or ``inspect``, or the first part of another path: ``events``, ``info``, ``_ping``."""
     _, kind, *more = _VERSION.sub("", request.path).split("/")
     if kind != "containers":
         return kind

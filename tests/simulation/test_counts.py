@@ -1,7 +1,7 @@
 """How many requests an agent makes, counted exactly: in a minute in which nothing happens, and because of one change.
 
 Times depend on the machine, counts do not. No sweep comes meanwhile. The kinds of requests are those of asked.py;
-``version`` is left out, with which each new connection to the engine begins.
+``_ping`` is left out, with which each new connection to the engine begins.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def requests(
         change(host)
         found = host.requests(seconds)
         assert host.keys == host.right
-    del found["version"]
+    del found["_ping"]
     return found
 
 
