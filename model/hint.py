@@ -40,8 +40,9 @@ class HintOutcome(DescribedEnum):
     REOPENED = "reopened", "The event stream ended, or was silent for a minute, and was opened again."
 
 
-#: The events of a container that are hints. ``health_status`` stands for ``health_status: healthy`` and its like.
-_CONTAINER_EVENTS = ("start", "die", "kill", "pause", "unpause", "rename", "health_status", "destroy")
+#: The events of a container that are hints. ``health_status`` stands for ``health_status: healthy`` and its like. What
+#: is ``destroy`` for Docker is ``remove`` for Podman.
+_CONTAINER_EVENTS = ("start", "die", "kill", "pause", "unpause", "rename", "health_status", "destroy", "remove")
 
 #: The events of a network that are hints for the container that they name.
 _NETWORK_EVENTS = ("connect", "disconnect")

@@ -34,6 +34,7 @@ def event(action: str, kind: str = "container", **changed: Any) -> dict[str, Any
         ("health_status: healthy", HintKind.OTHER),
         ("health_status: unhealthy", HintKind.OTHER),
         ("destroy", HintKind.OTHER),
+        ("remove", HintKind.OTHER),
     ],
 )
 def test_the_events_by_which_entries_of_a_container_may_change_are_hints(action: str, kind: HintKind) -> None:
