@@ -42,7 +42,7 @@ class RunningAgent:
 
     @property
     def engine(self) -> EngineSettings:
-        """Where its engine is. Raises Stop if the context by which the agent connects to it cannot be used."""
+        """Where the agent's engine is. Raises Stop if the agent uses a Docker context that cannot be read here."""
         variables = self.description.docker_environment
         try:
             return EngineSettings(self.description.docker_host, variables, context=chosen_context(variables))

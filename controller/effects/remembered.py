@@ -10,7 +10,7 @@ from controller.effects.clock import Clock
 
 T = TypeVar("T")
 
-#: Seconds after which a question is asked again.
+#: Seconds between two look-ups of the same name.
 REFRESH = 30.0
 
 #: The least seconds between two look-ups. A look-up that failed is repeated after this time.

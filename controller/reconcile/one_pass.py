@@ -476,8 +476,8 @@ class _Pass:
         return record
 
     def _remove_note_of_other_kind(self, actual: Actual) -> None:
-        """Remove the agent note by which an engine of another kind has the owner name, if this pass has taken it and
-        writes no note of its own."""
+        """Remove the agent note of an engine of another kind, if this pass has taken the owner name from that engine.
+        If the pass writes a note of its own, that one replaces it."""
         if self.replaced_kind and actual.agent_note and not self.settings.note:
             note = actual.agent_note
             change = Change(Action.DELETE, note.key, "", note, Reason.STARTED)

@@ -59,7 +59,7 @@ _INTEGER = {INT: re.compile(r"-?[0-9]{1,20}"), UINT32: re.compile(r"[0-9]{1,20}"
 
 
 class _Members(tuple[tuple[str, Any], ...]):
-    """The members of an object in their order. A name may come again."""
+    """The members of a JSON object in the order of the text. Two members may have the same name."""
 
 
 def read_service(value: str) -> Service:
